@@ -1,0 +1,1 @@
+"""Implicit-feedback music recommendation as a reproducible DVC pipeline."""

@@ -1,0 +1,93 @@
+"""`kernel`: numba's `njit` with a cache that follows the source, wherever the checkout lies.
+
+Numba keys its cache by the path of a source file. A queued experiment runs in a temporary
+copy of the repository, so it would compile every kernel anew; and a kernel that calls one of
+another module would keep the old one compiled in after an edit. Here the key is a hash of the
+text of all kernel modules: a second experiment, in whatever folder, compiles nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+from numba.core import config
+from numba.core.caching import _CacheLocator
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def kernel(**options: Any) -> Callable[[F], F]:
+    """Compile a function with `numba.njit`, free of the GIL and cached on disk.
+
+    Takes the options of `numba.njit`; threads are the caller's (`musicrec.parallel`), so that
+    what a kernel returns cannot depend on their number.
+    """
+
+    def compile_cached(function: F) -> F:
+        before = config.CACHE_LOCATOR_CLASSES
+        config.CACHE_LOCATOR_CLASSES = f"{__name__}.SourceHashLocator"
+        try:
+            return numba.njit(cache=True, nogil=True, **options)(function)
+        finally:
+            config.CACHE_LOCATOR_CLASSES = before
+
+    return compile_cached
+
+
+class SourceHashLocator(_CacheLocator):
+    """Find a kernel's compiled code by the text of the kernel modules, not by their path."""
+
+    def __init__(self, function: Callable[..., Any], source: str) -> None:
+        self._line = function.__code__.co_firstlineno
+        self._path = cache_folder() / f"{Path(source).stem}-{_sources_hash()}"
+
+    def get_cache_path(self) -> str:
+        """Folder of the compiled code."""
+        return str(self._path)
+
+    def get_source_stamp(self) -> str:
+        """The folder's name holds the hash already, so that branches do not evict each other."""
+        return _sources_hash()
+
+    def get_disambiguator(self) -> str:
+        """Tell apart functions of one name in one module."""
+        return str(self._line)
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any], source: str) -> SourceHashLocator:
+        """Make the locator numba asks for."""
+        self = cls(function, source)
+        self.ensure_cache_path()
+        return self
+
+
+@functools.cache
+def cache_folder() -> Path:
+    """Folder for compiled kernels: below MUSICREC_CACHE, XDG_CACHE_HOME or ~/.cache."""
+    chosen = os.environ.get("MUSICREC_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME")
+    root = Path(chosen) if chosen else (Path(base) if base else Path.home() / ".cache") / "musicrec"
+    folder = root / "kernels"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:  # a read-only home: compile anew in each process
+        folder = Path(tempfile.mkdtemp(prefix="musicrec-kernels-"))
+    return folder
+
+
+@functools.cache
+def _sources_hash() -> str:
+    digest = hashlib.sha256(numba.__version__.encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        text = path.read_bytes()
+        if b"musicrec.jit" in text:
+            digest.update(path.name.encode() + b"\0" + text)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,51 @@
+"""Run GIL-free kernels over blocks of rows on all cores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from musicrec.errors import MusicRecError
+
+
+def thread_count(threads: int | None = None) -> int:
+    """Resolve the number of threads: the argument, else MUSICREC_THREADS, else the cores allowed.
+
+    Raises
+    ------
+    MusicRecError
+        MUSICREC_THREADS is not a whole number of at least 1.
+    """
+    if threads is not None:
+        return max(1, threads)
+    text = os.environ.get("MUSICREC_THREADS")
+    if text is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not text.isdigit() or int(text) < 1:
+        raise MusicRecError(f"MUSICREC_THREADS = {text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def for_blocks(
+    work: Callable[[int, int], None], bounds: list[int], threads: int | None = None
+) -> None:
+    """Call `work(start, stop)` for each pair of neighbouring `bounds`, on several threads.
+
+    The blocks are the caller's and must not depend on `threads`; each writes its own rows, so
+    the result is the same for any number of threads. The first exception is raised again.
+    """
+    pairs = list(zip(bounds[:-1], bounds[1:], strict=True))
+    count = min(thread_count(threads), len(pairs))
+    if count <= 1:
+        for start, stop in pairs:
+            work(start, stop)
+        return
+    with ThreadPoolExecutor(count) as pool:
+        futures = [pool.submit(work, start, stop) for start, stop in pairs]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

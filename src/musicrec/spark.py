@@ -1,0 +1,134 @@
+"""The one place where a Spark session is made."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from musicrec.errors import MusicRecError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+MIN_JAVA = 17
+PARTS = 8  # files of every Parquet output: pinned, so that bytes do not follow the core count
+
+
+@contextmanager
+def spark_session(name: str) -> Iterator[SparkSession]:
+    """Start Spark, yield the session, stop it.
+
+    Local by default (`local[*]`, memory from MUSICREC_SPARK_MEMORY or half of the machine's);
+    MUSICREC_SPARK_MASTER names a cluster. Where and how wide Spark runs changes no output, so it
+    is environment and not a parameter.
+
+    Raises
+    ------
+    MusicRecError
+        No Java of at least version 17 is found.
+    """
+    os.environ["JAVA_HOME"] = str(find_java())
+    from pyspark.sql import SparkSession
+
+    master = os.environ.get("MUSICREC_SPARK_MASTER", "local[*]")
+    builder = SparkSession.builder.appName(f"musicrec {name}").master(master)
+    for key, value in _settings(master).items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    try:
+        yield session
+    finally:
+        session.stop()
+
+
+def _settings(master: str) -> dict[str, str]:
+    settings = {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": str(PARTS),
+        "spark.sql.adaptive.coalescePartitions.enabled": "false",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.parquet.compression.codec": "zstd",
+        "spark.ui.showConsoleProgress": "false",
+    }
+    if master.startswith("local"):
+        settings |= {
+            "spark.driver.memory": os.environ.get("MUSICREC_SPARK_MEMORY") or _half_of_memory(),
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.ui.enabled": "false",
+            "spark.driver.extraJavaOptions": "-XX:+UseParallelGC -XX:-UsePerfData",
+        }
+    return settings
+
+
+def _half_of_memory() -> str:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return f"{max(1024, total // 2**21)}m"
+
+
+def find_java() -> Path:
+    """Find a Java home of at least version 17: JAVA_HOME first, then PATH.
+
+    Raises
+    ------
+    MusicRecError
+        There is none; the sentence says what was found and what to install.
+    """
+    candidates = []
+    if os.environ.get("JAVA_HOME"):
+        candidates.append(Path(os.environ["JAVA_HOME"]) / "bin" / "java")
+    on_path = shutil.which("java")
+    if on_path:
+        candidates.append(Path(on_path).resolve())
+    found = []
+    for java in candidates:
+        version = java_version(java)
+        if version is not None and version >= MIN_JAVA:
+            return java.parent.parent
+        found.append(f"{java} is " + (f"version {version}" if version else "not a working Java"))
+    what = "; ".join(found) if found else "none was found in JAVA_HOME or on PATH"
+    raise MusicRecError(
+        f"Spark needs Java {MIN_JAVA} or newer, but {what}; install one (Debian, Ubuntu: "
+        "apt install openjdk-17-jre-headless; macOS: brew install openjdk@17) or set JAVA_HOME"
+    )
+
+
+def java_version(java: Path) -> int | None:
+    """Major version that `java -version` prints; None where it cannot be run."""
+    try:
+        run = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = re.search(r'version "(?:1\.)?(\d+)', run.stderr + run.stdout)
+    return int(match[1]) if match else None
+
+
+def write_parts(
+    frame: DataFrame, folder: Path, partition_by: str, sort_by: list[str], parts: int = PARTS
+) -> None:
+    """Write a frame as `part-00000.parquet` …, the same bytes for the same rows.
+
+    Rows go to a part by hash of `partition_by` and are sorted there by `sort_by`, a unique key;
+    the number of parts is pinned. Markers and checksums of Hadoop are removed.
+
+    Parameters
+    ----------
+    folder : Path
+        Must not exist; give a folder inside `files.atomic_directory`.
+    """
+    frame.repartition(parts, partition_by).sortWithinPartitions(*sort_by).write.parquet(
+        folder.absolute().as_uri()
+    )
+    for path in sorted(folder.iterdir()):
+        match = re.match(r"part-(\d{5})-.*\.parquet$", path.name)
+        if match:
+            path.rename(folder / f"part-{match[1]}.parquet")
+        else:
+            path.unlink()
