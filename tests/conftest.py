@@ -1,0 +1,39 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from musicrec.spark import spark_session
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    """One small local Spark session for all tests; starting one takes seconds.
+
+    A test must not enter `spark_session` itself: it would get this session and stop it. Run a
+    stage that starts Spark in a process of its own.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MUSICREC_SPARK_MASTER", "local[2]")
+        patch.setenv("MUSICREC_SPARK_MEMORY", "1g")
+        with spark_session("tests") as session:
+            yield session
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real data kept beside the project, never in it."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"needs the real data of {folder}, which is not here")
+    return folder
