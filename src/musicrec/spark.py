@@ -6,12 +6,13 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from musicrec.errors import MusicRecError
+from musicrec.errors import MusicRecError, command
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -124,7 +125,7 @@ def write_parts(
         Must not exist; give a folder inside `files.atomic_directory`.
     """
     frame.repartition(parts, partition_by).sortWithinPartitions(*sort_by).write.parquet(
-        folder.absolute().as_uri()
+        local_uri(folder)
     )
     for path in sorted(folder.iterdir()):
         match = re.match(r"part-(\d{5})-.*\.parquet$", path.name)
@@ -132,3 +133,15 @@ def write_parts(
             path.rename(folder / f"part-{match[1]}.parquet")
         else:
             path.unlink()
+
+
+def local_uri(path: str | os.PathLike[str]) -> str:
+    """Name a local path for Spark, whose default file system may be a cluster's.
+
+    Hadoop does not decode %20, so this is not `Path.as_uri`.
+    """
+    return f"file://{Path(path).absolute()}"
+
+
+if __name__ == "__main__":  # used by the set-up before there is an environment
+    sys.exit(command(lambda: print(find_java()))())

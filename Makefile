@@ -1,0 +1,43 @@
+# Two commands on a fresh machine: `make repro` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BASE ?= main
+# The environment first on PATH, for the `python` of every stage in dvc.yaml.
+run := PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+.PHONY: help setup setup-bench repro test lint format review lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/setup-done ## make .venv with the locked packages; find or install Java and a C++ compiler
+
+.venv/setup-done: requirements-build.lock requirements.lock pyproject.toml scripts/setup.sh
+	@bash scripts/setup.sh
+
+setup-bench: setup .venv/setup-bench-done ## add the peers that the benchmarks compare with (faiss, implicit, …)
+
+.venv/setup-bench-done: requirements-bench.lock .venv/setup-done
+	@.venv/bin/python -m pip install --quiet --require-hashes -r requirements-bench.lock
+	@touch "$@"
+
+repro: setup ## run the pipeline: dvc repro
+	@$(run) dvc repro
+
+test: setup ## run the tests
+	@$(run) python -m pytest
+
+lint: setup ## ruff and mypy
+	@$(run) ruff check . && $(run) ruff format --check . && $(run) mypy
+
+format: setup ## let ruff format the code
+	@$(run) ruff check --fix . && $(run) ruff format .
+
+review: setup ## one Markdown report against BASE (default main) for a pull request
+	@$(run) musicrec review --base "$(BASE)"
+
+lock: setup ## pin the newest versions that pyproject.toml allows, with hashes
+	@bash scripts/lock.sh
+
+clean: ## remove the environment and every output of the pipeline (DVC's cache stays)
+	@rm -rf .venv data
