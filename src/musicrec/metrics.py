@@ -1,0 +1,251 @@
+"""Ranking metrics of recommendation lists, one value a user.
+
+One compiled pass over a user's list finds the hits and gives average precision, precision,
+recall and nDCG at every k. The metrics of this module take lists and truth as they are; what
+makes a protocol is which lists and which truth go in:
+
+`ranking` (the product's)
+    Plays of the training data are excluded from the lists. Every held-out track is in the
+    truth, unknown ones too, though no list can name them. Every held-out user is in the mean,
+    with 0 where there are no recommendations.
+`seed` (the one of the pipeline this project grew from)
+    Tracks played in training may be recommended. Held-out tracks unknown to training are
+    dropped from the truth (`known_truth`), and users who are unknown to training, get no
+    recommendations or keep no truth are dropped from the mean. The means equal those of
+    `pyspark.mllib.evaluation.RankingMetrics`.
+
+The conventions below are those of Spark's `RankingMetrics` (Spark 3.0 and newer), in both
+protocols. They are the same for every metric:
+
+Ties
+    A list is in order already: this module never sees a score. Whoever makes the list breaks
+    ties by the lower item id.
+Empty truth
+    The value is 0.
+Short lists
+    Positions after the end of a list (-1) are misses; denominators do not shrink.
+Duplicates
+    The truth is a set: an item that stands there twice counts once. A list is judged position
+    by position: an item recommended twice counts twice (our own searches never do that).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from musicrec.errors import MusicRecError
+from musicrec.jit import kernel
+from musicrec.parallel import for_blocks
+
+METRICS = ("map", "precision", "recall", "ndcg")
+_BLOCK = 1024  # users a block
+
+
+@dataclass(frozen=True)
+class RankingScores:
+    """Metrics of each user's list; row u of every array is list u.
+
+    With h_i = 1 if position i (from 1) of the list is in the truth T, else 0:
+
+    Attributes
+    ----------
+    k : tuple of int
+        List lengths, ascending; the columns of the arrays below.
+    average_precision : float64 array (n_users, n_k)
+        sum over i <= k of h_i (h_1 + ... + h_i) / i, divided by min(\\|T\\|, k): Spark's
+        `meanAveragePrecisionAt(k)`. Its mean over users is MAP@k, the key `map_at_<k>`.
+    precision : float64 array (n_users, n_k)
+        (h_1 + ... + h_k) / k, whatever the length of the list and of T.
+    recall : float64 array (n_users, n_k)
+        (h_1 + ... + h_k) / \\|T\\|.
+    ndcg : float64 array (n_users, n_k)
+        sum over i <= k of h_i / log2(i + 1), divided by the same sum for a list whose first
+        min(\\|T\\|, k) positions are hits; binary gains.
+    whole_average_precision : float64 array (n_users)
+        The sum of `average_precision` over the whole list, divided by \\|T\\|: Spark's
+        `meanAveragePrecision`, the key `map`.
+
+    References
+    ----------
+    Järvelin and Kekäläinen, Cumulated gain-based evaluation of IR techniques, ACM TOIS 20(4),
+    2002 (nDCG). Manning, Raghavan and Schütze, Introduction to Information Retrieval, 2008,
+    section 8.4 (average precision). Spark's RankingMetrics.scala (denominators).
+    """
+
+    k: tuple[int, ...]
+    average_precision: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    ndcg: np.ndarray
+    whole_average_precision: np.ndarray
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Per-user arrays by the name of their metric: `map_at_10`, `precision_at_10`, ..."""
+        arrays = (self.average_precision, self.precision, self.recall, self.ndcg)
+        return {
+            f"{name}_at_{k}": array[:, column]
+            for name, array in zip(METRICS, arrays, strict=True)
+            for column, k in enumerate(self.k)
+        }
+
+
+def score_lists(
+    recommended: np.ndarray,
+    truth_indptr: np.ndarray,
+    truth_indices: np.ndarray,
+    k: Sequence[int],
+    threads: int | None = None,
+) -> RankingScores:
+    """Score every user's list against that user's truth.
+
+    Parameters
+    ----------
+    recommended : int32 array (n_users, length)
+        Item ids in falling order of preference; -1 ends a list that is shorter.
+    truth_indptr : int64 array (n_users + 1)
+    truth_indices : int32 array (n_truth)
+        Row u of the truth is `truth_indices[truth_indptr[u]:truth_indptr[u + 1]]`, ascending.
+    k : sequence of int
+        List lengths to judge, each at least 1; they may exceed `length`.
+    threads : int, optional
+        The result does not depend on it.
+
+    Returns
+    -------
+    RankingScores
+        With `k` in ascending order.
+
+    Raises
+    ------
+    MusicRecError
+        `k` is empty or holds a number below 1, or lists and truth differ in number of users.
+    """
+    lengths = np.unique(np.asarray(k, dtype=np.int64))
+    if not len(lengths) or lengths[0] < 1:
+        raise MusicRecError(f"metrics: k = {list(k)} must be whole numbers of at least 1")
+    n_users = len(truth_indptr) - 1
+    if recommended.ndim != 2 or len(recommended) != n_users:
+        raise MusicRecError(
+            f"metrics: lists of shape {recommended.shape} do not fit the truth of {n_users} users"
+        )
+    recommended = np.ascontiguousarray(recommended, dtype=np.int32)
+    truth_indptr = np.ascontiguousarray(truth_indptr, dtype=np.int64)
+    truth_indices = np.ascontiguousarray(truth_indices, dtype=np.int32)
+    # gains[i] = 1 / log2(i + 2) for position i from 0; ideal[n] = their sum for n leading hits.
+    gains = 1.0 / np.log2(np.arange(lengths[-1]) + 2.0)
+    ideal = np.concatenate(([0.0], np.cumsum(gains)))
+    scores = np.zeros((len(METRICS), n_users, len(lengths)))
+    whole = np.zeros(n_users)
+
+    def score_block(start: int, stop: int) -> None:
+        _score(
+            recommended,
+            truth_indptr,
+            truth_indices,
+            lengths,
+            gains,
+            ideal,
+            start,
+            stop,
+            scores,
+            whole,
+        )
+
+    for_blocks(score_block, [*range(0, n_users, _BLOCK), n_users], threads)
+    return RankingScores(tuple(lengths.tolist()), *scores, whole)
+
+
+def precision_ceiling(truth_sizes: np.ndarray, k: Sequence[int]) -> dict[str, float]:
+    """Mean precision@k of perfect lists: mean over users of min(\\|T\\|, k) / k.
+
+    Parameters
+    ----------
+    truth_sizes : integer array (n_users)
+        Held-out tracks a user.
+    k : sequence of int
+        List lengths.
+
+    Returns
+    -------
+    dict of str to float
+        By name of the metric, `precision_at_<k>`; 0 where there is no user.
+    """
+    sizes = np.asarray(truth_sizes)
+    return {
+        f"precision_at_{n}": float(np.minimum(sizes, n).mean() / n) if len(sizes) else 0.0
+        for n in sorted(k)
+    }
+
+
+def known_truth(
+    truth_indptr: np.ndarray, truth_indices: np.ndarray, n_items: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Drop the held-out tracks unknown to training (ids of `n_items` and above) from the truth.
+
+    Returns
+    -------
+    indptr : int64 array (n_users + 1)
+    indices : int32 array
+    """
+    known = truth_indices < n_items
+    kept = np.concatenate(([0], np.cumsum(known)))
+    return kept[truth_indptr].astype(np.int64), truth_indices[known].astype(np.int32)
+
+
+@kernel()
+def _score(  # type: ignore[no-untyped-def]
+    recommended, indptr, indices, lengths, gains, ideal, start, stop, scores, whole
+):
+    """Fill rows start to stop of `scores` (metric, user, k) and of `whole`."""
+    for user in range(start, stop):
+        first, last = indptr[user], indptr[user + 1]
+        n_truth = 0
+        for j in range(first, last):
+            if j == first or indices[j] != indices[j - 1]:
+                n_truth += 1
+        if n_truth == 0:
+            continue
+        hits = 0
+        precision_sum = 0.0
+        gain_sum = 0.0
+        column = 0
+        length = recommended.shape[1]
+        for position in range(length):
+            item = recommended[user, position]
+            if item < 0:
+                break
+            low, high = first, last  # binary search for the item in the user's truth
+            while low < high:
+                middle = (low + high) // 2
+                if indices[middle] < item:
+                    low = middle + 1
+                else:
+                    high = middle
+            if low < last and indices[low] == item:
+                hits += 1
+                precision_sum += hits / (position + 1)
+                if position < len(gains):
+                    gain_sum += gains[position]
+            if column < len(lengths) and lengths[column] == position + 1:
+                _set(scores, user, column, lengths, ideal, n_truth, hits, precision_sum, gain_sum)
+                column += 1
+        while column < len(lengths):  # the list has ended: all further positions are misses
+            _set(scores, user, column, lengths, ideal, n_truth, hits, precision_sum, gain_sum)
+            column += 1
+        whole[user] = precision_sum / n_truth
+
+
+@kernel()
+def _set(  # type: ignore[no-untyped-def]
+    scores, user, column, lengths, ideal, n_truth, hits, precision_sum, gain_sum
+):
+    """Write the metrics of one user at one k from the sums so far, in the order of METRICS."""
+    k = lengths[column]
+    best = min(n_truth, k)
+    scores[0, user, column] = precision_sum / best
+    scores[1, user, column] = hits / k
+    scores[2, user, column] = hits / n_truth
+    scores[3, user, column] = gain_sum / ideal[best]
