@@ -1,0 +1,29 @@
+"""Write the embedded default source: synthetic plays of the Taste Profile's shape.
+
+Reads params.yaml (block `sample`). Writes a folder with `train.parquet`, `validation.parquet` and
+`test.parquet` (`user_id`, `count`, `track_id`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from musicrec.errors import command
+from musicrec.params import load_params
+from musicrec.sample import write_sample
+
+
+@command
+def main() -> None:
+    """Run the stage."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--params", type=Path, required=True, help="parameter file")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    args = parser.parse_args()
+    write_sample(load_params(args.params).sample, args.output)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
