@@ -1,0 +1,107 @@
+"""A scratch clone of this checkout, with small parameters, in which `dvc` really runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SMALL = {
+    "sample": {"scale": 0.001},
+    "als": {"rank": 4, "max_iter": 3},
+    "evaluate": {"k": [10, 50], "neighbours": 10, "bootstrap_samples": 100},
+    "ann_bench": {
+        "k": 50,
+        "n_trees": [1, 5],
+        "search_k": [100, 1000],
+        "n_queries": 20,
+        "repeats": 1,
+    },
+}
+
+
+class Clone:
+    """A scratch clone and the commands typed in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *words: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the clone, with this Python's programs first on PATH."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            words,
+            cwd=self.folder,
+            env={**os.environ, "PATH": path, "MUSICREC_SPARK_MEMORY": "1g", **env},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(words)}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def git(self, *words: str) -> str:
+        """Run git and return what it printed."""
+        return self.run("git", *words).stdout
+
+    def dvc(self, *words: str, **env: str) -> str:
+        """Run dvc and return what it printed."""
+        done = self.run("dvc", *words, **env)
+        return done.stdout + done.stderr
+
+    def set_params(self, changes: dict) -> None:
+        """Change values in params.yaml, block by block."""
+        path = self.folder / "params.yaml"
+        content = yaml.safe_load(path.read_text())
+        for block, values in changes.items():
+            content[block].update(values)
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def lock(self) -> dict:
+        """dvc.lock as data."""
+        return yaml.safe_load((self.folder / "dvc.lock").read_text())["stages"]
+
+    def commit(self, message: str) -> None:
+        """Commit everything that git tracks or may track."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+
+
+def copy_checkout(folder: Path) -> Clone:
+    """Copy what git tracks, or would, into a new repository: the work tree as it is."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    clone = Clone(folder)
+    clone.git("init", "--quiet", "--initial-branch=main")
+    clone.git("config", "user.name", "A Tester")
+    clone.git("config", "user.email", "tester@example.org")
+    return clone
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A scratch clone, in a path with a space, after one `dvc repro` whose result is committed."""
+    scratch = copy_checkout(tmp_path_factory.mktemp("scratch") / "a clone")
+    (scratch.folder / "dvc.lock").unlink(missing_ok=True)
+    scratch.set_params(SMALL)
+    scratch.commit("small parameters")
+    scratch.dvc("repro")
+    scratch.commit("dvc repro")
+    return scratch

@@ -1,0 +1,183 @@
+"""What README.md promises about `dvc`, typed in a scratch clone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from .conftest import Clone
+
+pytestmark = pytest.mark.pipeline
+
+STAGES = ["sample", "ingest", "downsample", "index", "train", "evaluate", "export", "ann-bench"]
+METRICS = ["ann_bench", "ann_speed", "data", "downsample", "evaluate", "index", "train"]
+# The only outputs that hold wall-clock figures, and so may differ between two runs.
+TIMED = {"metrics/ann_speed.json", "plots/ann_tradeoff.svg"}
+
+
+def stages_run(printed: str) -> list[str]:
+    return [stage for stage in STAGES if f"Running stage '{stage}'" in printed]
+
+
+def fingerprints(clone: Clone) -> dict[str, str]:
+    """Hash of every output that holds no wall-clock figure."""
+    return {
+        out["path"]: out["md5"]
+        for stage in clone.lock().values()
+        for out in stage["outs"]
+        if out["path"] not in TIMED
+    }
+
+
+def test_every_output_is_there(clone: Clone) -> None:
+    assert list(clone.lock()) and set(clone.lock()) == set(STAGES)
+    assert [p.stem for p in sorted((clone.folder / "metrics").glob("*.json"))] == METRICS
+    for path in (clone.folder / "metrics").glob("*.json"):
+        text = path.read_text()
+        assert text == json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n"
+    assert (clone.folder / "data/bundle/manifest.json").is_file()
+    assert pq.read_table(clone.folder / "data/per_user.parquet").num_rows > 10
+    assert "<svg" in (clone.folder / "plots/ann_tradeoff.svg").read_text()
+    assert clone.git("status", "--porcelain") == ""
+
+
+def test_nothing_runs_when_nothing_changed(clone: Clone) -> None:
+    assert stages_run(clone.dvc("repro")) == []
+    assert "up to date" in clone.dvc("status")
+
+
+def test_the_clone_runs_its_own_source(clone: Clone) -> None:
+    """An installed package must not shadow the checkout: experiments run in copies of it."""
+    done = clone.run("python", "-c", "import musicrec; print(musicrec.__file__)", PYTHONPATH="src")
+    assert Path(done.stdout.strip()).resolve().is_relative_to(clone.folder.resolve())
+
+
+def test_an_experiment_runs_only_what_its_parameter_reaches(clone: Clone) -> None:
+    printed = clone.dvc(
+        "exp", "run", "--name", "wider", "-S", "als.rank=6", "-S", "als.reg_param=1e-5"
+    )
+    try:
+        assert stages_run(printed) == ["train", "evaluate", "export", "ann-bench"]
+        manifest = json.loads((clone.folder / "data/bundle/manifest.json").read_text())
+        assert manifest["rank"] == 6
+        assert manifest["als"]["reg_param"] == 1e-5
+        changed = json.loads(clone.run("dvc", "params", "diff", "--json").stdout)["params.yaml"]
+        assert changed["als.rank"] == {"old": 4, "new": 6, "diff": 2}
+        metrics = json.loads(clone.run("dvc", "metrics", "diff", "--json").stdout)
+        moved = metrics["diff"] if "diff" in metrics else metrics
+        assert any("evaluate" in name for name in moved)
+        clone.dvc("plots", "diff", "--out", "drawn")
+        drawn = (clone.folder / "drawn/index.html").read_text()
+        assert "ann_speed" in drawn or "tradeoff" in drawn
+    finally:
+        clone.git("checkout", "--quiet", "--", ".")
+        clone.git("clean", "-fdq")
+        clone.dvc("checkout")
+    table = clone.run("dvc", "exp", "show", "--json").stdout
+    assert "wider" in table
+
+
+def test_a_queued_sweep_in_temporary_workspaces(clone: Clone) -> None:
+    clone.dvc("exp", "run", "--queue", "-S", "als.rank=4,5", "-S", "als.alpha=1")
+    clone.dvc("queue", "start")
+    deadline = time.monotonic() + 400
+    while True:
+        status = clone.dvc("queue", "status")
+        if "Queued" not in status and "Running" not in status:
+            break
+        assert time.monotonic() < deadline, status
+        time.sleep(2)
+    assert status.count("Success") == 2, status + clone.dvc("queue", "logs", "1")
+    shown = json.loads(clone.run("dvc", "exp", "show", "--json").stdout)
+    ranks = {
+        point["revs"][0]["data"]["params"]["params.yaml"]["data"]["als"]["rank"]
+        for base in shown
+        for point in base.get("experiments") or []
+    }
+    assert {4, 5} <= ranks
+    assert clone.git("status", "--porcelain") == ""
+
+
+def test_push_pull_and_the_same_bytes_in_another_clone(clone: Clone, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    clone.dvc("remote", "add", "--force", "--local", "--default", "storage", str(remote))
+    clone.dvc("push")
+    subprocess.run(["git", "clone", "-q", clone.folder, tmp_path / "other"], check=True)
+    other = Clone(tmp_path / "other")
+    other.dvc("remote", "add", "--local", "--default", "storage", str(remote))
+    assert stages_run(other.dvc("repro", "--pull")) == []
+    other.dvc("pull")
+    before = fingerprints(other)
+    assert before == fingerprints(clone)
+
+    # Another clone, another number of cores, every stage forced to run.
+    printed = other.dvc(
+        "repro", "--force", MUSICREC_THREADS="3", MUSICREC_SPARK_MASTER="local[3]"
+    )
+    assert stages_run(printed) == STAGES
+    assert fingerprints(other) == before
+
+
+def test_metrics_of_the_pipeline_agree_with_each_other(clone: Clone) -> None:
+    data, down, index, evaluate = (
+        json.loads((clone.folder / f"metrics/{name}.json").read_text())
+        for name in ("data", "downsample", "index", "evaluate")
+    )
+    users = pq.read_table(clone.folder / "data/indexed/users.parquet")
+    train = pq.read_table(clone.folder / "data/indexed/train")
+    assert sum(users.column("plays").to_pylist()) == train.num_rows
+    assert users.column("plays").to_pylist()[: index["n_users"]] == sorted(
+        users.column("plays").to_pylist()[: index["n_users"]], reverse=True
+    )
+    per_user = pq.read_table(clone.folder / "data/per_user.parquet")
+    assert per_user.num_rows == data["validation"]["users"]
+    assert down and evaluate
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"als": {"rank": "many"}}, "als.rank = 'many' is not allowed"),
+        ({"als": {"rnk": 5}}, "unknown parameter als.rnk"),
+        ({"data": {"source": "nowhere.csv"}}, "nowhere.csv"),
+    ],
+)
+def test_a_mistake_in_params_is_one_sentence(clone: Clone, change: dict, sentence: str) -> None:
+    clone.set_params(change)
+    stage = "ingest" if "data" in change else "train"
+    try:
+        done = clone.run("dvc", "repro", "--single-item", stage, check=False)
+        assert done.returncode != 0
+        assert sentence in done.stderr + done.stdout
+        assert "Traceback" not in done.stderr
+    finally:
+        clone.git("checkout", "--quiet", "--", "params.yaml")
+        clone.dvc("checkout")
+
+
+def test_without_java_a_spark_stage_says_what_to_install(clone: Clone, tmp_path: Path) -> None:
+    import sys
+
+    (tmp_path / "python").symlink_to(sys.executable)
+    command = clone_command(clone, "downsample")
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=clone.folder,
+        env={"PATH": str(tmp_path), "PYTHONPATH": "src", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: Spark needs Java 17 or newer, but none was found")
+    assert done.stderr.count("\n") == 1
+
+
+def clone_command(clone: Clone, stage: str) -> list[str]:
+    """Words of a stage's command after `python`."""
+    words = clone.lock()[stage]["cmd"].split()
+    return words[words.index("python") + 1 :]
