@@ -59,7 +59,7 @@ def atomic_directory(destination: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
+def write_json(path: str | os.PathLike[str], content: Mapping[str, Any] | list[Any]) -> None:
     """Write metrics as JSON: keys sorted, floats rounded to 6 decimals, finite numbers only.
 
     Raises
