@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from musicrec.spark import spark_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+# No deadline: the first call of a kernel compiles it. Derandomised: a red run can be run again.
+hypothesis.settings.register_profile("kernels", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("kernels")
 
 ROOT = Path(__file__).resolve().parent.parent
 

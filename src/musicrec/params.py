@@ -84,7 +84,8 @@ class DataParams:
     )
     columns: ColumnParams = dataclasses.field(default_factory=ColumnParams)
     on_bad_rows: str = param(
-        "error", "error: stop at bad rows; drop: leave them out and count them",
+        "error",
+        "error: stop at bad rows; drop: leave them out and count them",
         choices=("error", "drop"),
     )
     validation_users: float = param(
@@ -139,13 +140,15 @@ class ALSParams:
     reg_exponent: float = param(
         1.0,
         "native: a row with n plays is regularised by reg_param n^reg_exponent (1: MLlib's)",
-        ge=0, le=1,
+        ge=0,
+        le=1,
     )
     unobserved_weight: float = param(
         1.0, "native: weight of the unobserved entries (1: Hu, Koren and Volinsky)", gt=0
     )
     early_stopping: int = param(
-        0, "native: stop after this many iterations without a better validation nDCG; 0: never",
+        0,
+        "native: stop after this many iterations without a better validation nDCG; 0: never",
         ge=0,
     )
     warm_start: str | None = param(
@@ -183,8 +186,14 @@ class AnnBenchParams:
         ("exact_seed", "exact_gemv", "exact", "annoy_dot", "annoy"),
         "search methods to compare",
         choices=(
-            "exact_seed", "exact_gemv", "exact", "annoy_dot", "annoy",
-            "faiss_flat", "faiss_ivf", "hnsw",
+            "exact_seed",
+            "exact_gemv",
+            "exact",
+            "annoy_dot",
+            "annoy",
+            "faiss_flat",
+            "faiss_ivf",
+            "hnsw",
         ),
     )
     n_trees: tuple[int, ...] = param((1, 5, 10, 30), "Annoy: number of trees", ge=1)
@@ -315,12 +324,45 @@ def describe(kind: Any, rules: Any) -> str:
     if typing.get_origin(kind) is tuple:
         return "a list, each " + describe(typing.get_args(kind)[0], rules)
     if rules["choices"] is not None:
-        return "one of " + ", ".join(str(choice).lower() if isinstance(choice, bool) else str(choice)
-                                     for choice in rules["choices"])
-    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false",
-             type(None): "null"}
+        return "one of " + ", ".join(
+            str(choice).lower() if isinstance(choice, bool) else str(choice)
+            for choice in rules["choices"]
+        )
+    names = {
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        bool: "true or false",
+        type(None): "null",
+    }
     is_union = typing.get_origin(kind) in (types.UnionType, typing.Union)
     words = " or ".join(names[t] for t in (typing.get_args(kind) if is_union else (kind,)))
     signs = (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
     bounds = " and ".join(f"{sign} {rules[key]:g}" for key, sign in signs if rules[key] is not None)
     return f"{words} {bounds}".strip()
+
+
+def parameter_table() -> str:
+    """Describe every parameter as a Markdown table: name, default, allowed values, meaning."""
+    rows = ["| parameter | default | allowed | meaning |", "|---|---|---|---|"]
+    rows += _table_rows(Params, "")
+    return "\n".join(rows)
+
+
+def _table_rows(cls: type, prefix: str) -> list[str]:
+    rows = []
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        kind, name = hints[field.name], f"{prefix}{field.name}"
+        if dataclasses.is_dataclass(kind):
+            rows += _table_rows(kind, f"{name}.")  # type: ignore[arg-type]
+            continue
+        default = list(field.default) if isinstance(field.default, tuple) else field.default
+        shown = yaml.safe_dump(default, default_flow_style=True).split("\n")[0]
+        allowed = describe(kind, field.metadata)
+        rows.append(f"| `{name}` | `{shown}` | {allowed} | {field.metadata['doc']} |")
+    return rows
+
+
+if __name__ == "__main__":
+    print(parameter_table())

@@ -1,0 +1,90 @@
+"""Files appear whole or not at all, and the same content gives the same bytes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from musicrec.errors import MusicRecError
+from musicrec.files import (
+    atomic_directory,
+    atomic_path,
+    read_json,
+    read_table,
+    write_array,
+    write_json,
+    write_table,
+)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
+    target = tmp_path / "out.json"
+    write_json(target, {"a": 1})
+    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert read_json(target) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_failed_folder_leaves_the_old_one_and_no_temporary(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with atomic_directory(target) as folder:
+        (folder / "a").write_text("1")
+    with pytest.raises(KeyboardInterrupt), atomic_directory(target) as folder:
+        (folder / "b").write_text("2")
+        raise KeyboardInterrupt
+    assert [p.name for p in target.iterdir()] == ["a"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        with atomic_directory(tmp_path / "out") as folder:
+            (folder / name).touch()
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["b"]
+
+
+def test_json_is_sorted_rounded_and_plain(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    write_json(
+        path, {"b": np.float64(1 / 3), "a": {"y": np.int64(2), "x": [np.bool_(True), -1e-9]}}
+    )
+    assert path.read_text() == (
+        '{\n  "a": {\n    "x": [\n      true,\n      0.0\n    ],\n    "y": 2\n  },\n'
+        '  "b": 0.333333\n}\n'
+    )
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_json_refuses_what_is_not_finite_by_name(tmp_path: Path, value: float) -> None:
+    with pytest.raises(MusicRecError, match=r"ranking\.map_at_10"):
+        write_json(tmp_path / "m.json", {"ranking": {"map_at_10": value}})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_same_table_same_bytes_and_parts_in_name_order(tmp_path: Path) -> None:
+    for name, values in (("part-00001", [3, 4]), ("part-00000", [1, 2])):
+        write_table(tmp_path / f"{name}.parquet", pa.table({"item": values}))
+    assert read_table(tmp_path).column("item").to_pylist() == [1, 2, 3, 4]
+    first = (tmp_path / "part-00000.parquet").read_bytes()
+    write_table(tmp_path / "part-00000.parquet", pa.table({"item": [1, 2]}))
+    assert (tmp_path / "part-00000.parquet").read_bytes() == first
+
+
+def test_reading_nothing_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(MusicRecError, match="no Parquet file found"):
+        read_table(tmp_path / "nowhere")
+
+
+def test_arrays_are_never_pickled(tmp_path: Path) -> None:
+    write_array(tmp_path / "a.npy", np.arange(6, dtype=np.float32).reshape(2, 3).T)
+    loaded = np.load(tmp_path / "a.npy")
+    assert loaded.flags.c_contiguous and loaded.shape == (3, 2)
+    with pytest.raises(ValueError, match="[Oo]bject"):
+        write_array(tmp_path / "b.npy", np.array([{}], dtype=object))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npy"]

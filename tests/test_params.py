@@ -1,0 +1,94 @@
+"""Parameters: what is accepted, and the sentence for what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from musicrec.errors import MusicRecError
+from musicrec.params import load_params, parameter_table
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def load(tmp_path: Path, text: str):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return load_params(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-05", 1e-5), ("1e-5", 1e-5), ("0.1", 0.1), ("10", 10.0), (".5", 0.5)]
+)
+def test_every_spelling_of_a_number(tmp_path: Path, text: str, value: float) -> None:
+    """DVC writes 1e-05 for `-S als.reg_param=1e-5`, which YAML 1.1 reads as a string."""
+    loaded = load(tmp_path, f"als:\n  reg_param: {text}\n").als.reg_param
+    assert loaded == value and isinstance(loaded, float)
+
+
+def test_a_key_left_out_takes_its_default(tmp_path: Path) -> None:
+    assert load(tmp_path, "").als.rank == 20
+    assert load(tmp_path, "als: {rank: 5}").als.alpha == 10.0
+
+
+def test_a_scalar_is_a_list_of_one(tmp_path: Path) -> None:
+    assert load(tmp_path, "ann_bench: {n_trees: 5}").ann_bench.n_trees == (5,)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("als: {rnk: 5}", ["unknown parameter als.rnk", "rank"]),
+        ("alz: {rank: 5}", ["unknown parameter alz", "als"]),
+        ("als: 5", ["als must be a block of keys", "5"]),
+        ("als: {rank: many}", ["als.rank", "'many'", "a whole number >= 1"]),
+        ("als: {rank: 0}", ["als.rank", "0", ">= 1"]),
+        ("als: {rank: 2.5}", ["als.rank", "2.5", "a whole number"]),
+        ("als: {rank: true}", ["als.rank", "True", "a whole number"]),
+        ("als: {rank: null}", ["als.rank", "None"]),
+        ("als: {reg_param: -1}", ["als.reg_param", "-1", "a number >= 0"]),
+        ("als: {reg_param: .nan}", ["als.reg_param", "nan"]),
+        ("als: {reg_param: .inf}", ["als.reg_param", "inf"]),
+        ("als: {reg_param: little}", ["als.reg_param", "'little'"]),
+        ("als: {nonnegative: 1}", ["als.nonnegative", "1", "true or false"]),
+        ("als: {engine: gpu}", ["als.engine", "'gpu'", "native, mllib"]),
+        ("downsample: {fraction: 1.5}", ["downsample.fraction", "1.5", "> 0 and <= 1"]),
+        ("evaluate: {k: []}", ["evaluate.k", "empty list"]),
+        ("evaluate: {k: [10, 10]}", ["evaluate.k", "twice"]),
+        ("evaluate: {k: [10, x]}", ["evaluate.k", "'x'"]),
+        ("data: {columns: {user: -1}}", ["data.columns.user", "-1"]),
+        ("als: [", ["not valid YAML"]),
+    ],
+)
+def test_a_mistake_names_key_value_and_what_is_allowed(
+    tmp_path: Path, text: str, words: list[str]
+) -> None:
+    with pytest.raises(MusicRecError) as caught:
+        load(tmp_path, text)
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(MusicRecError, match="no such parameter file"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_every_shipped_file_of_parameters_loads() -> None:
+    for path in ROOT.glob("params*.yaml"):
+        load_params(path)
+
+
+def test_readme_holds_the_table_of_parameters() -> None:
+    """`python -m musicrec.params` prints it."""
+    assert parameter_table() in (ROOT / "README.md").read_text()
+
+
+def test_the_table_names_every_parameter() -> None:
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for block, values in content.items():
+        for key in values:
+            assert f"`{block}.{key}" in parameter_table()
