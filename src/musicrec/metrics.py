@@ -137,7 +137,7 @@ def score_lists(
     # gains[i] = 1 / log2(i + 2) for position i from 0; ideal[n] = their sum for n leading hits.
     gains = 1.0 / np.log2(np.arange(lengths[-1]) + 2.0)
     ideal = np.concatenate(([0.0], np.cumsum(gains)))
-    scores = np.zeros((len(METRICS), n_users, len(lengths)))
+    scores = np.zeros((len(METRICS), n_users, len(lengths)))  # in the order of METRICS
     whole = np.zeros(n_users)
 
     def score_block(start: int, stop: int) -> None:
@@ -155,7 +155,8 @@ def score_lists(
         )
 
     for_blocks(score_block, [*range(0, n_users, _BLOCK), n_users], threads)
-    return RankingScores(tuple(lengths.tolist()), *scores, whole)
+    average_precision, precision, recall, ndcg = scores
+    return RankingScores(tuple(lengths.tolist()), average_precision, precision, recall, ndcg, whole)
 
 
 def precision_ceiling(truth_sizes: np.ndarray, k: Sequence[int]) -> dict[str, float]:
