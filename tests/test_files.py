@@ -85,6 +85,6 @@ def test_arrays_are_never_pickled(tmp_path: Path) -> None:
     write_array(tmp_path / "a.npy", np.arange(6, dtype=np.float32).reshape(2, 3).T)
     loaded = np.load(tmp_path / "a.npy")
     assert loaded.flags.c_contiguous and loaded.shape == (3, 2)
-    with pytest.raises(ValueError, match="[Oo]bject"):
+    with pytest.raises(ValueError, match=r"[Oo]bject"):
         write_array(tmp_path / "b.npy", np.array([{}], dtype=object))
     assert [p.name for p in tmp_path.iterdir()] == ["a.npy"]

@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -117,9 +117,7 @@ def parquet_parts(path: str | os.PathLike[str]) -> list[Path]:
     return parts
 
 
-def read_table(
-    path: str | os.PathLike[str], columns: Iterable[str] | None = None
-) -> pa.Table:
+def read_table(path: str | os.PathLike[str], columns: Iterable[str] | None = None) -> pa.Table:
     """Read a Parquet file, or a folder's `*.parquet` files in name order, as one table."""
     wanted = None if columns is None else list(columns)
     tables = [pq.read_table(part, columns=wanted) for part in parquet_parts(path)]

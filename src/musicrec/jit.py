@@ -45,6 +45,7 @@ class SourceHashLocator(_CacheLocator):
     """Find a kernel's compiled code by the text of the kernel modules, not by their path."""
 
     def __init__(self, function: Callable[..., Any], source: str) -> None:
+        """Take a function and the file that defines it."""
         self._line = function.__code__.co_firstlineno
         self._path = cache_folder() / f"{Path(source).stem}-{_sources_hash()}"
 

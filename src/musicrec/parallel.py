@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,11 @@ def thread_count(threads: int | None = None) -> int:
         return max(1, threads)
     text = os.environ.get("MUSICREC_THREADS")
     if text is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return (
+            len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count() or 1
+        )
     if not text.isdigit() or int(text) < 1:
         raise MusicRecError(f"MUSICREC_THREADS = {text!r} is not a whole number of at least 1")
     return int(text)
@@ -35,7 +40,7 @@ def for_blocks(
     The blocks are the caller's and must not depend on `threads`; each writes its own rows, so
     the result is the same for any number of threads. The first exception is raised again.
     """
-    pairs = list(zip(bounds[:-1], bounds[1:], strict=True))
+    pairs = list(itertools.pairwise(bounds))
     count = min(thread_count(threads), len(pairs))
     if count <= 1:
         for start, stop in pairs:

@@ -31,7 +31,7 @@ def param(
     le: float | None = None,
     lt: float | None = None,
 ) -> Any:
-    """Declare a parameter: its default, meaning, and the values it may take (each one, for lists)."""
+    """Declare a parameter: its default, meaning, and what it may be (each one of a list)."""
     rules = {"doc": doc, "choices": choices, "ge": ge, "gt": gt, "le": le, "lt": lt}
     if isinstance(default, list | dict):
         default = tuple(default)
