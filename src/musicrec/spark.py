@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 MIN_JAVA = 17
+PLAYS_SCHEMA = "user_id string, track_id string, count bigint"
 PARTS = 8  # files of every Parquet output: pinned, so that bytes do not follow the core count
 
 
@@ -111,6 +112,22 @@ def java_version(java: Path) -> int | None:
     return int(match[1]) if match else None
 
 
+def read_parts(
+    spark: SparkSession, path: str | os.PathLike[str], schema: str = PLAYS_SCHEMA
+) -> DataFrame:
+    """Read Parquet files this pipeline wrote; a schema spares Spark a job that infers it.
+
+    Raises
+    ------
+    MusicRecError
+        The path does not exist or holds no Parquet file.
+    """
+    from musicrec.files import parquet_parts  # here, as the set-up runs this module without Arrow
+
+    parquet_parts(path)
+    return spark.read.schema(schema).parquet(local_uri(path))
+
+
 def write_parts(
     frame: DataFrame, folder: Path, partition_by: str, sort_by: list[str], parts: int = PARTS
 ) -> None:
@@ -122,11 +139,10 @@ def write_parts(
     Parameters
     ----------
     folder : Path
-        Must not exist; give a folder inside `files.atomic_directory`.
+        Must be empty or not exist; give that of `files.atomic_directory` or a folder inside.
     """
-    frame.repartition(parts, partition_by).sortWithinPartitions(*sort_by).write.parquet(
-        local_uri(folder)
-    )
+    rows = frame.repartition(parts, partition_by).sortWithinPartitions(*sort_by)
+    rows.write.mode("append").parquet(local_uri(folder))
     for path in sorted(folder.iterdir()):
         match = re.match(r"part-(\d{5})-.*\.parquet$", path.name)
         if match:

@@ -1,0 +1,41 @@
+"""Keep a hash-chosen share of the full-history users and every validation and test user.
+
+Reads the ingested splits (`train`, `validation`, `test` below `--ingested`) and params.yaml (block
+`downsample`). Writes the training plays that are kept, as Parquet parts, and as metrics the users
+and plays kept and dropped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from musicrec.downsample import downsample
+from musicrec.errors import command
+from musicrec.files import atomic_directory, write_json
+from musicrec.params import load_params
+from musicrec.spark import read_parts, spark_session, write_parts
+
+
+@command
+def main() -> None:
+    """Run the stage."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--params", type=Path, required=True, help="parameter file")
+    parser.add_argument("--ingested", type=Path, required=True, help="folder of the three splits")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
+    args = parser.parse_args()
+    params = load_params(args.params).downsample
+    with spark_session("downsample") as spark, atomic_directory(args.output) as folder:
+        train, validation, test = (
+            read_parts(spark, args.ingested / split) for split in ("train", "validation", "test")
+        )
+        plays, summary = downsample(train, validation, test, params)
+        write_parts(plays, folder, "user_id", ["user_id", "track_id"])
+        write_json(args.metrics, summary)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""Give users and tracks dense ids, the most frequent first, and rewrite the splits with them.
+
+Reads the downsampled training plays and the ingested validation and test plays. Writes a folder
+with the id maps (`users.parquet`, `items.parquet`), `sizes.json` and the indexed `train`,
+`validation` and `test`, and as metrics the sizes and what training does not know.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from musicrec.errors import command
+from musicrec.files import atomic_directory, write_json
+from musicrec.ids import index_splits
+from musicrec.spark import read_parts, spark_session
+
+
+@command
+def main() -> None:
+    """Run the stage."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train", type=Path, required=True, help="training plays")
+    parser.add_argument("--validation", type=Path, required=True, help="held-out plays to tune on")
+    parser.add_argument("--test", type=Path, required=True, help="held-out plays to report on")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
+    args = parser.parse_args()
+    with spark_session("index") as spark, atomic_directory(args.output) as folder:
+        splits = {
+            "train": read_parts(spark, args.train),
+            "validation": read_parts(spark, args.validation),
+            "test": read_parts(spark, args.test),
+        }
+        write_json(args.metrics, index_splits(spark, splits, folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
