@@ -1,0 +1,300 @@
+"""What any model has to beat: popularity, and item-based cosine nearest neighbours.
+
+Both recommend from the training plays as they are (each play once, counts ignored), exclude
+what a user has played, and break ties by the lower item id. Neither has anything to tune but the
+number of neighbours.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from musicrec.interactions import Interactions
+from musicrec.jit import kernel
+from musicrec.parallel import for_blocks
+
+_USERS_A_BLOCK = 256
+_ITEM_BLOCKS = 64
+
+
+def recommend_popular(
+    train: Interactions, history: Interactions, k: int, threads: int | None = None
+) -> np.ndarray:
+    """Recommend to every user the tracks that most training users have played.
+
+    Parameters
+    ----------
+    train : Interactions
+        Training plays; a track's popularity is its number of users. Tracks without users are
+        never recommended.
+    history : Interactions
+        Row i is what the i-th user has played, and is excluded.
+    k : int
+        List length.
+    threads : int, optional
+        The result does not depend on it.
+
+    Returns
+    -------
+    int32 array (history.n_users, k)
+        Item ids, padded with -1.
+    """
+    users_of = np.bincount(train.indices, minlength=train.n_items)
+    order = np.argsort(-users_of, kind="stable")[: np.count_nonzero(users_of)].astype(np.int32)
+    lists = np.full((history.n_users, k), -1, np.int32)
+
+    def fill(start: int, stop: int) -> None:
+        _first_unseen(order, history.indptr, history.indices, start, stop, lists)
+
+    for_blocks(fill, _blocks(history.n_users), threads)
+    return lists
+
+
+def recommend_neighbours(
+    train: Interactions,
+    history: Interactions,
+    k: int,
+    neighbours: int,
+    threads: int | None = None,
+) -> np.ndarray:
+    """Recommend to every user the tracks most similar to those the user has played.
+
+    The similarity of tracks i and j with user sets U_i and U_j is the cosine of the binary
+    columns, \\|U_i and U_j\\| / sqrt(\\|U_i\\| \\|U_j\\|). Each track of the history nominates its
+    `neighbours` most similar tracks; a candidate's score is the sum of the similarities of its
+    nominations. A user with a short history may get a list shorter than k.
+
+    Parameters
+    ----------
+    train, history, k, threads
+        As for `recommend_popular`.
+    neighbours : int
+        Neighbours kept a track.
+
+    Returns
+    -------
+    int32 array (history.n_users, k)
+        Item ids, padded with -1.
+
+    References
+    ----------
+    Deshpande and Karypis, Item-based top-N recommendation algorithms, ACM TOIS 22(1), 2004.
+    Aiolli, Efficient top-N recommendation for very large scale binary rated datasets, RecSys 2013.
+    """
+    items = np.unique(history.indices)
+    ids, similarities = nearest_items(train, items, neighbours, threads)
+    row_of = np.full(train.n_items, -1, np.int32)
+    row_of[items] = np.arange(len(items), dtype=np.int32)
+    lists = np.full((history.n_users, k), -1, np.int32)
+
+    def fill(start: int, stop: int) -> None:
+        _sum_nominations(
+            history.indptr, history.indices, row_of, ids, similarities, start, stop, lists
+        )
+
+    for_blocks(fill, _blocks(history.n_users), threads)
+    return lists
+
+
+def nearest_items(
+    train: Interactions, items: np.ndarray, neighbours: int, threads: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the nearest neighbours of the given items by binary cosine.
+
+    The similarity matrix never exists: a row at a time is counted through the users of an item
+    into one array of n_items a thread, and only its top is kept.
+
+    Parameters
+    ----------
+    train : Interactions
+        Training plays.
+    items : integer array (n)
+        Whose neighbours to find, ascending.
+    neighbours : int
+        Neighbours kept an item.
+    threads : int, optional
+        The result does not depend on it.
+
+    Returns
+    -------
+    ids : int32 array (n, neighbours)
+        By falling similarity, ties by the lower id, padded with -1; never the item itself, and
+        only items that share a user with it.
+    similarities : float64 array (n, neighbours)
+        0 where padded.
+    """
+    items = np.ascontiguousarray(items, dtype=np.int32)
+    by_item = train.transpose()
+    ids = np.full((len(items), neighbours), -1, np.int32)
+    similarities = np.zeros((len(items), neighbours))
+
+    def fill(start: int, stop: int) -> None:
+        _count_together(
+            items,
+            train.indptr,
+            train.indices,
+            by_item.indptr,
+            by_item.indices,
+            start,
+            stop,
+            ids,
+            similarities,
+        )
+
+    for_blocks(fill, _equal_work(train, by_item, items), threads)
+    return ids, similarities
+
+
+def _blocks(n_users: int) -> list[int]:
+    return [*range(0, n_users, _USERS_A_BLOCK), n_users]
+
+
+def _equal_work(train: Interactions, by_item: Interactions, items: np.ndarray) -> list[int]:
+    """Cut `items` into blocks of about equal numbers of (item, user, item) steps."""
+    history_lengths = np.diff(train.indptr)
+    steps_of_plays = np.concatenate(([0], np.cumsum(history_lengths[by_item.indices])))
+    steps = np.diff(steps_of_plays[by_item.indptr])[items]
+    ends = np.cumsum(steps)
+    if not len(ends):
+        return [0]
+    shares = ends[-1] * np.arange(1, _ITEM_BLOCKS) / _ITEM_BLOCKS
+    return sorted({0, len(items), *(np.searchsorted(ends, shares) + 1).tolist()})
+
+
+@kernel()
+def _first_unseen(order, indptr, indices, start, stop, lists):  # type: ignore[no-untyped-def]
+    """Fill rows start to stop with the first items of `order` that the user has not played."""
+    k = lists.shape[1]
+    seen = np.zeros(order.max() + 1 if len(order) else 0, np.bool_)
+    for user in range(start, stop):
+        played = indices[indptr[user] : indptr[user + 1]]
+        for item in played:
+            if item < len(seen):
+                seen[item] = True
+        found = 0
+        for item in order:
+            if found == k:
+                break
+            if not seen[item]:
+                lists[user, found] = item
+                found += 1
+        for item in played:
+            if item < len(seen):
+                seen[item] = False
+
+
+@kernel()
+def _count_together(  # type: ignore[no-untyped-def]
+    items, indptr, indices, item_indptr, item_users, start, stop, ids, similarities
+):
+    """Fill rows start to stop of `ids` and `similarities` with the nearest items."""
+    n_items = len(item_indptr) - 1
+    n_users_of = np.diff(item_indptr).astype(np.float64)
+    together = np.zeros(n_items, np.int32)
+    touched = np.empty(n_items, np.int32)
+    for row in range(start, stop):
+        item = items[row]
+        n_touched = 0
+        users = item_users[item_indptr[item] : item_indptr[item + 1]]
+        for user in users:
+            for other in indices[indptr[user] : indptr[user + 1]]:
+                if together[other] == 0:
+                    touched[n_touched] = other
+                    n_touched += 1
+                together[other] += 1
+        together[item] = 0
+        size = 0
+        best, best_ids = similarities[row], ids[row]
+        for other in touched[:n_touched]:
+            count = together[other]
+            together[other] = 0
+            # Ranked by count^2 / n_other, one rounding: equal cosines stay equal to the last bit.
+            rank_score = float(count) * float(count) / n_users_of[other]
+            if rank_score > 0.0 and (size < len(best) or rank_score >= best[0]):
+                size = _offer(best, best_ids, size, rank_score, other)
+        _sort_best_first(best, best_ids, size)
+        for place in range(size):
+            best[place] = np.sqrt(best[place] / n_users_of[item])
+
+
+@kernel()
+def _sum_nominations(  # type: ignore[no-untyped-def]
+    indptr, indices, row_of, neighbours, similarities, start, stop, lists
+):
+    """Fill rows start to stop of `lists` with the candidates of the highest summed similarity."""
+    scores = np.zeros(len(row_of))
+    touched = np.empty(len(row_of), np.int32)
+    best = np.empty(lists.shape[1])
+    for user in range(start, stop):
+        played = indices[indptr[user] : indptr[user + 1]]
+        n_touched = 0
+        for item in played:
+            row = row_of[item]
+            for place in range(neighbours.shape[1]):
+                candidate = neighbours[row, place]
+                if candidate < 0:
+                    break
+                if scores[candidate] == 0.0:
+                    touched[n_touched] = candidate
+                    n_touched += 1
+                scores[candidate] += similarities[row, place]
+        for item in played:
+            scores[item] = 0.0
+        size = 0
+        for candidate in touched[:n_touched]:
+            if scores[candidate] > 0.0:
+                size = _offer(best, lists[user], size, scores[candidate], candidate)
+                scores[candidate] = 0.0
+        _sort_best_first(best, lists[user], size)
+
+
+@kernel()
+def _offer(scores, ids, size, score, item):  # type: ignore[no-untyped-def]
+    """Offer (score, item) to a heap of the best, its worst on top; returns the heap's new size."""
+    if size < len(scores):
+        place = size
+        while place > 0:  # sift up
+            parent = (place - 1) // 2
+            if not _worse(score, item, scores[parent], ids[parent]):
+                break
+            scores[place], ids[place] = scores[parent], ids[parent]
+            place = parent
+        scores[place], ids[place] = score, item
+        return size + 1
+    if _worse(scores[0], ids[0], score, item):
+        _sift_down(scores, ids, size, score, item)
+    return size
+
+
+@kernel()
+def _sift_down(scores, ids, size, score, item):  # type: ignore[no-untyped-def]
+    """Put (score, item) in the place of the heap's top and restore the order."""
+    place = 0
+    while True:
+        child = 2 * place + 1
+        if child >= size:
+            break
+        if child + 1 < size and _worse(
+            scores[child + 1], ids[child + 1], scores[child], ids[child]
+        ):
+            child += 1
+        if not _worse(scores[child], ids[child], score, item):
+            break
+        scores[place], ids[place] = scores[child], ids[child]
+        place = child
+    scores[place], ids[place] = score, item
+
+
+@kernel()
+def _sort_best_first(scores, ids, size):  # type: ignore[no-untyped-def]
+    """Turn the heap into a list by falling score, ties by the lower id."""
+    for last in range(size - 1, 0, -1):
+        score, item = scores[last], ids[last]
+        scores[last], ids[last] = scores[0], ids[0]
+        _sift_down(scores, ids, last, score, item)
+
+
+@kernel()
+def _worse(score, item, other_score, other_item):  # type: ignore[no-untyped-def]
+    """Whether the first pair ranks below the second: a lower score, or equal and a higher id."""
+    return score < other_score or (score == other_score and item > other_item)
