@@ -172,11 +172,11 @@ def precision_ceiling(truth_sizes: np.ndarray, k: Sequence[int]) -> dict[str, fl
     Returns
     -------
     dict of str to float
-        By name of the metric, `precision_at_<k>`; 0 where there is no user.
+        By name, `precision_at_<k>_ceiling`; 0 where there is no user.
     """
     sizes = np.asarray(truth_sizes)
     return {
-        f"precision_at_{n}": float(np.minimum(sizes, n).mean() / n) if len(sizes) else 0.0
+        f"precision_at_{n}_ceiling": float(np.minimum(sizes, n).mean() / n) if len(sizes) else 0.0
         for n in sorted(k)
     }
 

@@ -1,0 +1,246 @@
+"""Judge a model's lists for every held-out user, beside the baselines: the per-user table.
+
+The table holds one row a user and is the source of every mean that is reported; two of them,
+from two configurations, are what `musicrec compare` compares.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from musicrec.baselines import recommend_neighbours, recommend_popular
+from musicrec.beyond_accuracy import (
+    catalogue_coverage,
+    exposure,
+    gini,
+    list_means,
+    median_popularity,
+)
+from musicrec.errors import MusicRecError
+from musicrec.files import read_table
+from musicrec.interactions import Interactions, read_interactions, read_sizes
+from musicrec.metrics import known_truth, score_lists
+from musicrec.params import EvaluateParams
+from musicrec.topk import ExactIndex
+
+BASELINES = ("popularity", "neighbours")
+TABLE_METADATA = b"musicrec"
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What is known of the held-out users of one split.
+
+    Attributes
+    ----------
+    split : str
+        `validation` or `test`.
+    users : int32 array (n)
+        Their indices, ascending.
+    user_ids : string array (n)
+    track_ids : string array (n_all_items)
+        Ids of all tracks, by index.
+    truth : Interactions (n, n_all_items)
+        Their held-out plays; tracks of `train.n_items` and above are unknown to training.
+    train : Interactions (n_users, n_items)
+        All training plays.
+    history : Interactions (n, n_items)
+        Their own training plays; an empty row for a user unknown to training.
+    """
+
+    split: str
+    users: np.ndarray
+    user_ids: pa.Array
+    track_ids: pa.Array
+    truth: Interactions
+    train: Interactions
+    history: Interactions
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The per-user table and the figures that are not means over users."""
+
+    table: pa.Table
+    reach: dict[str, float]
+
+
+def read_held_out(indexed: Path, split: str) -> HeldOut:
+    """Read the indexed plays for judging the users of `split`.
+
+    Raises
+    ------
+    MusicRecError
+        The split holds no play.
+    """
+    sizes = read_sizes(indexed / "sizes.json")
+    train = read_interactions(indexed / "train", sizes.n_users, sizes.n_items)
+    truth = read_interactions(indexed / split, sizes.n_all_users, sizes.n_all_items)
+    users = np.flatnonzero(np.diff(truth.indptr)).astype(np.int32)
+    if not len(users):
+        raise MusicRecError(
+            f"{indexed / split} holds no play, so there is nobody to judge; "
+            "choose the other evaluate.split or hold plays out in data"
+        )
+    user_ids = read_table(indexed / "users.parquet", ["user_id"]).column("user_id")
+    track_ids = read_table(indexed / "items.parquet", ["track_id"]).column("track_id")
+    return HeldOut(
+        split=split,
+        users=users,
+        user_ids=user_ids.combine_chunks().take(pa.array(users)),
+        track_ids=track_ids.combine_chunks(),
+        truth=truth.rows(users),
+        train=train,
+        history=_rows_or_empty(train, users),
+    )
+
+
+def read_factors(folder: Path, held_out: HeldOut) -> tuple[np.ndarray, np.ndarray]:
+    """Read the factors of the held-out users and of all items; unknown users have zeros.
+
+    Raises
+    ------
+    MusicRecError
+        The factors do not fit the indexed plays.
+    """
+    user_factors = np.load(folder / "user_factors.npy", allow_pickle=False)
+    item_factors = np.load(folder / "item_factors.npy", allow_pickle=False)
+    shape = (held_out.train.n_users, held_out.train.n_items)
+    if (len(user_factors), len(item_factors)) != shape:
+        raise MusicRecError(
+            f"{folder}: factors of {len(user_factors)} users and {len(item_factors)} tracks do "
+            f"not fit the indexed {shape[0]} users and {shape[1]} tracks; train the model anew"
+        )
+    known = held_out.users < held_out.train.n_users
+    queries = np.zeros((len(held_out.users), user_factors.shape[1]), np.float32)
+    queries[known] = user_factors[held_out.users[known]]
+    return queries, item_factors
+
+
+def evaluate(
+    held_out: HeldOut, queries: np.ndarray, item_factors: np.ndarray, params: EvaluateParams
+) -> Evaluation:
+    """Recommend to every held-out user with the model and the baselines, and judge the lists.
+
+    Columns of the table, one row a user, sorted by `user_id`:
+
+    `user_id`, `history_length` (tracks in training), `held_out` (tracks held out),
+    `held_out_unknown` (those unknown to training), `held_out_popularity` (median training users
+    of a held-out track), `truth` (a hash of the held-out track ids), `recommended` (length of
+    the model's list);
+    `<metric>` of the model in the `ranking` protocol, `popularity_<metric>` and
+    `neighbours_<metric>` of the baselines in the same; `seed_<metric>` of the model in the
+    `seed` protocol, null for users it drops; `list_popularity_at_<k>` and `list_novelty_at_<k>`,
+    null for users without recommendations.
+
+    Parameters
+    ----------
+    held_out : HeldOut
+    queries : float32 array (n, rank)
+        Factors of the held-out users; zeros get no recommendations.
+    item_factors : float32 array (n_items, rank)
+    params : EvaluateParams
+    """
+    length = max(params.k)
+    index = ExactIndex(item_factors)
+    history, truth = held_out.history, held_out.truth
+    lists, _ = index.search(queries, length, exclude=(history.indptr, history.indices))
+    users_of = np.bincount(held_out.train.indices, minlength=held_out.train.n_items)
+    columns = _describe(held_out, users_of)
+    columns["recommended"] = np.count_nonzero(lists >= 0, axis=1)
+    columns |= score_lists(lists, truth.indptr, truth.indices, params.k).columns()
+    n_train_users = int(np.count_nonzero(np.diff(held_out.train.indptr)))
+    means = list_means(lists, users_of, n_train_users, params.k)
+    columns |= {f"list_{name}": _masked(values) for name, values in means.items()}
+    reach = _reach(lists, len(users_of), params.k)
+    for name, baseline in _baseline_lists(held_out, length, params.neighbours):
+        scores = score_lists(baseline, truth.indptr, truth.indices, params.k)
+        columns |= {f"{name}_{metric}": values for metric, values in scores.columns().items()}
+    with_seen, _ = index.search(queries, length)
+    columns |= _seed_protocol(with_seen, held_out, params.k)
+    by_id = pc.sort_indices(held_out.user_ids)
+    table = pa.table({"user_id": held_out.user_ids, **columns}).take(by_id)
+    described = {"split": held_out.split, "k": sorted(params.k)}
+    return Evaluation(table.replace_schema_metadata({TABLE_METADATA: json.dumps(described)}), reach)
+
+
+def headline_metrics(k: Sequence[int]) -> list[str]:
+    """Name the metrics that get intervals and verdicts: few, so the correction costs little."""
+    longest, shortest = max(k), min(k)
+    return [
+        f"map_at_{longest}",
+        f"ndcg_at_{longest}",
+        f"recall_at_{longest}",
+        f"precision_at_{shortest}",
+    ]
+
+
+def _rows_or_empty(train: Interactions, users: np.ndarray) -> Interactions:
+    """Rows of ascending `users`; those beyond the matrix are empty."""
+    known = train.rows(users[users < train.n_users])
+    missing = np.full(len(users) - known.n_users, known.indptr[-1])
+    indptr = np.concatenate((known.indptr, missing))
+    return Interactions(indptr, known.indices, known.counts, known.n_items)
+
+
+def _describe(held_out: HeldOut, users_of: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns that depend on the data alone."""
+    truth = held_out.truth
+    unknown = np.concatenate(([0], np.cumsum(truth.indices >= len(users_of))))
+    return {
+        "history_length": np.diff(held_out.history.indptr),
+        "held_out": np.diff(truth.indptr),
+        "held_out_unknown": np.diff(unknown[truth.indptr]),
+        "held_out_popularity": median_popularity(truth.indptr, truth.indices, users_of),
+        "truth": _hash_rows(truth, held_out.track_ids),
+    }
+
+
+def _hash_rows(truth: Interactions, track_ids: pa.Array) -> np.ndarray:
+    """Hash each user's set of held-out track ids, whatever their indices (uint64)."""
+    tracks, place = np.unique(truth.indices, return_inverse=True)
+    names = track_ids.take(pa.array(tracks)).to_pylist()
+    digests = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
+    hashes = np.frombuffer(b"".join(digests), "<u8")
+    sums = np.concatenate((np.zeros(1, np.uint64), np.cumsum(hashes[place], dtype=np.uint64)))
+    return np.diff(sums[truth.indptr])  # sums modulo 2^64: the order within a row does not matter
+
+
+def _baseline_lists(
+    held_out: HeldOut, length: int, neighbours: int
+) -> Iterable[tuple[str, np.ndarray]]:
+    """Recommend with each baseline in turn, so that one set of lists is in memory at a time."""
+    train, history = held_out.train, held_out.history
+    yield BASELINES[0], recommend_popular(train, history, length)
+    yield BASELINES[1], recommend_neighbours(train, history, length, neighbours)
+
+
+def _reach(lists: np.ndarray, n_items: int, k: Sequence[int]) -> dict[str, float]:
+    reach = {}
+    for length, counts in zip(sorted(k), exposure(lists, n_items, k), strict=True):
+        reach[f"coverage_at_{length}"] = catalogue_coverage(counts)
+        reach[f"gini_at_{length}"] = gini(counts)
+    return reach
+
+
+def _seed_protocol(lists: np.ndarray, held_out: HeldOut, k: Sequence[int]) -> dict[str, pa.Array]:
+    """Metrics in the `seed` protocol (see `musicrec.metrics`), null for the users it drops."""
+    indptr, indices = known_truth(
+        held_out.truth.indptr, held_out.truth.indices, held_out.train.n_items
+    )
+    scores = score_lists(lists, indptr, indices, k)
+    dropped = (np.diff(indptr) == 0) | (lists[:, 0] < 0)
+    columns = {"map": scores.whole_average_precision, **scores.columns()}
+    return {f"seed_{name}": pa.array(values, mask=dropped) for name, values in columns.items()}
+
+
+def _masked(values: np.ndarray) -> pa.Array:
+    return pa.array(values, mask=np.isnan(values))

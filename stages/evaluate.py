@@ -1,0 +1,46 @@
+"""Judge the top-k recommendations of every held-out user beside the baselines.
+
+Reads the indexed plays and the factors. Writes the per-user table (Parquet), the metrics (JSON)
+and a folder of plots: metrics at k and slices of the users (JSON), and a picture (SVG).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from musicrec.errors import command
+from musicrec.evaluation import evaluate, read_factors, read_held_out
+from musicrec.evaluation_report import draw_slices, plot_rows, sentence, summarise
+from musicrec.files import atomic_directory, write_json, write_table
+from musicrec.params import load_params
+
+
+@command
+def main() -> None:
+    """Run the stage."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--params", type=Path, required=True, help="parameter file")
+    parser.add_argument("--indexed", type=Path, required=True, help="folder of indexed plays")
+    parser.add_argument("--factors", type=Path, required=True, help="folder of factors")
+    parser.add_argument("--per-user", type=Path, required=True, help="Parquet file to write")
+    parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--plots", type=Path, required=True, help="folder of plots to write")
+    args = parser.parse_args()
+    params = load_params(args.params).evaluate
+    held_out = read_held_out(args.indexed, params.split)
+    evaluation = evaluate(held_out, *read_factors(args.factors, held_out), params)
+    summary = summarise(evaluation, params)
+    with atomic_directory(args.plots) as folder:
+        plots = plot_rows(evaluation, params)
+        for name, rows in plots.items():
+            write_json(folder / f"{name}.json", rows)
+        draw_slices(plots, params, folder / "slices.svg")
+        write_table(args.per_user, evaluation.table)
+        write_json(args.metrics, summary)
+    print(sentence(summary, params))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Small indexed plays and factors in the pipeline's format, for tests that need no Spark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from musicrec.files import write_array, write_json, write_table
+
+N_USERS, N_ITEMS, N_UNKNOWN_USERS, N_UNKNOWN_ITEMS, RANK = 300, 120, 4, 7, 4
+
+
+@dataclass(frozen=True)
+class Plays:
+    """(user, item) pairs of each split, and the tastes they were drawn from."""
+
+    train: set[tuple[int, int]]
+    validation: set[tuple[int, int]]
+    test: set[tuple[int, int]]
+    users: np.ndarray
+    items: np.ndarray
+
+
+def make_plays(seed: int = 0) -> Plays:
+    """Draw plays from tastes; users 0 to 99 have plays held out in validation, to 149 in test."""
+    rng = np.random.default_rng(seed)
+    users = rng.random((N_USERS, RANK)).astype(np.float32) ** 3
+    items = rng.random((N_ITEMS, RANK)).astype(np.float32) ** 3
+    popularity = 1 / np.arange(2, N_ITEMS + 2) ** 0.5
+    chance = (users @ items.T) ** 2 * popularity
+    chance *= 12 / chance.sum(axis=1, keepdims=True)
+    played = rng.random(chance.shape) < chance
+    played[np.arange(N_USERS), rng.integers(0, N_ITEMS, N_USERS)] = True
+    held = played & (rng.random(chance.shape) < 0.4)
+    held[150:] = False
+    held[3] = played[3]  # a user whose whole history is held out keeps one training play
+    held[3, np.flatnonzero(played[3])[0]] = False
+    train = played & ~held
+    for item in np.flatnonzero(~train.any(axis=0)):
+        train[N_USERS - 1, item] = True
+    pairs = {(int(u), int(i)) for u, i in np.argwhere(held)}
+    validation = {pair for pair in pairs if pair[0] < 100}
+    for user in range(N_USERS, N_USERS + N_UNKNOWN_USERS):
+        validation |= {(user, 0), (user, N_ITEMS)}
+    for unknown in range(N_UNKNOWN_ITEMS):
+        validation.add((unknown * 5, N_ITEMS + unknown))
+    return Plays(
+        train={(int(u), int(i)) for u, i in np.argwhere(train)},
+        validation=validation,
+        test={pair for pair in pairs if pair[0] >= 100},
+        users=users,
+        items=items * popularity[:, None].astype(np.float32),
+    )
+
+
+def write_indexed(folder: Path, plays: Plays) -> None:
+    """Write what the index stage writes."""
+    n_all_users, n_all_items = N_USERS + N_UNKNOWN_USERS, N_ITEMS + N_UNKNOWN_ITEMS
+    for name in ("train", "validation", "test"):
+        pairs = sorted(getattr(plays, name))
+        columns = {
+            "user": pa.array([user for user, _ in pairs], pa.int32()),
+            "item": pa.array([item for _, item in pairs], pa.int32()),
+            "count": pa.array([1 + (user + item) % 5 for user, item in pairs], pa.int64()),
+        }
+        half = len(pairs) // 2
+        table = pa.table(columns)
+        write_table(folder / name / "part-00000.parquet", table.slice(0, half))
+        write_table(folder / name / "part-00001.parquet", table.slice(half))
+    for name, column, count, place in (
+        ("users", "user", n_all_users, 0),
+        ("items", "item", n_all_items, 1),
+    ):
+        rows = np.bincount([pair[place] for pair in plays.train], minlength=count)
+        prefix = {"user": "u", "item": "TR"}[column]
+        text = [f"{prefix}{(i * 7919) % 100003:05d}" for i in range(count)]
+        ids = {"user": "user_id", "item": "track_id"}[column]
+        table = {column: pa.array(range(count), pa.int32()), ids: text, "plays": rows}
+        write_table(folder / f"{name}.parquet", pa.table(table))
+    write_json(
+        folder / "sizes.json",
+        {
+            "n_users": N_USERS,
+            "n_items": N_ITEMS,
+            "n_all_users": n_all_users,
+            "n_all_items": n_all_items,
+        },
+    )
+
+
+def write_factors(folder: Path, users: np.ndarray, items: np.ndarray) -> None:
+    """Write what the train stage writes."""
+    write_array(folder / "user_factors.npy", users.astype(np.float32))
+    write_array(folder / "item_factors.npy", items.astype(np.float32))
