@@ -28,18 +28,18 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--plots", type=Path, required=True, help="folder of plots to write")
     args = parser.parse_args()
-    params = load_params(args.params).evaluate
-    held_out = read_held_out(args.indexed, params.split)
-    evaluation = evaluate(held_out, *read_factors(args.factors, held_out), params)
-    summary = summarise(evaluation, params)
+    settings = load_params(args.params).evaluate
+    held_out = read_held_out(args.indexed, settings.split)
+    evaluation = evaluate(held_out, *read_factors(args.factors, held_out), settings)
+    summary = summarise(evaluation, settings)
     with atomic_directory(args.plots) as folder:
-        plots = plot_rows(evaluation, params)
+        plots = plot_rows(evaluation, settings)
         for name, rows in plots.items():
             write_json(folder / f"{name}.json", rows)
-        draw_slices(plots, params, folder / "slices.svg")
+        draw_slices(plots, settings, folder / "slices.svg")
         write_table(args.per_user, evaluation.table)
         write_json(args.metrics, summary)
-    print(sentence(summary, params))
+    print(sentence(summary, settings))
 
 
 if __name__ == "__main__":
