@@ -13,6 +13,7 @@ the parameters alone.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,8 +24,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec.files import atomic_directory
-from musicrec.jit import kernel
 from musicrec.params import SampleParams
+from musicrec.sample_kernels import (
+    POPULARITY,
+    TRACK_IDS,
+    USER_IDS,
+    draw_lengths,
+    draw_plays,
+    fill_hashes,
+)
 
 SPLITS = ("train", "validation", "test")
 SCHEMA = pa.schema([("user_id", pa.string()), ("count", pa.int64()), ("track_id", pa.string())])
@@ -43,10 +51,6 @@ MIN_HISTORY, MAX_HISTORY, HISTORY_MEAN, HISTORY_SIGMA = 10, 4_000, 36.0, 1.0
 
 POPULARITY_SHIFT = 50  # popularity of the track of rank r is 1 / (r + shift): Zipf-Mandelbrot
 GENRES = 20
-PLAYS_A_SCENE = 12  # a listener with n plays follows 2 + n / 12 scenes, at most MAX_SCENES
-MAX_SCENES = 12
-SCENES_A_GENRE = 3  # scenes a listener follows in one genre before turning to the next
-SCENE_SHARE, GENRE_SHARE = 0.62, 0.20  # of draws; the rest are drawn from all tracks
 
 _TOTAL = 1 << 40  # what cumulative weights add up to; a draw's resolution
 
@@ -120,7 +124,7 @@ def catalogue(n_tracks: int, seed: int) -> Catalogue:
     """Lay out the tracks: about as many scenes as tracks in a scene, popularity at random."""
     n_scenes = max(GENRES, round(n_tracks**0.5))
     weights = 1.0 / (np.arange(n_tracks) + POPULARITY_SHIFT)
-    shuffled = weights[np.argsort(_hashes(seed, 3, 0, n_tracks, 1)[:, 0], kind="stable")]
+    shuffled = weights[np.argsort(_hashes(seed, POPULARITY, 0, n_tracks, 1)[:, 0], kind="stable")]
     return Catalogue(
         _cumulative(shuffled),
         np.arange(n_scenes + 1) * n_tracks // n_scenes,
@@ -146,6 +150,9 @@ def write_sample(params: SampleParams, output: str | os.PathLike[str]) -> None:
                 rows = plays.split == number
                 if rows.any():
                     writers[split].write_table(_table(plays, rows, users, tracks))
+            if sys.stderr.isatty():
+                done = plays.first_user + plays.n_users
+                print(f"sample: {done} of {sizes.users} users", file=sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -177,9 +184,9 @@ def generate_plays(seed: int, sizes: SampleSizes) -> Iterator[Plays]:
     kinds = np.repeat([0, 1, 2], [sizes.full, sizes.validation, sizes.test]).astype(np.int8)
     for first in range(0, sizes.users, CHUNK_USERS):
         n_users = min(CHUNK_USERS, sizes.users - first)
-        lengths = _history_lengths(np.uint64(seed), first, n_users, histories)
+        lengths = MIN_HISTORY + draw_lengths(np.uint64(seed), first, n_users, histories)
         indptr = np.concatenate(([0], np.cumsum(lengths)))
-        track, count = _draw_plays(
+        track, count = draw_plays(
             np.uint64(seed), first, indptr, layout.popularity, layout.scenes, layout.genres, counts
         )
         user = np.repeat(np.arange(n_users, dtype=np.int32), lengths)
@@ -190,7 +197,7 @@ def generate_plays(seed: int, sizes: SampleSizes) -> Iterator[Plays]:
 
 def user_ids(seed: int, first: int, n_users: int) -> pa.Array:
     """User ids of 40 hexadecimal digits, as the Taste Profile has them."""
-    digits = _hashes(seed, 1, first, n_users, 3).astype(">u8").view(np.uint8)
+    digits = _hashes(seed, USER_IDS, first, n_users, 3).astype(">u8").view(np.uint8)
     octets = digits.reshape(n_users, -1)
     nibbles = np.stack([octets >> 4, octets & 15], axis=2).reshape(n_users, -1)
     return _fixed_width(_alphabet("0123456789abcdef")[nibbles[:, :40]])
@@ -199,7 +206,7 @@ def user_ids(seed: int, first: int, n_users: int) -> pa.Array:
 def track_ids(seed: int, n_tracks: int) -> pa.Array:
     """Track ids of the Million Song Dataset's shape: TR and 16 upper-case letters and digits."""
     letters = _alphabet("ABCDEFGHIJKLMNOPQRSTUVWXYZ012345")
-    draws = _hashes(seed, 2, 0, n_tracks, 2).view(np.uint8).reshape(n_tracks, 16)
+    draws = _hashes(seed, TRACK_IDS, 0, n_tracks, 2).view(np.uint8).reshape(n_tracks, 16)
     prefix = np.broadcast_to(_alphabet("TR"), (n_tracks, 2))
     return _fixed_width(np.hstack([prefix, letters[draws % 32]]))
 
@@ -221,22 +228,17 @@ def _writer(path: Path) -> pq.ParquetWriter:
         path,
         SCHEMA,
         compression="zstd",
-        store_schema=False,  # plain strings to every reader, though written from dictionaries
-        dictionary_pagesize_limit=1 << 24,  # a dictionary of all tracks of the largest sample fits
+        dictionary_pagesize_limit=1 << 24,  # fits all tracks of the largest sample
     )
 
 
 def _table(plays: Plays, rows: np.ndarray, users: pa.Array, tracks: pa.Array) -> pa.Table:
     columns = {
-        "user_id": _strings(plays.user[rows], users),
-        "count": pa.array(plays.count[rows].astype(np.int64)),
-        "track_id": _strings(plays.track[rows], tracks),
+        "user_id": users.take(pa.array(plays.user[rows])),
+        "count": pa.array(plays.count[rows], pa.int64()),
+        "track_id": tracks.take(pa.array(plays.track[rows])),
     }
-    return pa.table(columns).cast(SCHEMA)
-
-
-def _strings(codes: np.ndarray, values: pa.Array) -> pa.Array:
-    return values.take(pa.array(codes))
+    return pa.table(columns, schema=SCHEMA)
 
 
 def _cumulative(weights: np.ndarray) -> np.ndarray:
@@ -248,114 +250,5 @@ def _cumulative(weights: np.ndarray) -> np.ndarray:
 def _hashes(seed: int, stream: int, first: int, n: int, width: int) -> np.ndarray:
     """Random numbers of the rows `first` … `first + n - 1`: uint64 array (n, width)."""
     out = np.empty((n, width), np.uint64)
-    _fill_hashes(np.uint64(seed), stream, first, out)
+    fill_hashes(np.uint64(seed), stream, first, out)
     return out
-
-
-@kernel()
-def _fill_hashes(seed, stream, first, out):  # type: ignore[no-untyped-def]
-    state = np.empty(1, np.uint64)
-    for row in range(len(out)):
-        _start(state, seed, stream, first + row)
-        for column in range(out.shape[1]):
-            out[row, column] = _next(state)
-
-
-@kernel()
-def _mix(z):  # type: ignore[no-untyped-def]
-    """SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014)."""
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-@kernel()
-def _start(state, seed, stream, row):  # type: ignore[no-untyped-def]
-    state[0] = _mix(_mix(_mix(seed) + np.uint64(stream)) + np.uint64(row))
-
-
-@kernel()
-def _next(state):  # type: ignore[no-untyped-def]
-    state[0] += np.uint64(0x9E3779B97F4A7C15)
-    return _mix(state[0])
-
-
-@kernel()
-def _draw(state, cumulative, start, stop):  # type: ignore[no-untyped-def]
-    """Draw one of start … stop - 1 by weight: the last i with cumulative[i] <= a random number."""
-    low, high = cumulative[start], cumulative[stop]
-    uniform = np.float64(_next(state) >> np.uint64(11)) * 2.0**-53
-    value = low + np.int64(uniform * np.float64(high - low))
-    while stop - start > 1:
-        middle = (start + stop) // 2
-        if cumulative[middle] <= value:
-            start = middle
-        else:
-            stop = middle
-    return start
-
-
-@kernel()
-def _history_lengths(seed, first, n_users, histories):  # type: ignore[no-untyped-def]
-    lengths = np.empty(n_users, np.int64)
-    state = np.empty(1, np.uint64)
-    for user in range(n_users):
-        _start(state, seed, 4, first + user)
-        lengths[user] = MIN_HISTORY + _draw(state, histories, 0, len(histories) - 1)
-    return lengths
-
-
-@kernel()
-def _draw_tastes(state, n_plays, popularity, scenes, genres, taste):  # type: ignore[no-untyped-def]
-    """Choose the scenes a listener follows; return how many. A favourite may come twice."""
-    n_scenes = min(MAX_SCENES, 2 + n_plays // PLAYS_A_SCENE)
-    genre = 0
-    for place in range(n_scenes):
-        track = _draw(state, popularity, 0, len(popularity) - 1)
-        if place % SCENES_A_GENRE == 0:
-            scene = np.searchsorted(scenes, track, "right") - 1
-            genre = np.searchsorted(genres, scene, "right") - 1
-        else:
-            track = _draw(state, popularity, scenes[genres[genre]], scenes[genres[genre + 1]])
-        taste[place] = np.searchsorted(scenes, track, "right") - 1
-    return n_scenes
-
-
-@kernel()
-def _draw_plays(seed, first, indptr, popularity, scenes, genres, counts):  # type: ignore[no-untyped-def]
-    """Draw each user's distinct tracks and their counts; int32 arrays (n_plays)."""
-    n_tracks = len(popularity) - 1
-    tracks = np.empty(indptr[-1], np.int32)
-    plays = np.empty(indptr[-1], np.int32)
-    owner = np.full(n_tracks, -1, np.int32)  # the last user who drew the track
-    favourite = np.empty(indptr[-1], np.bool_)
-    taste = np.empty(MAX_SCENES, np.int64)
-    state = np.empty(1, np.uint64)
-    for user in range(len(indptr) - 1):
-        _start(state, seed, 5, first + user)
-        start, stop = indptr[user], indptr[user + 1]
-        n_scenes = _draw_tastes(state, stop - start, popularity, scenes, genres, taste)
-        at = start
-        while at < stop:
-            level = np.float64(_next(state) >> np.uint64(11)) * 2.0**-53
-            scene = taste[np.int64(_next(state) % np.uint64(n_scenes))]
-            low, high = 0, n_tracks
-            if level < SCENE_SHARE:
-                low, high = scenes[scene], scenes[scene + 1]
-            elif level < SCENE_SHARE + GENRE_SHARE:
-                genre = np.searchsorted(genres, scene, "right") - 1
-                low, high = scenes[genres[genre]], scenes[genres[genre + 1]]
-            track = _draw(state, popularity, low, high)
-            if owner[track] != user:
-                owner[track] = user
-                tracks[at] = track
-                favourite[at] = level < SCENE_SHARE
-                plays[at] = 1 + _draw(state, counts, 0, len(counts) - 1)
-                at += 1
-        # Tracks of one's own scenes are played more: let them take higher counts from the others.
-        # This moves counts within a user and leaves their distribution as it is.
-        for at in range(start, stop):
-            other = start + np.int64(_next(state) % np.uint64(stop - start))
-            if favourite[other] and not favourite[at] and plays[at] > plays[other]:
-                plays[at], plays[other] = plays[other], plays[at]
-    return tracks, plays

@@ -1,0 +1,135 @@
+"""Compiled draws behind the synthetic sample: random numbers, tastes, plays.
+
+A table of cumulative weights is an int64 array that starts at 0; entry i + 1 minus entry i is the
+weight of i.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from musicrec.jit import kernel
+
+# Streams of random numbers: a purpose each.
+USER_IDS, TRACK_IDS, POPULARITY, LENGTHS, PLAYS = 1, 2, 3, 4, 5
+
+SCENES_A_GENRE = 3  # scenes a listener follows in one genre before turning to the next
+PLAYS_A_SCENE = 12  # a listener with n plays follows 2 + n / 12 scenes, at most MAX_SCENES
+MAX_SCENES = 12
+SCENE_SHARE, GENRE_SHARE = 0.62, 0.20  # of draws; the rest are drawn from all tracks
+
+
+@kernel()
+def fill_hashes(seed, stream, first, out):  # type: ignore[no-untyped-def]
+    """Fill the uint64 array `out` with random numbers; its row i is row first + i of the stream."""
+    state = np.empty(1, np.uint64)
+    for row in range(len(out)):
+        _start(state, seed, stream, first + row)
+        for column in range(out.shape[1]):
+            out[row, column] = _next(state)
+
+
+@kernel()
+def _mix(z):  # type: ignore[no-untyped-def]
+    """SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014)."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@kernel()
+def _start(state, seed, stream, row):  # type: ignore[no-untyped-def]
+    state[0] = _mix(_mix(_mix(seed) + np.uint64(stream)) + np.uint64(row))
+
+
+@kernel()
+def _next(state):  # type: ignore[no-untyped-def]
+    state[0] += np.uint64(0x9E3779B97F4A7C15)
+    return _mix(state[0])
+
+
+@kernel()
+def _draw(state, cumulative, start, stop):  # type: ignore[no-untyped-def]
+    """Draw one of start … stop - 1 by weight: the last i with cumulative[i] <= a random number."""
+    low, high = cumulative[start], cumulative[stop]
+    uniform = np.float64(_next(state) >> np.uint64(11)) * 2.0**-53
+    value = low + np.int64(uniform * np.float64(high - low))
+    while stop - start > 1:
+        middle = (start + stop) // 2
+        if cumulative[middle] <= value:
+            start = middle
+        else:
+            stop = middle
+    return start
+
+
+@kernel()
+def draw_lengths(seed, first, n_users, histories):  # type: ignore[no-untyped-def]
+    """Draw a number from the table `histories` for each user; int64 array (n_users)."""
+    lengths = np.empty(n_users, np.int64)
+    state = np.empty(1, np.uint64)
+    for user in range(n_users):
+        _start(state, seed, LENGTHS, first + user)
+        lengths[user] = _draw(state, histories, 0, len(histories) - 1)
+    return lengths
+
+
+@kernel()
+def _draw_tastes(state, n_plays, popularity, scenes, genres, taste):  # type: ignore[no-untyped-def]
+    """Choose the scenes a listener follows; return how many. A favourite may come twice."""
+    n_scenes = min(MAX_SCENES, 2 + n_plays // PLAYS_A_SCENE)
+    genre = 0
+    for place in range(n_scenes):
+        track = _draw(state, popularity, 0, len(popularity) - 1)
+        if place % SCENES_A_GENRE == 0:
+            scene = np.searchsorted(scenes, track, "right") - 1
+            genre = np.searchsorted(genres, scene, "right") - 1
+        else:
+            track = _draw(state, popularity, scenes[genres[genre]], scenes[genres[genre + 1]])
+        taste[place] = np.searchsorted(scenes, track, "right") - 1
+    return n_scenes
+
+
+@kernel()
+def draw_plays(seed, first, indptr, popularity, scenes, genres, counts):  # type: ignore[no-untyped-def]
+    """Draw each user's distinct tracks and their counts; int32 arrays (n_plays).
+
+    User first + u gets the rows indptr[u] to indptr[u + 1] - 1. `popularity` and `counts` are
+    tables of cumulative weights, of tracks and of the counts 1, 2, …; `scenes` and `genres` as in
+    `sample.Catalogue`.
+    """
+    n_tracks = len(popularity) - 1
+    tracks = np.empty(indptr[-1], np.int32)
+    plays = np.empty(indptr[-1], np.int32)
+    owner = np.full(n_tracks, -1, np.int32)  # the last user who drew the track
+    favourite = np.empty(indptr[-1], np.bool_)
+    taste = np.empty(MAX_SCENES, np.int64)
+    state = np.empty(1, np.uint64)
+    for user in range(len(indptr) - 1):
+        _start(state, seed, PLAYS, first + user)
+        start, stop = indptr[user], indptr[user + 1]
+        n_scenes = _draw_tastes(state, stop - start, popularity, scenes, genres, taste)
+        at = start
+        while at < stop:
+            level = np.float64(_next(state) >> np.uint64(11)) * 2.0**-53
+            scene = taste[np.int64(_next(state) % np.uint64(n_scenes))]
+            low, high = 0, n_tracks
+            if level < SCENE_SHARE:
+                low, high = scenes[scene], scenes[scene + 1]
+            elif level < SCENE_SHARE + GENRE_SHARE:
+                genre = np.searchsorted(genres, scene, "right") - 1
+                low, high = scenes[genres[genre]], scenes[genres[genre + 1]]
+            track = _draw(state, popularity, low, high)
+            if owner[track] != user:
+                owner[track] = user
+                tracks[at] = track
+                favourite[at] = level < SCENE_SHARE
+                plays[at] = 1 + _draw(state, counts, 0, len(counts) - 1)
+                at += 1
+        # Tracks of one's own scenes are played more: let them take higher counts from the others.
+        # This moves counts within a user and leaves their distribution as it is.
+        for at in range(start, stop):
+            other = start + np.int64(_next(state) % np.uint64(stop - start))
+            if favourite[other] and not favourite[at] and plays[at] > plays[other]:
+                plays[at], plays[other] = plays[other], plays[at]
+    return tracks, plays
