@@ -35,7 +35,9 @@ def spark_session(name: str) -> Iterator[SparkSession]:
     MusicRecError
         No Java of at least version 17 is found.
     """
-    os.environ["JAVA_HOME"] = str(find_java())
+    java = find_java()
+    if "JAVA_HOME" in os.environ and java != _java_of_home():
+        del os.environ["JAVA_HOME"]  # unusable; without it Spark takes the one on PATH
     from pyspark.sql import SparkSession
 
     master = os.environ.get("MUSICREC_SPARK_MASTER", "local[*]")
@@ -76,30 +78,31 @@ def _half_of_memory() -> str:
 
 
 def find_java() -> Path:
-    """Find a Java home of at least version 17: JAVA_HOME first, then PATH.
+    """Find a `java` of at least version 17: that of JAVA_HOME first, then the one on PATH.
 
     Raises
     ------
     MusicRecError
         There is none; the sentence says what was found and what to install.
     """
-    candidates = []
-    if os.environ.get("JAVA_HOME"):
-        candidates.append(Path(os.environ["JAVA_HOME"]) / "bin" / "java")
     on_path = shutil.which("java")
-    if on_path:
-        candidates.append(Path(on_path).resolve())
     found = []
-    for java in candidates:
-        version = java_version(java)
-        if version is not None and version >= MIN_JAVA:
-            return java.parent.parent
-        found.append(f"{java} is " + (f"version {version}" if version else "not a working Java"))
+    for java in (_java_of_home(), Path(on_path) if on_path else None):
+        version = java_version(java) if java else None
+        if java and version is not None and version >= MIN_JAVA:
+            return java
+        if java:
+            found.append(f"{java} is " + (f"version {version}" if version else "no working Java"))
     what = "; ".join(found) if found else "none was found in JAVA_HOME or on PATH"
     raise MusicRecError(
         f"Spark needs Java {MIN_JAVA} or newer, but {what}; install one (Debian, Ubuntu: "
         "apt install openjdk-17-jre-headless; macOS: brew install openjdk@17) or set JAVA_HOME"
     )
+
+
+def _java_of_home() -> Path | None:
+    home = os.environ.get("JAVA_HOME")
+    return Path(home) / "bin" / "java" if home else None
 
 
 def java_version(java: Path) -> int | None:

@@ -1,0 +1,48 @@
+"""Compiled kernels are found again from another folder, and not after an edit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "musicrec"
+CALL = (
+    "import numpy as np\n"
+    "from musicrec import interactions as m\n"
+    "one = np.zeros(1, np.int32)\n"
+    "m.from_triples(one, one, one, 1, 1)\n"
+    "print(sum(m._bucket.stats.cache_hits.values()), sum(m._bucket.stats.cache_misses.values()))\n"
+)
+
+
+def hits_and_misses(package_parent: Path, cache: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", CALL],
+        env={**os.environ, "PYTHONPATH": str(package_parent), "MUSICREC_CACHE": str(cache)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def test_the_cache_follows_the_source_and_not_the_folder(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        shutil.copytree(SOURCE, tmp_path / name / "musicrec")
+    cache = tmp_path / "cache"
+    assert hits_and_misses(tmp_path / "first", cache) == "0 1"
+    assert hits_and_misses(tmp_path / "second", cache) == "1 0"
+
+    edited = tmp_path / "second" / "musicrec" / "topk.py"  # another kernel module
+    edited.write_text(edited.read_text() + "\n# edited\n")
+    assert hits_and_misses(tmp_path / "second", cache) == "0 1"
+    assert hits_and_misses(tmp_path / "first", cache) == "1 0"
+
+
+def test_a_home_that_cannot_be_written_costs_time_and_nothing_else(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.touch()
+    assert hits_and_misses(SOURCE.parent, blocked) == "0 1"
