@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from musicrec import files
 from musicrec.errors import MusicRecError
 from musicrec.files import (
     atomic_directory,
@@ -88,3 +90,24 @@ def test_arrays_are_never_pickled(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"[Oo]bject"):
         write_array(tmp_path / "b.npy", np.array([{}], dtype=object))
     assert [p.name for p in tmp_path.iterdir()] == ["a.npy"]
+
+
+def test_rewritten_parquet_does_not_follow_the_row_groups_of_its_source(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "ROW_GROUP", 1000)
+    table = pa.table({"id": [f"id {i % 700}" for i in range(3500)], "count": range(3500)})
+    written = []
+    for rows in (1, 7, 999, 1000, 3500):
+        pq.write_table(table, tmp_path / "source.parquet", row_group_size=rows)
+        files.rewrite_table(tmp_path / "source.parquet", tmp_path / "copy.parquet")
+        written.append((tmp_path / "copy.parquet").read_bytes())
+    assert len(set(written)) == 1
+    assert pq.read_table(tmp_path / "copy.parquet").equals(table)
+    metadata = pq.ParquetFile(tmp_path / "copy.parquet").metadata
+    assert [metadata.row_group(i).num_rows for i in range(4)] == [1000, 1000, 1000, 500]
+
+
+def test_rewritten_parquet_without_rows_keeps_its_columns(tmp_path):
+    table = pa.table({"user": pa.array([], pa.int32())})
+    pq.write_table(table, tmp_path / "source.parquet")
+    files.rewrite_table(tmp_path / "source.parquet", tmp_path / "copy.parquet")
+    assert pq.read_table(tmp_path / "copy.parquet").equals(table)

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from musicrec.errors import MusicRecError
 
 METRIC_DECIMALS = 6
+ROW_GROUP = 1 << 20  # rows of a Parquet row group
 
 
 @contextmanager
@@ -97,7 +98,34 @@ def write_array(path: str | os.PathLike[str], array: np.ndarray) -> None:
 def write_table(path: str | os.PathLike[str], table: pa.Table) -> None:
     """Write one Parquet file; the same table gives the same bytes."""
     with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=1 << 20)
+        pq.write_table(table, temporary, compression="zstd", row_group_size=ROW_GROUP)
+
+
+def rewrite_table(source: str | os.PathLike[str], destination: str | os.PathLike[str]) -> None:
+    """Copy a Parquet file so that its bytes follow from its rows alone.
+
+    Spark's own files do not: the footer lists encodings in the order of a Java hash set, which
+    changes from run to run, and the size of row groups follows heap and cores. Reads and writes
+    one row group at a time.
+    """
+    with atomic_path(destination) as temporary, pq.ParquetFile(source) as reader:
+        schema = reader.schema_arrow.remove_metadata()
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            for table in _row_groups(reader, schema):
+                writer.write_table(table, row_group_size=ROW_GROUP)
+
+
+def _row_groups(reader: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield a file's rows in tables of ROW_GROUP rows and a rest, however the file groups them."""
+    waiting = schema.empty_table()
+    for batch in reader.iter_batches(batch_size=ROW_GROUP // 8):
+        rows = pa.Table.from_batches([batch]).replace_schema_metadata()
+        waiting = pa.concat_tables([waiting, rows])
+        if waiting.num_rows >= ROW_GROUP:
+            yield waiting.slice(0, ROW_GROUP).combine_chunks()
+            waiting = waiting.slice(ROW_GROUP)
+    if waiting.num_rows:
+        yield waiting.combine_chunks()
 
 
 def parquet_parts(path: str | os.PathLike[str]) -> list[Path]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from musicrec.errors import MusicRecError, command
+from musicrec.parallel import for_blocks
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -58,7 +59,6 @@ def _settings(master: str) -> dict[str, str]:
         "spark.sql.shuffle.partitions": str(PARTS),
         "spark.sql.adaptive.coalescePartitions.enabled": "false",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
-        "spark.sql.parquet.compression.codec": "zstd",
         "spark.ui.showConsoleProgress": "false",
     }
     if master.startswith("local"):
@@ -137,21 +137,27 @@ def write_parts(
     """Write a frame as `part-00000.parquet` …, the same bytes for the same rows.
 
     Rows go to a part by hash of `partition_by` and are sorted there by `sort_by`, a unique key;
-    the number of parts is pinned. Markers and checksums of Hadoop are removed.
+    the number of parts is pinned. Spark's files, whose names and bytes differ from run to run, are
+    rewritten one by one; its markers and checksums are removed.
 
     Parameters
     ----------
     folder : Path
         Must be empty or not exist; give that of `files.atomic_directory` or a folder inside.
     """
+    from musicrec.files import rewrite_table
+
+    scratch = folder / "spark"
     rows = frame.repartition(parts, partition_by).sortWithinPartitions(*sort_by)
-    rows.write.mode("append").parquet(local_uri(folder))
-    for path in sorted(folder.iterdir()):
-        match = re.match(r"part-(\d{5})-.*\.parquet$", path.name)
-        if match:
-            path.rename(folder / f"part-{match[1]}.parquet")
-        else:
-            path.unlink()
+    rows.write.option("compression", "snappy").parquet(local_uri(scratch))
+    written = sorted(scratch.glob("part-*.parquet"))
+
+    def rewrite(start: int, stop: int) -> None:
+        for path in written[start:stop]:
+            rewrite_table(path, folder / f"{path.name[:10]}.parquet")
+
+    for_blocks(rewrite, list(range(len(written) + 1)))
+    shutil.rmtree(scratch)
 
 
 def local_uri(path: str | os.PathLike[str]) -> str:
