@@ -200,11 +200,11 @@ def _describe(held_out: HeldOut, users_of: np.ndarray) -> dict[str, np.ndarray]:
         "held_out": np.diff(truth.indptr),
         "held_out_unknown": np.diff(unknown[truth.indptr]),
         "held_out_popularity": median_popularity(truth.indptr, truth.indices, users_of),
-        "truth": _hash_rows(truth, held_out.track_ids),
+        "truth": hash_rows(truth, held_out.track_ids),
     }
 
 
-def _hash_rows(truth: Interactions, track_ids: pa.Array) -> np.ndarray:
+def hash_rows(truth: Interactions, track_ids: pa.Array) -> np.ndarray:
     """Hash each user's set of held-out track ids, whatever their indices (uint64)."""
     tracks, place = np.unique(truth.indices, return_inverse=True)
     names = track_ids.take(pa.array(tracks)).to_pylist()
