@@ -1,68 +1,327 @@
-"""Compiled half steps of alternating least squares."""
+"""Compiled half steps of alternating least squares: eight rows at a time, one a vector lane.
+
+A row with plays i of weight c_i = 1 + alpha r_i - w (w: the unobserved weight) and fixed factors
+y_i minimises a quadratic whose normal equations are
+
+    (w G + Y^T C Y + reg I) x = Y^T (1 + alpha r),        G = sum of y y^T over all fixed rows.
+
+`solve_rows` forms and factorises that matrix, rank x rank, unless the row has few plays: in the
+basis where w G is diagonal, D = w G + reg I costs nothing to invert whatever reg is, and with
+B = C^(1/2) Y the same x is D^-1 B^T u, where (I + B D^-1 B^T) u = C^(-1/2) (1 + alpha r) is only
+as large as the row has plays (the Woodbury identity).
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
 from musicrec.jit import kernel
+from musicrec.lane_algebra import (
+    add_column,
+    factorise,
+    multiply_panels,
+    panel,
+    substitute,
+    times_vector,
+)
+from musicrec.simd import (
+    LANES,
+    gather4,
+    inverse_root,
+    load,
+    multiply,
+    multiply_add,
+    prefetch,
+    splat,
+    store,
+)
+
+CHUNK = 16  # plays gathered at a time: enough work between two passes over the matrix
+TINY_WEIGHT = 1e-30  # stands for weight 0 (alpha 0): no effect on the matrix, yet has a root
+SINGULAR = 1e-14  # a pivot below this share of its diagonal entry is rounding
+
+
+class Rows(NamedTuple):
+    """The plays of the rows to solve.
+
+    `order` (int64) lists the rows with plays, longest first; `indptr`, `indices` and `counts` are
+    their compressed matrix, `reg` (float64) the weight of each row's squared norm.
+    """
+
+    order: np.ndarray
+    indptr: np.ndarray
+    indices: np.ndarray
+    counts: np.ndarray
+    reg: np.ndarray
+
+
+class Fixed(NamedTuple):
+    """The other side's factors.
+
+    `factors` is flat float32, rows of `padded` entries in the coordinates of `basis` (columns are
+    the new axes); `gram` is w G in these coordinates, both float64 (padded, padded).
+    """
+
+    factors: np.ndarray
+    gram: np.ndarray
+    basis: np.ndarray
+
+
+class Layout(NamedTuple):
+    """Offsets of a workspace's parts, in float64 entries."""
+
+    buffer: int
+    matrix: int
+    right: int
+    solution: int
+    inverse: int
+    floor: int
+    scale: int
+    weight: int
+    target: int
+    compact: int
+    size: int
+
+
+def layout(padded: int, longest_wide: int) -> Layout:
+    """Lay out the workspace of one thread for a padded rank."""
+    tiles = padded // 4
+    plays = max(CHUNK, longest_wide)
+    triangle = 64 * tiles * (tiles + 1)
+    vector = 8 * max(padded, plays)
+    sizes = [8 * padded * plays, triangle, *(vector,) * 7, triangle]
+    return Layout(*np.concatenate(([0], np.cumsum(sizes))).tolist())
 
 
 @kernel()
-def gram_block(factors, start, stop, out):  # type: ignore[no-untyped-def]
-    """Add the outer products of rows [start, stop) to `out`, in float64 and row order."""
-    rank = factors.shape[1]
-    for row in range(start, stop):
-        for i in range(rank):
-            a = np.float64(factors[row, i])
-            for j in range(rank):
-                out[i, j] += a * factors[row, j]
+def solve_rows(rows, fixed, alpha, unobserved, widest, ws, offsets, at, solved, gains, start, stop):  # type: ignore[no-untyped-def]
+    """Solve `rows.order[start:stop]` exactly.
+
+    Parameters
+    ----------
+    rows : Rows
+    fixed : Fixed
+        In coordinates where `gram` is diagonal.
+    alpha, unobserved : float
+    widest : int
+        Rows of up to this many plays are solved in the space of their plays.
+    ws : float64 array (at.size), aligned to 64 bytes
+    offsets : int64 array (8 max(CHUNK, widest))
+    at : Layout
+    solved : float32 array (n_rows, rank), out
+    gains : float64 array (n_rows), out
+        b.x of each row: what the row takes off the loss of the zero factor.
+    """
+    padded = fixed.gram.shape[0]
+    rank = solved.shape[1]
+    for first in range(start, stop, LANES):
+        width = min(LANES, stop - first)
+        longest = longest_row(rows, first, width)
+        if longest <= widest:
+            gain = _solve_wide(rows, fixed, alpha, unobserved, ws, offsets, at, first, width)
+        else:
+            normal_equations(rows, fixed, alpha, unobserved, ws, offsets, at, first, width)
+            for k in range(padded):
+                diagonal = load(ws, at.matrix + panel(k // 4) + 128 * (k // 4) + 40 * (k % 4))
+                store(ws, at.floor + 8 * k, multiply(splat(SINGULAR), diagonal))
+            factorise(ws, at.matrix, at.inverse, at.floor, padded // 4)
+            substitute(ws, at.matrix, at.inverse, at.right, at.solution, padded // 4)
+            gain = dot(ws, at.right, at.solution, padded)
+        store(ws, at.weight, gain)
+        rotate(ws, fixed.basis, at.solution, at.right)
+        for lane in range(width):
+            row = rows.order[first + lane]
+            gains[row] = ws[at.weight + lane]
+            for k in range(rank):
+                solved[row, k] = ws[at.right + 8 * k + lane]
 
 
 @kernel()
-def solve_rows(
-    indptr, indices, counts, fixed, gram, alpha, unobserved, reg, solved, gains, start, stop
-):  # type: ignore[no-untyped-def]
-    """Solve rows [start, stop) exactly by Cholesky; `gains[row]` gets b.x."""
-    rank = fixed.shape[1]
-    a = np.empty((rank, rank))
-    b = np.empty(rank)
-    y = np.empty(rank)
-    for row in range(start, stop):
-        if indptr[row] == indptr[row + 1]:
-            solved[row] = 0
-            gains[row] = 0.0
-            continue
-        a[:] = gram
-        b[:] = 0
-        for k in range(rank):
-            a[k, k] += reg[row]
-        for at in range(indptr[row], indptr[row + 1]):
-            y[:] = fixed[indices[at]]
-            confidence = 1.0 + alpha * counts[at]
-            weight = confidence - unobserved
-            for i in range(rank):
-                b[i] += confidence * y[i]
-                wy = weight * y[i]
-                for j in range(i + 1):
-                    a[i, j] += wy * y[j]
-        for i in range(rank):
+def longest_row(rows, first, width):  # type: ignore[no-untyped-def]
+    """Most plays of any row of the batch."""
+    longest = 0
+    for lane in range(width):
+        row = rows.order[first + lane]
+        longest = max(longest, rows.indptr[row + 1] - rows.indptr[row])
+    return longest
+
+
+@kernel()
+def normal_equations(rows, fixed, alpha, unobserved, ws, offsets, at, first, width):  # type: ignore[no-untyped-def]
+    """Form the lower triangle at `at.matrix` and the right side at `at.right` of each lane."""
+    padded = fixed.gram.shape[0]
+    tiles = padded // 4
+    for i in range(tiles):
+        for column in range(4 * i + 4):
+            for r in range(4):
+                entry = splat(fixed.gram[4 * i + r, column])
+                store(ws, at.matrix + panel(i) + 32 * column + 8 * r, entry)
+    for k in range(padded):
+        store(ws, at.right + 8 * k, splat(0.0))
+        diagonal = at.matrix + panel(k // 4) + 128 * (k // 4) + 40 * (k % 4)
+        for lane in range(width):
+            ws[diagonal + lane] += rows.reg[rows.order[first + lane]]
+    longest = longest_row(rows, first, width)
+    for done in range(0, longest, CHUNK):
+        n = min(CHUNK, longest - done)
+        read_plays(
+            rows, fixed.factors, padded, alpha, unobserved, ws, offsets, at, first, width, done, n
+        )
+        for p in range(n):
+            weight = load(ws, at.weight + 8 * p)
+            for i in range(tiles):
+                y0, y1, y2, y3 = gather4(fixed.factors, offsets, 8 * p, 4 * i)
+                to = at.buffer + 32 * (CHUNK * i + p)
+                store(ws, to, multiply(weight, y0))
+                store(ws, to + 8, multiply(weight, y1))
+                store(ws, to + 16, multiply(weight, y2))
+                store(ws, to + 24, multiply(weight, y3))
+        for i in range(tiles):
+            left = at.buffer + 32 * CHUNK * i
+            s0, s1, s2, s3 = times_vector(ws, left, at.target, n)
+            add_column(ws, at.right + 32 * i, 1.0, s0, s1, s2, s3)
             for j in range(i + 1):
-                s = a[i, j]
-                for k in range(j):
-                    s -= a[i, k] * a[j, k]
-                a[i, j] = s / a[j, j] if i > j else np.sqrt(max(s, 1e-300))
-        for i in range(rank):
-            s = b[i]
-            for k in range(i):
-                s -= a[i, k] * y[k]
-            y[i] = s / a[i, i]
-        for i in range(rank - 1, -1, -1):
-            s = y[i]
-            for k in range(i + 1, rank):
-                s -= a[k, i] * y[k]
-            y[i] = s / a[i, i]
-        gain = 0.0
-        for i in range(rank):
-            solved[row, i] = y[i]
-            gain += b[i] * y[i]
-        gains[row] = gain
+                right = at.buffer + 32 * CHUNK * j
+                multiply_panels(ws, at.matrix + panel(i) + 128 * j, left, right, n, 1.0)
+
+
+@kernel()
+def read_plays(rows, factors, padded, alpha, unobserved, ws, offsets, at, first, width, done, n):  # type: ignore[no-untyped-def]
+    """Fetch plays [done, done + n) of each lane's row.
+
+    For play p the vectors at `at.weight + 8 p` and `at.target + 8 p` get c^(1/2) and
+    (1 + alpha r) c^(-1/2), and `offsets[8 p:8 p + 8]` where the plays' factors start. A lane whose
+    row has ended gets zeros, which change nothing.
+    """
+    for lane in range(LANES):
+        begin = 0
+        left = 0
+        if lane < width:
+            row = rows.order[first + lane]
+            begin = rows.indptr[row] + done
+            left = max(0, min(n, rows.indptr[row + 1] - begin))
+        for p in range(left):
+            confidence = 1.0 + alpha * rows.counts[begin + p]
+            root = np.sqrt(max(confidence - unobserved, TINY_WEIGHT))
+            ws[at.weight + 8 * p + lane] = root
+            ws[at.target + 8 * p + lane] = confidence / root
+            start = np.int64(rows.indices[begin + p]) * padded
+            offsets[8 * p + lane] = start
+            for line in range(0, padded, 16):
+                prefetch(factors, start + line)
+        for p in range(left, n):
+            ws[at.weight + 8 * p + lane] = 0.0
+            ws[at.target + 8 * p + lane] = 0.0
+            offsets[8 * p + lane] = 0
+
+
+@kernel()
+def _solve_wide(rows, fixed, alpha, unobserved, ws, offsets, at, first, width):  # type: ignore[no-untyped-def]
+    """Solve in the space of the plays; leaves x at `at.solution`, returns b.x."""
+    padded = fixed.gram.shape[0]
+    n = longest_row(rows, first, width)
+    tiles = (n + 3) // 4
+    for lane in range(LANES):  # lanes past the batch repeat its last row
+        ws[at.inverse + lane] = rows.reg[rows.order[first + min(lane, width - 1)]]
+    reg = load(ws, at.inverse)
+    one = splat(1.0)
+    for k in range(padded):
+        pivot = multiply_add(one, reg, splat(fixed.gram[k, k]))
+        floor = multiply(splat(SINGULAR), pivot)
+        store(ws, at.scale + 8 * k, inverse_root(pivot, floor))
+    read_plays(rows, fixed.factors, padded, alpha, unobserved, ws, offsets, at, first, width, 0, n)
+    for p in range(n, 4 * tiles):
+        store(ws, at.target + 8 * p, splat(0.0))
+        for k in range(padded):
+            store(ws, at.buffer + 8 * padded * (p - p % 4) + 8 * (p % 4) + 32 * k, splat(0.0))
+    for p in range(n):
+        to = at.buffer + 8 * padded * (p - p % 4) + 8 * (p % 4)
+        weight = load(ws, at.weight + 8 * p)
+        for i in range(padded // 4):
+            y0, y1, y2, y3 = gather4(fixed.factors, offsets, 8 * p, 4 * i)
+            scale = at.scale + 32 * i
+            store(ws, to + 128 * i, multiply(weight, multiply(load(ws, scale), y0)))
+            store(ws, to + 128 * i + 32, multiply(weight, multiply(load(ws, scale + 8), y1)))
+            store(ws, to + 128 * i + 64, multiply(weight, multiply(load(ws, scale + 16), y2)))
+            store(ws, to + 128 * i + 96, multiply(weight, multiply(load(ws, scale + 24), y3)))
+    for i in range(tiles):
+        for j in range(i + 1):
+            to = at.matrix + panel(i) + 128 * j
+            for entry in range(16):
+                same = i == j and entry % 5 == 0
+                store(ws, to + 8 * entry, splat(1.0 if same else 0.0))
+            left = at.buffer + 32 * padded * i
+            multiply_panels(ws, to, left, at.buffer + 32 * padded * j, padded, 1.0)
+    for p in range(4 * tiles):
+        store(ws, at.floor + 8 * p, splat(0.0))  # pivots are at least 1
+    u = at.right
+    factorise(ws, at.matrix, at.inverse, at.floor, tiles)
+    substitute(ws, at.matrix, at.inverse, at.target, u, tiles)
+    gain = splat(0.0)
+    for k in range(padded):
+        x = splat(0.0)
+        b = splat(0.0)
+        for p in range(4 * tiles):
+            entry = load(ws, at.buffer + 8 * padded * (p - p % 4) + 8 * (p % 4) + 32 * k)
+            x = multiply_add(entry, load(ws, u + 8 * p), x)
+            b = multiply_add(entry, load(ws, at.target + 8 * p), b)
+        gain = multiply_add(x, b, gain)
+        store(ws, at.solution + 8 * k, multiply(x, load(ws, at.scale + 8 * k)))
+    return gain
+
+
+@kernel()
+def dot(ws, a, b, n):  # type: ignore[no-untyped-def]
+    """Inner product of each lane's two vectors of n entries."""
+    total = splat(0.0)
+    for k in range(n):
+        total = multiply_add(load(ws, a + 8 * k), load(ws, b + 8 * k), total)
+    return total
+
+
+@kernel()
+def rotate(ws, basis, x, out):  # type: ignore[no-untyped-def]
+    """Write basis times x at `out`, for each lane's x."""
+    n = basis.shape[0]
+    for i in range(0, n, 4):
+        s0 = splat(0.0)
+        s1 = splat(0.0)
+        s2 = splat(0.0)
+        s3 = splat(0.0)
+        for k in range(n):
+            y = load(ws, x + 8 * k)
+            s0 = multiply_add(splat(basis[i, k]), y, s0)
+            s1 = multiply_add(splat(basis[i + 1, k]), y, s1)
+            s2 = multiply_add(splat(basis[i + 2, k]), y, s2)
+            s3 = multiply_add(splat(basis[i + 3, k]), y, s3)
+        store(ws, out + 8 * i, s0)
+        store(ws, out + 8 * i + 8, s1)
+        store(ws, out + 8 * i + 16, s2)
+        store(ws, out + 8 * i + 24, s3)
+
+
+@kernel()
+def rotate_rows(factors, basis, ws, start, stop):  # type: ignore[no-untyped-def]
+    """Replace flat rows [start, stop) of `factors` (padded width) by basis^T times each, in place.
+
+    `ws` holds 16 entries a column, aligned to 64 bytes.
+    """
+    n = basis.shape[0]
+    turned = np.ascontiguousarray(basis.T)
+    offsets = np.zeros(LANES, np.int64)
+    for first in range(start, stop, LANES):
+        width = min(LANES, stop - first)
+        for lane in range(LANES):
+            offsets[lane] = (first + min(lane, width - 1)) * n
+        for k in range(0, n, 4):
+            y0, y1, y2, y3 = gather4(factors, offsets, 0, k)
+            store(ws, 8 * k, y0)
+            store(ws, 8 * k + 8, y1)
+            store(ws, 8 * k + 16, y2)
+            store(ws, 8 * k + 24, y3)
+        rotate(ws, turned, 0, 8 * n)
+        for lane in range(width):
+            for k in range(n):
+                factors[offsets[lane] + k] = ws[8 * n + 8 * k + lane]

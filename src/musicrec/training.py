@@ -42,14 +42,15 @@ class Progress:
     """Prints iteration, loss and seconds to standard error."""
 
     def __init__(self, max_iter: int) -> None:
+        """Start the clock."""
         self._max_iter = max_iter
         self._since = time.monotonic()
 
-    def __call__(self, iteration: int, loss: float, factors: als.Factors) -> bool:
+    def __call__(self, iteration: int, factors: als.Factors) -> bool:
         """Print one line; never stops the training."""
         seconds = time.monotonic() - self._since
         print(
-            f"iteration {iteration}/{self._max_iter}  loss {loss:.6g}  {seconds:.1f} s",
+            f"iteration {iteration}/{self._max_iter}  loss {factors.losses[-1]:.6g}  {seconds:.1f} s",
             file=sys.stderr,
         )
         return False

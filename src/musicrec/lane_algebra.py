@@ -1,0 +1,219 @@
+"""Cholesky factorisation of eight small systems at once, one in each vector lane.
+
+A workspace is one flat float64 array; a "vector" below is eight neighbouring entries of it, one
+a lane. Matrices are stored in panels of four rows: entry (4 i + r, p) of the eight matrices is
+the vector at `panel(i) + 32 p + 8 r`. A lower triangle of `tiles` panels holds 4 (i + 1) columns
+in panel i, so that panel i starts at `64 i (i + 1)`. With four rows by four columns in registers
+every vector read from memory is used four times, and the arithmetic units are the limit.
+"""
+
+from __future__ import annotations
+
+from musicrec.jit import kernel
+from musicrec.simd import inverse_root, load, multiply, multiply_add, splat, store
+
+
+@kernel()
+def panel(i):  # type: ignore[no-untyped-def]
+    """Offset of panel i in a packed lower triangle; `panel(tiles)` is the triangle's size."""
+    return 64 * i * (i + 1)
+
+
+@kernel()
+def multiply_panels(ws, out, left, right, n, sign):  # type: ignore[no-untyped-def]
+    """Add `sign` times left right^T (4 x n by n x 4) to the four by four tile at `out`."""
+    c00 = splat(0.0)
+    c01 = splat(0.0)
+    c02 = splat(0.0)
+    c03 = splat(0.0)
+    c10 = splat(0.0)
+    c11 = splat(0.0)
+    c12 = splat(0.0)
+    c13 = splat(0.0)
+    c20 = splat(0.0)
+    c21 = splat(0.0)
+    c22 = splat(0.0)
+    c23 = splat(0.0)
+    c30 = splat(0.0)
+    c31 = splat(0.0)
+    c32 = splat(0.0)
+    c33 = splat(0.0)
+    for p in range(n):
+        at = left + 32 * p
+        a0 = load(ws, at)
+        a1 = load(ws, at + 8)
+        a2 = load(ws, at + 16)
+        a3 = load(ws, at + 24)
+        at = right + 32 * p
+        b = load(ws, at)
+        c00 = multiply_add(a0, b, c00)
+        c10 = multiply_add(a1, b, c10)
+        c20 = multiply_add(a2, b, c20)
+        c30 = multiply_add(a3, b, c30)
+        b = load(ws, at + 8)
+        c01 = multiply_add(a0, b, c01)
+        c11 = multiply_add(a1, b, c11)
+        c21 = multiply_add(a2, b, c21)
+        c31 = multiply_add(a3, b, c31)
+        b = load(ws, at + 16)
+        c02 = multiply_add(a0, b, c02)
+        c12 = multiply_add(a1, b, c12)
+        c22 = multiply_add(a2, b, c22)
+        c32 = multiply_add(a3, b, c32)
+        b = load(ws, at + 24)
+        c03 = multiply_add(a0, b, c03)
+        c13 = multiply_add(a1, b, c13)
+        c23 = multiply_add(a2, b, c23)
+        c33 = multiply_add(a3, b, c33)
+    add_column(ws, out, sign, c00, c10, c20, c30)
+    add_column(ws, out + 32, sign, c01, c11, c21, c31)
+    add_column(ws, out + 64, sign, c02, c12, c22, c32)
+    add_column(ws, out + 96, sign, c03, c13, c23, c33)
+
+
+@kernel()
+def add_column(ws, at, scale, v0, v1, v2, v3):  # type: ignore[no-untyped-def]
+    """Add `scale` times four vectors to the four at `at`."""
+    factor = splat(scale)
+    store(ws, at, multiply_add(factor, v0, load(ws, at)))
+    store(ws, at + 8, multiply_add(factor, v1, load(ws, at + 8)))
+    store(ws, at + 16, multiply_add(factor, v2, load(ws, at + 16)))
+    store(ws, at + 24, multiply_add(factor, v3, load(ws, at + 24)))
+
+
+@kernel()
+def factorise(ws, a, inverse, floor, tiles):  # type: ignore[no-untyped-def]
+    """Cholesky factor of the packed lower triangles at `a`, in place, left-looking.
+
+    The factor's diagonal is kept as its reciprocal in the vectors at `inverse`. A pivot that is
+    not above its vector at `floor` (a singular system, possible at reg_param 0 alone) counts as
+    infinite: its unknown comes out as 0.
+    """
+    for j in range(tiles):
+        row_j = a + panel(j)
+        diagonal = row_j + 128 * j
+        if j > 0:
+            for i in range(j, tiles):
+                row_i = a + panel(i)
+                multiply_panels(ws, row_i + 128 * j, row_i, row_j, 4 * j, -1.0)
+        _factorise_tile(ws, diagonal, inverse + 32 * j, floor + 32 * j)
+        for i in range(j + 1, tiles):
+            _divide_tile(ws, a + panel(i) + 128 * j, diagonal, inverse + 32 * j)
+
+
+@kernel()
+def _factorise_tile(ws, tile, inverse, floor):  # type: ignore[no-untyped-def]
+    minus = splat(-1.0)
+    for c in range(4):
+        for k in range(c):
+            factor = multiply(minus, load(ws, tile + 32 * k + 8 * c))
+            for r in range(c, 4):
+                at = tile + 32 * c + 8 * r
+                store(ws, at, multiply_add(load(ws, tile + 32 * k + 8 * r), factor, load(ws, at)))
+        scale = inverse_root(load(ws, tile + 40 * c), load(ws, floor + 8 * c))
+        store(ws, inverse + 8 * c, scale)
+        for r in range(c + 1, 4):
+            at = tile + 32 * c + 8 * r
+            store(ws, at, multiply(load(ws, at), scale))
+
+
+@kernel()
+def _divide_tile(ws, tile, diagonal, inverse):  # type: ignore[no-untyped-def]
+    """Divide a tile from the right by the transposed triangular tile at `diagonal`."""
+    minus = splat(-1.0)
+    for c in range(4):
+        at = tile + 32 * c
+        v0 = load(ws, at)
+        v1 = load(ws, at + 8)
+        v2 = load(ws, at + 16)
+        v3 = load(ws, at + 24)
+        for k in range(c):
+            factor = multiply(minus, load(ws, diagonal + 32 * k + 8 * c))
+            v0 = multiply_add(load(ws, tile + 32 * k), factor, v0)
+            v1 = multiply_add(load(ws, tile + 32 * k + 8), factor, v1)
+            v2 = multiply_add(load(ws, tile + 32 * k + 16), factor, v2)
+            v3 = multiply_add(load(ws, tile + 32 * k + 24), factor, v3)
+        scale = load(ws, inverse + 8 * c)
+        store(ws, at, multiply(v0, scale))
+        store(ws, at + 8, multiply(v1, scale))
+        store(ws, at + 16, multiply(v2, scale))
+        store(ws, at + 24, multiply(v3, scale))
+
+
+@kernel()
+def substitute(ws, a, inverse, b, x, tiles):  # type: ignore[no-untyped-def]
+    """Solve with the factor that `factorise` left: right sides at `b`, solutions at `x`."""
+    minus = splat(-1.0)
+    for i in range(tiles):
+        row = a + panel(i)
+        s0, s1, s2, s3 = times_vector(ws, row, x, 4 * i)
+        at = row + 128 * i
+        bi = b + 32 * i
+        xi = x + 32 * i
+        scale = inverse + 32 * i
+        y = multiply(multiply_add(minus, s0, load(ws, bi)), load(ws, scale))
+        store(ws, xi, y)
+        s1 = multiply_add(load(ws, at + 8), y, s1)
+        s2 = multiply_add(load(ws, at + 16), y, s2)
+        s3 = multiply_add(load(ws, at + 24), y, s3)
+        y = multiply(multiply_add(minus, s1, load(ws, bi + 8)), load(ws, scale + 8))
+        store(ws, xi + 8, y)
+        s2 = multiply_add(load(ws, at + 48), y, s2)
+        s3 = multiply_add(load(ws, at + 56), y, s3)
+        y = multiply(multiply_add(minus, s2, load(ws, bi + 16)), load(ws, scale + 16))
+        store(ws, xi + 16, y)
+        s3 = multiply_add(load(ws, at + 88), y, s3)
+        y = multiply(multiply_add(minus, s3, load(ws, bi + 24)), load(ws, scale + 24))
+        store(ws, xi + 24, y)
+    for j in range(tiles - 1, -1, -1):
+        _substitute_back(ws, a, inverse + 32 * j, x, j, tiles)
+
+
+@kernel()
+def _substitute_back(ws, a, inverse, x, j, tiles):  # type: ignore[no-untyped-def]
+    minus = splat(-1.0)
+    s0 = splat(0.0)
+    s1 = splat(0.0)
+    s2 = splat(0.0)
+    s3 = splat(0.0)
+    for i in range(j + 1, tiles):
+        for r in range(4):
+            at = a + panel(i) + 128 * j + 8 * r
+            y = load(ws, x + 32 * i + 8 * r)
+            s0 = multiply_add(load(ws, at), y, s0)
+            s1 = multiply_add(load(ws, at + 32), y, s1)
+            s2 = multiply_add(load(ws, at + 64), y, s2)
+            s3 = multiply_add(load(ws, at + 96), y, s3)
+    at = a + panel(j) + 128 * j
+    xj = x + 32 * j
+    y = multiply(multiply_add(minus, s3, load(ws, xj + 24)), load(ws, inverse + 24))
+    store(ws, xj + 24, y)
+    s2 = multiply_add(load(ws, at + 88), y, s2)
+    s1 = multiply_add(load(ws, at + 56), y, s1)
+    s0 = multiply_add(load(ws, at + 24), y, s0)
+    y = multiply(multiply_add(minus, s2, load(ws, xj + 16)), load(ws, inverse + 16))
+    store(ws, xj + 16, y)
+    s1 = multiply_add(load(ws, at + 48), y, s1)
+    s0 = multiply_add(load(ws, at + 16), y, s0)
+    y = multiply(multiply_add(minus, s1, load(ws, xj + 8)), load(ws, inverse + 8))
+    store(ws, xj + 8, y)
+    s0 = multiply_add(load(ws, at + 8), y, s0)
+    y = multiply(multiply_add(minus, s0, load(ws, xj)), load(ws, inverse))
+    store(ws, xj, y)
+
+
+@kernel()
+def times_vector(ws, matrix, vector, n):  # type: ignore[no-untyped-def]
+    """Four rows of n columns, stored as a panel, times the n vectors at `vector`."""
+    s0 = splat(0.0)
+    s1 = splat(0.0)
+    s2 = splat(0.0)
+    s3 = splat(0.0)
+    for p in range(n):
+        at = matrix + 32 * p
+        y = load(ws, vector + 8 * p)
+        s0 = multiply_add(load(ws, at), y, s0)
+        s1 = multiply_add(load(ws, at + 8), y, s1)
+        s2 = multiply_add(load(ws, at + 16), y, s2)
+        s3 = multiply_add(load(ws, at + 24), y, s3)
+    return s0, s1, s2, s3

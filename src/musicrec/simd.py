@@ -1,0 +1,177 @@
+"""Eight doubles as one value inside a numba kernel.
+
+LLVM's own vectoriser gives up on small dense factorisations. A kernel that puts one matrix row
+in each lane of a vector instead is written in plain loops with these few operations; LLVM maps
+the vector type to whatever registers the machine has (one of 512 bits, two of 256, four of 128).
+All lanes do the same arithmetic in the same order, so a row's result does not depend on its lane.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.datamodel import models
+from numba.core.extending import intrinsic, register_model
+
+LANES = 8
+_DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
+_INT = ir.IntType(32)
+
+
+class _Lanes(types.Type):
+    """Numba's name for eight doubles."""
+
+    def __init__(self) -> None:
+        super().__init__(name="float64x8")
+
+
+lanes_type = _Lanes()
+
+
+@register_model(_Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _DOUBLES)
+
+
+def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any, vector: Any) -> Any:
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
+
+
+def _call(builder: Any, name: str, *values: Any) -> Any:
+    kind = ir.FunctionType(_DOUBLES, [_DOUBLES] * len(values))
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v8f64")
+    return builder.call(function, values)
+
+
+@intrinsic
+def load(typing_context, array, index):  # type: ignore[no-untyped-def]
+    """Read `array[index:index + 8]` of a contiguous float64 array."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        pointer = _pointer(context, builder, signature.args[0], *args, _DOUBLES)
+        return builder.load(pointer, align=8)
+
+    return lanes_type(array, types.intp), generate
+
+
+@intrinsic
+def store(typing_context, array, index, value):  # type: ignore[no-untyped-def]
+    """Write a vector to `array[index:index + 8]`."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        pointer = _pointer(context, builder, signature.args[0], *args[:2], _DOUBLES)
+        builder.store(args[2], pointer, align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, lanes_type), generate
+
+
+@intrinsic
+def splat(typing_context, value):  # type: ignore[no-untyped-def]
+    """Eight copies of a float64."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        one = builder.insert_element(ir.Constant(_DOUBLES, ir.Undefined), args[0], _INT(0))
+        mask = ir.Constant(ir.VectorType(_INT, LANES), [_INT(0)] * LANES)
+        return builder.shuffle_vector(one, ir.Constant(_DOUBLES, ir.Undefined), mask)
+
+    return lanes_type(types.float64), generate
+
+
+@intrinsic
+def multiply_add(typing_context, a, b, c):  # type: ignore[no-untyped-def]
+    """`a * b + c` lane by lane, fused where the machine can."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return _call(builder, "fmuladd", *args)
+
+    return lanes_type(lanes_type, lanes_type, lanes_type), generate
+
+
+@intrinsic
+def multiply(typing_context, a, b):  # type: ignore[no-untyped-def]
+    """`a * b` lane by lane."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.fmul(*args)
+
+    return lanes_type(lanes_type, lanes_type), generate
+
+
+@intrinsic
+def inverse_root(typing_context, pivot, floor):  # type: ignore[no-untyped-def]
+    """`1 / sqrt(pivot)` where pivot > floor, else 0, lane by lane."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        good = builder.fcmp_ordered(">", *args)
+        one = ir.Constant(_DOUBLES, [ir.DoubleType()(1.0)] * LANES)
+        zero = ir.Constant(_DOUBLES, [ir.DoubleType()(0.0)] * LANES)
+        safe = builder.select(good, args[0], one)
+        return builder.select(good, builder.fdiv(one, _call(builder, "sqrt", safe)), zero)
+
+    return lanes_type(lanes_type, lanes_type), generate
+
+
+@intrinsic
+def gather4(typing_context, factors, offsets, at, column):  # type: ignore[no-untyped-def]
+    """Read four neighbouring float32 entries in each lane and transpose them.
+
+    `factors` is flat float32, `offsets[at:at + 8]` (int64) each lane's row start in it. Returns
+    four vectors: entry `column`, `column + 1`, … of every lane, as doubles.
+    """
+    four = ir.VectorType(ir.FloatType(), 4)
+
+    def shuffle(builder, a, b, mask):  # type: ignore[no-untyped-def]
+        picks = ir.Constant(ir.VectorType(_INT, len(mask)), [_INT(i) for i in mask])
+        return builder.shuffle_vector(a, b, picks)
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        rows = context.make_array(signature.args[1])(context, builder, args[1]).data
+        parts = []
+        for lane in range(LANES):
+            place = builder.add(args[2], ir.Constant(args[2].type, lane))
+            start = builder.add(builder.load(builder.gep(rows, [place])), args[3])
+            pointer = _pointer(context, builder, signature.args[0], args[0], start, four)
+            parts.append(builder.load(pointer, align=4))
+        while len(parts) > 2:  # 8 of 4, 4 of 8, 2 of 16
+            width = parts[0].type.count
+            parts = [
+                shuffle(builder, a, b, range(2 * width))
+                for a, b in zip(parts[::2], parts[1::2], strict=True)
+            ]
+        columns = [
+            builder.fpext(shuffle(builder, *parts, range(entry, 4 * LANES, 4)), _DOUBLES)
+            for entry in range(4)
+        ]
+        return context.make_tuple(builder, signature.return_type, columns)
+
+    result = types.UniTuple(lanes_type, 4)
+    return result(factors, offsets, types.intp, types.intp), generate
+
+
+@intrinsic
+def prefetch(typing_context, array, index):  # type: ignore[no-untyped-def]
+    """Ask for the cache line of `array[index]` ahead of its use."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        byte = ir.IntType(8)
+        pointer = _pointer(context, builder, signature.args[0], *args, byte)
+        kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), _INT, _INT, _INT])
+        name = "llvm.prefetch.p0"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        builder.call(function, [pointer, _INT(0), _INT(3), _INT(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+def aligned(size: int) -> np.ndarray:
+    """Zeros, float64 (size,), starting at a multiple of 64 bytes: a vector a cache line."""
+    spare = np.zeros(size + LANES)
+    start = -(spare.ctypes.data // 8) % LANES
+    return spare[start : start + size]
