@@ -66,7 +66,10 @@ class ColumnParams:
 class DataParams:
     """Where the plays come from and how they are read and split."""
 
-    source: str = param("data/sample", "file, folder or URI that Spark reads")
+    source: str = param(
+        "data/sample",
+        "file, folder or URI that Spark reads, or a local file *.uri that holds the URI",
+    )
     protocol: str = param(
         "given",
         "given: source is a folder with train, validation and test files (the seed's protocol); "
@@ -74,24 +77,25 @@ class DataParams:
         choices=("given", "holdout"),
     )
     format: str = param(
-        "auto", "file format; auto goes by the ending", choices=("auto", "parquet", "text")
+        "auto", "file format; auto goes by ending and content", choices=("auto", "parquet", "text")
     )
     separator: str = param(
-        "auto", "field separator of text files: auto, or the character itself (tab: '\\t')"
+        "auto",
+        "field separator of text files: auto, tab, comma, semicolon, pipe, space or a character",
     )
     header: bool | str = param(
-        "auto", "whether text files start with a header line", choices=(True, False, "auto")
+        "auto", "whether text files start with a line of column names", choices=(True, False, "auto")
     )
     columns: ColumnParams = dataclasses.field(default_factory=ColumnParams)
     on_bad_rows: str = param(
         "error",
-        "error: stop at bad rows; drop: leave them out and count them",
+        "error: stop at bad rows and name the first; drop: leave them out and count them",
         choices=("error", "drop"),
     )
     validation_users: float = param(
-        0.05, "holdout: share of users who become validation users", ge=0, lt=1
+        0.05, "holdout: share of users who become validation users", gt=0, lt=1
     )
-    test_users: float = param(0.05, "holdout: share of users who become test users", ge=0, lt=1)
+    test_users: float = param(0.05, "holdout: share of users who become test users", gt=0, lt=1)
     held_out: float = param(
         0.5, "holdout: share of a validation or test user's plays that is held out", gt=0, lt=1
     )

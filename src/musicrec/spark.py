@@ -145,11 +145,17 @@ def write_parts(
     folder : Path
         Must be empty or not exist; give that of `files.atomic_directory` or a folder inside.
     """
-    from musicrec.files import rewrite_table
-
     scratch = folder / "spark"
     rows = frame.repartition(parts, partition_by).sortWithinPartitions(*sort_by)
     rows.write.option("compression", "snappy").parquet(local_uri(scratch))
+    rewrite_parts(scratch, folder)
+    shutil.rmtree(scratch)
+
+
+def rewrite_parts(scratch: Path, folder: Path) -> None:
+    """Rewrite the part files Spark wrote to `scratch` as `part-00000.parquet` … in `folder`."""
+    from musicrec.files import rewrite_table
+
     written = sorted(scratch.glob("part-*.parquet"))
 
     def rewrite(start: int, stop: int) -> None:
@@ -157,7 +163,6 @@ def write_parts(
             rewrite_table(path, folder / f"{path.name[:10]}.parquet")
 
     for_blocks(rewrite, list(range(len(written) + 1)))
-    shutil.rmtree(scratch)
 
 
 def local_uri(path: str | os.PathLike[str]) -> str:

@@ -1,0 +1,70 @@
+"""Failures of Spark and of the Java below it, as sentences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from musicrec.errors import MusicRecError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_FAILED_FILE = re.compile(r"reading file (\S+?)\.?\s")
+
+
+@contextmanager
+def readable_errors(spark: SparkSession, what: str) -> Iterator[None]:
+    """Turn a failure of Spark inside the block into one sentence.
+
+    Spark's own log is silent meanwhile: it would print the stack trace of every failed task
+    ahead of the sentence.
+
+    Parameters
+    ----------
+    what : str
+        What failed, when Spark does not name the file it was reading.
+
+    Raises
+    ------
+    MusicRecError
+        `<file or what>: <message of the innermost cause>`.
+    """
+    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+    from pyspark.errors import PySparkException
+
+    spark.sparkContext.setLogLevel("OFF")
+    try:
+        yield
+    except (Py4JJavaError, PySparkException) as error:
+        raise MusicRecError(f"{_failed_file(error) or what}: {root_cause(error)}") from None
+    finally:
+        spark.sparkContext.setLogLevel("ERROR")
+
+
+def root_cause(error: Any) -> str:
+    """First line of the innermost Java exception's message (its class, where it has none)."""
+    java = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
+    if java is None:
+        return _first_line(str(error))
+    while java.getCause() is not None:
+        java = java.getCause()
+    return _first_line(java.getMessage() or "") or java.getClass().getSimpleName()
+
+
+def _first_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[0].strip().rstrip(".") if lines else ""
+
+
+def _failed_file(error: Exception) -> str | None:
+    match = _FAILED_FILE.search(str(error))
+    return display_path(match[1]) if match else None
+
+
+def display_path(uri: str) -> str:
+    """Write a file's URI the way a person would: a plain path for local files."""
+    return re.sub(r"^file:/+", "/", unquote(uri))

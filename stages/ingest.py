@@ -1,0 +1,35 @@
+"""Read plays of any format, check every row, and split them into train, validation and test.
+
+Reads the source that params.yaml names (block `data`). Writes the three splits in the canonical
+schema as Parquet parts below `--output`, and as metrics what was read, merged, rejected and kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from musicrec.errors import command
+from musicrec.files import atomic_directory, write_json
+from musicrec.ingest import ingest
+from musicrec.params import load_params
+from musicrec.spark import spark_session
+
+
+@command
+def main() -> None:
+    """Run the stage."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--params", type=Path, required=True, help="parameter file")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
+    args = parser.parse_args()
+    params = load_params(args.params).data
+    with spark_session("ingest") as spark, atomic_directory(args.output) as folder:
+        summary = ingest(spark, params, folder)
+        write_json(args.metrics, summary)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
