@@ -1,8 +1,10 @@
 """Exact top-k search by inner product: the one kernel of evaluation, export, serving and bench.
 
-Items are visited by falling norm. By Cauchy-Schwarz no later item can score above
-|query| |item|, so the search stops at the first block whose bound lies below the k-th best score
-found (Teflioudi, Gemulla and Mykytiuk, "LEMP", SIGMOD 2015).
+Items lie in blocks by falling norm, each with an 8-bit copy of its vector. A query walks the
+blocks and scores the copies, whose error is bounded; it keeps the items whose upper bound
+reaches the k-th best lower bound so far, and stops at the block where |query| |item| cannot
+(Cauchy-Schwarz; "LEMP", Teflioudi et al., SIGMOD 2015). The few hundred survivors are scored in
+full. Bounds hold rounding errors too, so the answer is that of a full sort, whatever the data.
 
 The score of a pair is defined bit for bit: products and sums in float32, over the factors in
 ascending order, without fused multiply-add. Blocks, threads and batch size change nothing.
@@ -13,12 +15,17 @@ from __future__ import annotations
 import numpy as np
 
 from musicrec.errors import MusicRecError
-from musicrec.jit import kernel
 from musicrec.parallel import for_blocks
+from musicrec.topk_kernels import (
+    LANES,
+    LARGEST_SCORE,
+    UNIT_ROUNDOFF,
+    UNROLL,
+    encode,
+    search,
+)
 
-LANES = 32  # items of a block, scored together: one factor of all is one contiguous load
-QUERY_BLOCK = 8  # queries of one unit of work for a thread
-UNIT_ROUNDOFF = 2.0**-24  # of float32
+QUERY_BLOCK = 32  # queries of one unit of work for a thread
 Exclude = tuple[np.ndarray, np.ndarray]
 
 
@@ -28,30 +35,40 @@ class ExactIndex:
     Parameters
     ----------
     item_factors : float32 array (n_items, rank)
-        Items whose vector is all zero are never returned.
+        Kept by reference; must not change. Items whose vector is all zero are never returned.
+
+    Attributes
+    ----------
+    factors : float32 array (n_items, rank)
+        The items, in C order.
 
     Raises
     ------
     MusicRecError
-        The array is not two-dimensional or holds a NaN or an infinity.
+        The array is not two-dimensional, or holds a NaN, an infinity or a vector whose norm
+        overflows float32.
     """
 
-    def __init__(self, item_factors: np.ndarray) -> None:
-        factors = checked_factors(item_factors, "item factors")
-        norms = np.sqrt(np.einsum("ij,ij->i", factors, factors, dtype=np.float64))
-        by_norm = np.argsort(-norms, kind="stable")
-        by_norm = by_norm[: np.count_nonzero(norms)]
-        self.n_items, self.rank = factors.shape
-        self._n_found = len(by_norm)
-        n_blocks = -(-len(by_norm) // LANES)
-        self._ids = np.full(n_blocks * LANES, -1, np.int32)
-        self._ids[: len(by_norm)] = by_norm
-        padded = np.zeros((n_blocks * LANES, self.rank), np.float32)
-        padded[: len(by_norm)] = factors[by_norm]
-        tiles = padded.reshape(n_blocks, LANES, self.rank)
-        self._tiles = np.ascontiguousarray(tiles.transpose(0, 2, 1))
-        self._bounds = norms[by_norm[::LANES]]
-        self._max_norm = float(self._bounds[0]) if n_blocks else 0.0
+    def __init__(self, item_factors: np.ndarray) -> None:  # noqa: D107
+        self.factors = checked_factors(item_factors, "item factors")
+        self.n_items, self.rank = self.factors.shape
+        norms = np.sqrt(np.einsum("ij,ij->i", self.factors, self.factors, dtype=np.float64))
+        order = np.argsort(-norms, kind="stable")[: np.count_nonzero(norms)].astype(np.int32)
+        largest = float(norms[order[0]]) if len(order) else 0.0
+        if largest > LARGEST_SCORE:
+            raise MusicRecError("item factors overflow float32 when scored; scale them down")
+        n_blocks = -(-len(order) // LANES)
+        slack = (8 * self.rank + 64) * UNIT_ROUNDOFF  # of a few roundings a factor
+        codes = np.zeros((n_blocks, -(-self.rank // UNROLL) * UNROLL, LANES), np.int8)
+        scales = np.zeros((n_blocks, LANES), np.float32)
+        errors = np.full((n_blocks, LANES), -np.inf, np.float32)  # lanes without item: never kept
+        bounds = norms[order[::LANES]] / (largest or 1.0) * (1.0 + slack)
+        self._arrays = (self.factors, order, largest, codes, scales, errors, bounds)
+
+        def work(start: int, stop: int) -> None:
+            encode(self.factors, norms, order, start, stop, slack, codes, scales, errors)
+
+        for_blocks(work, _cuts(n_blocks, LANES))
 
     def search(
         self,
@@ -69,7 +86,7 @@ class ExactIndex:
         k : int
             List length, at least 1.
         exclude : (indptr int64 (n + 1), indices int32), optional
-            Items never returned to query i: `indices[indptr[i]:indptr[i + 1]]`, ascending.
+            Items never returned to query i: `indices[indptr[i]:indptr[i + 1]]`, in any order.
         threads : int, optional
             Threads to use; the answer does not depend on it.
 
@@ -86,35 +103,35 @@ class ExactIndex:
             The queries have another rank than the items, hold a NaN or an infinity, or are so
             large that scores overflow; `k` is below 1; `exclude` has another number of rows.
         """
-        queries = checked_factors(queries, "queries")
-        if queries.shape[1] != self.rank:
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        if queries.ndim != 2 or queries.shape[1] != self.rank:
             raise MusicRecError(
-                f"queries have rank {queries.shape[1]}, but the items have rank {self.rank}; "
+                f"queries have shape {queries.shape}, but the items have rank {self.rank}; "
                 "use factors of one model"
             )
         if k < 1:
             raise MusicRecError(f"k = {k} is not a list length; use at least 1")
-        norms = np.sqrt(np.einsum("ij,ij->i", queries, queries, dtype=np.float64))
-        if len(norms) and norms.max() * self._max_norm > np.finfo(np.float32).max / 2:
-            raise MusicRecError("scores overflow float32; scale the queries or the items down")
         n = len(queries)
-        if exclude is None:
-            indptr, indices = np.zeros(n + 1, np.int64), np.empty(0, np.int32)
-        else:
-            indptr = np.ascontiguousarray(exclude[0], np.int64)
-            indices = np.ascontiguousarray(exclude[1], np.int32)
-            if len(indptr) != n + 1:
-                raise MusicRecError(f"exclude has {len(indptr) - 1} rows for {n} queries")
-        ids = np.full((n, k), -1, np.int32)
-        scores = np.full((n, k), -np.inf, np.float32)
+        indptr, indices = (np.zeros(n + 1, np.int64), _NOTHING) if exclude is None else exclude
+        if len(indptr) != n + 1:
+            raise MusicRecError(f"exclude has {len(indptr) - 1} rows for {n} queries")
+        indptr = np.ascontiguousarray(indptr, np.int64)
+        indices = np.ascontiguousarray(indices, np.int32)
+        ids = np.empty((n, k), np.int32)
+        scores = np.empty((n, k), np.float32)
 
         def work(start: int, stop: int) -> None:
-            _search(
-                self._tiles, self._ids, self._n_found, self._bounds, queries, norms,
-                indptr, indices, start, stop, ids, scores,
-            )  # fmt: skip
+            bad = search(*self._arrays, queries, indptr, indices, start, stop, ids, scores)
+            if bad >= 0:
+                raise MusicRecError(
+                    f"query {bad} holds a NaN or an infinity, or its scores overflow float32; "
+                    "train the model anew"
+                )
 
-        for_blocks(work, [*range(0, n, QUERY_BLOCK), n], threads)
+        if n == 1:
+            work(0, 1)
+        else:
+            for_blocks(work, _cuts(n, QUERY_BLOCK), threads)
         return ids, scores
 
     def search_one(
@@ -126,7 +143,7 @@ class ExactIndex:
         ----------
         query : float32 array (rank)
         k : int
-        exclude : int32 array, ascending, optional
+        exclude : int32 array, optional
 
         Returns
         -------
@@ -134,9 +151,12 @@ class ExactIndex:
             As of `search`, without padding.
         """
         rows = None if exclude is None else (np.array([0, len(exclude)]), exclude)
-        ids, scores = self.search(np.asarray(query)[None], k, rows, threads=1)
-        length = np.count_nonzero(ids[0] >= 0)
+        ids, scores = self.search(np.asarray(query)[None], k, rows)
+        length = int(np.count_nonzero(ids >= 0))
         return ids[0, :length], scores[0, :length]
+
+
+_NOTHING = np.empty(0, np.int32)
 
 
 def checked_factors(factors: np.ndarray, name: str) -> np.ndarray:
@@ -150,114 +170,5 @@ def checked_factors(factors: np.ndarray, name: str) -> np.ndarray:
     return factors
 
 
-@kernel()
-def _search(  # type: ignore[no-untyped-def]
-    tiles, ids, n_found, bounds, queries, norms, indptr, indices, start, stop, out_ids, out_scores
-):
-    """Answer queries `start` to `stop`, writing their rows of `out_ids` and `out_scores`."""
-    n_blocks, rank, _ = tiles.shape
-    k = min(out_ids.shape[1], n_found)
-    keys = np.empty(2 * k + LANES, np.uint64)
-    scores = np.empty(LANES, np.float32)
-    bits = scores.view(np.uint32)
-    for row in range(start, stop):
-        if norms[row] == 0.0 or k == 0:
-            continue
-        excluded = indices[indptr[row] : indptr[row + 1]]
-        query = queries[row]
-        # Slack: what rounding can add to a computed score (rank + 2 roundings, underflow).
-        stretch = norms[row] * (1.0 + (2 * rank + 8) * UNIT_ROUNDOFF)
-        underflow = (rank + 1) * 2.0**-149
-        count = 0
-        least_key = np.uint64(0)
-        least_score = -np.inf
-        for block in range(n_blocks):
-            if bounds[block] * stretch + underflow < least_score:
-                break
-            scores[:] = 0.0
-            for factor in range(rank):
-                value = query[factor]
-                for lane in range(LANES):
-                    scores[lane] += value * tiles[block, factor, lane]
-            for lane in range(LANES):
-                if scores[lane] >= least_score:
-                    item = ids[block * LANES + lane]
-                    key = _key(bits[lane], item)
-                    if key > least_key and item >= 0 and not _contains(excluded, item):
-                        keys[count] = key
-                        count += 1
-            if count >= 2 * k:
-                _keep_largest(keys, count, k)
-                count = k
-                least_key = keys[:k].min()
-                least_score = _score(least_key)
-        if count > k:
-            _keep_largest(keys, count, k)
-            count = k
-        best = np.sort(keys[:count])
-        for place in range(count):
-            key = best[count - 1 - place]
-            out_ids[row, place] = _item(key)
-            out_scores[row, place] = _score(key)
-
-
-@kernel()
-def _key(bits, item):  # type: ignore[no-untyped-def]
-    """Pack a score's bits and an item so that larger is better: higher score, then lower id."""
-    if bits == np.uint32(0x80000000):  # -0.0 ties with 0.0
-        bits = np.uint32(0)
-    sign = bits >> np.uint32(31)
-    ordered = ~bits if sign else bits | np.uint32(0x80000000)
-    return (np.uint64(np.uint32(ordered)) << np.uint64(32)) | np.uint64(
-        np.uint32(0xFFFFFFFF) - np.uint32(item)
-    )
-
-
-@kernel()
-def _item(key):  # type: ignore[no-untyped-def]
-    return np.int32(np.uint64(0xFFFFFFFF) - (key & np.uint64(0xFFFFFFFF)))
-
-
-@kernel()
-def _score(key):  # type: ignore[no-untyped-def]
-    ordered = np.uint32(key >> np.uint64(32))
-    positive = ordered >> np.uint32(31)
-    bits = ordered ^ np.uint32(0x80000000) if positive else ~ordered
-    return np.uint32(bits).view(np.float32)
-
-
-@kernel()
-def _contains(ascending, item):  # type: ignore[no-untyped-def]
-    low, high = 0, len(ascending)
-    while low < high:
-        middle = (low + high) >> 1
-        if ascending[middle] < item:
-            low = middle + 1
-        else:
-            high = middle
-    return low < len(ascending) and ascending[low] == item
-
-
-@kernel()
-def _keep_largest(keys, count, k):  # type: ignore[no-untyped-def]
-    """Move the k largest of the first `count` keys (all different) to the front: quickselect."""
-    low, high = 0, count - 1
-    while low < high:
-        a, b, c = keys[low], keys[(low + high) >> 1], keys[high]
-        pivot = max(min(a, b), min(max(a, b), c))
-        i, j = low, high
-        while i <= j:
-            while keys[i] > pivot:
-                i += 1
-            while keys[j] < pivot:
-                j -= 1
-            if i <= j:
-                keys[i], keys[j] = keys[j], keys[i]
-                i += 1
-                j -= 1
-        if k - 1 <= j:
-            high = j
-        elif k - 1 >= i:
-            low = i
-        else:
-            return
+def _cuts(n: int, step: int) -> list[int]:
+    return [*range(0, n, step), n]
