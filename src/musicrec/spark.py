@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,16 +20,29 @@ if TYPE_CHECKING:
 
 MIN_JAVA = 17
 PLAYS_SCHEMA = "user_id string, track_id string, count bigint"
+QUICK_BYTES = 64 << 20  # below this much input, warming up takes longer than the work
+QUICK_JAVA = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData"
+LASTING_JAVA = "-XX:+UseParallelGC -XX:-UsePerfData"
 PARTS = 8  # files of every Parquet output: pinned, so that bytes do not follow the core count
 
 
 @contextmanager
-def spark_session(name: str) -> Iterator[SparkSession]:
+def spark_session(
+    name: str, inputs: Iterable[str | os.PathLike[str]] | None = None
+) -> Iterator[SparkSession]:
     """Start Spark, yield the session, stop it.
 
     Local by default (`local[*]`, memory from MUSICREC_SPARK_MEMORY or half of the machine's);
     MUSICREC_SPARK_MASTER names a cluster. Where and how wide Spark runs changes no output, so it
     is environment and not a parameter.
+
+    Parameters
+    ----------
+    name : str
+        The stage.
+    inputs : iterable of paths, optional
+        Local files and folders that all the work follows from. When these are small, a local
+        Java compiles quickly rather than well: most of a short stage is Java warming up.
 
     Raises
     ------
@@ -42,8 +55,11 @@ def spark_session(name: str) -> Iterator[SparkSession]:
     from pyspark.sql import SparkSession
 
     master = os.environ.get("MUSICREC_SPARK_MASTER", "local[*]")
+    if master.startswith("local"):  # a cluster brings its own configuration
+        os.environ.setdefault("SPARK_CONF_DIR", str(Path(__file__).parent / "spark_conf"))
     builder = SparkSession.builder.appName(f"musicrec {name}").master(master)
-    for key, value in _settings(master).items():
+    quick = inputs is not None and sum(map(_size, inputs)) < QUICK_BYTES
+    for key, value in _settings(master, quick).items():
         builder = builder.config(key, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
@@ -53,7 +69,7 @@ def spark_session(name: str) -> Iterator[SparkSession]:
         session.stop()
 
 
-def _settings(master: str) -> dict[str, str]:
+def _settings(master: str, quick: bool) -> dict[str, str]:
     settings = {
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(PARTS),
@@ -67,9 +83,16 @@ def _settings(master: str) -> dict[str, str]:
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.ui.enabled": "false",
-            "spark.driver.extraJavaOptions": "-XX:+UseParallelGC -XX:-UsePerfData",
+            "spark.driver.extraJavaOptions": QUICK_JAVA if quick else LASTING_JAVA,
         }
     return settings
+
+
+def _size(path: str | os.PathLike[str]) -> int:
+    """Bytes of a file or of the files below a folder."""
+    root = Path(path)
+    files = root.rglob("*") if root.is_dir() else [root]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _half_of_memory() -> str:
