@@ -215,16 +215,18 @@ def _percentiles(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _resample(values, seed, start, stop, means):  # type: ignore[no-untyped-def]
     """Fill rows start to stop of `means`."""
     n_users, n_metrics = values.shape
-    sums = np.empty(n_metrics)
+    drawn = np.zeros(n_users, np.uint16)  # times; small, so that random access stays in cache
     for sample in range(start, stop):
         state = _mix(_mix(seed) + np.uint64(sample))
-        sums[:] = 0.0
         for _ in range(n_users):
             state += np.uint64(0x9E3779B97F4A7C15)
             fraction = np.float64(_mix(state) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
-            user = np.int64(fraction * n_users)
+            drawn[np.int64(fraction * n_users)] += 1
+        sums = np.zeros(n_metrics)
+        for user in range(n_users):
             for metric in range(n_metrics):
-                sums[metric] += values[user, metric]
+                sums[metric] += drawn[user] * values[user, metric]
+            drawn[user] = 0
         means[sample] = sums / n_users
 
 

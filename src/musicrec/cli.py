@@ -1,0 +1,71 @@
+"""The command line: `musicrec compare` and `musicrec review`.
+
+A sub-command is a function that adds its arguments to a parser and names the function that runs
+it; what that needs is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from musicrec.errors import command
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the sub-command that the arguments name."""
+    parser = argparse.ArgumentParser(prog="musicrec", description="Compare, review and more.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (add_compare, add_review):
+        add(commands)
+    args = parser.parse_args(arguments)
+    args.run(args)
+
+
+def add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Say whether one revision's metrics are better than another's, with intervals."""
+    parser = commands.add_parser("compare", help=add_compare.__doc__)
+    parser.add_argument("base", metavar="BASE", help="branch, tag, commit, experiment or workspace")
+    parser.add_argument(
+        "head", metavar="HEAD", nargs="?", default="workspace", help="the same (default: workspace)"
+    )
+    parser.add_argument(
+        "--metrics",
+        metavar="NAME",
+        nargs="+",
+        help="metrics such as ndcg_at_100 (default: four headline metrics)",
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--md", action="store_const", const="md", dest="form", help="as Markdown")
+    form.add_argument("--json", action="store_const", const="json", dest="form", help="as JSON")
+    parser.set_defaults(run=run_compare, form="text")
+
+
+def run_compare(args: argparse.Namespace) -> None:
+    """Print the comparison."""
+    from musicrec.compare import as_json, as_markdown, as_text, compare
+    from musicrec.revisions import Revision
+
+    result = compare(Revision(args.base), Revision(args.head), args.metrics)
+    print({"text": as_text, "md": as_markdown, "json": as_json}[args.form](result))
+
+
+def add_review(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Print a Markdown report of a change: params, data, metrics, speed and stale stages."""
+    parser = commands.add_parser("review", help=add_review.__doc__)
+    parser.add_argument(
+        "--base", default="main", help="revision to compare with (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--head", default="workspace", help="revision to review (default: %(default)s)"
+    )
+    parser.set_defaults(run=run_review)
+
+
+def run_review(args: argparse.Namespace) -> None:
+    """Print the report."""
+    from musicrec.review import review
+    from musicrec.revisions import Revision
+
+    print(review(Revision(args.base), Revision(args.head)), end="")

@@ -1,0 +1,125 @@
+"""Files of the project as they are in the workspace or in any revision.
+
+A revision is what Git or `dvc exp` calls one: a branch, a tag, a commit, an experiment. Its
+tracked files come from Git, its DVC outputs from the cache or a remote.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from musicrec.errors import MusicRecError
+
+WORKSPACE = "workspace"
+
+
+class Revision:
+    """One revision of the project that holds the current folder.
+
+    Parameters
+    ----------
+    name : str
+        `workspace`, or what names a revision.
+    folder : str or path, optional
+        Any folder of the project; the current one by default.
+
+    Raises
+    ------
+    MusicRecError
+        The folder is in no DVC project, or the name is not that of a revision.
+    """
+
+    def __init__(self, name: str, folder: str | os.PathLike[str] = ".") -> None:
+        """Find the project and the commit."""
+        from dvc.exceptions import NotDvcRepoError
+        from dvc.repo import Repo
+        from dvc.scm import RevError, SCMError, resolve_rev
+
+        self.name = name
+        try:
+            self.root = Repo.find_root(os.fspath(folder))
+            self.commit = None
+            if name != WORKSPACE:
+                with Repo(self.root) as repo:
+                    self.commit = resolve_rev(repo.scm, name)
+        except NotDvcRepoError:
+            raise MusicRecError(
+                f"{Path(folder).resolve()} is not in a DVC project; go to your clone of it"
+            ) from None
+        except (RevError, SCMError):
+            raise MusicRecError(
+                f"{name}: no Git revision, branch or experiment has this name; "
+                "`git branch -a` and `dvc exp list` show what there is"
+            ) from None
+        from dvc.api import DVCFileSystem
+
+        self._files = DVCFileSystem(self.root, rev=self.commit)
+
+    def read(self, path: str) -> bytes | None:
+        """Bytes of a file; None where the revision does not have it.
+
+        Raises
+        ------
+        MusicRecError
+            The file is an output of DVC that is neither in the cache nor in a remote.
+        """
+        from dvc.exceptions import DvcException
+
+        if not self._files.exists(path):
+            return None
+        try:
+            with self._files.open(path, "rb") as stream:
+                return stream.read()
+        except (DvcException, OSError) as error:
+            raise MusicRecError(
+                f"{path} of {self.name} is neither in the cache nor in a remote ({error}); "
+                f"`dvc fetch` it where it was made, or reproduce {self.name}"
+            ) from None
+
+    def read_json(self, path: str) -> Any:
+        """Content of a JSON file; an empty dict where the revision does not have it."""
+        content = self.read(path)
+        return {} if content is None else json.load(io.BytesIO(content))
+
+    def read_yaml(self, path: str) -> Any:
+        """Content of a YAML file; an empty dict where the revision does not have it."""
+        content = self.read(path)
+        return {} if content is None else yaml.safe_load(content) or {}
+
+    def output_hash(self, path: str) -> str | None:
+        """Hash of a stage's output as dvc.lock records it; None if it records none."""
+        stages = self.read_yaml("dvc.lock").get("stages", {})
+        for stage in stages.values():
+            for output in stage.get("outs", []):
+                if output["path"] == path:
+                    return output.get("md5")
+        return None
+
+
+def flatten(content: Any, prefix: str = "") -> dict[str, Any]:
+    """Name every leaf of nested dicts and lists: `{"a": {"b": 1}}` gives `{"a.b": 1}`."""
+    return dict(_leaves(content, prefix))
+
+
+def _leaves(content: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, content
+
+
+def changes(base: Any, head: Any) -> dict[str, tuple[Any, Any]]:
+    """Leaves that differ, by name: (base, head), None where one side does not have it."""
+    old, new = flatten(base), flatten(head)
+    names = [*old, *(name for name in new if name not in old)]
+    return {
+        name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)
+    }
