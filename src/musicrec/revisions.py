@@ -63,7 +63,7 @@ class Revision:
         self._files = DVCFileSystem(self.root, rev=self.commit)
 
     def read(self, path: str) -> bytes | None:
-        """Bytes of a file; None where the revision does not have it.
+        """Bytes of a file, named from the project's root; None where it does not exist.
 
         Raises
         ------
@@ -72,10 +72,11 @@ class Revision:
         """
         from dvc.exceptions import DvcException
 
-        if not self._files.exists(path):
+        from_root = f"/{path}"
+        if not self._files.exists(from_root):
             return None
         try:
-            with self._files.open(path, "rb") as stream:
+            with self._files.open(from_root, "rb") as stream:
                 return stream.read()
         except (DvcException, OSError) as error:
             raise MusicRecError(
