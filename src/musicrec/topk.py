@@ -103,7 +103,7 @@ class ExactIndex:
             The queries have another rank than the items, hold a NaN or an infinity, or are so
             large that scores overflow; `k` is below 1; `exclude` has another number of rows.
         """
-        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        queries = readonly(queries, np.float32)
         if queries.ndim != 2 or queries.shape[1] != self.rank:
             raise MusicRecError(
                 f"queries have shape {queries.shape}, but the items have rank {self.rank}; "
@@ -115,8 +115,7 @@ class ExactIndex:
         indptr, indices = (np.zeros(n + 1, np.int64), _NOTHING) if exclude is None else exclude
         if len(indptr) != n + 1:
             raise MusicRecError(f"exclude has {len(indptr) - 1} rows for {n} queries")
-        indptr = np.ascontiguousarray(indptr, np.int64)
-        indices = np.ascontiguousarray(indices, np.int32)
+        indptr, indices = readonly(indptr, np.int64), readonly(indices, np.int32)
         ids = np.empty((n, k), np.int32)
         scores = np.empty((n, k), np.float32)
 
@@ -161,13 +160,23 @@ _NOTHING = np.empty(0, np.int32)
 
 def checked_factors(factors: np.ndarray, name: str) -> np.ndarray:
     """Return factors as a C-ordered float32 matrix of finite numbers, or raise MusicRecError."""
-    factors = np.ascontiguousarray(factors, dtype=np.float32)
+    factors = readonly(factors, np.float32)
     if factors.ndim != 2 or factors.shape[1] == 0:
         raise MusicRecError(f"{name} have shape {factors.shape}; (rows, rank) is needed")
     if not np.isfinite(factors).all():
         row = int(np.flatnonzero(~np.isfinite(factors).all(axis=1))[0])
         raise MusicRecError(f"{name} hold a NaN or an infinity in row {row}; train the model anew")
     return factors
+
+
+def readonly(array: np.ndarray, dtype: type) -> np.ndarray:
+    """View an array in C order, copied only where it must be, that cannot be written through.
+
+    Memory-mapped arrays are such already; numba would compile its kernels once for each kind.
+    """
+    view: np.ndarray = np.ascontiguousarray(array, dtype=dtype).view()
+    view.flags.writeable = False
+    return view
 
 
 def _cuts(n: int, step: int) -> list[int]:
