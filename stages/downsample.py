@@ -28,7 +28,8 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args()
     params = load_params(args.params).downsample
-    with spark_session("downsample") as spark, atomic_directory(args.output) as folder:
+    session = spark_session("downsample", inputs=[args.ingested])
+    with session as spark, atomic_directory(args.output) as folder:
         train, validation, test = (
             read_parts(spark, args.ingested / split) for split in ("train", "validation", "test")
         )

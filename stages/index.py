@@ -27,7 +27,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args()
-    with spark_session("index") as spark, atomic_directory(args.output) as folder:
+    session = spark_session("index", inputs=[args.train, args.validation, args.test])
+    with session as spark, atomic_directory(args.output) as folder:
         splits = {
             "train": read_parts(spark, args.train),
             "validation": read_parts(spark, args.validation),

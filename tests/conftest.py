@@ -31,7 +31,7 @@ def spark() -> Iterator[SparkSession]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MUSICREC_SPARK_MASTER", "local[2]")
         patch.setenv("MUSICREC_SPARK_MEMORY", "1g")
-        with spark_session("tests") as session:
+        with spark_session("tests", inputs=[]) as session:
             yield session
 
 

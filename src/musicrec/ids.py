@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
-from musicrec.files import write_json, write_table
+from musicrec.files import parquet_parts, write_json, write_table
 from musicrec.interactions import IndexSizes
 from musicrec.spark import read_parts, write_parts
 
@@ -58,11 +59,7 @@ def index_splits(spark: SparkSession, splits: Splits, folder: Path) -> dict[str,
         for mapping in maps:
             plays = plays.join(mapping, mapping.columns[1])
         write_parts(plays.select("user", "item", "count"), folder / name, "user", ["user", "item"])
-    indexed = {
-        name: read_parts(spark, folder / name, "user int, item int, count bigint")
-        for name in splits
-    }
-    return summarise(indexed, sizes)
+    return summarise(folder, sizes)
 
 
 def id_map(splits: Splits, column: str, index: str) -> pa.Table:
@@ -99,27 +96,30 @@ def id_map(splits: Splits, column: str, index: str) -> pa.Table:
     return pa.table(arrays, names=[index, column, "plays"])
 
 
-def summarise(indexed: Splits, sizes: IndexSizes) -> dict[str, Any]:
-    """Count rows, users and tracks of each split, and those that training does not know."""
-    from pyspark.sql import functions as F
+def summarise(folder: Path, sizes: IndexSizes) -> dict[str, Any]:
+    """Count plays, users and tracks of the indexed splits, and those that training does not know.
 
-    user, item = F.col("user"), F.col("item")
-    new_user, new_item = user >= sizes.n_users, item >= sizes.n_items
-    measures = {
-        "plays": F.count("*"),
-        "users": F.countDistinct(user),
-        "tracks": F.countDistinct(item),
-        "unknown_users": F.countDistinct(F.when(new_user, user)),
-        "unknown_tracks": F.countDistinct(F.when(new_item, item)),
-        "plays_of_unknown_users": F.count(F.when(new_user, 1)),
-        "plays_of_unknown_tracks": F.count(F.when(new_item, 1)),
-    }
-    summary: dict[str, Any] = asdict(sizes)
-    for name, frame in indexed.items():
-        if name == "train":
-            plays = frame.count()
-            summary["train"] = {"plays": plays, "density": plays / (sizes.n_users * sizes.n_items)}
-        else:
-            row = frame.agg(*(measure.alias(key) for key, measure in measures.items())).first()
-            summary[name] = row.asDict() if row else {}
+    Reads one row group at a time: memory follows the number of ids, not of plays.
+    """
+    train = sum(pq.read_metadata(part).num_rows for part in parquet_parts(folder / "train"))
+    density = train / max(1, sizes.n_users * sizes.n_items)
+    summary: dict[str, Any] = asdict(sizes) | {"train": {"plays": train, "density": density}}
+    for name in ("validation", "test"):
+        rows_of_user = np.zeros(sizes.n_all_users, np.int64)
+        rows_of_item = np.zeros(sizes.n_all_items, np.int64)
+        for part in parquet_parts(folder / name):
+            with pq.ParquetFile(part) as reader:
+                for batch in reader.iter_batches(columns=["user", "item"]):
+                    rows_of_user += np.bincount(batch["user"], minlength=sizes.n_all_users)
+                    rows_of_item += np.bincount(batch["item"], minlength=sizes.n_all_items)
+        new_users, new_items = rows_of_user[sizes.n_users :], rows_of_item[sizes.n_items :]
+        summary[name] = {
+            "plays": rows_of_user.sum(),
+            "users": np.count_nonzero(rows_of_user),
+            "tracks": np.count_nonzero(rows_of_item),
+            "unknown_users": np.count_nonzero(new_users),
+            "unknown_tracks": np.count_nonzero(new_items),
+            "plays_of_unknown_users": new_users.sum(),
+            "plays_of_unknown_tracks": new_items.sum(),
+        }
     return summary
