@@ -1,4 +1,4 @@
-"""The command line: `musicrec compare` and `musicrec review`.
+"""The command line: `musicrec compare`, `musicrec review` and `musicrec recommend`.
 
 A sub-command is a function that adds its arguments to a parser and names the function that runs
 it; what that needs is imported when it runs.
@@ -15,9 +15,11 @@ from musicrec.errors import command
 @command
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the sub-command that the arguments name."""
-    parser = argparse.ArgumentParser(prog="musicrec", description="Compare, review and more.")
+    parser = argparse.ArgumentParser(
+        prog="musicrec", description="Compare and review revisions; recommend from a bundle."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_compare, add_review):
+    for add in (add_compare, add_review, add_recommend):
         add(commands)
     args = parser.parse_args(arguments)
     args.run(args)
@@ -69,3 +71,34 @@ def run_review(args: argparse.Namespace) -> None:
     from musicrec.revisions import Revision
 
     print(review(Revision(args.base), Revision(args.head)), end="")
+
+
+def add_recommend(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Recommend tracks to a known user, or to anyone whose plays are given."""
+    parser = commands.add_parser("recommend", help=add_recommend.__doc__)
+    parser.add_argument("--bundle", default="data/bundle", help="exported model (%(default)s)")
+    who = parser.add_mutually_exclusive_group(required=True)
+    who.add_argument("--user", metavar="ID", help="a user of the training plays")
+    who.add_argument(
+        "--plays", metavar="TRACK=COUNT", nargs="+", help="plays of any other user, folded in"
+    )
+    parser.add_argument("-k", type=int, default=10, help="how many tracks (%(default)s)")
+    parser.add_argument("--with-seen", action="store_true", help="allow tracks already played")
+    parser.add_argument(
+        "--search-k", metavar="NODES", type=int, help="search the Annoy index (default: exact)"
+    )
+    parser.set_defaults(run=run_recommend)
+
+
+def run_recommend(args: argparse.Namespace) -> None:
+    """Print track ids and scores, the best first, separated by a tab."""
+    from musicrec.bundle import load_bundle, parse_plays
+
+    bundle = load_bundle(args.bundle)
+    options = {"k": args.k, "exclude_seen": not args.with_seen, "search_k": args.search_k}
+    if args.user is not None:
+        found = bundle.recommend(args.user, **options)
+    else:
+        found = bundle.recommend_for_plays(parse_plays(args.plays), **options)
+    for recommendation in found:
+        print(f"{recommendation.track_id}\t{recommendation.score:.6f}")
