@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from musicrec.errors import command
-from musicrec.evaluation import evaluate, read_factors, read_held_out
+from musicrec.evaluation import judge, read_factors, read_held_out, recommend
 from musicrec.evaluation_report import draw_slices, plot_rows, sentence, summarise
 from musicrec.files import atomic_directory, write_json, write_table
 from musicrec.params import load_params
@@ -30,7 +30,8 @@ def main() -> None:
     args = parser.parse_args()
     settings = load_params(args.params).evaluate
     held_out = read_held_out(args.indexed, settings.split)
-    evaluation = evaluate(held_out, *read_factors(args.factors, held_out), settings)
+    lists = recommend(held_out, *read_factors(args.factors, held_out), settings)
+    evaluation = judge(held_out, lists, settings)
     summary = summarise(evaluation, settings)
     with atomic_directory(args.plots) as folder:
         plots = plot_rows(evaluation, settings)

@@ -16,7 +16,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.evaluation import evaluate, hash_rows, headline_metrics, read_factors, read_held_out
+from musicrec.evaluation import (
+    hash_rows,
+    headline_metrics,
+    judge,
+    read_factors,
+    read_held_out,
+    recommend,
+)
 from musicrec.evaluation_report import draw_slices, plot_rows, sentence, summarise
 from musicrec.files import read_json
 from musicrec.params import EvaluateParams
@@ -45,7 +52,8 @@ def folder(tmp_path_factory, plays):
 
 def run(folder, params=PARAMS):
     held_out = read_held_out(folder / "indexed", params.split)
-    return evaluate(held_out, *read_factors(folder / "factors", held_out), params)
+    lists = recommend(held_out, *read_factors(folder / "factors", held_out), params)
+    return judge(held_out, lists, params)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +63,21 @@ class HeldOut:
     truth: Interactions
     train: Interactions
     history: Interactions
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Recommended item ids of every held-out user: int32 arrays (n, length), padded with -1.
+
+    Attributes
+    ----------
+    unseen, with_seen : the model's, without and with the tracks played in training
+    baselines : those of each baseline by name, without the tracks played in training
+    """
+
+    unseen: np.ndarray
+    with_seen: np.ndarray
+    baselines: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -125,21 +140,10 @@ def read_factors(folder: Path, held_out: HeldOut) -> tuple[np.ndarray, np.ndarra
     return queries, item_factors
 
 
-def evaluate(
+def recommend(
     held_out: HeldOut, queries: np.ndarray, item_factors: np.ndarray, params: EvaluateParams
-) -> Evaluation:
-    """Recommend to every held-out user with the model and the baselines, and judge the lists.
-
-    Columns of the table, one row a user, sorted by `user_id`:
-
-    `user_id`, `history_length` (tracks in training), `held_out` (tracks held out),
-    `held_out_unknown` (those unknown to training), `held_out_popularity` (median training users
-    of a held-out track), `truth` (a hash of the held-out track ids), `recommended` (length of
-    the model's list);
-    `<metric>` of the model in the `ranking` protocol, `popularity_<metric>` and
-    `neighbours_<metric>` of the baselines in the same; `seed_<metric>` of the model in the
-    `seed` protocol, null for users it drops; `list_popularity_at_<k>` and `list_novelty_at_<k>`,
-    null for users without recommendations.
+) -> Lists:
+    """Make the lists to judge, as long as the largest `params.k`.
 
     Parameters
     ----------
@@ -151,25 +155,50 @@ def evaluate(
     """
     length = max(params.k)
     index = ExactIndex(item_factors)
-    history, truth = held_out.history, held_out.truth
-    lists, _ = index.search(queries, length, exclude=(history.indptr, history.indices))
-    users_of = np.bincount(held_out.train.indices, minlength=held_out.train.n_items)
-    columns = _describe(held_out, users_of)
-    columns["recommended"] = np.count_nonzero(lists >= 0, axis=1)
-    columns |= score_lists(lists, truth.indptr, truth.indices, params.k).columns()
-    n_train_users = int(np.count_nonzero(np.diff(held_out.train.indptr)))
-    means = list_means(lists, users_of, n_train_users, params.k)
-    columns |= {f"list_{name}": _masked(values) for name, values in means.items()}
-    reach = _reach(lists, len(users_of), params.k)
-    for name, baseline in _baseline_lists(held_out, length, params.neighbours):
-        scores = score_lists(baseline, truth.indptr, truth.indices, params.k)
-        columns |= {f"{name}_{metric}": values for metric, values in scores.columns().items()}
+    train, history = held_out.train, held_out.history
+    unseen, _ = index.search(queries, length, exclude=(history.indptr, history.indices))
     with_seen, _ = index.search(queries, length)
-    columns |= _seed_protocol(with_seen, held_out, params.k)
-    by_id = pc.sort_indices(held_out.user_ids)
-    table = pa.table({"user_id": held_out.user_ids, **columns}).take(by_id)
+    popularity = recommend_popular(train, history, length)
+    neighbours = recommend_neighbours(train, history, length, params.neighbours)
+    return Lists(unseen, with_seen, dict(zip(BASELINES, (popularity, neighbours), strict=True)))
+
+
+def judge(held_out: HeldOut, lists: Lists, params: EvaluateParams) -> Evaluation:
+    """Judge the lists by the held-out plays.
+
+    Columns of the table, one row a user, sorted by `user_id`:
+
+    `user_id`, `history_length` (tracks in training), `held_out` (tracks held out),
+    `held_out_unknown` (those unknown to training), `held_out_popularity` (median training users
+    of a held-out track), `truth` (a hash of the held-out track ids), `recommended` (length of
+    the model's list);
+    `<metric>` of the model in the `ranking` protocol, `popularity_<metric>` and
+    `neighbours_<metric>` of the baselines in the same; `seed_<metric>` of the model in the
+    `seed` protocol, null for users it drops; `list_popularity_at_<k>` and `list_novelty_at_<k>`,
+    null for users without recommendations.
+    """
+    train, truth = held_out.train, held_out.truth
+    users_of = np.bincount(train.indices, minlength=train.n_items)
+    columns = _describe(held_out, users_of)
+    columns["recommended"] = np.count_nonzero(lists.unseen >= 0, axis=1)
+    for prefix, recommended in (
+        ("", lists.unseen),
+        *((f"{name}_", of_baseline) for name, of_baseline in lists.baselines.items()),
+    ):
+        scores = score_lists(recommended, truth.indptr, truth.indices, params.k)
+        columns |= {f"{prefix}{metric}": values for metric, values in scores.columns().items()}
+    columns |= _seed_protocol(lists.with_seen, held_out, params.k)
+    n_train_users = int(np.count_nonzero(np.diff(train.indptr)))
+    means = list_means(lists.unseen, users_of, n_train_users, params.k)
+    columns |= {f"list_{name}": _masked(values) for name, values in means.items()}
+    table = pa.table({"user_id": held_out.user_ids, **columns})
     described = {"split": held_out.split, "k": sorted(params.k)}
-    return Evaluation(table.replace_schema_metadata({TABLE_METADATA: json.dumps(described)}), reach)
+    return Evaluation(
+        table=table.take(pc.sort_indices(held_out.user_ids)).replace_schema_metadata(
+            {TABLE_METADATA: json.dumps(described)}
+        ),
+        reach=_reach(lists.unseen, len(users_of), params.k),
+    )
 
 
 def headline_metrics(k: Sequence[int]) -> list[str]:
@@ -212,15 +241,6 @@ def hash_rows(truth: Interactions, track_ids: pa.Array) -> np.ndarray:
     hashes = np.frombuffer(b"".join(digests), "<u8")
     sums = np.concatenate((np.zeros(1, np.uint64), np.cumsum(hashes[place], dtype=np.uint64)))
     return np.diff(sums[truth.indptr])  # sums modulo 2^64: the order within a row does not matter
-
-
-def _baseline_lists(
-    held_out: HeldOut, length: int, neighbours: int
-) -> Iterable[tuple[str, np.ndarray]]:
-    """Recommend with each baseline in turn, so that one set of lists is in memory at a time."""
-    train, history = held_out.train, held_out.history
-    yield BASELINES[0], recommend_popular(train, history, length)
-    yield BASELINES[1], recommend_neighbours(train, history, length, neighbours)
 
 
 def _reach(lists: np.ndarray, n_items: int, k: Sequence[int]) -> dict[str, float]:
