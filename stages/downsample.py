@@ -16,6 +16,7 @@ from musicrec.errors import command
 from musicrec.files import atomic_directory, write_json
 from musicrec.params import load_params
 from musicrec.spark import read_parts, spark_session, write_parts
+from musicrec.spark_errors import readable_errors
 
 
 @command
@@ -28,8 +29,11 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args()
     params = load_params(args.params).downsample
-    session = spark_session("downsample", inputs=[args.ingested])
-    with session as spark, atomic_directory(args.output) as folder:
+    with (
+        atomic_directory(args.output) as folder,
+        spark_session("downsample", inputs=[args.ingested]) as spark,
+        readable_errors(spark, "downsample"),
+    ):
         train, validation, test = (
             read_parts(spark, args.ingested / split) for split in ("train", "validation", "test")
         )

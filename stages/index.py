@@ -15,6 +15,7 @@ from musicrec.errors import command
 from musicrec.files import atomic_directory, write_json
 from musicrec.ids import index_splits
 from musicrec.spark import read_parts, spark_session
+from musicrec.spark_errors import readable_errors
 
 
 @command
@@ -27,13 +28,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args()
-    session = spark_session("index", inputs=[args.train, args.validation, args.test])
-    with session as spark, atomic_directory(args.output) as folder:
-        splits = {
-            "train": read_parts(spark, args.train),
-            "validation": read_parts(spark, args.validation),
-            "test": read_parts(spark, args.test),
-        }
+    inputs = {"train": args.train, "validation": args.validation, "test": args.test}
+    with (
+        atomic_directory(args.output) as folder,
+        spark_session("index", inputs=inputs.values()) as spark,
+        readable_errors(spark, "index"),
+    ):
+        splits = {name: read_parts(spark, path) for name, path in inputs.items()}
         write_json(args.metrics, index_splits(spark, splits, folder))
 
 
