@@ -1,10 +1,16 @@
 """Exact top-k search by inner product: the one kernel of evaluation, export, serving and bench.
 
-Items lie in blocks by falling norm, each with an 8-bit copy of its vector. A query walks the
-blocks and scores the copies, whose error is bounded; it keeps the items whose upper bound
-reaches the k-th best lower bound so far, and stops at the block where |query| |item| cannot
-(Cauchy-Schwarz; "LEMP", Teflioudi et al., SIGMOD 2015). The few hundred survivors are scored in
-full. Bounds hold rounding errors too, so the answer is that of a full sort, whatever the data.
+Items lie in blocks by falling norm, those of like norm by the factor that dominates them. Three
+bounds spare work, each dearer and tighter than the last:
+
+1. |query| |item| (Cauchy-Schwarz): where it falls below the k-th best score, the search ends
+   (LEMP: Teflioudi, Gemulla and Mykytiuk, SIGMOD 2015);
+2. the best corner of the box that holds a block's items: where it falls short, the block is
+   skipped, which is most of them where factors are nonnegative and few are large in one item;
+3. the score of an 8-bit copy of each item, whose error is bounded.
+
+The few hundred items that pass are scored in full. Bounds hold rounding errors too, so the
+answer is that of a full sort, whatever the data.
 
 The score of a pair is defined bit for bit: products and sums in float32, over the factors in
 ascending order, without fused multiply-add. Blocks, threads and batch size change nothing.
@@ -19,12 +25,14 @@ from musicrec.parallel import for_blocks
 from musicrec.topk_kernels import (
     LANES,
     LARGEST_SCORE,
-    UNIT_ROUNDOFF,
     UNROLL,
+    dominant_factors,
+    enclose,
     encode,
     search,
 )
 
+RUN = 64 * LANES  # items of like norm, put in order of their dominant factor
 QUERY_BLOCK = 32  # queries of one unit of work for a thread
 Exclude = tuple[np.ndarray, np.ndarray]
 
@@ -57,18 +65,27 @@ class ExactIndex:
         largest = float(norms[order[0]]) if len(order) else 0.0
         if largest > LARGEST_SCORE:
             raise MusicRecError("item factors overflow float32 when scored; scale them down")
+        dominant = np.empty(len(order), np.int32)
         n_blocks = -(-len(order) // LANES)
-        slack = (8 * self.rank + 64) * UNIT_ROUNDOFF  # of a few roundings a factor
-        codes = np.zeros((n_blocks, -(-self.rank // UNROLL) * UNROLL, LANES), np.int8)
+        padded = -(-self.rank // UNROLL) * UNROLL
+        codes = np.zeros((n_blocks, padded, LANES), np.int8)
         scales = np.zeros((n_blocks, LANES), np.float32)
         errors = np.full((n_blocks, LANES), -np.inf, np.float32)  # lanes without item: never kept
-        bounds = norms[order[::LANES]] / (largest or 1.0) * (1.0 + slack)
-        self._arrays = (self.factors, order, largest, codes, scales, errors, bounds)
+        boxes = np.zeros((n_blocks, 2 * padded + 1), np.float32)
+        bounds = np.zeros(n_blocks)
+
+        def find_dominant(start: int, stop: int) -> None:
+            dominant_factors(self.factors, order, start, stop, dominant)
 
         def work(start: int, stop: int) -> None:
-            encode(self.factors, norms, order, start, stop, slack, codes, scales, errors)
+            encode(self.factors, norms, order, largest, start, stop, codes, scales, errors)
+            enclose(self.factors, norms, order, largest, start, stop, boxes, bounds)
 
-        for_blocks(work, _cuts(n_blocks, LANES))
+        for_blocks(find_dominant, _cuts(len(order), RUN))
+        order = order[np.lexsort((dominant, np.arange(len(order)) // RUN))]
+        for_blocks(work, _cuts(n_blocks, RUN // LANES))
+        bounds = np.maximum.accumulate(bounds[::-1])[::-1]  # of a block and all behind it
+        self._arrays = (self.factors, order, largest, codes, scales, errors, boxes, bounds)
 
     def search(
         self,

@@ -17,16 +17,60 @@ LARGEST_SCORE = float(np.finfo(np.float32).max) / 2
 
 
 @kernel()
+def slack(rank):  # type: ignore[no-untyped-def]
+    """Relative error of a bound or score in float32: a few roundings a factor, and to spare."""
+    return (8 * rank + 64) * UNIT_ROUNDOFF
+
+
+@kernel()
+def dominant_factors(factors, order, start, stop, dominant):  # type: ignore[no-untyped-def]
+    """Find the factor of largest magnitude of the items at places `start` to `stop`."""
+    for place in range(start, stop):
+        vector = factors[order[place]]
+        best = 0
+        for factor in range(len(vector)):
+            if abs(vector[factor]) > abs(vector[best]):
+                best = factor
+        dominant[place] = best
+
+
+@kernel()
+def enclose(  # type: ignore[no-untyped-def]
+    factors, norms, order, largest, start, stop, boxes, bounds
+):
+    """Write the boxes of blocks `start` to `stop`, in units of the largest norm.
+
+    A row of `boxes` holds each factor's maximum, each one's minimum, and what rounding may add
+    to a bound from them; `bounds` the largest norm of the block.
+    """
+    rank = factors.shape[1]
+    padded = boxes.shape[1] // 2
+    for block in range(start, stop):
+        squared = 0.0
+        for factor in range(rank):
+            high, low = -np.inf, np.inf
+            for place in range(block * LANES, min((block + 1) * LANES, len(order))):
+                value = np.float64(factors[order[place], factor]) / largest
+                high, low = max(high, value), min(low, value)
+            boxes[block, factor] = high
+            boxes[block, padded + factor] = low
+            squared += max(high * high, low * low)
+        boxes[block, 2 * padded] = slack(2 * rank) * np.sqrt(squared) + NEGLIGIBLE
+        for place in range(block * LANES, min((block + 1) * LANES, len(order))):
+            bound = norms[order[place]] / largest * (1.0 + slack(rank))
+            bounds[block] = max(bounds[block], bound)
+
+
+@kernel()
 def encode(  # type: ignore[no-untyped-def]
-    factors, norms, order, start, stop, slack, codes, scales, errors
+    factors, norms, order, largest_norm, start, stop, codes, scales, errors
 ):
     """Write the 8-bit copies of blocks `start` to `stop`, in units of the largest norm.
 
     `errors` bounds, for a query of norm 1, how far scale * (query . code) may lie from the score:
-    the norm of what rounding to 8 bits took away, and `slack` for float32 arithmetic.
+    the norm of what rounding to 8 bits took away, and slack for float32 arithmetic.
     """
     rank = factors.shape[1]
-    largest_norm = norms[order[0]]
     for block in range(start, stop):
         for lane in range(min(LANES, len(order) - block * LANES)):
             item = order[block * LANES + lane]
@@ -46,12 +90,12 @@ def encode(  # type: ignore[no-untyped-def]
             lost_norm = np.sqrt(squared)
             scales[block, lane] = scale
             norm = norms[item] / largest_norm
-            errors[block, lane] = lost_norm + slack * (norm + lost_norm) + NEGLIGIBLE
+            errors[block, lane] = lost_norm + slack(rank) * (norm + lost_norm) + NEGLIGIBLE
 
 
 @kernel()
 def search(  # type: ignore[no-untyped-def]
-    factors, order, largest, codes, scales, errors, bounds,
+    factors, order, largest, codes, scales, errors, boxes, bounds,
     queries, indptr, indices, start, stop, out_ids, out_scores,
 ):  # fmt: skip
     """Answer queries `start` to `stop`, writing their rows of `out_ids` and `out_scores`.
@@ -62,6 +106,7 @@ def search(  # type: ignore[no-untyped-def]
     rank = queries.shape[1]
     k = min(out_ids.shape[1], len(order))
     unit = np.zeros(padded_rank, np.float32)
+    corner = np.zeros(2 * padded_rank, np.float32)  # the query's positive part, then its negative
     upper = np.empty(LANES, np.float32)
     places = np.empty(n_blocks * LANES, np.int32)  # survivors: where in `order`
     uppers = np.empty(n_blocks * LANES, np.float32)  # and their upper bounds
@@ -80,6 +125,8 @@ def search(  # type: ignore[no-untyped-def]
             continue
         for factor in range(rank):
             unit[factor] = queries[row, factor] / norm
+            corner[factor] = max(unit[factor], np.float32(0.0))
+            corner[padded_rank + factor] = min(unit[factor], np.float32(0.0))
         excluded = indices[indptr[row] : indptr[row + 1]]
         for item in excluded:
             if 0 <= item < len(factors):
@@ -93,6 +140,8 @@ def search(  # type: ignore[no-untyped-def]
         for block in range(n_blocks):
             if bounds[block] + underflow < threshold:
                 break
+            if _box_bound(boxes, block, corner) + underflow < threshold:
+                continue
             if not _upper_bounds(codes, scales, errors, block, unit, underflow, threshold, upper):
                 continue
             for lane in range(LANES):
@@ -119,6 +168,15 @@ def search(  # type: ignore[no-untyped-def]
         count = _prune(places, uppers, count, threshold)
         _rank(factors, order, places[:count], queries[row], out_ids[row], out_scores[row])
     return -1
+
+
+@kernel(fastmath={"contract", "reassoc"})
+def _box_bound(boxes, block, corner):  # type: ignore[no-untyped-def]
+    """Bound from above the scores of all of a block's items with a query of norm 1."""
+    bound = boxes[block, len(corner)]
+    for i in range(len(corner)):
+        bound += boxes[block, i] * corner[i]
+    return bound
 
 
 @kernel(fastmath={"contract"})
