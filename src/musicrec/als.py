@@ -7,20 +7,23 @@ ICDM; regularised as by Zhou, Wilkinson, Schreiber and Pan 2008, AAIM): for user
         + reg_param (sum_u n_u |x_u|^2 + sum_i n_i |y_i|^2),
 
 with p = 1 and c = 1 + alpha r where user u played item i, p = 0 and c = 1 elsewhere, and n the
-number of plays of a row. Two parameters go beyond it (Rendle, Krichene, Zhang and Koren 2021,
-"Revisiting the performance of iALS on item recommendation benchmarks"): the weight of the
-unobserved entries, and the exponent of n. One iteration solves all items exactly, then all users.
+number of plays of a row. Two parameters go beyond it (Rendle, Krichene, Zhang and Koren 2022,
+RecSys, "Revisiting the performance of iALS on item recommendation benchmarks"): the weight of the
+unobserved entries, and the exponent of n. One iteration solves all items, then all users.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
+from musicrec.als_cg import improve_rows
 from musicrec.als_kernels import CHUNK, Fixed, Rows, layout, rotate_rows, solve_rows
 from musicrec.als_start import start_users
+from musicrec.errors import MusicRecError
 from musicrec.gramian import eigenbasis, gram
 from musicrec.interactions import Interactions
 from musicrec.nonnegative import solve_rows_nonnegative
@@ -29,8 +32,10 @@ from musicrec.params import ALSParams
 from musicrec.simd import LANES, aligned
 
 BLOCKS = 96  # of rows: a fixed number, several a core
+WIDEST = 64  # rows of more plays are never solved in the space of their plays
 RIDGE = 1e-7  # of the mean eigenvalue: the least regularisation, against singular systems
-WIDEST = 64  # no more plays are solved in their own space, whatever the rank
+CG_STEPS = 3
+CG_FROM_RANK = 129  # solver auto: above this rank, three steps a row beat a factorisation
 
 
 @dataclass
@@ -40,6 +45,17 @@ class Factors:
     users: np.ndarray
     items: np.ndarray
     losses: list[float] = field(default_factory=list)
+
+
+class Catalogue(NamedTuple):
+    """The quadratic term that all rows share, over every fixed row.
+
+    `gram` is unobserved_weight times the sum of the outer products, padded to a multiple of four
+    and in the coordinates given by the columns of `basis`; float64 (padded, padded).
+    """
+
+    gram: np.ndarray
+    basis: np.ndarray
 
 
 def fit(
@@ -57,7 +73,7 @@ def fit(
     plays : Interactions
         Users x items; counts as `feedback` left them.
     start : Factors, optional
-        Where to start; by default the seeded users that MLlib starts with.
+        Where to start (overwritten); by default the seeded users that MLlib starts with.
     threads : int, optional
         See `parallel.thread_count`.
     on_iteration : callable, optional
@@ -68,21 +84,50 @@ def fit(
     Factors
         Rows without plays are zero. `losses` holds the objective after each iteration, computed
         within the users' half step; exact solvers never raise it.
+
+    Raises
+    ------
+    MusicRecError
+        `als.solver` is cg and `als.nonnegative` true.
     """
+    iterative = uses_cg(params)
     factors = start or Factors(
         start_users(plays, params), np.zeros((plays.n_items, params.rank), np.float32)
     )
     items = Side(plays.transpose(), params)
     users = Side(plays, params)
     observed = float(np.sum(1.0 + params.alpha * plays.counts.astype(np.float64)))
+
+    def loss(gain: float) -> float:
+        squares = np.einsum("ij,ij->i", factors.items, factors.items, dtype=np.float64)
+        return observed - gain + float(np.sum(items.reg * squares))
+
     for iteration in range(1, params.max_iter + 1):
-        items.solve(factors.users, factors.items, threads)
-        gain = users.solve(factors.items, factors.users, threads)
-        norms = np.einsum("ij,ij->i", factors.items, factors.items, dtype=np.float64)
-        factors.losses.append(observed - gain + float(np.sum(items.reg * norms)))
+        items.solve(factors.users, factors.items, exact=not iterative, threads=threads)
+        gain = users.solve(factors.items, factors.users, exact=not iterative, threads=threads)
+        factors.losses.append(loss(gain))
         if on_iteration is not None and on_iteration(iteration, factors):
             break
+    if iterative:  # so that folding a user's training plays in gives the exported factor
+        factors.losses[-1] = loss(users.solve(factors.items, factors.users, threads=threads))
     return factors
+
+
+def uses_cg(params: ALSParams) -> bool:
+    """Whether rows are improved by conjugate gradients rather than solved.
+
+    Raises
+    ------
+    MusicRecError
+        `als.solver` is cg and `als.nonnegative` true.
+    """
+    if params.solver == "cg" and params.nonnegative:
+        raise MusicRecError(
+            "als.solver = cg cannot keep factors nonnegative; use als.solver = auto or "
+            "als.nonnegative = false"
+        )
+    automatic = params.solver == "auto" and params.rank >= CG_FROM_RANK
+    return params.solver == "cg" or (automatic and not params.nonnegative)
 
 
 class Side:
@@ -98,7 +143,15 @@ class Side:
         self._rows = Rows(order, rows.indptr, rows.indices, rows.counts, self.reg)
         self._bounds = block_bounds(lengths[order], params.rank)
 
-    def solve(self, fixed: np.ndarray, solved: np.ndarray, threads: int | None = None) -> float:
+    def solve(
+        self,
+        fixed: np.ndarray,
+        solved: np.ndarray,
+        *,
+        exact: bool = True,
+        catalogue: Catalogue | None = None,
+        threads: int | None = None,
+    ) -> float:
         """Solve every row given the other side's factors.
 
         Parameters
@@ -106,6 +159,10 @@ class Side:
         fixed : float32 array (n_columns, rank)
         solved : float32 array (n_rows, rank)
             Overwritten; its old values start the iterative solvers.
+        exact : bool
+            False: a few steps of conjugate gradients instead.
+        catalogue : Catalogue, optional
+            By default that of `fixed`.
 
         Returns
         -------
@@ -113,63 +170,61 @@ class Side:
             What the rows take off the loss that zero factors would leave.
         """
         params = self.params
+        gram_matrix, basis = catalogue or shared_term(fixed, params, threads)
+        other = Fixed(in_basis(fixed, basis, threads), gram_matrix, basis)
+        least = RIDGE * float(np.trace(gram_matrix)) / len(gram_matrix)
+        rows = self._rows._replace(reg=np.maximum(self.reg, least))
         solved[self._empty] = 0
         gains = np.zeros(len(solved))
-        padded = -(-params.rank // 4) * 4
-        matrix = np.eye(padded)  # the padding solves to 0
-        matrix[: params.rank, : params.rank] = params.unobserved_weight * gram(fixed, threads)
-        widest = 0 if params.nonnegative else min(padded, WIDEST)
-        at = layout(padded, widest)
-        other = prepare(fixed, matrix, params, threads)
-        least = (
-            RIDGE * float(np.trace(matrix)) / padded
-        )  # reg_param 0 may leave no minimiser unique
-        rows = self._rows._replace(reg=np.maximum(self.reg, least))
+        confidence = params.alpha, params.unobserved_weight
+        widest = min(len(basis), WIDEST)
+        at = layout(len(basis), widest)
 
         def work(start: int, stop: int) -> None:
+            if not exact:
+                improve_rows(rows, other, *confidence, CG_STEPS, solved, gains, start, stop)
+                return
             ws = aligned(at.size)
             offsets = np.zeros(LANES * max(CHUNK, widest), np.int64)
-            confidence = params.alpha, params.unobserved_weight
+            scratch = ws, offsets, at, solved, gains, start, stop
             if params.nonnegative:
-                solve_rows_nonnegative(
-                    rows, other, *confidence, ws, offsets, at, solved, gains, start, stop
-                )
+                solve_rows_nonnegative(rows, other, *confidence, *scratch)
             else:
-                solve_rows(
-                    rows,
-                    other,
-                    *confidence,
-                    widest,
-                    ws,
-                    offsets,
-                    at,
-                    solved,
-                    gains,
-                    start,
-                    stop,
-                )
+                solve_rows(rows, other, *confidence, widest, *scratch)
 
         for_blocks(work, self._bounds, threads)
         return float(gains.sum())
 
 
-def prepare(fixed: np.ndarray, matrix: np.ndarray, params: ALSParams, threads: int | None) -> Fixed:
-    """Copy the fixed factors to padded rows, turned to where `matrix` is diagonal if that is allowed."""
-    n, padded = len(fixed), len(matrix)
-    flat = np.zeros(n * padded, np.float32)
-    flat.reshape(n, padded)[:, : params.rank] = fixed
-    if params.nonnegative:
-        return Fixed(flat, matrix, np.eye(padded))
+def shared_term(fixed: np.ndarray, params: ALSParams, threads: int | None = None) -> Catalogue:
+    """The term of all fixed rows: diagonal, unless that would turn the nonnegative cone."""
     rank = params.rank
-    values, basis = np.ones(padded), np.eye(padded)
-    values[:rank], basis[:rank, :rank] = eigenbasis(matrix[:rank, :rank])
+    padded = -(-rank // 4) * 4
+    matrix = np.eye(padded)  # the padding solves to 0
+    basis = np.eye(padded)
+    matrix[:rank, :rank] = params.unobserved_weight * gram(fixed, threads)
+    if not params.nonnegative:
+        values, basis[:rank, :rank] = eigenbasis(matrix[:rank, :rank])
+        matrix = np.eye(padded)
+        matrix[:rank, :rank] = np.diag(np.maximum(values, 0.0))
+    return Catalogue(matrix, basis)
+
+
+def in_basis(fixed: np.ndarray, basis: np.ndarray, threads: int | None = None) -> np.ndarray:
+    """Copy rows into the coordinates of `basis`: flat float32, each row of padded width."""
+    n, rank = fixed.shape
+    padded = len(basis)
+    flat = np.zeros(n * padded, np.float32)
+    flat.reshape(n, padded)[:, :rank] = fixed
+    if np.array_equal(basis, np.eye(padded)):
+        return flat
 
     def work(start: int, stop: int) -> None:
         rotate_rows(flat, basis, aligned(2 * LANES * padded), start, stop)
 
     size = max(LANES, -(-n // BLOCKS))
     for_blocks(work, [*range(0, n, size), n], threads)
-    return Fixed(flat, np.diag(np.maximum(values, 0.0)), basis)
+    return flat
 
 
 def regularisation(lengths: np.ndarray, params: ALSParams) -> np.ndarray:
@@ -186,18 +241,80 @@ def block_bounds(lengths: np.ndarray, rank: int) -> list[int]:
 
 
 class FoldIn:
-    """User factors of given plays under fixed item factors, for serving.
+    """Factors of users by their plays, the item factors held fixed, for serving.
 
     A user folded in with their training plays gets the factor that training gave them.
     """
 
     def __init__(self, item_factors: np.ndarray, params: ALSParams) -> None:
-        """Take float32 item factors (n_items, rank) and the parameters they were trained with."""
-        self._items = np.ascontiguousarray(item_factors, dtype=np.float32)
-        self._params = params
+        """Take item factors, float32 (n_items, rank), and the parameters they were trained with.
 
-    def __call__(self, plays: Interactions, threads: int | None = None) -> np.ndarray:
-        """Fold many users in: plays (n, n_items), counts transformed; float32 (n, rank)."""
-        users = np.zeros((plays.n_users, self._params.rank), np.float32)
-        Side(plays, self._params).solve(self._items, users, threads)
-        return users
+        This is the slow part, one pass over all items; a call then costs what the user's plays
+        cost.
+        """
+        self._items = item_factors
+        self._params = params
+        self._catalogue = shared_term(item_factors, params)
+
+    def __call__(self, items: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Fold one user in.
+
+        Parameters
+        ----------
+        items : int array (n)
+            Each item at most once, in any order.
+        counts : float array (n)
+            What `feedback.apply_feedback` makes of the play counts.
+
+        Returns
+        -------
+        float32 array (rank)
+            Zero without plays.
+        """
+        n = len(items)
+        indptr = np.array([0, n], np.int64)
+        order = np.argsort(items)
+        ratings = np.asarray(counts, np.float32)[order]
+        plays = Interactions(indptr, np.arange(n, dtype=np.int32), ratings, n)
+        user = np.zeros((1, self._params.rank), np.float32)
+        fixed = np.asarray(self._items[np.asarray(items)[order]], np.float32)
+        Side(plays, self._params).solve(fixed, user, catalogue=self._catalogue, threads=1)
+        return user[0]
+
+
+def fold_in(
+    item_factors: np.ndarray, items: np.ndarray, counts: np.ndarray, params: ALSParams
+) -> np.ndarray:
+    """Fold one user in; see `FoldIn`, which is faster for many."""
+    return FoldIn(item_factors, params)(items, counts)
+
+
+def objective(
+    plays: Interactions, users: np.ndarray, items: np.ndarray, params: ALSParams
+) -> float:
+    """Evaluate the objective of any factors, whichever solver made them.
+
+    Independent of the solvers: the sum over all pairs is that over the plays plus the product of
+    the two Gram matrices.
+    """
+    every = params.unobserved_weight * float(np.sum(gram(users) * gram(items)))
+    observed = 0.0
+    for first in range(0, len(plays.indices), 1 << 20):
+        block = slice(first, min(first + (1 << 20), len(plays.indices)))
+        at = np.arange(block.start, block.stop)
+        rows = np.searchsorted(plays.indptr, at, side="right") - 1
+        scores = np.einsum("ij,ij->i", users[rows], items[plays.indices[block]], dtype=np.float64)
+        confidence = 1.0 + params.alpha * plays.counts[block].astype(np.float64)
+        observed += float(
+            np.sum(confidence * (1.0 - scores) ** 2 - params.unobserved_weight * scores**2)
+        )
+    penalty = 0.0
+    for rows_of, factors in ((np.diff(plays.indptr), users), (item_lengths(plays), items)):
+        squares = np.einsum("ij,ij->i", factors, factors, dtype=np.float64)
+        penalty += float(np.sum(regularisation(rows_of, params) * squares))
+    return every + observed + penalty
+
+
+def item_lengths(plays: Interactions) -> np.ndarray:
+    """Number of plays of every item."""
+    return np.bincount(plays.indices, minlength=plays.n_items)

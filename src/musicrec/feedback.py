@@ -9,40 +9,48 @@ from musicrec.interactions import Interactions
 from musicrec.params import FeedbackParams
 
 
-def apply_feedback(plays: Interactions, params: FeedbackParams) -> Interactions:
-    """Drop rare training plays and transform the counts of the rest; the shape stays.
-
-    A user or item that loses all its plays keeps its index and becomes an empty row.
+def apply_feedback(counts: np.ndarray, params: FeedbackParams) -> tuple[np.ndarray, np.ndarray]:
+    """Choose and transform play counts.
 
     Parameters
     ----------
-    plays : Interactions
-        Training plays, counts as the listener made them.
+    counts : array (n)
+        Play counts of at least 1.
     params : FeedbackParams
         `min_count`: plays counted less often are dropped. `transform`: `none` leaves r = count,
         `log1p` gives r = log(1 + count), which damps heavy rotation (Hu, Koren and Volinsky
         2008, eq. 6, with epsilon 1).
+
+    Returns
+    -------
+    keep : bool array (n)
+    ratings : float32 array (number kept)
+        r of the plays kept, in their order.
+    """
+    keep = counts >= params.min_count
+    ratings = counts if keep.all() else counts[keep]
+    if params.transform == "log1p":
+        ratings = np.log1p(ratings.astype(np.float64))
+    return keep, ratings.astype(np.float32)
+
+
+def training_ratings(plays: Interactions, params: FeedbackParams) -> Interactions:
+    """Apply the feedback parameters to training plays; the matrix keeps its shape.
+
+    A user or track that loses all its plays keeps its index and becomes an empty row or column.
+    Held-out plays never pass through here.
 
     Raises
     ------
     MusicRecError
         No play reaches `min_count`.
     """
-    if params.min_count > 1:
-        plays = _drop_below(plays, params.min_count)
-    if len(plays.indices) == 0:
+    keep, ratings = apply_feedback(plays.counts, params)
+    if len(ratings) == 0:
         raise MusicRecError(
             f"no training play is left at feedback.min_count = {params.min_count}; lower it"
         )
-    if params.transform == "log1p":
-        counts = np.log1p(plays.counts.astype(np.float64)).astype(np.float32)
-        plays = Interactions(plays.indptr, plays.indices, counts, plays.n_items)
-    return plays
-
-
-def _drop_below(plays: Interactions, min_count: int) -> Interactions:
-    keep = plays.counts >= min_count
+    if len(ratings) == len(keep):
+        return Interactions(plays.indptr, plays.indices, ratings, plays.n_items)
     kept_before = np.concatenate(([0], np.cumsum(keep, dtype=np.int64)))
-    return Interactions(
-        kept_before[plays.indptr], plays.indices[keep], plays.counts[keep], plays.n_items
-    )
+    return Interactions(kept_before[plays.indptr], plays.indices[keep], ratings, plays.n_items)

@@ -21,9 +21,9 @@ SIGN_TOLERANCE = 1e-12  # of the largest entry: below this a wrong sign is round
 
 
 @kernel()
-def solve_rows_nonnegative(
+def solve_rows_nonnegative(  # type: ignore[no-untyped-def]
     rows, fixed, alpha, unobserved, ws, offsets, at, solved, gains, start, stop
-):  # type: ignore[no-untyped-def]
+):
     """Solve `rows.order[start:stop]` exactly under x >= 0.
 
     Takes what `als_kernels.solve_rows` takes, with `fixed` in its own coordinates; the positive

@@ -84,7 +84,9 @@ class DataParams:
         "field separator of text files: auto, tab, comma, semicolon, pipe, space or a character",
     )
     header: bool | str = param(
-        "auto", "whether text files start with a line of column names", choices=(True, False, "auto")
+        "auto",
+        "whether text files start with a line of column names",
+        choices=(True, False, "auto"),
     )
     columns: ColumnParams = dataclasses.field(default_factory=ColumnParams)
     on_bad_rows: str = param(
@@ -148,7 +150,7 @@ class ALSParams:
         le=1,
     )
     unobserved_weight: float = param(
-        1.0, "native: weight of the unobserved entries (1: Hu, Koren and Volinsky)", gt=0
+        1.0, "native: weight of the unobserved entries (1: Hu, Koren and Volinsky)", gt=0, le=1
     )
     early_stopping: int = param(
         0,

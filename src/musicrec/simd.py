@@ -11,10 +11,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import cgutils, types
 from numba.core.datamodel import models
 from numba.core.extending import intrinsic, register_model
+
+operation: Any = intrinsic  # untyped, so that a kernel may call what it decorates
 
 LANES = 8
 _DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
@@ -48,30 +50,30 @@ def _call(builder: Any, name: str, *values: Any) -> Any:
     return builder.call(function, values)
 
 
-@intrinsic
+@operation
 def load(typing_context, array, index):  # type: ignore[no-untyped-def]
     """Read `array[index:index + 8]` of a contiguous float64 array."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        pointer = _pointer(context, builder, signature.args[0], *args, _DOUBLES)
+        pointer = _pointer(context, builder, signature.args[0], args[0], args[1], _DOUBLES)
         return builder.load(pointer, align=8)
 
     return lanes_type(array, types.intp), generate
 
 
-@intrinsic
+@operation
 def store(typing_context, array, index, value):  # type: ignore[no-untyped-def]
     """Write a vector to `array[index:index + 8]`."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        pointer = _pointer(context, builder, signature.args[0], *args[:2], _DOUBLES)
+        pointer = _pointer(context, builder, signature.args[0], args[0], args[1], _DOUBLES)
         builder.store(args[2], pointer, align=8)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, lanes_type), generate
 
 
-@intrinsic
+@operation
 def splat(typing_context, value):  # type: ignore[no-untyped-def]
     """Eight copies of a float64."""
 
@@ -83,7 +85,7 @@ def splat(typing_context, value):  # type: ignore[no-untyped-def]
     return lanes_type(types.float64), generate
 
 
-@intrinsic
+@operation
 def multiply_add(typing_context, a, b, c):  # type: ignore[no-untyped-def]
     """`a * b + c` lane by lane, fused where the machine can."""
 
@@ -93,7 +95,7 @@ def multiply_add(typing_context, a, b, c):  # type: ignore[no-untyped-def]
     return lanes_type(lanes_type, lanes_type, lanes_type), generate
 
 
-@intrinsic
+@operation
 def multiply(typing_context, a, b):  # type: ignore[no-untyped-def]
     """`a * b` lane by lane."""
 
@@ -103,7 +105,7 @@ def multiply(typing_context, a, b):  # type: ignore[no-untyped-def]
     return lanes_type(lanes_type, lanes_type), generate
 
 
-@intrinsic
+@operation
 def inverse_root(typing_context, pivot, floor):  # type: ignore[no-untyped-def]
     """`1 / sqrt(pivot)` where pivot > floor, else 0, lane by lane."""
 
@@ -117,7 +119,7 @@ def inverse_root(typing_context, pivot, floor):  # type: ignore[no-untyped-def]
     return lanes_type(lanes_type, lanes_type), generate
 
 
-@intrinsic
+@operation
 def gather4(typing_context, factors, offsets, at, column):  # type: ignore[no-untyped-def]
     """Read four neighbouring float32 entries in each lane and transpose them.
 
@@ -145,22 +147,24 @@ def gather4(typing_context, factors, offsets, at, column):  # type: ignore[no-un
                 for a, b in zip(parts[::2], parts[1::2], strict=True)
             ]
         columns = [
-            builder.fpext(shuffle(builder, *parts, range(entry, 4 * LANES, 4)), _DOUBLES)
+            builder.fpext(
+                shuffle(builder, parts[0], parts[1], range(entry, 4 * LANES, 4)), _DOUBLES
+            )
             for entry in range(4)
         ]
         return context.make_tuple(builder, signature.return_type, columns)
 
-    result = types.UniTuple(lanes_type, 4)
+    result = types.containers.UniTuple(lanes_type, 4)
     return result(factors, offsets, types.intp, types.intp), generate
 
 
-@intrinsic
+@operation
 def prefetch(typing_context, array, index):  # type: ignore[no-untyped-def]
     """Ask for the cache line of `array[index]` ahead of its use."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         byte = ir.IntType(8)
-        pointer = _pointer(context, builder, signature.args[0], *args, byte)
+        pointer = _pointer(context, builder, signature.args[0], args[0], args[1], byte)
         kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), _INT, _INT, _INT])
         name = "llvm.prefetch.p0"
         function = cgutils.get_or_insert_function(builder.module, kind, name)
