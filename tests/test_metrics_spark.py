@@ -1,4 +1,4 @@
-"""Agreement with independent implementations: Spark's RankingMetrics, and ranx where it is there.
+"""Agreement with Spark's RankingMetrics, an independent implementation.
 
 The `seed` protocol promises Spark's numbers to 1e-9. The cases hold what real lists do: short
 and empty lists, empty truth, truth longer than k, tracks twice in a list or in the truth.
@@ -15,8 +15,7 @@ K = (1, 10, 60)
 WIDTH = 50
 
 
-@pytest.fixture(scope="module")
-def cases():
+def make_cases():
     """Lists and truths of 400 users over 200 tracks, as Python lists."""
     rng = np.random.default_rng(5)
     lists, truths = [], []
@@ -58,36 +57,11 @@ def our_means(lists, truths):
     return {name: values.mean() for name, values in columns.items()}
 
 
-def test_means_equal_those_of_spark(spark, cases):
-    assert our_means(*cases) == pytest.approx(spark_means(spark, *cases), rel=1e-9)
+def test_means_equal_those_of_spark(spark):
+    assert our_means(*make_cases()) == pytest.approx(spark_means(spark, *make_cases()), rel=1e-9)
 
 
 def test_means_equal_those_of_spark_with_duplicates(spark):
     lists = [[1, 1, 2, 3], [4, 5, 4], [7]]
     truths = [[1, 1, 3], [4, 4], [7, 7, 7, 8]]
     assert our_means(lists, truths) == pytest.approx(spark_means(spark, lists, truths), rel=1e-9)
-
-
-def test_agreement_with_ranx_where_definitions_agree(cases):
-    """Precision, recall and nDCG agree; ranx divides average precision by the whole truth."""
-    ranx = pytest.importorskip(
-        "ranx", reason="ranx is part of the bench extra: pip install .[bench]"
-    )
-    lists, truths = cases
-    kept = [u for u in range(len(lists)) if lists[u] and truths[u]]  # ranx has no empty queries
-    qrels = ranx.Qrels({str(u): {str(i): 1 for i in truths[u]} for u in kept})
-    run = ranx.Run(
-        {str(u): {str(i): float(-rank) for rank, i in enumerate(lists[u])} for u in kept}
-    )
-    scores = ours([lists[u] for u in kept], [truths[u] for u in kept])
-    columns = scores.columns()
-    wanted = [f"{name}@{k}" for name in ("precision", "recall", "ndcg", "map") for k in K]
-    theirs = ranx.evaluate(qrels, run, wanted)
-    for name in ("precision", "recall", "ndcg"):
-        for k in K:
-            mean = columns[f"{name}_at_{k}"].mean()
-            assert theirs[f"{name}@{k}"] == pytest.approx(mean, rel=1e-9), f"{name}@{k}"
-    sizes = np.array([len(truths[u]) for u in kept])
-    for column, k in enumerate(scores.k):
-        by_truth = scores.average_precision[:, column] * np.minimum(sizes, k) / sizes
-        assert theirs[f"map@{k}"] == pytest.approx(by_truth.mean(), rel=1e-9)
