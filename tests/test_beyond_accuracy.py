@@ -23,7 +23,7 @@ LISTS = np.array([[0, 1, 2], [0, 2, -1], [-1, -1, -1]], np.int32)
 
 
 def test_exposure_counts_each_top_k() -> None:
-    counts = [c.copy().tolist() for c in exposure(LISTS, 4, [2, 1, 3, 9])]
+    counts = [c.tolist() for c in exposure(LISTS, 4, [2, 1, 3, 9])]
     assert counts == [[2, 0, 0, 0], [2, 1, 1, 0], [2, 1, 2, 0], [2, 1, 2, 0]]
 
 

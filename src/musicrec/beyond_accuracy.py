@@ -34,9 +34,8 @@ def exposure(recommended: np.ndarray, n_items: int, k: Sequence[int]) -> Iterato
     counts = np.zeros(n_items, np.int64)
     start = 0
     for stop in sorted(k):
-        ids = recommended[:, start:stop].ravel()
-        counts += np.bincount(ids[ids >= 0], minlength=n_items)
-        yield counts
+        _count(recommended[:, start:stop], counts)
+        yield counts.copy()
         start = stop
 
 
@@ -197,6 +196,16 @@ def slice_labels(edges: Sequence[int]) -> list[str]:
     pairs = itertools.pairwise(edges)
     closed = [f"{low}-{high - 1}" if high - low > 1 else f"{low}" for low, high in pairs]
     return [*closed, f"{edges[-1]}+"]
+
+
+@kernel()
+def _count(lists, counts):  # type: ignore[no-untyped-def]
+    """Add to `counts` how often each item stands in the lists."""
+    for row in range(lists.shape[0]):
+        for item in lists[row]:
+            if item < 0:
+                break
+            counts[item] += 1
 
 
 @kernel()

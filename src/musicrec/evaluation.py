@@ -6,7 +6,6 @@ from two configurations, are what `musicrec compare` compares.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from musicrec.beyond_accuracy import (
 from musicrec.errors import MusicRecError
 from musicrec.files import read_table
 from musicrec.interactions import Interactions, read_interactions, read_sizes
+from musicrec.jit import kernel
 from musicrec.metrics import known_truth, score_lists
 from musicrec.params import EvaluateParams
 from musicrec.topk import ExactIndex
@@ -235,12 +235,10 @@ def _describe(held_out: HeldOut, users_of: np.ndarray) -> dict[str, np.ndarray]:
 
 def hash_rows(truth: Interactions, track_ids: pa.Array) -> np.ndarray:
     """Hash each user's set of held-out track ids, whatever their indices (uint64)."""
-    tracks, place = np.unique(truth.indices, return_inverse=True)
-    names = track_ids.take(pa.array(tracks)).to_pylist()
-    digests = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
-    hashes = np.frombuffer(b"".join(digests), "<u8")
-    sums = np.concatenate((np.zeros(1, np.uint64), np.cumsum(hashes[place], dtype=np.uint64)))
-    return np.diff(sums[truth.indptr])  # sums modulo 2^64: the order within a row does not matter
+    texts = track_ids.cast(pa.large_string())
+    _, offsets, characters = texts.buffers()
+    starts = np.frombuffer(offsets, np.int64)[texts.offset :]
+    return _hash(truth.indptr, truth.indices, starts, np.frombuffer(characters, np.uint8))
 
 
 def _reach(lists: np.ndarray, n_items: int, k: Sequence[int]) -> dict[str, float]:
@@ -264,3 +262,22 @@ def _seed_protocol(lists: np.ndarray, held_out: HeldOut, k: Sequence[int]) -> di
 
 def _masked(values: np.ndarray) -> pa.Array:
     return pa.array(values, mask=np.isnan(values))
+
+
+@kernel()
+def _hash(indptr, indices, starts, characters):  # type: ignore[no-untyped-def]
+    """Sum, modulo 2^64, the hashes of each row's texts; so their order does not matter.
+
+    A text's hash is FNV-1a (Fowler, Noll and Vo), mixed by the finalizer of MurmurHash3, because
+    sums of plain FNV hashes collide too easily.
+    """
+    sums = np.zeros(len(indptr) - 1, np.uint64)
+    for row in range(len(sums)):
+        for text in indices[indptr[row] : indptr[row + 1]]:
+            value = np.uint64(0xCBF29CE484222325)
+            for place in range(starts[text], starts[text + 1]):
+                value = (value ^ np.uint64(characters[place])) * np.uint64(0x100000001B3)
+            value = (value ^ (value >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+            value = (value ^ (value >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
+            sums[row] += value ^ (value >> np.uint64(33))
+    return sums

@@ -107,7 +107,7 @@ def score_lists(
         Item ids in falling order of preference; -1 ends a list that is shorter.
     truth_indptr : int64 array (n_users + 1)
     truth_indices : int32 array (n_truth)
-        Row u of the truth is `truth_indices[truth_indptr[u]:truth_indptr[u + 1]]`, ascending.
+        Row u of the truth is `truth_indices[truth_indptr[u]:truth_indptr[u + 1]]`, dense ids.
     k : sequence of int
         List lengths to judge, each at least 1; they may exceed `length`.
     threads : int, optional
@@ -201,31 +201,25 @@ def _score(  # type: ignore[no-untyped-def]
     recommended, indptr, indices, lengths, gains, ideal, start, stop, scores, whole
 ):
     """Fill rows start to stop of `scores` (metric, user, k) and of `whole`."""
+    in_truth = np.zeros(indices.max() + 1 if len(indices) else 0, np.bool_)  # of one user
+    length = recommended.shape[1]
     for user in range(start, stop):
-        first, last = indptr[user], indptr[user + 1]
+        truth = indices[indptr[user] : indptr[user + 1]]
         n_truth = 0
-        for j in range(first, last):
-            if j == first or indices[j] != indices[j - 1]:
-                n_truth += 1
+        for item in truth:
+            n_truth += not in_truth[item]
+            in_truth[item] = True
         if n_truth == 0:
             continue
         hits = 0
         precision_sum = 0.0
         gain_sum = 0.0
         column = 0
-        length = recommended.shape[1]
         for position in range(length):
             item = recommended[user, position]
             if item < 0:
                 break
-            low, high = first, last  # binary search for the item in the user's truth
-            while low < high:
-                middle = (low + high) // 2
-                if indices[middle] < item:
-                    low = middle + 1
-                else:
-                    high = middle
-            if low < last and indices[low] == item:
+            if item < len(in_truth) and in_truth[item]:
                 hits += 1
                 precision_sum += hits / (position + 1)
                 if position < len(gains):
@@ -237,6 +231,8 @@ def _score(  # type: ignore[no-untyped-def]
             _set(scores, user, column, lengths, ideal, n_truth, hits, precision_sum, gain_sum)
             column += 1
         whole[user] = precision_sum / n_truth
+        for item in truth:
+            in_truth[item] = False
 
 
 @kernel()
