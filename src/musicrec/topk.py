@@ -87,6 +87,11 @@ class ExactIndex:
         bounds = np.maximum.accumulate(bounds[::-1])[::-1]  # of a block and all behind it
         self._arrays = (self.factors, order, largest, codes, scales, errors, boxes, bounds)
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of the index beside the factors."""
+        return sum(part.nbytes for part in self._arrays[1:] if isinstance(part, np.ndarray))
+
     def search(
         self,
         queries: np.ndarray,

@@ -1,0 +1,142 @@
+"""Measure exact and approximate search on anyone's factors: a table, and a JSON of every setting.
+
+    python benchmarks/search.py --factors item_factors.parquet --queries queries.npy --k 500 \\
+        --json search.json --picture search.svg
+
+`--factors` is a `.npy` matrix (n_items, rank) or Parquet with one list column. One query at a
+time on one thread, warmed up, best of several runs; the batch figure uses all cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from musicrec.ann_arms import ARMS
+from musicrec.ann_bench import run_benchmark
+from musicrec.ann_plot import draw_tradeoff
+from musicrec.errors import MusicRecError, command
+from musicrec.files import read_table, write_array, write_json
+from musicrec.params import AnnBenchParams
+from musicrec.topk import checked_factors
+
+COLUMNS = (
+    "recall",
+    "queries_per_second",
+    "median_microseconds",
+    "p95_microseconds",
+    "p99_microseconds",
+    "batch_queries_per_second",
+    "build_seconds",
+    "index_bytes",
+    "peak_memory_mib",
+)
+
+
+def read_factors(path: str) -> np.ndarray:
+    """Read `.npy`, or the one list column of a Parquet file or folder."""
+    if path.endswith(".npy"):
+        return checked_factors(np.load(path, allow_pickle=False), path)
+    table = read_table(path)
+    lists = [
+        name
+        for name in table.column_names
+        if pa.types.is_list(table[name].type)
+        or pa.types.is_large_list(table[name].type)
+        or pa.types.is_fixed_size_list(table[name].type)
+    ]
+    if len(lists) != 1:
+        raise MusicRecError(f"{path}: {len(lists)} list columns, but one is needed: the factors")
+    column = table[lists[0]].combine_chunks()
+    flat = column.flatten().to_numpy(zero_copy_only=False)
+    if len(table) == 0 or len(flat) % len(table):
+        raise MusicRecError(f"{path}: the lists of {lists[0]} are not all of one length")
+    return checked_factors(flat.reshape(len(table), -1), path)
+
+
+def rows(
+    quality: Mapping[str, Any], speed: Mapping[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Walk the nested reports to every setting, with what its build has in common."""
+    merged = {**quality, **speed}
+    own = {key: value for key, value in merged.items() if not isinstance(value, Mapping)}
+    deeper = [key for key in merged if isinstance(merged[key], Mapping)]
+    if not deeper:
+        yield "", own
+    for key in deeper:
+        for name, values in rows(quality.get(key, {}), speed.get(key, {})):
+            yield f"{key} {name}".strip(), {**own, **values}
+
+
+def print_table(quality: Mapping[str, Any], speed: Mapping[str, Any]) -> None:
+    """Print a line a setting, and the speed-ups."""
+    print(f"{'':44}" + "".join(f"{name.split('_')[0]:>12}" for name in COLUMNS))
+    for name, values in rows(quality["arms"], speed["arms"]):
+        cells = (values.get(column) for column in COLUMNS)
+        print(f"{name:44}" + "".join(f"{_cell(value):>12}" for value in cells))
+    print("\nqueries/s over those of the best exact arm, by recall reached")
+    for level, arms in speed["speed_up"].items():
+        print(f"{level:14}" + "".join(f"{arm} {_cell(value)}; " for arm, value in arms.items()))
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+@command
+def main() -> None:
+    """Run the benchmark."""
+    defaults = AnnBenchParams()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--factors", required=True, help="item factors: .npy, or Parquet")
+    parser.add_argument("--queries", required=True, help="query vectors: .npy, or Parquet")
+    parser.add_argument("--k", type=int, default=defaults.k)
+    parser.add_argument("--json", help="where to write every figure")
+    parser.add_argument("--picture", help="where to draw recall against speed, as SVG")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(defaults.arms))
+    parser.add_argument("--n-trees", nargs="+", type=int, default=list(defaults.n_trees))
+    parser.add_argument("--search-k", nargs="+", type=int, default=list(defaults.search_k))
+    parser.add_argument(
+        "--n-queries", type=int, default=defaults.n_queries, help="the first so many"
+    )
+    parser.add_argument("--repeats", type=int, default=defaults.repeats)
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    args = parser.parse_args()
+    items = read_factors(args.factors)
+    queries = read_factors(args.queries)[: args.n_queries]
+    params = AnnBenchParams(
+        k=args.k,
+        arms=tuple(args.arms),
+        n_trees=tuple(args.n_trees),
+        search_k=tuple(args.search_k),
+        n_queries=args.n_queries,
+        repeats=args.repeats,
+        seed=args.seed,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "items.npy"
+        write_array(path, items)
+        report = run_benchmark(path, queries, params)
+    print_table(report.quality, report.speed)
+    if args.json:
+        write_json(args.json, {"quality": report.quality, "speed": report.speed})
+    if args.picture:
+        title = f"{len(items):,} items, rank {items.shape[1]}, k = {args.k}"
+        draw_tradeoff(args.picture, report.speed, title)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
