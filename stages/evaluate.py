@@ -30,7 +30,7 @@ def main() -> None:
     args = parser.parse_args()
     settings = load_params(args.params).evaluate
     held_out = read_held_out(args.indexed, settings.split)
-    lists = recommend(held_out, *read_factors(args.factors, held_out), settings)
+    lists = recommend(held_out, *read_factors(args.factors, held_out), settings, _say)
     evaluation = judge(held_out, lists, settings)
     summary = summarise(evaluation, settings)
     with atomic_directory(args.plots) as folder:
@@ -41,6 +41,11 @@ def main() -> None:
         write_table(args.per_user, evaluation.table)
         write_json(args.metrics, summary)
     print(sentence(summary, settings))
+
+
+def _say(step: str) -> None:
+    if sys.stderr.isatty():
+        print(step, file=sys.stderr)
 
 
 if __name__ == "__main__":

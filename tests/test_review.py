@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from musicrec.cli import main
 from musicrec.compare import compare
@@ -83,6 +84,12 @@ stages:
 """
 
 
+def plots_of_the_evaluate_stage() -> str:
+    """The definitions in the real dvc.yaml that draw what `evaluate` writes."""
+    plots = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
+    return yaml.safe_dump({"plots": [plot for plot in plots if "plots/evaluate/" in str(plot)]})
+
+
 class Project:
     """A folder with commands run in it."""
 
@@ -139,8 +146,10 @@ def project(tmp_path_factory):
     project.git("config", "user.name", "Someone")
     project.dvc("init", "-q")
     project.dvc("remote", "add", "-q", "-d", "store", str(tmp_path_factory.mktemp("store")))
-    for name, text in (("make.py", SCRIPT), ("params.yaml", PARAMS), ("dvc.yaml", DAG)):
+    dag = DAG + plots_of_the_evaluate_stage()
+    for name, text in (("make.py", SCRIPT), ("params.yaml", PARAMS), ("dvc.yaml", dag)):
         (project.folder / name).write_text(text)
+    shutil.copytree(ROOT / ".dvc/plots", project.folder / ".dvc/plots")
     (project.folder / ".gitignore").write_text("/data\n__pycache__/\n")
     project.dvc("repro", "-q")
     speed = project.folder / "metrics/ann_speed.json"
@@ -180,6 +189,18 @@ def test_figures_are_those_that_dvc_shows(project):
     row = shown["metrics/evaluate.json"]["ranking.map_at_100"]
     assert row["old"] == pytest.approx(result.metrics["map_at_100"].base, abs=1e-6)
     assert row["new"] == pytest.approx(result.metrics["map_at_100"].head, abs=1e-6)
+
+
+def test_dvc_draws_every_plot_of_both_revisions(project):
+    found = json.loads(project.dvc("plots", "diff", "main", "noisy", "--json"))
+    assert "errors" not in found
+    drawn = found["data"]
+    assert len(drawn) == 9
+    for name, plots in drawn.items():
+        revisions = {revision for plot in plots for revision in plot["revisions"]}
+        assert revisions == {"main", "noisy"}, name
+    by_history = json.dumps(drawn["evaluate_ndcg_by_history"])
+    assert '"field": "ndcg_low"' in by_history and "<DVC_METRIC" not in by_history
 
 
 def test_the_report_of_a_branch(project):

@@ -7,7 +7,7 @@ from two configurations, are what `musicrec compare` compares.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,7 +141,11 @@ def read_factors(folder: Path, held_out: HeldOut) -> tuple[np.ndarray, np.ndarra
 
 
 def recommend(
-    held_out: HeldOut, queries: np.ndarray, item_factors: np.ndarray, params: EvaluateParams
+    held_out: HeldOut,
+    queries: np.ndarray,
+    item_factors: np.ndarray,
+    params: EvaluateParams,
+    on_step: Callable[[str], None] = lambda step: None,
 ) -> Lists:
     """Make the lists to judge, as long as the largest `params.k`.
 
@@ -152,13 +156,17 @@ def recommend(
         Factors of the held-out users; zeros get no recommendations.
     item_factors : float32 array (n_items, rank)
     params : EvaluateParams
+    on_step : callable, optional
+        Told what comes next, before each step that may take long.
     """
     length = max(params.k)
     index = ExactIndex(item_factors)
     train, history = held_out.train, held_out.history
+    on_step(f"searching the top {length} of {len(queries):,} users")
     unseen, _ = index.search(queries, length, exclude=(history.indptr, history.indices))
     with_seen, _ = index.search(queries, length)
     popularity = recommend_popular(train, history, length)
+    on_step("finding the nearest neighbours of their tracks")
     neighbours = recommend_neighbours(train, history, length, params.neighbours)
     return Lists(unseen, with_seen, dict(zip(BASELINES, (popularity, neighbours), strict=True)))
 
