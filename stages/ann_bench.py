@@ -29,12 +29,12 @@ def main() -> None:
     parser.add_argument("--speed", required=True, help="JSON of what a clock says")
     parser.add_argument("--picture", required=True, help="SVG of the tradeoff")
     args = parser.parse_args()
-    params = load_params(args.params).ann_bench
-    queries, held_out = read_query_users(args.bundle, args.indexed, params.n_queries, params.seed)
-    report = run_benchmark(args.bundle / "item_factors.npy", queries, params, held_out)
+    bench = load_params(args.params).ann_bench
+    queries, held_out = read_query_users(args.bundle, args.indexed, bench.n_queries, bench.seed)
+    report = run_benchmark(args.bundle / "item_factors.npy", queries, bench, held_out)
     write_json(args.metrics, report.quality)
     write_json(args.speed, report.speed)
-    draw_tradeoff(args.picture, report.speed, f"Search for the {params.k} best tracks")
+    draw_tradeoff(args.picture, report.speed, f"Search for the {bench.k} best tracks")
 
 
 if __name__ == "__main__":
