@@ -46,23 +46,27 @@ def downsample(
     )
     kinds = held_out.groupBy("user_id").agg(F.min("kind").alias("kind"))
     chosen = hash_fraction(params.seed, "user_id", salt="downsample") < params.fraction
-    plays = train.join(kinds, "user_id", "left").withColumn(
-        "kept", F.col("kind").isNotNull() | chosen
-    )
-    summary = summarise(plays)
+
+    def judge(frame: DataFrame) -> DataFrame:
+        known = frame.join(kinds, "user_id", "left")
+        return known.withColumn("kept", F.col("kind").isNotNull() | chosen)
+
+    summary = summarise(judge(train.groupBy("user_id").agg(F.count("*").alias("plays"))))
     if not summary["kept"]["plays"]:
         raise MusicRecError(
             f"downsample.fraction = {params.fraction:g} leaves no training plays of the "
             f"{summary['dropped']['users']} full-history users; raise it"
         )
-    return plays.where("kept").select("user_id", "track_id", "count"), summary
+    return judge(train).where("kept").select("user_id", "track_id", "count"), summary
 
 
-def summarise(plays: DataFrame) -> dict[str, Any]:
-    """Count users and plays, kept and dropped, by kind of user; ids stay in Spark."""
+def summarise(users: DataFrame) -> dict[str, Any]:
+    """Count users and plays, kept and dropped, by kind of user; ids stay in Spark.
+
+    `users` has a row a user: `kind` (null: full history), `kept`, `plays`.
+    """
     from pyspark.sql import functions as F
 
-    users = plays.groupBy("user_id", "kind", "kept").agg(F.count("*").alias("plays"))
     groups = users.groupBy("kind", "kept").agg(
         F.count("*").alias("users"), F.sum("plays").alias("plays")
     )

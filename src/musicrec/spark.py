@@ -47,11 +47,12 @@ def spark_session(
     Raises
     ------
     MusicRecError
-        No Java of at least version 17 is found.
+        No Java of at least version 17 is found, or Java stopped in the midst of the work.
     """
     java = find_java()
     if "JAVA_HOME" in os.environ and java != _java_of_home():
         del os.environ["JAVA_HOME"]  # unusable; without it Spark takes the one on PATH
+    from py4j.protocol import Py4JNetworkError  # type: ignore[import-untyped]
     from pyspark.sql import SparkSession
 
     master = os.environ.get("MUSICREC_SPARK_MASTER", "local[*]")
@@ -65,8 +66,29 @@ def spark_session(
     session.sparkContext.setLogLevel("ERROR")
     try:
         yield session
-    finally:
+    except (Py4JNetworkError, ConnectionError):
+        raise MusicRecError(
+            f"Java stopped during {name}, most often for want of memory; free some, or set "
+            "MUSICREC_SPARK_MEMORY (such as 8g) to what the machine has"
+        ) from None
+    except Exception:
         session.stop()
+        raise
+    except BaseException:  # a signal in the midst of a call: Java would answer that call first
+        _end(session.sparkContext._gateway.proc)
+        raise
+    else:
+        session.stop()
+
+
+def _end(java: subprocess.Popen[bytes]) -> None:
+    """Let Java remove its temporary files, then see that it is gone and writes no more."""
+    java.terminate()
+    try:
+        java.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        java.kill()
+        java.wait()
 
 
 def _settings(master: str, quick: bool) -> dict[str, str]:
@@ -74,6 +96,7 @@ def _settings(master: str, quick: bool) -> dict[str, str]:
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(PARTS),
         "spark.sql.adaptive.coalescePartitions.enabled": "false",
+        "spark.sql.autoBroadcastJoinThreshold": "64m",  # id maps of a million, not plays, travel
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.ui.showConsoleProgress": "false",
     }
