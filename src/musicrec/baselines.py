@@ -44,7 +44,7 @@ def recommend_popular(
     lists = np.full((history.n_users, k), -1, np.int32)
 
     def fill(start: int, stop: int) -> None:
-        _first_unseen(order, history.indptr, history.indices, start, stop, lists)
+        _first_unseen(order, train.n_items, history.indptr, history.indices, start, stop, lists)
 
     for_blocks(fill, _blocks(history.n_users), threads)
     return lists
@@ -125,6 +125,7 @@ def nearest_items(
     """
     items = np.ascontiguousarray(items, dtype=np.int32)
     by_item = train.transpose()
+    n_users_of = np.diff(by_item.indptr).astype(np.float64)
     ids = np.full((len(items), neighbours), -1, np.int32)
     similarities = np.zeros((len(items), neighbours))
 
@@ -135,6 +136,7 @@ def nearest_items(
             train.indices,
             by_item.indptr,
             by_item.indices,
+            n_users_of,
             start,
             stop,
             ids,
@@ -162,15 +164,14 @@ def _equal_work(train: Interactions, by_item: Interactions, items: np.ndarray) -
 
 
 @kernel()
-def _first_unseen(order, indptr, indices, start, stop, lists):  # type: ignore[no-untyped-def]
+def _first_unseen(order, n_items, indptr, indices, start, stop, lists):  # type: ignore[no-untyped-def]
     """Fill rows start to stop with the first items of `order` that the user has not played."""
     k = lists.shape[1]
-    seen = np.zeros(order.max() + 1 if len(order) else 0, np.bool_)
+    seen = np.zeros(n_items, np.bool_)
     for user in range(start, stop):
         played = indices[indptr[user] : indptr[user + 1]]
         for item in played:
-            if item < len(seen):
-                seen[item] = True
+            seen[item] = True
         found = 0
         for item in order:
             if found == k:
@@ -179,17 +180,15 @@ def _first_unseen(order, indptr, indices, start, stop, lists):  # type: ignore[n
                 lists[user, found] = item
                 found += 1
         for item in played:
-            if item < len(seen):
-                seen[item] = False
+            seen[item] = False
 
 
 @kernel()
 def _count_together(  # type: ignore[no-untyped-def]
-    items, indptr, indices, item_indptr, item_users, start, stop, ids, similarities
+    items, indptr, indices, item_indptr, item_users, n_users_of, start, stop, ids, similarities
 ):
     """Fill rows start to stop of `ids` and `similarities` with the nearest items."""
     n_items = len(item_indptr) - 1
-    n_users_of = np.diff(item_indptr).astype(np.float64)
     together = np.zeros(n_items, np.int32)
     touched = np.empty(n_items, np.int32)
     for row in range(start, stop):

@@ -139,12 +139,14 @@ def score_lists(
     ideal = np.concatenate(([0.0], np.cumsum(gains)))
     scores = np.zeros((len(METRICS), n_users, len(lengths)))  # in the order of METRICS
     whole = np.zeros(n_users)
+    n_ids = int(truth_indices.max(initial=-1)) + 1
 
     def score_block(start: int, stop: int) -> None:
         _score(
             recommended,
             truth_indptr,
             truth_indices,
+            n_ids,
             lengths,
             gains,
             ideal,
@@ -198,10 +200,10 @@ def known_truth(
 
 @kernel()
 def _score(  # type: ignore[no-untyped-def]
-    recommended, indptr, indices, lengths, gains, ideal, start, stop, scores, whole
+    recommended, indptr, indices, n_ids, lengths, gains, ideal, start, stop, scores, whole
 ):
     """Fill rows start to stop of `scores` (metric, user, k) and of `whole`."""
-    in_truth = np.zeros(indices.max() + 1 if len(indices) else 0, np.bool_)  # of one user
+    in_truth = np.zeros(n_ids, np.bool_)  # of one user
     length = recommended.shape[1]
     for user in range(start, stop):
         truth = indices[indptr[user] : indptr[user + 1]]

@@ -227,7 +227,8 @@ def _resample(values, seed, start, stop, means):  # type: ignore[no-untyped-def]
             for metric in range(n_metrics):
                 sums[metric] += drawn[user] * values[user, metric]
             drawn[user] = 0
-        means[sample] = sums / n_users
+        for metric in range(n_metrics):
+            means[sample, metric] = sums[metric] / n_users
 
 
 @kernel()
