@@ -1,0 +1,157 @@
+"""Measure search as the list length and the rank grow: a table, a JSON and a picture.
+
+With trained factors, on synthetic plays of the Taste Profile's shape:
+
+    python benchmarks/search_scale.py --ranks 20 64 128 --picture docs/search_scale.svg
+
+or on given factors, whatever their rank:
+
+    python benchmarks/search_scale.py --factors items.npy --queries queries.npy
+
+A figure is queries a second, one at a time on one thread; an approximate arm's is that of its
+fastest setting whose recall reaches --recall.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from musicrec.als import fit
+from musicrec.ann_arms import ARMS
+from musicrec.ann_bench import run_benchmark
+from musicrec.errors import MusicRecError, command
+from musicrec.files import atomic_path, write_array, write_json
+from musicrec.interactions import Interactions, from_triples
+from musicrec.params import ALSParams, AnnBenchParams
+from musicrec.sample import generate_plays, sample_sizes
+from musicrec.topk import checked_factors
+
+
+def synthetic_plays(scale: float, seed: int) -> Interactions:
+    """Draw the training plays of the embedded sample."""
+    sizes = sample_sizes(scale)
+    chunks = []
+    for plays in generate_plays(seed, sizes):
+        train = plays.split == 0
+        users = plays.user[train].astype(np.int32) + plays.first_user
+        chunks.append((users, plays.track[train], plays.count[train]))
+    columns = [np.concatenate(column) for column in zip(*chunks, strict=True)]
+    return from_triples(*columns, sizes.users, sizes.tracks)
+
+
+def models(args: argparse.Namespace) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield item factors and queries of every model to search."""
+    if args.factors:
+        if not args.queries:
+            raise MusicRecError("--factors needs --queries, the vectors to search for")
+        items = checked_factors(np.load(args.factors), args.factors)
+        yield items, checked_factors(np.load(args.queries), args.queries)[: args.n_queries]
+        return
+    plays = synthetic_plays(args.scale, args.seed)
+    chosen = np.random.default_rng(args.seed).choice(plays.n_users, args.n_queries, replace=False)
+    for rank in args.ranks:
+        model = fit(plays, ALSParams(rank=rank, max_iter=args.iterations, seed=args.seed))
+        yield model.items, model.users[np.sort(chosen)]
+
+
+def best_rate(points: Sequence[dict[str, Any]], arm: str, recall: float) -> float | None:
+    """Queries a second of an arm's fastest setting that reaches the recall."""
+    rates = [
+        point["queries_per_second"]
+        for point in points
+        if point["arm"].partition(",")[0] == arm and point["recall"] >= recall
+    ]
+    return max(rates, default=None)
+
+
+def draw(path: str, results: Sequence[dict[str, Any]], arms: Sequence[str]) -> None:
+    """Draw queries a second by list length, a panel a rank, a line an arm."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    ranks = list(dict.fromkeys(result["rank"] for result in results))
+    with pyplot.rc_context({"svg.hashsalt": "musicrec", "svg.fonttype": "none"}):
+        figure, panels = pyplot.subplots(
+            1, len(ranks), figsize=(3.6 * len(ranks), 3.6), sharey=True, squeeze=False
+        )
+        for panel, rank in zip(panels[0], ranks, strict=True):
+            here = [result for result in results if result["rank"] == rank]
+            for arm in arms:
+                reached = [(r["k"], r["rates"][arm]) for r in here if r["rates"][arm] is not None]
+                if reached:
+                    panel.plot(*zip(*reached, strict=True), marker="o", label=arm)
+            panel.set(xscale="log", yscale="log", xlabel="k", title=f"rank {rank}")
+            panel.grid(True, which="both", alpha=0.2)
+        panels[0][0].set_ylabel("queries per second, one thread")
+        panels[0][-1].legend(fontsize=7)
+        figure.tight_layout()
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format="svg", metadata={"Date": None})
+        pyplot.close(figure)
+
+
+@command
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--factors", help="item factors, .npy; without: train on synthetic plays")
+    parser.add_argument("--queries", help="query vectors, .npy")
+    parser.add_argument("--scale", type=float, default=0.05, help="size of the synthetic plays")
+    parser.add_argument("--ranks", type=int, nargs="+", default=[20, 64, 128])
+    parser.add_argument("--iterations", type=int, default=5)
+    parser.add_argument("--k", type=int, nargs="+", default=[10, 100, 500])
+    parser.add_argument("--recall", type=float, default=0.9)
+    parser.add_argument(
+        "--arms", nargs="+", choices=ARMS, default=["exact_seed", "exact_gemv", "exact", "annoy"]
+    )
+    parser.add_argument("--n-trees", type=int, nargs="+", default=[10])
+    parser.add_argument(
+        "--search-k", type=int, nargs="+", default=[50, 100, 500, 1000, 5000, 10000, 50000]
+    )
+    parser.add_argument("--n-queries", type=int, default=100)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--json", help="where to write the figures")
+    parser.add_argument("--picture", help="where to draw them, as SVG")
+    args = parser.parse_args()
+    results: list[dict[str, Any]] = []
+    print(f"{'items':>9}{'rank':>6}{'k':>6}" + "".join(f"{arm:>12}" for arm in args.arms))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "items.npy"
+        for items, queries in models(args):
+            write_array(path, items)
+            for k in args.k:
+                params = AnnBenchParams(
+                    k=k,
+                    arms=tuple(args.arms),
+                    n_trees=tuple(args.n_trees),
+                    search_k=tuple(args.search_k),
+                    repeats=args.repeats,
+                    seed=args.seed,
+                )
+                speed = run_benchmark(path, queries, params).speed
+                rates = {arm: best_rate(speed["points"], arm, args.recall) for arm in args.arms}
+                shape = {"n_items": len(items), "rank": items.shape[1], "k": k}
+                results.append({**shape, "rates": rates})
+                cells = ("never" if rate is None else f"{rate:,.0f}" for rate in rates.values())
+                numbers = "".join(f"{cell:>12}" for cell in cells)
+                print(f"{len(items):>9,}{items.shape[1]:>6}{k:>6}{numbers}", flush=True)
+    if args.json:
+        write_json(args.json, {"recall": args.recall, "machine": speed["machine"], "runs": results})
+    if args.picture:
+        draw(args.picture, results, args.arms)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
