@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from musicrec.baselines import recommend_neighbours, recommend_popular
 from musicrec.evaluation import HeldOut, Lists, judge
 from musicrec.evaluation_report import draw_slices, plot_rows, summarise
 from musicrec.files import read_table, write_table
@@ -45,12 +47,17 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=10_000, help="held-out users")
     parser.add_argument("--items", type=int, default=385_000, help="tracks, without --factors")
     parser.add_argument("--rank", type=int, default=20, help="rank, without --factors")
+    parser.add_argument(
+        "--plays", type=int, default=0, help="also time the baselines on about this many plays"
+    )
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     args = parser.parse_args()
     rng = np.random.default_rng(0)
     items, queries = _factors(args, rng)
     run(items, queries[:50], rng)  # compiles everything
     seconds = run(items, queries, rng)
+    if args.plays:
+        seconds |= time_baselines(rng, args.plays, args.users, len(items))
     search = seconds["search"]
     figures = {
         "users": len(queries),
@@ -100,6 +107,33 @@ def run(items: np.ndarray, queries: np.ndarray, rng: np.random.Generator) -> dic
         seconds["judging, all steps"] = sum(seconds[step] for step in steps)
         timed("picture", lambda: draw_slices(plots, params, Path(folder) / "slices.svg"))
     _time_ranx(judged, timed)
+    return seconds
+
+
+def time_baselines(
+    rng: np.random.Generator, n_plays: int, n_held_out: int, n_items: int
+) -> dict[str, float]:
+    """Time both baselines on long-tailed histories (median 27 tracks, a few of thousands)."""
+    lengths = np.clip(rng.lognormal(np.log(27), 0.95, n_plays // 42), 1, 4000).astype(np.int64)
+    users = np.repeat(np.arange(len(lengths)), lengths)
+    items = (n_items * rng.random(len(users)) ** 4).astype(np.int64)
+    train = _interactions(users, items, len(lengths), n_items)
+    history = train.rows(np.sort(rng.choice(train.n_users, n_held_out, replace=False)))
+    print(f"baselines: {len(train.indices):,} plays of {train.n_users:,} users")
+    seconds = {}
+    length, neighbours = max(K), EvaluateParams().neighbours
+    few = train.rows(np.arange(20))
+    recommend_neighbours(few, few, length, neighbours)  # compiles
+    recommend_popular(few, few, length)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    recommend_popular(train, history, length)
+    seconds["popularity lists"] = time.perf_counter() - start
+    start = time.perf_counter()
+    recommend_neighbours(train, history, length, neighbours)
+    seconds["neighbour lists"] = time.perf_counter() - start
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(f"baselines: peak memory grew by {grown / 2**10:.0f} MiB")
     return seconds
 
 

@@ -16,7 +16,7 @@ from musicrec.jit import kernel
 from musicrec.parallel import for_blocks
 
 SIGNIFICANCE = 0.05  # of tests; intervals have the confidence 1 - SIGNIFICANCE
-_BLOCK = 16  # resamples a block
+_BLOCK = 64  # resamples a block
 
 
 @dataclass(frozen=True)
