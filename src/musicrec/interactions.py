@@ -44,8 +44,8 @@ class Interactions:
 
     def transpose(self) -> Interactions:
         """Items x users."""
-        arrays = _transpose(self.indptr, self.indices, self.counts, self.n_items)
-        return Interactions(*arrays, n_items=self.n_users)
+        indptr, indices, counts = _transpose(self.indptr, self.indices, self.counts, self.n_items)
+        return Interactions(indptr, indices, counts, self.n_users)
 
     def rows(self, users: np.ndarray) -> Interactions:
         """The matrix of the given rows, in the given order."""
@@ -78,15 +78,16 @@ def from_triples(
     counts = np.ascontiguousarray(counts, dtype=np.float32)
     users = np.ascontiguousarray(users, dtype=np.int32)
     items = np.ascontiguousarray(items, dtype=np.int32)
-    by_item = _bucket(items, users, counts, n_items)  # two stable counting sorts: rows by item,
-    return Interactions(*_transpose(*by_item, n_users), n_items=n_items)  # then by (user, item)
+    # Two stable counting sorts: by item, then by user.
+    indptr, indices, counts = _bucket(items, users, counts, n_items)
+    return Interactions(indptr, indices, counts, n_users).transpose()
 
 
 def read_interactions(path: str | os.PathLike[str], n_users: int, n_items: int) -> Interactions:
     """Read indexed Parquet (`user` int32, `item` int32, `count` int64) as a matrix."""
     table = read_table(path, ["user", "item", "count"])
-    columns = (table.column(name).to_numpy() for name in ("user", "item", "count"))
-    return from_triples(*columns, n_users, n_items)
+    users, items, counts = (table.column(name).to_numpy() for name in table.column_names)
+    return from_triples(users, items, counts, n_users, n_items)
 
 
 @dataclass(frozen=True)
