@@ -42,8 +42,8 @@ def synthetic_plays(scale: float, seed: int) -> Interactions:
         train = plays.split == 0
         users = plays.user[train].astype(np.int32) + plays.first_user
         chunks.append((users, plays.track[train], plays.count[train]))
-    columns = [np.concatenate(column) for column in zip(*chunks, strict=True)]
-    return from_triples(*columns, sizes.users, sizes.tracks)
+    users, tracks, counts = (np.concatenate(column) for column in zip(*chunks, strict=True))
+    return from_triples(users, tracks, counts, sizes.users, sizes.tracks)
 
 
 def models(args: argparse.Namespace) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -74,7 +74,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Point:
-    """One setting of one arm; times in seconds, memory in bytes."""
+    """One setting of one arm; times in seconds, memory in bytes.
+
+    `peak_memory` is that of the whole process up to then: interpreter, factors and index.
+    """
 
     arm: str
     build: int
@@ -107,7 +110,6 @@ def measure_here(job: Job) -> list[Point]:
     """Measure an arm in this process."""
     items = np.load(job.items)
     k = min(job.k, len(items))
-    before = _peak_memory()
     points = []
     for build, arguments in job.plan:
         arm = ARMS[job.arm](build, job.seed)
@@ -127,7 +129,7 @@ def measure_here(job: Job) -> list[Point]:
                     latencies=latencies,
                     build_seconds=build_seconds,
                     index_bytes=arm.index_bytes,
-                    peak_memory=_peak_memory() - before,
+                    peak_memory=_peak_memory(),
                     batch_seconds=time_batch(arm, job.queries, k, job.repeats),
                 )
             )

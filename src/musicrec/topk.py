@@ -25,6 +25,7 @@ from musicrec.parallel import for_blocks
 from musicrec.topk_kernels import (
     LANES,
     LARGEST_SCORE,
+    RUN_BLOCKS,
     UNROLL,
     dominant_factors,
     enclose,
@@ -32,7 +33,7 @@ from musicrec.topk_kernels import (
     search,
 )
 
-RUN = 64 * LANES  # items of like norm, put in order of their dominant factor
+RUN = RUN_BLOCKS * LANES  # items of like norm, put in order of their dominant factor
 QUERY_BLOCK = 32  # queries of one unit of work for a thread
 Exclude = tuple[np.ndarray, np.ndarray]
 

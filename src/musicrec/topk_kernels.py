@@ -7,6 +7,7 @@ import numpy as np
 from musicrec.jit import kernel
 
 LANES = 64  # items of a block, scored together: one factor of all is one contiguous load
+RUN_BLOCKS = 64  # blocks of items of like norm, which are put in order of dominant factor
 UNROLL = 4  # factors of one sweep over the lanes; the 8-bit copies are padded to a multiple
 LEVELS = 127  # of an 8-bit copy, on either side of zero
 BINS = 4096  # of the histogram that finds the k-th best lower bound
@@ -110,6 +111,8 @@ def search(  # type: ignore[no-untyped-def]
     upper = np.empty(LANES, np.float32)
     places = np.empty(n_blocks * LANES, np.int32)  # survivors: where in `order`
     uppers = np.empty(n_blocks * LANES, np.float32)  # and their upper bounds
+    reaches = np.empty(RUN_BLOCKS, np.float32)
+    blocks = np.empty(RUN_BLOCKS, np.int32)
     histogram = np.empty(BINS, np.int32)  # of the survivors' lower bounds
     seen = np.zeros(len(factors) // 8 + 1 if len(indices) else 1, np.uint8)  # a bit an item
     for row in range(start, stop):
@@ -137,31 +140,41 @@ def search(  # type: ignore[no-untyped-def]
         threshold = np.float32(-LARGEST_SCORE)
         histogram[:] = 0
         count = above = floor = 0  # `above` survivors lie in bin `floor` or higher
-        for block in range(n_blocks):
-            if bounds[block] + underflow < threshold:
+        for first in range(0, n_blocks, RUN_BLOCKS):
+            if bounds[first] + underflow < threshold:
                 break
-            if _box_bound(boxes, block, corner) + underflow < threshold:
-                continue
-            if not _upper_bounds(codes, scales, errors, block, unit, underflow, threshold, upper):
-                continue
-            for lane in range(LANES):
-                if upper[lane] < threshold:
+            likely = 0
+            for block in range(first, min(first + RUN_BLOCKS, n_blocks)):
+                reach = _box_bound(boxes, block, corner) + underflow
+                if reach >= threshold:
+                    reaches[likely], blocks[likely] = reach, block
+                    likely += 1
+            for at in np.argsort(-reaches[:likely]):  # the best first, so that the bound rises soon
+                block = blocks[at]
+                if reaches[at] < threshold:
+                    break
+                if not _upper_bounds(
+                    codes, scales, errors, block, unit, underflow, threshold, upper
+                ):
                     continue
-                place = block * LANES + lane
-                if len(excluded) and seen[order[place] >> 3] >> (order[place] & 7) & 1:
-                    continue
-                places[count] = place
-                uppers[count] = upper[lane]
-                count += 1
-                lower = upper[lane] - np.float32(2.0) * (errors[block, lane] + underflow)
-                bin = int(max(0.0, min(BINS - 1.0, (lower + 1.0) * (BINS / 2))))
-                histogram[bin] += 1
-                above += bin >= floor
-                while above - histogram[floor] >= k:
-                    above -= histogram[floor]
-                    floor += 1
-            if floor > 0:  # a bin lower than it need be: room for rounding
-                threshold = np.float32((floor - 1) / (BINS / 2) - 1.0)
+                for lane in range(LANES):
+                    if upper[lane] < threshold:
+                        continue
+                    place = block * LANES + lane
+                    if len(excluded) and seen[order[place] >> 3] >> (order[place] & 7) & 1:
+                        continue
+                    places[count] = place
+                    uppers[count] = upper[lane]
+                    count += 1
+                    lower = upper[lane] - np.float32(2.0) * (errors[block, lane] + underflow)
+                    bin = int(max(0.0, min(BINS - 1.0, (lower + 1.0) * (BINS / 2))))
+                    histogram[bin] += 1
+                    above += bin >= floor
+                    while above - histogram[floor] >= k:
+                        above -= histogram[floor]
+                        floor += 1
+                if floor > 0:  # a bin lower than it need be: room for rounding
+                    threshold = np.float32((floor - 1) / (BINS / 2) - 1.0)
         for item in excluded:
             if 0 <= item < len(factors):
                 seen[item >> 3] = 0
