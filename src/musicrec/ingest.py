@@ -15,7 +15,7 @@ from musicrec.row_checks import check_rows, require_good_rows, stop_at_bad_rows
 from musicrec.source_files import list_files
 from musicrec.source_format import read_frames
 from musicrec.spark import local_uri, rewrite_parts
-from musicrec.spark_errors import readable_errors
+from musicrec.spark_errors import quiet, readable_errors
 from musicrec.split import SPLITS, given_splits
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def ingest(spark: SparkSession, params: DataParams, folder: Path) -> dict[str, A
     if params.protocol == "given":  # the time of a play matters to holdout alone
         columns = dataclasses.replace(params.columns, timestamp=None)
         params = dataclasses.replace(params, columns=columns)
-    with readable_errors(spark, params.source):
-        tables = _checked_tables(spark, params)
+    with quiet(spark), readable_errors(params.source):
+        tables = checked_tables(spark, params)
         try:
             summary = _write_splits(tables, params, folder)
         except MusicRecError:
@@ -63,8 +63,19 @@ def ingest(spark: SparkSession, params: DataParams, folder: Path) -> dict[str, A
     return summary
 
 
-def _checked_tables(spark: SparkSession, params: DataParams) -> dict[str, list[DataFrame]]:
-    """Read the source's tables: one a split with `given`, else the one called `plays`."""
+def checked_tables(spark: SparkSession, params: DataParams) -> dict[str, list[DataFrame]]:
+    """Read and check the source's tables: one a split with `given`, else the one called `plays`.
+
+    Returns
+    -------
+    dict
+        Table -> frames of `row_checks.check_rows`, one for all files that share a layout.
+
+    Raises
+    ------
+    MusicRecError
+        The files or their columns cannot be used; rows are only looked at when Spark runs.
+    """
     files = list_files(spark, params.source)
     given = params.protocol == "given"
     tables = given_splits(files, params.source) if given else {"plays": files}

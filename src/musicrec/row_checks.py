@@ -147,15 +147,16 @@ def _count(kind: DataType, file: str, columns: ColumnParams) -> tuple[Column, Fl
         raise _wrong_type("count", kind, file, columns, "numbers")
     number = F.col("count")
     flaws = [("count_missing", number.isNull())]
-    too_large = number > MAX_COUNT
+    too_large, fractional = number > MAX_COUNT, number != F.floor(number)
     if isinstance(kind, DoubleType | FloatType):
         number = number.cast("double")
         flaws += [("count_not_finite", F.isnan(number) | (F.abs(number) == float("inf")))]
         too_large = number >= float(2**63)  # MAX_COUNT itself is no double
+        fractional = number != F.rint(number)  # floor makes an int64 of it, which may overflow
     flaws += [
         ("count_negative", number < 0),
         ("count_zero", number == 0),
-        ("count_fractional", number != F.floor(number)),
+        ("count_fractional", fractional),
         ("count_too_large", too_large),
     ]
     return number.try_cast("long"), flaws

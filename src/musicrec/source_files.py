@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musicrec.errors import MusicRecError
-from musicrec.spark_errors import display_path, readable_errors
+from musicrec.spark_errors import display_path, readable_errors, root_cause
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -86,7 +86,7 @@ def list_files(spark: SparkSession, source: str) -> list[SourceFile]:
     """
     root = source_uri(source)
     shown = display_path(root)
-    with readable_errors(spark, shown):
+    with readable_errors(shown):
         path, system = _open(spark, root)
         if not system.exists(path):
             raise MusicRecError(f"{shown}: no such file or folder; set data.source")
@@ -115,7 +115,7 @@ def _walk(iterator: Any, root: Any) -> list[SourceFile]:
 
 def read_head(spark: SparkSession, file: SourceFile, size: int, *, unpack: bool) -> bytes:
     """Read a file's first bytes, unpacked by the codec its name stands for or as they lie."""
-    with readable_errors(spark, file.display):
+    with readable_errors(file.display):
         path, system = _open(spark, file.uri)
         stream = system.open(path)
         try:
@@ -137,7 +137,7 @@ def parquet_schema(spark: SparkSession, file: SourceFile) -> str:
     MusicRecError
         The file is truncated or is not Parquet.
     """
-    with readable_errors(spark, f"{file.display}: not a whole Parquet file"):
+    with readable_errors(f"{file.display}: not a whole Parquet file"):
         path, _ = _open(spark, file.uri)
         conf = spark.sparkContext._jsc.hadoopConfiguration()
         parquet = spark._jvm.org.apache.parquet.hadoop
@@ -150,4 +150,14 @@ def parquet_schema(spark: SparkSession, file: SourceFile) -> str:
 
 def _open(spark: SparkSession, uri: str) -> tuple[Any, Any]:
     path = spark._jvm.org.apache.hadoop.fs.Path(uri)
-    return path, path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
+    try:
+        return path, path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
+    except Exception as error:
+        cause = root_cause(error)
+        if "not found" not in cause:
+            raise
+        raise MusicRecError(
+            f"{uri}: Spark has no client for {uri.partition(':')[0]}:// ({cause}); add its package "
+            "to spark.jars.packages in spark-defaults.conf (for s3a: "
+            "org.apache.hadoop:hadoop-aws)"
+        ) from None

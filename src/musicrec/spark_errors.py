@@ -17,11 +17,8 @@ _FAILED_FILE = re.compile(r"reading file (\S+?)\.?\s")
 
 
 @contextmanager
-def readable_errors(spark: SparkSession, what: str) -> Iterator[None]:
-    """Turn a failure of Spark inside the block into one sentence.
-
-    Spark's own log is silent meanwhile: it would print the stack trace of every failed task
-    ahead of the sentence.
+def readable_errors(what: str) -> Iterator[None]:
+    """Turn a failure of Spark or Java inside the block into one sentence.
 
     Parameters
     ----------
@@ -36,13 +33,25 @@ def readable_errors(spark: SparkSession, what: str) -> Iterator[None]:
     from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
     from pyspark.errors import PySparkException
 
-    spark.sparkContext.setLogLevel("OFF")
     try:
         yield
     except (Py4JJavaError, PySparkException) as error:
         raise MusicRecError(f"{_failed_file(error) or what}: {root_cause(error)}") from None
-    finally:
+
+
+@contextmanager
+def quiet(spark: SparkSession) -> Iterator[None]:
+    """Silence Spark's log, which prints the stack trace of every failed task ahead of a sentence.
+
+    Not set back when the block is interrupted: no call may reach Java then.
+    """
+    spark.sparkContext.setLogLevel("OFF")
+    try:
+        yield
+    except MusicRecError:
         spark.sparkContext.setLogLevel("ERROR")
+        raise
+    spark.sparkContext.setLogLevel("ERROR")
 
 
 def root_cause(error: Any) -> str:
