@@ -64,7 +64,7 @@ stages:
         cache: false
   train:
     cmd: "'{sys.executable}' make.py train"
-    deps: [make.py, data/indexed]
+    deps: [make.py, data/indexed/train]
     params: [als.reg_param]
     outs: [data/factors]
   evaluate:
@@ -136,7 +136,7 @@ class Project:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """Branch `main`, a worse branch `noisy`, an experiment `worse-exp`, a branch of other data.
+    """Branch `main`, an experiment `worse-exp`, its branch `noisy`, and a branch of other data.
 
     All tables are pushed to a remote.
     """
@@ -155,12 +155,11 @@ def project(tmp_path_factory):
     speed = project.folder / "metrics/ann_speed.json"
     speed.write_text('{"annoy": {"queries_per_second": 1000.0}}')
     project.commit("main")
-    project.dvc("exp", "run", "-q", "-n", "worse-exp", "-S", "als.reg_param=1.0")
-    project.git("checkout", "-q", "-f", "-b", "noisy", "main")
-    project.set("reg_param: 0.0", "reg_param: 0.3")
-    project.dvc("repro", "-q")
+    project.dvc("exp", "run", "-q", "-n", "worse-exp", "-S", "als.reg_param=0.3")
+    project.dvc("exp", "branch", "-q", "worse-exp", "noisy")
+    project.git("checkout", "-q", "-f", "noisy")
     speed.write_text('{"annoy": {"queries_per_second": 1500.0}}')
-    project.commit("more noise")
+    project.commit("another index")
     project.git("checkout", "-q", "-b", "other-data", "main")
     project.set("seed: 0", "seed: 5")
     project.dvc("repro", "-q")
@@ -178,7 +177,7 @@ def test_compares_branches_experiments_commits_and_the_workspace(project):
         assert result.metrics["map_at_100"].verdict == "worse", name
         assert result.metrics["map_at_100"].high < 0
     commit = project.git("rev-parse", "main").strip()
-    for name in ("workspace", commit, commit[:10], "noisy~1"):
+    for name in ("workspace", commit, commit[:10], "noisy~2"):
         result = compare(main, project.revision(name))
         assert {row.verdict for row in result.metrics.values()} == {"identical"}, name
 
@@ -239,6 +238,22 @@ def test_stale_stages_of_the_workspace(project):
         project.git("checkout", "-q", "params.yaml")
 
 
+def test_a_stage_that_never_ran_and_a_changed_script_are_stale(project):
+    dag, script = project.folder / "dvc.yaml", project.folder / "make.py"
+    dag.write_text(
+        dag.read_text().replace("stages:", "stages:\n  new: {cmd: ls, deps: [make.py]}", 1)
+    )
+    script.write_text(script.read_text() + "# changed\n")
+    try:
+        stale = stale_stages(project.revision("workspace"))
+        assert stale.pop("new") == "has never run"
+        assert stale["index"] == "make.py is modified"
+        assert stale["train"] == "make.py is modified; needs index"
+        assert stale["evaluate"] == "needs index, train"
+    finally:
+        project.git("checkout", "-q", "dvc.yaml", "make.py")
+
+
 def test_a_clone_without_data_reads_the_remote_and_is_not_stale(project, tmp_path):
     project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone")
@@ -270,6 +285,17 @@ def test_command_line(project, monkeypatch, capsys):
 def test_outside_a_project_is_one_sentence(tmp_path):
     with pytest.raises(MusicRecError, match="is not in a DVC project"):
         Revision("workspace", tmp_path)
+
+
+def test_a_broken_file_is_one_sentence(project):
+    path = project.folder / "metrics/ann_speed.json"
+    intact = path.read_text()
+    path.write_text("<<<<<<< HEAD")
+    try:
+        with pytest.raises(MusicRecError, match=r"ann_speed.json of workspace cannot be read"):
+            review(project.revision("main"), project.revision("workspace"))
+    finally:
+        path.write_text(intact)
 
 
 def test_changes_of_nested_values():

@@ -6,10 +6,9 @@ tracked files come from Git, its DVC outputs from the cache or a remote.
 
 from __future__ import annotations
 
-import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +85,21 @@ class Revision:
 
     def read_json(self, path: str) -> Any:
         """Content of a JSON file; an empty dict where the revision does not have it."""
-        content = self.read(path)
-        return {} if content is None else json.load(io.BytesIO(content))
+        return self._parsed(path, json.loads, json.JSONDecodeError)
 
     def read_yaml(self, path: str) -> Any:
         """Content of a YAML file; an empty dict where the revision does not have it."""
+        return self._parsed(path, yaml.safe_load, yaml.YAMLError)
+
+    def _parsed(self, path: str, parse: Callable[[bytes], Any], error: type[Exception]) -> Any:
         content = self.read(path)
-        return {} if content is None else yaml.safe_load(content) or {}
+        if content is None:
+            return {}
+        try:
+            return parse(content) or {}
+        except error as found:
+            reason = " ".join(str(found).split())
+            raise MusicRecError(f"{path} of {self.name} cannot be read: {reason}") from None
 
     def output_hash(self, path: str) -> str | None:
         """Hash of a stage's output as dvc.lock records it; None if it records none."""

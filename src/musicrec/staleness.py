@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from graphlib import TopologicalSorter
+from pathlib import Path
 from typing import Any
 
 from musicrec.revisions import Revision
 
 ABSENT = ("deleted", "not in cache")  # DVC's words
+REASONS = 5  # shown a stage
 
 
 def stale_stages(revision: Revision) -> dict[str, str]:
@@ -45,16 +47,24 @@ def _name(stage: Any) -> str:
 
 def _changed(stage: Any, recorded: Mapping[str, Any]) -> list[str]:
     """Say what of a stage differs from its entry in dvc.lock."""
+    if not any(dependency.hash_info for dependency in stage.deps) and stage.deps:
+        return ["has never run"]
     reasons = ["its command changed"] if stage.changed_stage() else []
     for dependency in stage.deps:
-        made_here = recorded.get(dependency.fs_path)
         for status in dependency.status().values():
             if isinstance(status, Mapping):  # of parameters: a status each
                 reasons += [f"{key} is {word}" for key, word in status.items()]
-            elif status not in ABSENT or made_here is None:
+            elif status not in ABSENT or not _made_by_a_stage(dependency, recorded):
                 reasons.append(f"{dependency} is {status}")
-            elif dependency.hash_info != made_here:
+            elif dependency.hash_info != recorded.get(dependency.fs_path, dependency.hash_info):
                 reasons.append(f"{dependency} is modified")
     for out in stage.outs:
         reasons += [f"{out} is {word}" for word in out.status().values() if word not in ABSENT]
-    return reasons
+    more = len(reasons) - REASONS
+    return [*reasons[:REASONS], f"and {more} more"] if more > 0 else reasons
+
+
+def _made_by_a_stage(dependency: Any, recorded: Mapping[str, Any]) -> bool:
+    """Whether a dependency is an output of a stage, or lies in one."""
+    path = Path(dependency.fs_path)
+    return any(str(made) in recorded for made in (path, *path.parents))
