@@ -28,18 +28,16 @@ def draw_tradeoff(path: str | os.PathLike[str], speed: Mapping[str, Any], title:
         lines.setdefault(point["arm"], []).append(place)
     arms = dict.fromkeys(name.partition(",")[0] for name in lines)
     colours = {arm: f"C{i}" for i, arm in enumerate(arms)}
-    markers: dict[str, int] = dict.fromkeys(colours, 0)
+    builds = dict.fromkeys(colours, 0)  # drawn so far, for another marker each
     with pyplot.rc_context({"svg.hashsalt": "musicrec", "svg.fonttype": "none"}):
         figure, axes = pyplot.subplots(figsize=(9, 6))
         for name, places in lines.items():
             arm = name.partition(",")[0]
-            style = "osDv^P*X"[markers[arm] % 8]
-            markers[arm] += 1
+            style, size = ("osDv^PX"[builds[arm] % 7], 5) if len(places) > 1 else ("*", 12)
+            builds[arm] += 1
             recalls, rates = zip(*sorted(places), strict=True)
-            line = "-" if len(places) > 1 else ""
-            axes.plot(
-                recalls, rates, line, marker=style, color=colours[arm], label=name, ms=5, lw=1
-            )
+            look = {"color": colours[arm], "marker": style, "markersize": size, "linewidth": 1}
+            axes.plot(recalls, rates, label=name, **look)
         front = pareto_front([place for places in lines.values() for place in places])
         axes.plot(
             *zip(*front, strict=True), "--", color="black", lw=1, label="Pareto front", zorder=0
@@ -50,9 +48,8 @@ def draw_tradeoff(path: str | os.PathLike[str], speed: Mapping[str, Any], title:
         axes.set_title(title)
         axes.grid(True, which="both", alpha=0.2)
         axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5))
-        figure.tight_layout()
         with atomic_path(path) as temporary:
-            figure.savefig(temporary, format="svg", metadata={"Date": None})
+            figure.savefig(temporary, format="svg", metadata={"Date": None}, bbox_inches="tight")
         pyplot.close(figure)
 
 
