@@ -8,9 +8,9 @@ import random
 import pyarrow as pa
 import pytest
 
+from musicrec.bad_rows import require_good_rows
 from musicrec.errors import MusicRecError
 from musicrec.ingest import checked_tables, ingest
-from musicrec.row_checks import require_good_rows
 from musicrec.spark_errors import quiet, readable_errors
 from tests.plays import (
     HOLDOUT,

@@ -7,11 +7,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from musicrec.bad_rows import require_good_rows, stop_at_bad_rows
 from musicrec.data_metrics import describe_splits
 from musicrec.errors import MusicRecError
 from musicrec.merge import merge_plays, merge_summary
 from musicrec.params import DataParams
-from musicrec.row_checks import check_rows, require_good_rows, stop_at_bad_rows
+from musicrec.row_checks import check_rows
 from musicrec.source_files import list_files
 from musicrec.source_format import read_frames
 from musicrec.spark import local_uri, rewrite_parts
