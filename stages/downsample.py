@@ -16,7 +16,7 @@ from musicrec.errors import command
 from musicrec.files import atomic_directory, write_json
 from musicrec.params import load_params
 from musicrec.spark import read_parts, spark_session, write_parts
-from musicrec.spark_errors import readable_errors
+from musicrec.spark_errors import quiet, readable_errors
 
 
 @command
@@ -32,7 +32,8 @@ def main() -> None:
     with (
         atomic_directory(args.output) as folder,
         spark_session("downsample", inputs=[args.ingested]) as spark,
-        readable_errors(spark, "downsample"),
+        quiet(spark),
+        readable_errors("downsample"),
     ):
         train, validation, test = (
             read_parts(spark, args.ingested / split) for split in ("train", "validation", "test")

@@ -15,7 +15,7 @@ from musicrec.errors import command
 from musicrec.files import atomic_directory, write_json
 from musicrec.ids import index_splits
 from musicrec.spark import read_parts, spark_session
-from musicrec.spark_errors import readable_errors
+from musicrec.spark_errors import quiet, readable_errors
 
 
 @command
@@ -32,7 +32,8 @@ def main() -> None:
     with (
         atomic_directory(args.output) as folder,
         spark_session("index", inputs=inputs.values()) as spark,
-        readable_errors(spark, "index"),
+        quiet(spark),
+        readable_errors("index"),
     ):
         splits = {name: read_parts(spark, path) for name, path in inputs.items()}
         write_json(args.metrics, index_splits(spark, splits, folder))
