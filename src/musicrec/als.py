@@ -35,7 +35,7 @@ BLOCKS = 96  # of rows: a fixed number, several a core
 WIDEST = 64  # rows of more plays are never solved in the space of their plays
 RIDGE = 1e-7  # of the mean eigenvalue: the least regularisation, against singular systems
 CG_STEPS = 3
-CG_FROM_RANK = 129  # solver auto: above this rank, three steps a row beat a factorisation
+CG_FROM_RANK = 257  # solver auto: from this rank on, three steps a row beat a factorisation
 
 
 @dataclass

@@ -11,6 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from musicrec.jit import kernel
+from musicrec.simd import prefetch
+
+AHEAD = 8  # plays
 
 
 @kernel(fastmath={"reassoc", "contract", "nsz"})
@@ -42,6 +45,10 @@ def improve_rows(rows, fixed, alpha, unobserved, steps, solved, gains, start, st
         b[:] = 0.0
         residual[:] = -diagonal * x
         for at in range(begin, end):
+            if at + AHEAD < end:
+                ahead = np.int64(rows.indices[at + AHEAD]) * padded
+                for line in range(0, padded, 16):
+                    prefetch(fixed.factors, ahead + line)
             y = factors[rows.indices[at]]
             score = 0.0
             for k in range(padded):
