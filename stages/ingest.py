@@ -14,6 +14,7 @@ from musicrec.errors import command
 from musicrec.files import atomic_directory, write_json
 from musicrec.ingest import ingest
 from musicrec.params import load_params
+from musicrec.source_files import local_inputs
 from musicrec.spark import spark_session
 
 
@@ -26,7 +27,8 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args()
     params = load_params(args.params).data
-    with spark_session("ingest") as spark, atomic_directory(args.output) as folder:
+    inputs = local_inputs(params.source)
+    with atomic_directory(args.output) as folder, spark_session("ingest", inputs) as spark:
         summary = ingest(spark, params, folder)
         write_json(args.metrics, summary)
 

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from musicrec.errors import MusicRecError, command
+from musicrec.errors import MusicRecError, command, signals_deferred
 
 
 def run(error: BaseException | None) -> int:
@@ -83,3 +83,13 @@ def test_sigterm_unwinds_and_says_so() -> None:
         "cleaned\n",
         "error: terminated; no output was written\n",
     )
+
+
+def test_a_deferred_signal_arrives_after_the_block() -> None:
+    steps = []
+    with pytest.raises(KeyboardInterrupt):
+        with signals_deferred():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("the block went on")
+        steps.append("never")
+    assert steps == ["the block went on"]

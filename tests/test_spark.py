@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -72,3 +76,36 @@ def test_parts_have_stable_names_and_bytes(spark, tmp_path: Path) -> None:  # ty
     assert all(re.fullmatch(r"part-0000[0-2]\.parquet", name) for name in first)
     written = read_table(tmp_path / "b").to_pylist()
     assert sorted(tuple(row.values()) for row in written) == sorted(rows)
+
+
+def test_sigterm_during_the_start_leaves_no_java(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from musicrec.errors import command\n"
+        "from musicrec.spark import spark_session\n"
+        "@command\n"
+        "def main():\n"
+        "    print('starting', flush=True)\n"
+        f"    with spark_session('{tmp_path.name}'):\n"
+        "        print('never', flush=True)\n"
+        "sys.exit(main())\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "MUSICREC_SPARK_MEMORY": "512m"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "starting\n"
+    time.sleep(2)  # the time it takes Java to be there, and not to be ready
+    process.terminate()
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (143, "")
+    assert err.endswith("error: terminated; no output was written\n")
+    named = f"musicrec {tmp_path.name}"
+    commands = [
+        p.read_bytes().decode(errors="replace") for p in Path("/proc").glob("[0-9]*/cmdline")
+    ]
+    assert not [c for c in commands if "SparkSubmit" in c and named in c]

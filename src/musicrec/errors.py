@@ -6,7 +6,9 @@ import errno
 import functools
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn, ParamSpec
 
@@ -52,6 +54,28 @@ def command(main: Callable[P, None]) -> Callable[P, int]:
         return 0
 
     return run
+
+
+@contextmanager
+def signals_deferred() -> Iterator[None]:
+    """Let ctrl-C and SIGTERM wait until the block is done.
+
+    For a step that must not be left half done, such as starting a process before anything knows
+    its number. Off the main thread, where no handler runs, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+    both = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, _: waiting.append(number)) for number in both]
+    try:
+        yield
+    finally:
+        for number, handler in zip(both, before, strict=True):
+            signal.signal(number, handler)
+    if waiting:
+        signal.raise_signal(waiting[0])
 
 
 class _Terminated(BaseException):

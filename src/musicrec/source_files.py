@@ -68,6 +68,12 @@ def source_uri(source: str) -> str:
     return f"file://{path.absolute()}"
 
 
+def local_inputs(source: str) -> list[str] | None:
+    """Name what `spark_session` may measure: the source if it is local, None if it is far away."""
+    uri = source_uri(source)
+    return [uri.removeprefix("file://")] if uri.startswith("file://") else None
+
+
 def _local_part(uri: str) -> str:
     path = display_path(uri)
     return path if Path(path).exists() else uri.removeprefix("file://")

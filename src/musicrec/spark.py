@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from musicrec.errors import MusicRecError, command
+from musicrec.errors import MusicRecError, command, signals_deferred
 from musicrec.parallel import for_blocks
 
 if TYPE_CHECKING:
@@ -62,9 +62,11 @@ def spark_session(
     quick = inputs is not None and sum(map(_size, inputs)) < QUICK_BYTES
     for key, value in _settings(master, quick).items():
         builder = builder.config(key, value)
-    session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
+    session: SparkSession | None = None
     try:
+        with signals_deferred():  # so that whoever interrupts the start can end Java too
+            session = builder.getOrCreate()
+        session.sparkContext.setLogLevel("ERROR")
         yield session
     except (Py4JNetworkError, ConnectionError):
         raise MusicRecError(
@@ -72,10 +74,12 @@ def spark_session(
             "MUSICREC_SPARK_MEMORY (such as 8g) to what the machine has"
         ) from None
     except Exception:
-        session.stop()
+        if session is not None:
+            session.stop()
         raise
     except BaseException:  # a signal in the midst of a call: Java would answer that call first
-        _end(session.sparkContext._gateway.proc)
+        if session is not None:
+            _end(session.sparkContext._gateway.proc)
         raise
     else:
         session.stop()
