@@ -21,6 +21,9 @@ import yaml
 from musicrec.errors import MusicRecError
 
 
+MAX_SEED = 2**31 - 1  # what every generator in use takes
+
+
 def param(
     default: Any,
     doc: str,
@@ -45,7 +48,7 @@ class SampleParams:
     scale: float = param(
         0.01, "size as a share of the seed's data (1.0: 1.11 M users, about 50 M plays)", gt=0, le=1
     )
-    seed: int = param(42, "seed of the generator", ge=0)
+    seed: int = param(42, "seed of the generator", ge=0, le=MAX_SEED)
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class DataParams:
     held_out: float = param(
         0.5, "holdout: share of a validation or test user's plays that is held out", gt=0, lt=1
     )
-    seed: int = param(42, "holdout: seed of the hash", ge=0)
+    seed: int = param(42, "holdout: seed of the hash", ge=0, le=MAX_SEED)
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ class DownsampleParams:
     fraction: float = param(
         0.2, "share of full-history users kept; validation and test users are all kept", gt=0, le=1
     )
-    seed: int = param(42, "seed of the hash that chooses them", ge=0)
+    seed: int = param(42, "seed of the hash that chooses them", ge=0, le=MAX_SEED)
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ class ALSParams:
     alpha: float = param(10.0, "confidence of a play: 1 + alpha r", ge=0)
     max_iter: int = param(10, "iterations (one iteration: items, then users)", ge=1)
     nonnegative: bool = param(True, "constrain the factors to be nonnegative")
-    seed: int = param(42, "seed of the starting factors", ge=0)
+    seed: int = param(42, "seed of the starting factors", ge=0, le=MAX_SEED)
     num_blocks: int = param(
         2, "mllib: user and item blocks; two keep MLlib's sums in a stable order", ge=1
     )
@@ -172,7 +175,7 @@ class EvaluateParams:
     k: tuple[int, ...] = param((10, 20, 50, 100, 500), "list lengths of the metrics", ge=1)
     neighbours: int = param(100, "neighbours an item of the item-based baseline", ge=1)
     bootstrap_samples: int = param(1000, "resamples of the bootstrap intervals", ge=100)
-    seed: int = param(42, "seed of the bootstrap", ge=0)
+    seed: int = param(42, "seed of the bootstrap", ge=0, le=MAX_SEED)
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,7 @@ class ExportParams:
     """The serving bundle."""
 
     n_trees: int = param(10, "trees of the bundle's Annoy index", ge=1)
-    seed: int = param(42, "seed of the Annoy index", ge=0)
+    seed: int = param(42, "seed of the Annoy index", ge=0, le=MAX_SEED)
 
 
 @dataclass(frozen=True)
@@ -208,7 +211,7 @@ class AnnBenchParams:
     )
     n_queries: int = param(200, "query users, the first by hash of (seed, user)", ge=1)
     repeats: int = param(3, "timed runs of each setting; the best counts", ge=1)
-    seed: int = param(42, "seed of the indexes and of the choice of query users", ge=0)
+    seed: int = param(42, "seed of the indexes and of the choice of query users", ge=0, le=MAX_SEED)
 
 
 @dataclass(frozen=True)
@@ -344,7 +347,7 @@ def describe(kind: Any, rules: Any) -> str:
     is_union = typing.get_origin(kind) in (types.UnionType, typing.Union)
     words = " or ".join(names[t] for t in (typing.get_args(kind) if is_union else (kind,)))
     signs = (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
-    bounds = " and ".join(f"{sign} {rules[key]:g}" for key, sign in signs if rules[key] is not None)
+    bounds = " and ".join(f"{sign} {rules[key]:.12g}" for key, sign in signs if rules[key] is not None)
     return f"{words} {bounds}".strip()
 
 

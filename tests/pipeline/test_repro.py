@@ -143,7 +143,7 @@ def test_metrics_of_the_pipeline_agree_with_each_other(clone: Clone) -> None:
     ("change", "sentence"),
     [
         ({"als": {"rank": "many"}}, "als.rank = 'many' is not allowed"),
-        ({"als": {"rnk": 5}}, "unknown parameter als.rnk"),
+        ({"als": {"rank": 7, "rnk": 5}}, "unknown parameter als.rnk"),
         ({"data": {"source": "nowhere.csv"}}, "nowhere.csv"),
     ],
 )
