@@ -84,7 +84,7 @@ def main() -> None:
     queries = checked_factors(np.load(args.queries), args.queries)[: args.n_queries]
     setup = (items, queries, ExactIndex(items).search(queries, args.k)[1])
     print(f"{'search_k':48}" + "".join(f"{value:>18,}" for value in args.search_k))
-    measure("dot, as the seed", Variant(items, 0, "dot", 10), 1, setup, args.search_k)
+    measure("dot, query of norm M", Variant(items, 0, "dot", 10), 1, setup, args.search_k)
     lifted = Variant(items, 0, "euclidean", 10)
     measure("euclidean reduction, query of norm M", lifted, 1, setup, args.search_k)
     measure("  query of norm 4 M", lifted, 4, setup, args.search_k)
