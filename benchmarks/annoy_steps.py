@@ -12,6 +12,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from annoy import AnnoyIndex as Forest
@@ -20,11 +21,13 @@ from musicrec.ann_timing import recall
 from musicrec.errors import command
 from musicrec.topk import ExactIndex, checked_factors
 
+Metric = Literal["dot", "euclidean"]
+
 
 class Variant:
     """Items of `tail` in a forest of the lifted vectors, those of `head` searched exactly."""
 
-    def __init__(self, items: np.ndarray, head_share: float, metric: str, n_trees: int) -> None:
+    def __init__(self, items: np.ndarray, head_share: float, metric: Metric, n_trees: int) -> None:
         """Build the forest."""
         norms = np.linalg.norm(items, axis=1)
         order = np.argsort(-norms, kind="stable")
