@@ -51,11 +51,13 @@ class Catalogue(NamedTuple):
     """The quadratic term that all rows share, over every fixed row.
 
     `gram` is unobserved_weight times the sum of the outer products, padded to a multiple of four
-    and in the coordinates given by the columns of `basis`; float64 (padded, padded).
+    and in the coordinates given by the columns of `basis`; float64 (padded, padded). `least` (1)
+    holds its smallest eigenvalue.
     """
 
     gram: np.ndarray
     basis: np.ndarray
+    least: np.ndarray
 
 
 def fit(
@@ -170,8 +172,8 @@ class Side:
             What the rows take off the loss that zero factors would leave.
         """
         params = self.params
-        gram_matrix, basis = catalogue or shared_term(fixed, params, threads)
-        other = Fixed(in_basis(fixed, basis, threads), gram_matrix, basis)
+        gram_matrix, basis, smallest = catalogue or shared_term(fixed, params, threads)
+        other = Fixed(in_basis(fixed, basis, threads), gram_matrix, basis, smallest)
         least = RIDGE * float(np.trace(gram_matrix)) / len(gram_matrix)
         rows = self._rows._replace(reg=np.maximum(self.reg, least))
         solved[self._empty] = 0
@@ -186,7 +188,8 @@ class Side:
                 return
             ws = aligned(at.size)
             offsets = np.zeros(LANES * max(CHUNK, widest), np.int64)
-            scratch = ws, offsets, at, solved, gains, start, stop
+            single = aligned(at.matrix, np.float32)
+            scratch = ws, single, offsets, at, solved, gains, start, stop
             if params.nonnegative:
                 solve_rows_nonnegative(rows, other, *confidence, *scratch)
             else:
@@ -203,11 +206,13 @@ def shared_term(fixed: np.ndarray, params: ALSParams, threads: int | None = None
     matrix = np.eye(padded)  # the padding solves to 0
     basis = np.eye(padded)
     matrix[:rank, :rank] = params.unobserved_weight * gram(fixed, threads)
+    values, vectors = eigenbasis(matrix[:rank, :rank])
+    values = np.maximum(values, 0.0)
     if not params.nonnegative:
-        values, basis[:rank, :rank] = eigenbasis(matrix[:rank, :rank])
+        basis[:rank, :rank] = vectors
         matrix = np.eye(padded)
-        matrix[:rank, :rank] = np.diag(np.maximum(values, 0.0))
-    return Catalogue(matrix, basis)
+        matrix[:rank, :rank] = np.diag(values)
+    return Catalogue(matrix, basis, values.min(keepdims=True))
 
 
 def in_basis(fixed: np.ndarray, basis: np.ndarray, threads: int | None = None) -> np.ndarray:

@@ -36,9 +36,11 @@ from musicrec.simd import (
     prefetch,
     splat,
     store,
+    widen,
 )
 
-CHUNK = 16  # plays gathered at a time: enough work between two passes over the matrix
+CHUNK = 32  # plays gathered at a time: enough work between two passes over the matrix
+SINGLE_SPREAD = 100.0  # how ill-conditioned a system may be for float32 products
 TINY_WEIGHT = 1e-30  # stands for weight 0 (alpha 0): no effect on the matrix, yet has a root
 SINGULAR = 1e-14  # a pivot below this share of its diagonal entry is rounding
 
@@ -61,12 +63,14 @@ class Fixed(NamedTuple):
     """The other side's factors.
 
     `factors` is flat float32, rows of `padded` entries in the coordinates of `basis` (columns are
-    the new axes); `gram` is w G in these coordinates, both float64 (padded, padded).
+    the new axes); `gram` is w G in these coordinates, both float64 (padded, padded), and
+    `least[0]` its smallest eigenvalue.
     """
 
     factors: np.ndarray
     gram: np.ndarray
     basis: np.ndarray
+    least: np.ndarray
 
 
 class Layout(NamedTuple):
@@ -96,7 +100,9 @@ def layout(padded: int, longest_wide: int) -> Layout:
 
 
 @kernel()
-def solve_rows(rows, fixed, alpha, unobserved, widest, ws, offsets, at, solved, gains, start, stop):  # type: ignore[no-untyped-def]
+def solve_rows(  # type: ignore[no-untyped-def]
+    rows, fixed, alpha, unobserved, widest, ws, single, offsets, at, solved, gains, start, stop
+):
     """Solve `rows.order[start:stop]` exactly.
 
     Parameters
@@ -108,6 +114,8 @@ def solve_rows(rows, fixed, alpha, unobserved, widest, ws, offsets, at, solved, 
     widest : int
         Rows of up to this many plays are solved in the space of their plays.
     ws : float64 array (at.size), aligned to 64 bytes
+    single : float32 array (at.matrix), aligned to 64 bytes
+        Takes the place of the buffer at the start of `ws`.
     offsets : int64 array (8 max(CHUNK, widest))
     at : Layout
     solved : float32 array (n_rows, rank), out
@@ -120,9 +128,15 @@ def solve_rows(rows, fixed, alpha, unobserved, widest, ws, offsets, at, solved, 
         width = min(LANES, stop - first)
         longest = longest_row(rows, first, width)
         if longest <= widest:
-            gain = _solve_wide(rows, fixed, alpha, unobserved, ws, offsets, at, first, width)
+            gain, spread = _solve_wide(
+                rows, fixed, alpha, unobserved, ws, single, 0, offsets, at, first, width
+            )
+            if spread > SINGLE_SPREAD:
+                gain, _ = _solve_wide(
+                    rows, fixed, alpha, unobserved, ws, ws, at.buffer, offsets, at, first, width
+                )
         else:
-            normal_equations(rows, fixed, alpha, unobserved, ws, offsets, at, first, width)
+            normal_equations(rows, fixed, alpha, unobserved, ws, single, offsets, at, first, width)
             for k in range(padded):
                 diagonal = load(ws, at.matrix + panel(k // 4) + 128 * (k // 4) + 40 * (k % 4))
                 store(ws, at.floor + 8 * k, multiply(splat(SINGULAR), diagonal))
@@ -149,8 +163,33 @@ def longest_row(rows, first, width):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def normal_equations(rows, fixed, alpha, unobserved, ws, offsets, at, first, width):  # type: ignore[no-untyped-def]
-    """Form the lower triangle at `at.matrix` and the right side at `at.right` of each lane."""
+def normal_equations(rows, fixed, alpha, unobserved, ws, single, offsets, at, first, width):  # type: ignore[no-untyped-def]
+    """Form the lower triangle at `at.matrix` and the right side at `at.right` of each lane.
+
+    Products are summed in float32, sixteen plays at a time, and these sums in float64; where that
+    would not do, everything is done again in float64. A float32 product is off by a share of about
+    6e-8 at random, so the sum over n plays is by about that share of trace / sqrt(n), and x by
+    this over the smallest eigenvalue, which is at least that of w G plus reg.
+    """
+    padded = fixed.gram.shape[0]
+    _form(rows, fixed, alpha, unobserved, ws, single, 0, offsets, at, first, width)
+    shared = 0.0
+    for k in range(padded):
+        shared += fixed.gram[k, k]
+    for lane in range(width):
+        row = rows.order[first + lane]
+        trace = -shared - padded * rows.reg[row]
+        for k in range(padded):
+            trace += ws[at.matrix + panel(k // 4) + 128 * (k // 4) + 40 * (k % 4) + lane]
+        smallest = fixed.least[0] + rows.reg[row]
+        if trace > SINGLE_SPREAD * smallest * np.sqrt(rows.indptr[row + 1] - rows.indptr[row]):
+            _form(rows, fixed, alpha, unobserved, ws, ws, at.buffer, offsets, at, first, width)
+            break
+
+
+@kernel()
+def _form(rows, fixed, alpha, unobserved, ws, buffer, base, offsets, at, first, width):  # type: ignore[no-untyped-def]
+    """Form the systems with the plays' weighted factors at `base` of `buffer`."""
     padded = fixed.gram.shape[0]
     tiles = padded // 4
     for i in range(tiles):
@@ -173,18 +212,19 @@ def normal_equations(rows, fixed, alpha, unobserved, ws, offsets, at, first, wid
             weight = load(ws, at.weight + 8 * p)
             for i in range(tiles):
                 y0, y1, y2, y3 = gather4(fixed.factors, offsets, 8 * p, 4 * i)
-                to = at.buffer + 32 * (CHUNK * i + p)
-                store(ws, to, multiply(weight, y0))
-                store(ws, to + 8, multiply(weight, y1))
-                store(ws, to + 16, multiply(weight, y2))
-                store(ws, to + 24, multiply(weight, y3))
+                to = base + 32 * (CHUNK * i + p)
+                store(buffer, to, multiply(weight, y0))
+                store(buffer, to + 8, multiply(weight, y1))
+                store(buffer, to + 16, multiply(weight, y2))
+                store(buffer, to + 24, multiply(weight, y3))
         for i in range(tiles):
-            left = at.buffer + 32 * CHUNK * i
-            s0, s1, s2, s3 = times_vector(ws, left, at.target, n)
+            left = base + 32 * CHUNK * i
+            s0, s1, s2, s3 = times_vector(buffer, left, n, ws, at.target)
             add_column(ws, at.right + 32 * i, 1.0, s0, s1, s2, s3)
             for j in range(i + 1):
-                right = at.buffer + 32 * CHUNK * j
-                multiply_panels(ws, at.matrix + panel(i) + 128 * j, left, right, n, 1.0)
+                right = base + 32 * CHUNK * j
+                to = at.matrix + panel(i) + 128 * j
+                multiply_panels(buffer, left, right, n, ws, to, 1.0)
 
 
 @kernel()
@@ -218,8 +258,11 @@ def read_plays(rows, factors, padded, alpha, unobserved, ws, offsets, at, first,
 
 
 @kernel()
-def _solve_wide(rows, fixed, alpha, unobserved, ws, offsets, at, first, width):  # type: ignore[no-untyped-def]
-    """Solve in the space of the plays; leaves x at `at.solution`, returns b.x."""
+def _solve_wide(rows, fixed, alpha, unobserved, ws, buffer, base, offsets, at, first, width):  # type: ignore[no-untyped-def]
+    """Solve in the space of the plays; leaves x at `at.solution`.
+
+    Returns b.x, and the largest trace of B D^-1 B^T, which bounds the condition of the systems.
+    """
     padded = fixed.gram.shape[0]
     n = longest_row(rows, first, width)
     tiles = (n + 3) // 4
@@ -235,27 +278,33 @@ def _solve_wide(rows, fixed, alpha, unobserved, ws, offsets, at, first, width): 
     for p in range(n, 4 * tiles):
         store(ws, at.target + 8 * p, splat(0.0))
         for k in range(padded):
-            store(ws, at.buffer + 8 * padded * (p - p % 4) + 8 * (p % 4) + 32 * k, splat(0.0))
+            store(buffer, base + 8 * padded * (p - p % 4) + 8 * (p % 4) + 32 * k, splat(0.0))
     for p in range(n):
-        to = at.buffer + 8 * padded * (p - p % 4) + 8 * (p % 4)
+        to = base + 8 * padded * (p - p % 4) + 8 * (p % 4)
         weight = load(ws, at.weight + 8 * p)
         for i in range(padded // 4):
             y0, y1, y2, y3 = gather4(fixed.factors, offsets, 8 * p, 4 * i)
             scale = at.scale + 32 * i
-            store(ws, to + 128 * i, multiply(weight, multiply(load(ws, scale), y0)))
-            store(ws, to + 128 * i + 32, multiply(weight, multiply(load(ws, scale + 8), y1)))
-            store(ws, to + 128 * i + 64, multiply(weight, multiply(load(ws, scale + 16), y2)))
-            store(ws, to + 128 * i + 96, multiply(weight, multiply(load(ws, scale + 24), y3)))
+            store(buffer, to + 128 * i, multiply(weight, multiply(load(ws, scale), y0)))
+            store(buffer, to + 128 * i + 32, multiply(weight, multiply(load(ws, scale + 8), y1)))
+            store(buffer, to + 128 * i + 64, multiply(weight, multiply(load(ws, scale + 16), y2)))
+            store(buffer, to + 128 * i + 96, multiply(weight, multiply(load(ws, scale + 24), y3)))
     for i in range(tiles):
         for j in range(i + 1):
             to = at.matrix + panel(i) + 128 * j
             for entry in range(16):
                 same = i == j and entry % 5 == 0
                 store(ws, to + 8 * entry, splat(1.0 if same else 0.0))
-            left = at.buffer + 32 * padded * i
-            multiply_panels(ws, to, left, at.buffer + 32 * padded * j, padded, 1.0)
+            left = base + 32 * padded * i
+            right = base + 32 * padded * j
+            for k in range(0, padded, CHUNK):
+                part = min(CHUNK, padded - k)
+                multiply_panels(buffer, left + 32 * k, right + 32 * k, part, ws, to, 1.0)
+    trace = splat(-4.0 * tiles)
     for p in range(4 * tiles):
         store(ws, at.floor + 8 * p, splat(0.0))  # pivots are at least 1
+        diagonal = at.matrix + panel(p // 4) + 128 * (p // 4) + 40 * (p % 4)
+        trace = multiply_add(one, load(ws, diagonal), trace)
     u = at.right
     factorise(ws, at.matrix, at.inverse, at.floor, tiles)
     substitute(ws, at.matrix, at.inverse, at.target, u, tiles)
@@ -264,12 +313,16 @@ def _solve_wide(rows, fixed, alpha, unobserved, ws, offsets, at, first, width): 
         x = splat(0.0)
         b = splat(0.0)
         for p in range(4 * tiles):
-            entry = load(ws, at.buffer + 8 * padded * (p - p % 4) + 8 * (p % 4) + 32 * k)
+            entry = widen(load(buffer, base + 8 * padded * (p - p % 4) + 8 * (p % 4) + 32 * k))
             x = multiply_add(entry, load(ws, u + 8 * p), x)
             b = multiply_add(entry, load(ws, at.target + 8 * p), b)
         gain = multiply_add(x, b, gain)
         store(ws, at.solution + 8 * k, multiply(x, load(ws, at.scale + 8 * k)))
-    return gain
+    store(ws, at.weight, trace)
+    largest = 0.0
+    for lane in range(LANES):
+        largest = max(largest, ws[at.weight + lane])
+    return gain, largest
 
 
 @kernel()

@@ -10,7 +10,16 @@ every vector read from memory is used four times, and the arithmetic units are t
 from __future__ import annotations
 
 from musicrec.jit import kernel
-from musicrec.simd import inverse_root, load, multiply, multiply_add, splat, store
+from musicrec.simd import (
+    inverse_root,
+    load,
+    multiply,
+    multiply_add,
+    splat,
+    store,
+    widen,
+    zeros_like,
+)
 
 
 @kernel()
@@ -20,47 +29,50 @@ def panel(i):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def multiply_panels(ws, out, left, right, n, sign):  # type: ignore[no-untyped-def]
-    """Add `sign` times left right^T (4 x n by n x 4) to the four by four tile at `out`."""
-    c00 = splat(0.0)
-    c01 = splat(0.0)
-    c02 = splat(0.0)
-    c03 = splat(0.0)
-    c10 = splat(0.0)
-    c11 = splat(0.0)
-    c12 = splat(0.0)
-    c13 = splat(0.0)
-    c20 = splat(0.0)
-    c21 = splat(0.0)
-    c22 = splat(0.0)
-    c23 = splat(0.0)
-    c30 = splat(0.0)
-    c31 = splat(0.0)
-    c32 = splat(0.0)
-    c33 = splat(0.0)
+def multiply_panels(source, left, right, n, ws, out, sign):  # type: ignore[no-untyped-def]
+    """Add `sign` times left right^T (4 x n by n x 4) to the four by four tile at `out` of `ws`.
+
+    The panels lie in `source`, float64 or float32; the sum over n is made in that type.
+    """
+    c00 = zeros_like(source)
+    c01 = zeros_like(source)
+    c02 = zeros_like(source)
+    c03 = zeros_like(source)
+    c10 = zeros_like(source)
+    c11 = zeros_like(source)
+    c12 = zeros_like(source)
+    c13 = zeros_like(source)
+    c20 = zeros_like(source)
+    c21 = zeros_like(source)
+    c22 = zeros_like(source)
+    c23 = zeros_like(source)
+    c30 = zeros_like(source)
+    c31 = zeros_like(source)
+    c32 = zeros_like(source)
+    c33 = zeros_like(source)
     for p in range(n):
         at = left + 32 * p
-        a0 = load(ws, at)
-        a1 = load(ws, at + 8)
-        a2 = load(ws, at + 16)
-        a3 = load(ws, at + 24)
+        a0 = load(source, at)
+        a1 = load(source, at + 8)
+        a2 = load(source, at + 16)
+        a3 = load(source, at + 24)
         at = right + 32 * p
-        b = load(ws, at)
+        b = load(source, at)
         c00 = multiply_add(a0, b, c00)
         c10 = multiply_add(a1, b, c10)
         c20 = multiply_add(a2, b, c20)
         c30 = multiply_add(a3, b, c30)
-        b = load(ws, at + 8)
+        b = load(source, at + 8)
         c01 = multiply_add(a0, b, c01)
         c11 = multiply_add(a1, b, c11)
         c21 = multiply_add(a2, b, c21)
         c31 = multiply_add(a3, b, c31)
-        b = load(ws, at + 16)
+        b = load(source, at + 16)
         c02 = multiply_add(a0, b, c02)
         c12 = multiply_add(a1, b, c12)
         c22 = multiply_add(a2, b, c22)
         c32 = multiply_add(a3, b, c32)
-        b = load(ws, at + 24)
+        b = load(source, at + 24)
         c03 = multiply_add(a0, b, c03)
         c13 = multiply_add(a1, b, c13)
         c23 = multiply_add(a2, b, c23)
@@ -75,10 +87,10 @@ def multiply_panels(ws, out, left, right, n, sign):  # type: ignore[no-untyped-d
 def add_column(ws, at, scale, v0, v1, v2, v3):  # type: ignore[no-untyped-def]
     """Add `scale` times four vectors to the four at `at`."""
     factor = splat(scale)
-    store(ws, at, multiply_add(factor, v0, load(ws, at)))
-    store(ws, at + 8, multiply_add(factor, v1, load(ws, at + 8)))
-    store(ws, at + 16, multiply_add(factor, v2, load(ws, at + 16)))
-    store(ws, at + 24, multiply_add(factor, v3, load(ws, at + 24)))
+    store(ws, at, multiply_add(factor, widen(v0), load(ws, at)))
+    store(ws, at + 8, multiply_add(factor, widen(v1), load(ws, at + 8)))
+    store(ws, at + 16, multiply_add(factor, widen(v2), load(ws, at + 16)))
+    store(ws, at + 24, multiply_add(factor, widen(v3), load(ws, at + 24)))
 
 
 @kernel()
@@ -95,7 +107,7 @@ def factorise(ws, a, inverse, floor, tiles):  # type: ignore[no-untyped-def]
         if j > 0:
             for i in range(j, tiles):
                 row_i = a + panel(i)
-                multiply_panels(ws, row_i + 128 * j, row_i, row_j, 4 * j, -1.0)
+                multiply_panels(ws, row_i, row_j, 4 * j, ws, row_i + 128 * j, -1.0)
         _factorise_tile(ws, diagonal, inverse + 32 * j, floor + 32 * j)
         for i in range(j + 1, tiles):
             _divide_tile(ws, a + panel(i) + 128 * j, diagonal, inverse + 32 * j)
@@ -146,7 +158,7 @@ def substitute(ws, a, inverse, b, x, tiles):  # type: ignore[no-untyped-def]
     minus = splat(-1.0)
     for i in range(tiles):
         row = a + panel(i)
-        s0, s1, s2, s3 = times_vector(ws, row, x, 4 * i)
+        s0, s1, s2, s3 = times_vector(ws, row, 4 * i, ws, x)
         at = row + 128 * i
         bi = b + 32 * i
         xi = x + 32 * i
@@ -203,8 +215,8 @@ def _substitute_back(ws, a, inverse, x, j, tiles):  # type: ignore[no-untyped-de
 
 
 @kernel()
-def times_vector(ws, matrix, vector, n):  # type: ignore[no-untyped-def]
-    """Four rows of n columns, stored as a panel, times the n vectors at `vector`."""
+def times_vector(source, matrix, n, ws, vector):  # type: ignore[no-untyped-def]
+    """Four rows of n columns, a panel of `source`, times the n vectors at `vector` of `ws`."""
     s0 = splat(0.0)
     s1 = splat(0.0)
     s2 = splat(0.0)
@@ -212,8 +224,8 @@ def times_vector(ws, matrix, vector, n):  # type: ignore[no-untyped-def]
     for p in range(n):
         at = matrix + 32 * p
         y = load(ws, vector + 8 * p)
-        s0 = multiply_add(load(ws, at), y, s0)
-        s1 = multiply_add(load(ws, at + 8), y, s1)
-        s2 = multiply_add(load(ws, at + 16), y, s2)
-        s3 = multiply_add(load(ws, at + 24), y, s3)
+        s0 = multiply_add(widen(load(source, at)), y, s0)
+        s1 = multiply_add(widen(load(source, at + 8)), y, s1)
+        s2 = multiply_add(widen(load(source, at + 16)), y, s2)
+        s3 = multiply_add(widen(load(source, at + 24)), y, s3)
     return s0, s1, s2, s3

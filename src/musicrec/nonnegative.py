@@ -22,7 +22,7 @@ SIGN_TOLERANCE = 1e-12  # of the largest entry: below this a wrong sign is round
 
 @kernel()
 def solve_rows_nonnegative(  # type: ignore[no-untyped-def]
-    rows, fixed, alpha, unobserved, ws, offsets, at, solved, gains, start, stop
+    rows, fixed, alpha, unobserved, ws, single, offsets, at, solved, gains, start, stop
 ):
     """Solve `rows.order[start:stop]` exactly under x >= 0.
 
@@ -36,7 +36,7 @@ def solve_rows_nonnegative(  # type: ignore[no-untyped-def]
     state = np.empty((LANES, 2), np.int64)
     for first in range(start, stop, LANES):
         width = min(LANES, stop - first)
-        normal_equations(rows, fixed, alpha, unobserved, ws, offsets, at, first, width)
+        normal_equations(rows, fixed, alpha, unobserved, ws, single, offsets, at, first, width)
         active = np.int64(0)  # a bit a lane that is not solved yet
         for lane in range(LANES):
             n_passive[lane] = 0
@@ -131,7 +131,7 @@ def gradient(ws, at, padded):  # type: ignore[no-untyped-def]
         store(ws, at.target + 8 * k, multiply(minus, load(ws, at.right + 8 * k)))
     for i in range(padded // 4):
         row = at.matrix + panel(i)
-        s0, s1, s2, s3 = times_vector(ws, row, at.solution, 4 * i + 4)
+        s0, s1, s2, s3 = times_vector(ws, row, 4 * i + 4, ws, at.solution)
         one = splat(1.0)
         to = at.target + 32 * i
         store(ws, to, multiply_add(one, s0, load(ws, to)))

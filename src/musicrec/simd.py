@@ -1,9 +1,10 @@
-"""Eight doubles as one value inside a numba kernel.
+"""Eight numbers as one value inside a numba kernel.
 
 LLVM's own vectoriser gives up on small dense factorisations. A kernel that puts one matrix row
 in each lane of a vector instead is written in plain loops with these few operations; LLVM maps
-the vector type to whatever registers the machine has (one of 512 bits, two of 256, four of 128).
-All lanes do the same arithmetic in the same order, so a row's result does not depend on its lane.
+the vector type to whatever registers the machine has (for doubles one of 512 bits, two of 256 or
+four of 128). All lanes do the same arithmetic in the same order, so a row's result does not depend
+on its lane. Vectors hold float64 or float32, like the array they are read from.
 """
 
 from __future__ import annotations
@@ -20,23 +21,34 @@ operation: Any = intrinsic  # untyped, so that a kernel may call what it decorat
 
 LANES = 8
 _DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
+_SINGLES = ir.VectorType(ir.FloatType(), LANES)
 _INT = ir.IntType(32)
 
 
 class _Lanes(types.Type):
-    """Numba's name for eight doubles."""
+    """Numba's name for eight float64 or float32."""
 
-    def __init__(self) -> None:
-        super().__init__(name="float64x8")
+    def __init__(self, scalar: Any) -> None:
+        self.scalar = scalar
+        super().__init__(name=f"{scalar}x8")
 
 
-lanes_type = _Lanes()
+double_lanes = _Lanes(types.float64)
+single_lanes = _Lanes(types.float32)
+
+
+def _vector(kind: Any) -> Any:
+    return _DOUBLES if kind.scalar == types.float64 else _SINGLES
+
+
+def _lanes(array: Any) -> Any:
+    return double_lanes if array.dtype == types.float64 else single_lanes
 
 
 @register_model(_Lanes)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _DOUBLES)
+        super().__init__(manager, kind, _vector(kind))
 
 
 def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any, vector: Any) -> Any:
@@ -45,32 +57,62 @@ def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any, vect
 
 
 def _call(builder: Any, name: str, *values: Any) -> Any:
-    kind = ir.FunctionType(_DOUBLES, [_DOUBLES] * len(values))
-    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v8f64")
+    vector = values[0].type
+    kind = ir.FunctionType(vector, [vector] * len(values))
+    suffix = "v8f64" if vector == _DOUBLES else "v8f32"
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.{suffix}")
     return builder.call(function, values)
+
+
+def _resize(builder: Any, value: Any, vector: Any) -> Any:
+    if value.type == vector:
+        return value
+    return (builder.fpext if vector == _DOUBLES else builder.fptrunc)(value, vector)
 
 
 @operation
 def load(typing_context, array, index):  # type: ignore[no-untyped-def]
-    """Read `array[index:index + 8]` of a contiguous float64 array."""
+    """Read `array[index:index + 8]` of a contiguous array."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        pointer = _pointer(context, builder, signature.args[0], args[0], args[1], _DOUBLES)
-        return builder.load(pointer, align=8)
+        vector = _vector(signature.return_type)
+        pointer = _pointer(context, builder, signature.args[0], args[0], args[1], vector)
+        return builder.load(pointer, align=4)
 
-    return lanes_type(array, types.intp), generate
+    return _lanes(array)(array, types.intp), generate
 
 
 @operation
 def store(typing_context, array, index, value):  # type: ignore[no-untyped-def]
-    """Write a vector to `array[index:index + 8]`."""
+    """Write a vector to `array[index:index + 8]`, rounded to the array's type."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        pointer = _pointer(context, builder, signature.args[0], args[0], args[1], _DOUBLES)
-        builder.store(args[2], pointer, align=8)
+        vector = _vector(_lanes(signature.args[0]))
+        pointer = _pointer(context, builder, signature.args[0], args[0], args[1], vector)
+        builder.store(_resize(builder, args[2], vector), pointer, align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, lanes_type), generate
+    return types.void(array, types.intp, value), generate
+
+
+@operation
+def widen(typing_context, value):  # type: ignore[no-untyped-def]
+    """The same numbers as float64."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return _resize(builder, args[0], _DOUBLES)
+
+    return double_lanes(value), generate
+
+
+@operation
+def zeros_like(typing_context, array):  # type: ignore[no-untyped-def]
+    """Eight zeros of an array's type."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return ir.Constant(_vector(signature.return_type), None)
+
+    return _lanes(array)(array), generate
 
 
 @operation
@@ -82,27 +124,27 @@ def splat(typing_context, value):  # type: ignore[no-untyped-def]
         mask = ir.Constant(ir.VectorType(_INT, LANES), [_INT(0)] * LANES)
         return builder.shuffle_vector(one, ir.Constant(_DOUBLES, ir.Undefined), mask)
 
-    return lanes_type(types.float64), generate
+    return double_lanes(types.float64), generate
 
 
 @operation
 def multiply_add(typing_context, a, b, c):  # type: ignore[no-untyped-def]
-    """`a * b + c` lane by lane, fused where the machine can."""
+    """`a * b + c` lane by lane, fused where the machine can; all of one type."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         return _call(builder, "fmuladd", *args)
 
-    return lanes_type(lanes_type, lanes_type, lanes_type), generate
+    return a(a, a, a), generate
 
 
 @operation
 def multiply(typing_context, a, b):  # type: ignore[no-untyped-def]
-    """`a * b` lane by lane."""
+    """`a * b` lane by lane, in float64."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        return builder.fmul(*args)
+        return builder.fmul(*(_resize(builder, value, _DOUBLES) for value in args))
 
-    return lanes_type(lanes_type, lanes_type), generate
+    return double_lanes(a, b), generate
 
 
 @operation
@@ -116,7 +158,7 @@ def inverse_root(typing_context, pivot, floor):  # type: ignore[no-untyped-def]
         safe = builder.select(good, args[0], one)
         return builder.select(good, builder.fdiv(one, _call(builder, "sqrt", safe)), zero)
 
-    return lanes_type(lanes_type, lanes_type), generate
+    return double_lanes(double_lanes, double_lanes), generate
 
 
 @operation
@@ -124,7 +166,7 @@ def gather4(typing_context, factors, offsets, at, column):  # type: ignore[no-un
     """Read four neighbouring float32 entries in each lane and transpose them.
 
     `factors` is flat float32, `offsets[at:at + 8]` (int64) each lane's row start in it. Returns
-    four vectors: entry `column`, `column + 1`, … of every lane, as doubles.
+    four float32 vectors: entry `column`, `column + 1`, … of every lane.
     """
     four = ir.VectorType(ir.FloatType(), 4)
 
@@ -146,15 +188,11 @@ def gather4(typing_context, factors, offsets, at, column):  # type: ignore[no-un
                 shuffle(builder, a, b, range(2 * width))
                 for a, b in zip(parts[::2], parts[1::2], strict=True)
             ]
-        columns = [
-            builder.fpext(
-                shuffle(builder, parts[0], parts[1], range(entry, 4 * LANES, 4)), _DOUBLES
-            )
-            for entry in range(4)
-        ]
+        first, second = parts
+        columns = [shuffle(builder, first, second, range(k, 4 * LANES, 4)) for k in range(4)]
         return context.make_tuple(builder, signature.return_type, columns)
 
-    result = types.containers.UniTuple(lanes_type, 4)
+    result = types.containers.UniTuple(single_lanes, 4)
     return result(factors, offsets, types.intp, types.intp), generate
 
 
@@ -168,14 +206,15 @@ def prefetch(typing_context, array, index):  # type: ignore[no-untyped-def]
         kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), _INT, _INT, _INT])
         name = "llvm.prefetch.p0"
         function = cgutils.get_or_insert_function(builder.module, kind, name)
-        builder.call(function, [pointer, _INT(0), _INT(3), _INT(1)])
+        builder.call(function, [pointer, _INT(0), _INT(2), _INT(1)])
         return context.get_dummy_value()
 
     return types.void(array, types.intp), generate
 
 
-def aligned(size: int) -> np.ndarray:
-    """Zeros, float64 (size,), starting at a multiple of 64 bytes: a vector a cache line."""
-    spare = np.zeros(size + LANES)
-    start = -(spare.ctypes.data // 8) % LANES
+def aligned(size: int, dtype: type = np.float64) -> np.ndarray:
+    """Zeros (size,), starting at a multiple of 64 bytes: a vector of doubles is a cache line."""
+    line = 64 // np.dtype(dtype).itemsize
+    spare: np.ndarray = np.zeros(size + line, dtype)
+    start = -(spare.ctypes.data // spare.itemsize) % line
     return spare[start : start + size]
