@@ -81,6 +81,8 @@ def print_table(quality: Mapping[str, Any], speed: Mapping[str, Any]) -> None:
     for name, values in rows(quality["arms"], speed["arms"]):
         cells = (values.get(column) for column in COLUMNS)
         print(f"{name:44}" + "".join(f"{_cell(value):>12}" for value in cells))
+    if not any(speed["speed_up"].values()):
+        return
     print("\nqueries/s over those of the best exact arm, by recall reached")
     for level, arms in speed["speed_up"].items():
         print(f"{level:14}" + "".join(f"{arm} {_cell(value)}; " for arm, value in arms.items()))
