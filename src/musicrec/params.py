@@ -205,12 +205,12 @@ class AnnBenchParams:
             "hnsw",
         ),
     )
-    n_trees: tuple[int, ...] = param((1, 10), "Annoy: number of trees", ge=1)
+    n_trees: tuple[int, ...] = param((1, 5, 10, 30), "Annoy: number of trees", ge=1)
     search_k: tuple[int, ...] = param(
-        (100, 500, 1000, 5000, 10000, 50000), "Annoy: nodes to inspect", ge=1
+        (100, 500, 1000, 5000, 10000, 50000, 100000, 500000), "Annoy: nodes to inspect", ge=1
     )
-    n_queries: int = param(200, "query users, the first by hash of (seed, user)", ge=1)
-    repeats: int = param(3, "timed runs of each setting; the best counts", ge=1)
+    n_queries: int = param(100, "query users, the first by hash of (seed, user)", ge=1)
+    repeats: int = param(2, "timed runs of each setting; the best counts", ge=1)
     seed: int = param(42, "seed of the indexes and of the choice of query users", ge=0, le=MAX_SEED)
 
 
@@ -347,7 +347,9 @@ def describe(kind: Any, rules: Any) -> str:
     is_union = typing.get_origin(kind) in (types.UnionType, typing.Union)
     words = " or ".join(names[t] for t in (typing.get_args(kind) if is_union else (kind,)))
     signs = (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
-    bounds = " and ".join(f"{sign} {rules[key]:.12g}" for key, sign in signs if rules[key] is not None)
+    bounds = " and ".join(
+        f"{sign} {rules[key]:.12g}" for key, sign in signs if rules[key] is not None
+    )
     return f"{words} {bounds}".strip()
 
 
