@@ -26,10 +26,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args()
-    params = load_params(args.params).data
-    inputs = local_inputs(params.source)
+    data = load_params(args.params).data
+    inputs = local_inputs(data.source)
     with atomic_directory(args.output) as folder, spark_session("ingest", inputs) as spark:
-        summary = ingest(spark, params, folder)
+        summary = ingest(spark, data, folder)
         write_json(args.metrics, summary)
 
 

@@ -20,7 +20,6 @@ import yaml
 
 from musicrec.errors import MusicRecError
 
-
 MAX_SEED = 2**31 - 1  # what every generator in use takes
 
 
