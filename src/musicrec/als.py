@@ -98,7 +98,7 @@ def fit(
     )
     items = Side(plays.transpose(), params)
     users = Side(plays, params)
-    observed = float(np.sum(1.0 + params.alpha * plays.counts.astype(np.float64)))
+    observed = len(plays.counts) + params.alpha * float(plays.counts.sum(dtype=np.float64))
 
     def loss(gain: float) -> float:
         squares = np.einsum("ij,ij->i", factors.items, factors.items, dtype=np.float64)

@@ -6,9 +6,10 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
-from musicrec.files import read_json, read_table
+from musicrec.files import parquet_parts, read_json
 from musicrec.jit import kernel
 
 
@@ -78,16 +79,29 @@ def from_triples(
     counts = np.ascontiguousarray(counts, dtype=np.float32)
     users = np.ascontiguousarray(users, dtype=np.int32)
     items = np.ascontiguousarray(items, dtype=np.int32)
-    # Two stable counting sorts: by item, then by user.
-    indptr, indices, counts = _bucket(items, users, counts, n_items)
-    return Interactions(indptr, indices, counts, n_users).transpose()
+    arrays = _bucket(users, items, counts, n_users)
+    if not _ascending(arrays[0], arrays[1]):  # the index stage's files are in order already
+        by_item = _bucket(items, users, counts, n_items)
+        arrays = _transpose(*by_item, n_users)
+    return Interactions(*arrays, n_items=n_items)
 
 
 def read_interactions(path: str | os.PathLike[str], n_users: int, n_items: int) -> Interactions:
     """Read indexed Parquet (`user` int32, `item` int32, `count` int64) as a matrix."""
-    table = read_table(path, ["user", "item", "count"])
-    users, items, counts = (table.column(name).to_numpy() for name in table.column_names)
-    return from_triples(users, items, counts, n_users, n_items)
+    files = [pq.ParquetFile(part) for part in parquet_parts(path)]
+    n_plays = sum(file.metadata.num_rows for file in files)
+    columns = {
+        "user": np.empty(n_plays, np.int32),
+        "item": np.empty(n_plays, np.int32),
+        "count": np.empty(n_plays, np.float32),
+    }
+    start = 0
+    for file in files:  # a million rows at a time: a whole table would double the memory
+        for batch in file.iter_batches(1 << 20, columns=list(columns)):
+            for name, values in columns.items():
+                values[start : start + len(batch)] = batch.column(name).to_numpy()
+            start += len(batch)
+    return from_triples(columns["user"], columns["item"], columns["count"], n_users, n_items)
 
 
 @dataclass(frozen=True)
@@ -103,6 +117,16 @@ class IndexSizes:
 def read_sizes(path: str | os.PathLike[str]) -> IndexSizes:
     """Read the sizes that the index stage wrote beside its splits (`sizes.json`)."""
     return IndexSizes(**read_json(path))
+
+
+@kernel()
+def _ascending(indptr, indices):  # type: ignore[no-untyped-def]
+    """Whether every row's indices ascend strictly."""
+    for row in range(len(indptr) - 1):
+        for j in range(indptr[row] + 1, indptr[row + 1]):
+            if indices[j] <= indices[j - 1]:
+                return False
+    return True
 
 
 @kernel()
