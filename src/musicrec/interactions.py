@@ -79,11 +79,11 @@ def from_triples(
     counts = np.ascontiguousarray(counts, dtype=np.float32)
     users = np.ascontiguousarray(users, dtype=np.int32)
     items = np.ascontiguousarray(items, dtype=np.int32)
-    arrays = _bucket(users, items, counts, n_users)
-    if not _ascending(arrays[0], arrays[1]):  # the index stage's files are in order already
+    indptr, indices, ratings = _bucket(users, items, counts, n_users)
+    if not _ascending(indptr, indices):  # the index stage's files are in order already
         by_item = _bucket(items, users, counts, n_items)
-        arrays = _transpose(*by_item, n_users)
-    return Interactions(*arrays, n_items=n_items)
+        indptr, indices, ratings = _transpose(by_item[0], by_item[1], by_item[2], n_users)
+    return Interactions(indptr, indices, ratings, n_items)
 
 
 def read_interactions(path: str | os.PathLike[str], n_users: int, n_items: int) -> Interactions:

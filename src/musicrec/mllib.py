@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-CHECKPOINT_INTERVAL = 10  # iterations; without it the lineage of some 60 overflows the stack
+CHECKPOINT_INTERVAL = 5  # iterations; without it the lineage of fifteen may overflow the stack
 PROGRESS_SECONDS = 5.0
 
 
@@ -44,7 +44,7 @@ def fit_mllib(
     float32 arrays (n_users, rank) and (n_items, rank)
         Rows without training plays are zero.
     """
-    with spark_session("train", [train]) as spark, _checkpoints(spark), _progress(spark):
+    with spark_session("train", [train]) as spark, checkpoints(spark), _progress(spark):
         return fit_frame(read_plays(spark, train, feedback), n_users, n_items, als)
 
 
@@ -94,7 +94,7 @@ def _dense(factors: pa.Table, n: int, rank: int) -> np.ndarray:
 
 
 @contextmanager
-def _checkpoints(spark: SparkSession) -> Iterator[None]:
+def checkpoints(spark: SparkSession) -> Iterator[None]:
     """Give MLlib a place to cut its lineage: a local folder, or one of the cluster's file system.
 
     MUSICREC_CHECKPOINT_DIR names the folder for a cluster; by default it is a new one in the
