@@ -29,23 +29,24 @@ def settings(spark):
         yield
 
 
+HISTORIES = tuple((f"u{u}", f"t{t}", 1) for u in range(300) for t in range(u % 12 + 1))
+
+
+@pytest.fixture(scope="module")
+def split(spark, settings, tmp_path_factory):
+    """Metrics and splits of HISTORIES."""
+    folder = tmp_path_factory.mktemp("holdout")
+    source = write(folder / "p.csv", text_of(HISTORIES))
+    shares = {"validation_users": 0.2, "test_users": 0.1, "held_out": 0.25}
+    summary, out = run(spark, source, folder, protocol="holdout", **shares)
+    return summary, all_rows(out)
+
+
 class TestHoldout:
-    plays = tuple((f"u{u}", f"t{t}", 1) for u in range(300) for t in range(u % 12 + 1))
-
-    @pytest.fixture(scope="class")
-    def split(self, spark, tmp_path_factory):
-        folder = tmp_path_factory.mktemp("holdout")
-        source = write(folder / "p.csv", text_of(self.plays))
-        summary, out = run(
-            spark, source, folder, protocol="holdout", validation_users=0.2, test_users=0.1,
-            held_out=0.25,
-        )  # fmt: skip
-        return summary, all_rows(out)
-
     def test_nothing_is_lost(self, split):
         _, found = split
         together = [row for part in found.values() for row in part]
-        assert sorted(together) == sorted(self.plays)
+        assert sorted(together) == sorted(HISTORIES)
 
     def test_share_of_users(self, split):
         _, found = split
@@ -57,7 +58,7 @@ class TestHoldout:
 
     def test_share_of_plays(self, split):
         _, found = split
-        total = Counter(user for user, _, _ in self.plays)
+        total = Counter(user for user, _, _ in HISTORIES)
         for name in ("validation", "test"):
             for user, held in Counter(row[0] for row in found[name]).items():
                 assert held == max(1, int(total[user] * 0.25 + 0.5)) < total[user]
@@ -91,8 +92,8 @@ class TestHoldout:
     @pytest.mark.parametrize("kind", ["text", "timestamp", "float"])
     def test_with_times_the_latest_plays_are_held_out(self, spark, tmp_path, kind):
         rng = random.Random(5)
-        events = [(u, t, rng.randrange(10**9)) for u, t, _ in self.plays[:400]]
-        events += [(u, t, rng.randrange(10**9)) for u, t, _ in self.plays[:400:3]]
+        events = [(u, t, rng.randrange(10**9)) for u, t, _ in HISTORIES[:400]]
+        events += [(u, t, rng.randrange(10**9)) for u, t, _ in HISTORIES[:400:3]]
         make = {
             "float": lambda s: s + 0.25,
             "text": lambda s: datetime.fromtimestamp(s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
