@@ -116,9 +116,7 @@ def test_push_pull_and_the_same_bytes_in_another_clone(clone: Clone, tmp_path: P
     assert before == fingerprints(clone)
 
     # Another clone, another number of cores, every stage forced to run.
-    printed = other.dvc(
-        "repro", "--force", MUSICREC_THREADS="3", MUSICREC_SPARK_MASTER="local[3]"
-    )
+    printed = other.dvc("repro", "--force", MUSICREC_THREADS="3", MUSICREC_SPARK_MASTER="local[3]")
     assert stages_run(printed) == STAGES
     assert fingerprints(other) == before
 
