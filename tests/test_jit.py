@@ -36,10 +36,11 @@ def test_the_cache_follows_the_source_and_not_the_folder(tmp_path: Path) -> None
     assert hits_and_misses(tmp_path / "first", cache) == "0 1"
     assert hits_and_misses(tmp_path / "second", cache) == "1 0"
 
-    edited = tmp_path / "second" / "musicrec" / "topk.py"  # another kernel module
-    edited.write_text(edited.read_text() + "\n# edited\n")
-    assert hits_and_misses(tmp_path / "second", cache) == "0 1"
-    assert hits_and_misses(tmp_path / "first", cache) == "1 0"
+    for other in ("topk_kernels.py", "simd.py"):  # kernels and what they are made of
+        edited = tmp_path / "second" / "musicrec" / other
+        edited.write_text(edited.read_text() + "\n# edited\n")
+        assert hits_and_misses(tmp_path / "second", cache) == "0 1"
+        assert hits_and_misses(tmp_path / "first", cache) == "1 0"
 
 
 def test_a_home_that_cannot_be_written_costs_time_and_nothing_else(tmp_path: Path) -> None:

@@ -89,6 +89,6 @@ def _sources_hash() -> str:
     digest = hashlib.sha256(numba.__version__.encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         text = path.read_bytes()
-        if b"musicrec.jit" in text:
+        if b"musicrec.jit" in text or b"numba" in text:
             digest.update(path.name.encode() + b"\0" + text)
     return digest.hexdigest()[:16]
