@@ -108,3 +108,25 @@ def test_sigterm_during_the_start_leaves_no_java(tmp_path: Path) -> None:
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
     commands = listed.stdout.splitlines()
     assert not [c for c in commands if "SparkSubmit" in c and named in c]
+
+
+def test_a_start_that_fails_is_one_sentence() -> None:
+    code = (
+        "import sys\n"
+        "from musicrec.errors import command\n"
+        "from musicrec.spark import spark_session\n"
+        "@command\n"
+        "def main():\n"
+        "    with spark_session('tests'):\n"
+        "        pass\n"
+        "sys.exit(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "MUSICREC_SPARK_MASTER": "local[2]", "MUSICREC_SPARK_MEMORY": "much"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "error: Spark could not start on local[2] (" in done.stderr
+    assert "Traceback (most recent call last)" not in done.stderr

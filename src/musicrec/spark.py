@@ -65,7 +65,7 @@ def spark_session(
     session: SparkSession | None = None
     try:
         with signals_deferred():  # so that whoever interrupts the start can end Java too
-            session = builder.getOrCreate()
+            session = _start(builder, master)
         session.sparkContext.setLogLevel("ERROR")
         yield session
     except (Py4JNetworkError, ConnectionError):
@@ -83,6 +83,17 @@ def spark_session(
         raise
     else:
         session.stop()
+
+
+def _start(builder: SparkSession.Builder, master: str) -> SparkSession:
+    try:
+        return builder.getOrCreate()
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0]
+        raise MusicRecError(
+            f"Spark could not start on {master} ({reason}); check MUSICREC_SPARK_MASTER, "
+            "MUSICREC_SPARK_MEMORY and Spark's own configuration"
+        ) from None
 
 
 def _end(java: subprocess.Popen[bytes]) -> None:
