@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from musicrec.downsample import downsample
+from musicrec.downsample import describe, downsample
 from musicrec.errors import command
 from musicrec.files import atomic_directory, write_json
 from musicrec.params import load_params
@@ -41,6 +41,7 @@ def main() -> None:
         plays, summary = downsample(train, validation, test, params)
         write_parts(plays, folder, "user_id", ["user_id", "track_id"])
         write_json(args.metrics, summary)
+    print(describe(summary), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -153,5 +153,7 @@ def test_the_command_line_prints_what_the_library_says(
     assert [line[0] for line in lines] == [r.track_id for r in bundle.recommend("user-3", 4)]
     assert main(["recommend", "--bundle", folder, "--plays", "item-1=5", "item-2=x"]) == 1
     assert capsys.readouterr().err == "error: item-2=x: play count 'x' is not a whole number\n"
+    assert main(["recommend", "--bundle", folder, "--plays", "a stranger=5"]) == 1
+    assert "nothing to recommend" in capsys.readouterr().err
     assert main(["recommend", "--bundle", folder, "--plays", "item-1=5", "item-2"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 10

@@ -184,7 +184,8 @@ class Bundle:
         user = self._user_of.get(user_id)
         if user is None:
             raise MusicRecError(
-                f"user {user_id!r} is not in {self.folder}; give the plays of a new user instead"
+                f"user {user_id!r} is not in {self.folder}: not in the plays, or left out by "
+                "downsample.fraction; give the user's plays instead"
             )
         seen = self.seen_indices[self.seen_indptr[user] : self.seen_indptr[user + 1]]
         return self._search(self.user_factors[user], k, seen if exclude_seen else None, search_k)

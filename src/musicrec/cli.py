@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from musicrec.errors import command
+from musicrec.errors import MusicRecError, command
 
 
 @command
@@ -99,6 +99,12 @@ def run_recommend(args: argparse.Namespace) -> None:
     if args.user is not None:
         found = bundle.recommend(args.user, **options)
     else:
-        found = bundle.recommend_for_plays(parse_plays(args.plays), **options)
+        plays = parse_plays(args.plays)
+        found = bundle.recommend_for_plays(plays, **options)
+        if not found:
+            raise MusicRecError(
+                f"nothing to recommend: none of {', '.join(plays)} tells {args.bundle} anything "
+                "(unknown tracks, or fewer plays than feedback.min_count)"
+            )
     for recommendation in found:
         print(f"{recommendation.track_id}\t{recommendation.score:.6f}")

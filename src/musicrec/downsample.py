@@ -82,3 +82,12 @@ def summarise(users: DataFrame) -> dict[str, Any]:
         total = {name: sum(c[name] for c in counts.values()) for name in ("users", "plays")}
         summary[fate] = total | (counts if kept else {})
     return summary
+
+
+def describe(summary: dict[str, Any]) -> str:
+    """Say in a line what was kept, for the terminal."""
+    kept, dropped = summary["kept"], summary["dropped"]
+    return (
+        f"kept {kept['users']:,} users with {kept['plays']:,} plays; left out {dropped['users']:,} "
+        f"full-history users with {dropped['plays']:,} plays (downsample.fraction)"
+    )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from musicrec.params import ALSParams, FeedbackParams
-from musicrec.spark import PARTS, spark_session
+from musicrec.spark import PARTS, read_parts, spark_session
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,7 +54,9 @@ def read_plays(spark: SparkSession, train: Path, feedback: FeedbackParams) -> Da
 
     count = f.col("count")
     r = f.log1p(count) if feedback.transform == "log1p" else count
-    plays = spark.read.parquet(train.absolute().as_uri()).where(count >= feedback.min_count)
+    plays = read_parts(spark, train, "user int, item int, count bigint").where(
+        count >= feedback.min_count
+    )
     plays = plays.select("user", "item", r.cast("float").alias("r"))
     return plays.repartition(PARTS, "user").sortWithinPartitions("user", "item")
 

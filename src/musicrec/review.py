@@ -73,8 +73,16 @@ def _speed(base: Revision, head: Revision) -> str:
     if not old or not new:
         missing = base.name if not old else head.name
         return f"{missing} has no {SPEED}."
-    text = _change_table(base, head, changes(old, new))
+    told = {name: pair for name, pair in changes(old, new).items() if _headline(name)}
+    text = _change_table(base, head, told)
     return f"{text}\n\nWall-clock figures: they also differ between machines and between runs."
+
+
+def _headline(name: str) -> bool:
+    """Whether a speed is one a review wants: whole arms and speed-ups, not single settings."""
+    if name.startswith("speed_up."):
+        return True
+    return name.endswith("queries_per_second") and "n_trees" not in name
 
 
 def _stale(head: Revision) -> str:

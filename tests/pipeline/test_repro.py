@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -80,6 +81,22 @@ def test_an_experiment_runs_only_what_its_parameter_reaches(clone: Clone) -> Non
         clone.dvc("checkout")
     table = clone.run("dvc", "exp", "show", "--json").stdout
     assert "wider" in table
+
+
+def test_mllib_gives_the_native_factors(clone: Clone, tmp_path: Path) -> None:
+    """The same stage with the other engine, in a path with a space."""
+    content = (clone.folder / "params.yaml").read_text()
+    assert "engine: native" in content
+    (tmp_path / "params.yaml").write_text(content.replace("engine: native", "engine: mllib"))
+    words = clone_command(clone, "train")
+    for flag in ("--output", "--metrics", "--loss"):
+        words[words.index(flag) + 1] = str(tmp_path / flag.strip("-"))
+    words[words.index("--params") + 1] = str(tmp_path / "params.yaml")
+    clone.run("python", *words, PYTHONPATH="src")
+    for name in ("user_factors.npy", "item_factors.npy"):
+        native = np.load(clone.folder / "data/factors" / name)
+        mllib = np.load(tmp_path / "output" / name)
+        np.testing.assert_allclose(mllib, native, atol=1e-3 * float(np.abs(native).max()))
 
 
 def test_a_queued_sweep_in_temporary_workspaces(clone: Clone) -> None:
