@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 .venv/bin/python -m pip install --quiet uv
 lock() {
   .venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-    --no-header --no-annotate --no-emit-index-url "$@"
+    --no-header --no-annotate "$@"
 }
 lock pyproject.toml --extra dev -o requirements.lock
 lock pyproject.toml --extra dev --extra bench -c requirements.lock -o requirements-bench.lock
