@@ -219,13 +219,14 @@ def in_basis(fixed: np.ndarray, basis: np.ndarray, threads: int | None = None) -
     """Copy rows into the coordinates of `basis`: flat float32, each row of padded width."""
     n, rank = fixed.shape
     padded = len(basis)
-    flat = np.zeros(n * padded, np.float32)
-    flat.reshape(n, padded)[:, :rank] = fixed
     if np.array_equal(basis, np.eye(padded)):
+        flat = np.zeros(n * padded, np.float32)
+        flat.reshape(n, padded)[:, :rank] = fixed
         return flat
+    flat = np.empty(n * padded, np.float32)
 
     def work(start: int, stop: int) -> None:
-        rotate_rows(flat, basis, aligned(2 * LANES * padded), start, stop)
+        rotate_rows(fixed, basis, aligned(2 * LANES * padded), flat, start, stop)
 
     size = max(LANES, -(-n // BLOCKS))
     for_blocks(work, [*range(0, n, size), n], threads)

@@ -30,6 +30,7 @@ from musicrec.simd import (
     LANES,
     gather4,
     inverse_root,
+    like,
     load,
     multiply,
     multiply_add,
@@ -95,7 +96,7 @@ def layout(padded: int, longest_wide: int) -> Layout:
     plays = max(CHUNK, longest_wide)
     triangle = 64 * tiles * (tiles + 1)
     vector = 8 * max(padded, plays)
-    sizes = [8 * padded * plays, triangle, *(vector,) * 7, triangle]
+    sizes = [8 * padded * (plays + 1), triangle, *(vector,) * 7, triangle]
     return Layout(*np.concatenate(([0], np.cumsum(sizes))).tolist())
 
 
@@ -209,14 +210,14 @@ def _form(rows, fixed, alpha, unobserved, ws, buffer, base, offsets, at, first, 
             rows, fixed.factors, padded, alpha, unobserved, ws, offsets, at, first, width, done, n
         )
         for p in range(n):
-            weight = load(ws, at.weight + 8 * p)
+            weight = like(buffer, load(ws, at.weight + 8 * p))
             for i in range(tiles):
                 y0, y1, y2, y3 = gather4(fixed.factors, offsets, 8 * p, 4 * i)
                 to = base + 32 * (CHUNK * i + p)
-                store(buffer, to, multiply(weight, y0))
-                store(buffer, to + 8, multiply(weight, y1))
-                store(buffer, to + 16, multiply(weight, y2))
-                store(buffer, to + 24, multiply(weight, y3))
+                store(buffer, to, multiply(weight, like(buffer, y0)))
+                store(buffer, to + 8, multiply(weight, like(buffer, y1)))
+                store(buffer, to + 16, multiply(weight, like(buffer, y2)))
+                store(buffer, to + 24, multiply(weight, like(buffer, y3)))
         for i in range(tiles):
             left = base + 32 * CHUNK * i
             s0, s1, s2, s3 = times_vector(buffer, left, n, ws, at.target)
@@ -273,7 +274,11 @@ def _solve_wide(rows, fixed, alpha, unobserved, ws, buffer, base, offsets, at, f
     for k in range(padded):
         pivot = multiply_add(one, reg, splat(fixed.gram[k, k]))
         floor = multiply(splat(SINGULAR), pivot)
-        store(ws, at.scale + 8 * k, inverse_root(pivot, floor))
+        scale = inverse_root(pivot, floor)
+        store(ws, at.scale + 8 * k, scale)
+        store(buffer, base + 8 * k, scale)
+    scales = base
+    base += 8 * padded
     read_plays(rows, fixed.factors, padded, alpha, unobserved, ws, offsets, at, first, width, 0, n)
     for p in range(n, 4 * tiles):
         store(ws, at.target + 8 * p, splat(0.0))
@@ -281,14 +286,18 @@ def _solve_wide(rows, fixed, alpha, unobserved, ws, buffer, base, offsets, at, f
             store(buffer, base + 8 * padded * (p - p % 4) + 8 * (p % 4) + 32 * k, splat(0.0))
     for p in range(n):
         to = base + 8 * padded * (p - p % 4) + 8 * (p % 4)
-        weight = load(ws, at.weight + 8 * p)
+        weight = like(buffer, load(ws, at.weight + 8 * p))
         for i in range(padded // 4):
             y0, y1, y2, y3 = gather4(fixed.factors, offsets, 8 * p, 4 * i)
-            scale = at.scale + 32 * i
-            store(buffer, to + 128 * i, multiply(weight, multiply(load(ws, scale), y0)))
-            store(buffer, to + 128 * i + 32, multiply(weight, multiply(load(ws, scale + 8), y1)))
-            store(buffer, to + 128 * i + 64, multiply(weight, multiply(load(ws, scale + 16), y2)))
-            store(buffer, to + 128 * i + 96, multiply(weight, multiply(load(ws, scale + 24), y3)))
+            at_scale = scales + 32 * i
+            w0 = multiply(weight, load(buffer, at_scale))
+            w1 = multiply(weight, load(buffer, at_scale + 8))
+            w2 = multiply(weight, load(buffer, at_scale + 16))
+            w3 = multiply(weight, load(buffer, at_scale + 24))
+            store(buffer, to + 128 * i, multiply(w0, like(buffer, y0)))
+            store(buffer, to + 128 * i + 32, multiply(w1, like(buffer, y1)))
+            store(buffer, to + 128 * i + 64, multiply(w2, like(buffer, y2)))
+            store(buffer, to + 128 * i + 96, multiply(w3, like(buffer, y3)))
     for i in range(tiles):
         for j in range(i + 1):
             to = at.matrix + panel(i) + 128 * j
@@ -308,16 +317,32 @@ def _solve_wide(rows, fixed, alpha, unobserved, ws, buffer, base, offsets, at, f
     u = at.right
     factorise(ws, at.matrix, at.inverse, at.floor, tiles)
     substitute(ws, at.matrix, at.inverse, at.target, u, tiles)
+    # With z = D^-1/2 B^T u and t the right side, b.x = t.(M - I) u = |z|^2 + |t - u|^2.
     gain = splat(0.0)
-    for k in range(padded):
-        x = splat(0.0)
-        b = splat(0.0)
+    for i in range(padded // 4):
+        s0 = splat(0.0)
+        s1 = splat(0.0)
+        s2 = splat(0.0)
+        s3 = splat(0.0)
         for p in range(4 * tiles):
-            entry = widen(load(buffer, base + 8 * padded * (p - p % 4) + 8 * (p % 4) + 32 * k))
-            x = multiply_add(entry, load(ws, u + 8 * p), x)
-            b = multiply_add(entry, load(ws, at.target + 8 * p), b)
-        gain = multiply_add(x, b, gain)
-        store(ws, at.solution + 8 * k, multiply(x, load(ws, at.scale + 8 * k)))
+            entry = base + 8 * padded * (p - p % 4) + 8 * (p % 4) + 128 * i
+            y = load(ws, u + 8 * p)
+            s0 = multiply_add(widen(load(buffer, entry)), y, s0)
+            s1 = multiply_add(widen(load(buffer, entry + 32)), y, s1)
+            s2 = multiply_add(widen(load(buffer, entry + 64)), y, s2)
+            s3 = multiply_add(widen(load(buffer, entry + 96)), y, s3)
+        to = at.solution + 32 * i
+        scale = at.scale + 32 * i
+        store(ws, to, multiply(s0, load(ws, scale)))
+        store(ws, to + 8, multiply(s1, load(ws, scale + 8)))
+        store(ws, to + 16, multiply(s2, load(ws, scale + 16)))
+        store(ws, to + 24, multiply(s3, load(ws, scale + 24)))
+        gain = multiply_add(s0, s0, multiply_add(s1, s1, gain))
+        gain = multiply_add(s2, s2, multiply_add(s3, s3, gain))
+    minus = splat(-1.0)
+    for p in range(4 * tiles):
+        rest = multiply_add(minus, load(ws, u + 8 * p), load(ws, at.target + 8 * p))
+        gain = multiply_add(rest, rest, gain)
     store(ws, at.weight, trace)
     largest = 0.0
     for lane in range(LANES):
@@ -356,25 +381,22 @@ def rotate(ws, basis, x, out):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def rotate_rows(factors, basis, ws, start, stop):  # type: ignore[no-untyped-def]
-    """Replace flat rows [start, stop) of `factors` (padded width) by basis^T times each, in place.
+def rotate_rows(rows, basis, ws, out, start, stop):  # type: ignore[no-untyped-def]
+    """Write basis^T times each row in [start, stop) of `rows` at its place in flat `out`.
 
-    `ws` holds 16 entries a column, aligned to 64 bytes.
+    A row of `out` is as wide as the basis; `ws` holds 16 entries a column of it, aligned to 64
+    bytes.
     """
     n = basis.shape[0]
     turned = np.ascontiguousarray(basis.T)
-    offsets = np.zeros(LANES, np.int64)
+    ws[: 8 * n] = 0.0
     for first in range(start, stop, LANES):
         width = min(LANES, stop - first)
-        for lane in range(LANES):
-            offsets[lane] = (first + min(lane, width - 1)) * n
-        for k in range(0, n, 4):
-            y0, y1, y2, y3 = gather4(factors, offsets, 0, k)
-            store(ws, 8 * k, y0)
-            store(ws, 8 * k + 8, y1)
-            store(ws, 8 * k + 16, y2)
-            store(ws, 8 * k + 24, y3)
+        for lane in range(width):
+            for k in range(rows.shape[1]):
+                ws[8 * k + lane] = rows[first + lane, k]
         rotate(ws, turned, 0, 8 * n)
         for lane in range(width):
+            to = (first + lane) * n
             for k in range(n):
-                factors[offsets[lane] + k] = ws[8 * n + 8 * k + lane]
+                out[to + k] = ws[8 * n + 8 * k + lane]

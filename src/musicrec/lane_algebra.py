@@ -32,55 +32,71 @@ def panel(i):  # type: ignore[no-untyped-def]
 def multiply_panels(source, left, right, n, ws, out, sign):  # type: ignore[no-untyped-def]
     """Add `sign` times left right^T (4 x n by n x 4) to the four by four tile at `out` of `ws`.
 
-    The panels lie in `source`, float64 or float32; the sum over n is made in that type.
+    The panels lie in `source`, float64 or float32; the sum over n is made in that type. As many
+    of the sixteen entries are summed at a time as sixteen registers of 256 bits hold: eight in
+    float32, four in float64. More would go through memory.
     """
-    c00 = zeros_like(source)
-    c01 = zeros_like(source)
-    c02 = zeros_like(source)
-    c03 = zeros_like(source)
-    c10 = zeros_like(source)
-    c11 = zeros_like(source)
-    c12 = zeros_like(source)
-    c13 = zeros_like(source)
-    c20 = zeros_like(source)
-    c21 = zeros_like(source)
-    c22 = zeros_like(source)
-    c23 = zeros_like(source)
-    c30 = zeros_like(source)
-    c31 = zeros_like(source)
-    c32 = zeros_like(source)
-    c33 = zeros_like(source)
-    for p in range(n):
-        at = left + 32 * p
-        a0 = load(source, at)
-        a1 = load(source, at + 8)
-        a2 = load(source, at + 16)
-        a3 = load(source, at + 24)
-        at = right + 32 * p
-        b = load(source, at)
-        c00 = multiply_add(a0, b, c00)
-        c10 = multiply_add(a1, b, c10)
-        c20 = multiply_add(a2, b, c20)
-        c30 = multiply_add(a3, b, c30)
-        b = load(source, at + 8)
-        c01 = multiply_add(a0, b, c01)
-        c11 = multiply_add(a1, b, c11)
-        c21 = multiply_add(a2, b, c21)
-        c31 = multiply_add(a3, b, c31)
-        b = load(source, at + 16)
-        c02 = multiply_add(a0, b, c02)
-        c12 = multiply_add(a1, b, c12)
-        c22 = multiply_add(a2, b, c22)
-        c32 = multiply_add(a3, b, c32)
-        b = load(source, at + 24)
-        c03 = multiply_add(a0, b, c03)
-        c13 = multiply_add(a1, b, c13)
-        c23 = multiply_add(a2, b, c23)
-        c33 = multiply_add(a3, b, c33)
-    add_column(ws, out, sign, c00, c10, c20, c30)
-    add_column(ws, out + 32, sign, c01, c11, c21, c31)
-    add_column(ws, out + 64, sign, c02, c12, c22, c32)
-    add_column(ws, out + 96, sign, c03, c13, c23, c33)
+    if source.itemsize == 4:
+        for row in range(0, 32, 16):
+            c00 = zeros_like(source)
+            c01 = zeros_like(source)
+            c02 = zeros_like(source)
+            c03 = zeros_like(source)
+            c10 = zeros_like(source)
+            c11 = zeros_like(source)
+            c12 = zeros_like(source)
+            c13 = zeros_like(source)
+            for p in range(n):
+                at = left + 32 * p + row
+                a0 = load(source, at)
+                a1 = load(source, at + 8)
+                at = right + 32 * p
+                b = load(source, at)
+                c00 = multiply_add(a0, b, c00)
+                c10 = multiply_add(a1, b, c10)
+                b = load(source, at + 8)
+                c01 = multiply_add(a0, b, c01)
+                c11 = multiply_add(a1, b, c11)
+                b = load(source, at + 16)
+                c02 = multiply_add(a0, b, c02)
+                c12 = multiply_add(a1, b, c12)
+                b = load(source, at + 24)
+                c03 = multiply_add(a0, b, c03)
+                c13 = multiply_add(a1, b, c13)
+            _add_pair(ws, out + row, sign, c00, c10)
+            _add_pair(ws, out + row + 32, sign, c01, c11)
+            _add_pair(ws, out + row + 64, sign, c02, c12)
+            _add_pair(ws, out + row + 96, sign, c03, c13)
+    else:
+        for quarter in range(4):
+            row = 16 * (quarter % 2)
+            column = 16 * (quarter // 2)
+            d00 = zeros_like(source)
+            d01 = zeros_like(source)
+            d10 = zeros_like(source)
+            d11 = zeros_like(source)
+            for p in range(n):
+                at = left + 32 * p + row
+                x0 = load(source, at)
+                x1 = load(source, at + 8)
+                at = right + 32 * p + column
+                y0 = load(source, at)
+                y1 = load(source, at + 8)
+                d00 = multiply_add(x0, y0, d00)
+                d01 = multiply_add(x0, y1, d01)
+                d10 = multiply_add(x1, y0, d10)
+                d11 = multiply_add(x1, y1, d11)
+            at = out + row + 4 * column
+            _add_pair(ws, at, sign, d00, d10)
+            _add_pair(ws, at + 32, sign, d01, d11)
+
+
+@kernel()
+def _add_pair(ws, at, scale, v0, v1):  # type: ignore[no-untyped-def]
+    """Add `scale` times two vectors to the two at `at`."""
+    factor = splat(scale)
+    store(ws, at, multiply_add(factor, widen(v0), load(ws, at)))
+    store(ws, at + 8, multiply_add(factor, widen(v1), load(ws, at + 8)))
 
 
 @kernel()

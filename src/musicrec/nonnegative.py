@@ -31,34 +31,25 @@ def solve_rows_nonnegative(  # type: ignore[no-untyped-def]
     """
     padded = fixed.gram.shape[0]
     rank = solved.shape[1]
-    passive = np.empty((LANES, padded), np.int64)
-    n_passive = np.zeros(LANES, np.int64)
+    passive = np.empty((padded, LANES), np.bool_)
+    wrong = np.empty((padded, LANES), np.bool_)
+    places = np.empty((LANES, padded), np.int64)
     state = np.empty((LANES, 2), np.int64)
     for first in range(start, stop, LANES):
         width = min(LANES, stop - first)
         normal_equations(rows, fixed, alpha, unobserved, ws, single, offsets, at, first, width)
-        active = np.int64(0)  # a bit a lane that is not solved yet
-        for lane in range(LANES):
-            n_passive[lane] = 0
-            if lane < width:
-                n_passive[lane] = first_guess(
-                    ws, at, lane, solved[rows.order[first + lane]], passive[lane]
-                )
-                active |= 1 << lane
-            state[lane, 0] = FULL_EXCHANGES
-            state[lane, 1] = padded + 1
+        passive[:] = False
+        for lane in range(width):
+            first_guess(ws, at, lane, solved[rows.order[first + lane]], passive)
+        state[:, 0] = FULL_EXCHANGES
+        state[:, 1] = padded + 1
         for k in range(padded):
             store(ws, at.solution + 8 * k, splat(0.0))
+        active = np.int64((1 << width) - 1)  # a bit a lane that is not solved yet
         for _ in range(20 * padded + 20):  # block pivoting ends; the bound is against rounding
-            solve_passive(ws, at, passive, n_passive, active, padded)
+            solve_passive(ws, at, passive, places, active, padded)
             gradient(ws, at, padded)
-            for lane in range(width):
-                if active >> lane & 1:
-                    n_passive[lane], done = exchange(
-                        ws, at, lane, passive[lane], n_passive[lane], state[lane], padded
-                    )
-                    if done:
-                        active &= ~(1 << lane)
+            active = exchange(ws, at, passive, wrong, state, active, padded)
             if active == 0:
                 break
         for k in range(rank):
@@ -73,43 +64,41 @@ def solve_rows_nonnegative(  # type: ignore[no-untyped-def]
 
 @kernel()
 def first_guess(ws, at, lane, previous, passive):  # type: ignore[no-untyped-def]
-    """List the entries that were positive, or without any those that a step from 0 makes so."""
-    count = 0
+    """Take the entries that were positive, or without any those that a step from 0 makes so."""
+    some = False
     for k in range(len(previous)):
-        if previous[k] > 0.0:
-            passive[count] = k
-            count += 1
-    if count == 0:
+        passive[k, lane] = previous[k] > 0.0
+        some |= previous[k] > 0.0
+    if not some:
         for k in range(len(previous)):
-            if ws[at.right + 8 * k + lane] > 0.0:
-                passive[count] = k
-                count += 1
-    return count
+            passive[k, lane] = ws[at.right + 8 * k + lane] > 0.0
 
 
 @kernel()
-def solve_passive(ws, at, passive, n_passive, active, padded):  # type: ignore[no-untyped-def]
-    """Solve each active lane for its passive entries; its others become 0."""
-    most = 0
+def solve_passive(ws, at, passive, places, active, padded):  # type: ignore[no-untyped-def]
+    """Solve each active lane for its passive entries, listed in `places`; its others become 0."""
+    counts = np.zeros(LANES, np.int64)
     for lane in range(LANES):
         if active >> lane & 1:
-            most = max(most, n_passive[lane])
-    tiles = (most + 3) // 4
+            for k in range(padded):
+                places[lane, counts[lane]] = k
+                counts[lane] += passive[k, lane]
+    tiles = (counts.max() + 3) // 4
+    for entry in range(0, panel(tiles), 8):
+        store(ws, at.compact + entry, splat(0.0))
+    for i in range(4 * tiles):
+        store(ws, at.weight + 8 * i, splat(0.0))
     for lane in range(LANES):
-        count = n_passive[lane] if active >> lane & 1 else 0
-        for i in range(4 * tiles):
+        place = places[lane, : counts[lane]]
+        for i in range(len(place)):
             row = at.compact + panel(i // 4) + 8 * (i % 4) + lane
-            for j in range(4 * (i // 4) + 4):
-                ws[row + 32 * j] = 0.0
-            if i < count:
-                k = passive[lane, i]
-                from_row = at.matrix + panel(k // 4) + 8 * (k % 4) + lane
-                for j in range(i + 1):
-                    ws[row + 32 * j] = ws[from_row + 32 * passive[lane, j]]
-                ws[at.weight + 8 * i + lane] = ws[at.right + 8 * k + lane]
-            else:
-                ws[row + 32 * i] = 1.0
-                ws[at.weight + 8 * i + lane] = 0.0
+            k = place[i]
+            from_row = at.matrix + panel(k // 4) + 8 * (k % 4) + lane
+            for j in range(i + 1):
+                ws[row + 32 * j] = ws[from_row + 32 * place[j]]
+            ws[at.weight + 8 * i + lane] = ws[at.right + 8 * k + lane]
+        for i in range(len(place), 4 * tiles):
+            ws[at.compact + panel(i // 4) + 8 * (i % 4) + 32 * i + lane] = 1.0
     for i in range(4 * tiles):
         diagonal = load(ws, at.compact + panel(i // 4) + 8 * (i % 4) + 32 * i)
         store(ws, at.floor + 8 * i, multiply(splat(SINGULAR), diagonal))
@@ -119,8 +108,8 @@ def solve_passive(ws, at, passive, n_passive, active, padded):  # type: ignore[n
         if active >> lane & 1:
             for k in range(padded):
                 ws[at.solution + 8 * k + lane] = 0.0
-            for i in range(n_passive[lane]):
-                ws[at.solution + 8 * passive[lane, i] + lane] = ws[at.scale + 8 * i + lane]
+            for i in range(counts[lane]):
+                ws[at.solution + 8 * places[lane, i] + lane] = ws[at.scale + 8 * i + lane]
 
 
 @kernel()
@@ -151,50 +140,48 @@ def gradient(ws, at, padded):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def exchange(ws, at, lane, passive, count, state, padded):  # type: ignore[no-untyped-def]
-    """Exchange the entries of wrong sign; returns the new number of passive ones, and if done.
+def exchange(ws, at, passive, wrong, state, active, padded):  # type: ignore[no-untyped-def]
+    """Exchange the entries of wrong sign; returns which lanes are not solved yet.
 
-    `state` holds the full exchanges left and the fewest wrong signs so far. When full exchanges
-    stop helping, the last wrong entry alone is exchanged, which cannot cycle (Murty's rule).
+    `state` holds for each lane the full exchanges left and the fewest wrong signs so far. When
+    full exchanges stop helping, the last wrong entry alone is exchanged, which cannot cycle
+    (Murty's rule). `wrong` is overwritten.
     """
-    largest_x = 0.0
-    largest_b = 0.0
+    x = ws[at.solution : at.solution + 8 * padded].reshape(padded, LANES)
+    slope = ws[at.target : at.target + 8 * padded].reshape(padded, LANES)
+    right = ws[at.right : at.right + 8 * padded].reshape(padded, LANES)
+    least_x = np.zeros(LANES)
+    least_slope = np.zeros(LANES)
     for k in range(padded):
-        largest_x = max(largest_x, abs(ws[at.solution + 8 * k + lane]))
-        largest_b = max(largest_b, abs(ws[at.right + 8 * k + lane]))
-    wrong = 0
-    last = -1
-    member = 0
+        for lane in range(LANES):
+            least_x[lane] = max(least_x[lane], abs(x[k, lane]))
+            least_slope[lane] = max(least_slope[lane], abs(right[k, lane]))
+    least_x *= -SIGN_TOLERANCE
+    least_slope *= -SIGN_TOLERANCE
+    count = np.zeros(LANES, np.int64)
     for k in range(padded):
-        if member < count and passive[member] == k:
-            member += 1
-            bad = ws[at.solution + 8 * k + lane] < -SIGN_TOLERANCE * largest_x
+        for lane in range(LANES):
+            low_x = x[k, lane] < least_x[lane]
+            low_slope = slope[k, lane] < least_slope[lane]
+            wrong[k, lane] = low_x if passive[k, lane] else low_slope
+            count[lane] += wrong[k, lane]
+    for lane in range(LANES):
+        if not active >> lane & 1:
+            continue
+        if count[lane] == 0:
+            active &= ~(1 << lane)
+            continue
+        full = True
+        if count[lane] < state[lane, 1]:
+            state[lane, 0] = FULL_EXCHANGES
+            state[lane, 1] = count[lane]
+        elif state[lane, 0] > 0:
+            state[lane, 0] -= 1
         else:
-            bad = ws[at.target + 8 * k + lane] < -SIGN_TOLERANCE * largest_b
-        if bad:
-            wrong += 1
-            last = k
-    if wrong == 0:
-        return count, True
-    if wrong < state[1]:
-        state[0] = FULL_EXCHANGES
-        state[1] = wrong
-        last = -1
-    elif state[0] > 0:
-        state[0] -= 1
-        last = -1
-    kept = np.empty(padded, np.int64)
-    n_kept = 0
-    member = 0
-    for k in range(padded):
-        inside = member < count and passive[member] == k
-        if inside:
-            member += 1
-            bad = ws[at.solution + 8 * k + lane] < -SIGN_TOLERANCE * largest_x
-        else:
-            bad = ws[at.target + 8 * k + lane] < -SIGN_TOLERANCE * largest_b
-        if inside != (bad and (last == -1 or last == k)):
-            kept[n_kept] = k
-            n_kept += 1
-    passive[:n_kept] = kept[:n_kept]
-    return n_kept, False
+            full = False
+        for k in range(padded - 1, -1, -1):
+            if wrong[k, lane]:
+                passive[k, lane] = not passive[k, lane]
+                if not full:
+                    break
+    return active

@@ -106,6 +106,16 @@ def widen(typing_context, value):  # type: ignore[no-untyped-def]
 
 
 @operation
+def like(typing_context, array, value):  # type: ignore[no-untyped-def]
+    """The same numbers in an array's type: float32 rounds."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return _resize(builder, args[1], _vector(signature.return_type))
+
+    return _lanes(array)(array, value), generate
+
+
+@operation
 def zeros_like(typing_context, array):  # type: ignore[no-untyped-def]
     """Eight zeros of an array's type."""
 
@@ -139,12 +149,12 @@ def multiply_add(typing_context, a, b, c):  # type: ignore[no-untyped-def]
 
 @operation
 def multiply(typing_context, a, b):  # type: ignore[no-untyped-def]
-    """`a * b` lane by lane, in float64."""
+    """`a * b` lane by lane, both of one type."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        return builder.fmul(*(_resize(builder, value, _DOUBLES) for value in args))
+        return builder.fmul(*args)
 
-    return double_lanes(a, b), generate
+    return a(a, a), generate
 
 
 @operation
@@ -182,14 +192,15 @@ def gather4(typing_context, factors, offsets, at, column):  # type: ignore[no-un
             start = builder.add(builder.load(builder.gep(rows, [place])), args[3])
             pointer = _pointer(context, builder, signature.args[0], args[0], start, four)
             parts.append(builder.load(pointer, align=4))
-        while len(parts) > 2:  # 8 of 4, 4 of 8, 2 of 16
-            width = parts[0].type.count
-            parts = [
-                shuffle(builder, a, b, range(2 * width))
-                for a, b in zip(parts[::2], parts[1::2], strict=True)
-            ]
-        first, second = parts
-        columns = [shuffle(builder, first, second, range(k, 4 * LANES, 4)) for k in range(4)]
+        # A 4 x 4 transposition in each half of a vector: lanes 0 to 3 below, 4 to 7 above.
+        pairs = [shuffle(builder, parts[i], parts[i + 4], range(8)) for i in range(4)]
+        low, high = (0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15)
+        even, odd = (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)
+        columns = []
+        for mask in (low, high):
+            front = shuffle(builder, pairs[0], pairs[1], mask)
+            back = shuffle(builder, pairs[2], pairs[3], mask)
+            columns += [shuffle(builder, front, back, half) for half in (even, odd)]
         return context.make_tuple(builder, signature.return_type, columns)
 
     result = types.containers.UniTuple(single_lanes, 4)
