@@ -141,7 +141,8 @@ def median_popularity(indptr: np.ndarray, indices: np.ndarray, users_of: np.ndar
     known = indices < len(users_of)
     popularity = np.where(known, users_of[np.where(known, indices, 0)], 0)
     rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    ascending = popularity[np.lexsort((popularity, rows))]
+    shift = rows * (int(users_of.max(initial=0)) + 1)  # keeps the rows apart in one sort
+    ascending = np.sort(shift + popularity) - shift
     sizes = np.diff(indptr)
     filled = np.flatnonzero(sizes)
     medians = np.zeros(len(sizes))
@@ -181,10 +182,16 @@ def slice_rows(
         inside = np.flatnonzero(place == i)
         if not len(inside):
             continue
+        columns = {
+            (model, name): column[inside]
+            for model, metrics in models.items()
+            for name, column in metrics.items()
+        }
+        found = mean_intervals(columns, samples, seed)  # of all at once: they share the draws
         for model, metrics in models.items():
-            columns = {name: column[inside] for name, column in metrics.items()}
             row: dict[str, object] = {"slice": label, "model": model, "n_users": len(inside)}
-            for name, interval in mean_intervals(columns, samples, seed).items():
+            for name in metrics:
+                interval = found[model, name]
                 row[name] = interval.mean
                 row[f"{name}_low"], row[f"{name}_high"] = interval.low, interval.high
             rows.append(row)

@@ -28,11 +28,13 @@ from musicrec.files import read_table
 from musicrec.interactions import Interactions, read_interactions, read_sizes
 from musicrec.jit import kernel
 from musicrec.metrics import known_truth, score_lists
+from musicrec.parallel import for_blocks
 from musicrec.params import EvaluateParams
 from musicrec.topk import ExactIndex
 
 BASELINES = ("popularity", "neighbours")
 TABLE_METADATA = b"musicrec"
+_BLOCK = 1024  # users a block
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,14 @@ def hash_rows(truth: Interactions, track_ids: pa.Array) -> np.ndarray:
     texts = track_ids.cast(pa.large_string())
     _, offsets, characters = texts.buffers()
     starts = np.frombuffer(offsets, np.int64)[texts.offset :]
-    return _hash(truth.indptr, truth.indices, starts, np.frombuffer(characters, np.uint8))
+    text = np.frombuffer(characters, np.uint8)
+    sums = np.zeros(truth.n_users, np.uint64)
+
+    def hash_block(start: int, stop: int) -> None:
+        _hash(truth.indptr, truth.indices, starts, text, start, stop, sums)
+
+    for_blocks(hash_block, [*range(0, len(sums), _BLOCK), len(sums)])
+    return sums
 
 
 def _reach(lists: np.ndarray, n_items: int, k: Sequence[int]) -> dict[str, float]:
@@ -273,14 +282,13 @@ def _masked(values: np.ndarray) -> pa.Array:
 
 
 @kernel()
-def _hash(indptr, indices, starts, characters):  # type: ignore[no-untyped-def]
-    """Sum, modulo 2^64, the hashes of each row's texts; so their order does not matter.
+def _hash(indptr, indices, starts, characters, start, stop, sums):  # type: ignore[no-untyped-def]
+    """Fill `sums[start:stop]`: modulo 2^64, of the hashes of a row's texts in whatever order.
 
     A text's hash is FNV-1a (Fowler, Noll and Vo), mixed by the finalizer of MurmurHash3, because
     sums of plain FNV hashes collide too easily.
     """
-    sums = np.zeros(len(indptr) - 1, np.uint64)
-    for row in range(len(sums)):
+    for row in range(start, stop):
         for text in indices[indptr[row] : indptr[row + 1]]:
             value = np.uint64(0xCBF29CE484222325)
             for place in range(starts[text], starts[text + 1]):
@@ -288,4 +296,3 @@ def _hash(indptr, indices, starts, characters):  # type: ignore[no-untyped-def]
             value = (value ^ (value >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
             value = (value ^ (value >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
             sums[row] += value ^ (value >> np.uint64(33))
-    return sums

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from scipy.special import stdtr
@@ -15,6 +16,7 @@ from scipy.special import stdtr
 from musicrec.jit import kernel
 from musicrec.parallel import for_blocks
 
+K = TypeVar("K")
 SIGNIFICANCE = 0.05  # of tests; intervals have the confidence 1 - SIGNIFICANCE
 _BLOCK = 64  # resamples a block
 
@@ -94,13 +96,13 @@ def bootstrap_means(
 
 
 def mean_intervals(
-    columns: Mapping[str, np.ndarray], samples: int, seed: int, threads: int | None = None
-) -> dict[str, Interval]:
+    columns: Mapping[K, np.ndarray], samples: int, seed: int, threads: int | None = None
+) -> dict[K, Interval]:
     """Mean over users of each metric with its bootstrap percentile interval (95 %).
 
     Parameters
     ----------
-    columns : mapping of str to float64 array (n_users)
+    columns : mapping of any key to float64 array (n_users)
         Per-user values by metric; all over the same users, at least one.
     samples, seed : int
         As for `bootstrap_means`.
@@ -220,12 +222,15 @@ def _resample(values, seed, start, stop, means):  # type: ignore[no-untyped-def]
         state = _mix(_mix(seed) + np.uint64(sample))
         for _ in range(n_users):
             state += np.uint64(0x9E3779B97F4A7C15)
-            fraction = np.float64(_mix(state) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+            bits = np.int64(_mix(state) >> np.uint64(11))  # signed: one instruction to a float
+            fraction = np.float64(bits) * (1.0 / 9007199254740992.0)
             drawn[np.int64(fraction * n_users)] += 1
         sums = np.zeros(n_metrics)
         for user in range(n_users):
+            times = np.float64(drawn[user])
+            row = values[user]
             for metric in range(n_metrics):
-                sums[metric] += drawn[user] * values[user, metric]
+                sums[metric] += times * row[metric]
             drawn[user] = 0
         for metric in range(n_metrics):
             means[sample, metric] = sums[metric] / n_users
