@@ -14,7 +14,7 @@ CALL = (
     "from musicrec import interactions as m\n"
     "one = np.zeros(1, np.int32)\n"
     "m.from_triples(one, one, one, 1, 1)\n"
-    "print(sum(m._bucket.stats.cache_hits.values()), sum(m._bucket.stats.cache_misses.values()))\n"
+    "print(sum(m._place.stats.cache_hits.values()), sum(m._place.stats.cache_misses.values()))\n"
 )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
@@ -73,35 +76,60 @@ def from_triples(
     MusicRecError
         An index is out of range.
     """
-    for name, values, bound in (("user", users, n_users), ("item", items, n_items)):
-        if len(values) and (values.min() < 0 or values.max() >= bound):
-            raise MusicRecError(f"interactions: {name} index outside 0 to {bound - 1}")
-    counts = np.ascontiguousarray(counts, dtype=np.float32)
-    users = np.ascontiguousarray(users, dtype=np.int32)
-    items = np.ascontiguousarray(items, dtype=np.int32)
-    indptr, indices, ratings = _bucket(users, items, counts, n_users)
-    if not _ascending(indptr, indices):  # the index stage's files are in order already
-        by_item = _bucket(items, users, counts, n_items)
-        indptr, indices, ratings = _transpose(by_item[0], by_item[1], by_item[2], n_users)
-    return Interactions(indptr, indices, ratings, n_items)
+    users = np.ascontiguousarray(users)
+    items = np.ascontiguousarray(items)
+    indptr = np.zeros(n_users + 1, np.int64)
+    _count_rows(_checked("user", users, n_users), indptr)
+    matrix = _Matrix(np.cumsum(indptr), n_items)
+    matrix.add(users, _checked("item", items, n_items), np.asarray(counts))
+    return matrix.finish()
 
 
 def read_interactions(path: str | os.PathLike[str], n_users: int, n_items: int) -> Interactions:
     """Read indexed Parquet (`user` int32, `item` int32, `count` int64) as a matrix."""
-    files = [pq.ParquetFile(part) for part in parquet_parts(path)]
-    n_plays = sum(file.metadata.num_rows for file in files)
-    columns = {
-        "user": np.empty(n_plays, np.int32),
-        "item": np.empty(n_plays, np.int32),
-        "count": np.empty(n_plays, np.float32),
-    }
-    start = 0
-    for file in files:  # a million rows at a time: a whole table would double the memory
-        for batch in file.iter_batches(1 << 20, columns=list(columns)):
-            for name, values in columns.items():
-                values[start : start + len(batch)] = batch.column(name).to_numpy()
-            start += len(batch)
-    return from_triples(columns["user"], columns["item"], columns["count"], n_users, n_items)
+    parts = parquet_parts(path)
+    indptr = np.zeros(n_users + 1, np.int64)
+    for (users,) in _batches(parts, ["user"]):
+        _count_rows(_checked("user", users, n_users), indptr)
+    matrix = _Matrix(np.cumsum(indptr), n_items)
+    for users, items, counts in _batches(parts, ["user", "item", "count"]):
+        matrix.add(users, _checked("item", items, n_items), counts)
+    pa.default_memory_pool().release_unused()
+    return matrix.finish()
+
+
+class _Matrix:
+    """A matrix being filled, in the memory it will have: its rows' bounds are known already."""
+
+    def __init__(self, indptr: np.ndarray, n_items: int) -> None:
+        self._indptr = indptr
+        self._next = indptr[:-1].copy()
+        self._indices = np.empty(indptr[-1], np.int32)
+        self._counts = np.empty(indptr[-1], np.float32)
+        self._n_items = n_items
+
+    def add(self, users: np.ndarray, items: np.ndarray, counts: np.ndarray) -> None:
+        """Put plays at the ends of their rows."""
+        _place(users, items, counts, self._next, self._indices, self._counts)
+
+    def finish(self) -> Interactions:
+        """Sort the rows that are not in order; the index stage's are."""
+        _sort_rows(self._indptr, self._indices, self._counts)
+        return Interactions(self._indptr, self._indices, self._counts, self._n_items)
+
+
+def _batches(parts: list[Path], columns: list[str]) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield columns, 262,144 rows at a time: a whole table would double the memory."""
+    for part in parts:
+        with pq.ParquetFile(part) as file:
+            for batch in file.iter_batches(1 << 18, columns=columns):
+                yield tuple(batch.column(name).to_numpy() for name in columns)
+
+
+def _checked(name: str, values: np.ndarray, bound: int) -> np.ndarray:
+    if len(values) and (values.min() < 0 or values.max() >= bound):
+        raise MusicRecError(f"interactions: {name} index outside 0 to {bound - 1}")
+    return values
 
 
 @dataclass(frozen=True)
@@ -120,32 +148,33 @@ def read_sizes(path: str | os.PathLike[str]) -> IndexSizes:
 
 
 @kernel()
-def _ascending(indptr, indices):  # type: ignore[no-untyped-def]
-    """Whether every row's indices ascend strictly."""
-    for row in range(len(indptr) - 1):
-        for j in range(indptr[row] + 1, indptr[row + 1]):
-            if indices[j] <= indices[j - 1]:
-                return False
-    return True
+def _count_rows(rows, indptr):  # type: ignore[no-untyped-def]
+    """Add to `indptr[row + 1]` how often each row occurs."""
+    for row in rows:
+        indptr[row + 1] += 1
 
 
 @kernel()
-def _bucket(keys, values, counts, n_keys):  # type: ignore[no-untyped-def]
-    """Stable counting sort of (key, value, count) by key; returns indptr, values, counts."""
-    indptr = np.zeros(n_keys + 1, np.int64)
-    for key in keys:
-        indptr[key + 1] += 1
-    for i in range(n_keys):
-        indptr[i + 1] += indptr[i]
-    place = indptr[:-1].copy()
-    out_values = np.empty(len(values), np.int32)
-    out_counts = np.empty(len(counts), np.float32)
-    for j in range(len(keys)):
-        at = place[keys[j]]
-        place[keys[j]] = at + 1
-        out_values[at] = values[j]
+def _place(rows, columns, counts, following, out_columns, out_counts):  # type: ignore[no-untyped-def]
+    """Put entries at the places `following` of their rows, which move on."""
+    for j in range(len(rows)):
+        at = following[rows[j]]
+        following[rows[j]] = at + 1
+        out_columns[at] = columns[j]
         out_counts[at] = counts[j]
-    return indptr, out_values, out_counts
+
+
+@kernel()
+def _sort_rows(indptr, indices, counts):  # type: ignore[no-untyped-def]
+    """Sort each row by its indices, in place."""
+    for row in range(len(indptr) - 1):
+        start, stop = indptr[row], indptr[row + 1]
+        for j in range(start + 1, stop):
+            if indices[j] < indices[j - 1]:
+                order = np.argsort(indices[start:stop], kind="mergesort")
+                indices[start:stop] = indices[start:stop][order]
+                counts[start:stop] = counts[start:stop][order]
+                break
 
 
 @kernel()
