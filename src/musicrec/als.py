@@ -20,11 +20,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from musicrec.als_cg import improve_rows
-from musicrec.als_kernels import CHUNK, Fixed, Rows, layout, rotate_rows, solve_rows
+from musicrec.als_cg import improve_rows, space
+from musicrec.als_kernels import CHUNK, Fixed, Rows, layout, solve_rows
 from musicrec.als_start import start_users
 from musicrec.errors import MusicRecError
-from musicrec.gramian import eigenbasis, gram
+from musicrec.gramian import eigenbasis, gram, turn
 from musicrec.interactions import Interactions
 from musicrec.nonnegative import solve_rows_nonnegative
 from musicrec.parallel import for_blocks
@@ -34,8 +34,7 @@ from musicrec.simd import LANES, aligned
 BLOCKS = 96  # of rows: a fixed number, several a core
 WIDEST = 64  # rows of more plays are never solved in the space of their plays
 RIDGE = 1e-7  # of the mean eigenvalue: the least regularisation, against singular systems
-CG_STEPS = 3
-CG_FROM_RANK = 257  # solver auto: from this rank on, three steps a row beat a factorisation
+CG_FROM_RANK = 48  # solver auto: from this rank on, a few steps a row beat a factorisation
 
 
 @dataclass
@@ -96,22 +95,33 @@ def fit(
     factors = start or Factors(
         start_users(plays, params), np.zeros((plays.n_items, params.rank), np.float32)
     )
-    items = Side(plays.transpose(), params)
-    users = Side(plays, params)
+    users, items = factors.users, factors.items
+    if iterative:
+        users, items = in_whole_vectors(users), in_whole_vectors(items)
+        factors = Factors(users[:, : params.rank], items[:, : params.rank], factors.losses)
+    item_rows = Side(plays.transpose(), params)
+    user_rows = Side(plays, params)
     observed = len(plays.counts) + params.alpha * float(plays.counts.sum(dtype=np.float64))
 
     def loss(gain: float) -> float:
-        squares = np.einsum("ij,ij->i", factors.items, factors.items, dtype=np.float64)
-        return observed - gain + float(np.sum(items.reg * squares))
+        squares = np.einsum("ij,ij->i", items, items, dtype=np.float64)
+        return observed - gain + float(np.sum(item_rows.reg * squares))
 
     for iteration in range(1, params.max_iter + 1):
-        items.solve(factors.users, factors.items, exact=not iterative, threads=threads)
-        gain = users.solve(factors.items, factors.users, exact=not iterative, threads=threads)
+        if iterative:
+            item_rows.improve(users, items, threads)
+            gain = user_rows.improve(items, users, threads)
+        else:
+            item_rows.solve(users, items, threads=threads)
+            gain = user_rows.solve(items, users, threads=threads)
         factors.losses.append(loss(gain))
         if on_iteration is not None and on_iteration(iteration, factors):
             break
     if iterative:  # so that folding a user's training plays in gives the exported factor
-        factors.losses[-1] = loss(users.solve(factors.items, factors.users, threads=threads))
+        users, items = np.ascontiguousarray(factors.users), np.ascontiguousarray(factors.items)
+        factors = Factors(users, items, factors.losses)
+        gain = user_rows.solve(items, users, threads=threads)
+        factors.losses[-1] = loss(gain)
     return factors
 
 
@@ -150,7 +160,6 @@ class Side:
         fixed: np.ndarray,
         solved: np.ndarray,
         *,
-        exact: bool = True,
         catalogue: Catalogue | None = None,
         threads: int | None = None,
     ) -> float:
@@ -160,9 +169,7 @@ class Side:
         ----------
         fixed : float32 array (n_columns, rank)
         solved : float32 array (n_rows, rank)
-            Overwritten; its old values start the iterative solvers.
-        exact : bool
-            False: a few steps of conjugate gradients instead.
+            Overwritten; its old values start the search for nonnegative rows.
         catalogue : Catalogue, optional
             By default that of `fixed`.
 
@@ -174,22 +181,18 @@ class Side:
         params = self.params
         gram_matrix, basis, smallest = catalogue or shared_term(fixed, params, threads)
         other = Fixed(in_basis(fixed, basis, threads), gram_matrix, basis, smallest)
-        least = RIDGE * float(np.trace(gram_matrix)) / len(gram_matrix)
-        rows = self._rows._replace(reg=np.maximum(self.reg, least))
+        rows = self._rows_with_ridge(gram_matrix)
         solved[self._empty] = 0
         gains = np.zeros(len(solved))
-        confidence = params.alpha, params.unobserved_weight
         widest = min(len(basis), WIDEST)
         at = layout(len(basis), widest)
 
         def work(start: int, stop: int) -> None:
-            if not exact:
-                improve_rows(rows, other, *confidence, CG_STEPS, solved, gains, start, stop)
-                return
             ws = aligned(at.size)
             offsets = np.zeros(LANES * max(CHUNK, widest), np.int64)
             single = aligned(at.matrix, np.float32)
             scratch = ws, single, offsets, at, solved, gains, start, stop
+            confidence = params.alpha, params.unobserved_weight
             if params.nonnegative:
                 solve_rows_nonnegative(rows, other, *confidence, *scratch)
             else:
@@ -197,6 +200,46 @@ class Side:
 
         for_blocks(work, self._bounds, threads)
         return float(gains.sum())
+
+    def improve(self, fixed: np.ndarray, solved: np.ndarray, threads: int | None = None) -> float:
+        """Improve every row by conjugate gradients, given the other side's factors.
+
+        Both arrays turn into the coordinates where the Gram matrix of `fixed` is diagonal, which
+        changes no score and no norm.
+
+        Parameters
+        ----------
+        fixed, solved : float32 arrays (n_columns, padded), (n_rows, padded)
+            From `in_whole_vectors`; overwritten.
+
+        Returns
+        -------
+        float
+            What the rows take off the loss that zero factors would leave.
+        """
+        params = self.params
+        gram_matrix = params.unobserved_weight * gram(fixed, threads)
+        values, axes = eigenbasis(gram_matrix)
+        shared = np.maximum(values, 0.0).astype(np.float32)
+        for side in (fixed, solved):
+            turn(side, axes, side, np.float32, threads)
+        rows = self._rows_with_ridge(gram_matrix)
+        solved[self._empty] = 0
+        gains = np.zeros(len(solved))
+
+        def work(start: int, stop: int) -> None:
+            longest = rows.order[start]
+            at = space(len(shared), int(rows.indptr[longest + 1] - rows.indptr[longest]))
+            scratch = aligned(at.size, np.float32), at, solved, gains, start, stop
+            confidence = params.alpha, params.unobserved_weight
+            improve_rows(rows, fixed.reshape(-1), shared, *confidence, *scratch)
+
+        for_blocks(work, self._bounds, threads)
+        return float(gains.sum())
+
+    def _rows_with_ridge(self, gram_matrix: np.ndarray) -> Rows:
+        least = RIDGE * float(np.trace(gram_matrix)) / len(gram_matrix)
+        return self._rows._replace(reg=np.maximum(self.reg, least))
 
 
 def shared_term(fixed: np.ndarray, params: ALSParams, threads: int | None = None) -> Catalogue:
@@ -218,19 +261,22 @@ def shared_term(fixed: np.ndarray, params: ALSParams, threads: int | None = None
 def in_basis(fixed: np.ndarray, basis: np.ndarray, threads: int | None = None) -> np.ndarray:
     """Copy rows into the coordinates of `basis`: flat float32, each row of padded width."""
     n, rank = fixed.shape
-    padded = len(basis)
-    if np.array_equal(basis, np.eye(padded)):
-        flat = np.zeros(n * padded, np.float32)
-        flat.reshape(n, padded)[:, :rank] = fixed
-        return flat
-    flat = np.empty(n * padded, np.float32)
-
-    def work(start: int, stop: int) -> None:
-        rotate_rows(fixed, basis, aligned(2 * LANES * padded), flat, start, stop)
-
-    size = max(LANES, -(-n // BLOCKS))
-    for_blocks(work, [*range(0, n, size), n], threads)
+    flat = aligned(n * len(basis), np.float32)
+    rows = flat.reshape(n, len(basis))
+    if np.array_equal(basis, np.eye(len(basis))):
+        rows[:, :rank] = fixed
+    else:
+        turn(fixed, basis[:rank, :rank], rows, threads=threads)
     return flat
+
+
+def in_whole_vectors(factors: np.ndarray) -> np.ndarray:
+    """Copy factors to memory that starts at a cache line, padded with zeros to whole vectors."""
+    n, rank = factors.shape
+    padded = -(-rank // LANES) * LANES
+    rows = aligned(n * padded, np.float32).reshape(n, padded)
+    rows[:, :rank] = factors
+    return rows
 
 
 def regularisation(lengths: np.ndarray, params: ALSParams) -> np.ndarray:

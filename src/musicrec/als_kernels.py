@@ -378,25 +378,3 @@ def rotate(ws, basis, x, out):  # type: ignore[no-untyped-def]
         store(ws, out + 8 * i + 8, s1)
         store(ws, out + 8 * i + 16, s2)
         store(ws, out + 8 * i + 24, s3)
-
-
-@kernel()
-def rotate_rows(rows, basis, ws, out, start, stop):  # type: ignore[no-untyped-def]
-    """Write basis^T times each row in [start, stop) of `rows` at its place in flat `out`.
-
-    A row of `out` is as wide as the basis; `ws` holds 16 entries a column of it, aligned to 64
-    bytes.
-    """
-    n = basis.shape[0]
-    turned = np.ascontiguousarray(basis.T)
-    ws[: 8 * n] = 0.0
-    for first in range(start, stop, LANES):
-        width = min(LANES, stop - first)
-        for lane in range(width):
-            for k in range(rows.shape[1]):
-                ws[8 * k + lane] = rows[first + lane, k]
-        rotate(ws, turned, 0, 8 * n)
-        for lane in range(width):
-            to = (first + lane) * n
-            for k in range(n):
-                out[to + k] = ws[8 * n + 8 * k + lane]

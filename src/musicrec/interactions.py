@@ -119,11 +119,15 @@ class _Matrix:
 
 
 def _batches(parts: list[Path], columns: list[str]) -> Iterator[tuple[np.ndarray, ...]]:
-    """Yield columns, 262,144 rows at a time: a whole table would double the memory."""
+    """Yield columns, 262,144 rows at a time: a whole table would double the memory.
+
+    So would reading ahead, or a thread a column, whose memory Arrow keeps for later. `to_numpy`
+    would import pandas where it is installed.
+    """
     for part in parts:
-        with pq.ParquetFile(part) as file:
-            for batch in file.iter_batches(1 << 18, columns=columns):
-                yield tuple(batch.column(name).to_numpy() for name in columns)
+        with pq.ParquetFile(part, pre_buffer=False) as file:
+            for batch in file.iter_batches(1 << 18, columns=columns, use_threads=False):
+                yield tuple(np.from_dlpack(batch.column(name)) for name in columns)
 
 
 def _checked(name: str, values: np.ndarray, bound: int) -> np.ndarray:

@@ -64,6 +64,11 @@ def _call(builder: Any, name: str, *values: Any) -> Any:
     return builder.call(function, values)
 
 
+def _shuffle(builder: Any, a: Any, b: Any, mask: Any) -> Any:
+    picks = ir.Constant(ir.VectorType(_INT, len(mask)), [_INT(i) for i in mask])
+    return builder.shuffle_vector(a, b, picks)
+
+
 def _resize(builder: Any, value: Any, vector: Any) -> Any:
     if value.type == vector:
         return value
@@ -131,10 +136,24 @@ def splat(typing_context, value):  # type: ignore[no-untyped-def]
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         one = builder.insert_element(ir.Constant(_DOUBLES, ir.Undefined), args[0], _INT(0))
-        mask = ir.Constant(ir.VectorType(_INT, LANES), [_INT(0)] * LANES)
-        return builder.shuffle_vector(one, ir.Constant(_DOUBLES, ir.Undefined), mask)
+        return _shuffle(builder, one, ir.Constant(_DOUBLES, ir.Undefined), [0] * LANES)
 
     return double_lanes(types.float64), generate
+
+
+@operation
+def broadcast(typing_context, array, index):  # type: ignore[no-untyped-def]
+    """Eight copies of `array[index]`."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        vector = _vector(signature.return_type)
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        one = builder.load(builder.gep(data, [args[1]]))
+        undefined = ir.Constant(vector, ir.Undefined)
+        first = builder.insert_element(undefined, one, _INT(0))
+        return _shuffle(builder, first, undefined, [0] * LANES)
+
+    return _lanes(array)(array, types.intp), generate
 
 
 @operation
@@ -155,6 +174,63 @@ def multiply(typing_context, a, b):  # type: ignore[no-untyped-def]
         return builder.fmul(*args)
 
     return a(a, a), generate
+
+
+@operation
+def add(typing_context, a, b):  # type: ignore[no-untyped-def]
+    """`a + b` lane by lane, both of one type."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.fadd(*args)
+
+    return a(a, a), generate
+
+
+@operation
+def sums(typing_context, a, b, c, d, e, f, g, h):  # type: ignore[no-untyped-def]
+    """The sums over the lanes of eight vectors, as one vector."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        vectors = list(args)
+        for low, high in (
+            ((0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15)),
+            ((0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)),
+            ((0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)),
+        ):
+            pairs = zip(vectors[::2], vectors[1::2], strict=True)
+            vectors = [
+                builder.fadd(_shuffle(builder, u, v, low), _shuffle(builder, u, v, high))
+                for u, v in pairs
+            ]
+        return vectors[0]
+
+    return a(a, b, c, d, e, f, g, h), generate
+
+
+@operation
+def total_of(typing_context, a):  # type: ignore[no-untyped-def]
+    """Sum of the lanes, halving the vector each time."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        value = args[0]
+        for half in (4, 2, 1):
+            low = _shuffle(builder, value, value, range(half))
+            high = _shuffle(builder, value, value, range(half, 2 * half))
+            value = builder.fadd(low, high)
+        return builder.extract_element(value, _INT(0))
+
+    return a.scalar(a), generate
+
+
+@operation
+def reciprocal(typing_context, a):  # type: ignore[no-untyped-def]
+    """`1 / a` lane by lane."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        kind = args[0].type
+        return builder.fdiv(ir.Constant(kind, [kind.element(1.0)] * LANES), args[0])
+
+    return a(a), generate
 
 
 @operation
@@ -180,10 +256,6 @@ def gather4(typing_context, factors, offsets, at, column):  # type: ignore[no-un
     """
     four = ir.VectorType(ir.FloatType(), 4)
 
-    def shuffle(builder, a, b, mask):  # type: ignore[no-untyped-def]
-        picks = ir.Constant(ir.VectorType(_INT, len(mask)), [_INT(i) for i in mask])
-        return builder.shuffle_vector(a, b, picks)
-
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         rows = context.make_array(signature.args[1])(context, builder, args[1]).data
         parts = []
@@ -193,14 +265,14 @@ def gather4(typing_context, factors, offsets, at, column):  # type: ignore[no-un
             pointer = _pointer(context, builder, signature.args[0], args[0], start, four)
             parts.append(builder.load(pointer, align=4))
         # A 4 x 4 transposition in each half of a vector: lanes 0 to 3 below, 4 to 7 above.
-        pairs = [shuffle(builder, parts[i], parts[i + 4], range(8)) for i in range(4)]
+        pairs = [_shuffle(builder, parts[i], parts[i + 4], range(8)) for i in range(4)]
         low, high = (0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15)
         even, odd = (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)
         columns = []
         for mask in (low, high):
-            front = shuffle(builder, pairs[0], pairs[1], mask)
-            back = shuffle(builder, pairs[2], pairs[3], mask)
-            columns += [shuffle(builder, front, back, half) for half in (even, odd)]
+            front = _shuffle(builder, pairs[0], pairs[1], mask)
+            back = _shuffle(builder, pairs[2], pairs[3], mask)
+            columns += [_shuffle(builder, front, back, half) for half in (even, odd)]
         return context.make_tuple(builder, signature.return_type, columns)
 
     result = types.containers.UniTuple(single_lanes, 4)

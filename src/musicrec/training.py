@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from musicrec.als import Factors, fit, item_lengths, objective
+from musicrec.als import Factors, Side, fit, item_lengths, objective, uses_cg
 from musicrec.early_stopping import EarlyStopping
 from musicrec.errors import MusicRecError
 from musicrec.feedback import training_ratings
@@ -105,7 +105,13 @@ def fit_native(
         return stop
 
     factors = fit(ratings, als, start=start, on_iteration=after)
-    return factors if judge is None else judge.best
+    if judge is None:
+        return factors
+    best = judge.best
+    if uses_cg(als):  # as `fit` does with its last iteration
+        Side(ratings, als).solve(best.items, best.users)
+        best.losses[-1] = objective(ratings, best.users, best.items, als)
+    return best
 
 
 def summary(
