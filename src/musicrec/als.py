@@ -34,6 +34,7 @@ from musicrec.simd import LANES, aligned
 BLOCKS = 96  # of rows: a fixed number, several a core
 WIDEST = 64  # rows of more plays are never solved in the space of their plays
 RIDGE = 1e-7  # of the mean eigenvalue: the least regularisation, against singular systems
+TINY = 1e-30  # stands for 0 on a diagonal that is divided by
 CG_FROM_RANK = 48  # solver auto: from this rank on, a few steps a row beat a factorisation
 
 
@@ -66,6 +67,7 @@ def fit(
     start: Factors | None = None,
     threads: int | None = None,
     on_iteration: Callable[[int, Factors], bool] | None = None,
+    track_loss: bool = True,
 ) -> Factors:
     """Factorise the plays; the same bits for any number of threads.
 
@@ -79,6 +81,8 @@ def fit(
         See `parallel.thread_count`.
     on_iteration : callable, optional
         Called after each iteration as (iteration from 1, factors); True ends the training.
+    track_loss : bool
+        False: leave `losses` empty.
 
     Returns
     -------
@@ -109,19 +113,20 @@ def fit(
 
     for iteration in range(1, params.max_iter + 1):
         if iterative:
-            item_rows.improve(users, items, threads)
-            gain = user_rows.improve(items, users, threads)
+            item_rows.improve(users, items, measure=False, threads=threads)
+            gain = user_rows.improve(items, users, measure=track_loss, threads=threads)
         else:
-            item_rows.solve(users, items, threads=threads)
-            gain = user_rows.solve(items, users, threads=threads)
-        factors.losses.append(loss(gain))
+            item_rows.solve(users, items, measure=False, threads=threads)
+            gain = user_rows.solve(items, users, measure=track_loss, threads=threads)
+        if track_loss:
+            factors.losses.append(loss(gain))
         if on_iteration is not None and on_iteration(iteration, factors):
             break
     if iterative:  # so that folding a user's training plays in gives the exported factor
         users, items = np.ascontiguousarray(factors.users), np.ascontiguousarray(factors.items)
         factors = Factors(users, items, factors.losses)
-        gain = user_rows.solve(items, users, threads=threads)
-        factors.losses[-1] = loss(gain)
+        gain = user_rows.solve(items, users, measure=track_loss, threads=threads)
+        factors.losses[-1:] = [loss(gain)] if track_loss else []
     return factors
 
 
@@ -161,6 +166,7 @@ class Side:
         solved: np.ndarray,
         *,
         catalogue: Catalogue | None = None,
+        measure: bool = True,
         threads: int | None = None,
     ) -> float:
         """Solve every row given the other side's factors.
@@ -172,6 +178,8 @@ class Side:
             Overwritten; its old values start the search for nonnegative rows.
         catalogue : Catalogue, optional
             By default that of `fixed`.
+        measure : bool
+            False: spare the work and return 0.
 
         Returns
         -------
@@ -183,7 +191,7 @@ class Side:
         other = Fixed(in_basis(fixed, basis, threads), gram_matrix, basis, smallest)
         rows = self._rows_with_ridge(gram_matrix)
         solved[self._empty] = 0
-        gains = np.zeros(len(solved))
+        gains = np.zeros(len(solved) if measure else 0)
         widest = min(len(basis), WIDEST)
         at = layout(len(basis), widest)
 
@@ -201,7 +209,14 @@ class Side:
         for_blocks(work, self._bounds, threads)
         return float(gains.sum())
 
-    def improve(self, fixed: np.ndarray, solved: np.ndarray, threads: int | None = None) -> float:
+    def improve(
+        self,
+        fixed: np.ndarray,
+        solved: np.ndarray,
+        *,
+        measure: bool = True,
+        threads: int | None = None,
+    ) -> float:
         """Improve every row by conjugate gradients, given the other side's factors.
 
         Both arrays turn into the coordinates where the Gram matrix of `fixed` is diagonal, which
@@ -211,6 +226,8 @@ class Side:
         ----------
         fixed, solved : float32 arrays (n_columns, padded), (n_rows, padded)
             From `in_whole_vectors`; overwritten.
+        measure : bool
+            False: spare the work and return 0.
 
         Returns
         -------
@@ -220,12 +237,12 @@ class Side:
         params = self.params
         gram_matrix = params.unobserved_weight * gram(fixed, threads)
         values, axes = eigenbasis(gram_matrix)
-        shared = np.maximum(values, 0.0).astype(np.float32)
+        shared = np.maximum(values, TINY).astype(np.float32)
         for side in (fixed, solved):
             turn(side, axes, side, np.float32, threads)
         rows = self._rows_with_ridge(gram_matrix)
         solved[self._empty] = 0
-        gains = np.zeros(len(solved))
+        gains = np.zeros(len(solved) if measure else 0)
 
         def work(start: int, stop: int) -> None:
             longest = rows.order[start]

@@ -87,7 +87,7 @@ def improve_rows(  # type: ignore[no-untyped-def]
         For the longest of the rows.
     solved : float32 array (n_rows, padded)
         Improved in place.
-    gains : float64 array (n_rows), out
+    gains : float64 array (n_rows) or empty, out
         What each row's x takes off the loss of the zero factor.
     """
     padded = len(shared)
@@ -105,14 +105,18 @@ def improve_rows(  # type: ignore[no-untyped-def]
         row = rows.order[position]
         for k in range(0, padded, LANES):
             store(work, at.x + k, load(flat, row * padded + k))
-        gains[row] = _improve(rows, factors, shared, row, alpha, unobserved, work, at, at.x)
+        _improve(rows, factors, shared, row, alpha, unobserved, work, at)
+        if len(gains):
+            gains[row] = _gain(
+                rows.indptr[row + 1] - rows.indptr[row], unobserved, work, at, padded
+            )
         for k in range(0, padded, LANES):
             store(flat, row * padded + k, load(work, at.x + k))
 
 
 @kernel()
-def _improve(rows, factors, shared, row, alpha, unobserved, work, at, x):  # type: ignore[no-untyped-def]
-    """Improve the vector at `x` of `work`; returns what it takes off the loss."""
+def _improve(rows, factors, shared, row, alpha, unobserved, work, at):  # type: ignore[no-untyped-def]
+    """Improve the vector at `at.x`; leaves its scores at `at.score`."""
     padded = len(shared)
     begin = rows.indptr[row]
     n = rows.indptr[row + 1] - begin
@@ -125,10 +129,10 @@ def _improve(rows, factors, shared, row, alpha, unobserved, work, at, x):  # typ
         d = add(load(shared, k), reg)
         store(work, at.diagonal + k, d)
         store(work, at.inverse + k, reciprocal(d))
-        store(work, at.residual + k, multiply(minus, multiply(d, load(work, x + k))))
+        store(work, at.residual + k, multiply(minus, multiply(d, load(work, at.x + k))))
     for p in range(0, groups, LANES):
         _copy_plays(rows, factors, padded, begin, p, n, work, at)
-        score = _scores(work, at.plays + p * padded, padded, x)
+        score = _scores(work, at.plays + p * padded, padded, at.x)
         store(work, at.score + p, score)
         weight = multiply(minus, load(work, at.weight + p))
         short = multiply_add(weight, score, load(work, at.confidence + p))
@@ -166,7 +170,7 @@ def _improve(rows, factors, shared, row, alpha, unobserved, work, at, x):  # typ
         total = zero
         for k in range(0, padded, LANES):
             d = load(work, at.direction + k)
-            store(work, x + k, multiply_add(forward, d, load(work, x + k)))
+            store(work, at.x + k, multiply_add(forward, d, load(work, at.x + k)))
             r = multiply_add(back, load(work, at.image + k), load(work, at.residual + k))
             store(work, at.residual + k, r)
             z = multiply(r, load(work, at.inverse + k))
@@ -177,7 +181,6 @@ def _improve(rows, factors, shared, row, alpha, unobserved, work, at, x):  # typ
         for k in range(0, padded, LANES):
             d = multiply_add(ratio, load(work, at.direction + k), load(work, at.image + k))
             store(work, at.direction + k, d)
-    return _gain(unobserved, groups, work, at, x, padded)
 
 
 @kernel()
@@ -197,8 +200,8 @@ def _confidences(rows, begin, n, groups, alpha, unobserved, work, at):  # type: 
 
 
 @kernel()
-def _gain(unobserved, groups, work, at, x, padded):  # type: ignore[no-untyped-def]
-    """What the vector at `x` takes off the loss, by the scores of its plays.
+def _gain(n, unobserved, work, at, padded):  # type: ignore[no-untyped-def]
+    """What the vector at `at.x` takes off the loss, by the scores of its `n` plays.
 
     The sum over plays of c - c (1 - s)^2 + w s^2, less the diagonal's term. Near its maximum it
     hardly depends on rounding of s.
@@ -207,13 +210,13 @@ def _gain(unobserved, groups, work, at, x, padded):  # type: ignore[no-untyped-d
     minus = splat(-1.0)
     w = splat(unobserved)
     total = splat(0.0)
-    for p in range(0, groups, LANES):
+    for p in range(0, n, LANES):
         s = widen(load(work, at.score + p))
         c = widen(load(work, at.confidence + p))
         rest = multiply_add(minus, s, two)
         total = multiply_add(s, multiply_add(c, rest, multiply(w, s)), total)
     for k in range(0, padded, LANES):
-        y = widen(load(work, x + k))
+        y = widen(load(work, at.x + k))
         d = widen(load(work, at.diagonal + k))
         total = multiply_add(multiply(minus, d), multiply(y, y), total)
     return total_of(total)

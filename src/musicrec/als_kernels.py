@@ -120,7 +120,7 @@ def solve_rows(  # type: ignore[no-untyped-def]
     offsets : int64 array (8 max(CHUNK, widest))
     at : Layout
     solved : float32 array (n_rows, rank), out
-    gains : float64 array (n_rows), out
+    gains : float64 array (n_rows) or empty, out
         b.x of each row: what the row takes off the loss of the zero factor.
     """
     padded = fixed.gram.shape[0]
@@ -143,12 +143,13 @@ def solve_rows(  # type: ignore[no-untyped-def]
                 store(ws, at.floor + 8 * k, multiply(splat(SINGULAR), diagonal))
             factorise(ws, at.matrix, at.inverse, at.floor, padded // 4)
             substitute(ws, at.matrix, at.inverse, at.right, at.solution, padded // 4)
-            gain = dot(ws, at.right, at.solution, padded)
+            gain = dot(ws, at.right, at.solution, padded) if len(gains) else splat(0.0)
         store(ws, at.weight, gain)
         rotate(ws, fixed.basis, at.solution, at.right)
         for lane in range(width):
             row = rows.order[first + lane]
-            gains[row] = ws[at.weight + lane]
+            if len(gains):
+                gains[row] = ws[at.weight + lane]
             for k in range(rank):
                 solved[row, k] = ws[at.right + 8 * k + lane]
 

@@ -57,9 +57,10 @@ def solve_rows_nonnegative(  # type: ignore[no-untyped-def]
                 value = max(ws[at.solution + 8 * k + lane], 0.0)
                 ws[at.solution + 8 * k + lane] = value
                 solved[rows.order[first + lane], k] = value
-        store(ws, at.weight, dot(ws, at.right, at.solution, padded))
-        for lane in range(width):
-            gains[rows.order[first + lane]] = ws[at.weight + lane]
+        if len(gains):
+            store(ws, at.weight, dot(ws, at.right, at.solution, padded))
+            for lane in range(width):
+                gains[rows.order[first + lane]] = ws[at.weight + lane]
 
 
 @kernel()
