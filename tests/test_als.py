@@ -12,11 +12,21 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from musicrec.als import Factors, FoldIn, fit, fold_in, objective
+from musicrec.als import (
+    CG_FROM_RANK,
+    Factors,
+    FoldIn,
+    Side,
+    fit,
+    fold_in,
+    in_whole_vectors,
+    objective,
+    uses_cg,
+)
 from musicrec.als_start import start_users
 from musicrec.errors import MusicRecError
 from musicrec.feedback import training_ratings
-from musicrec.gramian import eigenbasis, gram
+from musicrec.gramian import eigenbasis, gram, turn
 from musicrec.interactions import Interactions, from_triples
 from musicrec.params import ALSParams, FeedbackParams
 from tests.als_reference import dense, loss, random_plays, relative, solve_rows
@@ -90,15 +100,70 @@ def test_loss_never_rises_and_is_the_objective(nonnegative: bool, rank: int) -> 
     assert final == pytest.approx(loss(dense(PLAYS), fitted.users, fitted.items, params), rel=1e-6)
 
 
-@pytest.mark.parametrize("rank", [8, 20])
+@pytest.mark.parametrize("rank", [3, 8, 20, 64, 130])
 def test_conjugate_gradients_reach_the_same_minimum(rank: int) -> None:
     params = ALSParams(rank=rank, nonnegative=False, max_iter=60, solver="cholesky")
     exact = fit(PLAYS, params).losses[-1]
     iterative = fit(PLAYS, dataclasses.replace(params, solver="cg"))
+    assert iterative.users.shape == (PLAYS.n_users, rank)
+    assert iterative.losses == sorted(iterative.losses, reverse=True)
     assert iterative.losses[-1] == pytest.approx(exact, rel=0.02)
     assert iterative.losses[-1] == pytest.approx(
         objective(PLAYS, iterative.users, iterative.items, params), rel=1e-6
     )
+
+
+@pytest.mark.parametrize("rank", [5, 24, 64])
+def test_conjugate_gradients_nearly_solve_each_row(rank: int) -> None:
+    """From zero, given the same items; the turned coordinates change no score."""
+    params = ALSParams(rank=rank, nonnegative=False)
+    items = np.random.default_rng(4).standard_normal((PLAYS.n_items, rank)).astype(np.float32)
+    exact = np.zeros((PLAYS.n_users, rank), np.float32)
+    most = Side(PLAYS, params).solve(items, exact)
+    turned = in_whole_vectors(items)
+    close = in_whole_vectors(np.zeros_like(exact))
+    gain = Side(PLAYS, params).improve(turned, close)
+    assert most * (1 - 5e-3) < gain <= most * (1 + 1e-6)
+    np.testing.assert_allclose(np.linalg.norm(turned, axis=1), np.linalg.norm(items, axis=1), 1e-5)
+    scores = exact @ items.T
+    assert np.linalg.norm(close @ turned.T - scores) < 0.05 * np.linalg.norm(scores)
+
+
+def test_the_loss_before_the_last_solve_is_the_objective() -> None:
+    """What conjugate gradients report after each iteration, for extreme weights as well."""
+    rng = np.random.default_rng(2)
+    counts = np.where(PLAYS.counts > 3, rng.integers(10_000, 350_000, len(PLAYS.counts)), 1)
+    heavy = Interactions(PLAYS.indptr, PLAYS.indices, counts.astype(np.float32), PLAYS.n_items)
+    for plays in (PLAYS, heavy):
+        params = ALSParams(rank=20, nonnegative=False, max_iter=4, solver="cg")
+        truths: list[float] = []
+
+        def note(iteration: int, factors: Factors, plays: Interactions = plays) -> bool:
+            truths.append(objective(plays, factors.users, factors.items, params))  # noqa: B023
+            return False
+
+        losses = fit(plays, params, on_iteration=note).losses
+        assert losses[:3] == pytest.approx(truths[:3], rel=1e-5)
+        assert losses == sorted(losses, reverse=True)
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "cg", "nonnegative"])
+def test_training_without_the_loss_gives_the_same_factors(solver: str) -> None:
+    nonnegative = solver == "nonnegative"
+    params = ALSParams(
+        rank=12, max_iter=3, nonnegative=nonnegative, solver="auto" if nonnegative else solver
+    )
+    tracked, plain = (fit(PLAYS, params, track_loss=wanted) for wanted in (True, False))
+    assert len(tracked.losses) == 3 and plain.losses == []
+    np.testing.assert_array_equal(plain.users, tracked.users)
+    np.testing.assert_array_equal(plain.items, tracked.items)
+
+
+def test_auto_takes_conjugate_gradients_where_they_are_faster() -> None:
+    assert uses_cg(ALSParams(rank=CG_FROM_RANK, nonnegative=False))
+    assert not uses_cg(ALSParams(rank=CG_FROM_RANK - 1, nonnegative=False))
+    assert not uses_cg(ALSParams(rank=CG_FROM_RANK, nonnegative=True))
+    assert not uses_cg(ALSParams(rank=CG_FROM_RANK, nonnegative=False, solver="cholesky"))
 
 
 def test_conjugate_gradients_cannot_be_nonnegative() -> None:
@@ -225,6 +290,24 @@ def test_eigenbasis(n: int, seed: int) -> None:
     np.testing.assert_allclose(rebuilt, matrix, atol=1e-12 * matrix.max())
 
 
+@hypothesis.given(
+    n=st.integers(1, 40),
+    rank=st.integers(1, 40),
+    single=st.booleans(),
+    in_place=st.booleans(),
+    threads=st.integers(1, 3),
+)
+def test_turn(n: int, rank: int, single: bool, in_place: bool, threads: int) -> None:
+    rng = np.random.default_rng(n * rank)
+    rows = rng.standard_normal((n, rank)).astype(np.float32)
+    basis = np.linalg.qr(rng.standard_normal((rank, rank)))[0]
+    expected = rows.astype(float) @ basis
+    out = rows if in_place else np.full((n, rank + 3), 7, np.float32)
+    turn(rows, basis, out, np.float32 if single else np.float64, threads)
+    np.testing.assert_allclose(out[:, :rank], expected, atol=1e-5 if single else 1e-6)
+    assert (out[:, rank:] == 7).all()
+
+
 @pytest.fixture(scope="module")
 def lastfm(shared_data: Path) -> Iterator[Interactions]:
     """The plays of Last.fm 2K, ids made dense."""
@@ -245,3 +328,17 @@ def test_lastfm_rows_are_exact(lastfm: Interactions, nonnegative: bool, transfor
     some = np.arange(0, plays.n_users, 40)
     users = solve_rows(dense(plays)[some], fitted.items.astype(float), params)
     assert relative(fitted.users[some], users) < 1e-5
+
+
+@pytest.mark.parametrize("transform", ["none", "log1p"])
+@pytest.mark.parametrize("rank", [16, 64])
+def test_lastfm_conjugate_gradients_are_as_good(
+    lastfm: Interactions, transform: str, rank: int
+) -> None:
+    """After the same number of iterations, with weights of millions (none) or moderate ones."""
+    plays = training_ratings(lastfm, FeedbackParams(transform=transform))
+    params = ALSParams(rank=rank, nonnegative=False, max_iter=15, solver="cholesky")
+    exact = fit(plays, params).losses[-1]
+    iterative = fit(plays, dataclasses.replace(params, solver="cg"))
+    assert iterative.losses == sorted(iterative.losses, reverse=True)
+    assert iterative.losses[-1] < exact * (1.01 if transform == "none" else 1.0002)

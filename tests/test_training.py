@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from musicrec.als import fit, objective
+from musicrec.als import fit, fold_in, objective
 from musicrec.errors import MusicRecError
 from musicrec.files import read_json, write_array, write_json, write_table
 from musicrec.interactions import Interactions, from_triples, read_interactions
@@ -126,6 +126,24 @@ def test_early_stopping_keeps_the_best_iteration(indexed: Path, tmp_path: Path) 
     alone = fit(plays, dataclasses.replace(als, max_iter=best))
     np.testing.assert_array_equal(factors_of(tmp_path)[0], alone.users)
     np.testing.assert_array_equal(factors_of(tmp_path)[1], alone.items)
+
+
+def test_early_stopping_with_conjugate_gradients_exports_solved_users(
+    indexed: Path, tmp_path: Path
+) -> None:
+    als = dataclasses.replace(
+        PARAMS, max_iter=30, early_stopping=2, nonnegative=False, solver="cg", alpha=40.0
+    )
+    run(indexed, tmp_path, als)
+    plays = read_interactions(indexed / "train", 90, 60)
+    users, items = factors_of(tmp_path)
+    assert users.shape == (90, als.rank)
+    for user in range(0, 90, 7):
+        row = slice(plays.indptr[user], plays.indptr[user + 1])
+        folded = fold_in(items, plays.indices[row], plays.counts[row], als)
+        np.testing.assert_allclose(folded, users[user], atol=1e-5)
+    loss = objective(plays, users, items, als)
+    assert read_json(tmp_path / "train.json")["loss"] == pytest.approx(loss, rel=1e-6)
 
 
 def bundle_of(indexed: Path, out: Path, folder: Path) -> Path:
