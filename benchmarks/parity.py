@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ import numpy as np
 from musicrec.als import FoldIn, fit, objective
 from musicrec.evaluation import HeldOut, read_held_out
 from musicrec.feedback import training_ratings
-from musicrec.files import write_json
 from musicrec.interactions import Interactions, read_interactions, read_sizes
 from musicrec.metrics import score_lists
 from musicrec.mllib import checkpoints, fit_frame, read_plays
@@ -70,7 +70,7 @@ def main() -> None:
     }
     print("worst: " + "  ".join(f"{name} {value:.1e}" for name, value in worst.items()))
     if args.json:
-        write_json(args.json, {"results": rows, "worst": worst})
+        args.json.write_text(json.dumps({"results": rows, "worst": worst}, indent=2) + "\n")
 
 
 def average_precision(held_out: HeldOut, users: np.ndarray, items: np.ndarray) -> np.ndarray:

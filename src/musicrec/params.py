@@ -143,7 +143,9 @@ class ALSParams:
         2, "mllib: user and item blocks; two keep MLlib's sums in a stable order", ge=1
     )
     solver: str = param(
-        "auto", "native: how each row is solved", choices=("auto", "cholesky", "cg")
+        "auto",
+        "native: how each row is solved; auto: cg where it is faster (high ranks, if signed)",
+        choices=("auto", "cholesky", "cg"),
     )
     reg_exponent: float = param(
         1.0,
