@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from musicrec.als import FoldIn, fit, objective
+from musicrec.als import fit, objective
 from musicrec.evaluation import HeldOut, read_held_out
 from musicrec.feedback import training_ratings
+from musicrec.fold_in import FoldIn
 from musicrec.interactions import Interactions, read_interactions, read_sizes
 from musicrec.metrics import score_lists
 from musicrec.mllib import checkpoints, fit_frame, read_plays

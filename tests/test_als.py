@@ -12,20 +12,12 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from musicrec.als import (
-    CG_FROM_RANK,
-    Factors,
-    FoldIn,
-    Side,
-    fit,
-    fold_in,
-    in_whole_vectors,
-    objective,
-    uses_cg,
-)
+from musicrec.als import CG_FROM_RANK, Factors, fit, objective, uses_cg
+from musicrec.als_side import Side, in_whole_vectors
 from musicrec.als_start import start_users
 from musicrec.errors import MusicRecError
 from musicrec.feedback import training_ratings
+from musicrec.fold_in import FoldIn, fold_in
 from musicrec.gramian import eigenbasis, gram, turn
 from musicrec.interactions import Interactions, from_triples
 from musicrec.params import ALSParams, FeedbackParams

@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from musicrec.als import fit, fold_in, objective
+from musicrec.als import fit, objective
 from musicrec.errors import MusicRecError
 from musicrec.files import read_json, write_array, write_json, write_table
+from musicrec.fold_in import fold_in
 from musicrec.interactions import Interactions, from_triples, read_interactions
 from musicrec.params import ALSParams, FeedbackParams
 from musicrec.training import train

@@ -168,7 +168,7 @@ def longest_row(rows, first, width):  # type: ignore[no-untyped-def]
 def normal_equations(rows, fixed, alpha, unobserved, ws, single, offsets, at, first, width):  # type: ignore[no-untyped-def]
     """Form the lower triangle at `at.matrix` and the right side at `at.right` of each lane.
 
-    Products are summed in float32, sixteen plays at a time, and these sums in float64; where that
+    Products are summed in float32, `CHUNK` plays at a time, and these sums in float64; where that
     would not do, everything is done again in float64. A float32 product is off by a share of about
     6e-8 at random, so the sum over n plays is by about that share of trace / sqrt(n), and x by
     this over the smallest eigenvalue, which is at least that of w G plus reg.

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from musicrec.als import FoldIn
 from musicrec.ann_index import AnnoyIndex, build_index, load_index
 from musicrec.errors import MusicRecError
 from musicrec.feedback import apply_feedback
@@ -32,6 +31,7 @@ from musicrec.files import (
     write_json,
     write_table,
 )
+from musicrec.fold_in import FoldIn
 from musicrec.interactions import read_interactions, read_sizes
 from musicrec.params import ALSParams, ExportParams, FeedbackParams
 from musicrec.topk import ExactIndex

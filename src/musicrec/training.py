@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from musicrec.als import Factors, Side, fit, item_lengths, objective, uses_cg
+from musicrec.als import Factors, fit, item_lengths, objective, uses_cg
+from musicrec.als_side import Side
 from musicrec.early_stopping import EarlyStopping
 from musicrec.errors import MusicRecError
 from musicrec.feedback import training_ratings

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.als import Factors, Side
+from musicrec.als import Factors
+from musicrec.als_side import Side
 from musicrec.errors import MusicRecError
 from musicrec.files import read_table
 from musicrec.interactions import Interactions
