@@ -93,3 +93,14 @@ def test_a_deferred_signal_arrives_after_the_block() -> None:
             steps.append("the block went on")
         steps.append("never")
     assert steps == ["the block went on"]
+
+
+def test_a_signal_that_compiled_code_turned_into_another_error_is_named() -> None:
+    @command
+    def main() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except BaseException as error:
+            raise SystemError("returned a result with an exception set") from error
+
+    assert main() == 143

@@ -34,56 +34,72 @@ def command(main: Callable[P, None]) -> Callable[P, int]:
 
     @functools.wraps(main)
     def run(*args: P.args, **kwargs: P.kwargs) -> int:
-        previous = signal.signal(signal.SIGTERM, _terminate)
+        received: list[int] = []
+
+        def stop(signum: int, frame: FrameType | None) -> NoReturn:
+            received.append(signum)
+            raise KeyboardInterrupt if signum == signal.SIGINT else _Terminated
+
+        before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+        before = {n: old for n, old in before.items() if old not in (signal.SIG_IGN, None)}
+        for number in before:
+            signal.signal(number, stop)
         try:
             main(*args, **kwargs)
-        except MusicRecError as error:
-            return _fail(str(error))
-        except FileNotFoundError as error:
-            return _fail(f"{error.filename}: no such file or folder")
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-                raise
-            return _fail(f"cannot write {error.filename or 'output'}: {error.strerror}")
-        except KeyboardInterrupt:
-            return _fail("interrupted; no output was written", 130)
-        except _Terminated:
-            return _fail("terminated; no output was written", 143)
+        except BaseException as error:
+            # Compiled code that a signal arrives in may raise something else in its place.
+            return _explain(error, received[0] if received else None)
         finally:
-            signal.signal(signal.SIGTERM, previous)
+            for number, handler in before.items():
+                signal.signal(number, handler)
         return 0
 
     return run
 
 
+def _explain(error: BaseException, signum: int | None) -> int:
+    """Print one sentence and return the exit status; a bug is raised again."""
+    if signum == signal.SIGTERM:
+        return _fail("terminated; no output was written", 128 + signum)
+    if signum is not None or isinstance(error, KeyboardInterrupt):
+        return _fail("interrupted; no output was written", 128 + signal.SIGINT)
+    if isinstance(error, MusicRecError):
+        return _fail(str(error))
+    if isinstance(error, FileNotFoundError):
+        return _fail(f"{error.filename}: no such file or folder")
+    no_room = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+    if isinstance(error, OSError) and error.errno in no_room:
+        return _fail(f"cannot write {error.filename or 'output'}: {error.strerror}")
+    raise error
+
+
 @contextmanager
-def signals_deferred() -> Iterator[None]:
-    """Let ctrl-C and SIGTERM wait until the block is done.
+def signals_deferred() -> Iterator[list[int]]:
+    """Let ctrl-C and SIGTERM wait until the block is done; yields those that wait.
 
     For a step that must not be left half done, such as starting a process before anything knows
-    its number. Off the main thread, where no handler runs, nothing changes.
+    its number, or handing work to threads. Off the main thread, where no handler runs, nothing
+    changes; a signal that is ignored or not Python's to handle stays so.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     waiting: list[int] = []
-    both = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda number, _: waiting.append(number)) for number in both]
+    if threading.current_thread() is not threading.main_thread():
+        yield waiting
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {n: old for n, old in before.items() if old not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, lambda number, _: waiting.append(number))
     try:
-        yield
+        yield waiting
     finally:
-        for number, handler in zip(both, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)
-    if waiting:
-        signal.raise_signal(waiting[0])
+        if waiting:
+            signal.raise_signal(waiting[0])
 
 
 class _Terminated(BaseException):
     """Raised in the main thread by SIGTERM."""
-
-
-def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated
 
 
 def _fail(sentence: str, status: int = 1) -> int:

@@ -1,0 +1,58 @@
+"""Blocks on several threads."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from musicrec.parallel import for_blocks
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_every_block_is_done_once(threads: int) -> None:
+    done = np.zeros(20, int)
+
+    def work(start: int, stop: int) -> None:
+        done[start:stop] += 1
+
+    for_blocks(work, [0, 3, 4, 11, 20], threads)
+    assert (done == 1).all()
+
+
+def test_the_first_exception_is_raised_again() -> None:
+    def work(start: int, stop: int) -> None:
+        if start >= 5:
+            raise ValueError(f"block {start}")
+
+    with pytest.raises(ValueError, match="block 5"):
+        for_blocks(work, list(range(12)), 2)
+
+
+def test_an_interrupt_at_any_time_is_one_keyboard_interrupt() -> None:
+    """Raised amid the pool's locks it would end as RuntimeError, or not at all."""
+    before = signal.getsignal(signal.SIGINT)
+    for delay in np.linspace(0.0, 0.02, 40):
+        timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            timer.start()
+            while True:
+                for_blocks(lambda start, stop: None, list(range(20)), 2)
+        assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_interrupt_cancels_the_blocks_that_have_not_begun() -> None:
+    begun: list[int] = []
+
+    def work(start: int, stop: int) -> None:
+        begun.append(start)
+        time.sleep(0.05)
+
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        for_blocks(work, list(range(200)), 2)
+    assert len(begun) < 100
