@@ -147,6 +147,8 @@ def test_training_without_the_loss_gives_the_same_factors(solver: str) -> None:
     )
     tracked, plain = (fit(PLAYS, params, track_loss=wanted) for wanted in (True, False))
     assert len(tracked.losses) == 3 and plain.losses == []
+    begun = Factors(tracked.users.copy(), tracked.items.copy(), [1.0])
+    assert fit(PLAYS, params, start=begun, track_loss=False).losses == [1.0]
     np.testing.assert_array_equal(plain.users, tracked.users)
     np.testing.assert_array_equal(plain.items, tracked.items)
 

@@ -60,7 +60,7 @@ def fit(
     on_iteration : callable, optional
         Called after each iteration as (iteration from 1, factors); True ends the training.
     track_loss : bool
-        False: leave `losses` empty.
+        False: add nothing to `losses`.
 
     Returns
     -------
@@ -104,7 +104,8 @@ def fit(
         users, items = np.ascontiguousarray(factors.users), np.ascontiguousarray(factors.items)
         factors = Factors(users, items, factors.losses)
         gain = user_rows.solve(items, users, measure=track_loss, threads=threads)
-        factors.losses[-1:] = [loss(gain)] if track_loss else []
+        if track_loss:
+            factors.losses[-1] = loss(gain)
     return factors
 
 

@@ -40,18 +40,12 @@ def command(main: Callable[P, None]) -> Callable[P, int]:
             received.append(signum)
             raise KeyboardInterrupt if signum == signal.SIGINT else _Terminated
 
-        before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-        before = {n: old for n, old in before.items() if old not in (signal.SIG_IGN, None)}
-        for number in before:
-            signal.signal(number, stop)
         try:
-            main(*args, **kwargs)
+            with _handled_by(stop):
+                main(*args, **kwargs)
         except BaseException as error:
             # Compiled code that a signal arrives in may raise something else in its place.
             return _explain(error, received[0] if received else None)
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
         return 0
 
     return run
@@ -85,17 +79,26 @@ def signals_deferred() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield waiting
         return
+    try:
+        with _handled_by(lambda number, _: waiting.append(number)):
+            yield waiting
+    finally:
+        if waiting:
+            signal.raise_signal(waiting[0])
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle ctrl-C and SIGTERM, unless they are ignored or not Python's to handle."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     before = {n: old for n, old in before.items() if old not in (signal.SIG_IGN, None)}
     for number in before:
-        signal.signal(number, lambda number, _: waiting.append(number))
+        signal.signal(number, handler)
     try:
-        yield waiting
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if waiting:
-            signal.raise_signal(waiting[0])
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 class _Terminated(BaseException):
