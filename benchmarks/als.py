@@ -4,7 +4,7 @@ python benchmarks/als.py --plays FILE.parquet --rank 20 64 128 --iterations 10 -
 
 FILE has the columns `user`, `item` (any ids) and `count`. Without --plays the matrix is a
 synthetic one of the shape of the seed's data: a share of its users (--share), all its tracks.
-Each fit runs in a process of its own. One function, `musicrec.als.objective`, gives the loss that
+Each fit runs in a process of its own. One function, `musicrec.als.fit.objective`, gives the loss that
 every engine reached; implicit and irspack regularise each row by a constant instead of reg_param
 times its plays (here reg_param times the mean number of plays of a row), so that they minimise a
 neighbour of that objective.
@@ -29,11 +29,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.als import fit, objective
+from musicrec.als.fit import fit, objective
 from musicrec.files import read_table, write_array, write_json, write_table
 from musicrec.interactions import Interactions, from_triples, read_interactions
 from musicrec.params import ALSParams, FeedbackParams
-from musicrec.sample import TRACKS, SampleSizes, generate_plays
+from musicrec.sample.plays import TRACKS, SampleSizes, generate_plays
 
 SEED_USERS = 1_055_000  # of which a share of 0.2 is the seed's training set: 211 K
 NONNEGATIVE = ("native-nonnegative", "mllib-nonnegative")
@@ -194,7 +194,7 @@ def peak_mb(process: int) -> float:
 def native(
     folder: Path, sizes: dict[str, int], params: ALSParams, variant: str
 ) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """Fit with `musicrec.als`, its kernels compiled."""
+    """Fit with `musicrec.als.fit`, its kernels compiled."""
     ones = np.ones(2, np.int32)
     fit(from_triples(ones - 1, np.arange(2), ones, 1, 2), dataclasses.replace(params, max_iter=1))
     plays = read_interactions(folder / "plays", **sizes)
@@ -207,8 +207,8 @@ def mllib(
     folder: Path, sizes: dict[str, int], params: ALSParams, variant: str
 ) -> tuple[np.ndarray, np.ndarray, float, float]:
     """Fit with MLlib, the plays in Spark's memory and the session warm."""
-    from musicrec.mllib import fit_frame, read_plays
-    from musicrec.spark import spark_session
+    from musicrec.spark.session import spark_session
+    from musicrec.train.mllib import fit_frame, read_plays
 
     with spark_session("benchmark") as spark:
         plays = read_plays(spark, folder / "plays", FeedbackParams()).cache()

@@ -17,9 +17,9 @@ from typing import Literal
 import numpy as np
 from annoy import AnnoyIndex as Forest
 
-from musicrec.ann_timing import recall
+from musicrec.ann_bench.timing import recall
 from musicrec.errors import command
-from musicrec.topk import ExactIndex, checked_factors
+from musicrec.search.exact import ExactIndex, checked_factors
 
 Metric = Literal["dot", "euclidean"]
 

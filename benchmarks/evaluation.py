@@ -23,15 +23,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from musicrec.baselines import recommend_neighbours, recommend_popular
-from musicrec.evaluation import HeldOut, Lists, judge
-from musicrec.evaluation_report import draw_slices, plot_rows, summarise
+from musicrec.evaluate.baselines import recommend_neighbours, recommend_popular
+from musicrec.evaluate.judge import HeldOut, Lists, judge
+from musicrec.evaluate.report import draw_slices, plot_rows, summarise
 from musicrec.files import read_table, write_table
 from musicrec.interactions import Interactions, from_triples
-from musicrec.metrics import METRICS, score_lists
+from musicrec.metrics.ranking import METRICS, score_lists
 from musicrec.parallel import thread_count
 from musicrec.params import EvaluateParams
-from musicrec.topk import ExactIndex
+from musicrec.search.exact import ExactIndex
 
 K = EvaluateParams().k
 

@@ -13,7 +13,7 @@ import time
 import numpy as np
 from als import generate
 
-from musicrec.als import fit
+from musicrec.als.fit import fit
 from musicrec.interactions import from_triples
 from musicrec.params import ALSParams
 

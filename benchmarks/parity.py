@@ -20,17 +20,17 @@ from typing import Any
 
 import numpy as np
 
-from musicrec.als import fit, objective
-from musicrec.evaluation import HeldOut, read_held_out
-from musicrec.feedback import training_ratings
-from musicrec.fold_in import FoldIn
+from musicrec.als.feedback import training_ratings
+from musicrec.als.fit import fit, objective
+from musicrec.evaluate.judge import HeldOut, read_held_out
 from musicrec.interactions import Interactions, read_interactions, read_sizes
-from musicrec.metrics import score_lists
-from musicrec.mllib import checkpoints, fit_frame, read_plays
+from musicrec.metrics.intervals import mean_intervals
+from musicrec.metrics.ranking import score_lists
 from musicrec.params import ALSParams, FeedbackParams
-from musicrec.spark import spark_session
-from musicrec.stats import mean_intervals
-from musicrec.topk import ExactIndex
+from musicrec.search.exact import ExactIndex
+from musicrec.serve.fold_in import FoldIn
+from musicrec.spark.session import spark_session
+from musicrec.train.mllib import checkpoints, fit_frame, read_plays
 
 K = 500
 FOLDED = 500  # users folded in

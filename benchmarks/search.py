@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from musicrec.ann_arms import ARMS
-from musicrec.ann_bench import run_benchmark
-from musicrec.ann_plot import draw_tradeoff
+from musicrec.ann_bench.methods import ARMS
+from musicrec.ann_bench.picture import draw_tradeoff
+from musicrec.ann_bench.run import run_benchmark
 from musicrec.errors import MusicRecError, command
 from musicrec.files import read_table, write_array, write_json
 from musicrec.params import AnnBenchParams
-from musicrec.topk import checked_factors
+from musicrec.search.exact import checked_factors
 
 COLUMNS = (
     "recall",

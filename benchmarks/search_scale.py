@@ -23,15 +23,15 @@ from typing import Any
 
 import numpy as np
 
-from musicrec.als import fit
-from musicrec.ann_arms import ARMS
-from musicrec.ann_bench import run_benchmark
+from musicrec.als.fit import fit
+from musicrec.ann_bench.methods import ARMS
+from musicrec.ann_bench.run import run_benchmark
 from musicrec.errors import MusicRecError, command
 from musicrec.files import atomic_path, write_array, write_json
 from musicrec.interactions import Interactions, from_triples
 from musicrec.params import ALSParams, AnnBenchParams
-from musicrec.sample import generate_plays, sample_sizes
-from musicrec.topk import checked_factors
+from musicrec.sample.plays import generate_plays, sample_sizes
+from musicrec.search.exact import checked_factors
 
 
 def synthetic_plays(scale: float, seed: int) -> Interactions:

@@ -11,8 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from musicrec.ann_bench import read_query_users, run_benchmark
-from musicrec.ann_plot import draw_tradeoff
+from musicrec.ann_bench.picture import draw_tradeoff
+from musicrec.ann_bench.run import read_query_users, run_benchmark
 from musicrec.errors import command
 from musicrec.files import write_json
 from musicrec.params import load_params

@@ -15,8 +15,8 @@ from musicrec.downsample import describe, downsample
 from musicrec.errors import command
 from musicrec.files import atomic_directory, write_json
 from musicrec.params import load_params
-from musicrec.spark import read_parts, spark_session, write_parts
-from musicrec.spark_errors import quiet, readable_errors
+from musicrec.spark.failures import quiet, readable_errors
+from musicrec.spark.session import read_parts, spark_session, write_parts
 
 
 @command

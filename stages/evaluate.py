@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from musicrec.errors import command
-from musicrec.evaluation import judge, read_factors, read_held_out, recommend
-from musicrec.evaluation_report import draw_slices, plot_rows, sentence, summarise
+from musicrec.evaluate.judge import judge, read_factors, read_held_out, recommend
+from musicrec.evaluate.report import draw_slices, plot_rows, sentence, summarise
 from musicrec.files import atomic_directory, write_json, write_table
 from musicrec.params import load_params
 

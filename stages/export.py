@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from musicrec.bundle import export_bundle
 from musicrec.errors import command
 from musicrec.params import load_params
+from musicrec.serve.bundle import export_bundle
 
 
 @command

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from musicrec.errors import command
 from musicrec.files import atomic_directory, write_json
-from musicrec.ids import index_splits
-from musicrec.spark import read_parts, spark_session
-from musicrec.spark_errors import quiet, readable_errors
+from musicrec.index import index_splits
+from musicrec.spark.failures import quiet, readable_errors
+from musicrec.spark.session import read_parts, spark_session
 
 
 @command

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from musicrec.errors import command
 from musicrec.files import atomic_directory, write_json
-from musicrec.ingest import ingest
+from musicrec.ingest.run import ingest
+from musicrec.ingest.source import local_inputs
 from musicrec.params import load_params
-from musicrec.source_files import local_inputs
-from musicrec.spark import spark_session
+from musicrec.spark.session import spark_session
 
 
 @command

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from musicrec.errors import command
 from musicrec.params import load_params
-from musicrec.sample import write_sample
+from musicrec.sample.plays import write_sample
 
 
 @command

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from musicrec.errors import command
 from musicrec.params import load_params
-from musicrec.training import train
+from musicrec.train.run import train
 
 
 @command

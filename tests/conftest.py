@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from musicrec.spark import spark_session
+from musicrec.spark.session import spark_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -35,10 +35,11 @@ def imported_modules(path: Path) -> set[Path]:
             parts = name.split(".")
             if parts[0] != "musicrec":
                 continue
-            found.add(ROOT / "src/musicrec/__init__.py")
-            module = ROOT / "src" / Path(*parts).with_suffix(".py")
-            if len(parts) > 1 and module.is_file():
-                found.add(module)
+            for depth in range(1, len(parts) + 1):
+                module = ROOT / "src" / Path(*parts[:depth])
+                for candidate in (module / "__init__.py", module.with_suffix(".py")):
+                    if candidate.is_file():
+                        found.add(candidate)
     return found
 
 

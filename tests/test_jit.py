@@ -36,7 +36,7 @@ def test_the_cache_follows_the_source_and_not_the_folder(tmp_path: Path) -> None
     assert hits_and_misses(tmp_path / "first", cache) == "0 1"
     assert hits_and_misses(tmp_path / "second", cache) == "1 0"
 
-    for other in ("topk_kernels.py", "simd.py"):  # kernels and what they are made of
+    for other in ("search/kernels.py", "als/lanes.py"):  # kernels and what they are made of
         edited = tmp_path / "second" / "musicrec" / other
         edited.write_text(edited.read_text() + "\n# edited\n")
         assert hits_and_misses(tmp_path / "second", cache) == "0 1"

@@ -46,8 +46,8 @@ def add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def run_compare(args: argparse.Namespace) -> None:
     """Print the comparison."""
-    from musicrec.compare import as_json, as_markdown, as_text, compare
-    from musicrec.revisions import Revision
+    from musicrec.review.compare import as_json, as_markdown, as_text, compare
+    from musicrec.review.revisions import Revision
 
     result = compare(Revision(args.base), Revision(args.head), args.metrics)
     print({"text": as_text, "md": as_markdown, "json": as_json}[args.form](result))
@@ -67,8 +67,8 @@ def add_review(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run_review(args: argparse.Namespace) -> None:
     """Print the report."""
-    from musicrec.review import review
-    from musicrec.revisions import Revision
+    from musicrec.review.report import review
+    from musicrec.review.revisions import Revision
 
     print(review(Revision(args.base), Revision(args.head)), end="")
 
@@ -92,7 +92,7 @@ def add_recommend(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def run_recommend(args: argparse.Namespace) -> None:
     """Print track ids and scores, the best first, separated by a tab."""
-    from musicrec.bundle import load_bundle, parse_plays
+    from musicrec.serve.bundle import load_bundle, parse_plays
 
     bundle = load_bundle(args.bundle)
     options = {"k": args.k, "exclude_seen": not args.with_seen, "search_k": args.search_k}

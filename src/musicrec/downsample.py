@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from musicrec.errors import MusicRecError
-from musicrec.hashing import hash_fraction
 from musicrec.params import DownsampleParams
+from musicrec.spark.hashing import hash_fraction
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

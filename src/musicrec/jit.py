@@ -22,6 +22,8 @@ from numba.core.caching import _CacheLocator
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+PACKAGE = Path(__file__).resolve().parent
+
 
 def kernel(**options: Any) -> Callable[[F], F]:
     """Compile a function with `numba.njit`, free of the GIL and cached on disk.
@@ -47,7 +49,8 @@ class SourceHashLocator(_CacheLocator):
     def __init__(self, function: Callable[..., Any], source: str) -> None:
         """Take a function and the file that defines it."""
         self._line = function.__code__.co_firstlineno
-        self._path = cache_folder() / f"{Path(source).stem}-{_sources_hash()}"
+        name = _module_name(Path(source))
+        self._path = cache_folder() / f"{name}-{_sources_hash()}"
 
     def get_cache_path(self) -> str:
         """Folder of the compiled code."""
@@ -84,11 +87,21 @@ def cache_folder() -> Path:
     return folder
 
 
+def _module_name(source: Path) -> str:
+    """Dotted name of a module below this package, so that no two files share a cache folder.
+
+    A file from elsewhere (a test's, a notebook's) is named by a hash of its path.
+    """
+    if source.is_relative_to(PACKAGE):
+        return ".".join(source.relative_to(PACKAGE).with_suffix("").parts)
+    return f"{source.stem}-{hashlib.sha256(str(source).encode()).hexdigest()[:16]}"
+
+
 @functools.cache
 def _sources_hash() -> str:
     digest = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(PACKAGE.rglob("*.py")):
         text = path.read_bytes()
         if b"musicrec.jit" in text or b"numba" in text:
-            digest.update(path.name.encode() + b"\0" + text)
+            digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + text)
     return digest.hexdigest()[:16]

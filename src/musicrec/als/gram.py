@@ -1,0 +1,191 @@
+"""Gram matrices, their eigenvectors and turned factors, the same bits for any number of threads.
+
+LAPACK's eigenvectors may differ in the last bit with the number of BLAS threads; a model trained
+through them would too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from musicrec.als.lanes import LANES, aligned, broadcast, load, multiply_add, store, zeros_like
+from musicrec.jit import kernel
+from musicrec.parallel import for_blocks
+
+BLOCKS = 16  # partial sums: a fixed number, added in order
+CHUNK = 32  # rows added to a partial sum at a time
+TURN_BLOCKS = 96
+PANEL = 2 * LANES  # columns turned at a time
+
+
+def gram(factors: np.ndarray, threads: int | None = None) -> np.ndarray:
+    """Sum of the outer products of all rows of float32 `factors`, as float64 (rank, rank)."""
+    n, rank = factors.shape
+    size = max(1, -(-n // BLOCKS))
+    width = -(-rank // LANES) * LANES
+    parts = np.zeros((BLOCKS, width * width))
+
+    def work(start: int, stop: int) -> None:
+        _add_outer_products(factors, parts[start // size], start, stop)
+
+    for_blocks(work, [*range(0, n, size), n], threads)
+    lower = parts.sum(axis=0).reshape(width, width)[:rank, :rank]
+    return np.tril(lower) + np.tril(lower, -1).T
+
+
+@kernel()
+def _add_outer_products(factors, out, start, stop):  # type: ignore[no-untyped-def]
+    """Add the outer products of rows [start, stop) to the lower triangle of `out`.
+
+    `out` is flat, its rows a multiple of eight wide; entries above the diagonal come out
+    incomplete.
+    """
+    rank = factors.shape[1]
+    width = -(-rank // LANES) * LANES
+    rows = np.zeros(CHUNK * width)
+    for first in range(start, stop, CHUNK):
+        n = min(CHUNK, stop - first)
+        for r in range(n):
+            for k in range(rank):
+                rows[r * width + k] = factors[first + r, k]
+        for i in range(0, width, 4):
+            for j in range(0, i + 1, LANES):
+                at = i * width + j
+                s0 = load(out, at)
+                s1 = load(out, at + width)
+                s2 = load(out, at + 2 * width)
+                s3 = load(out, at + 3 * width)
+                for r in range(0, n * width, width):
+                    y = load(rows, r + j)
+                    s0 = multiply_add(broadcast(rows, r + i), y, s0)
+                    s1 = multiply_add(broadcast(rows, r + i + 1), y, s1)
+                    s2 = multiply_add(broadcast(rows, r + i + 2), y, s2)
+                    s3 = multiply_add(broadcast(rows, r + i + 3), y, s3)
+                store(out, at, s0)
+                store(out, at + width, s1)
+                store(out, at + 2 * width, s2)
+                store(out, at + 3 * width, s3)
+
+
+def turn(
+    rows: np.ndarray,
+    basis: np.ndarray,
+    out: np.ndarray,
+    kind: type = np.float64,
+    threads: int | None = None,
+) -> None:
+    """Write every row of `rows` in the coordinates of `basis`, whose columns are the new axes.
+
+    Parameters
+    ----------
+    rows : float32 array (n, rank)
+    basis : float64 array (rank, rank)
+    out : float32 array (n, at least rank)
+        May be `rows` itself. Columns past the rank are left alone.
+    kind : float32 or float64
+        What sums are made in.
+    """
+    n, rank = rows.shape
+    axes = np.zeros((rank, -(-rank // PANEL) * PANEL), kind)
+    axes[:, :rank] = basis
+
+    def work(start: int, stop: int) -> None:
+        scratch = aligned(4 * (rank + axes.shape[1]), kind)
+        _turn_rows(rows, axes.reshape(-1), scratch, out, start, stop)
+
+    size = max(4, -(-n // TURN_BLOCKS))
+    for_blocks(work, [*range(0, n, size), n], threads)
+
+
+@kernel()
+def _turn_rows(rows, axes, scratch, out, start, stop):  # type: ignore[no-untyped-def]
+    """Write rows [start, stop) times `axes`, flat and padded to whole panels, to `out`."""
+    rank = rows.shape[1]
+    width = len(axes) // rank
+    turned = 4 * rank
+    for first in range(start, stop, 4):
+        n = min(4, stop - first)
+        for r in range(n):
+            for k in range(rank):
+                scratch[r * rank + k] = rows[first + r, k]
+        for j in range(0, width, PANEL):
+            a0 = zeros_like(scratch)
+            a1 = zeros_like(scratch)
+            a2 = zeros_like(scratch)
+            a3 = zeros_like(scratch)
+            b0 = zeros_like(scratch)
+            b1 = zeros_like(scratch)
+            b2 = zeros_like(scratch)
+            b3 = zeros_like(scratch)
+            for k in range(rank):
+                a = load(axes, k * width + j)
+                b = load(axes, k * width + j + LANES)
+                x = broadcast(scratch, k)
+                a0 = multiply_add(a, x, a0)
+                b0 = multiply_add(b, x, b0)
+                x = broadcast(scratch, k + rank)
+                a1 = multiply_add(a, x, a1)
+                b1 = multiply_add(b, x, b1)
+                x = broadcast(scratch, k + 2 * rank)
+                a2 = multiply_add(a, x, a2)
+                b2 = multiply_add(b, x, b2)
+                x = broadcast(scratch, k + 3 * rank)
+                a3 = multiply_add(a, x, a3)
+                b3 = multiply_add(b, x, b3)
+            at = turned + j
+            store(scratch, at, a0)
+            store(scratch, at + LANES, b0)
+            store(scratch, at + width, a1)
+            store(scratch, at + width + LANES, b1)
+            store(scratch, at + 2 * width, a2)
+            store(scratch, at + 2 * width + LANES, b2)
+            store(scratch, at + 3 * width, a3)
+            store(scratch, at + 3 * width + LANES, b3)
+        for r in range(n):
+            for k in range(rank):
+                out[first + r, k] = scratch[turned + r * width + k]
+
+
+@kernel()
+def eigenbasis(matrix):  # type: ignore[no-untyped-def]
+    """Eigenvalues and eigenvectors (columns) of a symmetric matrix by cyclic Jacobi rotations.
+
+    Golub and Van Loan, Matrix Computations, section 8.5. Quadratic convergence: seven or eight
+    sweeps reach rounding. The values come in no particular order.
+    """
+    n = matrix.shape[0]
+    a = matrix.copy()
+    vectors = np.eye(n)  # a row an eigenvector, so that a rotation runs along memory
+    limit = (1e-15 * np.sqrt((a * a).sum())) ** 2
+    for _ in range(30):
+        off = 0.0
+        for p in range(n):
+            for q in range(p):
+                off += a[p, q] * a[p, q]
+        if off <= limit:
+            break
+        for p in range(n - 1):
+            for q in range(p + 1, n):
+                if a[p, q] == 0.0:
+                    continue
+                slope = (a[q, q] - a[p, p]) / (2.0 * a[p, q])
+                t = 1.0 / (abs(slope) + np.sqrt(1.0 + slope * slope))
+                t = -t if slope < 0.0 else t
+                c = 1.0 / np.sqrt(1.0 + t * t)
+                s = t * c
+                _rotate(a, p, q, c, s)
+                for k in range(n):
+                    x, y = a[k, p], a[k, q]
+                    a[k, p] = c * x - s * y
+                    a[k, q] = s * x + c * y
+                _rotate(vectors, p, q, c, s)
+    return np.diag(a).copy(), vectors.T.copy()
+
+
+@kernel()
+def _rotate(a, p, q, c, s):  # type: ignore[no-untyped-def]
+    """Rotate rows p and q of `a`."""
+    for k in range(a.shape[1]):
+        x, y = a[p, k], a[q, k]
+        a[p, k] = c * x - s * y
+        a[q, k] = s * x + c * y

@@ -1,0 +1,298 @@
+"""Judge a model's lists for every held-out user, beside the baselines: the per-user table.
+
+The table holds one row a user and is the source of every mean that is reported; two of them,
+from two configurations, are what `musicrec compare` compares.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from musicrec.errors import MusicRecError
+from musicrec.evaluate.baselines import recommend_neighbours, recommend_popular
+from musicrec.files import read_table
+from musicrec.interactions import Interactions, read_interactions, read_sizes
+from musicrec.jit import kernel
+from musicrec.metrics.beyond_accuracy import (
+    catalogue_coverage,
+    exposure,
+    gini,
+    list_means,
+    median_popularity,
+)
+from musicrec.metrics.ranking import known_truth, score_lists
+from musicrec.parallel import for_blocks
+from musicrec.params import EvaluateParams
+from musicrec.search.exact import ExactIndex
+
+BASELINES = ("popularity", "neighbours")
+TABLE_METADATA = b"musicrec"
+_BLOCK = 1024  # users a block
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What is known of the held-out users of one split.
+
+    Attributes
+    ----------
+    split : str
+        `validation` or `test`.
+    users : int32 array (n)
+        Their indices, ascending.
+    user_ids : string array (n)
+    track_ids : string array (n_all_items)
+        Ids of all tracks, by index.
+    truth : Interactions (n, n_all_items)
+        Their held-out plays; tracks of `train.n_items` and above are unknown to training.
+    train : Interactions (n_users, n_items)
+        All training plays.
+    history : Interactions (n, n_items)
+        Their own training plays; an empty row for a user unknown to training.
+    """
+
+    split: str
+    users: np.ndarray
+    user_ids: pa.Array
+    track_ids: pa.Array
+    truth: Interactions
+    train: Interactions
+    history: Interactions
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Recommended item ids of every held-out user: int32 arrays (n, length), padded with -1.
+
+    Attributes
+    ----------
+    unseen, with_seen : the model's, without and with the tracks played in training
+    baselines : those of each baseline by name, without the tracks played in training
+    """
+
+    unseen: np.ndarray
+    with_seen: np.ndarray
+    baselines: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The per-user table and the figures that are not means over users."""
+
+    table: pa.Table
+    reach: dict[str, float]
+
+
+def read_held_out(indexed: Path, split: str) -> HeldOut:
+    """Read the indexed plays for judging the users of `split`.
+
+    Raises
+    ------
+    MusicRecError
+        The split holds no play.
+    """
+    sizes = read_sizes(indexed / "sizes.json")
+    train = read_interactions(indexed / "train", sizes.n_users, sizes.n_items)
+    truth = read_interactions(indexed / split, sizes.n_all_users, sizes.n_all_items)
+    users = np.flatnonzero(np.diff(truth.indptr)).astype(np.int32)
+    if not len(users):
+        raise MusicRecError(
+            f"{indexed / split} holds no play, so there is nobody to judge; "
+            "choose the other evaluate.split or hold plays out in data"
+        )
+    user_ids = read_table(indexed / "users.parquet", ["user_id"]).column("user_id")
+    track_ids = read_table(indexed / "items.parquet", ["track_id"]).column("track_id")
+    return HeldOut(
+        split=split,
+        users=users,
+        user_ids=user_ids.combine_chunks().take(pa.array(users)),
+        track_ids=track_ids.combine_chunks(),
+        truth=truth.rows(users),
+        train=train,
+        history=_rows_or_empty(train, users),
+    )
+
+
+def read_factors(folder: Path, held_out: HeldOut) -> tuple[np.ndarray, np.ndarray]:
+    """Read the factors of the held-out users and of all items; unknown users have zeros.
+
+    Raises
+    ------
+    MusicRecError
+        The factors do not fit the indexed plays.
+    """
+    user_factors = np.load(folder / "user_factors.npy", allow_pickle=False)
+    item_factors = np.load(folder / "item_factors.npy", allow_pickle=False)
+    shape = (held_out.train.n_users, held_out.train.n_items)
+    if (len(user_factors), len(item_factors)) != shape:
+        raise MusicRecError(
+            f"{folder}: factors of {len(user_factors)} users and {len(item_factors)} tracks do "
+            f"not fit the indexed {shape[0]} users and {shape[1]} tracks; train the model anew"
+        )
+    known = held_out.users < held_out.train.n_users
+    queries = np.zeros((len(held_out.users), user_factors.shape[1]), np.float32)
+    queries[known] = user_factors[held_out.users[known]]
+    return queries, item_factors
+
+
+def recommend(
+    held_out: HeldOut,
+    queries: np.ndarray,
+    item_factors: np.ndarray,
+    params: EvaluateParams,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> Lists:
+    """Make the lists to judge, as long as the largest `params.k`.
+
+    Parameters
+    ----------
+    held_out : HeldOut
+    queries : float32 array (n, rank)
+        Factors of the held-out users; zeros get no recommendations.
+    item_factors : float32 array (n_items, rank)
+    params : EvaluateParams
+    on_step : callable, optional
+        Told what comes next, before each step that may take long.
+    """
+    length = max(params.k)
+    index = ExactIndex(item_factors)
+    train, history = held_out.train, held_out.history
+    on_step(f"searching the top {length} of {len(queries):,} users")
+    unseen, _ = index.search(queries, length, exclude=(history.indptr, history.indices))
+    with_seen, _ = index.search(queries, length)
+    popularity = recommend_popular(train, history, length)
+    on_step("finding the nearest neighbours of their tracks")
+    neighbours = recommend_neighbours(train, history, length, params.neighbours)
+    return Lists(unseen, with_seen, dict(zip(BASELINES, (popularity, neighbours), strict=True)))
+
+
+def judge(held_out: HeldOut, lists: Lists, params: EvaluateParams) -> Evaluation:
+    """Judge the lists by the held-out plays.
+
+    Columns of the table, one row a user, sorted by `user_id`:
+
+    `user_id`, `history_length` (tracks in training), `held_out` (tracks held out),
+    `held_out_unknown` (those unknown to training), `held_out_popularity` (median training users
+    of a held-out track), `truth` (a hash of the held-out track ids), `recommended` (length of
+    the model's list);
+    `<metric>` of the model in the `ranking` protocol, `popularity_<metric>` and
+    `neighbours_<metric>` of the baselines in the same; `seed_<metric>` of the model in the
+    `seed` protocol, null for users it drops; `list_popularity_at_<k>` and `list_novelty_at_<k>`,
+    null for users without recommendations.
+    """
+    train, truth = held_out.train, held_out.truth
+    users_of = np.bincount(train.indices, minlength=train.n_items)
+    columns = _describe(held_out, users_of)
+    columns["recommended"] = np.count_nonzero(lists.unseen >= 0, axis=1)
+    for prefix, recommended in (
+        ("", lists.unseen),
+        *((f"{name}_", of_baseline) for name, of_baseline in lists.baselines.items()),
+    ):
+        scores = score_lists(recommended, truth.indptr, truth.indices, params.k)
+        columns |= {f"{prefix}{metric}": values for metric, values in scores.columns().items()}
+    columns |= _seed_protocol(lists.with_seen, held_out, params.k)
+    n_train_users = int(np.count_nonzero(np.diff(train.indptr)))
+    means = list_means(lists.unseen, users_of, n_train_users, params.k)
+    columns |= {f"list_{name}": _masked(values) for name, values in means.items()}
+    table = pa.table({"user_id": held_out.user_ids, **columns})
+    described = {"split": held_out.split, "k": sorted(params.k)}
+    return Evaluation(
+        table=table.take(pc.sort_indices(held_out.user_ids)).replace_schema_metadata(
+            {TABLE_METADATA: json.dumps(described)}
+        ),
+        reach=_reach(lists.unseen, len(users_of), params.k),
+    )
+
+
+def headline_metrics(k: Sequence[int]) -> list[str]:
+    """Name the metrics that get intervals and verdicts: few, so the correction costs little."""
+    longest, shortest = max(k), min(k)
+    return [
+        f"map_at_{longest}",
+        f"ndcg_at_{longest}",
+        f"recall_at_{longest}",
+        f"precision_at_{shortest}",
+    ]
+
+
+def _rows_or_empty(train: Interactions, users: np.ndarray) -> Interactions:
+    """Rows of ascending `users`; those beyond the matrix are empty."""
+    known = train.rows(users[users < train.n_users])
+    missing = np.full(len(users) - known.n_users, known.indptr[-1])
+    indptr = np.concatenate((known.indptr, missing))
+    return Interactions(indptr, known.indices, known.counts, known.n_items)
+
+
+def _describe(held_out: HeldOut, users_of: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns that depend on the data alone."""
+    truth = held_out.truth
+    unknown = np.concatenate(([0], np.cumsum(truth.indices >= len(users_of))))
+    return {
+        "history_length": np.diff(held_out.history.indptr),
+        "held_out": np.diff(truth.indptr),
+        "held_out_unknown": np.diff(unknown[truth.indptr]),
+        "held_out_popularity": median_popularity(truth.indptr, truth.indices, users_of),
+        "truth": hash_rows(truth, held_out.track_ids),
+    }
+
+
+def hash_rows(truth: Interactions, track_ids: pa.Array) -> np.ndarray:
+    """Hash each user's set of held-out track ids, whatever their indices (uint64)."""
+    texts = track_ids.cast(pa.large_string())
+    _, offsets, characters = texts.buffers()
+    starts = np.frombuffer(offsets, np.int64)[texts.offset :]
+    text = np.frombuffer(characters, np.uint8)
+    sums = np.zeros(truth.n_users, np.uint64)
+
+    def hash_block(start: int, stop: int) -> None:
+        _hash(truth.indptr, truth.indices, starts, text, start, stop, sums)
+
+    for_blocks(hash_block, [*range(0, len(sums), _BLOCK), len(sums)])
+    return sums
+
+
+def _reach(lists: np.ndarray, n_items: int, k: Sequence[int]) -> dict[str, float]:
+    reach = {}
+    for length, counts in zip(sorted(k), exposure(lists, n_items, k), strict=True):
+        reach[f"coverage_at_{length}"] = catalogue_coverage(counts)
+        reach[f"gini_at_{length}"] = gini(counts)
+    return reach
+
+
+def _seed_protocol(lists: np.ndarray, held_out: HeldOut, k: Sequence[int]) -> dict[str, pa.Array]:
+    """Metrics in the `seed` protocol (see `musicrec.metrics.ranking`), null for the users it drops."""
+    indptr, indices = known_truth(
+        held_out.truth.indptr, held_out.truth.indices, held_out.train.n_items
+    )
+    scores = score_lists(lists, indptr, indices, k)
+    dropped = (np.diff(indptr) == 0) | (lists[:, 0] < 0)
+    columns = {"map": scores.whole_average_precision, **scores.columns()}
+    return {f"seed_{name}": pa.array(values, mask=dropped) for name, values in columns.items()}
+
+
+def _masked(values: np.ndarray) -> pa.Array:
+    return pa.array(values, mask=np.isnan(values))
+
+
+@kernel()
+def _hash(indptr, indices, starts, characters, start, stop, sums):  # type: ignore[no-untyped-def]
+    """Fill `sums[start:stop]`: modulo 2^64, of the hashes of a row's texts in whatever order.
+
+    A text's hash is FNV-1a (Fowler, Noll and Vo), mixed by the finalizer of MurmurHash3, because
+    sums of plain FNV hashes collide too easily.
+    """
+    for row in range(start, stop):
+        for text in indices[indptr[row] : indptr[row + 1]]:
+            value = np.uint64(0xCBF29CE484222325)
+            for place in range(starts[text], starts[text + 1]):
+                value = (value ^ np.uint64(characters[place])) * np.uint64(0x100000001B3)
+            value = (value ^ (value >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+            value = (value ^ (value >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
+            sums[row] += value ^ (value >> np.uint64(33))

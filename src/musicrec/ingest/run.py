@@ -1,0 +1,147 @@
+"""Plays of any format in, three clean splits out."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from musicrec.errors import MusicRecError
+from musicrec.ingest.bad_rows import require_good_rows, stop_at_bad_rows
+from musicrec.ingest.frames import read_frames
+from musicrec.ingest.merge import merge_plays, merge_summary
+from musicrec.ingest.row_checks import check_rows
+from musicrec.ingest.source import list_files
+from musicrec.ingest.split import SPLITS, given_splits
+from musicrec.ingest.summary import describe_splits
+from musicrec.params import DataParams
+from musicrec.spark.failures import quiet, readable_errors
+from musicrec.spark.session import local_uri, rewrite_parts
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+def ingest(spark: SparkSession, params: DataParams, folder: Path) -> dict[str, Any]:
+    """Read, check, merge and split the plays of `params.source`.
+
+    The source is read once, and once more where bad rows must be named (and, with the `given`
+    protocol, the held-out files once more for their users).
+
+    Parameters
+    ----------
+    folder : Path
+        Empty; gets `train`, `validation` and `test`, each with `part-0000N.parquet` of columns
+        `user_id` string, `track_id` string, `count` int64 > 0, one row a (user, track).
+
+    Returns
+    -------
+    dict
+        What `metrics/data.json` holds: see docs/data.md.
+
+    Raises
+    ------
+    MusicRecError
+        The source cannot be used as it is; the sentence says why.
+    """
+    if params.protocol == "given":  # the time of a play matters to holdout alone
+        columns = dataclasses.replace(params.columns, timestamp=None)
+        params = dataclasses.replace(params, columns=columns)
+    with quiet(spark), readable_errors(params.source):
+        tables = checked_tables(spark, params)
+        try:
+            summary = _write_splits(tables, params, folder)
+        except MusicRecError:
+            raise
+        except Exception:
+            if params.on_bad_rows == "error":
+                frames = (frame for table in tables.values() for frame in table)
+                require_good_rows(frames, params.columns)
+            raise
+        for split, described in describe_splits(spark, folder).items():
+            summary[split] = described | summary.get(split, {})
+    return summary
+
+
+def checked_tables(spark: SparkSession, params: DataParams) -> dict[str, list[DataFrame]]:
+    """Read and check the source's tables: one a split with `given`, else the one called `plays`.
+
+    Returns
+    -------
+    dict
+        Table -> frames of `row_checks.check_rows`, one for all files that share a layout.
+
+    Raises
+    ------
+    MusicRecError
+        The files or their columns cannot be used; rows are only looked at when Spark runs.
+    """
+    files = list_files(spark, params.source)
+    given = params.protocol == "given"
+    tables = given_splits(files, params.source) if given else {"plays": files}
+    return {
+        name: [
+            check_rows(frame, file, params.columns)
+            for file, frame in read_frames(spark, members, params)
+        ]
+        for name, members in tables.items()
+    }
+
+
+def _write_splits(
+    tables: dict[str, list[DataFrame]], params: DataParams, folder: Path
+) -> dict[str, Any]:
+    from pyspark.sql import Observation
+
+    if params.on_bad_rows == "error":
+        tables = {
+            name: [stop_at_bad_rows(frame) for frame in frames] for name, frames in tables.items()
+        }
+    if params.protocol == "given":
+        _require_disjoint_users(tables, params)
+    scratch = folder / "spark"
+    observation = Observation("ingest")
+    plays = merge_plays(tables, params, observation).sortWithinPartitions(
+        "split", "user_id", "track_id"
+    )
+    writer = plays.write.option("compression", "snappy").partitionBy("split")
+    writer.parquet(local_uri(scratch))
+    summary = merge_summary(observation.get, list(tables), params)
+    for split in SPLITS:
+        written = scratch / f"split={split}"
+        if not written.is_dir():
+            raise MusicRecError(_nobody_left(split, params))
+        (folder / split).mkdir()
+        rewrite_parts(written, folder / split)
+    shutil.rmtree(scratch)
+    return summary
+
+
+def _require_disjoint_users(tables: dict[str, list[DataFrame]], params: DataParams) -> None:
+    from pyspark.sql import functions as F
+
+    users = []
+    for split in ("validation", "test"):
+        first, *others = (frame.select("user_id") for frame in tables[split])
+        for other in others:
+            first = first.union(other)
+        users.append(first.filter(F.col("user_id").isNotNull()))
+    both = users[0].intersect(users[1])
+    row = both.agg(F.count("*").alias("users"), F.min("user_id").alias("first")).first()
+    if row.users:
+        raise MusicRecError(
+            f"{params.source}: {row.users:,} user{'s are' if row.users > 1 else ' is'} in both "
+            f"validation and test, first {row.first!r} (column {params.columns.user!r}); keep "
+            "each user in one of them"
+        )
+
+
+def _nobody_left(split: str, params: DataParams) -> str:
+    if params.protocol == "given" or split == "train":
+        return f"{params.source}: no usable row is left in {split}"
+    share = getattr(params, f"{split}_users")
+    return (
+        f"{params.source}: no {split} user: none of the users with two or more tracks was chosen "
+        f"by data.{split}_users = {share:g}; raise it or use more plays"
+    )

@@ -1,0 +1,139 @@
+"""`musicrec review`: what a change does, as one Markdown report for a pull request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from musicrec.errors import MusicRecError
+from musicrec.review.compare import as_markdown, compare
+from musicrec.review.revisions import Revision, changes, flatten
+from musicrec.review.staleness import stale_stages
+
+PARAMS = "params.yaml"
+DATA = ("metrics/data.json", "metrics/downsample.json", "metrics/index.json")
+EVALUATION = "metrics/evaluate.json"
+SPEED = "metrics/ann_speed.json"
+ROWS = 25  # of one table; a report is read by a person
+
+
+def review(base: Revision, head: Revision) -> str:
+    """Report what differs between two revisions, in Markdown.
+
+    Parameters in `params.yaml`, the data as counted by its metrics, ranking metrics with
+    verdicts, how the model stands beside the baselines, speed, and the stages of `head` whose
+    outputs are older than what they depend on. A section that cannot be told says why.
+    """
+    sections = [
+        ("Parameters", _diff(base, head, (PARAMS,))),
+        ("Data", _diff(base, head, DATA)),
+        ("Metrics", _metrics(base, head)),
+        ("Beside the baselines", _baselines(base, head)),
+        ("Speed", _speed(base, head)),
+        ("Stale stages", _stale(head)),
+    ]
+    blocks = [f"# {base.name} → {head.name}"]
+    blocks += [f"## {title}\n\n{text}" for title, text in sections]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _metrics(base: Revision, head: Revision) -> str:
+    """Verdicts; where the revisions cannot be compared, the reason and the bare figures."""
+    try:
+        return as_markdown(compare(base, head))
+    except MusicRecError as error:
+        old, new = (revision.read_json(EVALUATION).get("ranking", {}) for revision in (base, head))
+        return f"No verdict: {error}\n\n{_change_table(base, head, changes(old, new))}"
+
+
+def _baselines(base: Revision, head: Revision) -> str:
+    """Whether each revision's model beats popularity and neighbours, and by what factor of MAP."""
+    rows = []
+    for revision in (base, head):
+        found = revision.read_json(EVALUATION)
+        for baseline, lifts in sorted(found.get("lift", {}).items()):
+            beats = found[f"beats_{baseline}"]
+            metric = next(name for name in sorted(lifts) if name.startswith("map_at_"))
+            ratio = lifts[metric].get("ratio")
+            rows.append(
+                [
+                    revision.name,
+                    baseline,
+                    metric,
+                    "" if ratio is None else f"{ratio:.3f}",
+                    "yes" if beats else "**NO**",
+                ]
+            )
+    if not rows:
+        return f"Neither revision has {EVALUATION}."
+    return _table(["revision", "baseline", "metric", "model / baseline", "beats it"], rows)
+
+
+def _speed(base: Revision, head: Revision) -> str:
+    old, new = (flatten(revision.read_json(SPEED)) for revision in (base, head))
+    if not old or not new:
+        missing = base.name if not old else head.name
+        return f"{missing} has no {SPEED}."
+    told = {name: pair for name, pair in changes(old, new).items() if _headline(name)}
+    text = _change_table(base, head, told)
+    return f"{text}\n\nWall-clock figures: they also differ between machines and between runs."
+
+
+def _headline(name: str) -> bool:
+    """Whether a speed is one a review wants: whole arms and speed-ups, not single settings."""
+    if name.startswith("speed_up."):
+        return True
+    return name.endswith("queries_per_second") and "n_trees" not in name
+
+
+def _stale(head: Revision) -> str:
+    stale = stale_stages(head)
+    if not stale:
+        return "None: every output is that of the current code, parameters and data."
+    return "\n".join(f"- `{stage}`: {reason}" for stage, reason in stale.items())
+
+
+def _diff(base: Revision, head: Revision, paths: tuple[str, ...]) -> str:
+    found: dict[str, tuple[Any, Any]] = {}
+    for path in paths:
+        read = Revision.read_yaml if path.endswith(".yaml") else Revision.read_json
+        prefix = (
+            "" if len(paths) == 1 else path.removeprefix("metrics/").removesuffix(".json") + ": "
+        )
+        differing = changes(read(base, path), read(head, path))
+        found |= {prefix + name: pair for name, pair in differing.items()}
+    return _change_table(base, head, found)
+
+
+def _change_table(base: Revision, head: Revision, found: dict[str, tuple[Any, Any]]) -> str:
+    if not found:
+        return "No change."
+    rows = []
+    for name, (old, new) in list(found.items())[:ROWS]:
+        rows.append([f"`{name}`", _shown(old), _shown(new), _difference(old, new)])
+    text = _table(["", base.name, head.name, "change"], rows)
+    more = len(found) - len(rows)
+    return f"{text}\n\nand {more} more." if more else text
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "—"
+    return f"{value:,.6g}" if isinstance(value, float) else str(value)
+
+
+def _difference(old: Any, new: Any) -> str:
+    """Change of two numbers, with its share of the old one."""
+    both = all(isinstance(x, int | float) and not isinstance(x, bool) for x in (old, new))
+    if not both:
+        return ""
+    share = f" ({(new - old) / abs(old):+.1%})" if old else ""
+    return f"{new - old:+,.6g}{share}"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(_escaped(cells)) + " |" for cells in lines)
+
+
+def _escaped(cells: list[str]) -> list[str]:
+    return [cell.replace("|", "\\|").replace("\n", " ") for cell in cells]

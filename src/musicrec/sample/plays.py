@@ -1,0 +1,254 @@
+"""The embedded default source: synthetic plays of the Taste Profile's shape.
+
+Tracks lie in scenes, scenes in genres. A listener follows a few scenes of a few genres; each of
+their plays is drawn from one of these scenes, from one of these genres, or from all tracks, in
+each case by the tracks' long-tailed popularity. So popularity is a fair recommender, a few
+factors that tell genres apart beat it, and more factors that tell scenes apart beat those.
+
+Every draw is an integer compared with a table of cumulative integer weights, and every user has
+a stream of random numbers of their own (a hash of seed and user), so that the bytes follow from
+the parameters alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from musicrec.files import atomic_directory
+from musicrec.params import SampleParams
+from musicrec.sample.draws import (
+    POPULARITY,
+    TRACK_IDS,
+    USER_IDS,
+    draw_lengths,
+    draw_plays,
+    fill_hashes,
+)
+
+SPLITS = ("train", "validation", "test")
+SCHEMA = pa.schema([("user_id", pa.string()), ("count", pa.int64()), ("track_id", pa.string())])
+CHUNK_USERS = 20_000  # users generated, and held in memory, at a time: about 900 K plays
+
+# The seed's data: 1 M users with full histories, 10 K validation and 100 K test users.
+FULL_USERS, HELD_OUT_USERS, VALIDATION_USERS, TRACKS = 1_000_000, 110_000, 10_000, 385_000
+
+# Counts: P(1), P(2), and for 3 and more a power law (c + shift)^-exponent cut at the largest count
+# of the Taste Profile. Shift and exponent solve mean = 2.88 and standard deviation = 6.46.
+MAX_COUNT, SHARE_OF_1, SHARE_OF_2 = 9_667, 0.59, 0.14
+COUNT_SHIFT, COUNT_EXPONENT = 4.44577138, 3.41868602
+
+# Tracks in a user's history: MIN_HISTORY and a log-normal number with this mean more.
+MIN_HISTORY, MAX_HISTORY, HISTORY_MEAN, HISTORY_SIGMA = 10, 4_000, 36.0, 1.0
+
+POPULARITY_SHIFT = 50  # popularity of the track of rank r is 1 / (r + shift): Zipf-Mandelbrot
+GENRES = 20
+
+_TOTAL = 1 << 40  # what cumulative weights add up to; a draw's resolution
+
+
+@dataclass(frozen=True)
+class SampleSizes:
+    """Numbers of users of each kind and of tracks."""
+
+    full: int
+    validation: int
+    test: int
+    tracks: int
+
+    @property
+    def users(self) -> int:
+        """All users; the full-history users come first, then validation, then test users."""
+        return self.full + self.validation + self.test
+
+
+def sample_sizes(scale: float) -> SampleSizes:
+    """Sizes at a share of the seed's data.
+
+    The catalogue shrinks more slowly than the users, to keep lists of 500 tracks meaningful, and
+    half of the held-out users validate while these are fewer than the seed's 10 K, so that small
+    samples are judged on enough users.
+    """
+    full = max(50, round(FULL_USERS * scale))
+    held_out = max(10, round(HELD_OUT_USERS * scale))
+    validation = min(VALIDATION_USERS, held_out // 2)
+    tracks = max(1_000, round(TRACKS * scale**0.75))
+    return SampleSizes(full, validation, held_out - validation, tracks)
+
+
+def count_distribution() -> np.ndarray:
+    """Probability of the play counts 1, 2, … 9,667: float64 array (9667)."""
+    counts = np.arange(1, MAX_COUNT + 1)
+    shares = (counts + COUNT_SHIFT) ** -COUNT_EXPONENT
+    shares *= (1 - SHARE_OF_1 - SHARE_OF_2) / shares[2:].sum()
+    shares[0], shares[1] = SHARE_OF_1, SHARE_OF_2
+    return shares
+
+
+def history_distribution(n_tracks: int) -> np.ndarray:
+    """Probability of 0, 1, … tracks beyond MIN_HISTORY in a user's history: float64 array."""
+    extra = np.arange(1, min(MAX_HISTORY, n_tracks // 20) - MIN_HISTORY + 2)
+    mu = np.log(HISTORY_MEAN) - HISTORY_SIGMA**2 / 2
+    density = np.exp(-((np.log(extra) - mu) ** 2) / (2 * HISTORY_SIGMA**2)) / extra
+    return density / density.sum()
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Tracks in order of scene, scenes in order of genre.
+
+    Attributes
+    ----------
+    popularity : int64 array (n_tracks + 1)
+        Cumulative weights of the tracks, from 0.
+    scenes : int64 array (n_scenes + 1)
+        Scene s holds the tracks `scenes[s]` to `scenes[s + 1] - 1`.
+    genres : int64 array (n_genres + 1)
+        Genre g holds the scenes `genres[g]` to `genres[g + 1] - 1`.
+    """
+
+    popularity: np.ndarray
+    scenes: np.ndarray
+    genres: np.ndarray
+
+
+def catalogue(n_tracks: int, seed: int) -> Catalogue:
+    """Lay out the tracks: about as many scenes as tracks in a scene, popularity at random."""
+    n_scenes = max(GENRES, round(n_tracks**0.5))
+    weights = 1.0 / (np.arange(n_tracks) + POPULARITY_SHIFT)
+    shuffled = weights[np.argsort(_hashes(seed, POPULARITY, 0, n_tracks, 1)[:, 0], kind="stable")]
+    return Catalogue(
+        _cumulative(shuffled),
+        np.arange(n_scenes + 1) * n_tracks // n_scenes,
+        np.arange(GENRES + 1) * n_scenes // GENRES,
+    )
+
+
+def write_sample(params: SampleParams, output: str | os.PathLike[str]) -> None:
+    """Write `train.parquet`, `validation.parquet` and `test.parquet` into the folder `output`.
+
+    Columns `user_id` (40 hex digits), `count` int64, `track_id`; one row per (user, track). Memory
+    is bounded by `CHUNK_USERS`, one row group each.
+    """
+    sizes = sample_sizes(params.scale)
+    tracks = track_ids(params.seed, sizes.tracks)
+    with atomic_directory(output) as folder, ExitStack() as stack:
+        writers = {
+            split: stack.enter_context(_writer(folder / f"{split}.parquet")) for split in SPLITS
+        }
+        for plays in generate_plays(params.seed, sizes):
+            users = user_ids(params.seed, plays.first_user, plays.n_users)
+            for number, split in enumerate(SPLITS):
+                rows = plays.split == number
+                if rows.any():
+                    writers[split].write_table(_table(plays, rows, users, tracks))
+            if sys.stderr.isatty():
+                done = plays.first_user + plays.n_users
+                print(f"sample: {done} of {sizes.users} users", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Plays:
+    """Plays of the users `first_user` to `first_user + n_users - 1`.
+
+    Attributes
+    ----------
+    user : int32 array (n_plays)
+        Counted from `first_user`, ascending.
+    track, count : int32 arrays (n_plays)
+    split : int8 array (n_plays)
+        Place in SPLITS.
+    """
+
+    first_user: int
+    n_users: int
+    user: np.ndarray
+    track: np.ndarray
+    count: np.ndarray
+    split: np.ndarray
+
+
+def generate_plays(seed: int, sizes: SampleSizes) -> Iterator[Plays]:
+    """Draw all users' plays, `CHUNK_USERS` users at a time."""
+    layout = catalogue(sizes.tracks, seed)
+    histories = _cumulative(history_distribution(sizes.tracks))
+    counts = _cumulative(count_distribution())
+    kinds = np.repeat([0, 1, 2], [sizes.full, sizes.validation, sizes.test]).astype(np.int8)
+    for first in range(0, sizes.users, CHUNK_USERS):
+        n_users = min(CHUNK_USERS, sizes.users - first)
+        lengths = MIN_HISTORY + draw_lengths(np.uint64(seed), first, n_users, histories)
+        indptr = np.concatenate(([0], np.cumsum(lengths)))
+        track, count = draw_plays(
+            np.uint64(seed), first, indptr, layout.popularity, layout.scenes, layout.genres, counts
+        )
+        user = np.repeat(np.arange(n_users, dtype=np.int32), lengths)
+        odd = (np.arange(indptr[-1]) - np.repeat(indptr[:-1], lengths)) % 2 == 1
+        split = np.where(odd, kinds[first + user], 0)  # every second play is held out
+        yield Plays(first, n_users, user, track, count, split.astype(np.int8))
+
+
+def user_ids(seed: int, first: int, n_users: int) -> pa.Array:
+    """User ids of 40 hexadecimal digits, as the Taste Profile has them."""
+    digits = _hashes(seed, USER_IDS, first, n_users, 3).astype(">u8").view(np.uint8)
+    octets = digits.reshape(n_users, -1)
+    nibbles = np.stack([octets >> 4, octets & 15], axis=2).reshape(n_users, -1)
+    return _fixed_width(_alphabet("0123456789abcdef")[nibbles[:, :40]])
+
+
+def track_ids(seed: int, n_tracks: int) -> pa.Array:
+    """Track ids of the Million Song Dataset's shape: TR and 16 upper-case letters and digits."""
+    letters = _alphabet("ABCDEFGHIJKLMNOPQRSTUVWXYZ012345")
+    draws = _hashes(seed, TRACK_IDS, 0, n_tracks, 2).view(np.uint8).reshape(n_tracks, 16)
+    prefix = np.broadcast_to(_alphabet("TR"), (n_tracks, 2))
+    return _fixed_width(np.hstack([prefix, letters[draws % 32]]))
+
+
+def _alphabet(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode("ascii"), np.uint8)
+
+
+def _fixed_width(characters: np.ndarray) -> pa.Array:
+    """Arrow strings of equal length from ASCII codes, uint8 array (n, width)."""
+    n, width = characters.shape
+    offsets = np.arange(n + 1, dtype=np.int32) * width
+    data = np.ascontiguousarray(characters)
+    return pa.StringArray.from_buffers(n, pa.py_buffer(offsets), pa.py_buffer(data))
+
+
+def _writer(path: Path) -> pq.ParquetWriter:
+    return pq.ParquetWriter(
+        path,
+        SCHEMA,
+        compression="zstd",
+        dictionary_pagesize_limit=1 << 24,  # fits all tracks of the largest sample
+    )
+
+
+def _table(plays: Plays, rows: np.ndarray, users: pa.Array, tracks: pa.Array) -> pa.Table:
+    columns = {
+        "user_id": users.take(pa.array(plays.user[rows])),
+        "count": pa.array(plays.count[rows], pa.int64()),
+        "track_id": tracks.take(pa.array(plays.track[rows])),
+    }
+    return pa.table(columns, schema=SCHEMA)
+
+
+def _cumulative(weights: np.ndarray) -> np.ndarray:
+    """Cumulative integer weights, int64 array (n + 1) from 0; each weight is at least 1."""
+    shares = np.maximum(1, weights * (_TOTAL / weights.sum())).astype(np.int64)
+    return np.concatenate(([0], np.cumsum(shares)))
+
+
+def _hashes(seed: int, stream: int, first: int, n: int, width: int) -> np.ndarray:
+    """Random numbers of the rows `first` … `first + n - 1`: uint64 array (n, width)."""
+    out = np.empty((n, width), np.uint64)
+    fill_hashes(np.uint64(seed), stream, first, out)
+    return out

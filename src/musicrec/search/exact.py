@@ -1,0 +1,206 @@
+"""Exact top-k search by inner product: the one kernel of evaluation, export, serving and bench.
+
+Items lie in blocks by falling norm, those of like norm by the factor that dominates them. Three
+bounds spare work, each dearer and tighter than the last:
+
+1. |query| |item| (Cauchy-Schwarz): where it falls below the k-th best score, the search ends
+   (LEMP: Teflioudi, Gemulla and Mykytiuk, SIGMOD 2015);
+2. the best corner of the box that holds a block's items: where it falls short, the block is
+   skipped, which is most of them where factors are nonnegative and few are large in one item;
+3. the score of an 8-bit copy of each item, whose error is bounded.
+
+The few hundred items that pass are scored in full. Bounds hold rounding errors too, so the
+answer is that of a full sort, whatever the data.
+
+The score of a pair is defined bit for bit: products and sums in float32, over the factors in
+ascending order, without fused multiply-add. Blocks, threads and batch size change nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from musicrec.errors import MusicRecError
+from musicrec.parallel import for_blocks
+from musicrec.search.kernels import (
+    LANES,
+    LARGEST_SCORE,
+    RUN_BLOCKS,
+    UNROLL,
+    dominant_factors,
+    enclose,
+    encode,
+    search,
+)
+
+RUN = RUN_BLOCKS * LANES  # items of like norm, put in order of their dominant factor
+QUERY_BLOCK = 32  # queries of one unit of work for a thread
+Exclude = tuple[np.ndarray, np.ndarray]
+
+
+class ExactIndex:
+    """Items prepared for exact top-k search by inner product.
+
+    Parameters
+    ----------
+    item_factors : float32 array (n_items, rank)
+        Kept by reference; must not change. Items whose vector is all zero are never returned.
+
+    Attributes
+    ----------
+    factors : float32 array (n_items, rank)
+        The items, in C order.
+
+    Raises
+    ------
+    MusicRecError
+        The array is not two-dimensional, or holds a NaN, an infinity or a vector whose norm
+        overflows float32.
+    """
+
+    def __init__(self, item_factors: np.ndarray) -> None:  # noqa: D107
+        self.factors = checked_factors(item_factors, "item factors")
+        self.n_items, self.rank = self.factors.shape
+        norms = np.sqrt(np.einsum("ij,ij->i", self.factors, self.factors, dtype=np.float64))
+        order = np.argsort(-norms, kind="stable")[: np.count_nonzero(norms)].astype(np.int32)
+        largest = float(norms[order[0]]) if len(order) else 0.0
+        if largest > LARGEST_SCORE:
+            raise MusicRecError("item factors overflow float32 when scored; scale them down")
+        dominant = np.empty(len(order), np.int32)
+        n_blocks = -(-len(order) // LANES)
+        padded = -(-self.rank // UNROLL) * UNROLL
+        codes = np.zeros((n_blocks, padded, LANES), np.int8)
+        scales = np.zeros((n_blocks, LANES), np.float32)
+        errors = np.full((n_blocks, LANES), -np.inf, np.float32)  # lanes without item: never kept
+        boxes = np.zeros((n_blocks, 2 * padded + 1), np.float32)
+        bounds = np.zeros(n_blocks)
+
+        def find_dominant(start: int, stop: int) -> None:
+            dominant_factors(self.factors, order, start, stop, dominant)
+
+        def work(start: int, stop: int) -> None:
+            encode(self.factors, norms, order, largest, start, stop, codes, scales, errors)
+            enclose(self.factors, norms, order, largest, start, stop, boxes, bounds)
+
+        for_blocks(find_dominant, _cuts(len(order), RUN))
+        order = order[np.lexsort((dominant, np.arange(len(order)) // RUN))]
+        for_blocks(work, _cuts(n_blocks, RUN // LANES))
+        bounds = np.maximum.accumulate(bounds[::-1])[::-1]  # of a block and all behind it
+        self._arrays = (self.factors, order, largest, codes, scales, errors, boxes, bounds)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the index beside the factors."""
+        return sum(part.nbytes for part in self._arrays[1:] if isinstance(part, np.ndarray))
+
+    def search(
+        self,
+        queries: np.ndarray,
+        k: int,
+        exclude: Exclude | None = None,
+        threads: int | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the k best items of every query.
+
+        Parameters
+        ----------
+        queries : float32 array (n, rank)
+            A query of zeros gets an empty list.
+        k : int
+            List length, at least 1.
+        exclude : (indptr int64 (n + 1), indices int32), optional
+            Items never returned to query i: `indices[indptr[i]:indptr[i + 1]]`, in any order.
+        threads : int, optional
+            Threads to use; the answer does not depend on it.
+
+        Returns
+        -------
+        ids : int32 array (n, k)
+            Items by falling score, equal scores by lower id, padded with -1.
+        scores : float32 array (n, k)
+            Their inner products, padded with -inf.
+
+        Raises
+        ------
+        MusicRecError
+            The queries have another rank than the items, hold a NaN or an infinity, or are so
+            large that scores overflow; `k` is below 1; `exclude` has another number of rows.
+        """
+        queries = readonly(queries, np.float32)
+        if queries.ndim != 2 or queries.shape[1] != self.rank:
+            raise MusicRecError(
+                f"queries have shape {queries.shape}, but the items have rank {self.rank}; "
+                "use factors of one model"
+            )
+        if k < 1:
+            raise MusicRecError(f"k = {k} is not a list length; use at least 1")
+        n = len(queries)
+        indptr, indices = (np.zeros(n + 1, np.int64), _NOTHING) if exclude is None else exclude
+        if len(indptr) != n + 1:
+            raise MusicRecError(f"exclude has {len(indptr) - 1} rows for {n} queries")
+        indptr, indices = readonly(indptr, np.int64), readonly(indices, np.int32)
+        ids = np.empty((n, k), np.int32)
+        scores = np.empty((n, k), np.float32)
+
+        def work(start: int, stop: int) -> None:
+            bad = search(*self._arrays, queries, indptr, indices, start, stop, ids, scores)
+            if bad >= 0:
+                raise MusicRecError(
+                    f"query {bad} holds a NaN or an infinity, or its scores overflow float32; "
+                    "train the model anew"
+                )
+
+        if n == 1:
+            work(0, 1)
+        else:
+            for_blocks(work, _cuts(n, QUERY_BLOCK), threads)
+        return ids, scores
+
+    def search_one(
+        self, query: np.ndarray, k: int, exclude: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the k best items of one query, on the calling thread.
+
+        Parameters
+        ----------
+        query : float32 array (rank)
+        k : int
+        exclude : int32 array, optional
+
+        Returns
+        -------
+        ids, scores : int32 and float32 arrays (at most k)
+            As of `search`, without padding.
+        """
+        rows = None if exclude is None else (np.array([0, len(exclude)]), exclude)
+        ids, scores = self.search(np.asarray(query)[None], k, rows)
+        length = int(np.count_nonzero(ids >= 0))
+        return ids[0, :length], scores[0, :length]
+
+
+_NOTHING = np.empty(0, np.int32)
+
+
+def checked_factors(factors: np.ndarray, name: str) -> np.ndarray:
+    """Return factors as a C-ordered float32 matrix of finite numbers, or raise MusicRecError."""
+    factors = readonly(factors, np.float32)
+    if factors.ndim != 2 or factors.shape[1] == 0:
+        raise MusicRecError(f"{name} have shape {factors.shape}; (rows, rank) is needed")
+    if not np.isfinite(factors).all():
+        row = int(np.flatnonzero(~np.isfinite(factors).all(axis=1))[0])
+        raise MusicRecError(f"{name} hold a NaN or an infinity in row {row}; train the model anew")
+    return factors
+
+
+def readonly(array: np.ndarray, dtype: type) -> np.ndarray:
+    """View an array in C order, copied only where it must be, that cannot be written through.
+
+    Memory-mapped arrays are such already; numba would compile its kernels once for each kind.
+    """
+    view: np.ndarray = np.ascontiguousarray(array, dtype=dtype).view()
+    view.flags.writeable = False
+    return view
+
+
+def _cuts(n: int, step: int) -> list[int]:
+    return [*range(0, n, step), n]

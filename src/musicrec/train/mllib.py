@@ -1,0 +1,150 @@
+"""Train with Spark MLlib's alternating least squares, on one machine or a cluster."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from musicrec.params import ALSParams, FeedbackParams
+from musicrec.spark.session import PARTS, read_parts, spark_session
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+CHECKPOINT_INTERVAL = 5  # iterations; without it the lineage of fifteen may overflow the stack
+PROGRESS_SECONDS = 5.0
+
+
+def fit_mllib(
+    train: Path, n_users: int, n_items: int, als: ALSParams, feedback: FeedbackParams
+) -> tuple[np.ndarray, np.ndarray]:
+    """Factorise indexed training plays with MLlib.
+
+    Rows go to a pinned number of partitions by hash of the user, sorted within each, so that
+    MLlib meets them in the same order whatever the number of cores.
+
+    Parameters
+    ----------
+    train : Path
+        Folder of Parquet files: `user`, `item`, `count`.
+
+    Returns
+    -------
+    float32 arrays (n_users, rank) and (n_items, rank)
+        Rows without training plays are zero.
+    """
+    with spark_session("train", [train]) as spark, checkpoints(spark), _progress(spark):
+        return fit_frame(read_plays(spark, train, feedback), n_users, n_items, als)
+
+
+def read_plays(spark: SparkSession, train: Path, feedback: FeedbackParams) -> DataFrame:
+    """Read plays in a pinned order, with `feedback` applied: columns user, item, r (float)."""
+    from pyspark.sql import functions as f
+
+    count = f.col("count")
+    r = f.log1p(count) if feedback.transform == "log1p" else count
+    plays = read_parts(spark, train, "user int, item int, count bigint").where(
+        count >= feedback.min_count
+    )
+    plays = plays.select("user", "item", r.cast("float").alias("r"))
+    return plays.repartition(PARTS, "user").sortWithinPartitions("user", "item")
+
+
+def fit_frame(
+    plays: DataFrame, n_users: int, n_items: int, als: ALSParams
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fit a frame of (user, item, r) in a running session; see `fit_mllib`."""
+    from pyspark.ml.recommendation import ALS
+
+    model = ALS(
+        rank=als.rank,
+        maxIter=als.max_iter,
+        regParam=als.reg_param,
+        numUserBlocks=als.num_blocks,
+        numItemBlocks=als.num_blocks,
+        implicitPrefs=True,
+        alpha=als.alpha,
+        userCol="user",
+        itemCol="item",
+        ratingCol="r",
+        nonnegative=als.nonnegative,
+        seed=als.seed,
+        checkpointInterval=CHECKPOINT_INTERVAL,
+    ).fit(plays)
+    users = _dense(model.userFactors.toArrow(), n_users, als.rank)
+    items = _dense(model.itemFactors.toArrow(), n_items, als.rank)
+    return users, items
+
+
+def _dense(factors: pa.Table, n: int, rank: int) -> np.ndarray:
+    rows = factors.column("id").to_numpy()
+    dense = np.zeros((n, rank), np.float32)
+    values = [chunk.flatten().to_numpy() for chunk in factors.column("features").chunks]
+    dense[rows] = np.concatenate(values).reshape(-1, rank)
+    return dense
+
+
+@contextmanager
+def checkpoints(spark: SparkSession) -> Iterator[None]:
+    """Give MLlib a place to cut its lineage: a local folder, or one of the cluster's file system.
+
+    MUSICREC_CHECKPOINT_DIR names the folder for a cluster; by default it is a new one in the
+    user's home of the cluster's default file system.
+    """
+    context = spark.sparkContext
+    if context.master.startswith("local"):
+        with tempfile.TemporaryDirectory(prefix="musicrec-checkpoints-") as folder:
+            context.setCheckpointDir(folder)
+            yield
+        return
+    base = os.environ.get("MUSICREC_CHECKPOINT_DIR")
+    name = f"musicrec-checkpoints-{uuid.uuid4().hex}"
+    context.setCheckpointDir(f"{base.rstrip('/')}/{name}" if base else name)
+    try:
+        yield
+    finally:
+        made = context._jsc.sc().getCheckpointDir()
+        if made.isDefined():
+            folder_path = context._jvm.org.apache.hadoop.fs.Path(made.get())
+            configuration = context._jsc.hadoopConfiguration()
+            folder_path.getFileSystem(configuration).delete(folder_path, True)
+
+
+@contextmanager
+def _progress(spark: SparkSession) -> Iterator[None]:
+    """Report jobs (two an iteration) and running tasks to standard error every few seconds."""
+    finished = threading.Event()
+    since = time.monotonic()
+
+    def report() -> None:
+        while not finished.wait(PROGRESS_SECONDS):
+            tracker = spark.sparkContext.statusTracker()
+            stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
+            tasks = ", ".join(
+                f"{stage.numCompletedTasks}/{stage.numTasks} tasks" for stage in stages if stage
+            )
+            jobs = max(tracker.getJobIdsForGroup(), default=-1) + 1
+            print(
+                f"mllib: {jobs} jobs started; {tasks or 'between stages'}; "
+                f"{time.monotonic() - since:.0f} s",
+                file=sys.stderr,
+            )
+
+    thread = threading.Thread(target=report, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        thread.join()

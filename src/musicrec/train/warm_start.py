@@ -1,0 +1,72 @@
+"""Start the training from an earlier model, matched by id."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from musicrec.als.fit import Factors
+from musicrec.als.half_step import Side
+from musicrec.errors import MusicRecError
+from musicrec.files import read_table
+from musicrec.interactions import Interactions
+from musicrec.params import ALSParams
+
+
+def warm_factors(bundle: Path, indexed: Path, plays: Interactions, params: ALSParams) -> Factors:
+    """Carry the factors of an exported bundle over to the index of new training data.
+
+    Tracks and users are matched by id. New tracks start at zero; then all users are solved given
+    the known tracks, so that new users start where their plays put them.
+
+    Parameters
+    ----------
+    bundle : Path
+        Folder that the export stage wrote, kept from an earlier run.
+    indexed : Path
+        Folder of the index stage that `plays` come from.
+
+    Raises
+    ------
+    MusicRecError
+        The bundle is missing, has another rank, or shares no track with the training data.
+    """
+    for name in ("item_factors.npy", "user_factors.npy", "items.parquet", "users.parquet"):
+        if not (bundle / name).is_file():
+            raise MusicRecError(
+                f"als.warm_start = {bundle}: no {name} there; name a folder that the export "
+                "stage wrote, or set als.warm_start to null"
+            )
+    items = _carry(bundle, indexed, "item", "track_id", plays.n_items, params)
+    users = _carry(bundle, indexed, "user", "user_id", plays.n_users, params)
+    if not items.any():
+        raise MusicRecError(
+            f"als.warm_start = {bundle}: none of its tracks is in the training data; "
+            "use a bundle of the same catalogue or set als.warm_start to null"
+        )
+    items[np.bincount(plays.indices, minlength=plays.n_items) == 0] = 0
+    Side(plays, params).solve(items, users)
+    return Factors(users, items)
+
+
+def _carry(
+    bundle: Path, indexed: Path, kind: str, column: str, n: int, params: ALSParams
+) -> np.ndarray:
+    """Factors of the bundle in the order of the new ids, zero where the bundle has none."""
+    factors = np.load(bundle / f"{kind}_factors.npy", mmap_mode="r", allow_pickle=False)
+    if factors.shape[1] != params.rank:
+        raise MusicRecError(
+            f"als.warm_start = {bundle}: its rank is {factors.shape[1]}, not als.rank = "
+            f"{params.rank}; train with als.rank={factors.shape[1]} or start anew"
+        )
+    old = read_table(bundle / f"{kind}s.parquet", [column]).column(column).combine_chunks()
+    new = read_table(indexed / f"{kind}s.parquet", [column]).column(column).slice(0, n)
+    place = pc.index_in(new.cast(old.type), value_set=old)
+    place = pc.fill_null(place, pa.scalar(-1, place.type)).to_numpy()
+    carried = np.zeros((n, params.rank), np.float32)
+    known = np.flatnonzero(place >= 0)
+    carried[known] = factors[place[known]]
+    return carried

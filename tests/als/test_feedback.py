@@ -1,0 +1,46 @@
+"""What the solver sees of a play count."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from musicrec.als.feedback import apply_feedback, training_ratings
+from musicrec.errors import MusicRecError
+from musicrec.interactions import from_triples
+from musicrec.params import FeedbackParams
+
+PLAYS = from_triples(np.array([0, 0, 1, 2]), np.array([0, 2, 2, 1]), np.array([1, 5, 2, 1]), 4, 3)
+
+
+def test_defaults_change_nothing() -> None:
+    ratings = training_ratings(PLAYS, FeedbackParams())
+    np.testing.assert_array_equal(ratings.counts, PLAYS.counts)
+    np.testing.assert_array_equal(ratings.indices, PLAYS.indices)
+
+
+def test_log1p() -> None:
+    ratings = training_ratings(PLAYS, FeedbackParams(transform="log1p"))
+    np.testing.assert_allclose(ratings.counts, np.log([2, 6, 3, 2]), rtol=1e-6)
+    assert ratings.counts.dtype == np.float32
+
+
+def test_min_count_drops_plays_and_keeps_the_shape() -> None:
+    ratings = training_ratings(PLAYS, FeedbackParams(min_count=2))
+    assert (ratings.n_users, ratings.n_items) == (4, 3)
+    np.testing.assert_array_equal(ratings.indptr, [0, 1, 2, 2, 2])
+    np.testing.assert_array_equal(ratings.indices, [2, 2])
+    np.testing.assert_array_equal(ratings.counts, [5, 2])
+
+
+def test_min_count_acts_before_the_transform() -> None:
+    feedback = FeedbackParams(min_count=2, transform="log1p")
+    np.testing.assert_allclose(training_ratings(PLAYS, feedback).counts, np.log([6, 3]), rtol=1e-6)
+    keep, ratings = apply_feedback(np.array([1, 2, 5]), feedback)
+    np.testing.assert_array_equal(keep, [False, True, True])
+    np.testing.assert_allclose(ratings, np.log([3, 6]), rtol=1e-6)
+
+
+def test_no_play_left() -> None:
+    with pytest.raises(MusicRecError, match=r"feedback\.min_count = 6; lower it"):
+        training_ratings(PLAYS, FeedbackParams(min_count=6))

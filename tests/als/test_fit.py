@@ -1,0 +1,338 @@
+"""The native solver against a slow dense reference."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+
+from musicrec.als.feedback import training_ratings
+from musicrec.als.fit import CG_FROM_RANK, Factors, fit, objective, uses_cg
+from musicrec.als.gram import eigenbasis, gram, turn
+from musicrec.als.half_step import Side, in_whole_vectors
+from musicrec.als.start import start_users
+from musicrec.errors import MusicRecError
+from musicrec.interactions import Interactions, from_triples
+from musicrec.params import ALSParams, FeedbackParams
+from musicrec.serve.fold_in import FoldIn, fold_in
+from tests.support.als_reference import dense, loss, random_plays, relative, solve_rows
+
+PLAYS = random_plays(70, 50)
+
+
+@pytest.mark.parametrize("nonnegative", [False, True])
+@pytest.mark.parametrize("rank", [1, 3, 8, 20, 33, 64, 128])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"reg_param": 1e-3, "alpha": 40.0},
+        {"alpha": 0.0},
+        {"reg_exponent": 0.5, "unobserved_weight": 0.1},
+    ],
+    ids=["seed", "sharp", "unweighted", "rendle"],
+)
+def test_one_iteration_is_exact(nonnegative: bool, rank: int, settings: dict[str, Any]) -> None:
+    params = ALSParams(
+        rank=rank, nonnegative=nonnegative, max_iter=1, solver="cholesky", **settings
+    )
+    r = dense(PLAYS)
+    fitted = fit(PLAYS, params)
+    some = slice(None, None, 4 if rank >= 64 else 1)  # the reference is slow
+    items = solve_rows(r.T[some], start_users(PLAYS, params).astype(float), params)
+    assert relative(fitted.items[some], items) < 1e-5
+    users = solve_rows(r[some], fitted.items.astype(float), params)
+    assert relative(fitted.users[some], users) < 1e-5
+    assert fitted.losses[0] == pytest.approx(loss(r, fitted.users, fitted.items, params), rel=1e-6)
+
+
+@hypothesis.given(
+    rank=st.integers(1, 24),
+    nonnegative=st.booleans(),
+    log1p=st.booleans(),
+    reg_param=st.floats(0.01, 10),
+    alpha=st.floats(0, 100),
+    seed=st.integers(0, 2**63 - 1),
+)
+@hypothesis.settings(max_examples=25)
+def test_any_parameters(
+    rank: int, nonnegative: bool, log1p: bool, reg_param: float, alpha: float, seed: int
+) -> None:
+    params = ALSParams(
+        rank=rank, nonnegative=nonnegative, reg_param=reg_param, alpha=alpha, seed=seed, max_iter=2
+    )
+    feedback = FeedbackParams(transform="log1p" if log1p else "none")
+    plays = training_ratings(random_plays(12, 9, seed % 100), feedback)
+    r = dense(plays)
+    fitted = fit(plays, params)
+    assert relative(fitted.users, solve_rows(r, fitted.items.astype(float), params)) < 1e-5
+    assert objective(plays, fitted.users, fitted.items, params) == pytest.approx(
+        loss(r, fitted.users, fitted.items, params), rel=1e-6
+    )
+
+
+@pytest.mark.parametrize("nonnegative", [False, True])
+@pytest.mark.parametrize("rank", [4, 33])
+def test_loss_never_rises_and_is_the_objective(nonnegative: bool, rank: int) -> None:
+    params = ALSParams(rank=rank, nonnegative=nonnegative, max_iter=15)
+    fitted = fit(PLAYS, params)
+    assert len(fitted.losses) == 15
+    assert all(
+        after <= before * (1 + 1e-6)
+        for before, after in zip(fitted.losses, fitted.losses[1:], strict=False)
+    )
+    final = objective(PLAYS, fitted.users, fitted.items, params)
+    assert final == pytest.approx(fitted.losses[-1], rel=1e-6)
+    assert final == pytest.approx(loss(dense(PLAYS), fitted.users, fitted.items, params), rel=1e-6)
+
+
+@pytest.mark.parametrize("rank", [3, 8, 20, 64, 130])
+def test_conjugate_gradients_reach_the_same_minimum(rank: int) -> None:
+    params = ALSParams(rank=rank, nonnegative=False, max_iter=60, solver="cholesky")
+    exact = fit(PLAYS, params).losses[-1]
+    iterative = fit(PLAYS, dataclasses.replace(params, solver="cg"))
+    assert iterative.users.shape == (PLAYS.n_users, rank)
+    assert iterative.losses == sorted(iterative.losses, reverse=True)
+    assert iterative.losses[-1] == pytest.approx(exact, rel=0.02)
+    assert iterative.losses[-1] == pytest.approx(
+        objective(PLAYS, iterative.users, iterative.items, params), rel=1e-6
+    )
+
+
+@pytest.mark.parametrize("rank", [5, 24, 64])
+def test_conjugate_gradients_nearly_solve_each_row(rank: int) -> None:
+    """From zero, given the same items; the turned coordinates change no score."""
+    params = ALSParams(rank=rank, nonnegative=False)
+    items = np.random.default_rng(4).standard_normal((PLAYS.n_items, rank)).astype(np.float32)
+    exact = np.zeros((PLAYS.n_users, rank), np.float32)
+    most = Side(PLAYS, params).solve(items, exact)
+    turned = in_whole_vectors(items)
+    close = in_whole_vectors(np.zeros_like(exact))
+    gain = Side(PLAYS, params).improve(turned, close)
+    assert most * (1 - 5e-3) < gain <= most * (1 + 1e-6)
+    np.testing.assert_allclose(np.linalg.norm(turned, axis=1), np.linalg.norm(items, axis=1), 1e-5)
+    scores = exact @ items.T
+    assert np.linalg.norm(close @ turned.T - scores) < 0.2 * np.linalg.norm(scores)
+
+
+def test_the_loss_before_the_last_solve_is_the_objective() -> None:
+    """What conjugate gradients report after each iteration, for extreme weights as well."""
+    rng = np.random.default_rng(2)
+    counts = np.where(PLAYS.counts > 3, rng.integers(10_000, 350_000, len(PLAYS.counts)), 1)
+    heavy = Interactions(PLAYS.indptr, PLAYS.indices, counts.astype(np.float32), PLAYS.n_items)
+    for plays in (PLAYS, heavy):
+        params = ALSParams(rank=20, nonnegative=False, max_iter=4, solver="cg")
+        truths: list[float] = []
+
+        def note(iteration: int, factors: Factors, plays: Interactions = plays) -> bool:
+            truths.append(objective(plays, factors.users, factors.items, params))  # noqa: B023
+            return False
+
+        losses = fit(plays, params, on_iteration=note).losses
+        assert losses[:3] == pytest.approx(truths[:3], rel=1e-5)
+        assert losses == sorted(losses, reverse=True)
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "cg", "nonnegative"])
+def test_training_without_the_loss_gives_the_same_factors(solver: str) -> None:
+    nonnegative = solver == "nonnegative"
+    params = ALSParams(
+        rank=12, max_iter=3, nonnegative=nonnegative, solver="auto" if nonnegative else solver
+    )
+    tracked, plain = (fit(PLAYS, params, track_loss=wanted) for wanted in (True, False))
+    assert len(tracked.losses) == 3 and plain.losses == []
+    begun = Factors(tracked.users.copy(), tracked.items.copy(), [1.0])
+    assert fit(PLAYS, params, start=begun, track_loss=False).losses == [1.0]
+    np.testing.assert_array_equal(plain.users, tracked.users)
+    np.testing.assert_array_equal(plain.items, tracked.items)
+
+
+def test_auto_takes_conjugate_gradients_where_they_are_faster() -> None:
+    assert uses_cg(ALSParams(rank=CG_FROM_RANK, nonnegative=False))
+    assert not uses_cg(ALSParams(rank=CG_FROM_RANK - 1, nonnegative=False))
+    assert not uses_cg(ALSParams(rank=CG_FROM_RANK, nonnegative=True))
+    assert not uses_cg(ALSParams(rank=CG_FROM_RANK, nonnegative=False, solver="cholesky"))
+
+
+def test_conjugate_gradients_cannot_be_nonnegative() -> None:
+    with pytest.raises(MusicRecError, match=r"als\.solver = cg cannot keep factors nonnegative"):
+        fit(PLAYS, ALSParams(solver="cg", nonnegative=True))
+
+
+def test_nonnegative_factors_are_nonnegative() -> None:
+    fitted = fit(PLAYS, ALSParams(rank=12, nonnegative=True))
+    assert fitted.users.min() == 0 and fitted.items.min() == 0
+    assert fitted.users.max() > 0 and fitted.items.max() > 0
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "cg", "nonnegative"])
+def test_threads_change_no_bit(solver: str) -> None:
+    plays = random_plays(900, 400, seed=3)
+    nonnegative = solver == "nonnegative"
+    params = ALSParams(
+        rank=10, max_iter=2, nonnegative=nonnegative, solver="auto" if nonnegative else solver
+    )
+    runs = [fit(plays, params, threads=threads) for threads in (1, 2, 5)]
+    for other in runs[1:]:
+        assert other.losses == runs[0].losses
+        assert other.users.tobytes() == runs[0].users.tobytes()
+        assert other.items.tobytes() == runs[0].items.tobytes()
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "cg", "nonnegative"])
+def test_fold_in_gives_the_exported_user_factor(solver: str) -> None:
+    nonnegative = solver == "nonnegative"
+    params = ALSParams(rank=20, nonnegative=nonnegative, solver="auto" if nonnegative else solver)
+    fitted = fit(PLAYS, params)
+    folder = FoldIn(fitted.items, params)
+    for user in range(PLAYS.n_users):
+        row = slice(PLAYS.indptr[user], PLAYS.indptr[user + 1])
+        items, counts = PLAYS.indices[row], PLAYS.counts[row]
+        backwards = folder(items[::-1], counts[::-1])
+        np.testing.assert_allclose(folder(items, counts), fitted.users[user], atol=1e-5)
+        np.testing.assert_array_equal(backwards, folder(items, counts))
+    np.testing.assert_array_equal(fold_in(fitted.items, items, counts, params), backwards)
+
+
+def test_rows_without_plays_are_zero() -> None:
+    for nonnegative in (False, True):
+        fitted = fit(PLAYS, ALSParams(rank=6, nonnegative=nonnegative))
+        empty = np.setdiff1d(np.arange(PLAYS.n_items), PLAYS.indices)
+        assert 7 in empty and not fitted.items[empty].any()
+        assert not fitted.users[5].any()
+        assert fitted.users[np.diff(PLAYS.indptr) > 0].any(axis=1).all()
+
+
+def test_checkerboard_is_recovered() -> None:
+    """Users like the items of their own parity; every list must hold these first."""
+    users, items = np.nonzero(np.add.outer(np.arange(30), np.arange(24)) % 2 == 0)
+    hidden = users == items  # one cell a user is left out of training and must come back
+    plays = from_triples(users[~hidden], items[~hidden], np.ones(np.sum(~hidden)), 30, 24)
+    for nonnegative in (False, True):
+        params = ALSParams(rank=4, nonnegative=nonnegative, reg_param=0.01, max_iter=15)
+        fitted = fit(plays, params)
+        scores = fitted.users @ fitted.items.T
+        for user in range(30):
+            assert set(np.argsort(-scores[user])[:12]) == set(range(user % 2, 24, 2))
+
+
+def test_singular_systems_stay_finite() -> None:
+    """reg_param 0 with more factors than rows has no unique minimiser."""
+    for nonnegative in (False, True):
+        params = ALSParams(rank=64, reg_param=0.0, nonnegative=nonnegative, max_iter=3)
+        fitted = fit(random_plays(20, 15), params)
+        assert np.isfinite(fitted.users).all() and np.isfinite(fitted.items).all()
+        assert fitted.losses[-1] < fitted.losses[0] or fitted.losses[-1] < 1e-2
+
+
+def test_extreme_counts_stay_exact() -> None:
+    """Weights of millions beside weights of ten: no room for float32 sums."""
+    rng = np.random.default_rng(1)
+    counts = np.where(PLAYS.counts > 3, rng.integers(10_000, 350_000, len(PLAYS.counts)), 1)
+    plays = Interactions(PLAYS.indptr, PLAYS.indices, counts.astype(np.float32), PLAYS.n_items)
+    for nonnegative in (False, True):
+        params = ALSParams(rank=16, nonnegative=nonnegative, max_iter=2)
+        fitted = fit(plays, params)
+        users = solve_rows(dense(plays), fitted.items.astype(float), params)
+        assert relative(fitted.users, users) < 1e-5
+
+
+def test_start_is_seeded_and_of_unit_length() -> None:
+    params = ALSParams(rank=9, seed=7)
+    users = start_users(PLAYS, params)
+    present = np.diff(PLAYS.indptr) > 0
+    np.testing.assert_allclose(np.linalg.norm(users[present], axis=1), 1, rtol=1e-6)
+    assert not users[~present].any()
+    np.testing.assert_array_equal(users, start_users(PLAYS, params))
+    other = start_users(PLAYS, dataclasses.replace(params, seed=8))
+    assert np.abs(users[present] - other[present]).max() > 0.1
+
+
+def test_a_given_start_is_used_and_training_can_be_stopped() -> None:
+    params = ALSParams(rank=5, max_iter=6)
+    whole = fit(PLAYS, params)
+    seen: list[int] = []
+
+    def stop(iteration: int, factors: Factors) -> bool:
+        seen.append(iteration)
+        return iteration == 4
+
+    first = fit(PLAYS, params, on_iteration=stop)
+    assert seen == [1, 2, 3, 4] and len(first.losses) == 4
+    rest = fit(PLAYS, dataclasses.replace(params, max_iter=2), start=first)
+    np.testing.assert_array_equal(rest.users, whole.users)
+    assert rest.losses == whole.losses
+
+
+@hypothesis.given(n=st.integers(1, 30), seed=st.integers(0, 1000))
+def test_eigenbasis(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    factors = (rng.standard_normal((40, n)) * np.logspace(0, -3, n)).astype(np.float32)
+    matrix = gram(factors)
+    np.testing.assert_allclose(
+        matrix, factors.T.astype(float) @ factors, rtol=1e-12, atol=1e-12 * matrix.max()
+    )
+    values, vectors = eigenbasis(matrix)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(n), atol=1e-12)
+    rebuilt = vectors @ np.diag(values) @ vectors.T
+    np.testing.assert_allclose(rebuilt, matrix, atol=1e-12 * matrix.max())
+
+
+@hypothesis.given(
+    n=st.integers(1, 40),
+    rank=st.integers(1, 40),
+    single=st.booleans(),
+    in_place=st.booleans(),
+    threads=st.integers(1, 3),
+)
+def test_turn(n: int, rank: int, single: bool, in_place: bool, threads: int) -> None:
+    rng = np.random.default_rng(n * rank)
+    rows = rng.standard_normal((n, rank)).astype(np.float32)
+    basis = np.linalg.qr(rng.standard_normal((rank, rank)))[0]
+    expected = rows.astype(float) @ basis
+    out = rows if in_place else np.full((n, rank + 3), 7, np.float32)
+    turn(rows, basis, out, np.float32 if single else np.float64, threads)
+    np.testing.assert_allclose(out[:, :rank], expected, atol=1e-5 if single else 1e-6)
+    assert (out[:, rank:] == 7).all()
+
+
+@pytest.fixture(scope="module")
+def lastfm(shared_data: Path) -> Iterator[Interactions]:
+    """The plays of Last.fm 2K, ids made dense."""
+    path = shared_data / "lastfm-hetrec" / "user_artists.dat"
+    table = np.loadtxt(path, skiprows=1, dtype=np.int64)
+    users, n_users = np.unique(table[:, 0], return_inverse=True)[1], len(set(table[:, 0]))
+    items, n_items = np.unique(table[:, 1], return_inverse=True)[1], len(set(table[:, 1]))
+    yield from_triples(users, items, table[:, 2], n_users, n_items)
+
+
+@pytest.mark.parametrize("nonnegative", [False, True])
+@pytest.mark.parametrize("transform", ["none", "log1p"])
+def test_lastfm_rows_are_exact(lastfm: Interactions, nonnegative: bool, transform: str) -> None:
+    plays = training_ratings(lastfm, FeedbackParams(transform=transform))
+    params = ALSParams(nonnegative=nonnegative, max_iter=3)
+    fitted = fit(plays, params)
+    assert fitted.losses == sorted(fitted.losses, reverse=True)
+    some = np.arange(0, plays.n_users, 40)
+    users = solve_rows(dense(plays)[some], fitted.items.astype(float), params)
+    assert relative(fitted.users[some], users) < 1e-5
+
+
+@pytest.mark.parametrize("transform", ["none", "log1p"])
+@pytest.mark.parametrize("rank", [16, 64])
+def test_lastfm_conjugate_gradients_are_as_good(
+    lastfm: Interactions, transform: str, rank: int
+) -> None:
+    """After the same number of iterations, with weights of millions (none) or moderate ones."""
+    plays = training_ratings(lastfm, FeedbackParams(transform=transform))
+    params = ALSParams(rank=rank, nonnegative=False, max_iter=15, solver="cholesky")
+    exact = fit(plays, params).losses[-1]
+    iterative = fit(plays, dataclasses.replace(params, solver="cg"))
+    assert iterative.losses == sorted(iterative.losses, reverse=True)
+    assert iterative.losses[-1] < exact * (1.01 if transform == "none" else 1.0002)

@@ -1,0 +1,139 @@
+"""Baselines against a hand count and against dense, obvious references."""
+
+from __future__ import annotations
+
+from collections import Counter
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from musicrec.evaluate.baselines import nearest_items, recommend_neighbours, recommend_popular
+from musicrec.interactions import from_triples
+from musicrec.metrics.ranking import score_lists
+
+
+def interactions(rows, n_users, n_items):
+    """Interactions from {(user, item)}, all with count 1."""
+    pairs = sorted(set(rows))
+    users, items = (np.array([pair[i] for pair in pairs], np.int32) for i in (0, 1))
+    return from_triples(users, items, np.ones(len(pairs)), n_users, n_items)
+
+
+def dense(matrix):
+    table = np.zeros((matrix.n_users, matrix.n_items))
+    for user in range(matrix.n_users):
+        table[user, matrix.row(user)] = 1
+    return table
+
+
+def by_score(scores, k):
+    """Ids with a positive score, best first, ties by the lower id, padded with -1."""
+    order = sorted((i for i in range(len(scores)) if scores[i] > 0), key=lambda i: (-scores[i], i))
+    return (order[:k] + [-1] * k)[:k]
+
+
+PLAYS = [(0, 4), (1, 4), (2, 4), (0, 2), (1, 2), (1, 0), (2, 0), (2, 3)]
+
+
+def test_popularity_equals_a_hand_count():
+    # Item 4 has three users, items 0 and 2 two each (the lower id first), 3 one, 1 and 5 none.
+    train = interactions(PLAYS, n_users=3, n_items=6)
+    history = interactions([(1, 4), (2, 0), (2, 4)], n_users=3, n_items=6)
+    lists = recommend_popular(train, history, k=5)
+    assert lists.tolist() == [[4, 0, 2, 3, -1], [0, 2, 3, -1, -1], [2, 3, -1, -1, -1]]
+    scores = score_lists(lists, np.array([0, 1, 3, 4]), np.array([0, 2, 5, 2]), [1, 2])
+    assert scores.precision.tolist() == [[0, 0.5], [0, 0.5], [1, 0.5]]
+    assert scores.recall.mean(axis=0).tolist() == [1 / 3, (1 + 0.5 + 1) / 3]
+    assert scores.average_precision[:, 1].tolist() == [0.5, 0.25, 1.0]
+
+
+def test_popularity_ignores_how_often_a_user_played():
+    users, items = np.array([0, 0, 1]), np.array([0, 1, 1])
+    train = from_triples(users, items, np.array([900, 1, 1]), n_users=2, n_items=2)
+    nobody = interactions([], n_users=1, n_items=2)
+    assert recommend_popular(train, nobody, k=2).tolist() == [[1, 0]]
+
+
+def test_neighbours_worked_by_hand():
+    train = interactions(PLAYS, n_users=3, n_items=6)
+    ids, similarities = nearest_items(train, np.array([2, 5]), neighbours=3)
+    # Item 2 has users 0, 1; with item 4 it shares both, with item 0 only user 1.
+    assert ids.tolist() == [[4, 0, -1], [-1, -1, -1]]
+    np.testing.assert_allclose(similarities[0], [2 / np.sqrt(6), 1 / 2, 0])
+    history = interactions([(0, 2)], n_users=2, n_items=6)
+    lists = recommend_neighbours(train, history, k=3, neighbours=3)
+    assert lists.tolist() == [[4, 0, -1], [-1, -1, -1]]
+
+
+def test_a_user_who_has_played_everything_gets_nothing():
+    rows = [(user, item) for user in range(4) for item in range(5)]
+    train = interactions(rows, 4, 5)
+    assert (recommend_popular(train, train, k=3) == -1).all()
+    assert (recommend_neighbours(train, train, k=3, neighbours=4) == -1).all()
+
+
+def test_equal_similarities_rank_by_item_id():
+    train = interactions([(0, item) for item in range(6)], n_users=1, n_items=6)
+    history = interactions([(0, 3)], n_users=1, n_items=6)
+    assert recommend_neighbours(train, history, 5, neighbours=5).tolist() == [[0, 1, 2, 4, 5]]
+    assert nearest_items(train, np.array([3]), 2)[0].tolist() == [[0, 1]]
+
+
+plays = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 9)), min_size=1, max_size=50)
+
+
+@settings(max_examples=150, deadline=None)
+@given(plays=plays, n_neighbours=st.integers(1, 12))
+def test_nearest_items_equal_the_dense_reference(plays, n_neighbours):
+    train = interactions(plays, 8, 10)
+    table = dense(train)
+    together = (table.T @ table).astype(int)
+    sizes = np.maximum(np.diag(together), 1)
+    np.fill_diagonal(together, 0)
+    ids, similarities = nearest_items(train, np.arange(10), n_neighbours)
+    for item in range(10):
+        # Squares of the cosines as exact fractions, so that ties are ties.
+        squares = [
+            Fraction(int(together[item, other]) ** 2, int(sizes[item] * sizes[other]))
+            for other in range(10)
+        ]
+        assert ids[item].tolist() == by_score(squares, n_neighbours)
+        expected = [float(squares[other]) ** 0.5 if other >= 0 else 0 for other in ids[item]]
+        np.testing.assert_allclose(similarities[item], expected, rtol=1e-12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(plays=plays, history=plays, n_neighbours=st.integers(1, 12), k=st.integers(1, 12))
+def test_lists_equal_the_dense_reference(plays, history, n_neighbours, k):
+    train, history = interactions(plays, 8, 10), interactions(history, 8, 10)
+    seen = dense(history)
+    ids, similarities = nearest_items(train, np.arange(10), n_neighbours)
+    lists = recommend_neighbours(train, history, k, n_neighbours)
+    popular = recommend_popular(train, history, k)
+    counts = Counter(train.indices.tolist())
+    for user in range(8):
+        scores = np.zeros(10)
+        for item in history.row(user):
+            for other, similarity in zip(ids[item], similarities[item], strict=True):
+                if other >= 0 and not seen[user, other]:
+                    scores[other] += similarity
+        assert lists[user].tolist() == by_score(scores, k)
+        unseen = [counts[item] * (1 - seen[user, item]) for item in range(10)]
+        assert popular[user].tolist() == by_score(unseen, k)
+
+
+@pytest.mark.parametrize("recommend", ["popular", "neighbours"])
+def test_threads_do_not_change_a_bit(recommend):
+    rng = np.random.default_rng(0)
+    rows = zip(rng.integers(0, 1000, 20_000), rng.zipf(1.5, 20_000) % 500, strict=True)
+    train = interactions(rows, 1000, 500)
+
+    def run(threads):
+        if recommend == "popular":
+            return recommend_popular(train, train, 50, threads)
+        return recommend_neighbours(train, train, 50, 20, threads)
+
+    assert np.array_equal(run(1), run(4))

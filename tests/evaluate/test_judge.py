@@ -1,0 +1,287 @@
+"""The evaluate stage on small synthetic plays, beside a slow evaluation that uses plain Python."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from musicrec.errors import MusicRecError
+from musicrec.evaluate.judge import (
+    hash_rows,
+    headline_metrics,
+    judge,
+    read_factors,
+    read_held_out,
+    recommend,
+)
+from musicrec.evaluate.report import draw_slices, plot_rows, sentence, summarise
+from musicrec.files import read_json
+from musicrec.params import EvaluateParams
+from tests.metrics.test_ranking import reference
+from tests.support.indexed_data import N_ITEMS, N_USERS, make_plays, write_factors, write_indexed
+
+ROOT = Path(__file__).resolve().parents[2]
+PARAMS = EvaluateParams(k=(5, 10, 200), neighbours=20, bootstrap_samples=200)
+
+
+@pytest.fixture(scope="module")
+def plays():
+    return make_plays()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, plays):
+    folder = tmp_path_factory.mktemp("pipeline")
+    write_indexed(folder / "indexed", plays)
+    users, items = plays.users.copy(), plays.items.copy()
+    users[7] = 0  # as if all of this user's plays had fallen to feedback.min_count
+    items[5] = 0
+    write_factors(folder / "factors", users, items)
+    return folder
+
+
+def run(folder, params=PARAMS):
+    held_out = read_held_out(folder / "indexed", params.split)
+    lists = recommend(held_out, *read_factors(folder / "factors", held_out), params)
+    return judge(held_out, lists, params)
+
+
+@pytest.fixture(scope="module")
+def evaluation(folder):
+    return run(folder)
+
+
+def by_user(pairs):
+    rows = defaultdict(list)
+    for user, item in sorted(pairs):
+        rows[user].append(item)
+    return rows
+
+
+def slow_lists(folder, plays, exclude_seen):
+    """Recommend by sorting all scores of every user in Python: falling score, ties by id."""
+    users = np.load(folder / "factors/user_factors.npy").astype(np.float64)
+    items = np.load(folder / "factors/item_factors.npy").astype(np.float64)
+    seen = by_user(plays.train) if exclude_seen else {}
+    lists = {}
+    for user in by_user(plays.validation):
+        if user >= N_USERS or not users[user].any():
+            lists[user] = []
+            continue
+        scores = items @ users[user]
+        allowed = [i for i in range(N_ITEMS) if items[i].any() and i not in seen.get(user, [])]
+        lists[user] = sorted(allowed, key=lambda i, s=scores: (-s[i], i))[:200]
+    return lists
+
+
+def column(evaluation, folder, name):
+    """A column of the table by user index."""
+    ids = pq.read_table(folder / "indexed/users.parquet").column("user_id").to_pylist()
+    index = {user_id: i for i, user_id in enumerate(ids)}
+    table = evaluation.table
+    keys = [index[user_id] for user_id in table.column("user_id").to_pylist()]
+    return dict(zip(keys, table.column(name).to_pylist(), strict=True))
+
+
+@pytest.mark.parametrize("k", PARAMS.k)
+def test_ranking_protocol_equals_a_slow_evaluation(evaluation, folder, plays, k):
+    truth = by_user(plays.validation)
+    lists = slow_lists(folder, plays, exclude_seen=True)
+    for metric in ("map", "precision", "recall", "ndcg"):
+        got = column(evaluation, folder, f"{metric}_at_{k}")
+        expected = {user: reference(lists[user], truth[user], k)[metric] for user in truth}
+        assert got == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("k", PARAMS.k)
+def test_seed_protocol_equals_a_slow_evaluation(evaluation, folder, plays, k):
+    truth = {u: [i for i in row if i < N_ITEMS] for u, row in by_user(plays.validation).items()}
+    lists = slow_lists(folder, plays, exclude_seen=False)
+    for metric in ("map", "precision", "recall", "ndcg"):
+        got = column(evaluation, folder, f"seed_{metric}_at_{k}")
+        for user in truth:
+            if truth[user] and lists[user]:
+                expected = reference(lists[user], truth[user], k)[metric]
+                assert got[user] == pytest.approx(expected, rel=1e-9)
+            else:
+                assert got[user] is None
+
+
+def test_popularity_equals_a_hand_count(evaluation, folder, plays):
+    users_of = Counter(item for _, item in plays.train)
+    order = sorted(users_of, key=lambda item: (-users_of[item], item))
+    truth, seen = by_user(plays.validation), by_user(plays.train)
+    for k in PARAMS.k:
+        expected = {}
+        for user in truth:
+            top = [item for item in order if item not in seen[user]][:200]
+            expected[user] = reference(top, truth[user], k)["recall"]
+        got = column(evaluation, folder, f"popularity_recall_at_{k}")
+        assert got == pytest.approx(expected, rel=1e-9)
+
+
+def test_columns_that_describe_the_users(evaluation, folder, plays):
+    truth, seen = by_user(plays.validation), by_user(plays.train)
+    users_of = Counter(item for _, item in plays.train)
+    assert column(evaluation, folder, "history_length") == {u: len(seen[u]) for u in truth}
+    assert column(evaluation, folder, "held_out") == {u: len(row) for u, row in truth.items()}
+    assert column(evaluation, folder, "held_out_unknown") == {
+        u: sum(item >= N_ITEMS for item in row) for u, row in truth.items()
+    }
+    assert column(evaluation, folder, "held_out_popularity") == {
+        u: median(users_of[item] for item in row) for u, row in truth.items()
+    }
+    ids = evaluation.table.column("user_id").to_pylist()
+    assert ids == sorted(ids)
+
+
+def test_every_mean_of_the_json_is_the_mean_of_the_table(evaluation):
+    summary = summarise(evaluation, PARAMS)
+    table = evaluation.table
+    prefixes = {"ranking": "", "seed": "seed_", "popularity": "popularity_"}
+    prefixes |= {"neighbours": "neighbours_", "beyond_accuracy": ""}
+    checked = 0
+    for block, prefix in prefixes.items():
+        for name, value in summary[block].items():
+            if prefix + name in table.column_names:
+                numbers = [x for x in table.column(prefix + name).to_pylist() if x is not None]
+                assert value == pytest.approx(sum(numbers) / len(numbers), rel=1e-12)
+                checked += 1
+    assert checked == 4 * 12 + 1 + 6
+
+
+def test_users_are_counted_whatever_the_model(evaluation, plays):
+    summary = summarise(evaluation, PARAMS)
+    assert summary["n_users"] == evaluation.table.num_rows == len(by_user(plays.validation))
+    # Four users are unknown to training and one has no factors.
+    assert summary["n_users_without_recommendations"] == 5
+    assert summary["n_users_unknown_to_training"] == 4
+    assert summary["seed"]["n_users"] == summary["n_users"] - 5
+    assert summary["held_out_plays"] == len(plays.validation)
+    unknown = sum(item >= N_ITEMS for _, item in plays.validation)
+    assert summary["held_out_plays_of_unknown_tracks"] == unknown == 11
+
+
+def test_ceilings_and_intervals_enclose_the_metrics(evaluation):
+    summary = summarise(evaluation, PARAMS)
+    for block in ("ranking", "seed"):
+        for k in PARAMS.k:
+            name = f"precision_at_{k}"
+            assert 0 < summary[block][name] <= summary[block][f"{name}_ceiling"] <= 1
+    for name in headline_metrics(PARAMS.k):
+        interval = summary["interval"][name]
+        assert interval["low"] < summary["ranking"][name] < interval["high"]
+
+
+def test_a_model_of_taste_beats_popularity_and_says_so(evaluation):
+    summary = summarise(evaluation, PARAMS)
+    assert summary["beats_popularity"] is True
+    lift = summary["lift"]["popularity"]["map_at_200"]
+    assert lift["low"] > 0
+    assert lift["ratio"] == pytest.approx(
+        summary["ranking"]["map_at_200"] / summary["popularity"]["map_at_200"]
+    )
+    assert "beats popularity" in sentence(summary, PARAMS)
+
+
+def test_a_model_that_loses_to_popularity_says_so(folder, plays, tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "indexed").symlink_to(folder / "indexed")
+    noise = rng.random((N_ITEMS, 4)).astype(np.float32)
+    write_factors(tmp_path / "factors", plays.users, noise)
+    summary = summarise(run(tmp_path), PARAMS)
+    assert summary["beats_popularity"] is False
+    assert summary["lift"]["popularity"]["map_at_200"]["ratio"] < 1
+    assert "DOES NOT BEAT popularity" in sentence(summary, PARAMS)
+
+
+def test_the_hash_of_a_truth_does_not_depend_on_the_indexing(evaluation, folder):
+    """So that configurations with other training data are seen to be judged on the same plays."""
+    held_out = read_held_out(folder / "indexed", "validation")
+    truth = held_out.truth
+    reverse = np.arange(len(held_out.track_ids))[::-1]
+    rows = [np.sort(reverse[truth.row(user)]) for user in range(truth.n_users)]
+    moved = replace(truth, indices=np.concatenate(rows).astype(np.int32))
+    hashes = hash_rows(moved, held_out.track_ids.take(pa.array(reverse)))
+    of_user = dict(zip(held_out.user_ids.to_pylist(), hashes.tolist(), strict=True))
+    assert column(evaluation, folder, "truth") == {
+        int(user): of_user[user_id]
+        for user, user_id in zip(held_out.users, held_out.user_ids.to_pylist(), strict=True)
+    }
+    changed = replace(truth, indices=np.append(truth.indices[:-1], np.int32(0)))
+    assert np.count_nonzero(hash_rows(changed, held_out.track_ids) != hashes) == 1
+
+
+def test_plots_hold_the_means_of_the_table(evaluation, tmp_path):
+    plots = plot_rows(evaluation, PARAMS)
+    assert [row["k"] for row in plots["ndcg"]] == [5, 10, 200]
+    summary = summarise(evaluation, PARAMS)
+    assert plots["ndcg"][1]["als"] == summary["ranking"]["ndcg_at_10"]
+    assert plots["recall"][2]["neighbours"] == summary["neighbours"]["recall_at_200"]
+    for name in ("by_history", "by_popularity"):
+        own = [row for row in plots[name] if row["model"] == "als"]
+        total = sum(row["n_users"] * row["map"] for row in own)
+        assert total / summary["n_users"] == pytest.approx(summary["ranking"]["map_at_200"])
+    draw_slices(plots, PARAMS, tmp_path / "slices.svg")
+    picture = (tmp_path / "slices.svg").read_text()
+    assert "tracks in the user's history" in picture
+    assert "dc:date" not in picture
+
+
+def stage(folder, output, threads="2"):
+    command = [
+        sys.executable,
+        str(ROOT / "stages/evaluate.py"),
+        *("--params", str(folder / "params.yaml")),
+        *("--indexed", str(folder / "indexed"), "--factors", str(folder / "factors")),
+        *("--per-user", str(output / "per_user.parquet")),
+        *("--metrics", str(output / "evaluate.json"), "--plots", str(output / "plots")),
+    ]
+    environment = {**os.environ, "MUSICREC_THREADS": threads}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_stage_writes_the_same_bytes_for_any_number_of_threads(folder, tmp_path):
+    (folder / "params.yaml").write_text("evaluate: {k: [5, 10, 200], split: test}")
+    written = []
+    for threads in ("1", "3"):
+        output = tmp_path / threads
+        result = stage(folder, output, threads)
+        assert result.returncode == 0, result.stderr
+        paths = sorted(path for path in output.rglob("*") if path.is_file())
+        written.append({path.relative_to(output): path.read_bytes() for path in paths})
+    assert len(written[0]) == 9
+    assert written[0] == written[1]
+    assert read_json(tmp_path / "1/evaluate.json")["split"] == "test"
+
+
+def test_a_split_without_plays_is_one_sentence(folder, plays, tmp_path):
+    nobody = type(plays)(plays.train, set(), plays.test, plays.users, plays.items)
+    write_indexed(tmp_path / "indexed", nobody)
+    with pytest.raises(MusicRecError, match="holds no play, so there is nobody to judge"):
+        read_held_out(tmp_path / "indexed", "validation")
+
+
+def test_factors_of_other_data_are_refused(folder, plays, tmp_path):
+    write_factors(tmp_path, plays.users[:-1], plays.items)
+    with pytest.raises(MusicRecError, match="factors of 299 users and 120 tracks do not fit"):
+        read_factors(tmp_path, read_held_out(folder / "indexed", "validation"))
+
+
+def test_the_stage_leaves_nothing_behind_after_an_error(folder, tmp_path):
+    (folder / "params.yaml").write_text("evaluate: {k: [5]}")
+    result = stage(folder.parent / "nowhere", tmp_path / "out")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,56 @@
+"""Last.fm and the seed's own Taste Profile files through ingest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from musicrec.errors import MusicRecError
+from tests.support.plays import HOLDOUT, SPLITS, rows, run, together, write, write_parquet
+
+
+def test_lastfm(spark, tmp_path, shared_data):
+    source = shared_data / "lastfm-hetrec" / "user_artists.dat"
+    columns = {"user": "userID", "track": "artistID", "count": "weight"}
+    summary, out = run(spark, source, tmp_path, protocol="holdout", columns=columns)
+    plain = np.loadtxt(source, dtype=np.int64, skiprows=1)
+    found = together(out)
+    assert sorted(found) == sorted((str(u), str(t), int(c)) for u, t, c in plain)
+    assert len(found) == summary["source"]["rows"] == 92_834
+    assert len({row[0] for row in found}) == 1_892
+    assert len({row[1] for row in found}) == 17_632
+    assert max(row[2] for row in found) == 352_698
+    for split in SPLITS:
+        counts = np.array([row[2] for row in rows(out, split)])
+        described = summary[split]["count"]
+        assert described["mean"] == pytest.approx(counts.mean())
+        assert described["sd"] == pytest.approx(counts.std(ddof=1))
+        quartiles = [described[name] for name in ("min", "p25", "median", "p75", "max")]
+        assert quartiles == np.percentile(counts, [0, 25, 50, 75, 100]).tolist()
+        assert summary[split]["share_of_count_1"] == pytest.approx(np.mean(counts == 1))
+
+
+@pytest.mark.parametrize("name", ["validation", "test"])
+def test_taste_profile_samples(spark, tmp_path, shared_data, name):
+    source = shared_data / "msd-nyu" / f"cf_{name}_sample3pct.snappy.parquet"
+    table = pq.read_table(source)
+    _, out = run(spark, source, tmp_path, **HOLDOUT)
+    plain = zip(*(table[c].to_pylist() for c in ("user_id", "track_id", "count")), strict=True)
+    assert sorted(together(out)) == sorted(plain)
+
+
+def test_taste_profile_names(spark, tmp_path, shared_data):
+    """The seed's own file names, with a train file of one row, as the sample has none."""
+    source = tmp_path / "msd"
+    source.mkdir()
+    for name in ("validation", "test"):
+        path = shared_data / "msd-nyu" / f"cf_{name}_sample3pct.snappy.parquet"
+        (source / path.name).symlink_to(path)
+    with pytest.raises(MusicRecError, match="no file or sub-folder for train"):
+        run(spark, source, write(tmp_path / "o/x", "").parent)
+    write_parquet(source / "cf_train.parquet", user_id=["u"], track_id=["t"], count=[1])
+    summary, _ = run(spark, source, tmp_path)
+    assert summary["validation"]["rows"] == 4_109
+    assert summary["test"]["rows"] == 40_881
+    assert summary["test"]["cold_users"] == summary["test"]["users"]

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from musicrec.errors import MusicRecError
+from musicrec.ingest.run import checked_tables
+from tests.support.plays import (
+    HOLDOUT,
+    PLAYS,
+    POSITIONS,
+    SPLITS,
+    contents,
+    data_params,
+    run,
+    small_jobs,
+    text_of,
+    tiny_blocks,
+    together,
+    write,
+    write_parquet,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settings(spark):
+    with small_jobs(spark):
+        yield
+
+
+def checked(spark, source, **kwargs) -> list[tuple]:
+    """Rows as they are after reading and checking, sorted."""
+    (frames,) = checked_tables(spark, data_params(source, **kwargs)).values()
+    columns = ("user_id", "track_id", "count", "reason")
+    return sorted(tuple(row) for frame in frames for row in frame.select(*columns).collect())
+
+
+@pytest.fixture(scope="module")
+def expected(spark, tmp_path_factory):
+    """Output for PLAYS from a plain Parquet file."""
+    folder = tmp_path_factory.mktemp("expected")
+    users, tracks, counts = map(list, zip(*PLAYS, strict=True))
+    source = write_parquet(folder / "p.parquet", user_id=users, track_id=tracks, count=counts)
+    _, out = run(spark, source, folder, **HOLDOUT)
+    return contents(out)
+
+
+def reordered(folder: Path) -> Path:
+    plays = random.Random(3).sample(PLAYS, len(PLAYS))
+    for i in range(3):
+        write(folder / f"x=1/part-{2 - i}.csv", text_of(plays[i::3]))
+    write(folder / "_SUCCESS", "")
+    write(folder / "part-9.csv", "")
+    return folder
+
+
+def mixed_parquet(folder: Path) -> Path:
+    """Parts whose types differ: ids as numbers or text, counts as numbers of all kinds."""
+    kinds = [(int, pa.int32()), (str, pa.string()), (int, pa.uint64())]
+    counts = [pa.float64(), pa.decimal128(9, 2), pa.string()]
+    for i, ((make, kind), count_type) in enumerate(zip(kinds, counts, strict=True)):
+        users, tracks, values = zip(*PLAYS[i::3], strict=True)
+        if count_type == pa.string():
+            values = [f"{value}.0" for value in values]
+        elif count_type != pa.float64():
+            values = [Decimal(value) for value in values]
+        write_parquet(
+            folder / f"{i}.parquet",
+            __index_level_0__=list(range(len(users))),
+            count=pa.array(values, count_type),
+            track_id=list(tracks),
+            user_id=pa.array([make(user) for user in users], kind),
+        )
+    return folder
+
+
+QUOTED = "\n".join(f'"{user}", "{track}" ,"{count}"' for user, track, count in PLAYS) + "\n"
+FORMATS = {
+    "csv": lambda p: write(p / "plays.csv", text_of(PLAYS)),
+    "tsv, CRLF, no final newline": lambda p: write(
+        p / "a.tsv", text_of(PLAYS, "\t", end="\r\n").rstrip()
+    ),
+    "BOM, blank lines": lambda p: write(
+        p / "a.txt", "\ufeff" + text_of(PLAYS, ";", end="\r\n\r\n")
+    ),
+    "space, folder with brackets": lambda p: write(p / "a [1] b%20/a.dat", text_of(PLAYS, " ")),
+    "gzip": lambda p: write(p / "a.csv.gz", gzip.compress(text_of(PLAYS).encode())),
+    "parts in another order": lambda p: reordered(p / "parts"),
+    "quotes": lambda p: write(p / "a.csv", "user_id,track_id,count\n" + QUOTED),
+    "Parquet of mixed types": lambda p: mixed_parquet(p / "mixed"),
+    "Parquet without an ending": lambda p: (
+        mixed_parquet(p / "m").joinpath("0.parquet").rename(p / "m" / "0").parent
+    ),
+    "pointer": lambda p: write(
+        p / "a.uri", "file://" + str(write(p / "b.csv", text_of(PLAYS))) + "\n"
+    ),
+    "file URI": lambda p: write(p / "b c.csv", text_of(PLAYS)).as_uri(),
+}
+
+
+@pytest.mark.parametrize("case", FORMATS)
+def test_formats(spark, tmp_path, case):
+    found = checked(spark, FORMATS[case](tmp_path), protocol="holdout")
+    assert found == sorted((*play, None) for play in PLAYS)
+
+
+@pytest.mark.parametrize(
+    "text, kwargs",
+    [
+        (text_of(PLAYS, "\t", header=""), {"columns": POSITIONS}),
+        (text_of(PLAYS, "|"), {"columns": POSITIONS, "separator": "|"}),
+        (
+            text_of([(c, "x,y", t, u) for u, t, c in PLAYS], "\t", header=""),
+            {"columns": {"user": 3, "track": 2, "count": 0}, "separator": "tab", "header": False},
+        ),
+    ],
+    ids=["no header", "header, by position", "no header, another order"],
+)
+def test_columns_by_position(spark, tmp_path, text, kwargs):
+    found = checked(spark, write(tmp_path / "plays.txt", text), protocol="holdout", **kwargs)
+    assert found == sorted((*play, None) for play in PLAYS)
+
+
+def test_order_and_partitions_of_the_input_do_not_matter(spark, tmp_path, expected):
+    with tiny_blocks(spark, 97):
+        _, out = run(spark, reordered(tmp_path / "parts"), tmp_path, **HOLDOUT)
+    assert contents(out) == expected
+
+
+def test_stage_with_other_cores(tmp_path, expected):
+    params = {"data": {"source": str(FORMATS["csv"](tmp_path)), "columns": {"user": 0}, **HOLDOUT}}
+    (tmp_path / "params.yaml").write_text(json.dumps(params))
+    done = stage(tmp_path, MUSICREC_SPARK_MASTER="local[4]")
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path / "out") == expected
+    metrics = json.loads((tmp_path / "data.json").read_text())
+    assert metrics["source"] == {
+        "rows": len(PLAYS), "merged_rows": 0, "rejected_rows": 0, "rejected": {}
+    }  # fmt: skip
+
+
+def test_stage_leaves_what_was_there_when_it_fails(tmp_path):
+    source = write(tmp_path / "plays.csv", text_of([*PLAYS, ("u", "t", -1)]))
+    (tmp_path / "params.yaml").write_text(json.dumps({"data": {"source": str(source), **HOLDOUT}}))
+    write(tmp_path / "out" / "old", "old")
+    done = stage(tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert errors == [
+        f"error: {source}: column 'count' is negative in 1 row, first in '-1' (user 'u', track "
+        "'t'); mend the source or set data.on_bad_rows: drop"
+    ]
+    assert "Exception" not in done.stderr
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["out", "params.yaml", "plays.csv"]
+    assert contents(tmp_path / "out") == {"old": b"old"}
+
+
+def stage(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    arguments = ["--params", "params.yaml", "--output", "out", "--metrics", "data.json"]
+    return subprocess.run(
+        [sys.executable, ROOT / "stages" / "ingest.py", *arguments],
+        cwd=folder,
+        env=os.environ | {"MUSICREC_SPARK_MEMORY": "1g"} | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+class TestMerging:
+    def test_duplicates_are_summed_and_counted(self, spark, tmp_path):
+        doubled = [*PLAYS, *PLAYS[:40], *PLAYS[:7]]
+        summary, out = run(spark, write(tmp_path / "p.csv", text_of(doubled)), tmp_path, **HOLDOUT)
+        expected: Counter = Counter()
+        for user, track, count in doubled:
+            expected[user, track] += count
+        assert {(u, t): c for u, t, c in together(out)} == expected
+        assert summary["source"]["rows"] == len(doubled)
+        assert summary["source"]["merged_rows"] == 47
+        assert sum(summary[split]["merged_rows"] for split in SPLITS) == 47
+
+    def test_sums_above_int64_are_an_error(self, spark, tmp_path):
+        big = [("u", "t", 2**62), ("u", "t", 2**62), ("u", "v", 2**63 - 1)]
+        source = write(tmp_path / "p.csv", text_of([*PLAYS, *big]))
+        with pytest.raises(MusicRecError, match=r"p.csv: column 'count': .* first user 'u', tr"):
+            run(spark, source, tmp_path, **HOLDOUT)
+
+    def test_the_largest_counts_pass(self, spark, tmp_path):
+        big = [("u", "t", "9.223372036854775807e18"), ("v", "t", 2**63 - 1), ("w", "t", "1e18")]
+        found = checked(spark, write(tmp_path / "p.csv", text_of(big)), protocol="holdout")
+        assert [row[2:] for row in found] == [(2**63 - 1, None), (2**63 - 1, None), (10**18, None)]
+
+    def test_event_log_rows_are_counted(self, spark, tmp_path):
+        events = [(u, t) for u, t, c in PLAYS for _ in range(c % 4 + 1)]
+        source = write(tmp_path / "log.csv", text_of(events, header="track_id,user_id"))
+        _, out = run(spark, source, tmp_path, columns={"count": None}, **HOLDOUT)
+        assert {(u, t): c for u, t, c in together(out)} == Counter((t, u) for u, t in events)
+
+
+def test_drop_counts_bad_rows_by_reason(spark, tmp_path):
+    bad = ["u,t", ",t,1", "u,,1", "u,t,", "u,t,0", "u,t,-2", "u,t,1.5", "u,t,nan", "u,t,x"]
+    bad += ["u,t,9223372036854775808", "u,t,1e400", "j\ufffdrg,t,1", "u,t,-x", "u,t,-0"]
+    source = write(tmp_path / "p.csv", text_of(PLAYS) + "\n".join(bad) + "\n")
+    summary, out = run(spark, source, tmp_path, on_bad_rows="drop", **HOLDOUT)
+    assert sorted(together(out)) == sorted(PLAYS)
+    assert summary["source"] == {
+        "rows": len(PLAYS) + len(bad),
+        "merged_rows": 0,
+        "rejected_rows": len(bad),
+        "rejected": {
+            "ragged_line": 1,
+            "user_missing": 1,
+            "user_not_utf8": 1,
+            "track_missing": 1,
+            "count_missing": 1,
+            "count_not_finite": 1,
+            "count_not_a_number": 2,
+            "count_negative": 1,
+            "count_zero": 2,
+            "count_fractional": 1,
+            "count_too_large": 2,
+        },
+    }

@@ -1,0 +1,49 @@
+import pytest
+
+from musicrec.errors import MusicRecError
+from musicrec.ingest.text_layout import column_position, first_fields
+from musicrec.params import ColumnParams, DataParams
+
+NAMES = DataParams()
+POSITIONS = DataParams(columns=ColumnParams(user=0, track=1, count=2))
+LOG = DataParams(columns=ColumnParams(user=0, track=1, count=None))
+TIMED = DataParams(columns=ColumnParams(user=0, track=1, count=None, timestamp=2))
+
+
+@pytest.mark.parametrize(
+    "line, params, expected",
+    [
+        ("user_id,track_id,count", NAMES, (",", True)),
+        ("user_id\ttrack_id,x\tcount", NAMES, ("\t", True)),
+        ("user_id track_id count", NAMES, (" ", True)),
+        ('"user_id";"track_id";"count"', NAMES, (";", True)),
+        ("b80344d063b5ccb3212f76538f3d9e43\tSOAKIMP12A8C130995\t1", POSITIONS, ("\t", False)),
+        ("user,song,plays", POSITIONS, (",", True)),
+        ("u,s,3.2466e+05", POSITIONS, (",", False)),
+        ("u,s,nan", POSITIONS, (",", False)),
+        ("u,s,", POSITIONS, (",", False)),  # a blank count is a bad row and not a name
+        ("user,song", LOG, (",", False)),
+        ("user,song,played at", TIMED, (",", True)),
+        ("u,s,2009-05-04T23:08:57Z", TIMED, (",", False)),
+    ],
+)
+def test_separator_and_header(line, params, expected):
+    head = (line + "\nrest of the file\n").encode()
+    assert first_fields(head, params, "f")[:2] == expected
+
+
+def test_a_head_may_end_within_a_character():
+    head = "user_id,track_id,count\nü,x,1\n".encode()[:24]
+    assert first_fields(head, NAMES, "f")[2] == ("user_id", "track_id", "count")
+
+
+def test_a_header_is_what_the_user_says():
+    params = DataParams(header=False, columns=POSITIONS.columns)
+    assert first_fields(b"user,song,plays\n", params, "f")[1] is False
+    with pytest.raises(MusicRecError, match="no column 'user_id'; the file has: 3 columns and no"):
+        column_position("user_id", "user", ("", "", ""), named=False, file="f")
+
+
+def test_a_position_beyond_the_last_column():
+    with pytest.raises(MusicRecError, match=r"^f: no column 3 \(data.columns.count, counted fr"):
+        column_position(3, "count", ("a", "b", "c"), named=True, file="f")

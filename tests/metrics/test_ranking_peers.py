@@ -1,0 +1,66 @@
+"""Agreement with ranx and implicit where definitions agree, and by how much they differ elsewhere.
+
+Both are part of the bench extra; without them these tests skip.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+from tests.metrics.test_ranking_spark import K, make_cases, ours
+
+WITHOUT = "is part of the bench extra: make setup-bench"
+
+
+def test_agreement_with_ranx_where_definitions_agree():
+    """Precision, recall and nDCG agree; ranx divides average precision by the whole truth."""
+    ranx = pytest.importorskip("ranx", reason=f"ranx {WITHOUT}")
+    lists, truths = make_cases()
+    kept = [u for u in range(len(lists)) if lists[u] and truths[u]]  # ranx has no empty queries
+    qrels = ranx.Qrels({str(u): {str(i): 1 for i in truths[u]} for u in kept})
+    run = ranx.Run(
+        {str(u): {str(i): float(-rank) for rank, i in enumerate(lists[u])} for u in kept}
+    )
+    scores = ours([lists[u] for u in kept], [truths[u] for u in kept])
+    columns = scores.columns()
+    wanted = [f"{name}@{k}" for name in ("precision", "recall", "ndcg", "map") for k in K]
+    theirs = ranx.evaluate(qrels, run, wanted)
+    for name in ("precision", "recall", "ndcg"):
+        for k in K:
+            mean = columns[f"{name}_at_{k}"].mean()
+            assert theirs[f"{name}@{k}"] == pytest.approx(mean, rel=1e-9), f"{name}@{k}"
+    sizes = np.array([len(truths[u]) for u in kept])
+    for column, k in enumerate(scores.k):
+        by_truth = scores.average_precision[:, column] * np.minimum(sizes, k) / sizes
+        assert theirs[f"map@{k}"] == pytest.approx(by_truth.mean(), rel=1e-9)
+
+
+def test_agreement_with_implicit_where_definitions_agree():
+    """MAP and nDCG agree; implicit's precision divides all hits by the sum of min(k, |T|)."""
+    evaluation = pytest.importorskip("implicit.evaluation", reason=f"implicit {WITHOUT}")
+    lists, truths = make_cases()
+    kept = [u for u in range(len(lists)) if truths[u]]  # implicit leaves the others out
+    lists, truths = [lists[u] for u in kept], [truths[u] for u in kept]
+    scores = ours(lists, truths)
+    rows = np.repeat(np.arange(len(truths)), [len(truth) for truth in truths])
+    flat = np.concatenate(truths)
+    held_out = csr_matrix((np.ones(len(flat)), (rows, flat)), shape=(len(truths), 200))
+
+    class Recommender:
+        """Hands out the lists; implicit pads short ones itself with -1."""
+
+        def recommend(self, users, _plays, N):
+            padded = [(lists[user] + [-1] * N)[:N] for user in users]
+            return np.array(padded, np.int32), None
+
+    sizes = np.array([len(truth) for truth in truths])
+    for column, k in enumerate(scores.k):
+        theirs = evaluation.ranking_metrics_at_k(
+            Recommender(), held_out, held_out, K=k, show_progress=False
+        )
+        assert theirs["map"] == pytest.approx(scores.average_precision[:, column].mean(), rel=1e-9)
+        assert theirs["ndcg"] == pytest.approx(scores.ndcg[:, column].mean(), rel=1e-9)
+        hits = scores.precision[:, column] * k
+        assert theirs["precision"] == pytest.approx(hits.sum() / np.minimum(sizes, k).sum())

@@ -1,0 +1,67 @@
+"""Agreement with Spark's RankingMetrics, an independent implementation.
+
+The `seed` protocol promises Spark's numbers to 1e-9. The cases hold what real lists do: short
+and empty lists, empty truth, truth longer than k, tracks twice in a list or in the truth.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from musicrec.metrics.ranking import score_lists
+
+K = (1, 10, 60)
+WIDTH = 50
+
+
+def make_cases():
+    """Lists and truths of 400 users over 200 tracks, as Python lists."""
+    rng = np.random.default_rng(5)
+    lists, truths = [], []
+    for _ in range(400):
+        length = rng.choice([WIDTH, WIDTH, rng.integers(0, WIDTH)])
+        lists.append(rng.permutation(200)[:length].tolist())
+        truths.append(sorted(rng.permutation(200)[: rng.choice([1, 5, 40, 80])].tolist()))
+    truths[0], lists[1] = [], []
+    truths[2] = lists[2] = list(range(WIDTH))
+    return lists, truths
+
+
+def ours(lists, truths):
+    recommended = np.full((len(lists), WIDTH), -1, np.int32)
+    for row, items in zip(recommended, lists, strict=True):
+        row[: len(items)] = items
+    indptr = np.cumsum([0] + [len(truth) for truth in truths])
+    indices = np.array([item for truth in truths for item in truth], np.int32)
+    return score_lists(recommended, indptr, indices, K)
+
+
+def spark_means(spark, lists, truths):
+    from pyspark.mllib.evaluation import RankingMetrics
+
+    pairs = [(list(map(float, a)), list(map(float, b))) for a, b in zip(lists, truths, strict=True)]
+    theirs = RankingMetrics(spark.sparkContext.parallelize(pairs, 2))
+    means = {"map": theirs.meanAveragePrecision}
+    for k in K:
+        means[f"map_at_{k}"] = theirs.meanAveragePrecisionAt(k)
+        means[f"precision_at_{k}"] = theirs.precisionAt(k)
+        means[f"recall_at_{k}"] = theirs.recallAt(k)
+        means[f"ndcg_at_{k}"] = theirs.ndcgAt(k)
+    return means
+
+
+def our_means(lists, truths):
+    scores = ours(lists, truths)
+    columns = {"map": scores.whole_average_precision, **scores.columns()}
+    return {name: values.mean() for name, values in columns.items()}
+
+
+def test_means_equal_those_of_spark(spark):
+    assert our_means(*make_cases()) == pytest.approx(spark_means(spark, *make_cases()), rel=1e-9)
+
+
+def test_means_equal_those_of_spark_with_duplicates(spark):
+    lists = [[1, 1, 2, 3], [4, 5, 4], [7]]
+    truths = [[1, 1, 3], [4, 4], [7, 7, 7, 8]]
+    assert our_means(lists, truths) == pytest.approx(spark_means(spark, lists, truths), rel=1e-9)

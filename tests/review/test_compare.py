@@ -1,0 +1,159 @@
+"""Comparison of two per-user tables: figures, verdicts, forms and refusals."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from scipy import stats as scipy_stats
+
+from musicrec.errors import MusicRecError
+from musicrec.evaluate.judge import TABLE_METADATA
+from musicrec.review.compare import as_json, as_markdown, as_text, compare
+
+K = [10, 500]
+NAMES = [f"{metric}_at_{k}" for metric in ("map", "precision", "recall", "ndcg") for k in K]
+HEADLINES = ["map_at_500", "ndcg_at_500", "recall_at_500", "precision_at_10"]
+
+
+@dataclass
+class Stored:
+    """Stands in for a revision: a table as it would be read, and the hash of its data."""
+
+    name: str
+    table: pa.Table | None
+    data: str | None = "abc.dir"
+
+    def read(self, path: str) -> bytes | None:
+        assert path == "data/per_user.parquet"
+        if self.table is None:
+            return None
+        stream = io.BytesIO()
+        pq.write_table(self.table, stream)
+        return stream.getvalue()
+
+    def output_hash(self, path: str) -> str | None:
+        assert path == "data/ingested"
+        return self.data
+
+
+def table(n_users=2000, shift=0.0, seed=0, split="validation", k=K, names=NAMES):
+    """A table whose metrics have many zeros; `shift` moves the mean of the MAPs alone."""
+    rng = np.random.default_rng(7)
+    values = {name: rng.beta(0.4, 4, n_users) * (rng.random(n_users) < 0.7) for name in names}
+    change = np.random.default_rng(seed)
+    for name in names:
+        noise = change.normal(0, 0.02, n_users) if seed else 0.0
+        values[name] = values[name] + noise + (shift if name.startswith("map") else 0.0)
+    columns = {
+        "user_id": [f"u{i:06d}" for i in range(n_users)],
+        "truth": np.arange(n_users, dtype=np.uint64) * np.uint64(2**40 + 1),
+        **values,
+        "seed_map": pa.array(values[names[0]], mask=np.arange(n_users) < 3),
+    }
+    metadata = {TABLE_METADATA: json.dumps({"split": split, "k": k})}
+    return pa.table(columns).replace_schema_metadata(metadata)
+
+
+def test_figures_are_those_of_the_tables():
+    old, new = table(), table(shift=0.01, seed=1)
+    result = compare(Stored("main", old), Stored("exp", new))
+    assert list(result.metrics) == HEADLINES
+    assert (result.base, result.head) == ("main", "exp")
+    assert (result.split, result.n_users) == ("validation", 2000)
+    for name, row in result.metrics.items():
+        a, b = (np.array(t.column(name).to_pylist()) for t in (old, new))
+        assert row.base == pytest.approx(a.mean())
+        assert row.head == pytest.approx(b.mean())
+        assert row.difference == pytest.approx((b - a).mean())
+        assert row.low < row.difference < row.high
+        assert row.p_value == pytest.approx(scipy_stats.ttest_rel(b, a).pvalue, rel=1e-9)
+    assert result.metrics["map_at_500"].verdict == "better"
+    assert result.metrics["ndcg_at_500"].verdict == "no difference shown"
+    back = compare(Stored("exp", new), Stored("main", old))
+    assert back.metrics["map_at_500"].verdict == "worse"
+
+
+def test_the_same_table_is_identical():
+    result = compare(Stored("a", table()), Stored("b", table()))
+    assert {row.verdict for row in result.metrics.values()} == {"identical"}
+
+
+def test_only_list_lengths_of_both_are_compared():
+    few = [name for name in NAMES if name.endswith("_at_10")]
+    result = compare(Stored("a", table()), Stored("b", table(k=[10, 20], names=few)))
+    assert list(result.metrics) == ["map_at_10", "ndcg_at_10", "recall_at_10", "precision_at_10"]
+
+
+def test_chosen_metrics_and_their_number_in_the_correction():
+    stored = Stored("a", table()), Stored("b", table(shift=0.001, seed=1))
+    alone = compare(*stored, metrics=["map_at_10"]).metrics["map_at_10"]
+    assert alone.adjusted_p_value == alone.p_value
+    pair = compare(*stored, metrics=["map_at_10", "ndcg_at_10"]).metrics
+    smaller = min(pair.values(), key=lambda row: row.p_value)
+    assert smaller.adjusted_p_value == pytest.approx(min(1.0, 2 * smaller.p_value))
+
+
+def test_forms():
+    result = compare(Stored("main", table()), Stored("exp", table(shift=0.01, seed=1)))
+    text = as_text(result)
+    assert "main against exp: 2,000 validation users" in text
+    line = next(line for line in text.splitlines() if line.startswith("map_at_500"))
+    assert line.endswith("better") and "< 0.0001" in line and " to +" in line
+    markdown = as_markdown(result).splitlines()
+    row = next(line for line in markdown if line.startswith("| map_at_500"))
+    assert row.endswith("| **better** |")
+    header = next(line for line in markdown if line.startswith("| metric"))
+    assert header.count("|") == row.count("|")
+    found = json.loads(as_json(result))
+    assert found["metrics"]["map_at_500"]["verdict"] == "better"
+    assert found["n_users"] == 2000
+
+
+def with_column(old: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    return old.set_column(old.column_names.index(name), name, values)
+
+
+def other_users(old: pa.Table) -> pa.Table:
+    ids = old.column("user_id").to_pylist()
+    return with_column(old, "user_id", pa.array(["v", *ids[1:]]))
+
+
+def other_truth(old: pa.Table) -> pa.Table:
+    truth = old.column("truth").to_numpy().copy()
+    truth[5] += 1
+    return with_column(old, "truth", pa.array(truth))
+
+
+@pytest.mark.parametrize(
+    ("head", "reason"),
+    [
+        (Stored("exp", table(split="test")), "different splits, validation and test"),
+        (Stored("exp", table(), data="def.dir"), "their data differ .*abc.dir and def.dir"),
+        (Stored("exp", other_users(table())), "users differ, 2,000 and 2,000 with 1,999 in common"),
+        (Stored("exp", table(1500)), "users differ, 2,000 and 1,500 with 1,500 in common"),
+        (Stored("exp", other_truth(table())), "1 of 2,000 users have different held-out tracks"),
+        (Stored("exp", table(k=[7])), "no list length .* in common"),
+        (Stored("exp", None), "exp has no data/per_user.parquet; run `dvc repro evaluate`"),
+    ],
+)
+def test_refuses_what_cannot_be_compared(head, reason):
+    with pytest.raises(MusicRecError, match=reason):
+        compare(Stored("main", table()), head)
+
+
+@pytest.mark.parametrize("name", ["map_at_11", "seed_map", "user_id"])
+def test_refuses_a_metric_that_has_no_paired_comparison(name):
+    with pytest.raises(MusicRecError, match=f"{name} is not a metric that main"):
+        compare(Stored("main", table()), Stored("exp", table()), [name])
+
+
+def test_a_revision_without_a_lock_is_still_checked_by_its_truth():
+    compare(Stored("main", table(), data=None), Stored("exp", table()))
+    with pytest.raises(MusicRecError, match="different held-out tracks"):
+        compare(Stored("main", table(), data=None), Stored("exp", other_truth(table())))

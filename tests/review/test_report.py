@@ -1,0 +1,304 @@
+"""`musicrec review` and `compare` in a scratch project: real Git, DVC and evaluate stage, no Spark.
+
+The project has the pipeline's file names. Its `index` and `train` stages only write synthetic
+plays, and factors that are worse the larger `als.reg_param` is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from musicrec.cli import main
+from musicrec.errors import MusicRecError
+from musicrec.review.compare import compare
+from musicrec.review.report import review
+from musicrec.review.revisions import Revision, changes
+from musicrec.review.staleness import stale_stages
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SCRIPT = """
+import sys
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from musicrec.files import write_json
+from tests.support.indexed_data import make_plays, write_factors, write_indexed
+
+params = yaml.safe_load(Path("params.yaml").read_text())
+plays = make_plays(params["data"]["seed"])
+if sys.argv[1] == "index":
+    write_indexed(Path("data/indexed"), plays)
+    write_json("data/ingested/plays.json", {"seed": params["data"]["seed"]})
+    write_json("metrics/data.json", {"train": {"plays": len(plays.train)}})
+else:
+    noise = params["als"]["reg_param"] * np.random.default_rng(1).random(plays.items.shape)
+    write_factors(Path("data/factors"), plays.users, plays.items + noise)
+"""
+
+PARAMS = """
+data: {seed: 0}
+als: {reg_param: 0.0}
+evaluate: {split: validation, k: [10, 100], neighbours: 20, bootstrap_samples: 200, seed: 1}
+"""
+
+DAG = f"""
+stages:
+  index:
+    cmd: "'{sys.executable}' make.py index"
+    deps: [make.py]
+    params: [data.seed]
+    outs: [data/indexed, data/ingested]
+    metrics:
+    - metrics/data.json:
+        cache: false
+  train:
+    cmd: "'{sys.executable}' make.py train"
+    deps: [make.py, data/indexed/train]
+    params: [als.reg_param]
+    outs: [data/factors]
+  evaluate:
+    cmd: >-
+      '{sys.executable}' '{ROOT}/stages/evaluate.py' --params params.yaml --indexed data/indexed
+      --factors data/factors --per-user data/per_user.parquet --metrics metrics/evaluate.json
+      --plots plots/evaluate
+    deps: [data/indexed, data/factors]
+    params: [evaluate.split, evaluate.k]
+    outs:
+    - data/per_user.parquet
+    - plots/evaluate:
+        cache: false
+    metrics:
+    - metrics/evaluate.json:
+        cache: false
+"""
+
+
+def plots_of_the_evaluate_stage() -> str:
+    """The definitions in the real dvc.yaml that draw what `evaluate` writes."""
+    plots = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
+    return yaml.safe_dump({"plots": [plot for plot in plots if "plots/evaluate/" in str(plot)]})
+
+
+class Project:
+    """A folder with commands run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "DVC_NO_ANALYTICS": "1",
+        }
+
+    def run(self, *command: str) -> str:
+        result = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
+        return result.stdout
+
+    def dvc(self, *arguments: str) -> str:
+        return self.run(sys.executable, "-m", "dvc", *arguments)
+
+    def git(self, *arguments: str) -> str:
+        return self.run("git", *arguments)
+
+    def set(self, old: str, new: str) -> None:
+        path = self.folder / "params.yaml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    def commit(self, message: str) -> None:
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", message)
+
+    def revision(self, name: str) -> Revision:
+        return Revision(name, self.folder)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Branch `main`, an experiment `worse-exp`, its branch `noisy`, and a branch of other data.
+
+    All tables are pushed to a remote.
+    """
+    project = Project(tmp_path_factory.mktemp("scratch clone"))
+    project.git("init", "-q", "-b", "main")
+    project.git("config", "user.email", "someone@example.org")
+    project.git("config", "user.name", "Someone")
+    project.dvc("init", "-q")
+    project.dvc("remote", "add", "-q", "-d", "store", str(tmp_path_factory.mktemp("store")))
+    dag = DAG + plots_of_the_evaluate_stage()
+    for name, text in (("make.py", SCRIPT), ("params.yaml", PARAMS), ("dvc.yaml", dag)):
+        (project.folder / name).write_text(text)
+    shutil.copytree(ROOT / ".dvc/plots", project.folder / ".dvc/plots")
+    (project.folder / ".gitignore").write_text("/data\n__pycache__/\n")
+    project.dvc("repro", "-q")
+    speed = project.folder / "metrics/ann_speed.json"
+    speed.write_text('{"annoy": {"queries_per_second": 1000.0}}')
+    project.commit("main")
+    project.dvc("exp", "run", "-q", "-n", "worse-exp", "-S", "als.reg_param=0.3")
+    project.dvc("exp", "branch", "-q", "worse-exp", "noisy")
+    project.git("checkout", "-q", "-f", "noisy")
+    speed.write_text('{"annoy": {"queries_per_second": 1500.0}}')
+    project.commit("another index")
+    project.git("checkout", "-q", "-b", "other-data", "main")
+    project.set("seed: 0", "seed: 5")
+    project.dvc("repro", "-q")
+    project.commit("other plays")
+    project.dvc("push", "-q", "--all-branches")
+    project.git("checkout", "-q", "main")
+    project.dvc("checkout", "-q")
+    return project
+
+
+def test_compares_branches_experiments_commits_and_the_workspace(project):
+    main = project.revision("main")
+    for name in ("noisy", "worse-exp"):
+        result = compare(main, project.revision(name))
+        assert result.metrics["map_at_100"].verdict == "worse", name
+        assert result.metrics["map_at_100"].high < 0
+    commit = project.git("rev-parse", "main").strip()
+    for name in ("workspace", commit, commit[:10], "noisy~2"):
+        result = compare(main, project.revision(name))
+        assert {row.verdict for row in result.metrics.values()} == {"identical"}, name
+
+
+def test_figures_are_those_that_dvc_shows(project):
+    result = compare(project.revision("main"), project.revision("noisy"))
+    shown = json.loads(project.dvc("metrics", "diff", "main", "noisy", "--json"))
+    row = shown["metrics/evaluate.json"]["ranking.map_at_100"]
+    assert row["old"] == pytest.approx(result.metrics["map_at_100"].base, abs=1e-6)
+    assert row["new"] == pytest.approx(result.metrics["map_at_100"].head, abs=1e-6)
+
+
+def test_dvc_draws_every_plot_of_both_revisions(project):
+    found = json.loads(project.dvc("plots", "diff", "main", "noisy", "--json"))
+    assert "errors" not in found
+    drawn = found["data"]
+    assert len(drawn) == 9
+    for name, plots in drawn.items():
+        revisions = {revision for plot in plots for revision in plot["revisions"]}
+        assert revisions == {"main", "noisy"}, name
+    by_history = json.dumps(drawn["evaluate_ndcg_by_history"])
+    assert '"field": "ndcg_low"' in by_history and "<DVC_METRIC" not in by_history
+
+
+def test_the_report_of_a_branch(project):
+    report = review(project.revision("main"), project.revision("noisy"))
+    titles = [line for line in report.splitlines() if line.startswith("## ")]
+    wanted = ["Parameters", "Data", "Metrics", "Beside the baselines", "Speed", "Stale stages"]
+    assert titles == [f"## {title}" for title in wanted]
+    section = dict(part.split("\n", 1) for part in report.split("## ")[1:])
+    assert "| `als.reg_param` | 0 | 0.3 | +0.3 |" in section["Parameters"]
+    assert "No change." in section["Data"]
+    assert "| map_at_100 |" in section["Metrics"] and "**worse**" in section["Metrics"]
+    assert "| main | popularity | map_at_100 |" in section["Beside the baselines"]
+    assert "| 1,000 | 1,500 | +500 (+50.0%) |" in section["Speed"]
+    assert "None: every output is that of" in section["Stale stages"]
+
+
+def test_other_data_is_refused_with_a_reason_and_the_bare_figures(project):
+    main, other = project.revision("main"), project.revision("other-data")
+    with pytest.raises(MusicRecError, match="main and other-data cannot be compared: their data"):
+        compare(main, other)
+    report = review(main, other)
+    assert "| `data: train.plays` |" in report
+    assert "No verdict: main and other-data cannot be compared" in report
+    assert "| `map_at_100` |" in report
+
+
+def test_stale_stages_of_the_workspace(project):
+    assert stale_stages(project.revision("workspace")) == {}
+    project.set("reg_param: 0.0", "reg_param: 0.7")
+    try:
+        stale = stale_stages(project.revision("workspace"))
+        assert stale == {"train": "als.reg_param is modified", "evaluate": "needs train"}
+        report = review(project.revision("main"), project.revision("workspace"))
+        assert "- `evaluate`: needs train" in report
+    finally:
+        project.git("checkout", "-q", "params.yaml")
+
+
+def test_a_stage_that_never_ran_and_a_changed_script_are_stale(project):
+    dag, script = project.folder / "dvc.yaml", project.folder / "make.py"
+    dag.write_text(
+        dag.read_text().replace("stages:", "stages:\n  new: {cmd: ls, deps: [make.py]}", 1)
+    )
+    script.write_text(script.read_text() + "# changed\n")
+    try:
+        stale = stale_stages(project.revision("workspace"))
+        assert stale.pop("new") == "has never run"
+        assert stale["index"] == "make.py is modified"
+        assert stale["train"] == "make.py is modified; needs index"
+        assert stale["evaluate"] == "needs index, train"
+    finally:
+        project.git("checkout", "-q", "dvc.yaml", "make.py")
+
+
+def test_a_clone_without_data_reads_the_remote_and_is_not_stale(project, tmp_path):
+    project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    assert stale_stages(clone.revision("workspace")) == {}
+    found = compare(clone.revision("origin/noisy"), clone.revision("workspace"))
+    assert found.metrics["map_at_100"].verdict == "better"
+
+
+def test_a_table_that_is_nowhere_is_one_sentence(project, tmp_path):
+    project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    shutil.move(clone.folder / ".dvc/config", tmp_path / "config")
+    with pytest.raises(MusicRecError, match="neither in the cache nor in a remote"):
+        compare(clone.revision("workspace"), clone.revision("origin/noisy"))
+
+
+def test_command_line(project, monkeypatch, capsys):
+    monkeypatch.chdir(project.folder / "metrics")  # any folder of the project
+    assert main(["compare", "main", "noisy", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["map_at_100"]["verdict"] == "worse"
+    assert main(["compare", "main", "--md", "--metrics", "ndcg_at_10"]) == 0
+    assert "| ndcg_at_10 |" in capsys.readouterr().out
+    assert main(["review", "--base", "main"]) == 0
+    assert capsys.readouterr().out.startswith("# main → workspace\n")
+    assert main(["compare", "no-such-branch"]) == 1
+    assert capsys.readouterr().err.startswith("error: no-such-branch: no Git revision")
+
+
+def test_outside_a_project_is_one_sentence(tmp_path):
+    with pytest.raises(MusicRecError, match="is not in a DVC project"):
+        Revision("workspace", tmp_path)
+
+
+def test_a_broken_file_is_one_sentence(project):
+    path = project.folder / "metrics/ann_speed.json"
+    intact = path.read_text()
+    path.write_text("<<<<<<< HEAD")
+    try:
+        with pytest.raises(MusicRecError, match=r"ann_speed.json of workspace cannot be read"):
+            review(project.revision("main"), project.revision("workspace"))
+    finally:
+        path.write_text(intact)
+
+
+def test_changes_of_nested_values():
+    old = {"a": {"b": 1, "c": [1, 2]}, "same": 3}
+    new = {"a": {"b": 2, "c": [1, 2]}, "same": 3, "new": None, "d": {"e": "x"}}
+    assert changes(old, new) == {"a.b": (1, 2), "d.e": (None, "x")}

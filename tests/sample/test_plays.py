@@ -1,0 +1,207 @@
+"""The embedded sample has the Taste Profile's shape, holds tastes, and is the same every time."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import scipy.sparse as sp
+from scipy.sparse.linalg import svds
+
+from musicrec.params import SampleParams
+from musicrec.sample import plays as sample
+
+DEFAULT = SampleParams()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sample") / "default"
+    sample.write_sample(DEFAULT, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def splits(folder):
+    return {name: pq.read_table(folder / f"{name}.parquet") for name in sample.SPLITS}
+
+
+@pytest.fixture(scope="module")
+def plays(splits):
+    return pa.concat_tables(splits.values())
+
+
+def digests(path):
+    return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(path.iterdir())}
+
+
+def values(table, column):
+    return set(table[column].to_pylist())
+
+
+def test_sizes_of_the_default_and_of_the_seed():
+    assert sample.sample_sizes(0.01) == sample.SampleSizes(10_000, 550, 550, 12_175)
+    assert sample.sample_sizes(1.0) == sample.SampleSizes(1_000_000, 10_000, 100_000, 385_000)
+
+
+def test_smallest_sample_has_users_of_every_kind(tmp_path):
+    sample.write_sample(SampleParams(scale=1e-6), tmp_path / "tiny")
+    for name in sample.SPLITS:
+        assert pq.read_metadata(tmp_path / "tiny" / f"{name}.parquet").num_rows > 0
+
+
+def test_files_columns_and_ids(folder, splits):
+    assert sorted(f.name for f in folder.iterdir()) == sorted(f"{s}.parquet" for s in sample.SPLITS)
+    for table in splits.values():
+        assert table.schema.names == ["user_id", "count", "track_id"]
+        assert [str(t) for t in table.schema.types] == ["string", "int64", "string"]
+        assert all(re.fullmatch("[0-9a-f]{40}", user) for user in values(table, "user_id"))
+        assert all(re.fullmatch("TR[A-Z0-9]{16}", track) for track in values(table, "track_id"))
+
+
+def test_about_half_a_million_plays_each_pair_once(plays):
+    assert 450_000 < plays.num_rows < 550_000
+    pairs = plays.group_by(["user_id", "track_id"]).aggregate([("count", "count")])
+    assert pairs.num_rows == plays.num_rows
+
+
+def test_every_second_play_of_the_held_out_users_is_held_out(splits):
+    sizes = sample.sample_sizes(DEFAULT.scale)
+    train, validation, test = (values(splits[name], "user_id") for name in sample.SPLITS)
+    assert (len(validation), len(test)) == (sizes.validation, sizes.test)
+    assert len(train) == sizes.users
+    assert not validation & test
+    assert validation | test < train
+    for name in ("validation", "test"):
+        held_out = splits[name].group_by("user_id").aggregate([("count", "count")])
+        rows = splits["train"].join(held_out, "user_id", join_type="inner")
+        kept = rows.group_by("user_id").aggregate([("track_id", "count"), ("count_count", "max")])
+        difference = pc.subtract(kept["track_id_count"], kept["count_count_max"])
+        assert set(difference.to_pylist()) <= {0, 1}
+
+
+def test_count_distribution_is_the_taste_profiles():
+    shares = sample.count_distribution()
+    counts = np.arange(1, len(shares) + 1)
+    mean = shares @ counts
+    below = np.cumsum(shares)
+    assert shares.sum() == pytest.approx(1, abs=1e-12)
+    assert counts[-1] == 9_667
+    assert mean == pytest.approx(2.88, abs=0.001)
+    assert np.sqrt(shares @ counts**2 - mean**2) == pytest.approx(6.46, abs=0.001)
+    assert shares[0] == pytest.approx(0.59)
+    assert np.searchsorted(below, [0.5, 0.75]).tolist() == [0, 2]  # median 1, third quartile 3
+    assert 500 < counts[np.searchsorted(below, 1 - 1 / 50e6)] <= 9_667  # largest of 50 M plays
+
+
+def test_drawn_counts_follow_the_distribution(plays):
+    counts = plays["count"].to_numpy()
+    edges = [1, 2, 3, 4, 6, 9, 14, 25, 50, 100, 10_000]
+    shares = np.add.reduceat(sample.count_distribution(), np.array(edges[:-1]) - 1)
+    expected = shares * len(counts)
+    found = np.histogram(counts, edges)[0]
+    assert ((found - expected) ** 2 / expected).sum() < 33.7  # 9 degrees of freedom: p = 1e-4
+    assert np.quantile(counts, [0.25, 0.5, 0.75]).tolist() == [1, 1, 3]
+    assert counts.min() == 1
+    assert counts.mean() == pytest.approx(2.88, abs=0.05)  # five standard errors
+    assert counts.std() == pytest.approx(6.46, rel=0.15)
+
+
+def test_histories_and_popularity_have_long_tails(plays):
+    for column, mean, low in (("user_id", 45, 10), ("track_id", 41, 1)):
+        group = plays.group_by(column).aggregate([("count", "count")])
+        lengths = np.sort(group["count_count"].to_numpy())[::-1]
+        assert lengths.mean() == pytest.approx(mean, rel=0.05)
+        assert lengths[-1] >= low
+        assert np.median(lengths) < 0.75 * mean
+        assert lengths[0] > 10 * mean
+        assert lengths[: len(lengths) // 100].sum() > 0.07 * plays.num_rows
+
+
+def test_own_scenes_are_played_more_than_the_rest():
+    """Within a user, counts move to the tracks of the scenes that the user follows."""
+    sizes = sample.SampleSizes(2_000, 0, 0, 3_000)
+    (chunk,) = sample.generate_plays(1, sizes)
+    scenes = sample.catalogue(sizes.tracks, 1).scenes
+    scene = np.searchsorted(scenes, chunk.track, "right") - 1
+    cell = chunk.user.astype(np.int64) * len(scenes) + scene
+    tracks_of_scene = np.bincount(cell)[cell]
+    assert chunk.count[tracks_of_scene >= 5].mean() > 1.5 * chunk.count[tracks_of_scene == 1].mean()
+
+
+def recall(train, truth, scores, k=100):
+    """Mean share of the held-out tracks among the k best of the tracks not in train."""
+    scores = np.where(train.toarray() > 0, -np.inf, scores)
+    best = np.argpartition(-scores, k, axis=1)[:, :k]
+    hits = np.take_along_axis(truth.toarray(), best, axis=1).sum(axis=1)
+    return np.mean(hits / np.minimum(k, truth.sum(axis=1).A1))
+
+
+def test_tastes_beat_popularity_and_a_higher_rank_beats_a_lower(splits):
+    users = {u: i for i, u in enumerate(pc.unique(splits["train"]["user_id"]).to_pylist())}
+    tracks = {t: i for i, t in enumerate(pc.unique(splits["train"]["track_id"]).to_pylist())}
+    matrices = {}
+    for name in ("train", "validation"):
+        table = splits[name].filter(pc.is_in(splits[name]["track_id"], pa.array(tracks)))
+        rows = [users[u] for u in table["user_id"].to_pylist()]
+        columns = [tracks[t] for t in table["track_id"].to_pylist()]
+        shape = (len(users), len(tracks))
+        matrices[name] = sp.csr_matrix((np.ones(len(rows)), (rows, columns)), shape)
+    held_out = np.unique(matrices["validation"].nonzero()[0])
+    train, truth = matrices["train"][held_out], matrices["validation"][held_out]
+    popularity = recall(train, truth, matrices["train"].sum(axis=0).A1)
+    by_rank = {}
+    for rank in (5, 20):
+        _, _, items = svds(matrices["train"], rank, rng=np.random.default_rng(0))
+        by_rank[rank] = recall(train, truth, train @ items.T @ items)
+    assert by_rank[5] > 1.5 * popularity
+    assert by_rank[20] > 1.25 * by_rank[5]
+
+
+def test_same_parameters_same_bytes(folder, tmp_path):
+    sample.write_sample(DEFAULT, tmp_path / "again")
+    assert digests(folder) == digests(tmp_path / "again")
+
+
+def test_another_seed_gives_other_plays_of_other_users(splits, tmp_path):
+    sample.write_sample(SampleParams(scale=0.001, seed=43), tmp_path / "other")
+    other = pq.read_table(tmp_path / "other" / "train.parquet")
+    assert not values(other, "user_id") & values(splits["train"], "user_id")
+
+
+def test_a_user_does_not_depend_on_the_chunk(monkeypatch):
+    sizes = sample.SampleSizes(80, 10, 10, 1_000)
+    found = []
+    for chunk_users in (7, 100):
+        monkeypatch.setattr(sample, "CHUNK_USERS", chunk_users)
+        chunks = list(sample.generate_plays(42, sizes))
+        users = [chunk.first_user + chunk.user for chunk in chunks]
+        others = [[getattr(c, name) for c in chunks] for name in ("track", "count", "split")]
+        found.append([np.concatenate(arrays) for arrays in (users, *others)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_memory_is_bounded_by_a_row_group_a_chunk(tmp_path, monkeypatch):
+    monkeypatch.setattr(sample, "CHUNK_USERS", 100)
+    sample.write_sample(SampleParams(scale=0.001), tmp_path / "out")
+    metadata = pq.read_metadata(tmp_path / "out" / "train.parquet")
+    assert metadata.num_row_groups == 12  # 1,110 users
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
+    chunks = iter(list(sample.generate_plays(42, sample.sample_sizes(0.001)))[:1])
+
+    def broken(*_):
+        yield next(chunks)
+        raise OSError("disk full")
+
+    monkeypatch.setattr(sample, "generate_plays", broken)
+    with pytest.raises(OSError, match="disk full"):
+        sample.write_sample(SampleParams(scale=0.001), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []

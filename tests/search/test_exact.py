@@ -1,0 +1,201 @@
+"""The exact kernel against a stable full sort of every score."""
+
+from __future__ import annotations
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from musicrec.errors import MusicRecError
+from musicrec.search.exact import ExactIndex
+
+N_MOST = 300
+
+
+def by_full_sort(items, query, k, exclude=()):
+    """Score every item in float32, factor by factor, and sort them all."""
+    scores = np.zeros(len(items), np.float32)
+    for factor, value in enumerate(query):
+        scores += value * items[:, factor]
+    scores += np.float32(0.0)  # -0.0 becomes 0.0
+    allowed = items.any(axis=1)
+    allowed[list(exclude)] = False
+    ids = np.flatnonzero(allowed)
+    if not np.any(query):
+        ids = ids[:0]
+    order = np.lexsort((ids, -scores[ids]))[:k]
+    return ids[order], scores[ids[order]]
+
+
+def assert_exact(items, queries, k, excludes=None):
+    indptr = None
+    if excludes is not None:
+        lengths = [len(row) for row in excludes]
+        indptr = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+        indices = np.concatenate([np.asarray(row, np.int32) for row in excludes])
+    index = ExactIndex(items)
+    exclude = None if excludes is None else (indptr, indices)
+    ids, scores = index.search(queries, k, exclude)
+    assert ids.dtype == np.int32 and scores.dtype == np.float32
+    for row, query in enumerate(queries):
+        want_ids, want_scores = by_full_sort(
+            items, query, k, () if excludes is None else excludes[row]
+        )
+        length = len(want_ids)
+        np.testing.assert_array_equal(ids[row, :length], want_ids)
+        np.testing.assert_array_equal(scores[row, :length], want_scores)
+        assert (ids[row, length:] == -1).all() and np.isneginf(scores[row, length:]).all()
+        one = index.search_one(query, k, None if excludes is None else np.array(excludes[row]))
+        np.testing.assert_array_equal(one[0], want_ids)
+        np.testing.assert_array_equal(one[1], want_scores)
+
+
+@st.composite
+def problems(draw):
+    """Factors with many ties, zeros, subnormals and huge values, and what to exclude."""
+    seed = draw(st.integers(0, 2**32 - 1))
+    rng = np.random.default_rng(seed)
+    n, rank = draw(st.integers(1, N_MOST)), draw(st.integers(1, 9))
+    n_queries, k = draw(st.integers(1, 4)), draw(st.integers(1, 40))
+    kind = draw(st.sampled_from(["ties", "normal", "skewed", "subnormal", "huge", "mixed"]))
+    items = rng.normal(size=(n, rank))
+    queries = rng.normal(size=(n_queries, rank))
+    if kind == "ties":
+        items, queries = rng.integers(-1, 2, (n, rank)), rng.integers(-1, 2, (n_queries, rank))
+    elif kind == "skewed":
+        items *= np.exp(3 * rng.normal(size=(n, 1)))
+    elif kind == "subnormal":
+        items, queries = items * 1e-22, queries * 10.0 ** rng.integers(-43, -18)
+    elif kind == "huge":
+        items, queries = items * 1e20, queries * 1e16
+    elif kind == "mixed":
+        items *= 10.0 ** rng.integers(-44, 30, (n, 1))
+    items, queries = items.astype(np.float32), queries.astype(np.float32)
+    items[rng.random(n) < draw(st.sampled_from([0, 0.3]))] = 0
+    share = draw(st.sampled_from([0, 0.1, 0.9, 1.0]))
+    excludes = [np.flatnonzero(rng.random(n) < share) for _ in range(n_queries)]
+    return items, queries, k, excludes
+
+
+@settings(max_examples=300, deadline=None)
+@given(problems())
+def test_the_answer_is_that_of_a_full_sort(problem):
+    items, queries, k, excludes = problem
+    assert_exact(items, queries, k)
+    assert_exact(items, queries, k, excludes)
+
+
+@pytest.mark.parametrize("signs", [[1], [-1, 1]])
+def test_many_items_and_long_lists(signs):
+    rng = np.random.default_rng(0)
+    items = rng.gamma(0.3, size=(20_000, 20)) * rng.choice(signs, (20_000, 20))
+    queries = rng.gamma(0.3, size=(20, 20)) * rng.choice(signs, (20, 20))
+    excludes = [rng.choice(20_000, 500, replace=False) for _ in range(20)]
+    assert_exact(items.astype(np.float32), queries.astype(np.float32), 500, excludes)
+
+
+def test_equal_norms_cannot_be_pruned_and_stay_exact():
+    rng = np.random.default_rng(1)
+    items = rng.normal(size=(5_000, 16))
+    items /= np.linalg.norm(items, axis=1, keepdims=True)
+    assert_exact(items.astype(np.float32), rng.normal(size=(10, 16)).astype(np.float32), 100)
+
+
+def test_nearly_equal_scores_are_told_apart():
+    """Scores that differ in the last bit only: far below what the 8-bit copies can tell."""
+    items = np.ones((4_000, 3), np.float32)
+    items[:, 0] += np.random.default_rng(2).integers(0, 4, 4_000) * np.float32(2**-23)
+    assert_exact(items, np.array([[1, 1e-3, -1e-3], [-1, 2, 0.5]], np.float32), 50)
+
+
+def test_equal_items_rank_by_lower_id():
+    ids, scores = ExactIndex(np.ones((1_000, 4), np.float32)).search_one(np.ones(4), 10)
+    assert ids.tolist() == list(range(10)) and set(scores) == {4.0}
+
+
+def test_threads_and_batch_change_no_bit():
+    rng = np.random.default_rng(3)
+    items = rng.normal(size=(3_000, 12)).astype(np.float32)
+    queries = rng.normal(size=(101, 12)).astype(np.float32)
+    index = ExactIndex(items)
+    expected = index.search(queries, 50, threads=1)
+    for threads in (2, 3):
+        for got, want in zip(index.search(queries, 50, threads=threads), expected, strict=True):
+            assert got.tobytes() == want.tobytes()
+    for got, want in zip(index.search(queries[7:40], 50), expected, strict=True):
+        assert got.tobytes() == want[7:40].tobytes()
+    for row, query in enumerate(queries):
+        ids, scores = index.search_one(query, 50)
+        assert ids.tobytes() == expected[0][row].tobytes()
+        assert scores.tobytes() == expected[1][row].tobytes()
+
+
+def test_lists_shorter_than_k_are_padded():
+    items = np.eye(3, dtype=np.float32)
+    items[1] = 0
+    ids, scores = ExactIndex(items).search(np.array([[1, 1, 2], [0, 0, 0]], np.float32), 4)
+    assert ids.tolist() == [[2, 0, -1, -1], [-1] * 4]
+    assert scores.tolist() == [[2, 1, -np.inf, -np.inf], [-np.inf] * 4]
+
+
+def test_everything_excluded_gives_an_empty_list():
+    items = np.ones((70, 2), np.float32)
+    exclude = np.arange(70, dtype=np.int32)
+    ids, scores = ExactIndex(items).search_one(np.ones(2), 5, exclude)
+    assert len(ids) == 0 and len(scores) == 0
+
+
+def test_excluded_items_outside_the_catalogue_are_ignored():
+    ids, _ = ExactIndex(np.ones((3, 2), np.float32)).search_one(np.ones(2), 5, np.array([-1, 1, 9]))
+    assert ids.tolist() == [0, 2]
+
+
+def test_no_items_and_no_queries():
+    index = ExactIndex(np.zeros((5, 2), np.float32))
+    assert index.search(np.ones((2, 2)), 3)[0].tolist() == [[-1] * 3] * 2
+    assert index.search(np.empty((0, 2)), 3)[0].shape == (0, 3)
+    assert ExactIndex(np.empty((0, 2))).search_one(np.ones(2), 3)[0].size == 0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_refused(bad):
+    items = np.ones((4, 2), np.float32)
+    broken = items.copy()
+    broken[2, 1] = bad
+    with pytest.raises(MusicRecError, match="row 2"):
+        ExactIndex(broken)
+    with pytest.raises(MusicRecError, match="query 2"):
+        ExactIndex(items).search(broken, 1)
+    with pytest.raises(MusicRecError, match="query 0"):
+        ExactIndex(items).search_one(broken[2], 1)
+
+
+def test_scores_that_overflow_are_refused():
+    with pytest.raises(MusicRecError, match="overflow"):
+        ExactIndex(np.full((2, 2), 1e20)).search(np.full((1, 2), 1e20), 1)
+    with pytest.raises(MusicRecError, match="overflow"):
+        ExactIndex(np.full((2, 4), 3e38))
+
+
+@pytest.mark.parametrize(
+    ("queries", "k", "exclude", "match"),
+    [
+        (np.ones((1, 3)), 1, None, "rank 2"),
+        (np.ones(2), 1, None, "rank 2"),
+        (np.ones((1, 2)), 0, None, "k = 0"),
+        (np.ones((2, 2)), 1, (np.zeros(2, np.int64), np.empty(0, np.int32)), "1 rows for 2"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(queries, k, exclude, match):
+    with pytest.raises(MusicRecError, match=match):
+        ExactIndex(np.ones((4, 2))).search(queries, k, exclude)
+
+
+def test_exact_on_real_factors(shared_data):
+    pq = pytest.importorskip("pyarrow.parquet")
+    table = pq.read_table(shared_data / "msd-factors" / "item_factors.parquet")
+    flat = table.column("features").combine_chunks().flatten().to_numpy()
+    items = np.ascontiguousarray(flat.reshape(len(table), -1))
+    queries = np.load(shared_data / "msd-factors" / "queries.npy")[:10]
+    assert_exact(items, queries, 500, [np.arange(0, 300, row + 1) for row in range(10)])

@@ -1,0 +1,160 @@
+"""Dense ids: StringIndexer's order, held-out plays complete, bytes the same on any cores."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from musicrec.files import read_json, read_table
+from musicrec.index import id_map, index_splits
+from musicrec.interactions import read_interactions, read_sizes
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = "user_id string, track_id string, count bigint"
+NAMES = ("train", "validation", "test")
+
+
+def draw_rows():
+    """Draw plays with ties in frequency, ids in no order, unknown tracks and an unknown user."""
+    rng = np.random.default_rng(7)
+    pairs = {(f"u{rng.integers(40)}", f"t{rng.zipf(1.4) % 60}") for _ in range(600)}
+    train = [(user, track, int(rng.integers(1, 9))) for user, track in sorted(pairs)]
+    known = sorted({user for user, _, _ in train})
+    validation = [(user, f"t{rng.integers(30)}", 1) for user in known[:5]]
+    validation += [(known[0], "new b", 2), (known[1], "new a", 3), ("stranger", "t1", 4)]
+    test = [(user, "new c", 5) for user in known[5:9]] + [(known[5], "new a", 1)]
+    return {"train": train, "validation": validation, "test": test}
+
+
+ROWS = draw_rows()
+
+
+@pytest.fixture(scope="module")
+def splits(spark):
+    return {name: spark.createDataFrame(rows, SCHEMA).repartition(3) for name, rows in ROWS.items()}
+
+
+@pytest.fixture(scope="module")
+def indexed(spark, splits, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("index")
+    summary = index_splits(spark, splits, folder)
+    return folder, summary
+
+
+def expected_order(column):
+    """Ids by falling number of training rows, ties by id; unknown ones last."""
+    plays = Counter(row[column] for row in ROWS["train"])
+    every = {row[column] for rows in ROWS.values() for row in rows}
+    return [(name, plays[name]) for name in sorted(every, key=lambda name: (-plays[name], name))]
+
+
+@pytest.mark.parametrize(
+    ("file", "names", "column"),
+    [("users", ["user", "user_id", "plays"], 0), ("items", ["item", "track_id", "plays"], 1)],
+)
+def test_id_maps_are_by_falling_frequency_then_id(indexed, file, names, column):
+    table = pq.read_table(indexed[0] / f"{file}.parquet")
+    assert table.schema.names == names
+    assert [str(kind) for kind in table.schema.types] == ["int32", "string", "int64"]
+    expected = [(i, name, plays) for i, (name, plays) in enumerate(expected_order(column))]
+    assert [tuple(row.values()) for row in table.to_pylist()] == expected
+
+
+@pytest.mark.parametrize("column", ["user_id", "track_id"])
+def test_known_ids_are_in_the_order_of_string_indexer(splits, column):
+    from pyspark.ml.feature import StringIndexer
+
+    model = StringIndexer(inputCol=column, outputCol="index").fit(splits["train"])
+    table = id_map(splits, column, "index")
+    known = table.filter(pc.greater(table["plays"], 0))
+    assert known[column].to_pylist() == model.labels
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_play_is_kept_and_sorted(indexed, name):
+    folder, _ = indexed
+    users = [user for user, _ in expected_order(0)]
+    items = [item for item, _ in expected_order(1)]
+    table = read_table(folder / name)
+    assert [str(kind) for kind in table.schema.types] == ["int32", "int32", "int64"]
+    rows = [tuple(row.values()) for row in table.to_pylist()]
+    assert sorted((users[u], items[i], count) for u, i, count in rows) == sorted(ROWS[name])
+    for part in sorted((folder / name).iterdir()):
+        keys = [(row["user"], row["item"]) for row in pq.read_table(part).to_pylist()]
+        assert keys == sorted(keys)
+
+
+def test_sizes_and_matrices(indexed):
+    folder, _ = indexed
+    sizes = read_sizes(folder / "sizes.json")
+    assert sizes.n_users == len({row[0] for row in ROWS["train"]})
+    assert sizes.n_items == len({row[1] for row in ROWS["train"]})
+    assert sizes.n_all_users == sizes.n_users + 1  # the stranger
+    assert sizes.n_all_items == len(expected_order(1)) >= sizes.n_items + 3
+    train = read_interactions(folder / "train", sizes.n_users, sizes.n_items)
+    assert np.diff(train.indptr).min() > 0 and len(train.indices) == len(ROWS["train"])
+    test = read_interactions(folder / "test", sizes.n_all_users, sizes.n_all_items)
+    unknown = [sizes.n_items <= item < sizes.n_all_items for item in test.indices]
+    assert unknown == [True] * len(ROWS["test"])
+
+
+def test_summary_counts_what_training_does_not_know(indexed):
+    folder, summary = indexed
+    n_users, n_items = summary["n_users"], summary["n_items"]
+    assert {key: summary[key] for key in read_json(folder / "sizes.json")} == read_json(
+        folder / "sizes.json"
+    )
+    plays = len(ROWS["train"])
+    assert summary["train"] == {"plays": plays, "density": plays / (n_users * n_items)}
+    known = [{row[column] for row in ROWS["train"]} for column in (0, 1)]
+    for name in ("validation", "test"):
+        rows = ROWS[name]
+        users, tracks = {row[0] for row in rows}, {row[1] for row in rows}
+        assert summary[name] == {
+            "plays": len(rows),
+            "users": len(users),
+            "tracks": len(tracks),
+            "unknown_users": len(users - known[0]),
+            "unknown_tracks": len(tracks - known[1]),
+            "plays_of_unknown_users": sum(row[0] not in known[0] for row in rows),
+            "plays_of_unknown_tracks": sum(row[1] not in known[1] for row in rows),
+        }
+    assert summary["validation"]["unknown_users"] == 1
+    assert summary["test"]["plays_of_unknown_tracks"] == 5
+
+
+def contents(folder):
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_the_stage_on_one_core_writes_the_bytes_of_two(indexed, tmp_path):
+    """A process of its own with other cores, memory and order of rows; flags as in dvc.yaml."""
+    for name, rows in ROWS.items():
+        users, tracks, counts = zip(*reversed(rows), strict=True)
+        table = pa.table({"user_id": users, "track_id": tracks, "count": counts})
+        (tmp_path / name).mkdir()
+        pq.write_table(table, tmp_path / name / "part-00000.parquet")
+    flags = [f"--{name}={tmp_path / name}" for name in NAMES]
+    flags += [f"--output={tmp_path / 'indexed'}", f"--metrics={tmp_path / 'index.json'}"]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "stages/index.py"), *flags],
+        env=os.environ | {"MUSICREC_SPARK_MASTER": "local[1]", "MUSICREC_SPARK_MEMORY": "600m"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    folder, summary = indexed
+    assert contents(tmp_path / "indexed") == contents(folder)
+    assert read_json(tmp_path / "index.json")["validation"] == summary["validation"]
+    inside = {name.split("/")[0] for name in contents(folder)}
+    assert inside == {*NAMES, "users.parquet", "items.parquet", "sizes.json"}

@@ -1,0 +1,132 @@
+"""MLlib and the native solver: one objective, one start, one answer."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from musicrec.als.feedback import training_ratings
+from musicrec.als.fit import Factors, fit, objective
+from musicrec.files import write_table
+from musicrec.interactions import Interactions, from_triples
+from musicrec.params import ALSParams, FeedbackParams
+from musicrec.train.mllib import checkpoints, fit_frame, read_plays
+from tests.support.als_reference import random_plays, relative
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+N_USERS, N_ITEMS = 120, 80
+
+
+def write_plays(folder: Path, plays: Interactions) -> Path:
+    users = np.repeat(np.arange(plays.n_users, dtype=np.int32), np.diff(plays.indptr))
+    columns = {"user": users, "item": plays.indices, "count": plays.counts.astype(np.int64)}
+    write_table(folder / "part-00000.parquet", pa.table(columns))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plays() -> Interactions:
+    return random_plays(N_USERS, N_ITEMS)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, plays: Interactions) -> Path:
+    return write_plays(tmp_path_factory.mktemp("train"), plays)
+
+
+@pytest.fixture(scope="module")
+def frame(spark: SparkSession, folder: Path) -> DataFrame:
+    return read_plays(spark, folder, FeedbackParams()).cache()
+
+
+@pytest.mark.parametrize("nonnegative", [False, True])
+@pytest.mark.parametrize(
+    ("rank", "reg_param", "alpha"), [(1, 0.1, 10.0), (8, 0.01, 40.0), (33, 1.0, 1.0)]
+)
+def test_one_iteration_from_the_same_seed(
+    frame: DataFrame,
+    plays: Interactions,
+    nonnegative: bool,
+    rank: int,
+    reg_param: float,
+    alpha: float,
+) -> None:
+    params = ALSParams(
+        rank=rank, reg_param=reg_param, alpha=alpha, nonnegative=nonnegative, max_iter=1
+    )
+    users, items = fit_frame(frame, N_USERS, N_ITEMS, params)
+    native = fit(plays, params)
+    assert relative(native.items, items) < 1e-5
+    assert relative(native.users, users) < 1e-5
+
+
+def test_one_more_iteration_from_the_factors_of_mllib(
+    frame: DataFrame, plays: Interactions
+) -> None:
+    """Needs nothing of how either engine starts."""
+    params = ALSParams(rank=10, nonnegative=False, seed=3, num_blocks=3)
+    first = fit_frame(frame, N_USERS, N_ITEMS, dataclasses.replace(params, max_iter=2))
+    second = fit_frame(frame, N_USERS, N_ITEMS, dataclasses.replace(params, max_iter=3))
+    one = dataclasses.replace(params, max_iter=1)
+    native = fit(plays, one, start=Factors(*first))
+    assert relative(native.items, second[1]) < 1e-5
+    assert relative(native.users, second[0]) < 1e-5
+
+
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_log1p_many_iterations_and_reruns(
+    spark: SparkSession, folder: Path, plays: Interactions, nonnegative: bool
+) -> None:
+    feedback = FeedbackParams(transform="log1p", min_count=2)
+    params = ALSParams(rank=6, nonnegative=nonnegative, max_iter=15)
+    plays_seen = read_plays(spark, folder, feedback).cache()
+    with checkpoints(spark):
+        users, items = fit_frame(plays_seen, N_USERS, N_ITEMS, params)
+        again = fit_frame(plays_seen, N_USERS, N_ITEMS, params)
+    assert users.tobytes() == again[0].tobytes() and items.tobytes() == again[1].tobytes()
+    ratings = training_ratings(plays, feedback)
+    native = fit(ratings, params)
+    assert objective(ratings, users, items, params) == pytest.approx(native.losses[-1], rel=1e-4)
+    dropped = np.diff(ratings.indptr) == 0
+    assert dropped.any() and not users[dropped].any() and not native.users[dropped].any()
+
+
+@pytest.fixture(scope="module")
+def lastfm(shared_data: Path) -> Interactions:
+    table = np.loadtxt(
+        shared_data / "lastfm-hetrec" / "user_artists.dat", skiprows=1, dtype=np.int64
+    )
+    users, items = (np.unique(table[:, column], return_inverse=True)[1] for column in (0, 1))
+    return from_triples(users, items, table[:, 2], int(users.max()) + 1, int(items.max()) + 1)
+
+
+@pytest.mark.parametrize(
+    ("nonnegative", "transform"), [(False, "none"), (False, "log1p"), (True, "log1p")]
+)
+def test_lastfm(
+    spark: SparkSession, lastfm: Interactions, tmp_path: Path, nonnegative: bool, transform: str
+) -> None:
+    feedback = FeedbackParams(transform=transform)
+    params = ALSParams(max_iter=1, nonnegative=nonnegative)
+    seen = read_plays(spark, write_plays(tmp_path, lastfm), feedback)
+    users, items = fit_frame(seen, lastfm.n_users, lastfm.n_items, params)
+    native = fit(training_ratings(lastfm, feedback), params)
+    assert relative(native.items, items) < 1e-5
+    assert relative(native.users, users) < 1e-5
+
+
+def test_lastfm_nonnegative_with_raw_counts(
+    spark: SparkSession, lastfm: Interactions, tmp_path: Path
+) -> None:
+    """MLlib gives up on rows whose best step is below 1e-7, as weights of millions make it."""
+    params = ALSParams(max_iter=1)
+    seen = read_plays(spark, write_plays(tmp_path, lastfm), FeedbackParams())
+    users, items = fit_frame(seen, lastfm.n_users, lastfm.n_items, params)
+    assert fit(lastfm, params).losses[0] < objective(lastfm, users, items, params)

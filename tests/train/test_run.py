@@ -1,0 +1,247 @@
+"""The train stage: what it writes, what it refuses, what an interrupt leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from musicrec.als.fit import fit, objective
+from musicrec.errors import MusicRecError
+from musicrec.files import read_json, write_array, write_json, write_table
+from musicrec.interactions import Interactions, from_triples, read_interactions
+from musicrec.params import ALSParams, FeedbackParams
+from musicrec.serve.fold_in import fold_in
+from musicrec.train.run import train
+from tests.support.als_reference import random_plays
+
+ROOT = Path(__file__).resolve().parents[2]
+PARAMS = ALSParams(rank=6, max_iter=4)
+
+
+def write_indexed(folder: Path, plays: Interactions, prefix: str = "") -> Path:
+    """Plays as the index stage writes them, every fourth play of the first users held out."""
+    users = np.repeat(np.arange(plays.n_users, dtype=np.int32), np.diff(plays.indptr))
+    held = (users < 40) & (np.arange(len(users)) % 4 == 0)
+    for split, chosen in (("train", ~held), ("validation", held)):
+        columns = {
+            "user": users[chosen],
+            "item": plays.indices[chosen],
+            "count": plays.counts[chosen].astype(np.int64),
+        }
+        write_table(folder / split / "part-00000.parquet", pa.table(columns))
+    for kind, column, n in (
+        ("user", "user_id", plays.n_users),
+        ("item", "track_id", plays.n_items),
+    ):
+        ids = [f"{prefix}{kind}{i}" for i in range(n)]
+        table = pa.table({kind: np.arange(n, dtype=np.int32), column: ids})
+        write_table(folder / f"{kind}s.parquet", table)
+    sizes = {"n_users": plays.n_users, "n_items": plays.n_items}
+    write_json(
+        folder / "sizes.json",
+        {**sizes, "n_all_users": plays.n_users, "n_all_items": plays.n_items},
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_indexed(tmp_path_factory.mktemp("indexed"), random_plays(90, 60))
+
+
+def run(indexed: Path, out: Path, als: ALSParams = PARAMS, **feedback: object) -> Path:
+    """Run the stage's function into `out`."""
+    parameters = FeedbackParams(**feedback)  # type: ignore[arg-type]
+    train(indexed, out / "factors", out / "train.json", out / "loss.json", als, parameters)
+    return out
+
+
+def factors_of(out: Path) -> tuple[np.ndarray, np.ndarray]:
+    users, items = (np.load(out / "factors" / f"{kind}_factors.npy") for kind in ("user", "item"))
+    return users, items
+
+
+def test_outputs(indexed: Path, tmp_path: Path) -> None:
+    run(indexed, tmp_path)
+    users, items = factors_of(tmp_path)
+    assert (users.shape, items.shape) == ((90, 6), (60, 6))
+    assert users.dtype == items.dtype == np.float32
+    plays = read_interactions(indexed / "train", 90, 60)
+    figures = read_json(tmp_path / "train.json")
+    assert figures["iterations"] == 4
+    assert figures["plays"] == len(plays.indices)
+    assert figures["loss"] == pytest.approx(objective(plays, users, items, PARAMS), rel=1e-6)
+    assert figures["loss_per_play"] == pytest.approx(figures["loss"] / figures["plays"], abs=1e-6)
+    course = json.loads((tmp_path / "loss.json").read_text())
+    assert [row["iteration"] for row in course] == [1, 2, 3, 4]
+    assert course[-1]["loss"] == figures["loss"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "factors",
+        "loss.json",
+        "train.json",
+    ]
+
+
+def test_a_rerun_writes_the_same_bytes_with_any_number_of_threads(
+    indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = []
+    for threads in ("1", "3"):
+        monkeypatch.setenv("MUSICREC_THREADS", threads)
+        out = run(indexed, tmp_path / threads)
+        files = sorted(path for path in out.rglob("*") if path.is_file())
+        contents.append([path.read_bytes() for path in files])
+    assert len(contents[0]) == 4 and contents[0] == contents[1]
+
+
+def test_feedback_acts_on_training(indexed: Path, tmp_path: Path) -> None:
+    run(indexed, tmp_path, min_count=3, transform="log1p")
+    plays = read_interactions(indexed / "train", 90, 60)
+    assert read_json(tmp_path / "train.json")["plays"] == int(np.sum(plays.counts >= 3))
+    users, _ = factors_of(tmp_path)
+    rare = np.array(
+        [plays.counts[plays.indptr[u] : plays.indptr[u + 1]].max(initial=0) < 3 for u in range(90)]
+    )
+    assert rare.any() and not users[rare].any() and users[~rare].any(axis=1).all()
+
+
+def test_early_stopping_keeps_the_best_iteration(indexed: Path, tmp_path: Path) -> None:
+    als = dataclasses.replace(PARAMS, max_iter=60, early_stopping=3, alpha=40.0)
+    run(indexed, tmp_path, als)
+    figures = read_json(tmp_path / "train.json")
+    best = figures["iterations"]
+    assert best < 57
+    course = json.loads((tmp_path / "loss.json").read_text())
+    scores = [row["ndcg_at_100"] for row in course]
+    assert len(scores) == best and max(scores) == scores[-1] == figures["validation_ndcg_at_100"]
+    plays = read_interactions(indexed / "train", 90, 60)
+    alone = fit(plays, dataclasses.replace(als, max_iter=best))
+    np.testing.assert_array_equal(factors_of(tmp_path)[0], alone.users)
+    np.testing.assert_array_equal(factors_of(tmp_path)[1], alone.items)
+
+
+def test_early_stopping_with_conjugate_gradients_exports_solved_users(
+    indexed: Path, tmp_path: Path
+) -> None:
+    als = dataclasses.replace(
+        PARAMS, max_iter=30, early_stopping=2, nonnegative=False, solver="cg", alpha=40.0
+    )
+    run(indexed, tmp_path, als)
+    plays = read_interactions(indexed / "train", 90, 60)
+    users, items = factors_of(tmp_path)
+    assert users.shape == (90, als.rank)
+    for user in range(0, 90, 7):
+        row = slice(plays.indptr[user], plays.indptr[user + 1])
+        folded = fold_in(items, plays.indices[row], plays.counts[row], als)
+        np.testing.assert_allclose(folded, users[user], atol=1e-5)
+    loss = objective(plays, users, items, als)
+    assert read_json(tmp_path / "train.json")["loss"] == pytest.approx(loss, rel=1e-6)
+
+
+def bundle_of(indexed: Path, out: Path, folder: Path) -> Path:
+    """The part of an exported bundle that a warm start reads."""
+    for kind, factors in zip(("user", "item"), factors_of(out), strict=True):
+        write_array(folder / f"{kind}_factors.npy", factors)
+        (folder / f"{kind}s.parquet").write_bytes((indexed / f"{kind}s.parquet").read_bytes())
+    return folder
+
+
+def test_warm_start_matches_by_id(tmp_path: Path) -> None:
+    plays = random_plays(90, 60)
+    before = write_indexed(tmp_path / "before", plays)
+    long = dataclasses.replace(PARAMS, max_iter=30)
+    bundle = bundle_of(before, run(before, tmp_path / "first", long), tmp_path / "bundle")
+    order = np.random.default_rng(0).permutation(60)  # the new index numbers the tracks anew
+    users = np.repeat(np.arange(90), np.diff(plays.indptr))
+    moved = from_triples(users, np.argsort(order)[plays.indices], plays.counts, 90, 60)
+    after = tmp_path / "after"
+    write_indexed(after, moved)
+    ids = [f"item{i}" for i in order]
+    table = pa.table({"item": np.arange(60, dtype=np.int32), "track_id": ids})
+    write_table(after / "items.parquet", table)
+    one = dataclasses.replace(PARAMS, max_iter=1)
+    cold = read_json(run(after, tmp_path / "cold", one) / "train.json")["loss"]
+    warm = dataclasses.replace(one, warm_start=str(bundle))
+    started = read_json(run(after, tmp_path / "warm", warm) / "train.json")["loss"]
+    reached = read_json(tmp_path / "first" / "train.json")["loss"]
+    assert started < 1.1 * reached < cold
+
+
+def test_warm_start_that_cannot_be(indexed: Path, tmp_path: Path) -> None:
+    warm = dataclasses.replace(PARAMS, warm_start=str(tmp_path / "none"))
+    with pytest.raises(MusicRecError, match=r"no item_factors\.npy there"):
+        run(indexed, tmp_path / "out", warm)
+    bundle = bundle_of(indexed, run(indexed, tmp_path / "first"), tmp_path / "bundle")
+    other_rank = dataclasses.replace(PARAMS, rank=7, warm_start=str(bundle))
+    with pytest.raises(MusicRecError, match=r"its rank is 6, not als\.rank = 7"):
+        run(indexed, tmp_path / "out", other_rank)
+    strange = write_indexed(tmp_path / "strange", random_plays(90, 60), prefix="other-")
+    with pytest.raises(MusicRecError, match="none of its tracks"):
+        run(strange, tmp_path / "out", dataclasses.replace(PARAMS, warm_start=str(bundle)))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("reg_exponent", 0.5), ("unobserved_weight", 0.1), ("early_stopping", 2), ("solver", "cg")],
+)
+def test_mllib_refuses_what_it_would_ignore(
+    indexed: Path, tmp_path: Path, name: str, value: object
+) -> None:
+    als = dataclasses.replace(PARAMS, engine="mllib", **{name: value})  # type: ignore[arg-type]
+    with pytest.raises(MusicRecError, match=rf"als\.engine = mllib has no als\.{name}"):
+        run(indexed, tmp_path, als)
+
+
+def stage(indexed: Path, out: Path, params: Path) -> list[str]:
+    return [
+        *(sys.executable, "stages/train.py", "--params", str(params), "--indexed", str(indexed)),
+        *("--output", str(out / "factors"), "--metrics", str(out / "train.json")),
+        *("--loss", str(out / "loss.json")),
+    ]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_nothing(indexed: Path, tmp_path: Path, sent: signal.Signals) -> None:
+    params = tmp_path / "params.yaml"
+    params.write_text("als:\n  rank: 32\n  max_iter: 1000000\n")
+    out = tmp_path / "out"
+    out.mkdir()
+    process = subprocess.Popen(
+        stage(indexed, out, params),
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": "src"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert line.startswith("iteration 1/1000000  loss ") and line.endswith(" s\n")
+    process.send_signal(sent)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 128 + sent
+    assert "no output was written" in rest and "Traceback" not in rest
+    assert list(out.iterdir()) == []
+
+
+def test_the_native_engine_starts_no_spark(indexed: Path, tmp_path: Path) -> None:
+    params = tmp_path / "params.yaml"
+    params.write_text("als:\n  rank: 4\n  max_iter: 1\n")
+    code = (
+        "import sys, runpy; sys.argv = sys.argv[1:]\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "assert not [name for name in sys.modules if name.startswith(('pyspark', 'py4j'))]\n"
+    )
+    command = [sys.executable, "-c", code, *stage(indexed, tmp_path, params)[1:]]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": "src"}, check=True)
+    assert (tmp_path / "factors" / "user_factors.npy").is_file()
