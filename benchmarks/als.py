@@ -4,16 +4,15 @@ python benchmarks/als.py --plays FILE.parquet --rank 20 64 128 --iterations 10 -
 
 FILE has the columns `user`, `item` (any ids) and `count`. Without --plays the matrix is a
 synthetic one of the shape of the seed's data: a share of its users (--share), all its tracks.
-Each fit runs in a process of its own. One function, `musicrec.als.fit.objective`, gives the loss that
-every engine reached; implicit and irspack regularise each row by a constant instead of reg_param
-times its plays (here reg_param times the mean number of plays of a row), so that they minimise a
-neighbour of that objective.
+Each fit runs in a process of its own. One function, `musicrec.als.fit.objective`, gives the loss
+that every engine reached; implicit and irspack regularise each row by a constant instead of
+reg_param times its plays (here reg_param times the mean number of plays of a row), so that they
+minimise a neighbour of that objective.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import platform
@@ -30,9 +29,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.als.fit import fit, objective
-from musicrec.files import read_table, write_array, write_json, write_table
+from musicrec.files import write_array, write_json
 from musicrec.interactions import Interactions, from_triples, read_interactions
-from musicrec.params import ALSParams, FeedbackParams
+from musicrec.params.als import ALSParams
+from musicrec.params.feedback import FeedbackParams
+from musicrec.parquet import read_table, write_table
 from musicrec.sample.plays import TRACKS, SampleSizes, generate_plays
 
 SEED_USERS = 1_055_000  # of which a share of 0.2 is the seed's training set: 211 K
@@ -169,8 +170,8 @@ def run_worker(engine: str, folder: Path, params: ALSParams) -> None:
     sizes = json.loads((folder / "sizes.json").read_text())
     name, _, variant = engine.partition("-")
     if variant in ("cg", "cholesky") and name == "native":
-        params = dataclasses.replace(params, solver=variant)
-    params = dataclasses.replace(params, nonnegative=engine in NONNEGATIVE)
+        params = params.replace(solver=variant)
+    params = params.replace(nonnegative=engine in NONNEGATIVE)
     fitters: dict[str, Callable[..., tuple[np.ndarray, np.ndarray, float, float]]] = {
         "native": native,
         "mllib": mllib,
@@ -196,7 +197,7 @@ def native(
 ) -> tuple[np.ndarray, np.ndarray, float, float]:
     """Fit with `musicrec.als.fit`, its kernels compiled."""
     ones = np.ones(2, np.int32)
-    fit(from_triples(ones - 1, np.arange(2), ones, 1, 2), dataclasses.replace(params, max_iter=1))
+    fit(from_triples(ones - 1, np.arange(2), ones, 1, 2), params.replace(max_iter=1))
     plays = read_interactions(folder / "plays", **sizes)
     since = time.perf_counter()
     factors = fit(plays, params)

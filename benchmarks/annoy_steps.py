@@ -18,7 +18,7 @@ import numpy as np
 from annoy import AnnoyIndex as Forest
 
 from musicrec.ann_bench.timing import recall
-from musicrec.errors import command
+from musicrec.command import command
 from musicrec.search.exact import ExactIndex, checked_factors
 
 Metric = Literal["dot", "euclidean"]

@@ -26,11 +26,11 @@ import pyarrow as pa
 from musicrec.evaluate.baselines import recommend_neighbours, recommend_popular
 from musicrec.evaluate.judge import HeldOut, Lists, judge
 from musicrec.evaluate.report import draw_slices, plot_rows, summarise
-from musicrec.files import read_table, write_table
 from musicrec.interactions import Interactions, from_triples
 from musicrec.metrics.ranking import METRICS, score_lists
 from musicrec.parallel import thread_count
-from musicrec.params import EvaluateParams
+from musicrec.params.evaluate import EvaluateParams
+from musicrec.parquet import read_table, write_table
 from musicrec.search.exact import ExactIndex
 
 K = EvaluateParams().k

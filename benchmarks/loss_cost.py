@@ -15,7 +15,7 @@ from als import generate
 
 from musicrec.als.fit import fit
 from musicrec.interactions import from_triples
-from musicrec.params import ALSParams
+from musicrec.params.als import ALSParams
 
 
 def main() -> None:
@@ -30,9 +30,7 @@ def main() -> None:
     plays = from_triples(users, items, counts, int(users.max()) + 1, int(items.max()) + 1)
     for rank in args.rank:
         for solver in ("cholesky", "cg", "nonnegative"):
-            params = ALSParams(
-                rank=rank,
-                max_iter=args.iterations,
+            params = ALSParams(rank=rank, max_iter=args.iterations).replace(
                 nonnegative=solver == "nonnegative",
                 solver="auto" if solver == "nonnegative" else solver,
             )

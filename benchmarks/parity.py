@@ -12,7 +12,6 @@ the table stands the worst of each column.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import itertools
 import json
 from pathlib import Path
@@ -22,11 +21,12 @@ import numpy as np
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import fit, objective
-from musicrec.evaluate.judge import HeldOut, read_held_out
+from musicrec.evaluate.held_out import HeldOut, read_held_out
 from musicrec.interactions import Interactions, read_interactions, read_sizes
 from musicrec.metrics.intervals import mean_intervals
 from musicrec.metrics.ranking import score_lists
-from musicrec.params import ALSParams, FeedbackParams
+from musicrec.params.als import ALSParams
+from musicrec.params.feedback import FeedbackParams
 from musicrec.search.exact import ExactIndex
 from musicrec.serve.fold_in import FoldIn
 from musicrec.spark.session import spark_session
@@ -89,7 +89,7 @@ def compare(
 ) -> dict[str, Any]:
     """Fit with both engines, one iteration and many."""
     shape = ratings.n_users, ratings.n_items
-    first = dataclasses.replace(params, max_iter=1)
+    first = params.replace(max_iter=1)
     spark_first = fit_frame(frame, *shape, first)
     native_first = fit(ratings, first)
     spark_users, spark_items = fit_frame(frame, *shape, params)

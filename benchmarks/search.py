@@ -22,9 +22,11 @@ import pyarrow as pa
 from musicrec.ann_bench.methods import ARMS
 from musicrec.ann_bench.picture import draw_tradeoff
 from musicrec.ann_bench.run import run_benchmark
-from musicrec.errors import MusicRecError, command
-from musicrec.files import read_table, write_array, write_json
-from musicrec.params import AnnBenchParams
+from musicrec.command import command
+from musicrec.errors import MusicRecError
+from musicrec.files import write_array, write_json
+from musicrec.params.ann_bench import AnnBenchParams
+from musicrec.parquet import read_table
 from musicrec.search.exact import checked_factors
 
 COLUMNS = (
@@ -108,7 +110,7 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=defaults.k)
     parser.add_argument("--json", help="where to write every figure")
     parser.add_argument("--picture", help="where to draw recall against speed, as SVG")
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(defaults.arms))
+    parser.add_argument("--methods", nargs="+", choices=ARMS, default=list(defaults.methods))
     parser.add_argument("--n-trees", nargs="+", type=int, default=list(defaults.n_trees))
     parser.add_argument("--search-k", nargs="+", type=int, default=list(defaults.search_k))
     parser.add_argument(
@@ -121,7 +123,7 @@ def main() -> None:
     queries = read_factors(args.queries)[: args.n_queries]
     params = AnnBenchParams(
         k=args.k,
-        arms=tuple(args.arms),
+        methods=tuple(args.methods),
         n_trees=tuple(args.n_trees),
         search_k=tuple(args.search_k),
         n_queries=args.n_queries,

@@ -26,10 +26,12 @@ import numpy as np
 from musicrec.als.fit import fit
 from musicrec.ann_bench.methods import ARMS
 from musicrec.ann_bench.run import run_benchmark
-from musicrec.errors import MusicRecError, command
+from musicrec.command import command
+from musicrec.errors import MusicRecError
 from musicrec.files import atomic_path, write_array, write_json
 from musicrec.interactions import Interactions, from_triples
-from musicrec.params import ALSParams, AnnBenchParams
+from musicrec.params.als import ALSParams
+from musicrec.params.ann_bench import AnnBenchParams
 from musicrec.sample.plays import generate_plays, sample_sizes
 from musicrec.search.exact import checked_factors
 
@@ -113,7 +115,10 @@ def main() -> None:
     parser.add_argument("--k", type=int, nargs="+", default=[10, 100, 500])
     parser.add_argument("--recall", type=float, default=0.9)
     parser.add_argument(
-        "--arms", nargs="+", choices=ARMS, default=["exact_seed", "exact_gemv", "exact", "annoy"]
+        "--methods",
+        nargs="+",
+        choices=ARMS,
+        default=["exact_argsort", "exact_gemv", "exact", "annoy"],
     )
     parser.add_argument("--n-trees", type=int, nargs="+", default=[10])
     parser.add_argument(
@@ -126,7 +131,7 @@ def main() -> None:
     parser.add_argument("--picture", help="where to draw them, as SVG")
     args = parser.parse_args()
     results: list[dict[str, Any]] = []
-    print(f"{'items':>9}{'rank':>6}{'k':>6}" + "".join(f"{arm:>12}" for arm in args.arms))
+    print(f"{'items':>9}{'rank':>6}{'k':>6}" + "".join(f"{arm:>12}" for arm in args.methods))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "items.npy"
         for items, queries in models(args):
@@ -134,14 +139,14 @@ def main() -> None:
             for k in args.k:
                 params = AnnBenchParams(
                     k=k,
-                    arms=tuple(args.arms),
+                    methods=tuple(args.methods),
                     n_trees=tuple(args.n_trees),
                     search_k=tuple(args.search_k),
                     repeats=args.repeats,
                     seed=args.seed,
                 )
                 speed = run_benchmark(path, queries, params).speed
-                rates = {arm: best_rate(speed["points"], arm, args.recall) for arm in args.arms}
+                rates = {arm: best_rate(speed["points"], arm, args.recall) for arm in args.methods}
                 shape = {"n_items": len(items), "rank": items.shape[1], "k": k}
                 results.append({**shape, "rates": rates})
                 cells = ("never" if rate is None else f"{rate:,.0f}" for rate in rates.values())
@@ -150,7 +155,7 @@ def main() -> None:
     if args.json:
         write_json(args.json, {"recall": args.recall, "machine": speed["machine"], "runs": results})
     if args.picture:
-        draw(args.picture, results, args.arms)
+        draw(args.picture, results, args.methods)
 
 
 if __name__ == "__main__":

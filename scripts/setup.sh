@@ -23,11 +23,11 @@ command -v "$python" >/dev/null || apt_install "Python 3.11 or newer" python3 py
   fail "$("$python" --version) is too old: Python 3.11 or newer is needed; name it with make PYTHON=..."
 "$python" -c 'import ensurepip, venv' 2>/dev/null || apt_install "Python's venv module" python3-venv
 
-PYTHONPATH=src "$python" -c 'from musicrec.spark.session import find_java; find_java()' 2>/dev/null || {
+PYTHONPATH=src "$python" -c 'from musicrec.spark.java import find_java; find_java()' 2>/dev/null || {
   [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
-    fail "$(PYTHONPATH=src "$python" -m musicrec.spark.session 2>&1 >/dev/null | sed 's/^error: //')"
+    fail "$(PYTHONPATH=src "$python" -m musicrec.spark.java 2>&1 >/dev/null | sed 's/^error: //')"
   apt_install "Java 17 or newer" "$(apt-cache show openjdk-17-jre-headless >/dev/null 2>&1 && echo openjdk-17-jre-headless || echo default-jre-headless)"
-  PYTHONPATH=src "$python" -m musicrec.spark.session >/dev/null || exit 1
+  PYTHONPATH=src "$python" -m musicrec.spark.java >/dev/null || exit 1
 }
 
 # Annoy has no wheels: pip builds it, which takes a C++ compiler and Python's headers.

@@ -13,12 +13,11 @@ from pathlib import Path
 
 from musicrec.ann_bench.picture import draw_tradeoff
 from musicrec.ann_bench.run import read_query_users, run_benchmark
-from musicrec.errors import command
 from musicrec.files import write_json
-from musicrec.params import load_params
+from musicrec.params.ann_bench import AnnBenchParams
+from musicrec.params.load import load_block
 
 
-@command
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -29,7 +28,7 @@ def main() -> None:
     parser.add_argument("--speed", required=True, help="JSON of what a clock says")
     parser.add_argument("--picture", required=True, help="SVG of the tradeoff")
     args = parser.parse_args()
-    bench = load_params(args.params).ann_bench
+    bench = load_block(args.params, AnnBenchParams)
     queries, held_out = read_query_users(args.bundle, args.indexed, bench.n_queries, bench.seed)
     report = run_benchmark(args.bundle / "item_factors.npy", queries, bench, held_out)
     write_json(args.metrics, report.quality)
@@ -38,4 +37,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from musicrec.command import run_stage
+
+    sys.exit(run_stage(main))

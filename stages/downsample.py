@@ -12,14 +12,14 @@ import sys
 from pathlib import Path
 
 from musicrec.downsample import describe, downsample
-from musicrec.errors import command
 from musicrec.files import atomic_directory, write_json
-from musicrec.params import load_params
+from musicrec.params.downsample import DownsampleParams
+from musicrec.params.load import load_block
 from musicrec.spark.failures import quiet, readable_errors
-from musicrec.spark.session import read_parts, spark_session, write_parts
+from musicrec.spark.parts import read_parts, write_parts
+from musicrec.spark.session import spark_session
 
 
-@command
 def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args()
-    params = load_params(args.params).downsample
+    params = load_block(args.params, DownsampleParams)
     with (
         atomic_directory(args.output) as folder,
         spark_session("downsample", inputs=[args.ingested]) as spark,
@@ -45,4 +45,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from musicrec.command import run_stage
+
+    sys.exit(run_stage(main))

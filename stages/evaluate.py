@@ -10,14 +10,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from musicrec.errors import command
-from musicrec.evaluate.judge import judge, read_factors, read_held_out, recommend
+from musicrec.evaluate.held_out import read_held_out, read_model
+from musicrec.evaluate.judge import judge, recommend
 from musicrec.evaluate.report import draw_slices, plot_rows, sentence, summarise
-from musicrec.files import atomic_directory, write_json, write_table
-from musicrec.params import load_params
+from musicrec.files import atomic_directory, write_json
+from musicrec.params.evaluate import EvaluateParams
+from musicrec.params.load import load_block
+from musicrec.parquet import write_table
 
 
-@command
 def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -28,9 +29,9 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--plots", type=Path, required=True, help="folder of plots to write")
     args = parser.parse_args()
-    settings = load_params(args.params).evaluate
+    settings = load_block(args.params, EvaluateParams)
     held_out = read_held_out(args.indexed, settings.split)
-    lists = recommend(held_out, *read_factors(args.factors, held_out), settings, _say)
+    lists = recommend(held_out, *read_model(args.factors, held_out), settings, _say)
     evaluation = judge(held_out, lists, settings)
     summary = summarise(evaluation, settings)
     with atomic_directory(args.plots) as folder:
@@ -49,4 +50,6 @@ def _say(step: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from musicrec.command import run_stage
+
+    sys.exit(run_stage(main))

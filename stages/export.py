@@ -1,6 +1,6 @@
 """Pack a trained model into the bundle that a service loads.
 
-Reads the indexed plays, the id maps and the factors; params als, feedback and export.
+Reads the indexed plays, the id maps and the factors; params export.
 Writes data/bundle: factors, id maps, training plays, an Annoy index and a manifest.
 """
 
@@ -9,12 +9,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from musicrec.errors import command
-from musicrec.params import load_params
-from musicrec.serve.bundle import export_bundle
+from musicrec.export.bundle import export_bundle
+from musicrec.params.export import ExportParams
+from musicrec.params.load import load_block
 
 
-@command
 def main() -> None:
     """Export the bundle."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -23,11 +22,11 @@ def main() -> None:
     parser.add_argument("--factors", required=True, help="folder of the train stage")
     parser.add_argument("--output", required=True, help="folder to write")
     args = parser.parse_args()
-    params = load_params(args.params)
-    export_bundle(
-        args.indexed, args.factors, args.output, params.als, params.feedback, params.export
-    )
+    params = load_block(args.params, ExportParams)
+    export_bundle(args.indexed, args.factors, args.output, params)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from musicrec.command import run_stage
+
+    sys.exit(run_stage(main))

@@ -11,14 +11,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from musicrec.errors import command
 from musicrec.files import atomic_directory, write_json
 from musicrec.index import index_splits
 from musicrec.spark.failures import quiet, readable_errors
-from musicrec.spark.session import read_parts, spark_session
+from musicrec.spark.parts import read_parts
+from musicrec.spark.session import spark_session
 
 
-@command
 def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -40,4 +39,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from musicrec.command import run_stage
+
+    sys.exit(run_stage(main))

@@ -10,15 +10,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from musicrec.errors import command
 from musicrec.files import atomic_directory, write_json
 from musicrec.ingest.run import ingest
 from musicrec.ingest.source import local_inputs
-from musicrec.params import load_params
+from musicrec.params.data import DataParams
+from musicrec.params.load import load_block
 from musicrec.spark.session import spark_session
 
 
-@command
 def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -26,7 +25,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args()
-    data = load_params(args.params).data
+    data = load_block(args.params, DataParams)
     inputs = local_inputs(data.source)
     with atomic_directory(args.output) as folder, spark_session("ingest", inputs) as spark:
         summary = ingest(spark, data, folder)
@@ -34,4 +33,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from musicrec.command import run_stage
+
+    sys.exit(run_stage(main))

@@ -10,20 +10,21 @@ import argparse
 import sys
 from pathlib import Path
 
-from musicrec.errors import command
-from musicrec.params import load_params
+from musicrec.params.load import load_block
+from musicrec.params.sample import SampleParams
 from musicrec.sample.plays import write_sample
 
 
-@command
 def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--params", type=Path, required=True, help="parameter file")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     args = parser.parse_args()
-    write_sample(load_params(args.params).sample, args.output)
+    write_sample(load_block(args.params, SampleParams), args.output)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from musicrec.command import run_stage
+
+    sys.exit(run_stage(main))

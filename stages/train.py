@@ -10,12 +10,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from musicrec.errors import command
-from musicrec.params import load_params
+from musicrec.params.als import ALSParams
+from musicrec.params.feedback import FeedbackParams
+from musicrec.params.load import load_block
 from musicrec.train.run import train
 
 
-@command
 def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -25,9 +25,12 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True, help="metrics file to write")
     parser.add_argument("--loss", type=Path, required=True, help="loss of every iteration, JSON")
     args = parser.parse_args()
-    params = load_params(args.params)
-    train(args.indexed, args.output, args.metrics, args.loss, params.als, params.feedback)
+    als = load_block(args.params, ALSParams)
+    feedback = load_block(args.params, FeedbackParams)
+    train(args.indexed, args.output, args.metrics, args.loss, als, feedback)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from musicrec.command import run_stage
+
+    sys.exit(run_stage(main))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
-import typing
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from musicrec.params import Params, load_params
+from musicrec.params.all import MODELS, load_params
+from musicrec.params.load import BLOCKS
 
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -21,25 +21,41 @@ def script(stage: str) -> Path:
     return ROOT / "stages" / f"{stage.replace('-', '_')}.py"
 
 
+def imports(path: Path) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Imports of a file, at the top or inside a function.
+
+    Not those under `if __name__ == "__main__"`: what wraps a stage reports errors and signals,
+    and changes no output.
+    """
+    tree = ast.parse(path.read_text())
+    wrapped = {
+        id(node)
+        for guard in tree.body
+        if isinstance(guard, ast.If) and ast.unparse(guard.test) == "__name__ == '__main__'"
+        for node in ast.walk(guard)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom) and id(node) not in wrapped:
+            yield node
+
+
 def imported_modules(path: Path) -> set[Path]:
-    """Files of the package that a file imports, at the top or inside a function."""
+    """Files of the package that a file imports; an `__init__.py` is empty, so it is left out."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in imports(path):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif node.module:
             assert node.level == 0, f"{path}: relative import"
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         for name in names:
             parts = name.split(".")
             if parts[0] != "musicrec":
                 continue
-            for depth in range(1, len(parts) + 1):
-                module = ROOT / "src" / Path(*parts[:depth])
-                for candidate in (module / "__init__.py", module.with_suffix(".py")):
-                    if candidate.is_file():
-                        found.add(candidate)
+            module = (ROOT / "src" / Path(*parts)).with_suffix(".py")
+            if module.is_file():
+                found.add(module)
     return found
 
 
@@ -54,33 +70,26 @@ def closure(path: Path) -> set[Path]:
     return done
 
 
-def params_read(path: Path) -> set[str]:
-    """Keys of the blocks that a script takes from the loaded parameters."""
-    tree = ast.parse(path.read_text())
-    blocks = {
-        node.attr
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute)
-        and (
-            (isinstance(node.value, ast.Name) and node.value.id == "params")
-            or (
-                isinstance(node.value, ast.Call)
-                and isinstance(node.value.func, ast.Name)
-                and node.value.func.id == "load_params"
-            )
-        )
+def expanded(dependency: str) -> set[str]:
+    """Files of a dependency: itself, or the Python files of a folder."""
+    path = ROOT / dependency
+    if path.is_dir():
+        modules = (file for file in path.rglob("*.py") if file.name != "__init__.py")
+        return {str(file.relative_to(ROOT)) for file in modules}
+    return {dependency}
+
+
+def blocks_read(path: Path) -> set[str]:
+    """Blocks of params.yaml that a script loads: `load_block(args.params, DownsampleParams)`."""
+    by_class = {model.__name__: model.block for model in MODELS}
+    return {
+        by_class[node.args[1].id]
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "load_block"
+        and isinstance(node.args[1], ast.Name)
     }
-    defaults = load_params(ROOT / "params.yaml")
-    return {key for block in blocks for key in keys(getattr(defaults, block), block)}
-
-
-def keys(block: object, prefix: str) -> set[str]:
-    names: set[str] = set()
-    for field in dataclasses.fields(block):  # type: ignore[arg-type]
-        value = getattr(block, field.name)
-        name = f"{prefix}.{field.name}"
-        names |= keys(value, name) if dataclasses.is_dataclass(value) else {name}
-    return names
 
 
 def test_the_stages_are_those_of_the_design() -> None:
@@ -90,14 +99,39 @@ def test_the_stages_are_those_of_the_design() -> None:
 
 @pytest.mark.parametrize("stage", NAMES)
 def test_dependencies_are_the_import_closure(stage: str) -> None:
-    listed = [dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")]
+    code = [dep for dep in STAGES[stage]["deps"] if dep.startswith(("src/", "stages/"))]
+    listed = [file for dep in code for file in expanded(dep)]
+    assert len(listed) == len(set(listed)), "a file stands twice"
     needed = {str(p.relative_to(ROOT)) for p in [script(stage), *closure(script(stage))]}
     assert sorted(listed) == sorted(needed)
 
 
 @pytest.mark.parametrize("stage", NAMES)
-def test_params_are_those_the_script_reads(stage: str) -> None:
-    assert sorted(STAGES[stage].get("params", [])) == sorted(params_read(script(stage)))
+def test_dependencies_are_as_short_as_they_can_be(stage: str) -> None:
+    """A folder stands for its files where the stage uses all of them."""
+    listed = STAGES[stage]["deps"]
+    needed = {str(p.relative_to(ROOT)) for p in closure(script(stage))}
+    for folder in {Path(dep).parent for dep in listed if dep.startswith("src/musicrec/")}:
+        if folder != Path("src/musicrec"):
+            assert not expanded(str(folder)) <= needed, f"{stage} uses all of {folder}"
+
+
+@pytest.mark.parametrize("stage", NAMES)
+def test_params_are_the_blocks_the_script_reads(stage: str) -> None:
+    assert sorted(STAGES[stage].get("params", [])) == sorted(blocks_read(script(stage)))
+
+
+def test_packages_hold_nothing_of_their_own() -> None:
+    """So that no stage depends on an `__init__.py`, and importing a module imports no other."""
+    assert not [p for p in (ROOT / "src/musicrec").rglob("__init__.py") if p.read_bytes()]
+
+
+def test_what_wraps_a_stage_is_no_dependency_of_it() -> None:
+    """A new word in an error or a parameter of another block does not run Spark again."""
+    for stage in ("ingest", "downsample", "index"):
+        files = {file for dep in STAGES[stage]["deps"] for file in expanded(dep)}
+        assert "src/musicrec/command.py" not in files
+        assert "src/musicrec/params/als.py" not in files
 
 
 @pytest.mark.parametrize("stage", NAMES)
@@ -114,17 +148,17 @@ def test_every_stage_says_what_it_does_and_names_its_paths(stage: str) -> None:
 
 def test_params_yaml_holds_every_parameter_with_its_default() -> None:
     """So that `-S key=value` and `dvc params diff` know all of them."""
-    blocks = typing.get_type_hints(Params)
     written = load_params(ROOT / "params.yaml")
-    assert written == Params(**{name: block() for name, block in blocks.items()})
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    in_file = {f"{name}.{key}" for name, block in content.items() for key in flatten(block)}
-    assert in_file == {key for name in blocks for key in keys(getattr(written, name), name)}
+    assert list(content) == list(BLOCKS) == [model.block for model in MODELS]
+    for model in MODELS:
+        assert getattr(written, model.block) == model()
+        assert names(content[model.block]) == names(model().model_dump())
 
 
-def flatten(block: dict) -> list[str]:
-    return [
+def names(block: dict) -> list[str]:
+    return sorted(
         f"{key}.{below}" if below else key
         for key, value in block.items()
-        for below in (flatten(value) if isinstance(value, dict) else [""])
-    ]
+        for below in (names(value) if isinstance(value, dict) else [""])
+    )

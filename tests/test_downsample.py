@@ -8,7 +8,7 @@ import pytest
 
 from musicrec.downsample import downsample
 from musicrec.errors import MusicRecError
-from musicrec.params import DownsampleParams
+from musicrec.params.downsample import DownsampleParams
 
 SCHEMA = "user_id string, track_id string, count bigint"
 N_FULL, N_VALIDATION, N_TEST = 2_000, 30, 20

@@ -10,7 +10,9 @@ import sys
 
 import pytest
 
-from musicrec.errors import MusicRecError, command, signals_deferred
+from musicrec.command import command
+from musicrec.errors import MusicRecError
+from musicrec.signals import signals_deferred
 
 
 def run(error: BaseException | None) -> int:
@@ -61,7 +63,7 @@ def test_a_bug_keeps_its_stack_trace() -> None:
 def test_sigterm_unwinds_and_says_so() -> None:
     code = (
         "import sys, time\n"
-        "from musicrec.errors import command\n"
+        "from musicrec.command import command\n"
         "@command\n"
         "def main():\n"
         "    try:\n"

@@ -10,17 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec import files
+from musicrec import parquet
 from musicrec.errors import MusicRecError
-from musicrec.files import (
-    atomic_directory,
-    atomic_path,
-    read_json,
-    read_table,
-    write_array,
-    write_json,
-    write_table,
-)
+from musicrec.files import atomic_directory, atomic_path, read_json, write_array, write_json
+from musicrec.parquet import read_table, write_table
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
@@ -93,12 +86,12 @@ def test_arrays_are_never_pickled(tmp_path: Path) -> None:
 
 
 def test_rewritten_parquet_does_not_follow_the_row_groups_of_its_source(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "ROW_GROUP", 1000)
+    monkeypatch.setattr(parquet, "ROW_GROUP", 1000)
     table = pa.table({"id": [f"id {i % 700}" for i in range(3500)], "count": range(3500)})
     written = []
     for rows in (1, 7, 999, 1000, 3500):
         pq.write_table(table, tmp_path / "source.parquet", row_group_size=rows)
-        files.rewrite_table(tmp_path / "source.parquet", tmp_path / "copy.parquet")
+        parquet.rewrite_table(tmp_path / "source.parquet", tmp_path / "copy.parquet")
         written.append((tmp_path / "copy.parquet").read_bytes())
     assert len(set(written)) == 1
     assert pq.read_table(tmp_path / "copy.parquet").equals(table)
@@ -109,5 +102,5 @@ def test_rewritten_parquet_does_not_follow_the_row_groups_of_its_source(tmp_path
 def test_rewritten_parquet_without_rows_keeps_its_columns(tmp_path):
     table = pa.table({"user": pa.array([], pa.int32())})
     pq.write_table(table, tmp_path / "source.parquet")
-    files.rewrite_table(tmp_path / "source.parquet", tmp_path / "copy.parquet")
+    parquet.rewrite_table(tmp_path / "source.parquet", tmp_path / "copy.parquet")
     assert pq.read_table(tmp_path / "copy.parquet").equals(table)

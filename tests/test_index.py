@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec.files import read_json, read_table
+from musicrec.files import read_json
 from musicrec.index import id_map, index_splits
 from musicrec.interactions import read_interactions, read_sizes
+from musicrec.parquet import read_table
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = "user_id string, track_id string, count bigint"

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from musicrec.errors import MusicRecError
-from musicrec.files import write_table
 from musicrec.interactions import Interactions, from_triples, read_interactions
+from musicrec.parquet import write_table
 
 N_USERS, N_ITEMS = 7, 5
 pairs = st.sets(st.tuples(st.integers(0, N_USERS - 1), st.integers(0, N_ITEMS - 1)))

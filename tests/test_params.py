@@ -8,7 +8,11 @@ import pytest
 import yaml
 
 from musicrec.errors import MusicRecError
-from musicrec.params import load_params, parameter_table
+from musicrec.params.all import load_params
+from musicrec.params.als import ALSParams
+from musicrec.params.downsample import DownsampleParams
+from musicrec.params.load import load_block
+from musicrec.params.table import parameter_table
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -82,9 +86,9 @@ def test_every_shipped_file_of_parameters_loads() -> None:
         load_params(path)
 
 
-def test_readme_holds_the_table_of_parameters() -> None:
-    """`python -m musicrec.params` prints it."""
-    assert parameter_table() in (ROOT / "README.md").read_text()
+def test_the_docs_hold_the_table_of_parameters() -> None:
+    """`python -m musicrec.params.table` prints it."""
+    assert parameter_table() in (ROOT / "docs" / "parameters.md").read_text()
 
 
 def test_the_table_names_every_parameter() -> None:
@@ -92,3 +96,35 @@ def test_the_table_names_every_parameter() -> None:
     for block, values in content.items():
         for key in values:
             assert f"`{block}.{key}" in parameter_table()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ann_bench: {arms: [exact]}", "ann_bench.arms is now called ann_bench.methods"),
+        ("ann_bench: {methods: [exact_seed]}", "exact_seed is now called exact_argsort"),
+    ],
+)
+def test_an_old_name_is_told_the_new_one(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(MusicRecError, match=words):
+        load(tmp_path, text)
+
+
+def test_a_stage_checks_its_own_block_and_a_command_the_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("downsample: {fraction: 0.5}\nals: {rank: many}\n")
+    assert load_block(path, DownsampleParams).fraction == 0.5
+    with pytest.raises(MusicRecError, match=r"als\.rank = 'many'"):
+        load_params(path)
+
+
+def test_a_changed_copy_is_checked_too() -> None:
+    assert DownsampleParams().replace(fraction=0.5).fraction == 0.5
+    with pytest.raises(ValueError, match="fraction"):
+        DownsampleParams().replace(fraction=2.0)
+
+
+def test_number_of_blocks_is_said_to_reach_both_engines() -> None:
+    """It changes the starting factors of the native engine too (tests/als)."""
+    described = str(ALSParams.model_fields["num_blocks"].description)
+    assert "both engines" in described and not described.startswith("mllib")

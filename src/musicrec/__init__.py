@@ -1,1 +1,0 @@
-"""Implicit-feedback music recommendation as a reproducible DVC pipeline."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from musicrec.errors import MusicRecError, command
+from musicrec.command import command
+from musicrec.errors import MusicRecError
 
 
 @command

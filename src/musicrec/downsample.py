@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from musicrec.errors import MusicRecError
-from musicrec.params import DownsampleParams
+from musicrec.params.downsample import DownsampleParams
 from musicrec.spark.hashing import hash_fraction
 
 if TYPE_CHECKING:

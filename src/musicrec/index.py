@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
-from musicrec.files import parquet_parts, write_json, write_table
+from musicrec.files import write_json
 from musicrec.interactions import IndexSizes
-from musicrec.spark.session import read_parts, write_parts
+from musicrec.parquet import parquet_parts, write_table
+from musicrec.spark.parts import read_parts, write_parts
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
-from musicrec.files import parquet_parts, read_json
+from musicrec.files import read_json
 from musicrec.jit import kernel
+from musicrec.parquet import parquet_parts
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from musicrec.errors import MusicRecError, signals_deferred
+from musicrec.errors import MusicRecError
+from musicrec.signals import signals_deferred
 
 
 def thread_count(threads: int | None = None) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ from musicrec.als.half_step import Side, in_whole_vectors
 from musicrec.als.start import start_users
 from musicrec.errors import MusicRecError
 from musicrec.interactions import Interactions, from_triples
-from musicrec.params import ALSParams, FeedbackParams
+from musicrec.params.als import ALSParams
+from musicrec.params.feedback import FeedbackParams
 from musicrec.serve.fold_in import FoldIn, fold_in
 from tests.support.als_reference import dense, loss, random_plays, relative, solve_rows
 
@@ -96,7 +96,7 @@ def test_loss_never_rises_and_is_the_objective(nonnegative: bool, rank: int) -> 
 def test_conjugate_gradients_reach_the_same_minimum(rank: int) -> None:
     params = ALSParams(rank=rank, nonnegative=False, max_iter=60, solver="cholesky")
     exact = fit(PLAYS, params).losses[-1]
-    iterative = fit(PLAYS, dataclasses.replace(params, solver="cg"))
+    iterative = fit(PLAYS, params.replace(solver="cg"))
     assert iterative.users.shape == (PLAYS.n_users, rank)
     assert iterative.losses == sorted(iterative.losses, reverse=True)
     assert iterative.losses[-1] == pytest.approx(exact, rel=0.02)
@@ -250,7 +250,7 @@ def test_start_is_seeded_and_of_unit_length() -> None:
     np.testing.assert_allclose(np.linalg.norm(users[present], axis=1), 1, rtol=1e-6)
     assert not users[~present].any()
     np.testing.assert_array_equal(users, start_users(PLAYS, params))
-    other = start_users(PLAYS, dataclasses.replace(params, seed=8))
+    other = start_users(PLAYS, params.replace(seed=8))
     assert np.abs(users[present] - other[present]).max() > 0.1
 
 
@@ -265,7 +265,7 @@ def test_a_given_start_is_used_and_training_can_be_stopped() -> None:
 
     first = fit(PLAYS, params, on_iteration=stop)
     assert seen == [1, 2, 3, 4] and len(first.losses) == 4
-    rest = fit(PLAYS, dataclasses.replace(params, max_iter=2), start=first)
+    rest = fit(PLAYS, params.replace(max_iter=2), start=first)
     np.testing.assert_array_equal(rest.users, whole.users)
     assert rest.losses == whole.losses
 
@@ -333,6 +333,6 @@ def test_lastfm_conjugate_gradients_are_as_good(
     plays = training_ratings(lastfm, FeedbackParams(transform=transform))
     params = ALSParams(rank=rank, nonnegative=False, max_iter=15, solver="cholesky")
     exact = fit(plays, params).losses[-1]
-    iterative = fit(plays, dataclasses.replace(params, solver="cg"))
+    iterative = fit(plays, params.replace(solver="cg"))
     assert iterative.losses == sorted(iterative.losses, reverse=True)
     assert iterative.losses[-1] < exact * (1.01 if transform == "none" else 1.0002)

@@ -19,16 +19,17 @@ from musicrec.ann_bench.picture import draw_tradeoff, pareto_front
 from musicrec.ann_bench.run import NEVER, read_query_users, run_benchmark, speed_up
 from musicrec.ann_bench.timing import HeldOut, Job, Point, measure_here, recall
 from musicrec.errors import MusicRecError
+from musicrec.export.bundle import export_bundle
 from musicrec.files import write_json
 from musicrec.interactions import from_triples
-from musicrec.params import ALSParams, AnnBenchParams, ExportParams, FeedbackParams
-from musicrec.serve.bundle import export_bundle
+from musicrec.params.ann_bench import AnnBenchParams
+from musicrec.params.export import ExportParams
 from tests.support.indexed_data import make_plays, write_factors, write_indexed
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTRA = {"faiss_flat": "faiss", "faiss_ivf": "faiss", "hnsw": "hnswlib"}
 PARAMS = AnnBenchParams(
-    k=20, arms=("exact_gemv", "annoy"), n_trees=(2,), search_k=(50, 500), n_queries=15, repeats=1
+    k=20, methods=("exact_gemv", "annoy"), n_trees=(2,), search_k=(50, 500), n_queries=15, repeats=1
 )
 
 
@@ -63,8 +64,8 @@ def test_every_arm_keeps_the_contract(arm_name, factors):
         found = scores[answer, row]
         assert (np.diff(found) <= 1e-4 * found[:-1]).all()
     has_batch = arm.query_batch(queries, k)
-    assert has_batch == (arm_name not in ("exact_seed", "annoy_dot", "annoy"))
-    assert (arm.index_bytes == 0) == (arm_name in ("exact_seed", "exact_gemv"))
+    assert has_batch == (arm_name not in ("exact_argsort", "annoy_dot", "annoy"))
+    assert (arm.index_bytes == 0) == (arm_name in ("exact_argsort", "exact_gemv"))
 
 
 def test_the_dot_metric_of_annoy_is_a_random_scan():
@@ -136,7 +137,7 @@ def point(arm, found, rate, argument=0):
 
 def test_speed_up_is_against_the_best_exact_arm():
     points = [
-        point("exact_seed", 1.0, 10),
+        point("exact_argsort", 1.0, 10),
         point("exact", 1.0, 200),
         point("annoy", 0.6, 800),
         point("annoy", 0.85, 100),
@@ -166,7 +167,7 @@ def test_metric_loss_is_what_the_missing_tracks_cost(tmp_path):
         truth=from_triples(one.repeat(2), np.array([1, 2]), np.ones(2), 1, 4),
     )
     job = Job(
-        arm="exact_seed",
+        arm="exact_argsort",
         items=tmp_path / "items.npy",
         queries=np.ones((1, 1), np.float32),
         k=2,
@@ -188,10 +189,7 @@ def project(tmp_path_factory):
     plays = make_plays()
     write_indexed(root / "indexed", plays)
     write_factors(root / "factors", plays.users, plays.items)
-    export_bundle(
-        root / "indexed", root / "factors", root / "bundle",
-        ALSParams(rank=4), FeedbackParams(), ExportParams(n_trees=2),
-    )  # fmt: skip
+    export_bundle(root / "indexed", root / "factors", root / "bundle", ExportParams(n_trees=2))
     return root
 
 
@@ -207,7 +205,7 @@ def test_query_users_are_known_held_out_and_chosen_by_hash(project):
 
 def test_stage_writes_stable_quality_and_separate_speed(project, tmp_path):
     (tmp_path / "params.yaml").write_text(
-        "ann_bench: {k: 20, arms: [exact, annoy_dot, annoy], n_trees: [1],\n"
+        "ann_bench: {k: 20, methods: [exact, annoy_dot, annoy], n_trees: [1],\n"
         "  search_k: [10, 1000], n_queries: 15, repeats: 1}\n"
     )
     texts = []

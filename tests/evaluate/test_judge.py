@@ -16,17 +16,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicrec.errors import MusicRecError
+from musicrec.evaluate.held_out import read_held_out, read_model
 from musicrec.evaluate.judge import (
     hash_rows,
     headline_metrics,
     judge,
-    read_factors,
-    read_held_out,
     recommend,
 )
 from musicrec.evaluate.report import draw_slices, plot_rows, sentence, summarise
 from musicrec.files import read_json
-from musicrec.params import EvaluateParams
+from musicrec.params.evaluate import EvaluateParams
 from tests.metrics.test_ranking import reference
 from tests.support.indexed_data import N_ITEMS, N_USERS, make_plays, write_factors, write_indexed
 
@@ -52,7 +51,7 @@ def folder(tmp_path_factory, plays):
 
 def run(folder, params=PARAMS):
     held_out = read_held_out(folder / "indexed", params.split)
-    lists = recommend(held_out, *read_factors(folder / "factors", held_out), params)
+    lists = recommend(held_out, *read_model(folder / "factors", held_out), params)
     return judge(held_out, lists, params)
 
 
@@ -275,7 +274,7 @@ def test_a_split_without_plays_is_one_sentence(folder, plays, tmp_path):
 def test_factors_of_other_data_are_refused(folder, plays, tmp_path):
     write_factors(tmp_path, plays.users[:-1], plays.items)
     with pytest.raises(MusicRecError, match="factors of 299 users and 120 tracks do not fit"):
-        read_factors(tmp_path, read_held_out(folder / "indexed", "validation"))
+        read_model(tmp_path, read_held_out(folder / "indexed", "validation"))
 
 
 def test_the_stage_leaves_nothing_behind_after_an_error(folder, tmp_path):

@@ -2,7 +2,7 @@ import pytest
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.text_layout import column_position, first_fields
-from musicrec.params import ColumnParams, DataParams
+from musicrec.params.data import ColumnParams, DataParams
 
 NAMES = DataParams()
 POSITIONS = DataParams(columns=ColumnParams(user=0, track=1, count=2))

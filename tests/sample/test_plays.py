@@ -13,7 +13,7 @@ import pytest
 import scipy.sparse as sp
 from scipy.sparse.linalg import svds
 
-from musicrec.params import SampleParams
+from musicrec.params.sample import SampleParams
 from musicrec.sample import plays as sample
 
 DEFAULT = SampleParams()

@@ -10,9 +10,13 @@ import pytest
 
 from musicrec.cli import main
 from musicrec.errors import MusicRecError
-from musicrec.files import read_table, write_json, write_table
-from musicrec.params import ALSParams, ExportParams, FeedbackParams
-from musicrec.serve.bundle import Bundle, export_bundle, load_bundle
+from musicrec.export.bundle import export_bundle
+from musicrec.files import write_json
+from musicrec.params.als import ALSParams
+from musicrec.params.export import ExportParams
+from musicrec.params.feedback import FeedbackParams
+from musicrec.parquet import read_table, write_table
+from musicrec.serve.bundle import Bundle, load_bundle
 from musicrec.train.run import train
 
 N_USERS, N_ITEMS = 30, 40
@@ -60,9 +64,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def export(root: Path, output: Path) -> None:
-    export_bundle(
-        root / "indexed", root / "factors", output, ALS, FEEDBACK, ExportParams(n_trees=3)
-    )
+    export_bundle(root / "indexed", root / "factors", output, ExportParams(n_trees=3))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +120,7 @@ def test_mistakes_are_one_sentence(project: Path, bundle: Bundle, tmp_path: Path
     np.save(tmp_path / "user_factors.npy", np.zeros((2, 6), np.float32))
     np.save(tmp_path / "item_factors.npy", np.zeros((2, 6), np.float32))
     with pytest.raises(MusicRecError, match=r"factors of 2 users and 2 tracks do not fit"):
-        export_bundle(project / "indexed", tmp_path, tmp_path / "b", ALS, FEEDBACK, ExportParams())
+        export_bundle(project / "indexed", tmp_path, tmp_path / "b", ExportParams())
     assert not (tmp_path / "b").exists()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.files import read_table
+from musicrec.parquet import read_table
 from musicrec.spark import session as factory
 
 
@@ -81,7 +81,7 @@ def test_parts_have_stable_names_and_bytes(spark, tmp_path: Path) -> None:  # ty
 def test_sigterm_during_the_start_leaves_no_java(tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from musicrec.errors import command\n"
+        "from musicrec.command import command\n"
         "from musicrec.spark.session import spark_session\n"
         "@command\n"
         "def main():\n"
@@ -113,7 +113,7 @@ def test_sigterm_during_the_start_leaves_no_java(tmp_path: Path) -> None:
 def test_a_start_that_fails_is_one_sentence() -> None:
     code = (
         "import sys\n"
-        "from musicrec.errors import command\n"
+        "from musicrec.command import command\n"
         "from musicrec.spark.session import spark_session\n"
         "@command\n"
         "def main():\n"

@@ -8,7 +8,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from musicrec.files import write_array, write_json, write_table
+from musicrec import factors
+from musicrec.files import write_json
+from musicrec.params.als import ALSParams
+from musicrec.params.feedback import FeedbackParams
+from musicrec.parquet import write_table
 
 N_USERS, N_ITEMS, N_UNKNOWN_USERS, N_UNKNOWN_ITEMS, RANK = 300, 120, 4, 7, 4
 
@@ -93,5 +97,6 @@ def write_indexed(folder: Path, plays: Plays) -> None:
 
 def write_factors(folder: Path, users: np.ndarray, items: np.ndarray) -> None:
     """Write what the train stage writes."""
-    write_array(folder / "user_factors.npy", users.astype(np.float32))
-    write_array(folder / "item_factors.npy", items.astype(np.float32))
+    blocks = (ALSParams(rank=users.shape[1]), FeedbackParams())
+    trained_with = {block.block: block.model_dump() for block in blocks}
+    factors.write_factors(folder, users.astype(np.float32), items.astype(np.float32), trained_with)

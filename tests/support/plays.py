@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicrec.files import read_table
 from musicrec.ingest.run import ingest
-from musicrec.params import ColumnParams, DataParams
+from musicrec.params.data import ColumnParams, DataParams
+from musicrec.parquet import read_table
 
 HOLDOUT = {"protocol": "holdout", "validation_users": 0.3, "test_users": 0.3}
 SPLITS = ("train", "validation", "test")

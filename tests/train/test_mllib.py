@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +11,10 @@ import pytest
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors, fit, objective
-from musicrec.files import write_table
 from musicrec.interactions import Interactions, from_triples
-from musicrec.params import ALSParams, FeedbackParams
+from musicrec.params.als import ALSParams
+from musicrec.params.feedback import FeedbackParams
+from musicrec.parquet import write_table
 from musicrec.train.mllib import checkpoints, fit_frame, read_plays
 from tests.support.als_reference import random_plays, relative
 
@@ -72,9 +72,9 @@ def test_one_more_iteration_from_the_factors_of_mllib(
 ) -> None:
     """Needs nothing of how either engine starts."""
     params = ALSParams(rank=10, nonnegative=False, seed=3, num_blocks=3)
-    first = fit_frame(frame, N_USERS, N_ITEMS, dataclasses.replace(params, max_iter=2))
-    second = fit_frame(frame, N_USERS, N_ITEMS, dataclasses.replace(params, max_iter=3))
-    one = dataclasses.replace(params, max_iter=1)
+    first = fit_frame(frame, N_USERS, N_ITEMS, params.replace(max_iter=2))
+    second = fit_frame(frame, N_USERS, N_ITEMS, params.replace(max_iter=3))
+    one = params.replace(max_iter=1)
     native = fit(plays, one, start=Factors(*first))
     assert relative(native.items, second[1]) < 1e-5
     assert relative(native.users, second[0]) < 1e-5

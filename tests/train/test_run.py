@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import signal
@@ -16,9 +15,11 @@ import pytest
 
 from musicrec.als.fit import fit, objective
 from musicrec.errors import MusicRecError
-from musicrec.files import read_json, write_array, write_json, write_table
+from musicrec.files import read_json, write_array, write_json
 from musicrec.interactions import Interactions, from_triples, read_interactions
-from musicrec.params import ALSParams, FeedbackParams
+from musicrec.params.als import ALSParams
+from musicrec.params.feedback import FeedbackParams
+from musicrec.parquet import write_table
 from musicrec.serve.fold_in import fold_in
 from musicrec.train.run import train
 from tests.support.als_reference import random_plays
@@ -100,7 +101,7 @@ def test_a_rerun_writes_the_same_bytes_with_any_number_of_threads(
         out = run(indexed, tmp_path / threads)
         files = sorted(path for path in out.rglob("*") if path.is_file())
         contents.append([path.read_bytes() for path in files])
-    assert len(contents[0]) == 4 and contents[0] == contents[1]
+    assert len(contents[0]) == 5 and contents[0] == contents[1]
 
 
 def test_feedback_acts_on_training(indexed: Path, tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ def test_feedback_acts_on_training(indexed: Path, tmp_path: Path) -> None:
 
 
 def test_early_stopping_keeps_the_best_iteration(indexed: Path, tmp_path: Path) -> None:
-    als = dataclasses.replace(PARAMS, max_iter=60, early_stopping=3, alpha=40.0)
+    als = PARAMS.replace(max_iter=60, early_stopping=3, alpha=40.0)
     run(indexed, tmp_path, als)
     figures = read_json(tmp_path / "train.json")
     best = figures["iterations"]
@@ -124,7 +125,7 @@ def test_early_stopping_keeps_the_best_iteration(indexed: Path, tmp_path: Path) 
     scores = [row["ndcg_at_100"] for row in course]
     assert len(scores) == best and max(scores) == scores[-1] == figures["validation_ndcg_at_100"]
     plays = read_interactions(indexed / "train", 90, 60)
-    alone = fit(plays, dataclasses.replace(als, max_iter=best))
+    alone = fit(plays, als.replace(max_iter=best))
     np.testing.assert_array_equal(factors_of(tmp_path)[0], alone.users)
     np.testing.assert_array_equal(factors_of(tmp_path)[1], alone.items)
 
@@ -132,9 +133,7 @@ def test_early_stopping_keeps_the_best_iteration(indexed: Path, tmp_path: Path) 
 def test_early_stopping_with_conjugate_gradients_exports_solved_users(
     indexed: Path, tmp_path: Path
 ) -> None:
-    als = dataclasses.replace(
-        PARAMS, max_iter=30, early_stopping=2, nonnegative=False, solver="cg", alpha=40.0
-    )
+    als = PARAMS.replace(max_iter=30, early_stopping=2, nonnegative=False, solver="cg", alpha=40.0)
     run(indexed, tmp_path, als)
     plays = read_interactions(indexed / "train", 90, 60)
     users, items = factors_of(tmp_path)
@@ -158,7 +157,7 @@ def bundle_of(indexed: Path, out: Path, folder: Path) -> Path:
 def test_warm_start_matches_by_id(tmp_path: Path) -> None:
     plays = random_plays(90, 60)
     before = write_indexed(tmp_path / "before", plays)
-    long = dataclasses.replace(PARAMS, max_iter=30)
+    long = PARAMS.replace(max_iter=30)
     bundle = bundle_of(before, run(before, tmp_path / "first", long), tmp_path / "bundle")
     order = np.random.default_rng(0).permutation(60)  # the new index numbers the tracks anew
     users = np.repeat(np.arange(90), np.diff(plays.indptr))
@@ -168,25 +167,25 @@ def test_warm_start_matches_by_id(tmp_path: Path) -> None:
     ids = [f"item{i}" for i in order]
     table = pa.table({"item": np.arange(60, dtype=np.int32), "track_id": ids})
     write_table(after / "items.parquet", table)
-    one = dataclasses.replace(PARAMS, max_iter=1)
+    one = PARAMS.replace(max_iter=1)
     cold = read_json(run(after, tmp_path / "cold", one) / "train.json")["loss"]
-    warm = dataclasses.replace(one, warm_start=str(bundle))
+    warm = one.replace(warm_start=str(bundle))
     started = read_json(run(after, tmp_path / "warm", warm) / "train.json")["loss"]
     reached = read_json(tmp_path / "first" / "train.json")["loss"]
     assert started < 1.1 * reached < cold
 
 
 def test_warm_start_that_cannot_be(indexed: Path, tmp_path: Path) -> None:
-    warm = dataclasses.replace(PARAMS, warm_start=str(tmp_path / "none"))
+    warm = PARAMS.replace(warm_start=str(tmp_path / "none"))
     with pytest.raises(MusicRecError, match=r"no item_factors\.npy there"):
         run(indexed, tmp_path / "out", warm)
     bundle = bundle_of(indexed, run(indexed, tmp_path / "first"), tmp_path / "bundle")
-    other_rank = dataclasses.replace(PARAMS, rank=7, warm_start=str(bundle))
+    other_rank = PARAMS.replace(rank=7, warm_start=str(bundle))
     with pytest.raises(MusicRecError, match=r"its rank is 6, not als\.rank = 7"):
         run(indexed, tmp_path / "out", other_rank)
     strange = write_indexed(tmp_path / "strange", random_plays(90, 60), prefix="other-")
     with pytest.raises(MusicRecError, match="none of its tracks"):
-        run(strange, tmp_path / "out", dataclasses.replace(PARAMS, warm_start=str(bundle)))
+        run(strange, tmp_path / "out", PARAMS.replace(warm_start=str(bundle)))
     assert not (tmp_path / "out").exists()
 
 
@@ -197,7 +196,7 @@ def test_warm_start_that_cannot_be(indexed: Path, tmp_path: Path) -> None:
 def test_mllib_refuses_what_it_would_ignore(
     indexed: Path, tmp_path: Path, name: str, value: object
 ) -> None:
-    als = dataclasses.replace(PARAMS, engine="mllib", **{name: value})  # type: ignore[arg-type]
+    als = PARAMS.replace(engine="mllib", **{name: value})  # type: ignore[arg-type]
     with pytest.raises(MusicRecError, match=rf"als\.engine = mllib has no als\.{name}"):
         run(indexed, tmp_path, als)
 

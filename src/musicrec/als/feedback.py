@@ -6,7 +6,7 @@ import numpy as np
 
 from musicrec.errors import MusicRecError
 from musicrec.interactions import Interactions
-from musicrec.params import FeedbackParams
+from musicrec.params.feedback import FeedbackParams
 
 
 def apply_feedback(counts: np.ndarray, params: FeedbackParams) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from musicrec.als.lanes import LANES, aligned
 from musicrec.als.nonnegative import solve_rows_nonnegative
 from musicrec.interactions import Interactions
 from musicrec.parallel import for_blocks
-from musicrec.params import ALSParams
+from musicrec.params.als import ALSParams
 
 BLOCKS = 96  # of rows: a fixed number, several a core
 WIDEST = 64  # rows of more plays are never solved in the space of their plays

@@ -6,7 +6,7 @@ import numpy as np
 
 from musicrec.interactions import Interactions
 from musicrec.jit import kernel
-from musicrec.params import ALSParams
+from musicrec.params.als import ALSParams
 
 _MIX = 0x9E3775CD9E3775CD
 _LOW = 0xFFFFFFFF

@@ -262,7 +262,7 @@ class Hnsw(Arm):
 
 
 ARMS: dict[str, type[Arm]] = {
-    "exact_seed": ExactSeed,
+    "exact_argsort": ExactSeed,
     "exact_gemv": ExactGemv,
     "exact": Exact,
     "annoy_dot": AnnoyDot,

@@ -26,9 +26,9 @@ from musicrec.ann_bench.timing import (
     measure,
 )
 from musicrec.errors import MusicRecError
-from musicrec.files import read_table
 from musicrec.interactions import Interactions, read_interactions, read_sizes
-from musicrec.params import AnnBenchParams
+from musicrec.params.ann_bench import AnnBenchParams
+from musicrec.parquet import read_table
 from musicrec.search.exact import ExactIndex
 
 RECALL_LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
@@ -96,7 +96,7 @@ def run_benchmark(
     params: AnnBenchParams,
     held_out: HeldOut | None = None,
 ) -> Report:
-    """Measure every arm of `params.arms`.
+    """Measure every arm of `params.methods`.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def run_benchmark(
         lists, _ = index.search(queries, params.k, seen)
         exact_quality = judge_lists(lists, held_out.truth, params.k)
     points: list[Point] = []
-    for name in params.arms:
+    for name in params.methods:
         plan = grid(name, params.n_trees, params.search_k, len(factors), params.k)
         if sys.stderr.isatty():
             print(f"measuring {name}", file=sys.stderr)

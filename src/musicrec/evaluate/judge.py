@@ -9,16 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.errors import MusicRecError
 from musicrec.evaluate.baselines import recommend_neighbours, recommend_popular
-from musicrec.files import read_table
-from musicrec.interactions import Interactions, read_interactions, read_sizes
+from musicrec.evaluate.held_out import HeldOut
+from musicrec.interactions import Interactions
 from musicrec.jit import kernel
 from musicrec.metrics.beyond_accuracy import (
     catalogue_coverage,
@@ -29,42 +27,12 @@ from musicrec.metrics.beyond_accuracy import (
 )
 from musicrec.metrics.ranking import known_truth, score_lists
 from musicrec.parallel import for_blocks
-from musicrec.params import EvaluateParams
+from musicrec.params.evaluate import EvaluateParams
 from musicrec.search.exact import ExactIndex
 
 BASELINES = ("popularity", "neighbours")
 TABLE_METADATA = b"musicrec"
 _BLOCK = 1024  # users a block
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """What is known of the held-out users of one split.
-
-    Attributes
-    ----------
-    split : str
-        `validation` or `test`.
-    users : int32 array (n)
-        Their indices, ascending.
-    user_ids : string array (n)
-    track_ids : string array (n_all_items)
-        Ids of all tracks, by index.
-    truth : Interactions (n, n_all_items)
-        Their held-out plays; tracks of `train.n_items` and above are unknown to training.
-    train : Interactions (n_users, n_items)
-        All training plays.
-    history : Interactions (n, n_items)
-        Their own training plays; an empty row for a user unknown to training.
-    """
-
-    split: str
-    users: np.ndarray
-    user_ids: pa.Array
-    track_ids: pa.Array
-    truth: Interactions
-    train: Interactions
-    history: Interactions
 
 
 @dataclass(frozen=True)
@@ -88,58 +56,6 @@ class Evaluation:
 
     table: pa.Table
     reach: dict[str, float]
-
-
-def read_held_out(indexed: Path, split: str) -> HeldOut:
-    """Read the indexed plays for judging the users of `split`.
-
-    Raises
-    ------
-    MusicRecError
-        The split holds no play.
-    """
-    sizes = read_sizes(indexed / "sizes.json")
-    train = read_interactions(indexed / "train", sizes.n_users, sizes.n_items)
-    truth = read_interactions(indexed / split, sizes.n_all_users, sizes.n_all_items)
-    users = np.flatnonzero(np.diff(truth.indptr)).astype(np.int32)
-    if not len(users):
-        raise MusicRecError(
-            f"{indexed / split} holds no play, so there is nobody to judge; "
-            "choose the other evaluate.split or hold plays out in data"
-        )
-    user_ids = read_table(indexed / "users.parquet", ["user_id"]).column("user_id")
-    track_ids = read_table(indexed / "items.parquet", ["track_id"]).column("track_id")
-    return HeldOut(
-        split=split,
-        users=users,
-        user_ids=user_ids.combine_chunks().take(pa.array(users)),
-        track_ids=track_ids.combine_chunks(),
-        truth=truth.rows(users),
-        train=train,
-        history=_rows_or_empty(train, users),
-    )
-
-
-def read_factors(folder: Path, held_out: HeldOut) -> tuple[np.ndarray, np.ndarray]:
-    """Read the factors of the held-out users and of all items; unknown users have zeros.
-
-    Raises
-    ------
-    MusicRecError
-        The factors do not fit the indexed plays.
-    """
-    user_factors = np.load(folder / "user_factors.npy", allow_pickle=False)
-    item_factors = np.load(folder / "item_factors.npy", allow_pickle=False)
-    shape = (held_out.train.n_users, held_out.train.n_items)
-    if (len(user_factors), len(item_factors)) != shape:
-        raise MusicRecError(
-            f"{folder}: factors of {len(user_factors)} users and {len(item_factors)} tracks do "
-            f"not fit the indexed {shape[0]} users and {shape[1]} tracks; train the model anew"
-        )
-    known = held_out.users < held_out.train.n_users
-    queries = np.zeros((len(held_out.users), user_factors.shape[1]), np.float32)
-    queries[known] = user_factors[held_out.users[known]]
-    return queries, item_factors
 
 
 def recommend(
@@ -222,14 +138,6 @@ def headline_metrics(k: Sequence[int]) -> list[str]:
     ]
 
 
-def _rows_or_empty(train: Interactions, users: np.ndarray) -> Interactions:
-    """Rows of ascending `users`; those beyond the matrix are empty."""
-    known = train.rows(users[users < train.n_users])
-    missing = np.full(len(users) - known.n_users, known.indptr[-1])
-    indptr = np.concatenate((known.indptr, missing))
-    return Interactions(indptr, known.indices, known.counts, known.n_items)
-
-
 def _describe(held_out: HeldOut, users_of: np.ndarray) -> dict[str, np.ndarray]:
     """Columns that depend on the data alone."""
     truth = held_out.truth
@@ -267,7 +175,7 @@ def _reach(lists: np.ndarray, n_items: int, k: Sequence[int]) -> dict[str, float
 
 
 def _seed_protocol(lists: np.ndarray, held_out: HeldOut, k: Sequence[int]) -> dict[str, pa.Array]:
-    """Metrics in the `seed` protocol (see `musicrec.metrics.ranking`), null for the users it drops."""
+    """Metrics in the `seed` protocol of `musicrec.metrics.ranking`, null for the users it drops."""
     indptr, indices = known_truth(
         held_out.truth.indptr, held_out.truth.indices, held_out.train.n_items
     )

@@ -13,7 +13,7 @@ from musicrec.evaluate.judge import BASELINES, Evaluation, headline_metrics
 from musicrec.metrics.beyond_accuracy import HISTORY_EDGES, POPULARITY_EDGES, slice_rows
 from musicrec.metrics.intervals import Interval, mean_intervals
 from musicrec.metrics.ranking import METRICS, precision_ceiling
-from musicrec.params import EvaluateParams
+from musicrec.params.evaluate import EvaluateParams
 
 MODEL = "als"
 Rows = list[dict[str, Any]]
@@ -23,8 +23,8 @@ def summarise(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Any]:
     """Figures of `metrics/evaluate.json`; every mean is the mean of a column of the table.
 
     `ranking`, `seed`
-        The model in the two protocols (`musicrec.metrics.ranking`). Beside each precision stands its
-        ceiling, what perfect lists would reach; `seed.n_users` are the users seed keeps.
+        The model in the two protocols (`musicrec.metrics.ranking`). Beside each precision stands
+        its ceiling, what perfect lists would reach; `seed.n_users` are the users seed keeps.
     `popularity`, `neighbours`
         The baselines on the same users in the `ranking` protocol.
     `interval`

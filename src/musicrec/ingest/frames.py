@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from musicrec.errors import MusicRecError
 from musicrec.ingest.source import SourceFile, parquet_schema, read_head
 from musicrec.ingest.text_layout import column_position, first_fields
-from musicrec.params import ColumnParams, DataParams
+from musicrec.params.data import ColumnParams, DataParams
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

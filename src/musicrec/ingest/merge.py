@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from musicrec.errors import MusicRecError
 from musicrec.ingest.row_checks import MAX_COUNT, REASONS
 from musicrec.ingest.split import SPLITS, holdout_split
-from musicrec.params import DataParams
-from musicrec.spark.session import PARTS
+from musicrec.params.data import DataParams
+from musicrec.spark.parts import PARTS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, Observation

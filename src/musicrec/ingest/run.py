@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +14,9 @@ from musicrec.ingest.row_checks import check_rows
 from musicrec.ingest.source import list_files
 from musicrec.ingest.split import SPLITS, given_splits
 from musicrec.ingest.summary import describe_splits
-from musicrec.params import DataParams
+from musicrec.params.data import DataParams
 from musicrec.spark.failures import quiet, readable_errors
-from musicrec.spark.session import local_uri, rewrite_parts
+from musicrec.spark.parts import local_uri, rewrite_parts
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -46,8 +45,8 @@ def ingest(spark: SparkSession, params: DataParams, folder: Path) -> dict[str, A
         The source cannot be used as it is; the sentence says why.
     """
     if params.protocol == "given":  # the time of a play matters to holdout alone
-        columns = dataclasses.replace(params.columns, timestamp=None)
-        params = dataclasses.replace(params, columns=columns)
+        columns = params.columns.replace(timestamp=None)
+        params = params.replace(columns=columns)
     with quiet(spark), readable_errors(params.source):
         tables = checked_tables(spark, params)
         try:

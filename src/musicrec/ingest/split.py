@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.source import SourceFile
-from musicrec.params import DataParams
+from musicrec.params.data import DataParams
 from musicrec.spark.hashing import hash_fraction
 
 if TYPE_CHECKING:

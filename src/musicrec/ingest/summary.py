@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musicrec.ingest.split import SPLITS
-from musicrec.spark.session import read_parts
+from musicrec.spark.parts import read_parts
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -7,7 +7,7 @@ import csv
 import re
 
 from musicrec.errors import MusicRecError
-from musicrec.params import ColumnParams, DataParams
+from musicrec.params.data import ColumnParams, DataParams
 
 SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.I)

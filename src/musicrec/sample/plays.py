@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec.files import atomic_directory
-from musicrec.params import SampleParams
+from musicrec.params.sample import SampleParams
 from musicrec.sample.draws import (
     POPULARITY,
     TRACK_IDS,

@@ -1,4 +1,4 @@
-"""The serving bundle: factors, id maps, play histories and an Annoy index in one folder.
+"""Load an exported bundle and ask it for recommendations.
 
 from musicrec.serve.bundle import load_bundle
 bundle = load_bundle("data/bundle")
@@ -8,8 +8,6 @@ bundle.recommend_for_plays({"TRIQAUQ128F42435AD": 3}, k=10)      # a user it has
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,93 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from musicrec.als.feedback import apply_feedback
 from musicrec.errors import MusicRecError
-from musicrec.export.annoy_index import AnnoyIndex, build_index, load_index
-from musicrec.files import (
-    atomic_directory,
-    read_json,
-    read_table,
-    write_array,
-    write_json,
-    write_table,
-)
-from musicrec.interactions import read_interactions, read_sizes
-from musicrec.params import ALSParams, ExportParams, FeedbackParams
+from musicrec.export.annoy_index import AnnoyIndex, load_index
+from musicrec.export.bundle import FORMAT
+from musicrec.files import fingerprint, read_json
+from musicrec.params.als import ALSParams
+from musicrec.params.feedback import FeedbackParams
+from musicrec.parquet import read_table
 from musicrec.search.exact import ExactIndex
 from musicrec.serve.fold_in import FoldIn
-
-FORMAT = 1
-
-
-def export_bundle(
-    indexed: str | os.PathLike[str],
-    factors: str | os.PathLike[str],
-    output: str | os.PathLike[str],
-    als: ALSParams,
-    feedback: FeedbackParams,
-    export: ExportParams,
-) -> None:
-    """Write the bundle of a trained model.
-
-    Parameters
-    ----------
-    indexed, factors : path
-        Outputs of the index and train stages.
-    output : path
-        Folder to write; it appears whole or not at all.
-    als, feedback
-        What the model was trained with; folding in a new user needs them.
-
-    Raises
-    ------
-    MusicRecError
-        The factors do not fit the index.
-    """
-    indexed, factors = Path(indexed), Path(factors)
-    sizes = read_sizes(indexed / "sizes.json")
-    user_factors = np.load(factors / "user_factors.npy")
-    item_factors = np.load(factors / "item_factors.npy")
-    if (len(user_factors), len(item_factors)) != (sizes.n_users, sizes.n_items):
-        raise MusicRecError(
-            f"{factors}: factors of {len(user_factors)} users and {len(item_factors)} tracks do "
-            f"not fit {indexed} with {sizes.n_users} and {sizes.n_items}; run the train stage again"
-        )
-    seen = read_interactions(indexed / "train", sizes.n_users, sizes.n_items)
-    with atomic_directory(output) as folder:
-        write_array(folder / "user_factors.npy", user_factors)
-        write_array(folder / "item_factors.npy", item_factors)
-        write_array(folder / "seen_indptr.npy", seen.indptr)
-        write_array(folder / "seen_indices.npy", seen.indices)
-        for name, count in (("users", sizes.n_users), ("items", sizes.n_items)):
-            write_table(folder / f"{name}.parquet", _known(indexed / f"{name}.parquet", count))
-        build_index(item_factors, folder / "index.ann", export.n_trees, export.seed)
-        write_json(
-            folder / "manifest.json",
-            {
-                "format": FORMAT,
-                "n_users": sizes.n_users,
-                "n_items": sizes.n_items,
-                "rank": item_factors.shape[1],
-                "als": dataclasses.asdict(als),
-                "feedback": dataclasses.asdict(feedback),
-                "export": dataclasses.asdict(export),
-                "files": {path.name: _fingerprint(path) for path in sorted(folder.iterdir())},
-            },
-        )
-
-
-def _known(path: Path, count: int) -> pa.Table:
-    """Rows of an id map that training knows; they come first."""
-    return read_table(path).slice(0, count).combine_chunks()
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": digest}
 
 
 @dataclass(frozen=True)
@@ -279,7 +201,7 @@ def load_bundle(folder: str | os.PathLike[str], verify: bool = False) -> Bundle:
         if not path.is_file():
             raise MusicRecError(f"{path}: missing from the bundle; run dvc repro export")
         same = path.stat().st_size == expected["bytes"]
-        if not same or (verify and _fingerprint(path) != expected):
+        if not same or (verify and fingerprint(path) != expected):
             raise MusicRecError(f"{path}: differs from the manifest; run dvc repro export")
     arrays = {
         name: np.load(root / f"{name}.npy", mmap_mode="r")

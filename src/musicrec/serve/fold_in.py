@@ -6,7 +6,7 @@ import numpy as np
 
 from musicrec.als.half_step import Side, shared_term
 from musicrec.interactions import Interactions
-from musicrec.params import ALSParams
+from musicrec.params.als import ALSParams
 
 
 class FoldIn:

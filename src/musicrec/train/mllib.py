@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from musicrec.params import ALSParams, FeedbackParams
-from musicrec.spark.session import PARTS, read_parts, spark_session
+from musicrec.params.als import ALSParams
+from musicrec.params.feedback import FeedbackParams
+from musicrec.spark.parts import PARTS, read_parts
+from musicrec.spark.session import spark_session
 
 if TYPE_CHECKING:
     import pyarrow as pa

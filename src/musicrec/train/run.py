@@ -13,20 +13,16 @@ from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors, fit, item_lengths, objective, uses_cg
 from musicrec.als.half_step import Side
 from musicrec.errors import MusicRecError
-from musicrec.files import atomic_directory, write_array, write_json
+from musicrec.factors import write_factors
+from musicrec.files import write_json
 from musicrec.interactions import Interactions, read_interactions, read_sizes
-from musicrec.params import ALSParams, FeedbackParams
+from musicrec.params.als import ALSParams
+from musicrec.params.feedback import FeedbackParams
 from musicrec.train.early_stopping import EarlyStopping
 from musicrec.train.mllib import fit_mllib
 from musicrec.train.warm_start import warm_factors
 
-NATIVE_ONLY = {
-    "solver": "auto",
-    "reg_exponent": 1.0,
-    "unobserved_weight": 1.0,
-    "early_stopping": 0,
-    "warm_start": None,
-}
+NATIVE_ONLY = ("solver", "reg_exponent", "unobserved_weight", "early_stopping", "warm_start")
 
 
 def train(
@@ -62,9 +58,8 @@ def train(
         factors = fit_native(indexed, ratings, als, judge)
         scores = judge.scores if judge else []
         iterations = list(range(1, len(factors.losses) + 1))
-    with atomic_directory(output) as folder:
-        write_array(folder / "user_factors.npy", factors.users)
-        write_array(folder / "item_factors.npy", factors.items)
+    trained_with = {"als": als.model_dump(), "feedback": feedback.model_dump()}
+    write_factors(output, factors.users, factors.items, trained_with)
     write_json(metrics, summary(ratings, factors, iterations[-1], scores))
     write_json(loss, course(iterations, factors.losses, scores))
 
@@ -78,9 +73,9 @@ def check(als: ALSParams) -> None:
         `als.engine` is mllib and a parameter of the native engine is not at its default.
     """
     if als.engine == "mllib":
-        for name, default in NATIVE_ONLY.items():
+        for name in NATIVE_ONLY:
             value = getattr(als, name)
-            if value != default:
+            if value != ALSParams.model_fields[name].default:
                 raise MusicRecError(
                     f"als.engine = mllib has no als.{name} (it is {value}); "
                     "use als.engine = native or leave it at its default"

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from musicrec.als.fit import Factors
 from musicrec.als.half_step import Side
 from musicrec.errors import MusicRecError
-from musicrec.files import read_table
 from musicrec.interactions import Interactions
-from musicrec.params import ALSParams
+from musicrec.params.als import ALSParams
+from musicrec.parquet import read_table
 
 
 def warm_factors(bundle: Path, indexed: Path, plays: Interactions, params: ALSParams) -> Factors:

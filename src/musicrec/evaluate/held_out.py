@@ -1,0 +1,98 @@
+"""The held-out users of a split: what they played in training, and what is the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from musicrec.errors import MusicRecError
+from musicrec.factors import read_factors
+from musicrec.interactions import Interactions, read_interactions, read_sizes
+from musicrec.parquet import read_table
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What is known of the held-out users of one split.
+
+    Attributes
+    ----------
+    split : str
+        `validation` or `test`.
+    users : int32 array (n)
+        Their indices, ascending.
+    user_ids : string array (n)
+    track_ids : string array (n_all_items)
+        Ids of all tracks, by index.
+    truth : Interactions (n, n_all_items)
+        Their held-out plays; tracks of `train.n_items` and above are unknown to training.
+    train : Interactions (n_users, n_items)
+        All training plays.
+    history : Interactions (n, n_items)
+        Their own training plays; an empty row for a user unknown to training.
+    """
+
+    split: str
+    users: np.ndarray
+    user_ids: pa.Array
+    track_ids: pa.Array
+    truth: Interactions
+    train: Interactions
+    history: Interactions
+
+
+def read_held_out(indexed: Path, split: str) -> HeldOut:
+    """Read the indexed plays for judging the users of `split`.
+
+    Raises
+    ------
+    MusicRecError
+        The split holds no play.
+    """
+    sizes = read_sizes(indexed / "sizes.json")
+    train = read_interactions(indexed / "train", sizes.n_users, sizes.n_items)
+    truth = read_interactions(indexed / split, sizes.n_all_users, sizes.n_all_items)
+    users = np.flatnonzero(np.diff(truth.indptr)).astype(np.int32)
+    if not len(users):
+        raise MusicRecError(
+            f"{indexed / split} holds no play, so there is nobody to judge; "
+            "choose the other evaluate.split or hold plays out in data"
+        )
+    user_ids = read_table(indexed / "users.parquet", ["user_id"]).column("user_id")
+    track_ids = read_table(indexed / "items.parquet", ["track_id"]).column("track_id")
+    return HeldOut(
+        split=split,
+        users=users,
+        user_ids=user_ids.combine_chunks().take(pa.array(users)),
+        track_ids=track_ids.combine_chunks(),
+        truth=truth.rows(users),
+        train=train,
+        history=_rows_or_empty(train, users),
+    )
+
+
+def read_model(folder: Path, held_out: HeldOut) -> tuple[np.ndarray, np.ndarray]:
+    """Read the factors of the held-out users and of all items; unknown users have zeros.
+
+    Raises
+    ------
+    MusicRecError
+        The factors do not fit the indexed plays.
+    """
+    train = held_out.train
+    user_factors, item_factors = read_factors(folder, train.n_users, train.n_items)
+    known = held_out.users < train.n_users
+    queries = np.zeros((len(held_out.users), user_factors.shape[1]), np.float32)
+    queries[known] = user_factors[held_out.users[known]]
+    return queries, item_factors
+
+
+def _rows_or_empty(train: Interactions, users: np.ndarray) -> Interactions:
+    """Rows of ascending `users`; those beyond the matrix are empty."""
+    known = train.rows(users[users < train.n_users])
+    missing = np.full(len(users) - known.n_users, known.indptr[-1])
+    indptr = np.concatenate((known.indptr, missing))
+    return Interactions(indptr, known.indices, known.counts, known.n_items)

@@ -1,0 +1,72 @@
+"""Parquet files with the same bytes for the same rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from musicrec.errors import MusicRecError
+from musicrec.files import atomic_path
+
+ROW_GROUP = 1 << 20  # rows of a Parquet row group
+
+
+def write_table(path: str | os.PathLike[str], table: pa.Table) -> None:
+    """Write one Parquet file; the same table gives the same bytes."""
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", row_group_size=ROW_GROUP)
+
+
+def rewrite_table(source: str | os.PathLike[str], destination: str | os.PathLike[str]) -> None:
+    """Copy a Parquet file so that its bytes follow from its rows alone.
+
+    Spark's own files do not: the footer lists encodings in the order of a Java hash set, which
+    changes from run to run, and the size of row groups follows heap and cores. Reads and writes
+    one row group at a time.
+    """
+    with atomic_path(destination) as temporary, pq.ParquetFile(source) as reader:
+        schema = reader.schema_arrow.remove_metadata()
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            for table in _row_groups(reader, schema):
+                writer.write_table(table, row_group_size=ROW_GROUP)
+
+
+def _row_groups(reader: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield a file's rows in tables of ROW_GROUP rows and a rest, however the file groups them."""
+    waiting = schema.empty_table()
+    for batch in reader.iter_batches(batch_size=ROW_GROUP // 8):
+        rows = pa.Table.from_batches([batch]).replace_schema_metadata()
+        waiting = pa.concat_tables([waiting, rows])
+        if waiting.num_rows >= ROW_GROUP:
+            yield waiting.slice(0, ROW_GROUP).combine_chunks()
+            waiting = waiting.slice(ROW_GROUP)
+    if waiting.num_rows:
+        yield waiting.combine_chunks()
+
+
+def parquet_parts(path: str | os.PathLike[str]) -> list[Path]:
+    """List the Parquet files of a file or folder, in name order.
+
+    Raises
+    ------
+    MusicRecError
+        The path does not exist or holds no Parquet file.
+    """
+    root = Path(path)
+    if root.is_file():
+        return [root]
+    parts = sorted(root.glob("*.parquet"))
+    if not parts:
+        raise MusicRecError(f"{root}: no Parquet file found; run the stage that writes it first")
+    return parts
+
+
+def read_table(path: str | os.PathLike[str], columns: Iterable[str] | None = None) -> pa.Table:
+    """Read a Parquet file, or a folder's `*.parquet` files in name order, as one table."""
+    wanted = None if columns is None else list(columns)
+    tables = [pq.read_table(part, columns=wanted) for part in parquet_parts(path)]
+    return pa.concat_tables(tables)

@@ -1,0 +1,71 @@
+"""Parquet parts that Spark reads and writes, with the same bytes for the same rows."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from musicrec.parallel import for_blocks
+from musicrec.parquet import parquet_parts, rewrite_table
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+PLAYS_SCHEMA = "user_id string, track_id string, count bigint"
+PARTS = 8  # files of every Parquet output: pinned, so that bytes do not follow the core count
+
+
+def read_parts(
+    spark: SparkSession, path: str | os.PathLike[str], schema: str = PLAYS_SCHEMA
+) -> DataFrame:
+    """Read Parquet files this pipeline wrote; a schema spares Spark a job that infers it.
+
+    Raises
+    ------
+    MusicRecError
+        The path does not exist or holds no Parquet file.
+    """
+    parquet_parts(path)
+    return spark.read.schema(schema).parquet(local_uri(path))
+
+
+def write_parts(
+    frame: DataFrame, folder: Path, partition_by: str, sort_by: list[str], parts: int = PARTS
+) -> None:
+    """Write a frame as `part-00000.parquet` …, the same bytes for the same rows.
+
+    Rows go to a part by hash of `partition_by` and are sorted there by `sort_by`, a unique key;
+    the number of parts is pinned. Spark's files, whose names and bytes differ from run to run, are
+    rewritten one by one; its markers and checksums are removed.
+
+    Parameters
+    ----------
+    folder : Path
+        Must be empty or not exist; give that of `files.atomic_directory` or a folder inside.
+    """
+    scratch = folder / "spark"
+    rows = frame.repartition(parts, partition_by).sortWithinPartitions(*sort_by)
+    rows.write.option("compression", "snappy").parquet(local_uri(scratch))
+    rewrite_parts(scratch, folder)
+    shutil.rmtree(scratch)
+
+
+def rewrite_parts(scratch: Path, folder: Path) -> None:
+    """Rewrite the part files Spark wrote to `scratch` as `part-00000.parquet` … in `folder`."""
+    written = sorted(scratch.glob("part-*.parquet"))
+
+    def rewrite(start: int, stop: int) -> None:
+        for path in written[start:stop]:
+            rewrite_table(path, folder / f"{path.name[:10]}.parquet")
+
+    for_blocks(rewrite, list(range(len(written) + 1)))
+
+
+def local_uri(path: str | os.PathLike[str]) -> str:
+    """Name a local path for Spark, whose default file system may be a cluster's.
+
+    Hadoop does not decode %20, so this is not `Path.as_uri`.
+    """
+    return f"file://{Path(path).absolute()}"

@@ -1,0 +1,51 @@
+"""The bundle says what its factors were trained with."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from musicrec.errors import MusicRecError
+from musicrec.export.bundle import export_bundle
+from musicrec.factors import TRAINED_WITH, write_factors
+from musicrec.files import read_json
+from musicrec.params.als import ALSParams
+from musicrec.params.export import ExportParams
+from musicrec.params.feedback import FeedbackParams
+from tests.support.indexed_data import make_plays, write_indexed
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAINED = {
+    "als": ALSParams(rank=4, alpha=7.0).model_dump(),
+    "feedback": FeedbackParams(transform="log1p").model_dump(),
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    plays = make_plays()
+    write_indexed(tmp_path / "indexed", plays)
+    write_factors(tmp_path / "factors", plays.users.astype("f4"), plays.items.astype("f4"), TRAINED)
+    return tmp_path
+
+
+def test_a_later_edit_of_params_does_not_change_what_a_bundle_says(project: Path) -> None:
+    (project / "params.yaml").write_text("als: {alpha: 99.0}\nfeedback: {min_count: 9}\n")
+    words = ["--params", "params.yaml", "--indexed", "indexed", "--factors", "factors"]
+    subprocess.run(
+        [sys.executable, ROOT / "stages/export.py", *words, "--output", "bundle"],
+        cwd=project,
+        check=True,
+    )
+    manifest = read_json(project / "bundle/manifest.json")
+    assert {name: manifest[name] for name in TRAINED} == TRAINED
+
+
+def test_factors_that_do_not_say_how_they_were_trained_are_refused(project: Path) -> None:
+    (project / "factors" / TRAINED_WITH).unlink()
+    with pytest.raises(MusicRecError, match=r"params.json is missing.*run dvc repro train"):
+        export_bundle(project / "indexed", project / "factors", project / "bundle", ExportParams())
+    assert not (project / "bundle").exists()
