@@ -1,0 +1,29 @@
+"""Parquet parts with stable names and bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from musicrec.parquet import read_table
+from musicrec.spark.parts import write_parts
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {p.name: hashlib.md5(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
+
+
+def test_parts_have_stable_names_and_bytes(spark, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """In a folder with a space and a percent sign, from rows in another order and partitioning."""
+    rows = [(f"u{n % 7}", f"t{n}", n + 1) for n in range(50)]
+    for name, order, partitions in (("a 1%20", rows, 1), ("b", rows[::-1], 5)):
+        frame = spark.createDataFrame(order, "user_id string, track_id string, count long")
+        write_parts(
+            frame.repartition(partitions), tmp_path / name, "user_id", ["user_id", "track_id"], 3
+        )
+    first, second = digests(tmp_path / "a 1%20"), digests(tmp_path / "b")
+    assert first == second
+    assert all(re.fullmatch(r"part-0000[0-2]\.parquet", name) for name in first)
+    written = read_table(tmp_path / "b").to_pylist()
+    assert sorted(tuple(row.values()) for row in written) == sorted(rows)
