@@ -2,10 +2,12 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BASE ?= main
+MARGIN ?= 0.01
+FAIL_ON ?= worse
 # The environment first on PATH, for the `python` of every stage in dvc.yaml.
 run := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup setup-bench repro test lint format review lock clean
+.PHONY: help setup setup-bench repro test lint format review gate lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -34,7 +36,10 @@ format: setup ## let ruff format the code
 	@$(run) ruff check --fix . && $(run) ruff format .
 
 review: setup ## one Markdown report against BASE (default main) for a pull request
-	@$(run) musicrec review --base "$(BASE)"
+	@$(run) musicrec review --base "$(BASE)" --margin "$(MARGIN)"
+
+gate: setup ## fail if a metric is worse than that of BASE (FAIL_ON, MARGIN: see docs/review.md)
+	@$(run) musicrec compare "$(BASE)" --margin "$(MARGIN)" --fail-on "$(FAIL_ON)"
 
 lock: setup ## pin the newest versions that pyproject.toml allows, with hashes
 	@bash scripts/lock.sh

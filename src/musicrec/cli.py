@@ -7,14 +7,17 @@ it; what that needs is imported when it runs.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from musicrec.command import command
 from musicrec.errors import MusicRecError
+from musicrec.metrics.verdicts import MARGIN
+from musicrec.review.gate import GATES, STOPPED, gate_sentence, stopping
 
 
 @command
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int | None:
     """Run the sub-command that the arguments name."""
     parser = argparse.ArgumentParser(
         prog="musicrec", description="Compare and review revisions; recommend from a bundle."
@@ -23,12 +26,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for add in (add_compare, add_review, add_recommend):
         add(commands)
     args = parser.parse_args(arguments)
-    args.run(args)
+    return args.run(args)
 
 
 def add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Say whether one revision's metrics are better than another's, with intervals."""
-    parser = commands.add_parser("compare", help=add_compare.__doc__)
+    parser = commands.add_parser(
+        "compare",
+        help=add_compare.__doc__,
+        description=add_compare.__doc__,
+        epilog="exit status: 0 done, or passed by --fail-on; 1 cannot be compared (the sentence "
+        "says why); 2 mistyped; 3 stopped by --fail-on",
+    )
     parser.add_argument("base", metavar="BASE", help="branch, tag, commit, experiment or workspace")
     parser.add_argument(
         "head", metavar="HEAD", nargs="?", default="workspace", help="the same (default: workspace)"
@@ -39,19 +48,55 @@ def add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         nargs="+",
         help="metrics such as ndcg_at_100 (default: four headline metrics)",
     )
+    add_margin(parser)
+    parser.add_argument(
+        "--fail-on",
+        choices=GATES,
+        help="exit with 3 if a metric is worse; also if it is not shown to be no worse than the "
+        "margin; or if it is anything but better",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--md", action="store_const", const="md", dest="form", help="as Markdown")
     form.add_argument("--json", action="store_const", const="json", dest="form", help="as JSON")
     parser.set_defaults(run=run_compare, form="text")
 
 
-def run_compare(args: argparse.Namespace) -> None:
-    """Print the comparison."""
-    from musicrec.review.compare import as_json, as_markdown, as_text, compare
-    from musicrec.review.revisions import Revision
+def add_margin(parser: argparse.ArgumentParser) -> None:
+    """Add the option of the relative change that matters."""
+    parser.add_argument(
+        "--margin",
+        type=float,
+        default=MARGIN,
+        metavar="SHARE",
+        help="the relative change that matters (default: %(default)s, one percent; 0: any)",
+    )
 
-    result = compare(Revision(args.base), Revision(args.head), args.metrics)
+
+def run_compare(args: argparse.Namespace) -> int:
+    """Print the comparison; 3 if the gate stops it."""
+    from musicrec.review.compare import (
+        as_json,
+        as_markdown,
+        as_text,
+        compare,
+        same_table,
+        same_table_sentence,
+    )
+    from musicrec.review.revisions import Revision, UnavailableError
+
+    base, head = Revision(args.base), Revision(args.head)
+    try:
+        result = compare(base, head, args.metrics, args.margin)
+    except UnavailableError:
+        if args.fail_on in (None, "not-better") or not same_table(base, head):
+            raise
+        print(same_table_sentence(base, head))
+        return 0
     print({"text": as_text, "md": as_markdown, "json": as_json}[args.form](result))
+    if args.fail_on is None:
+        return 0
+    print(gate_sentence(result, args.fail_on), file=sys.stderr)
+    return STOPPED if stopping(result, args.fail_on) else 0
 
 
 def add_review(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -63,6 +108,7 @@ def add_review(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--head", default="workspace", help="revision to review (default: %(default)s)"
     )
+    add_margin(parser)
     parser.set_defaults(run=run_review)
 
 
@@ -71,7 +117,7 @@ def run_review(args: argparse.Namespace) -> None:
     from musicrec.review.report import review
     from musicrec.review.revisions import Revision
 
-    print(review(Revision(args.base), Revision(args.head)), end="")
+    print(review(Revision(args.base), Revision(args.head), args.margin), end="")
 
 
 def add_recommend(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -109,3 +155,7 @@ def run_recommend(args: argparse.Namespace) -> None:
             )
     for recommendation in found:
         print(f"{recommendation.track_id}\t{recommendation.score:.6f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

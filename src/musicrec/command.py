@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import functools
+import io
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -37,12 +39,13 @@ def run_stage(main: Callable[[], None]) -> int:
     return command(check_and_run)()
 
 
-def command(main: Callable[P, None]) -> Callable[P, int]:
+def command(main: Callable[P, int | None]) -> Callable[P, int]:
     """Turn `main` into an entry point: one clear sentence and an exit status.
 
-    Returns 0 on success and 1 on an error a person can fix (`MusicRecError`, a full disk,
-    a missing file). Ctrl-C and SIGTERM unwind the stack, so that temporary files are removed,
-    and return 130 and 143. Anything else is a bug and keeps its stack trace.
+    Returns what `main` returns (None: 0), and 1 on an error a person can fix (`MusicRecError`, a
+    full disk, a missing file). Ctrl-C, SIGTERM and a reader that stops reading (`| head`) unwind
+    the stack, so that temporary files are removed, and return 130, 143 and 141. Anything else is
+    a bug and keeps its stack trace. Characters that the terminal's encoding lacks are escaped.
     """
 
     @functools.wraps(main)
@@ -53,13 +56,16 @@ def command(main: Callable[P, None]) -> Callable[P, int]:
             received.append(signum)
             raise KeyboardInterrupt if signum == signal.SIGINT else _Terminated
 
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a test may have put something else there
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             with handled_by(stop):
-                main(*args, **kwargs)
+                status = main(*args, **kwargs)
+                sys.stdout.flush()  # here, where a closed pipe can still be told
         except BaseException as error:
             # Compiled code that a signal arrives in may raise something else in its place.
             return _explain(error, received[0] if received else None)
-        return 0
+        return status or 0
 
     return run
 
@@ -72,6 +78,10 @@ def _explain(error: BaseException, signum: int | None) -> int:
         return _fail("interrupted; no output was written", 128 + signal.SIGINT)
     if isinstance(error, MusicRecError):
         return _fail(str(error))
+    if isinstance(error, BrokenPipeError):
+        # What is still buffered goes nowhere, or the interpreter's end would trip over it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     if isinstance(error, FileNotFoundError):
         return _fail(f"{error.filename}: no such file or folder")
     no_room = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)

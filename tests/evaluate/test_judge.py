@@ -25,6 +25,7 @@ from musicrec.evaluate.judge import (
 )
 from musicrec.evaluate.report import draw_slices, plot_rows, sentence, summarise
 from musicrec.files import read_json
+from musicrec.metrics.intervals import FEWEST_USERS
 from musicrec.params.evaluate import EvaluateParams
 from tests.metrics.test_ranking import reference
 from tests.support.indexed_data import N_ITEMS, N_USERS, make_plays, write_factors, write_indexed
@@ -191,6 +192,20 @@ def test_a_model_of_taste_beats_popularity_and_says_so(evaluation):
         summary["ranking"]["map_at_200"] / summary["popularity"]["map_at_200"]
     )
     assert "beats popularity" in sentence(summary, PARAMS)
+
+
+def test_too_few_users_show_nothing(evaluation):
+    """One held-out user for whom the model is better does not make it the better model."""
+    table = evaluation.table
+    model, popularity = (
+        table.column(f"{prefix}map_at_200").to_numpy() for prefix in ("", "popularity_")
+    )
+    winners = np.flatnonzero(model > popularity)
+    for n in (1, FEWEST_USERS - 1):
+        few = replace(evaluation, table=table.take(winners[:n]))
+        summary = summarise(few, PARAMS)
+        assert summary["lift"]["popularity"]["map_at_200"]["low"] > 0
+        assert summary["beats_popularity"] is False
 
 
 def test_a_model_that_loses_to_popularity_says_so(folder, plays, tmp_path):

@@ -7,11 +7,14 @@ import pytest
 from scipy import stats as scipy_stats
 
 from musicrec.metrics.intervals import (
+    FEWEST_USERS,
+    Interval,
     bootstrap_means,
     compare_paired,
     holm,
     mean_intervals,
     paired_p_value,
+    shown_higher,
 )
 
 
@@ -68,6 +71,133 @@ def test_the_test_finds_a_real_difference():
     assert back.verdict == "worse"
 
 
+def test_the_interval_of_the_relative_change_covers_the_true_one():
+    rng = np.random.default_rng(11)
+    runs, n_users, share = 1000, 500, 0.05
+    base = metric_like(rng, (n_users, runs))
+    head = base * rng.choice([0.6, 1 + 2 * share + 0.4], (n_users, runs))
+    found = compare_paired(
+        {str(run): base[:, run] for run in range(runs)},
+        {str(run): head[:, run] for run in range(runs)},
+        samples=1000,
+        seed=3,
+    )
+    covered = np.mean([c.change_low <= share <= c.change_high for c in found.values()])
+    assert 0.93 <= covered <= 0.97
+    row = found["7"]
+    assert row.change == pytest.approx(row.head / row.base - 1)
+    assert (row.change_low > 0) == (row.low > 0) and (row.change_high > 0) == (row.high > 0)
+
+
+def verdicts(change, noise, margin, n_users=500, runs=1000, seed=12):
+    """Shares of the verdicts of `runs` comparisons whose true relative change is `change`."""
+    rng = np.random.default_rng(seed)
+    said = []
+    for run in range(runs):
+        base = metric_like(rng, n_users)
+        head = base * (1 + change) * (1 + noise * rng.choice([-1.0, 1.0], n_users))
+        said.append(compare_paired({"m": base}, {"m": head}, 400, run, margin)["m"].verdict)
+    return {verdict: said.count(verdict) / runs for verdict in said}
+
+
+def test_a_change_as_bad_as_the_margin_is_passed_in_2_and_a_half_percent_of_runs():
+    said = verdicts(change=-0.05, noise=0.3, margin=0.05)
+    passed = 1 - said.get("cannot tell", 0) - said.get("worse", 0)
+    assert 0.01 <= passed <= 0.04
+    # Seen from the other side of the margin: never called equivalent more often than that.
+    assert verdicts(change=0.05, noise=0.3, margin=0.05)["equivalent within the margin"] <= 0.04
+
+
+def test_without_a_true_change_the_gate_rarely_fails_and_large_samples_pass():
+    few = verdicts(change=0.0, noise=0.5, margin=0.05)
+    assert few.get("worse", 0) <= 0.04 and few.get("better", 0) <= 0.04
+    assert few["cannot tell"] > 0.4
+    many = verdicts(change=0.0, noise=0.5, margin=0.05, n_users=20_000, runs=100)
+    assert many["equivalent within the margin"] > 0.95
+
+
+def test_fewest_users_is_where_intervals_and_test_begin_to_hold():
+    rng = np.random.default_rng(13)
+    runs = 2000
+    shape = (FEWEST_USERS, runs)
+    differences = metric_like(rng, shape) - metric_like(rng, shape)
+    differences[differences == 0] = 1e-9  # all of these users differ
+    columns = {str(run): differences[:, run] for run in range(runs)}
+    found = mean_intervals(columns, samples=1000, seed=5).values()
+    assert 0.93 <= np.mean([i.low <= 0 <= i.high for i in found]) <= 0.97
+    assert 0.03 <= np.mean([paired_p_value(d) < 0.05 for d in columns.values()]) <= 0.07
+    # A rule is needed: with six users neither holds.
+    six = {name: values[:6] for name, values in columns.items()}
+    found = mean_intervals(six, samples=1000, seed=5).values()
+    assert np.mean([i.low <= 0 <= i.high for i in found]) < 0.92
+    assert np.mean([paired_p_value(d) < 0.05 for d in six.values()]) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("change", "low", "high", "sign", "margin", "verdict"),
+    [
+        # Users who gain or lose one amount, and enough who do not, to place the interval.
+        (0.10, 0.05, 0.15, +1, 0.01, "better"),
+        (0.10, 0.05, 0.15, -1, 0.01, "worse"),
+        (0.004, 0.001, 0.007, +1, 0.01, "equivalent within the margin"),
+        (0.004, 0.001, 0.007, -1, 0.01, "equivalent within the margin"),
+        (0.004, 0.001, 0.007, -1, 0.0, "worse"),
+        (0.02, -0.005, 0.05, +1, 0.01, "no worse than the margin"),
+        (0.02, -0.005, 0.05, -1, 0.01, "cannot tell"),
+        (0.02, -0.005, 0.05, +1, 0.0, "cannot tell"),
+    ],
+)
+def test_words_by_where_the_interval_lies(change, low, high, sign, margin, verdict):
+    """A mean relative change and a spread that put the interval about from `low` to `high`."""
+    n_users = 10_000
+    spread = (high - low) / 2 / 1.96 * np.sqrt(n_users)
+    noise = np.random.default_rng(14).normal(0, 1, n_users)
+    noise = (noise - noise.mean()) / noise.std()
+    base = np.ones(n_users)
+    found = compare_paired(
+        {"m": base}, {"m": base + sign * change + spread * noise}, 1000, 1, margin
+    )["m"]
+    ends = sorted((sign * low, sign * high))
+    assert [found.change_low, found.change_high] == pytest.approx(ends, abs=0.1 * (high - low))
+    assert found.verdict == verdict
+
+
+def test_too_few_users_to_tell():
+    def said(base, head):
+        return compare_paired({"m": base}, {"m": head}, 200, 0)["m"].verdict
+
+    assert said(np.array([0.1, 0.2]), np.array([0.2, 0.3])) == "too few users"
+    assert said(np.array([0.1]), np.array([0.2])) == "too few users"
+    base = np.full(FEWEST_USERS - 1, 0.2)
+    assert said(base, base * 2) == "too few users"
+    base = np.full(FEWEST_USERS, 0.2)
+    assert said(base, base * 2) == "better"
+    # Many users, of whom few differ: a mean that they alone move is not a verdict...
+    many = np.full(1000, 0.2)
+    moved = many.copy()
+    moved[: FEWEST_USERS - 1] += 0.5
+    assert said(many, moved) == "too few users"
+    # ... unless what they move is too small to matter.
+    moved[: FEWEST_USERS - 1] = 0.21
+    assert said(many, moved) == "equivalent within the margin"
+
+
+def test_shown_higher_needs_users_and_the_whole_interval():
+    above, across = Interval(0.1, 0.05, 0.15), Interval(0.1, -0.01, 0.2)
+    enough = np.full(FEWEST_USERS, 0.1)
+    assert shown_higher(enough, above)
+    assert not shown_higher(enough, across)
+    assert not shown_higher(enough[1:], above)
+    assert not shown_higher(np.concatenate((enough[1:], np.zeros(1000))), above)
+
+
+def test_a_base_of_zero_has_no_relative_change():
+    rng = np.random.default_rng(15)
+    found = compare_paired({"m": np.zeros(500)}, {"m": metric_like(rng, 500)}, 200, 0)["m"]
+    assert (found.change, found.change_low, found.change_high) == (None, None, None)
+    assert found.verdict == "better"
+
+
 def test_equals_scipys_paired_t_test():
     rng = np.random.default_rng(5)
     a, b = metric_like(rng, 500), metric_like(rng, 500)
@@ -119,5 +249,5 @@ def test_verdicts_of_identical_and_of_noise():
     found = compare_paired(base, head, 500, 0)
     assert found["same"].verdict == "identical"
     assert found["same"].difference == found["same"].low == found["same"].high == 0
-    assert found["noise"].verdict == "no difference shown"
+    assert found["noise"].verdict == "cannot tell"
     assert found["noise"].adjusted_p_value >= found["noise"].p_value

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
+import subprocess
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +17,18 @@ from scipy import stats as scipy_stats
 
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import TABLE_METADATA
-from musicrec.review.compare import as_json, as_markdown, as_text, compare
+from musicrec.metrics.intervals import FEWEST_USERS, Comparison
+from musicrec.metrics.verdicts import (
+    BETTER,
+    CANNOT_TELL,
+    EQUIVALENT,
+    IDENTICAL,
+    NO_WORSE,
+    TOO_FEW,
+    WORSE,
+)
+from musicrec.review.compare import Result, as_json, as_markdown, as_text, compare
+from musicrec.review.gate import gate_sentence, stopping
 
 K = [10, 500]
 NAMES = [f"{metric}_at_{k}" for metric in ("map", "precision", "recall", "ndcg") for k in K]
@@ -28,6 +42,7 @@ class Stored:
     name: str
     table: pa.Table | None
     data: str | None = "abc.dir"
+    evaluate: dict[str, int] = field(default_factory=dict)
 
     def read(self, path: str) -> bytes | None:
         assert path == "data/per_user.parquet"
@@ -36,6 +51,10 @@ class Stored:
         stream = io.BytesIO()
         pq.write_table(self.table, stream)
         return stream.getvalue()
+
+    def read_yaml(self, path: str) -> dict:
+        assert path == "params.yaml"
+        return {"evaluate": self.evaluate}
 
     def output_hash(self, path: str) -> str | None:
         assert path == "data/ingested"
@@ -74,7 +93,7 @@ def test_figures_are_those_of_the_tables():
         assert row.low < row.difference < row.high
         assert row.p_value == pytest.approx(scipy_stats.ttest_rel(b, a).pvalue, rel=1e-9)
     assert result.metrics["map_at_500"].verdict == "better"
-    assert result.metrics["ndcg_at_500"].verdict == "no difference shown"
+    assert result.metrics["ndcg_at_500"].verdict == "cannot tell"
     back = compare(Stored("exp", new), Stored("main", old))
     assert back.metrics["map_at_500"].verdict == "worse"
 
@@ -113,6 +132,86 @@ def test_forms():
     found = json.loads(as_json(result))
     assert found["metrics"]["map_at_500"]["verdict"] == "better"
     assert found["n_users"] == 2000
+
+
+def test_a_cell_cannot_break_a_markdown_table():
+    result = compare(Stored("a|b", table()), Stored("exp", table(shift=0.01, seed=1)))
+    header = next(line for line in as_markdown(result).splitlines() if line.startswith("| metric"))
+    assert "a\\|b" in header
+
+
+def test_the_bootstrap_is_that_of_the_heads_parameters():
+    old, new = Stored("a", table()), Stored("b", table(shift=0.01, seed=1))
+    default = compare(old, new)
+    same = {"bootstrap_samples": 1000, "seed": 42, "k": [7], "of an older version": 1}
+    assert compare(old, replace(new, evaluate=same)) == default
+    assert compare(replace(old, evaluate={"seed": 1}), new) == default
+    for other in ({"seed": 1}, {"bootstrap_samples": 200}):
+        found = compare(old, replace(new, evaluate=other))
+        assert found.metrics["map_at_500"].low != default.metrics["map_at_500"].low
+    with pytest.raises(MusicRecError, match=r"params.yaml of b: evaluate.seed = 'x' is not"):
+        compare(old, replace(new, evaluate={"seed": "x"}))
+
+
+@pytest.mark.parametrize("margin", [-0.1, 1.0, float("nan")])
+def test_a_margin_is_a_share(margin):
+    with pytest.raises(MusicRecError, match=r"--margin .* is not allowed"):
+        compare(Stored("a", table()), Stored("b", table()), margin=margin)
+
+
+def judged(*said: str) -> Result:
+    """A result with the given verdicts on metrics a, b, …."""
+    row = Comparison(0.1, 0.1, 0.0, -0.1, 0.1, 0.0, -1.0, 1.0, 1.0, 1.0, "")
+    metrics = {name: replace(row, verdict=v) for name, v in zip("abc", said, strict=False)}
+    return Result("main", "exp", "validation", 100, 0.01, metrics)
+
+
+@pytest.mark.parametrize(
+    ("gate", "passing"),
+    [
+        ("worse", [BETTER, NO_WORSE, EQUIVALENT, IDENTICAL, CANNOT_TELL, TOO_FEW]),
+        ("cannot-tell", [BETTER, NO_WORSE, EQUIVALENT, IDENTICAL]),
+        ("not-better", [BETTER]),
+    ],
+)
+def test_gates(gate, passing):
+    every = [BETTER, WORSE, NO_WORSE, EQUIVALENT, IDENTICAL, CANNOT_TELL, TOO_FEW]
+    assert [verdict for verdict in every if not stopping(judged(BETTER, verdict), gate)] == passing
+    assert gate_sentence(judged(BETTER), gate) == f"Gate: passed (--fail-on {gate})."
+    stopped = gate_sentence(judged(BETTER, WORSE), gate)
+    assert stopped == f"Gate: FAILED (--fail-on {gate}): b: worse."
+
+
+def test_too_few_users_is_said_in_place_of_a_verdict():
+    result = compare(Stored("a", table(30)), Stored("b", table(30, shift=0.01)))
+    assert result.metrics["map_at_500"].verdict == TOO_FEW
+    assert f"too few users where fewer than {FEWEST_USERS} differ" in " ".join(
+        as_text(result).split()
+    )
+
+
+def test_reading_a_table_leaves_no_thread_behind(tmp_path):
+    """Arrow's threads, still holding a Python file when the interpreter ends, abort it."""
+    if not Path("/proc/self/task").is_dir():
+        pytest.skip("counts the threads of a process in /proc, which only Linux has")
+    path = tmp_path / "table.parquet"
+    pq.write_table(table(), path)
+    program = """
+import os, sys
+from pathlib import Path
+from musicrec.review import compare
+class Stored:
+    name = "x"
+    def read(self, _):
+        return Path(sys.argv[1]).read_bytes()
+before = set(os.listdir("/proc/self/task"))
+assert compare._read(Stored()).num_rows == 2000
+print(len(set(os.listdir("/proc/self/task")) - before))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "0\n"
 
 
 def with_column(old: pa.Table, name: str, values: pa.Array) -> pa.Table:

@@ -277,9 +277,100 @@ def test_command_line(project, monkeypatch, capsys):
     assert main(["compare", "main", "--md", "--metrics", "ndcg_at_10"]) == 0
     assert "| ndcg_at_10 |" in capsys.readouterr().out
     assert main(["review", "--base", "main"]) == 0
-    assert capsys.readouterr().out.startswith("# main → workspace\n")
+    assert capsys.readouterr().out.startswith("# workspace against main\n")
     assert main(["compare", "no-such-branch"]) == 1
     assert capsys.readouterr().err.startswith("error: no-such-branch: no Git revision")
+
+
+def test_the_gate(project, monkeypatch, capsys):
+    monkeypatch.chdir(project.folder)
+    assert main(["compare", "main", "noisy", "--fail-on", "worse"]) == 3
+    assert "Gate: FAILED (--fail-on worse): map_at_100: worse" in capsys.readouterr().err
+    assert main(["compare", "noisy", "main", "--fail-on", "worse"]) == 0
+    assert capsys.readouterr().err == "Gate: passed (--fail-on worse).\n"
+    assert main(["compare", "main", "main", "--fail-on", "not-better"]) == 3
+    assert main(["compare", "main", "other-data", "--fail-on", "worse"]) == 1
+    assert "cannot be compared" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stopped:
+        main(["compare", "main", "--fail-on", "bad"])
+    assert stopped.value.code == 2
+
+
+def test_the_gate_where_the_tables_are_nowhere(project, tmp_path, monkeypatch, capsys):
+    """One and the same table passes by its hash; a change that nobody pushed does not."""
+    project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
+    (tmp_path / "clone/.dvc/config").unlink()
+    monkeypatch.chdir(tmp_path / "clone")
+    assert main(["compare", "origin/main", "--fail-on", "worse"]) == 0
+    assert "have the same data/per_user.parquet" in capsys.readouterr().out
+    assert "have the same data/per_user.parquet" in review(Revision("main"), Revision("workspace"))
+    assert main(["compare", "origin/noisy", "--fail-on", "worse"]) == 1
+    assert "neither in the cache nor in a remote" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def below(project, tmp_path_factory):
+    """The same project in a subfolder of a larger Git repository; branch `noisy` is worse."""
+    top = Project(tmp_path_factory.mktemp("a larger repository"))
+    below = Project(top.folder / "models/music")
+    ignored = shutil.ignore_patterns(".git", "tmp")
+    shutil.copytree(project.folder, below.folder, ignore=ignored)
+    top.git("init", "-q", "-b", "main")
+    top.git("config", "user.email", "someone@example.org")
+    top.git("config", "user.name", "Someone")
+    top.commit("main")
+    top.git("checkout", "-q", "-b", "noisy")
+    for name in project.git("diff", "--name-only", "main", "noisy").splitlines():
+        (below.folder / name).write_text(project.git("show", f"noisy:{name}"))
+    top.commit("noisy")
+    top.git("checkout", "-q", "main")
+    return below
+
+
+def test_in_a_subfolder_of_a_larger_repository(below):
+    main, noisy = below.revision("main"), below.revision("noisy")
+    for pair in ((main, noisy), (below.revision("workspace"), noisy)):
+        assert compare(*pair).metrics["map_at_100"].verdict == "worse"
+    report = review(main, noisy)
+    assert "| `als.reg_param` | 0 | 0.3 | +0.3 |" in report and "**worse**" in report
+    assert "No change." in report.split("## Data")[1].split("##")[0]
+    assert stale_stages(noisy) == {}
+    assert "params.yaml" not in review(main, below.revision("workspace"))
+
+
+def test_a_revision_without_the_project_is_one_sentence(below):
+    below.git("checkout", "-q", "--orphan", "empty")
+    below.git("commit", "-q", "--allow-empty", "-m", "nothing of the project")
+    below.git("rm", "-rq", "--cached", ".")
+    below.git("commit", "-q", "--allow-empty", "-m", "nothing")
+    below.git("checkout", "-q", "-f", "main")
+    with pytest.raises(MusicRecError, match=r"empty has no DVC project in .*; name a"):
+        below.revision("empty")
+
+
+def test_a_reader_that_stops_and_an_ascii_terminal(project):
+    words = [sys.executable, "-m", "musicrec.cli"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*words, "compare", "main", "noisy"],
+        cwd=project.folder,
+        env=project.environment,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+    project.git("branch", "-f", "größer", "noisy")
+    done = subprocess.run(
+        [*words, "review", "--head", "größer"],
+        cwd=project.folder,
+        env=project.environment | {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.startswith(b"# gr\\xf6\\xdfer against main\n")
 
 
 def test_outside_a_project_is_one_sentence(tmp_path):

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from musicrec.evaluate.judge import BASELINES, Evaluation, headline_metrics
 from musicrec.metrics.beyond_accuracy import HISTORY_EDGES, POPULARITY_EDGES, slice_rows
-from musicrec.metrics.intervals import Interval, mean_intervals
+from musicrec.metrics.intervals import Interval, mean_intervals, shown_higher
 from musicrec.metrics.ranking import METRICS, precision_ceiling
 from musicrec.params.evaluate import EvaluateParams
 
@@ -33,7 +33,7 @@ def summarise(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Any]:
         Of the model over each baseline: `difference` with its paired interval (`low`, `high`)
         and, where the baseline is not at 0, `ratio` (1.2: a fifth better).
     `beats_popularity`, `beats_neighbours`
-        Whether the model's MAP is higher with the whole interval of the difference above 0.
+        Whether the model's MAP is shown to be higher (`musicrec.metrics.intervals.shown_higher`).
     """
     table = evaluation.table
     k = params.k
@@ -173,7 +173,8 @@ def _certainty(table: pa.Table, params: EvaluateParams) -> dict[str, Any]:
             name: _lift(found[f"{baseline} {name}"], float(others[baseline, name].mean()))
             for name in metrics
         }
-        beats[f"beats_{baseline}"] = found[f"{baseline} {metrics[0]}"].low > 0
+        name = f"{baseline} {metrics[0]}"
+        beats[f"beats_{baseline}"] = shown_higher(columns[name], found[name])
     intervals = {
         name: {"low": found[f" {name}"].low, "high": found[f" {name}"].high} for name in metrics
     }

@@ -1,23 +1,39 @@
-"""How sure a mean over users is: bootstrap intervals, and a paired test of two configurations.
+"""How sure a mean over users is: bootstrap intervals, and a paired comparison of configurations.
 
 Users are the sampling unit: each contributes one value a metric, and two configurations judged
 on the same users are compared by the differences within users, which cancels most of the noise.
+Every interval has the confidence `1 - SIGNIFICANCE` and every test the level `SIGNIFICANCE`.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from scipy.special import stdtr
+from scipy.special import ndtr, stdtrit
 
 from musicrec.jit import kernel
+from musicrec.metrics.verdicts import (
+    BETTER,
+    CANNOT_TELL,
+    EQUIVALENT,
+    IDENTICAL,
+    MARGIN,
+    NO_WORSE,
+    TOO_FEW,
+    WORSE,
+)
 from musicrec.parallel import for_blocks
 
 K = TypeVar("K")
-SIGNIFICANCE = 0.05  # of tests; intervals have the confidence 1 - SIGNIFICANCE
+SIGNIFICANCE = 0.05
+CONFIDENCE = f"{100 * (1 - SIGNIFICANCE):g} %"  # in words
+# Below so many users who differ, neither the interval nor the test keeps what it promises on
+# per-user metrics with their many zeros (measured: tests/metrics/test_intervals.py).
+FEWEST_USERS = 50
 _BLOCK = 64  # resamples a block
 
 
@@ -39,14 +55,16 @@ class Comparison:
     base, head : float
         Means over users.
     difference, low, high : float
-        Mean of head - base within users, and its 95 % bootstrap interval.
+        Mean of head - base within users, and its paired bootstrap interval.
+    change, change_low, change_high : float or None
+        The same as shares of the mean of base, from the same resamples; None where a resample
+        has a mean of base that is not above 0.
     p_value : float
         Of the two-sided paired test of no difference.
     adjusted_p_value : float
         The same after Holm's correction for the number of metrics compared.
     verdict : str
-        `better` or `worse` where the adjusted p-value is below 0.05; `identical` where no user
-        differs; else `no difference shown`. Higher is better for every metric.
+        See `compare_paired`.
     """
 
     base: float
@@ -54,6 +72,9 @@ class Comparison:
     difference: float
     low: float
     high: float
+    change: float | None
+    change_low: float | None
+    change_high: float | None
     p_value: float
     adjusted_p_value: float
     verdict: str
@@ -98,7 +119,11 @@ def bootstrap_means(
 def mean_intervals(
     columns: Mapping[K, np.ndarray], samples: int, seed: int, threads: int | None = None
 ) -> dict[K, Interval]:
-    """Mean over users of each metric with its bootstrap percentile interval (95 %).
+    """Mean over users of each metric with its bootstrap interval.
+
+    The interval is the expanded percentile interval: percentiles a little further out, as far as
+    Student's t lies from the normal distribution, because the plain one is too narrow for few
+    users. Users whose value is 0 do not count as users there.
 
     Parameters
     ----------
@@ -106,13 +131,37 @@ def mean_intervals(
         Per-user values by metric; all over the same users, at least one.
     samples, seed : int
         As for `bootstrap_means`.
+
+    References
+    ----------
+    Hesterberg, What teachers should know about the bootstrap, The American Statistician 69(4),
+    2015, section 5.3.
     """
     rows = np.column_stack(list(columns.values()))
-    low, high = _percentiles(bootstrap_means(rows, samples, seed, threads))
-    return {
-        name: Interval(float(values.mean()), float(low[i]), float(high[i]))
-        for i, (name, values) in enumerate(columns.items())
-    }
+    means = bootstrap_means(rows, samples, seed, threads)
+    intervals = {}
+    for i, (name, values) in enumerate(columns.items()):
+        low, high = _percentiles(means[:, i], int(np.count_nonzero(values)))
+        intervals[name] = Interval(float(values.mean()), low, high)
+    return intervals
+
+
+def enough_users(differences: np.ndarray) -> bool:
+    """Whether enough users differ (`FEWEST_USERS`) to call one configuration the better one."""
+    return int(np.count_nonzero(differences)) >= FEWEST_USERS
+
+
+def shown_higher(differences: np.ndarray, interval: Interval) -> bool:
+    """Whether the mean difference is shown to be above 0: by enough users, and all its interval.
+
+    Parameters
+    ----------
+    differences : float64 array (n_users)
+        Of one metric within users.
+    interval : Interval
+        That of `differences`, from `mean_intervals`.
+    """
+    return enough_users(differences) and interval.low > 0
 
 
 def compare_paired(
@@ -120,9 +169,28 @@ def compare_paired(
     head: Mapping[str, np.ndarray],
     samples: int,
     seed: int,
+    margin: float = MARGIN,
     threads: int | None = None,
 ) -> dict[str, Comparison]:
-    """Compare two configurations metric by metric over the same users.
+    """Compare two configurations metric by metric over the same users; higher is better.
+
+    The verdict is the first of these that holds:
+
+    `identical`
+        No user differs.
+    `equivalent within the margin`
+        The whole interval of the relative change lies between -margin and +margin, and there are
+        at least `FEWEST_USERS`, however many of them differ.
+    `too few users`
+        Fewer than `FEWEST_USERS` differ.
+    `better`, `worse`
+        The test, corrected for the number of metrics, rejects that the mean difference is 0.
+    `no worse than the margin`
+        The whole interval of the relative change lies above -margin.
+    `cannot tell`
+        None of the above.
+
+    With a margin of 0 neither `equivalent` nor `no worse` is ever said.
 
     Parameters
     ----------
@@ -130,29 +198,51 @@ def compare_paired(
         Per-user values by metric; user i is the same user in every array.
     samples, seed : int
         As for `bootstrap_means`.
+    margin : float
+        The relative change that matters, as a share of the mean of base.
 
     Returns
     -------
     dict of str to Comparison
         For the metrics of `base`, in their order; Holm's correction counts all of them.
+
+    References
+    ----------
+    Non-inferiority by the lower end of the two-sided interval: ICH E9, Statistical principles for
+    clinical trials, 1998, section 3.3.2; Piaggio et al., JAMA 308(24), 2012. Equivalence by an
+    interval inside the margins: Schuirmann, J. Pharmacokinet. Biopharm. 15, 1987 (whose two tests
+    at 5 % take the 90 % interval; the one here is stricter). Several metrics that all must pass
+    need no correction: Berger, Technometrics 24(4), 1982.
     """
     differences = {name: head[name] - base[name] for name in base}
-    intervals = mean_intervals(differences, samples, seed, threads)
+    rows = np.column_stack([*differences.values(), *base.values()])
+    means = bootstrap_means(rows, samples, seed, threads)
     p_values = [paired_p_value(values) for values in differences.values()]
     adjusted = holm(p_values)
-    return {
-        name: Comparison(
-            base=float(base[name].mean()),
+    found = {}
+    for i, (name, values) in enumerate(differences.items()):
+        n_differ = int(np.count_nonzero(values))
+        old, difference = float(base[name].mean()), float(values.mean())
+        low, high = _percentiles(means[:, i], n_differ)
+        change = None
+        of_base = means[:, len(differences) + i]
+        if of_base.min() > 0:
+            shares = _percentiles(means[:, i] / of_base, n_differ)
+            change = Interval(difference / old, *shares)
+        found[name] = Comparison(
+            base=old,
             head=float(head[name].mean()),
-            difference=interval.mean,
-            low=interval.low,
-            high=interval.high,
+            difference=difference,
+            low=low,
+            high=high,
+            change=change.mean if change else None,
+            change_low=change.low if change else None,
+            change_high=change.high if change else None,
             p_value=p_values[i],
             adjusted_p_value=adjusted[i],
-            verdict=_verdict(differences[name], adjusted[i]),
+            verdict=_verdict(values, adjusted[i], change, margin),
         )
-        for i, (name, interval) in enumerate(intervals.items())
-    }
+    return found
 
 
 def paired_p_value(differences: np.ndarray) -> float:
@@ -176,17 +266,17 @@ def paired_p_value(differences: np.ndarray) -> float:
     Smucker, Allan and Carterette, A comparison of statistical significance tests for information
     retrieval evaluation, CIKM 2007. Urbano, Lima and Hanjalic, SIGIR 2019.
     """
-    n = len(differences)
-    if n < 2 or not differences.any():
+    from scipy.stats import ttest_1samp  # imports for most of a second; few callers test
+
+    if len(differences) < 2 or not differences.any():
         return 1.0
-    error = differences.std(ddof=1) / np.sqrt(n)
-    if error == 0.0:
-        return 0.0  # every user differs by the same amount
-    return float(2.0 * stdtr(n - 1, -abs(differences.mean() / error)))
+    with warnings.catch_warnings():  # of lost precision, where all users differ by the same amount
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return float(ttest_1samp(differences, 0.0).pvalue)
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """Adjust p-values for their number, so that any false alarm has at most 5 % chance at 0.05.
+    """Adjust p-values for their number, so that the chance of any false alarm is kept.
 
     References
     ----------
@@ -200,17 +290,30 @@ def holm(p_values: list[float]) -> list[float]:
     return adjusted
 
 
-def _verdict(differences: np.ndarray, adjusted_p_value: float) -> str:
+def _verdict(
+    differences: np.ndarray, adjusted_p_value: float, change: Interval | None, margin: float
+) -> str:
     if not differences.any():
-        return "identical"
-    if adjusted_p_value >= SIGNIFICANCE:
-        return "no difference shown"
-    return "better" if differences.mean() > 0 else "worse"
+        return IDENTICAL
+    low, high = (change.low, change.high) if change else (-np.inf, np.inf)
+    no_worse = margin > 0 and low > -margin
+    if no_worse and high < margin and len(differences) >= FEWEST_USERS:
+        return EQUIVALENT
+    if not enough_users(differences):
+        return TOO_FEW
+    if adjusted_p_value < SIGNIFICANCE:
+        return BETTER if differences.mean() > 0 else WORSE
+    return NO_WORSE if no_worse else CANNOT_TELL
 
 
-def _percentiles(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    low, high = np.quantile(means, [SIGNIFICANCE / 2, 1 - SIGNIFICANCE / 2], axis=0)
-    return low, high
+def _percentiles(means: np.ndarray, n_users: int) -> tuple[float, float]:
+    """Ends of the expanded percentile interval of resampled means."""
+    tail = 0.0
+    if n_users > 1:
+        factor = np.sqrt(n_users / (n_users - 1))
+        tail = float(ndtr(factor * stdtrit(n_users - 1, SIGNIFICANCE / 2)))
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 @kernel()

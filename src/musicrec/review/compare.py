@@ -5,8 +5,8 @@ Both per-user tables hold the same users with the same held-out tracks, or there
 
 from __future__ import annotations
 
-import io
 import json
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,29 +18,44 @@ import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import TABLE_METADATA, headline_metrics
-from musicrec.metrics.intervals import Comparison, compare_paired
+from musicrec.markdown import markdown_table
+from musicrec.metrics.intervals import (
+    CONFIDENCE,
+    FEWEST_USERS,
+    SIGNIFICANCE,
+    Comparison,
+    compare_paired,
+)
 from musicrec.metrics.ranking import METRICS
+from musicrec.metrics.verdicts import BETTER, MARGIN, TOO_FEW, WORSE
+from musicrec.params.evaluate import EvaluateParams
+from musicrec.params.load import check_block
 from musicrec.review.revisions import Revision
 
 TABLE = "data/per_user.parquet"
 DATA = "data/ingested"
-SAMPLES = 1000
-SEED = 42
+PARAMS = "params.yaml"
+WIDTH = 100  # of text on a terminal
 
 
 @dataclass(frozen=True)
 class Result:
-    """Outcome of a comparison: names, whose plays, and a `Comparison` a metric."""
+    """Outcome of a comparison: names, whose plays, the margin, and a `Comparison` a metric."""
 
     base: str
     head: str
     split: str
     n_users: int
+    margin: float
     metrics: dict[str, Comparison]
 
 
-def compare(base: Revision, head: Revision, metrics: Sequence[str] | None = None) -> Result:
+def compare(
+    base: Revision, head: Revision, metrics: Sequence[str] | None = None, margin: float = MARGIN
+) -> Result:
     """Compare the per-user tables of two revisions.
+
+    The bootstrap has the `evaluate.bootstrap_samples` and `evaluate.seed` of `head`.
 
     Parameters
     ----------
@@ -49,13 +64,20 @@ def compare(base: Revision, head: Revision, metrics: Sequence[str] | None = None
         Names such as `ndcg_at_100`; by default the headline metrics of the list lengths that
         both revisions have. All of them count in Holm's correction. (The `seed` protocol drops
         users, other ones in other configurations, and so has no paired comparison.)
+    margin : float
+        The relative change that matters (0.01: one percent).
 
     Raises
     ------
     MusicRecError
         A table is missing; the revisions were judged on different data, splits, users or
-        held-out tracks; a metric is not in both.
+        held-out tracks; a metric is not in both; the margin is not from 0 up to 1.
     """
+    if not 0 <= margin < 1:
+        raise MusicRecError(
+            f"--margin {margin:g} is not allowed; it is the relative change that matters, from 0 "
+            "up to 1 (0.01: one percent)"
+        )
     old, new = _read(base), _read(head)
     _refuse_different_truth(base, head, old, new)
     described = [_described(table) for table in (old, new)]
@@ -68,8 +90,22 @@ def compare(base: Revision, head: Revision, metrics: Sequence[str] | None = None
     names = headline_metrics(shared) if metrics is None else list(metrics)
     old_values = {name: _values(old, name, base) for name in names}
     new_values = {name: _values(new, name, head) for name in names}
-    found = compare_paired(old_values, new_values, SAMPLES, SEED)
-    return Result(base.name, head.name, described[0]["split"], old.num_rows, found)
+    found = compare_paired(old_values, new_values, *_bootstrap(head), margin)
+    return Result(base.name, head.name, described[0]["split"], old.num_rows, margin, found)
+
+
+def same_table(base: Revision, head: Revision) -> bool:
+    """Whether both have one and the same per-user table, by its hash in dvc.lock."""
+    hashes = {revision.output_hash(TABLE) for revision in (base, head)}
+    return len(hashes) == 1 and None not in hashes
+
+
+def same_table_sentence(base: Revision, head: Revision) -> str:
+    """Say so, where the table itself is out of reach."""
+    return (
+        f"{base.name} and {head.name} have the same {TABLE}, by its hash in dvc.lock: "
+        "every metric is identical."
+    )
 
 
 def as_json(result: Result) -> str:
@@ -88,32 +124,37 @@ def as_text(result: Result) -> str:
         ).rstrip()
         for row in rows
     ]
-    return "\n".join([_title(result), "", *lines, "", _footnote(result)])
+    footnote = textwrap.fill(_footnote(result), WIDTH)
+    return "\n".join([_title(result), "", *lines, "", footnote])
 
 
 def as_markdown(result: Result) -> str:
     """A table for a pull request."""
-    rows = [_header(result), ["---", *["---:"] * 5, "---"], *_rows(result, emphasis="**")]
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([_title(result), "", *lines, "", _footnote(result)])
+    rows = _rows(result, emphasis="**")
+    table = markdown_table(_header(result), rows, right=range(1, 6))
+    return "\n".join([_title(result), "", table, "", _footnote(result)])
 
 
 def _header(result: Result) -> list[str]:
-    return ["metric", result.base, result.head, "difference", "95 % interval", "p", "verdict"]
+    return ["metric", result.base, result.head, "change", f"{CONFIDENCE} interval", "p", "verdict"]
 
 
 def _rows(result: Result, emphasis: str = "") -> list[list[str]]:
     rows = []
     for name, row in result.metrics.items():
         p_value = "< 0.0001" if row.adjusted_p_value < 0.0001 else f"{row.adjusted_p_value:.4f}"
-        sure = emphasis if row.verdict in ("better", "worse") else ""
+        sure = emphasis if row.verdict in (BETTER, WORSE) else ""
+        if row.change is None:  # no share of a base that may be 0
+            change, interval = f"{row.difference:+.6f}", f"{row.low:+.6f} to {row.high:+.6f}"
+        else:
+            change, interval = percent(row.change), interval_text(row.change_low, row.change_high)
         rows.append(
             [
                 name,
                 f"{row.base:.6f}",
                 f"{row.head:.6f}",
-                f"{row.difference:+.6f}",
-                f"{row.low:+.6f} to {row.high:+.6f}",
+                change,
+                interval,
                 p_value,
                 f"{sure}{row.verdict}{sure}",
             ]
@@ -121,16 +162,34 @@ def _rows(result: Result, emphasis: str = "") -> list[list[str]]:
     return rows
 
 
+def percent(share: float) -> str:
+    """Write a relative change in words: 0.0123 is `+1.23 %`."""
+    return f"{100 * share:+.2f} %"
+
+
+def interval_text(low: float | None, high: float | None) -> str:
+    """Write the interval of a relative change: `-0.12 to +2.30 %`."""
+    return "" if low is None or high is None else f"{100 * low:+.2f} to {percent(high)}"
+
+
 def _title(result: Result) -> str:
     return f"{result.base} against {result.head}: {result.n_users:,} {result.split} users"
 
 
 def _footnote(result: Result) -> str:
-    return (
-        "Paired over users: bootstrap interval of the mean difference, p of the paired t-test "
-        f"after Holm's correction for the {len(result.metrics)} metrics; "
-        "better or worse where p < 0.05."
+    words = (
+        f"Paired over users: change of the mean with its {CONFIDENCE} bootstrap interval, p of the "
+        f"paired t-test after Holm's correction for the {len(result.metrics)} metrics; "
+        f"better or worse where p < {SIGNIFICANCE:g}"
     )
+    if result.margin:
+        words += (
+            f", no worse or equivalent where the whole interval lies above or within "
+            f"the margin of {100 * result.margin:g} %"
+        )
+    if any(row.verdict == TOO_FEW for row in result.metrics.values()):
+        words += f"; too few users where fewer than {FEWEST_USERS} differ"
+    return f"{words}."
 
 
 def _read(revision: Revision) -> pa.Table:
@@ -139,7 +198,18 @@ def _read(revision: Revision) -> pa.Table:
         raise MusicRecError(
             f"{revision.name} has no {TABLE}; run `dvc repro evaluate` there, or `dvc pull`"
         )
-    return pq.read_table(io.BytesIO(content))
+    # By this thread alone, from memory: Arrow's threads (`pq.read_table` has one even without
+    # `use_threads`), still holding a Python object when the interpreter ends, abort the process.
+    with pq.ParquetFile(pa.BufferReader(pa.py_buffer(content)), pre_buffer=False) as file:
+        return file.read(use_threads=False)
+
+
+def _bootstrap(revision: Revision) -> tuple[int, int]:
+    """Resamples and seed, as a revision's parameters have them."""
+    written = revision.read_yaml(PARAMS).get("evaluate", {})
+    named = {key: written[key] for key in ("bootstrap_samples", "seed") if key in written}
+    settings = check_block({"evaluate": named}, EvaluateParams, f"{PARAMS} of {revision.name}")
+    return settings.bootstrap_samples, settings.seed
 
 
 def _described(table: pa.Table) -> dict[str, Any]:

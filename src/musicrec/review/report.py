@@ -5,8 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from musicrec.errors import MusicRecError
-from musicrec.review.compare import as_markdown, compare
-from musicrec.review.revisions import Revision, changes, flatten
+from musicrec.markdown import markdown_table
+from musicrec.metrics.verdicts import MARGIN
+from musicrec.review.compare import (
+    as_markdown,
+    compare,
+    same_table,
+    same_table_sentence,
+)
+from musicrec.review.revisions import Revision, UnavailableError, changes, flatten
 from musicrec.review.staleness import stale_stages
 
 PARAMS = "params.yaml"
@@ -16,7 +23,7 @@ SPEED = "metrics/ann_speed.json"
 ROWS = 25  # of one table; a report is read by a person
 
 
-def review(base: Revision, head: Revision) -> str:
+def review(base: Revision, head: Revision, margin: float = MARGIN) -> str:
     """Report what differs between two revisions, in Markdown.
 
     Parameters in `params.yaml`, the data as counted by its metrics, ranking metrics with
@@ -26,21 +33,23 @@ def review(base: Revision, head: Revision) -> str:
     sections = [
         ("Parameters", _diff(base, head, (PARAMS,))),
         ("Data", _diff(base, head, DATA)),
-        ("Metrics", _metrics(base, head)),
+        ("Metrics", _metrics(base, head, margin)),
         ("Beside the baselines", _baselines(base, head)),
         ("Speed", _speed(base, head)),
         ("Stale stages", _stale(head)),
     ]
-    blocks = [f"# {base.name} → {head.name}"]
+    blocks = [f"# {head.name} against {base.name}"]
     blocks += [f"## {title}\n\n{text}" for title, text in sections]
     return "\n\n".join(blocks) + "\n"
 
 
-def _metrics(base: Revision, head: Revision) -> str:
+def _metrics(base: Revision, head: Revision, margin: float) -> str:
     """Verdicts; where the revisions cannot be compared, the reason and the bare figures."""
     try:
-        return as_markdown(compare(base, head))
+        return as_markdown(compare(base, head, margin=margin))
     except MusicRecError as error:
+        if isinstance(error, UnavailableError) and same_table(base, head):
+            return same_table_sentence(base, head)
         old, new = (revision.read_json(EVALUATION).get("ranking", {}) for revision in (base, head))
         return f"No verdict: {error}\n\n{_change_table(base, head, changes(old, new))}"
 
@@ -65,7 +74,7 @@ def _baselines(base: Revision, head: Revision) -> str:
             )
     if not rows:
         return f"Neither revision has {EVALUATION}."
-    return _table(["revision", "baseline", "metric", "model / baseline", "beats it"], rows)
+    return markdown_table(["revision", "baseline", "metric", "model / baseline", "beats it"], rows)
 
 
 def _speed(base: Revision, head: Revision) -> str:
@@ -110,14 +119,14 @@ def _change_table(base: Revision, head: Revision, found: dict[str, tuple[Any, An
     rows = []
     for name, (old, new) in list(found.items())[:ROWS]:
         rows.append([f"`{name}`", _shown(old), _shown(new), _difference(old, new)])
-    text = _table(["", base.name, head.name, "change"], rows)
+    text = markdown_table(["", base.name, head.name, "change"], rows)
     more = len(found) - len(rows)
     return f"{text}\n\nand {more} more." if more else text
 
 
 def _shown(value: Any) -> str:
     if value is None:
-        return "—"
+        return "none"
     return f"{value:,.6g}" if isinstance(value, float) else str(value)
 
 
@@ -128,12 +137,3 @@ def _difference(old: Any, new: Any) -> str:
         return ""
     share = f" ({(new - old) / abs(old):+.1%})" if old else ""
     return f"{new - old:+,.6g}{share}"
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(_escaped(cells)) + " |" for cells in lines)
-
-
-def _escaped(cells: list[str]) -> list[str]:
-    return [cell.replace("|", "\\|").replace("\n", " ") for cell in cells]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -17,6 +17,10 @@ import yaml
 from musicrec.errors import MusicRecError
 
 WORKSPACE = "workspace"
+
+
+class UnavailableError(MusicRecError):
+    """An output of DVC that is neither in the cache nor in a remote."""
 
 
 class Revision:
@@ -42,16 +46,15 @@ class Revision:
         from dvc.scm import RevError, SCMError, resolve_rev
 
         self.name = name
+        self.commit: str | None = None
         try:
             self.root = Repo.find_root(os.fspath(folder))
-            self.commit = None
             if name != WORKSPACE:
                 with Repo(self.root) as repo:
                     self.commit = resolve_rev(repo.scm, name)
+            repo = self.open()
         except NotDvcRepoError:
-            raise MusicRecError(
-                f"{Path(folder).resolve()} is not in a DVC project; go to your clone of it"
-            ) from None
+            raise MusicRecError(self._no_project(folder)) from None
         except (RevError, SCMError):
             raise MusicRecError(
                 f"{name}: no Git revision, branch or experiment has this name; "
@@ -59,14 +62,36 @@ class Revision:
             ) from None
         from dvc.api import DVCFileSystem
 
-        self._files = DVCFileSystem(self.root, rev=self.commit)
+        self._files = DVCFileSystem(repo)
+
+    def open(self) -> Any:
+        """Open the project as it is in the revision, as a `dvc.repo.Repo`; close it after use.
+
+        Asked for a revision alone, DVC looks for a project at the root of the Git repository and
+        nowhere else; this one may lie in any folder of it.
+        """
+        from dvc.fs import GitFileSystem
+        from dvc.repo import Repo
+
+        if self.commit is None:
+            return Repo(self.root)
+        with Repo(self.root) as repo:
+            git = repo.scm
+        folder = Path(self.root).resolve().relative_to(Path(git.root_dir).resolve())
+        files = GitFileSystem(scm=git, rev=self.commit)
+        return Repo(str(PurePosixPath("/", *folder.parts)), fs=files, scm=git)
+
+    def _no_project(self, folder: str | os.PathLike[str]) -> str:
+        if self.commit is None:
+            return f"{Path(folder).resolve()} is not in a DVC project; go to your clone of it"
+        return f"{self.name} has no DVC project in {self.root}; name a revision that has it"
 
     def read(self, path: str) -> bytes | None:
         """Bytes of a file, named from the project's root; None where it does not exist.
 
         Raises
         ------
-        MusicRecError
+        UnavailableError
             The file is an output of DVC that is neither in the cache nor in a remote.
         """
         from dvc.exceptions import DvcException
@@ -78,7 +103,7 @@ class Revision:
             with self._files.open(from_root, "rb") as stream:
                 return stream.read()
         except (DvcException, OSError) as error:
-            raise MusicRecError(
+            raise UnavailableError(
                 f"{path} of {self.name} is neither in the cache nor in a remote ({error}); "
                 f"`dvc fetch` it where it was made, or reproduce {self.name}"
             ) from None

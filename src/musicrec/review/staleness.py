@@ -24,9 +24,7 @@ def stale_stages(revision: Revision) -> dict[str, str]:
     dict of str to str
         Reasons by stage, in the order of the DAG.
     """
-    from dvc.repo import Repo
-
-    with Repo(revision.root, rev=revision.commit) as repo:
+    with revision.open() as repo:
         graph = repo.index.graph
         needs = {stage: list(graph.successors(stage)) for stage in sorted(graph, key=_name)}
         recorded = {out.fs_path: out.hash_info for stage in needs for out in stage.outs}

@@ -1,0 +1,40 @@
+"""`--fail-on`: whether the verdicts of a comparison let a change pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from musicrec.metrics.verdicts import (
+    CANNOT_TELL,
+    EQUIVALENT,
+    IDENTICAL,
+    NO_WORSE,
+    TOO_FEW,
+    WORSE,
+)
+
+if TYPE_CHECKING:
+    from musicrec.review.compare import Result
+
+# Which verdict on any of the metrics stops a change, by the word after --fail-on.
+GATES: Mapping[str, tuple[str, ...]] = {
+    "worse": (WORSE,),
+    "cannot-tell": (WORSE, CANNOT_TELL, TOO_FEW),
+    "not-better": (WORSE, CANNOT_TELL, TOO_FEW, NO_WORSE, EQUIVALENT, IDENTICAL),
+}
+STOPPED = 3  # exit status; 1 is an error, 2 a mistyped command
+
+
+def stopping(result: Result, gate: str) -> dict[str, str]:
+    """Verdicts, by metric, that stop the change; none if it passes."""
+    return {name: row.verdict for name, row in result.metrics.items() if row.verdict in GATES[gate]}
+
+
+def gate_sentence(result: Result, gate: str) -> str:
+    """Say whether the change passes, and what stops it."""
+    stops = stopping(result, gate)
+    if not stops:
+        return f"Gate: passed (--fail-on {gate})."
+    reasons = ", ".join(f"{name}: {verdict}" for name, verdict in stops.items())
+    return f"Gate: FAILED (--fail-on {gate}): {reasons}."
