@@ -7,7 +7,7 @@ FAIL_ON ?= worse
 # The environment first on PATH, for the `python` of every stage in dvc.yaml.
 run := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup setup-bench repro test lint format review gate lock clean
+.PHONY: help setup setup-bench setup-browser repro test lint format review gate lock lock-new clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -22,6 +22,9 @@ setup-bench: setup .venv/setup-bench-done ## add the peers that the benchmarks c
 .venv/setup-bench-done: requirements-bench.lock .venv/setup-done
 	@.venv/bin/python -m pip install --quiet --require-hashes -r requirements-bench.lock
 	@touch "$@"
+
+setup-browser: ## find or install Chromium, for the tests that look at pages (they skip without)
+	@bash scripts/setup_browser.sh
 
 repro: setup ## run the pipeline: dvc repro
 	@$(run) dvc repro
@@ -43,6 +46,9 @@ gate: setup ## fail if a metric is worse than that of BASE (FAIL_ON, MARGIN: see
 
 lock: setup ## pin the newest versions that pyproject.toml allows, with hashes
 	@bash scripts/lock.sh
+
+lock-new: setup ## pin what pyproject.toml has gained and upgrade nothing
+	@bash scripts/lock.sh --keep
 
 clean: ## remove the environment and every output of the pipeline (DVC's cache stays)
 	@rm -rf .venv data
