@@ -10,7 +10,7 @@ run := PATH="$(CURDIR)/.venv/bin:$$PATH"
 .PHONY: help setup setup-bench setup-browser repro test lint format review gate lock lock-new clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 setup: .venv/setup-done ## make .venv with the locked packages; find or install Java and a C++ compiler
 

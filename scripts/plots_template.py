@@ -1,4 +1,4 @@
-"""Write the page that `dvc plots show` and `dvc plots diff` fill, with the JavaScript of Vega inside.
+"""Write the page that `dvc plots show` and `dvc plots diff` fill, with Vega's JavaScript inside.
 
 DVC's own page loads it from the network. `plots.html_template` in .dvc/config names this one. DVC's
 templates are of Vega-Lite 5, and so is the Vega-Lite in it.

@@ -36,7 +36,8 @@ def test_plots_of_two_branches_open_offline(project, tmp_path):
     assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", outside_of_scripts)
     with chromium(tmp_path / "profile") as browser:
         browser.open(page)
-        drawn = browser.wait_for("return document.querySelectorAll('.vega-embed svg, canvas').length")
+        count = "return document.querySelectorAll('.vega-embed svg, .vega-embed canvas').length"
+        drawn = browser.wait_for(count)
         assert drawn >= 8
         assert browser.log("SEVERE") == []
         assert [address for address in browser.requests() if not address.startswith("file:")] == []
