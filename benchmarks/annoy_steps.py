@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from annoy import AnnoyIndex as Forest
 
-from musicrec.ann_bench.timing import recall
+from musicrec.ann_bench.recall import recall
 from musicrec.command import command
 from musicrec.search.exact import ExactIndex, checked_factors
 

@@ -23,12 +23,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from musicrec.evaluate.baselines import recommend_neighbours, recommend_popular
-from musicrec.evaluate.judge import HeldOut, Lists, judge
-from musicrec.evaluate.report import draw_slices, plot_rows, summarise
+from musicrec.baselines.neighbours import recommend_neighbours
+from musicrec.baselines.popularity import recommend_popular
+from musicrec.evaluate.judge import Lists, judge
+from musicrec.evaluate.report import draw_slices, plot_rows
+from musicrec.held_out import HeldOut
 from musicrec.interactions import Interactions, from_triples
 from musicrec.metrics.ranking import METRICS, score_lists
 from musicrec.parallel import thread_count
+from musicrec.params.baselines import BaselinesParams
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.parquet import read_table, write_table
 from musicrec.search.exact import ExactIndex
@@ -98,8 +101,7 @@ def run(items: np.ndarray, queries: np.ndarray, rng: np.random.Generator) -> dic
     judged = (unseen, truth.indptr, truth.indices, K)
     timed("metrics of one model", lambda: score_lists(*judged).columns())
     evaluation = timed("metrics of all, per-user table", lambda: judge(held_out, lists, params))
-    timed("means and intervals", lambda: summarise(evaluation, params))
-    plots = timed("slices and their intervals", lambda: plot_rows(evaluation, params))
+    plots = timed("means, slices and intervals", lambda: plot_rows(evaluation, params))
     with TemporaryDirectory() as folder:
         timed("table to Parquet", lambda: write_table(f"{folder}/table", evaluation.table))
         steps = (step for step in seconds if step not in ("search", "metrics of one model"))
@@ -120,7 +122,7 @@ def time_baselines(
     history = train.rows(np.sort(rng.choice(train.n_users, n_held_out, replace=False)))
     print(f"baselines: {len(train.indices):,} plays of {train.n_users:,} users")
     seconds = {}
-    length, neighbours = max(K), EvaluateParams().neighbours
+    length, neighbours = max(K), BaselinesParams().neighbours
     few = train.rows(np.arange(20))
     recommend_neighbours(few, few, length, neighbours)  # compiles
     recommend_popular(few, few, length)

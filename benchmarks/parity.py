@@ -21,7 +21,7 @@ import numpy as np
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import fit, objective
-from musicrec.evaluate.held_out import HeldOut, read_held_out
+from musicrec.held_out import HeldOut, read_held_out
 from musicrec.interactions import Interactions, read_interactions, read_sizes
 from musicrec.metrics.intervals import mean_intervals
 from musicrec.metrics.ranking import score_lists

@@ -10,21 +10,26 @@ time on one thread, warmed up, best of several runs; the batch figure uses all c
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
-from musicrec.ann_bench.methods import ARMS
+from musicrec.ann_bench.machine import describe_machine
+from musicrec.ann_bench.methods import METHODS
 from musicrec.ann_bench.picture import draw_tradeoff
-from musicrec.ann_bench.run import run_benchmark
+from musicrec.ann_bench.run import (
+    Catalogue,
+    Setting,
+    run_benchmark,
+    setting_rows,
+    speed_up_rows,
+)
 from musicrec.command import command
 from musicrec.errors import MusicRecError
-from musicrec.files import write_array, write_json
+from musicrec.files import write_json
 from musicrec.params.ann_bench import AnnBenchParams
 from musicrec.parquet import read_table
 from musicrec.search.exact import checked_factors
@@ -32,13 +37,12 @@ from musicrec.search.exact import checked_factors
 COLUMNS = (
     "recall",
     "queries_per_second",
-    "median_microseconds",
-    "p95_microseconds",
-    "p99_microseconds",
+    "median_milliseconds",
+    "p95_milliseconds",
+    "p99_milliseconds",
     "batch_queries_per_second",
     "build_seconds",
-    "index_bytes",
-    "peak_memory_mib",
+    "index_megabytes",
 )
 
 
@@ -63,31 +67,18 @@ def read_factors(path: str) -> np.ndarray:
     return checked_factors(flat.reshape(len(table), -1), path)
 
 
-def rows(
-    quality: Mapping[str, Any], speed: Mapping[str, Any]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Walk the nested reports to every setting, with what its build has in common."""
-    merged = {**quality, **speed}
-    own = {key: value for key, value in merged.items() if not isinstance(value, Mapping)}
-    deeper = [key for key in merged if isinstance(merged[key], Mapping)]
-    if not deeper:
-        yield "", own
-    for key in deeper:
-        for name, values in rows(quality.get(key, {}), speed.get(key, {})):
-            yield f"{key} {name}".strip(), {**own, **values}
-
-
-def print_table(quality: Mapping[str, Any], speed: Mapping[str, Any]) -> None:
+def print_table(measured: Sequence[Setting]) -> None:
     """Print a line a setting, and the speed-ups."""
     print(f"{'':44}" + "".join(f"{name.split('_')[0]:>12}" for name in COLUMNS))
-    for name, values in rows(quality["arms"], speed["arms"]):
-        cells = (values.get(column) for column in COLUMNS)
-        print(f"{name:44}" + "".join(f"{_cell(value):>12}" for value in cells))
-    if not any(speed["speed_up"].values()):
-        return
-    print("\nqueries/s over those of the best exact arm, by recall reached")
-    for level, arms in speed["speed_up"].items():
-        print(f"{level:14}" + "".join(f"{arm} {_cell(value)}; " for arm, value in arms.items()))
+    for row in setting_rows(measured):
+        cells = "".join(f"{_cell(row.get(column)):>12}" for column in COLUMNS)
+        print(f"{row['method'] + ' ' + row['setting']:44}{cells}")
+    ratios = speed_up_rows(measured)
+    if ratios:
+        print("\nqueries/s over those of the best exact method, by recall reached")
+    for level, rows in itertools.groupby(ratios, lambda row: row["recall"]):
+        ratios_here = (f"{row['method']} {_cell(row['times_best_exact'])}" for row in rows)
+        print(f"recall {level:<7}" + "; ".join(ratios_here))
 
 
 def _cell(value: object) -> str:
@@ -110,12 +101,13 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=defaults.k)
     parser.add_argument("--json", help="where to write every figure")
     parser.add_argument("--picture", help="where to draw recall against speed, as SVG")
-    parser.add_argument("--methods", nargs="+", choices=ARMS, default=list(defaults.methods))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(defaults.methods))
     parser.add_argument("--n-trees", nargs="+", type=int, default=list(defaults.n_trees))
     parser.add_argument("--search-k", nargs="+", type=int, default=list(defaults.search_k))
     parser.add_argument(
         "--n-queries", type=int, default=defaults.n_queries, help="the first so many"
     )
+    parser.add_argument("--thorough", action="store_true", help="ann_bench.thorough")
     parser.add_argument("--repeats", type=int, default=defaults.repeats)
     parser.add_argument("--seed", type=int, default=defaults.seed)
     args = parser.parse_args()
@@ -128,18 +120,19 @@ def main() -> None:
         search_k=tuple(args.search_k),
         n_queries=args.n_queries,
         repeats=args.repeats,
+        thorough=args.thorough,
         seed=args.seed,
     )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "items.npy"
-        write_array(path, items)
-        report = run_benchmark(path, queries, params)
-    print_table(report.quality, report.speed)
+    measured = run_benchmark(Catalogue(items, queries), params)
+    print_table(measured)
+    rows = setting_rows(measured)
     if args.json:
-        write_json(args.json, {"quality": report.quality, "speed": report.speed})
+        report = {"settings": rows, "speed_up": speed_up_rows(measured)}
+        write_json(args.json, report | {"machine": describe_machine()})
     if args.picture:
-        title = f"{len(items):,} items, rank {items.shape[1]}, k = {args.k}"
-        draw_tradeoff(args.picture, report.speed, title)
+        draw_tradeoff(
+            args.picture, rows, f"{len(items):,} items, rank {items.shape[1]}, k = {args.k}"
+        )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ or on given factors, whatever their rank:
 
     python benchmarks/search_scale.py --factors items.npy --queries queries.npy
 
-A figure is queries a second, one at a time on one thread; an approximate arm's is that of its
+A figure is queries a second, one at a time on one thread; an approximate method's is that of its
 fastest setting whose recall reaches --recall.
 """
 
@@ -16,19 +16,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from musicrec.als.fit import fit
-from musicrec.ann_bench.methods import ARMS
-from musicrec.ann_bench.run import run_benchmark
+from musicrec.ann_bench.machine import describe_machine
+from musicrec.ann_bench.methods import METHODS
+from musicrec.ann_bench.run import Catalogue, Setting, run_benchmark
 from musicrec.command import command
 from musicrec.errors import MusicRecError
-from musicrec.files import atomic_path, write_array, write_json
+from musicrec.files import atomic_path, write_json
 from musicrec.interactions import Interactions, from_triples
 from musicrec.params.als import ALSParams
 from musicrec.params.ann_bench import AnnBenchParams
@@ -63,18 +62,14 @@ def models(args: argparse.Namespace) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield model.items, model.users[np.sort(chosen)]
 
 
-def best_rate(points: Sequence[dict[str, Any]], arm: str, recall: float) -> float | None:
-    """Queries a second of an arm's fastest setting that reaches the recall."""
-    rates = [
-        point["queries_per_second"]
-        for point in points
-        if point["arm"].partition(",")[0] == arm and point["recall"] >= recall
-    ]
+def best_rate(measured: Sequence[Setting], method: str, recall: float) -> float | None:
+    """Queries a second of a method's fastest setting that reaches the recall."""
+    rates = [s.queries_per_second for s in measured if s.method == method and s.recall >= recall]
     return max(rates, default=None)
 
 
-def draw(path: str, results: Sequence[dict[str, Any]], arms: Sequence[str]) -> None:
-    """Draw queries a second by list length, a panel a rank, a line an arm."""
+def draw(path: str, results: Sequence[dict[str, Any]], methods: Sequence[str]) -> None:
+    """Draw queries a second by list length, a panel a rank, a line a method."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -87,10 +82,12 @@ def draw(path: str, results: Sequence[dict[str, Any]], arms: Sequence[str]) -> N
         )
         for panel, rank in zip(panels[0], ranks, strict=True):
             here = [result for result in results if result["rank"] == rank]
-            for arm in arms:
-                reached = [(r["k"], r["rates"][arm]) for r in here if r["rates"][arm] is not None]
+            for method in methods:
+                reached = [
+                    (r["k"], r["rates"][method]) for r in here if r["rates"][method] is not None
+                ]
                 if reached:
-                    panel.plot(*zip(*reached, strict=True), marker="o", label=arm)
+                    panel.plot(*zip(*reached, strict=True), marker="o", label=method)
             panel.set(xscale="log", yscale="log", xlabel="k", title=f"rank {rank}")
             panel.grid(True, which="both", alpha=0.2)
         panels[0][0].set_ylabel("queries per second, one thread")
@@ -117,7 +114,7 @@ def main() -> None:
     parser.add_argument(
         "--methods",
         nargs="+",
-        choices=ARMS,
+        choices=METHODS,
         default=["exact_argsort", "exact_gemv", "exact", "annoy"],
     )
     parser.add_argument("--n-trees", type=int, nargs="+", default=[10])
@@ -131,29 +128,27 @@ def main() -> None:
     parser.add_argument("--picture", help="where to draw them, as SVG")
     args = parser.parse_args()
     results: list[dict[str, Any]] = []
-    print(f"{'items':>9}{'rank':>6}{'k':>6}" + "".join(f"{arm:>12}" for arm in args.methods))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "items.npy"
-        for items, queries in models(args):
-            write_array(path, items)
-            for k in args.k:
-                params = AnnBenchParams(
-                    k=k,
-                    methods=tuple(args.methods),
-                    n_trees=tuple(args.n_trees),
-                    search_k=tuple(args.search_k),
-                    repeats=args.repeats,
-                    seed=args.seed,
-                )
-                speed = run_benchmark(path, queries, params).speed
-                rates = {arm: best_rate(speed["points"], arm, args.recall) for arm in args.methods}
-                shape = {"n_items": len(items), "rank": items.shape[1], "k": k}
-                results.append({**shape, "rates": rates})
-                cells = ("never" if rate is None else f"{rate:,.0f}" for rate in rates.values())
-                numbers = "".join(f"{cell:>12}" for cell in cells)
-                print(f"{len(items):>9,}{items.shape[1]:>6}{k:>6}{numbers}", flush=True)
+    print(f"{'items':>9}{'rank':>6}{'k':>6}" + "".join(f"{name:>14}" for name in args.methods))
+    for items, queries in models(args):
+        for k in args.k:
+            params = AnnBenchParams(
+                k=k,
+                methods=tuple(args.methods),
+                n_trees=tuple(args.n_trees),
+                search_k=tuple(args.search_k),
+                repeats=args.repeats,
+                seed=args.seed,
+            )
+            measured = run_benchmark(Catalogue(items, queries), params)
+            rates = {name: best_rate(measured, name, args.recall) for name in args.methods}
+            shape = {"n_items": len(items), "rank": items.shape[1], "k": k}
+            results.append({**shape, "rates": rates})
+            cells = ("never" if rate is None else f"{rate:,.0f}" for rate in rates.values())
+            numbers = "".join(f"{cell:>14}" for cell in cells)
+            print(f"{len(items):>9,}{items.shape[1]:>6}{k:>6}{numbers}", flush=True)
     if args.json:
-        write_json(args.json, {"recall": args.recall, "machine": speed["machine"], "runs": results})
+        report = {"recall": args.recall, "machine": describe_machine(), "runs": results}
+        write_json(args.json, report)
     if args.picture:
         draw(args.picture, results, args.methods)
 

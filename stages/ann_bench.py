@@ -1,8 +1,9 @@
 """Measure approximate against exact search.
 
-Reads data/bundle (user and item factors, training plays) and data/indexed (held-out plays);
-params ann_bench. Writes metrics/ann_bench.json (recall, index bytes, metric loss: stable),
-metrics/ann_speed.json (everything a clock says) and plots/ann_tradeoff.svg.
+Reads data/bundle (user and item factors, training plays, the Annoy index) and data/indexed
+(held-out plays); params ann_bench. Writes metrics/ann_bench.json (recall, index size, metric loss:
+stable) and a folder of all that a clock says: `tradeoff.json`, `speed_up.json`, `machine.json` and
+a picture, `tradeoff.svg`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,16 @@ import argparse
 import sys
 from pathlib import Path
 
+from musicrec.ann_bench.machine import describe_machine
 from musicrec.ann_bench.picture import draw_tradeoff
-from musicrec.ann_bench.run import read_query_users, run_benchmark
-from musicrec.files import write_json
+from musicrec.ann_bench.run import (
+    headline,
+    read_catalogue,
+    run_benchmark,
+    setting_rows,
+    speed_up_rows,
+)
+from musicrec.files import atomic_directory, write_json
 from musicrec.params.ann_bench import AnnBenchParams
 from musicrec.params.load import load_block
 
@@ -21,19 +29,28 @@ from musicrec.params.load import load_block
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--params", default="params.yaml")
+    parser.add_argument("--params", default="params.yaml", help="parameter file")
     parser.add_argument("--bundle", required=True, type=Path, help="folder of the export stage")
     parser.add_argument("--indexed", required=True, type=Path, help="folder of the index stage")
-    parser.add_argument("--metrics", required=True, help="JSON of what is stable")
-    parser.add_argument("--speed", required=True, help="JSON of what a clock says")
-    parser.add_argument("--picture", required=True, help="SVG of the tradeoff")
+    parser.add_argument("--metrics", required=True, help="JSON file of what is stable")
+    parser.add_argument("--plots", required=True, help="folder of what a clock says")
     args = parser.parse_args()
-    bench = load_block(args.params, AnnBenchParams)
-    queries, held_out = read_query_users(args.bundle, args.indexed, bench.n_queries, bench.seed)
-    report = run_benchmark(args.bundle / "item_factors.npy", queries, bench, held_out)
-    write_json(args.metrics, report.quality)
-    write_json(args.speed, report.speed)
-    draw_tradeoff(args.picture, report.speed, f"Search for the {bench.k} best tracks")
+    params = load_block(args.params, AnnBenchParams)
+    catalogue = read_catalogue(args.bundle, args.indexed, params.n_queries, params.seed)
+    figures = headline(catalogue, params.k)
+    measured = run_benchmark(catalogue, params, _say)
+    rows = setting_rows(measured)
+    with atomic_directory(args.plots) as folder:
+        write_json(folder / "tradeoff.json", rows)
+        write_json(folder / "speed_up.json", speed_up_rows(measured))
+        write_json(folder / "machine.json", describe_machine())
+        draw_tradeoff(folder / "tradeoff.svg", rows, f"Search for the {params.k} best tracks")
+    write_json(args.metrics, figures)
+
+
+def _say(step: str) -> None:
+    if sys.stderr.isatty():
+        print(step, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from musicrec.downsample import describe, downsample
+from musicrec.downsample import describe, downsample, headline, kept_rows
 from musicrec.files import atomic_directory, write_json
 from musicrec.params.downsample import DownsampleParams
 from musicrec.params.load import load_block
@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--ingested", type=Path, required=True, help="folder of the three splits")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--plots", type=Path, required=True, help="JSON file of rows to write")
     args = parser.parse_args()
     params = load_block(args.params, DownsampleParams)
     with (
@@ -40,7 +41,8 @@ def main() -> None:
         )
         plays, summary = downsample(train, validation, test, params)
         write_parts(plays, folder, "user_id", ["user_id", "track_id"])
-        write_json(args.metrics, summary)
+        write_json(args.plots, kept_rows(summary))
+        write_json(args.metrics, headline(summary))
     print(describe(summary), file=sys.stderr)
 
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from musicrec.files import atomic_directory, write_json
-from musicrec.index import index_splits
+from musicrec.index import headline, index_splits, split_rows
 from musicrec.spark.failures import quiet, readable_errors
 from musicrec.spark.parts import read_parts
 from musicrec.spark.session import spark_session
@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--test", type=Path, required=True, help="held-out plays to report on")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--plots", type=Path, required=True, help="JSON file of rows to write")
     args = parser.parse_args()
     inputs = {"train": args.train, "validation": args.validation, "test": args.test}
     with (
@@ -35,7 +36,9 @@ def main() -> None:
         readable_errors("index"),
     ):
         splits = {name: read_parts(spark, path) for name, path in inputs.items()}
-        write_json(args.metrics, index_splits(spark, splits, folder))
+        summary = index_splits(spark, splits, folder)
+        write_json(args.plots, split_rows(summary))
+        write_json(args.metrics, headline(summary))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Read plays of any format, check every row, and split them into train, validation and test.
 
 Reads the source that params.yaml names (block `data`). Writes the three splits in the canonical
-schema as Parquet parts below `--output`, and as metrics what was read, merged, rejected and kept.
+schema as Parquet parts below `--output`, as metrics what was read, merged, rejected and kept, and
+the table of play counts as rows for plots and the report.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 
 from musicrec.files import atomic_directory, write_json
+from musicrec.ingest.figures import count_rows, headline, rejected_rows
 from musicrec.ingest.run import ingest
 from musicrec.ingest.source import local_inputs
 from musicrec.params.data import DataParams
@@ -24,12 +26,16 @@ def main() -> None:
     parser.add_argument("--params", type=Path, required=True, help="parameter file")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--plots", type=Path, required=True, help="folder of rows to write")
     args = parser.parse_args()
     data = load_block(args.params, DataParams)
     inputs = local_inputs(data.source)
     with atomic_directory(args.output) as folder, spark_session("ingest", inputs) as spark:
         summary = ingest(spark, data, folder)
-        write_json(args.metrics, summary)
+        with atomic_directory(args.plots) as plots:
+            write_json(plots / "counts.json", count_rows(summary))
+            write_json(plots / "rejected.json", rejected_rows(summary))
+        write_json(args.metrics, headline(summary))
 
 
 if __name__ == "__main__":

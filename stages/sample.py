@@ -21,7 +21,8 @@ def main() -> None:
     parser.add_argument("--params", type=Path, required=True, help="parameter file")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     args = parser.parse_args()
-    write_sample(load_block(args.params, SampleParams), args.output)
+    params = load_block(args.params, SampleParams)
+    write_sample(params, args.output)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Factorise the training plays by alternating least squares on implicit feedback.
 
 Reads the indexed plays and params `feedback` and `als`. Writes the user and item factors
-(`user_factors.npy`, `item_factors.npy`), metrics/train.json and the loss of every iteration.
+(`user_factors.npy`, `item_factors.npy`), the parameters they were trained with, metrics, and rows
+for plots: the loss of every iteration.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ def main() -> None:
     parser.add_argument("--indexed", type=Path, required=True, help="folder of the index stage")
     parser.add_argument("--output", type=Path, required=True, help="folder for the factors")
     parser.add_argument("--metrics", type=Path, required=True, help="metrics file to write")
-    parser.add_argument("--loss", type=Path, required=True, help="loss of every iteration, JSON")
+    parser.add_argument("--plots", type=Path, required=True, help="folder of rows to write")
     args = parser.parse_args()
     als = load_block(args.params, ALSParams)
     feedback = load_block(args.params, FeedbackParams)
-    train(args.indexed, args.output, args.metrics, args.loss, als, feedback)
+    train(args.indexed, args.output, args.metrics, args.plots, als, feedback)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,10 @@ from musicrec.params.load import BLOCKS
 
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-NAMES = ["sample", "ingest", "downsample", "index", "train", "evaluate", "export", "ann-bench"]
+NAMES = [
+    *("sample", "ingest", "downsample", "index", "train"),
+    *("baselines", "evaluate", "export", "ann-bench"),
+]
 
 
 def script(stage: str) -> Path:
@@ -79,17 +82,32 @@ def expanded(dependency: str) -> set[str]:
     return {dependency}
 
 
-def blocks_read(path: Path) -> set[str]:
-    """Blocks of params.yaml that a script loads: `load_block(args.params, DownsampleParams)`."""
-    by_class = {model.__name__: model.block for model in MODELS}
-    return {
-        by_class[node.args[1].id]
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "load_block"
-        and isinstance(node.args[1], ast.Name)
-    }
+def params_read(path: Path) -> set[str]:
+    """Blocks of params.yaml that a script loads, as `judged = load_block(path, EvaluateParams)`.
+
+    A block of which the script only takes some keys (`judged.k`) stands for these keys.
+    """
+    tree = ast.parse(path.read_text())
+    by_class = {model.__name__: model for model in MODELS}
+    found = set()
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "load_block"):
+            continue
+        model = by_class[ast.unparse(node.args[1])]
+        (name,) = (
+            ast.unparse(statement.targets[0])
+            for statement in ast.walk(tree)
+            if isinstance(statement, ast.Assign) and statement.value is node
+        )
+        taken = [
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == name
+        ]
+        names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == name]
+        as_a_whole = len(names) - 1 > len(taken) or set(taken) >= set(model.model_fields)
+        found |= {model.block} if as_a_whole else {f"{model.block}.{key}" for key in taken}
+    return found
 
 
 def test_the_stages_are_those_of_the_design() -> None:
@@ -118,7 +136,7 @@ def test_dependencies_are_as_short_as_they_can_be(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", NAMES)
 def test_params_are_the_blocks_the_script_reads(stage: str) -> None:
-    assert sorted(STAGES[stage].get("params", [])) == sorted(blocks_read(script(stage)))
+    assert sorted(STAGES[stage].get("params", [])) == sorted(params_read(script(stage)))
 
 
 def test_packages_hold_nothing_of_their_own() -> None:

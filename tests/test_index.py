@@ -147,6 +147,7 @@ def test_the_stage_on_one_core_writes_the_bytes_of_two(indexed, tmp_path):
         pq.write_table(table, tmp_path / name / "part-00000.parquet")
     flags = [f"--{name}={tmp_path / name}" for name in NAMES]
     flags += [f"--output={tmp_path / 'indexed'}", f"--metrics={tmp_path / 'index.json'}"]
+    flags += [f"--plots={tmp_path / 'rows.json'}"]
     done = subprocess.run(
         [sys.executable, str(ROOT / "stages/index.py"), *flags],
         env=os.environ | {"MUSICREC_SPARK_MASTER": "local[1]", "MUSICREC_SPARK_MEMORY": "600m"},
@@ -156,6 +157,10 @@ def test_the_stage_on_one_core_writes_the_bytes_of_two(indexed, tmp_path):
     assert done.returncode == 0, done.stderr
     folder, summary = indexed
     assert contents(tmp_path / "indexed") == contents(folder)
-    assert read_json(tmp_path / "index.json")["validation"] == summary["validation"]
+    figures = read_json(tmp_path / "index.json")
+    assert figures["unknown_validation_users"] == summary["validation"]["unknown_users"]
+    assert figures["tracks"] == summary["n_items"]
+    rows = read_json(tmp_path / "rows.json")
+    assert rows[0] == {"split": "validation"} | summary["validation"]
     inside = {name.split("/")[0] for name in contents(folder)}
     assert inside == {*NAMES, "users.parquet", "items.parquet", "sizes.json"}

@@ -84,6 +84,22 @@ def summarise(users: DataFrame) -> dict[str, Any]:
     return summary
 
 
+def headline(summary: dict[str, Any]) -> dict[str, int]:
+    """Figures of `metrics/downsample.json`."""
+    return {
+        f"{name}_{fate}": summary[fate][name]
+        for fate in ("kept", "dropped")
+        for name in ("users", "plays")
+    }
+
+
+def kept_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of `plots/downsample.json`: training users and plays kept, by kind of user."""
+    return [{"kind": kind, "fate": "kept"} | summary["kept"][kind] for kind in KINDS] + [
+        {"kind": "full_history", "fate": "dropped"} | summary["dropped"]
+    ]
+
+
 def describe(summary: dict[str, Any]) -> str:
     """Say in a line what was kept, for the terminal."""
     kept, dropped = summary["kept"], summary["dropped"]

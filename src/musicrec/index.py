@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,3 +125,21 @@ def summarise(folder: Path, sizes: IndexSizes) -> dict[str, Any]:
             "plays_of_unknown_tracks": new_items.sum(),
         }
     return summary
+
+
+def headline(summary: Mapping[str, Any]) -> dict[str, float]:
+    """Figures of `metrics/index.json`, from what `index_splits` returns."""
+    figures: dict[str, float] = {
+        "users": summary["n_users"],
+        "tracks": summary["n_items"],
+        "density": summary["train"]["density"],
+    }
+    for split in ("validation", "test"):
+        for name in ("users", "tracks"):
+            figures[f"unknown_{split}_{name}"] = summary[split][f"unknown_{name}"]
+    return figures
+
+
+def split_rows(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of `plots/index.json`: what training does not know of each held-out split."""
+    return [{"split": split} | summary[split] for split in ("validation", "test")]

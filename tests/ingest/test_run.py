@@ -146,9 +146,13 @@ def test_stage_with_other_cores(tmp_path, expected):
     assert done.returncode == 0, done.stderr
     assert contents(tmp_path / "out") == expected
     metrics = json.loads((tmp_path / "data.json").read_text())
-    assert metrics["source"] == {
-        "rows": len(PLAYS), "merged_rows": 0, "rejected_rows": 0, "rejected": {}
-    }  # fmt: skip
+    assert metrics["rows_read"] == len(PLAYS)
+    assert metrics["rows_merged"] == metrics["rows_rejected"] == 0
+    counts = json.loads((tmp_path / "plots/counts.json").read_text())
+    assert [row["rows"] for row in counts] == [
+        metrics[f"{split}_plays"] for split in ("train", "validation", "test")
+    ]
+    assert json.loads((tmp_path / "plots/rejected.json").read_text()) == []
 
 
 def test_stage_leaves_what_was_there_when_it_fails(tmp_path):
@@ -170,7 +174,16 @@ def test_stage_leaves_what_was_there_when_it_fails(tmp_path):
 
 
 def stage(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    arguments = ["--params", "params.yaml", "--output", "out", "--metrics", "data.json"]
+    arguments = [
+        "--params",
+        "params.yaml",
+        "--output",
+        "out",
+        "--metrics",
+        "data.json",
+        "--plots",
+        "plots",
+    ]
     return subprocess.run(
         [sys.executable, ROOT / "stages" / "ingest.py", *arguments],
         cwd=folder,

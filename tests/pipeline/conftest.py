@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
     "sample": {"scale": 0.001},
     "als": {"rank": 4, "max_iter": 3},
-    "evaluate": {"k": [10, 50], "neighbours": 10, "bootstrap_samples": 100},
+    "baselines": {"neighbours": 10},
+    "evaluate": {"k": [10, 50], "bootstrap_samples": 100},
     "ann_bench": {
         "k": 50,
         "n_trees": [1, 5],

@@ -56,9 +56,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "n_all_items": N_ITEMS + 1,
         },
     )
-    train(
-        root / "indexed", root / "factors", root / "train.json", root / "loss.json", ALS, FEEDBACK
-    )
+    train(root / "indexed", root / "factors", root / "train.json", root / "plots", ALS, FEEDBACK)
     export(root, root / "bundle")
     return root
 

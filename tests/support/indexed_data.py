@@ -9,8 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec import factors
-from musicrec.files import write_json
+from musicrec.baselines.run import recommend_baselines
+from musicrec.files import write_array, write_json
+from musicrec.held_out import read_held_out
 from musicrec.params.als import ALSParams
+from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.feedback import FeedbackParams
 from musicrec.parquet import write_table
 
@@ -100,3 +103,10 @@ def write_factors(folder: Path, users: np.ndarray, items: np.ndarray) -> None:
     blocks = (ALSParams(rank=users.shape[1]), FeedbackParams())
     trained_with = {block.block: block.model_dump() for block in blocks}
     factors.write_factors(folder, users.astype(np.float32), items.astype(np.float32), trained_with)
+
+
+def write_baselines(folder: Path, params: EvaluateParams) -> None:
+    """Write what the baselines stage writes beside `folder/indexed`."""
+    held_out = read_held_out(folder / "indexed", params.split)
+    for name, lists in recommend_baselines(held_out, max(params.k), neighbours=20).items():
+        write_array(folder / "baselines" / f"{name}.npy", lists)

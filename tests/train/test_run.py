@@ -62,13 +62,17 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(indexed: Path, out: Path, als: ALSParams = PARAMS, **feedback: object) -> Path:
     """Run the stage's function into `out`."""
     parameters = FeedbackParams(**feedback)  # type: ignore[arg-type]
-    train(indexed, out / "factors", out / "train.json", out / "loss.json", als, parameters)
+    train(indexed, out / "factors", out / "train.json", out / "plots", als, parameters)
     return out
 
 
 def factors_of(out: Path) -> tuple[np.ndarray, np.ndarray]:
     users, items = (np.load(out / "factors" / f"{kind}_factors.npy") for kind in ("user", "item"))
     return users, items
+
+
+def last_loss(out: Path) -> float:
+    return json.loads((out / "plots/loss.json").read_text())[-1]["loss"]
 
 
 def test_outputs(indexed: Path, tmp_path: Path) -> None:
@@ -80,14 +84,16 @@ def test_outputs(indexed: Path, tmp_path: Path) -> None:
     figures = read_json(tmp_path / "train.json")
     assert figures["iterations"] == 4
     assert figures["plays"] == len(plays.indices)
-    assert figures["loss"] == pytest.approx(objective(plays, users, items, PARAMS), rel=1e-6)
-    assert figures["loss_per_play"] == pytest.approx(figures["loss"] / figures["plays"], abs=1e-6)
-    course = json.loads((tmp_path / "loss.json").read_text())
+    course = json.loads((tmp_path / "plots/loss.json").read_text())
+    loss = course[-1]["loss"]
+    assert loss == pytest.approx(objective(plays, users, items, PARAMS), rel=1e-6)
+    assert figures["loss_per_play"] == pytest.approx(loss / figures["plays"], abs=1e-6)
+    rows = json.loads((tmp_path / "plots/factors.json").read_text())
+    assert [(row["table"], row["rows"]) for row in rows] == [("users", 90), ("tracks", 60)]
     assert [row["iteration"] for row in course] == [1, 2, 3, 4]
-    assert course[-1]["loss"] == figures["loss"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "factors",
-        "loss.json",
+        "plots",
         "train.json",
     ]
 
@@ -101,7 +107,7 @@ def test_a_rerun_writes_the_same_bytes_with_any_number_of_threads(
         out = run(indexed, tmp_path / threads)
         files = sorted(path for path in out.rglob("*") if path.is_file())
         contents.append([path.read_bytes() for path in files])
-    assert len(contents[0]) == 5 and contents[0] == contents[1]
+    assert len(contents[0]) == 6 and contents[0] == contents[1]
 
 
 def test_feedback_acts_on_training(indexed: Path, tmp_path: Path) -> None:
@@ -121,9 +127,11 @@ def test_early_stopping_keeps_the_best_iteration(indexed: Path, tmp_path: Path) 
     figures = read_json(tmp_path / "train.json")
     best = figures["iterations"]
     assert best < 57
-    course = json.loads((tmp_path / "loss.json").read_text())
+    course = json.loads((tmp_path / "plots/loss.json").read_text())
     scores = [row["ndcg_at_100"] for row in course]
-    assert len(scores) == best and max(scores) == scores[-1] == figures["validation_ndcg_at_100"]
+    assert (
+        len(scores) == best and max(scores) == scores[-1] == figures["early_stopping_ndcg_at_100"]
+    )
     plays = read_interactions(indexed / "train", 90, 60)
     alone = fit(plays, als.replace(max_iter=best))
     np.testing.assert_array_equal(factors_of(tmp_path)[0], alone.users)
@@ -143,7 +151,7 @@ def test_early_stopping_with_conjugate_gradients_exports_solved_users(
         folded = fold_in(items, plays.indices[row], plays.counts[row], als)
         np.testing.assert_allclose(folded, users[user], atol=1e-5)
     loss = objective(plays, users, items, als)
-    assert read_json(tmp_path / "train.json")["loss"] == pytest.approx(loss, rel=1e-6)
+    assert last_loss(tmp_path) == pytest.approx(loss, rel=1e-6)
 
 
 def bundle_of(indexed: Path, out: Path, folder: Path) -> Path:
@@ -168,10 +176,10 @@ def test_warm_start_matches_by_id(tmp_path: Path) -> None:
     table = pa.table({"item": np.arange(60, dtype=np.int32), "track_id": ids})
     write_table(after / "items.parquet", table)
     one = PARAMS.replace(max_iter=1)
-    cold = read_json(run(after, tmp_path / "cold", one) / "train.json")["loss"]
+    cold = last_loss(run(after, tmp_path / "cold", one))
     warm = one.replace(warm_start=str(bundle))
-    started = read_json(run(after, tmp_path / "warm", warm) / "train.json")["loss"]
-    reached = read_json(tmp_path / "first" / "train.json")["loss"]
+    started = last_loss(run(after, tmp_path / "warm", warm))
+    reached = last_loss(tmp_path / "first")
     assert started < 1.1 * reached < cold
 
 
@@ -205,7 +213,7 @@ def stage(indexed: Path, out: Path, params: Path) -> list[str]:
     return [
         *(sys.executable, "stages/train.py", "--params", str(params), "--indexed", str(indexed)),
         *("--output", str(out / "factors"), "--metrics", str(out / "train.json")),
-        *("--loss", str(out / "loss.json")),
+        *("--plots", str(out / "plots")),
     ]
 
 

@@ -26,7 +26,7 @@ HNSW_LINKS = 16
 HNSW_EF_CONSTRUCTION = 200
 
 
-class Arm(ABC):
+class Method(ABC):
     """A search method; one object is one index.
 
     Attributes
@@ -44,7 +44,8 @@ class Arm(ABC):
     query_parameter: ClassVar[str] = ""
     index_bytes: int = 0
 
-    def __init__(self, build: int, seed: int) -> None:  # noqa: D107
+    def __init__(self, build: int, seed: int) -> None:
+        """Take the build parameter's value, 0 where there is none, and a random seed."""
         self.build, self.seed = build, seed
         self.argument = 0
 
@@ -68,8 +69,8 @@ class Arm(ABC):
         return False
 
 
-class ExactSeed(Arm):
-    """What the project's seed called brute force: every score sorted, a query at a time."""
+class ExactArgsort(Method):
+    """The original project's brute force: every score sorted, a query at a time."""
 
     exact = True
 
@@ -82,7 +83,7 @@ class ExactSeed(Arm):
         return np.argsort(-(self._items @ vector))[:k]
 
 
-class ExactGemv(ExactSeed):
+class ExactGemv(ExactArgsort):
     """The plain way: a matrix product, then a partial selection."""
 
     def query(self, vector: np.ndarray, k: int) -> Ids:
@@ -107,7 +108,7 @@ def _select(scores: np.ndarray, k: int) -> np.ndarray:
     return best[np.argsort(-scores[best])]
 
 
-class Exact(Arm):
+class Exact(Method):
     """The exact kernel of this project (`musicrec.search.exact`)."""
 
     exact = True
@@ -127,8 +128,8 @@ class Exact(Arm):
         return True
 
 
-class AnnoyDot(Arm):
-    """Annoy's `dot` metric as the seed used it; see docs/ann.md for what is wrong with it."""
+class AnnoyDot(Method):
+    """Annoy's `dot` metric, as the original project used it; docs/ann.md: what is wrong with it."""
 
     build_parameter = "n_trees"
     query_parameter = "search_k"
@@ -151,7 +152,7 @@ class AnnoyDot(Arm):
         return self._forest.get_nns_by_vector(vector.tolist(), k, self.argument)
 
 
-class Annoy(Arm):
+class Annoy(Method):
     """This project's index (`musicrec.export.annoy_index`)."""
 
     build_parameter = "n_trees"
@@ -170,7 +171,21 @@ class Annoy(Arm):
         return self._index.search(vector, k, self.argument)[0]
 
 
-class FaissFlat(Arm):
+class ExportedAnnoy(Annoy):
+    """The index of a bundle, as a service loads it: nothing is built."""
+
+    def __init__(self, build: int, seed: int, path: Path) -> None:
+        """Take the index file beside its number of trees."""
+        super().__init__(build, seed)
+        self._path = path
+
+    def fit(self, items: np.ndarray) -> None:
+        """Load."""
+        self._index = load_index(self._path, items)
+        self.index_bytes = self._path.stat().st_size
+
+
+class FaissFlat(Method):
     """faiss IndexFlatIP: exact, by blocked products."""
 
     exact = True
@@ -228,7 +243,7 @@ class FaissIvf(FaissFlat):
         self._index.nprobe = value
 
 
-class Hnsw(Arm):
+class Hnsw(Method):
     """hnswlib: a navigable small-world graph over the lifted vectors."""
 
     build_parameter = "n_links"
@@ -261,8 +276,8 @@ class Hnsw(Arm):
         return True
 
 
-ARMS: dict[str, type[Arm]] = {
-    "exact_argsort": ExactSeed,
+METHODS: dict[str, type[Method]] = {
+    "exact_argsort": ExactArgsort,
     "exact_gemv": ExactGemv,
     "exact": Exact,
     "annoy_dot": AnnoyDot,
@@ -276,18 +291,13 @@ ARMS: dict[str, type[Arm]] = {
 def grid(
     name: str, n_trees: Sequence[int], search_k: Sequence[int], n_items: int, k: int
 ) -> list[tuple[int, list[int]]]:
-    """List the builds of an arm, each with the query arguments to try; 0 stands for none.
+    """List the builds of a method, each with the query arguments to try; 0 stands for none.
 
     Annoy's values are the caller's, up to the first that inspects every node; those of the
-    other arms follow from the size of the catalogue.
+    other methods follow from the size of the catalogue.
     """
     if name in ("annoy_dot", "annoy"):
-        plans = []
-        for trees in n_trees:
-            values = sorted(search_k)
-            enough = [value for value in values if value >= trees * n_items]
-            plans.append((trees, [v for v in values if not enough or v <= enough[0]]))
-        return plans
+        return [(trees, below_full_scan(search_k, trees, n_items)) for trees in n_trees]
     if name == "faiss_ivf":
         n_lists = 2 ** int(np.log2(max(1.0, 2 * np.sqrt(n_items))))
         probes = (1, 4, 16, 32, 64, 128, 256)
@@ -297,6 +307,13 @@ def grid(
     return [(0, [0])]
 
 
+def below_full_scan(search_k: Sequence[int], n_trees: int, n_items: int) -> list[int]:
+    """Keep the values, ascending, up to the first that makes Annoy inspect every node."""
+    values = sorted(set(search_k))
+    enough = [value for value in values if value >= n_trees * n_items]
+    return [value for value in values if not enough or value <= enough[0]]
+
+
 def _lift(items: np.ndarray) -> np.ndarray:
     """Append sqrt(M^2 - |v|^2): the nearest to a query of (q, 0) is the largest inner product."""
     squared = np.einsum("ij,ij->i", items, items, dtype=np.float64)
@@ -304,11 +321,11 @@ def _lift(items: np.ndarray) -> np.ndarray:
     return np.column_stack((items, extra)).astype(np.float32)
 
 
-def _optional(module: str, arm: str) -> Any:
+def _optional(module: str, method: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:
         raise MusicRecError(
-            f"the search arm {arm} needs the package {module}, which is not installed; "
-            "install the extra: pip install 'musicrec[ann]', or leave it out of ann_bench.arms"
+            f"the search method {method} needs the package {module}, which is not installed; "
+            "install the extra: pip install 'musicrec[ann]', or leave it out of ann_bench.methods"
         ) from None

@@ -1,21 +1,23 @@
-"""The picture of recall against speed: every arm, the Pareto front, exact arms as points."""
+"""The picture of recall against speed: every method, the Pareto front, exact ones as points."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from musicrec.files import atomic_path
 
 
-def draw_tradeoff(path: str | os.PathLike[str], speed: Mapping[str, Any], title: str) -> None:
-    """Draw `points` of a benchmark's speed report as an SVG that opens without a network.
+def draw_tradeoff(
+    path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]], title: str
+) -> None:
+    """Draw the settings of a benchmark as an SVG that opens without a network.
 
     Parameters
     ----------
-    speed : dict
-        As of `ann_bench.Report.speed`: `points` with arm, setting, recall, queries_per_second.
+    rows : sequence of dict
+        As of `run.setting_rows`: method, recall, queries_per_second.
     """
     import matplotlib
 
@@ -23,20 +25,20 @@ def draw_tradeoff(path: str | os.PathLike[str], speed: Mapping[str, Any], title:
     from matplotlib import pyplot
 
     lines: dict[str, list[tuple[float, float]]] = {}
-    for point in speed["points"]:
-        place = (point["recall"], point["queries_per_second"])
-        lines.setdefault(point["arm"], []).append(place)
-    arms = dict.fromkeys(name.partition(",")[0] for name in lines)
-    colours = {arm: f"C{i}" for i, arm in enumerate(arms)}
+    for row in rows:
+        place = (row["recall"], row["queries_per_second"])
+        lines.setdefault(row["method"], []).append(place)
+    methods = dict.fromkeys(name.partition(",")[0] for name in lines)
+    colours = {method: f"C{i}" for i, method in enumerate(methods)}
     builds = dict.fromkeys(colours, 0)  # drawn so far, for another marker each
     with pyplot.rc_context({"svg.hashsalt": "musicrec", "svg.fonttype": "none"}):
         figure, axes = pyplot.subplots(figsize=(9, 6))
         for name, places in lines.items():
-            arm = name.partition(",")[0]
-            style, size = ("osDv^PX"[builds[arm] % 7], 5) if len(places) > 1 else ("*", 12)
-            builds[arm] += 1
+            method = name.partition(",")[0]
+            style, size = ("osDv^PX"[builds[method] % 7], 5) if len(places) > 1 else ("*", 12)
+            builds[method] += 1
             recalls, rates = zip(*sorted(places), strict=True)
-            look = {"color": colours[arm], "marker": style, "markersize": size, "linewidth": 1}
+            look = {"color": colours[method], "marker": style, "markersize": size, "linewidth": 1}
             axes.plot(recalls, rates, label=name, **look)
         front = pareto_front([place for places in lines.values() for place in places])
         axes.plot(

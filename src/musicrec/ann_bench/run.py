@@ -1,237 +1,299 @@
-"""The benchmark of approximate against exact search: what runs, and what is reported.
-
-Timing is in `musicrec.ann_bench.timing`, the arms in `musicrec.ann_bench.methods`, the picture in
-`musicrec.ann_bench.picture`.
-"""
+"""The benchmark of approximate against exact search: what runs, and what is reported."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from musicrec.ann_bench.methods import ARMS, grid
-from musicrec.ann_bench.timing import (
-    HeldOut,
-    Job,
-    Point,
-    describe_machine,
-    judge_lists,
-    measure,
-)
+from musicrec.ann_bench.methods import METHODS, ExportedAnnoy, Method, below_full_scan, grid
+from musicrec.ann_bench.recall import QueryPlays, judge_lists, list_quality, recall
+from musicrec.ann_bench.timing import one_thread, time_batch, time_queries
 from musicrec.errors import MusicRecError
+from musicrec.files import read_json
 from musicrec.interactions import Interactions, read_interactions, read_sizes
+from musicrec.parallel import for_blocks
 from musicrec.params.ann_bench import AnnBenchParams
 from musicrec.parquet import read_table
 from musicrec.search.exact import ExactIndex
 
 RECALL_LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
-NEVER = "never reaches"
-MEBIBYTE = 2.0**20
+FOUND = 0.9995  # of all: a setting that inspects more has nothing to find
+BUDGET = 1.0  # seconds of timed queries a setting, unless thorough
+THOROUGH_SEARCH_K = (100, 500, 1000, 5000, 10_000, 50_000, 100_000, 500_000)
+THOROUGH_REPEATS = 3
+MEGABYTE = 1e6
+Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Report:
-    """What the benchmark found.
+class Catalogue:
+    """What is searched, and what exact search answers.
 
     Attributes
     ----------
-    quality : dict
-        Recall, index bytes and metric loss: the same bytes on every run.
-    speed : dict
-        Everything that a clock or the memory of a process says, the machine, and `points`.
+    items : float32 array (n_items, rank)
+    queries : float32 array (n_queries, rank)
+    plays : QueryPlays, optional
+        With it, the loss in MAP and nDCG of every setting is reported.
+    exported : (path, n_trees), optional
+        The Annoy index of a bundle, and its number of trees.
     """
 
-    quality: dict[str, Any]
-    speed: dict[str, Any]
+    items: np.ndarray
+    queries: np.ndarray
+    plays: QueryPlays | None = None
+    exported: tuple[Path, int] | None = None
 
 
-def read_query_users(
-    bundle: str | os.PathLike[str],
-    indexed: str | os.PathLike[str],
-    n_queries: int,
-    seed: int,
-) -> tuple[np.ndarray, HeldOut]:
-    """Choose validation users to query for, the first by hash of (seed, user id).
+@dataclass(frozen=True)
+class Setting:
+    """One setting of one method; times in seconds."""
 
-    Returns
-    -------
-    queries : float32 array (n, rank), n at most `n_queries`
-        Factors of users who have any and have held-out plays.
-    held_out : HeldOut
-        Their training plays and held-out plays.
+    method: str
+    build: int
+    argument: int
+    recall: float
+    latencies: np.ndarray
+    build_seconds: float
+    index_bytes: int
+    quality: dict[str, float] = field(default_factory=dict)
+    batch_seconds: float | None = None
+
+    @property
+    def queries_per_second(self) -> float:
+        """Queries a second, one at a time on one thread."""
+        return len(self.latencies) / float(self.latencies.sum())
+
+    @property
+    def label(self) -> str:
+        """Name of the line of a plot that the setting belongs to."""
+        parameter = METHODS[self.method].build_parameter
+        return f"{self.method}, {parameter} {self.build}" if parameter else self.method
+
+
+def read_catalogue(
+    bundle: str | os.PathLike[str], indexed: str | os.PathLike[str], n_queries: int, seed: int
+) -> Catalogue:
+    """Read a bundle's tracks, and validation users to query for: the first by hash of (seed, id).
 
     Raises
     ------
     MusicRecError
-        There is no such user.
+        No validation user has factors.
     """
     bundle, indexed = Path(bundle), Path(indexed)
     sizes = read_sizes(indexed / "sizes.json")
     truth = read_interactions(indexed / "validation", sizes.n_all_users, sizes.n_all_items)
-    factors = np.load(bundle / "user_factors.npy")
-    users = np.flatnonzero((np.diff(truth.indptr)[: len(factors)] > 0) & factors.any(axis=1))
+    factors = np.load(bundle / "user_factors.npy", mmap_mode="r")
+    with_plays = np.flatnonzero(np.diff(truth.indptr)[: len(factors)])
+    users = with_plays[factors[with_plays].any(axis=1)]
     if not len(users):
         raise MusicRecError(
             f"{indexed / 'validation'} holds no play of a user with factors, so nobody can be "
             "queried for; train on more plays or hold fewer out"
         )
-    names = read_table(bundle / "users.parquet", ["user_id"]).column("user_id").to_pylist()
-    digest = [hashlib.blake2b(f"{seed}:{names[user]}".encode()).digest() for user in users]
+    names = read_table(bundle / "users.parquet", ["user_id"]).column("user_id")
+    digest = [hashlib.blake2b(f"{seed}:{names[int(user)]}".encode()).digest() for user in users]
     chosen = users[sorted(range(len(users)), key=digest.__getitem__)[:n_queries]]
-    indptr, indices = (np.load(bundle / f"seen_{name}.npy") for name in ("indptr", "indices"))
-    seen = Interactions(indptr, indices, np.ones(len(indices), np.float32), sizes.n_items)
-    return factors[chosen], HeldOut(seen.rows(chosen), truth.rows(chosen))
+    indptr, indices = (
+        np.load(bundle / f"seen_{name}.npy", mmap_mode="r") for name in ("indptr", "indices")
+    )
+    seen = Interactions(indptr, indices, np.empty(len(indices), np.float32), sizes.n_items)
+    return Catalogue(
+        items=np.load(bundle / "item_factors.npy"),
+        queries=factors[chosen],
+        plays=QueryPlays(seen.rows(chosen), truth.rows(chosen)),
+        exported=(
+            bundle / "index.ann",
+            read_json(bundle / "manifest.json")["export"]["n_trees"],
+        ),
+    )
 
 
 def run_benchmark(
-    items: str | os.PathLike[str],
-    queries: np.ndarray,
+    catalogue: Catalogue,
     params: AnnBenchParams,
-    held_out: HeldOut | None = None,
-) -> Report:
-    """Measure every arm of `params.methods`.
+    on_step: Callable[[str], None] = lambda step: None,
+) -> list[Setting]:
+    """Measure every method of `params.methods`, in this process.
 
     Parameters
     ----------
-    items : path
-        Item factors, float32 `.npy` (n_items, rank).
-    queries : float32 array (n, rank)
-    held_out : HeldOut, optional
-        With it, the metric loss of every setting is reported.
+    on_step : callable, optional
+        Told what comes next, before each build.
 
     Raises
     ------
     MusicRecError
-        An arm needs a package that is not installed.
+        A method needs a package that is not installed.
     """
-    factors = np.load(items)
-    index = ExactIndex(factors)
-    exact_scores = index.search(queries, params.k)[1]
-    exact_quality: dict[str, float] = {}
-    if held_out is not None:
-        seen = (held_out.seen.indptr, held_out.seen.indices)
-        lists, _ = index.search(queries, params.k, seen)
-        exact_quality = judge_lists(lists, held_out.truth, params.k)
-    points: list[Point] = []
-    for name in params.methods:
-        plan = grid(name, params.n_trees, params.search_k, len(factors), params.k)
-        if sys.stderr.isatty():
-            print(f"measuring {name}", file=sys.stderr)
-        points += measure(
-            Job(
-                arm=name,
-                items=Path(items),
-                queries=queries,
-                k=params.k,
-                plan=plan,
-                repeats=params.repeats,
-                seed=params.seed,
-                exact_scores=exact_scores,
-                held_out=held_out,
-            )
-        )
-    shape = {"n_items": len(factors), "rank": factors.shape[1], "n_queries": len(queries)}
-    quality = {
-        "k": params.k,
-        **shape,
-        **exact_quality,
-        "arms": _nest(points, _quality(exact_quality)),
-    }
-    speed = {
-        "machine": describe_machine(),
-        "arms": _nest(points, _speed),
-        "speed_up": speed_up(points),
-        "points": [_plotted(point) for point in points],
-    }
-    return Report(quality, speed)
+    items, queries = catalogue.items, catalogue.queries
+    k = min(params.k, len(items))
+    index = ExactIndex(items)
+    exact_scores = index.search(queries, k)[1]
+    exact: dict[str, float] = {}
+    if catalogue.plays is not None:
+        seen = (catalogue.plays.seen.indptr, catalogue.plays.seen.indices)
+        exact = judge_lists(index.search(queries, k, seen)[0], catalogue.plays.truth, k)
+    measured: list[Setting] = []
+    for name, plan in _plan(catalogue, params):
+        on_step(f"measuring {name}")
+        seconds = _fit_all([method for method, _ in plan], items)
+        for (method, arguments), build_seconds in zip(plan, seconds, strict=True):
+            for argument in arguments:
+                method.set_query_argument(argument)
+                quality = exact if method.exact else _quality(method, catalogue, k)
+                lost = {f"{which}_lost": exact[which] - value for which, value in quality.items()}
+                measured.append(
+                    Setting(
+                        method=name,
+                        build=method.build,
+                        argument=argument,
+                        build_seconds=build_seconds,
+                        index_bytes=method.index_bytes,
+                        quality=quality | lost,
+                        **_measure(method, catalogue, params, exact_scores),
+                    )
+                )
+                if measured[-1].recall >= FOUND:
+                    break
+    return measured
 
 
-def speed_up(points: Sequence[Point]) -> dict[str, dict[str, float | str]]:
-    """Compare the fastest setting of each approximate arm with the best exact arm.
+def _fit_all(methods: Sequence[Method], items: np.ndarray) -> list[float]:
+    """Build the indexes side by side, a thread each; returns the seconds that each took."""
+    seconds = [0.0] * len(methods)
 
-    Returns
-    -------
-    dict
-        `recall_0.5`, … -> arm -> queries a second over those of the best exact arm, among the
-        settings whose recall reaches the level; "never reaches" where none does.
-    """
-    exact = [queries_per_second(p) for p in points if ARMS[p.arm].exact]
-    if not exact:
-        return {}
-    names = dict.fromkeys(p.arm for p in points if not ARMS[p.arm].exact)
-    table: dict[str, dict[str, float | str]] = {}
-    for level in RECALL_LEVELS:
-        row: dict[str, float | str] = {}
-        for name in names:
-            good = [queries_per_second(p) for p in points if p.arm == name and p.recall >= level]
-            row[name] = max(good) / max(exact) if good else NEVER
-        table[f"recall_{level}"] = row
-    return table
+    def fit(start: int, stop: int) -> None:
+        for place in range(start, stop):
+            since = time.perf_counter()
+            methods[place].fit(items)
+            seconds[place] = time.perf_counter() - since
+
+    # The longest build first: the others share the remaining cores meanwhile.
+    order = sorted(range(len(methods)), key=lambda place: -methods[place].build)
+    methods = [methods[place] for place in order]
+    for_blocks(fit, list(range(len(methods) + 1)))
+    return [seconds[order.index(place)] for place in range(len(methods))]
 
 
-def queries_per_second(point: Point) -> float:
-    """Queries a second, one at a time on one thread."""
-    return len(point.latencies) / float(point.latencies.sum())
-
-
-def label(point: Point) -> str:
-    """Name the line of a plot that a point belongs to."""
-    parameter = ARMS[point.arm].build_parameter
-    return f"{point.arm}, {parameter} {point.build}" if parameter else point.arm
-
-
-def _nest(points: Sequence[Point], describe) -> dict[str, Any]:  # type: ignore[no-untyped-def]
-    """Nest points as arm, build, query argument; what belongs to the build stands beside these."""
-    arms: dict[str, Any] = {}
-    for point in points:
-        of_build, of_point = describe(point)
-        node = arms.setdefault(point.arm, {})
-        if build := ARMS[point.arm].build_parameter:
-            node = node.setdefault(f"{build}_{point.build}", {})
-        node |= of_build
-        if argument := ARMS[point.arm].query_parameter:
-            node = node.setdefault(f"{argument}_{point.argument}", {})
-        node |= of_point
-    return arms
-
-
-def _quality(exact: dict[str, float]):  # type: ignore[no-untyped-def]
-    def describe(point: Point) -> tuple[dict[str, Any], dict[str, Any]]:
-        lost = {f"{name}_lost": exact[name] - value for name, value in point.quality.items()}
-        return {"index_bytes": point.index_bytes}, {"recall": point.recall, **lost}
-
-    return describe
-
-
-def _speed(point: Point) -> tuple[dict[str, Any], dict[str, Any]]:
-    median, p95, p99 = np.percentile(point.latencies, (50, 95, 99)) * 1e6
-    of_build = {
-        "build_seconds": point.build_seconds,
-        "peak_memory_mib": point.peak_memory / MEBIBYTE,
-    }
-    batch = {}
-    if point.batch_seconds is not None:
-        batch["batch_queries_per_second"] = len(point.latencies) / point.batch_seconds
-    return of_build, batch | {
-        "queries_per_second": queries_per_second(point),
-        "median_microseconds": median,
-        "p95_microseconds": p95,
-        "p99_microseconds": p99,
-    }
-
-
-def _plotted(point: Point) -> dict[str, Any]:
-    argument = ARMS[point.arm].query_parameter
+def _measure(
+    method: Method, catalogue: Catalogue, params: AnnBenchParams, exact_scores: np.ndarray
+) -> dict[str, Any]:
+    """Recall and speed of a method as it is set."""
+    items, queries = catalogue.items, catalogue.queries
+    k = exact_scores.shape[1]
+    repeats = max(params.repeats, THOROUGH_REPEATS if params.thorough else 1)
+    # Every query counts for an approximate method's recall; an exact one's is known.
+    budget = BUDGET if method.exact and not params.thorough else np.inf
+    with one_thread():
+        answers, latencies = time_queries(method, queries, k, repeats, budget)
+    asked = len(answers)
     return {
-        "arm": label(point),
-        "setting": f"{argument} {point.argument}" if argument else "exact",
-        "recall": point.recall,
-        "queries_per_second": queries_per_second(point),
+        "recall": recall(items, queries[:asked], answers, exact_scores[:asked]),
+        "latencies": latencies,
+        "batch_seconds": time_batch(method, queries[:asked], k, repeats),
     }
+
+
+def _quality(method: Method, catalogue: Catalogue, k: int) -> dict[str, float]:
+    if catalogue.plays is None:
+        return {}
+    with one_thread():
+        return list_quality(method, catalogue.items, catalogue.queries, catalogue.plays, k)
+
+
+def _plan(
+    catalogue: Catalogue, params: AnnBenchParams
+) -> Iterator[tuple[str, list[tuple[Method, list[int]]]]]:
+    """Methods to measure: each build of them with the query arguments to try."""
+    n_items = len(catalogue.items)
+    search_k = sorted({*params.search_k, *(THOROUGH_SEARCH_K if params.thorough else ())})
+    for name in params.methods:
+        if name == "annoy" and catalogue.exported is not None and not params.thorough:
+            path, trees = catalogue.exported
+            values = below_full_scan([*search_k, trees * params.k], trees, n_items)
+            yield name, [(ExportedAnnoy(trees, params.seed, path), values)]
+            continue
+        builds = grid(name, params.n_trees, search_k, n_items, params.k)
+        yield name, [(METHODS[name](build, params.seed), values) for build, values in builds]
+
+
+def headline(catalogue: Catalogue, k: int) -> dict[str, float]:
+    """Figures of metrics/ann_bench.json: the exported index at Annoy's own default search_k.
+
+    `index_recall_at_<k>` of exact search's answers, the MAP that the missing ones cost, and the
+    size of the file: the same bytes on every run, unlike what a clock says.
+    """
+    if catalogue.exported is None or catalogue.plays is None:
+        raise MusicRecError("the headline figures are those of an exported bundle")
+    path, trees = catalogue.exported
+    items, queries, plays = catalogue.items, catalogue.queries, catalogue.plays
+    k = min(k, len(items))
+    method = ExportedAnnoy(trees, 0, path)
+    method.fit(items)
+    method.set_query_argument(trees * k)
+    exact = ExactIndex(items)
+    answers = [method.query(query, k) for query in queries]
+    lists, _ = exact.search(queries, k, (plays.seen.indptr, plays.seen.indices))
+    best = judge_lists(lists, plays.truth, k)["map"]
+    return {
+        f"index_recall_at_{k}": recall(items, queries, answers, exact.search(queries, k)[1]),
+        f"index_map_lost_at_{k}": best - list_quality(method, items, queries, plays, k)["map"],
+        "index_megabytes": method.index_bytes / MEGABYTE,
+    }
+
+
+def setting_rows(measured: Sequence[Setting]) -> Rows:
+    """Rows of `plots/ann_bench/tradeoff.json`, one a setting."""
+    return [_row(setting) for setting in measured]
+
+
+def _row(setting: Setting) -> dict[str, Any]:
+    method = METHODS[setting.method]
+    argument = method.query_parameter
+    median, p95, p99 = np.percentile(setting.latencies, (50, 95, 99)) * 1e3
+    row: dict[str, Any] = {
+        "method": setting.label,
+        "exact": method.exact,
+        "setting": f"{argument} {setting.argument}" if argument else "exact",
+        "recall": setting.recall,
+        "queries_per_second": setting.queries_per_second,
+        "median_milliseconds": median,
+        "p95_milliseconds": p95,
+        "p99_milliseconds": p99,
+        "build_seconds": setting.build_seconds,
+        "index_megabytes": setting.index_bytes / MEGABYTE,
+        "timed_queries": len(setting.latencies),
+    }
+    if setting.batch_seconds is not None:
+        row["batch_queries_per_second"] = len(setting.latencies) / setting.batch_seconds
+    return row | setting.quality
+
+
+def speed_up_rows(measured: Sequence[Setting]) -> Rows:
+    """Rows of `plots/ann_bench/speed_up.json`: each approximate method beside the best exact one.
+
+    `times_best_exact`: queries a second of its fastest setting whose recall reaches the level,
+    over those of the best exact method; null where no setting does.
+    """
+    exact = [setting.queries_per_second for setting in measured if METHODS[setting.method].exact]
+    names = dict.fromkeys(s.method for s in measured if not METHODS[s.method].exact)
+    rows: Rows = []
+    for level in RECALL_LEVELS if exact else ():
+        for name in names:
+            good = [
+                setting.queries_per_second
+                for setting in measured
+                if setting.method == name and setting.recall >= level
+            ]
+            ratio = max(good) / max(exact) if good else None
+            rows.append({"recall": level, "method": name, "times_best_exact": ratio})
+    return rows

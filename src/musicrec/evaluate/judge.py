@@ -7,15 +7,14 @@ from two configurations, are what `musicrec compare` compares.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.evaluate.baselines import recommend_neighbours, recommend_popular
-from musicrec.evaluate.held_out import HeldOut
+from musicrec.held_out import HeldOut
 from musicrec.interactions import Interactions
 from musicrec.jit import kernel
 from musicrec.metrics.beyond_accuracy import (
@@ -30,7 +29,6 @@ from musicrec.parallel import for_blocks
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.search.exact import ExactIndex
 
-BASELINES = ("popularity", "neighbours")
 TABLE_METADATA = b"musicrec"
 _BLOCK = 1024  # users a block
 
@@ -55,17 +53,13 @@ class Evaluation:
     """The per-user table and the figures that are not means over users."""
 
     table: pa.Table
-    reach: dict[str, float]
+    aggregate: list[dict[str, float]]
 
 
 def recommend(
-    held_out: HeldOut,
-    queries: np.ndarray,
-    item_factors: np.ndarray,
-    params: EvaluateParams,
-    on_step: Callable[[str], None] = lambda step: None,
-) -> Lists:
-    """Make the lists to judge, as long as the largest `params.k`.
+    held_out: HeldOut, queries: np.ndarray, item_factors: np.ndarray, length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Make the model's lists.
 
     Parameters
     ----------
@@ -73,20 +67,18 @@ def recommend(
     queries : float32 array (n, rank)
         Factors of the held-out users; zeros get no recommendations.
     item_factors : float32 array (n_items, rank)
-    params : EvaluateParams
-    on_step : callable, optional
-        Told what comes next, before each step that may take long.
+    length : int
+
+    Returns
+    -------
+    unseen, with_seen : int32 arrays (n, length)
+        Without and with the tracks played in training, padded with -1.
     """
-    length = max(params.k)
     index = ExactIndex(item_factors)
-    train, history = held_out.train, held_out.history
-    on_step(f"searching the top {length} of {len(queries):,} users")
+    history = held_out.history
     unseen, _ = index.search(queries, length, exclude=(history.indptr, history.indices))
     with_seen, _ = index.search(queries, length)
-    popularity = recommend_popular(train, history, length)
-    on_step("finding the nearest neighbours of their tracks")
-    neighbours = recommend_neighbours(train, history, length, params.neighbours)
-    return Lists(unseen, with_seen, dict(zip(BASELINES, (popularity, neighbours), strict=True)))
+    return unseen, with_seen
 
 
 def judge(held_out: HeldOut, lists: Lists, params: EvaluateParams) -> Evaluation:
@@ -99,8 +91,8 @@ def judge(held_out: HeldOut, lists: Lists, params: EvaluateParams) -> Evaluation
     of a held-out track), `truth` (a hash of the held-out track ids), `recommended` (length of
     the model's list);
     `<metric>` of the model in the `ranking` protocol, `popularity_<metric>` and
-    `neighbours_<metric>` of the baselines in the same; `seed_<metric>` of the model in the
-    `seed` protocol, null for users it drops; `list_popularity_at_<k>` and `list_novelty_at_<k>`,
+    `neighbours_<metric>` of the baselines in the same; `spark_<metric>` of the model in the
+    `spark` protocol, null for users it drops; `list_popularity_at_<k>` and `list_novelty_at_<k>`,
     null for users without recommendations.
     """
     train, truth = held_out.train, held_out.truth
@@ -113,7 +105,7 @@ def judge(held_out: HeldOut, lists: Lists, params: EvaluateParams) -> Evaluation
     ):
         scores = score_lists(recommended, truth.indptr, truth.indices, params.k)
         columns |= {f"{prefix}{metric}": values for metric, values in scores.columns().items()}
-    columns |= _seed_protocol(lists.with_seen, held_out, params.k)
+    columns |= _spark_protocol(lists.with_seen, held_out, params.k)
     n_train_users = int(np.count_nonzero(np.diff(train.indptr)))
     means = list_means(lists.unseen, users_of, n_train_users, params.k)
     columns |= {f"list_{name}": _masked(values) for name, values in means.items()}
@@ -123,19 +115,8 @@ def judge(held_out: HeldOut, lists: Lists, params: EvaluateParams) -> Evaluation
         table=table.take(pc.sort_indices(held_out.user_ids)).replace_schema_metadata(
             {TABLE_METADATA: json.dumps(described)}
         ),
-        reach=_reach(lists.unseen, len(users_of), params.k),
+        aggregate=_aggregate(lists.unseen, len(users_of), params.k),
     )
-
-
-def headline_metrics(k: Sequence[int]) -> list[str]:
-    """Name the metrics that get intervals and verdicts: few, so the correction costs little."""
-    longest, shortest = max(k), min(k)
-    return [
-        f"map_at_{longest}",
-        f"ndcg_at_{longest}",
-        f"recall_at_{longest}",
-        f"precision_at_{shortest}",
-    ]
 
 
 def _describe(held_out: HeldOut, users_of: np.ndarray) -> dict[str, np.ndarray]:
@@ -166,23 +147,23 @@ def hash_rows(truth: Interactions, track_ids: pa.Array) -> np.ndarray:
     return sums
 
 
-def _reach(lists: np.ndarray, n_items: int, k: Sequence[int]) -> dict[str, float]:
-    reach = {}
-    for length, counts in zip(sorted(k), exposure(lists, n_items, k), strict=True):
-        reach[f"coverage_at_{length}"] = catalogue_coverage(counts)
-        reach[f"gini_at_{length}"] = gini(counts)
-    return reach
+def _aggregate(lists: np.ndarray, n_items: int, k: Sequence[int]) -> list[dict[str, float]]:
+    """Coverage and Gini of all lists together, a row a k."""
+    return [
+        {"k": length, "coverage": catalogue_coverage(counts), "gini": gini(counts)}
+        for length, counts in zip(sorted(k), exposure(lists, n_items, k), strict=True)
+    ]
 
 
-def _seed_protocol(lists: np.ndarray, held_out: HeldOut, k: Sequence[int]) -> dict[str, pa.Array]:
-    """Metrics in the `seed` protocol of `musicrec.metrics.ranking`, null for the users it drops."""
+def _spark_protocol(lists: np.ndarray, held_out: HeldOut, k: Sequence[int]) -> dict[str, pa.Array]:
+    """Metrics in the `spark` protocol (see metrics/ranking.py), null for the users it drops."""
     indptr, indices = known_truth(
         held_out.truth.indptr, held_out.truth.indices, held_out.train.n_items
     )
     scores = score_lists(lists, indptr, indices, k)
     dropped = (np.diff(indptr) == 0) | (lists[:, 0] < 0)
     columns = {"map": scores.whole_average_precision, **scores.columns()}
-    return {f"seed_{name}": pa.array(values, mask=dropped) for name, values in columns.items()}
+    return {f"spark_{name}": pa.array(values, mask=dropped) for name, values in columns.items()}
 
 
 def _masked(values: np.ndarray) -> pa.Array:

@@ -2,99 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from musicrec.evaluate.judge import BASELINES, Evaluation, headline_metrics
+from musicrec.baselines.run import BASELINES
+from musicrec.evaluate.judge import Evaluation
 from musicrec.metrics.beyond_accuracy import HISTORY_EDGES, POPULARITY_EDGES, slice_rows
-from musicrec.metrics.intervals import Interval, mean_intervals, shown_higher
-from musicrec.metrics.ranking import METRICS, precision_ceiling
+from musicrec.metrics.intervals import mean_intervals, shown_higher
+from musicrec.metrics.ranking import METRICS, headline_metrics, precision_ceiling
 from musicrec.params.evaluate import EvaluateParams
 
 MODEL = "als"
 Rows = list[dict[str, Any]]
 
 
-def summarise(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Any]:
-    """Figures of `metrics/evaluate.json`; every mean is the mean of a column of the table.
+def headline(evaluation: Evaluation, differences: Rows, params: EvaluateParams) -> dict[str, Any]:
+    """Figures of `metrics/evaluate.json`, what a reviewer acts on; docs/metrics.md defines them.
 
-    `ranking`, `seed`
-        The model in the two protocols (`musicrec.metrics.ranking`). Beside each precision stands
-        its ceiling, what perfect lists would reach; `seed.n_users` are the users seed keeps.
-    `popularity`, `neighbours`
-        The baselines on the same users in the `ranking` protocol.
-    `interval`
-        95 % bootstrap intervals of the headline metrics (`headline_metrics`).
-    `lift`
-        Of the model over each baseline: `difference` with its paired interval (`low`, `high`)
-        and, where the baseline is not at 0, `ratio` (1.2: a fifth better).
-    `beats_popularity`, `beats_neighbours`
-        Whether the model's MAP is shown to be higher (`musicrec.metrics.intervals.shown_higher`).
+    Every mean is the mean of a column of the table. `beats_<baseline>`: the model's MAP is
+    shown to be higher (`metrics.intervals.shown_higher`). `map_over_<baseline>`: by how much, as a
+    share of the baseline's (0.12: 12 % higher); left out where the baseline is at 0.
+
+    Parameters
+    ----------
+    differences : rows
+        Of that name in `plot_rows`.
     """
     table = evaluation.table
-    k = params.k
-    names = [f"{metric}_at_{n}" for metric in METRICS for n in sorted(k)]
-    held_out, unknown = _numbers(table, "held_out"), _numbers(table, "held_out_unknown")
-    known = (held_out - unknown)[_numbers(table, f"seed_{names[0]}", drop_null=False) >= 0]
-    seed_names = ["map", *names]
-    summary: dict[str, Any] = {
-        "split": params.split,
-        "n_users": table.num_rows,
-        "n_users_without_recommendations": int(np.sum(_numbers(table, "recommended") == 0)),
-        "n_users_unknown_to_training": int(np.sum(_numbers(table, "history_length") == 0)),
-        "held_out_plays": int(held_out.sum()),
-        "held_out_plays_of_unknown_tracks": int(unknown.sum()),
-        "ranking": _means(table, names, "") | precision_ceiling(held_out, k),
-        "seed": _means(table, seed_names, "seed_")
-        | precision_ceiling(known, k)
-        | {"n_users": len(known)},
-        "beyond_accuracy": evaluation.reach
-        | _means(table, [name for name in table.column_names if name.startswith("list_")], ""),
-    }
-    for baseline in BASELINES:
-        summary[baseline] = _means(table, names, f"{baseline}_")
-    return summary | _certainty(table, params)
+    metrics = headline_metrics(params.k)
+    figures: dict[str, Any] = {"users": table.num_rows} | _means(table, metrics, "")
+    figures[f"coverage_at_{max(params.k)}"] = evaluation.aggregate[-1]["coverage"]
+    for row in differences:
+        if row["metric"] == metrics[0]:
+            figures[f"beats_{row['against']}"] = row["shown_higher"]
+            if row["baseline"]:
+                figures[f"map_over_{row['against']}"] = row["difference"] / row["baseline"]
+    return figures
 
 
-def sentence(summary: Mapping[str, Any], params: EvaluateParams) -> str:
+def sentence(figures: Mapping[str, Any], table: pa.Table, params: EvaluateParams) -> str:
     """Say in one line how the model stands beside the baselines."""
     metric = headline_metrics(params.k)[0]
     words = [
-        f"{'beats' if summary[f'beats_{name}'] else 'DOES NOT BEAT'} {name} "
-        f"({summary[name][metric]:.4f})"
+        f"{'beats' if figures[f'beats_{name}'] else 'DOES NOT BEAT'} {name} "
+        f"({_numbers(table, f'{name}_{metric}').mean():.4f})"
         for name in BASELINES
     ]
-    return f"{metric}: {MODEL} {summary['ranking'][metric]:.4f}, {' and '.join(words)}"
+    return f"{metric}: {MODEL} {figures[metric]:.4f}, {' and '.join(words)}"
 
 
 def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]:
-    """Rows of each plot, by file name without its ending.
+    """Rows of each file of plots/evaluate, by its name without the ending.
 
-    `map`, `precision`, `recall`, `ndcg`
-        A row a k: the model and the baselines side by side, for precision also its ceiling.
+    `metrics`
+        A row a model and k in the `ranking` protocol: map, ndcg, recall, precision and its
+        ceiling, what perfect lists would reach.
+    `spark_protocol`
+        The same of the model alone in the `spark` protocol, and the users that protocol keeps.
+    `beyond_accuracy`
+        A row a k: coverage and Gini of all lists, mean popularity and novelty of a list.
+    `intervals`, `differences`
+        A row a headline metric (and baseline): the mean with its 95 % bootstrap interval.
     `by_history`, `by_popularity`
         A row a slice and model: the headline metrics (`map`, `ndcg`, `recall`, `precision`)
         with their intervals. Users are sliced by the number of tracks they have in training, or
         by the median popularity of their held-out tracks.
+    `users`
+        One row: how many users, held-out plays and those of unknown tracks.
     """
     table = evaluation.table
-    ceiling = precision_ceiling(_numbers(table, "held_out"), params.k)
-    plots: dict[str, Rows] = {}
-    for metric in METRICS:
-        plots[metric] = []
-        for k in sorted(params.k):
-            name = f"{metric}_at_{k}"
-            row = {"k": k} | {
-                model: float(_numbers(table, prefix + name).mean())
-                for model, prefix in _prefixes().items()
-            }
-            if metric == "precision":
-                row["ceiling"] = ceiling[f"{name}_ceiling"]
-            plots[metric].append(row)
+    rows = {
+        "metrics": [row for model in _prefixes() for row in _metric_rows(table, model, params.k)],
+        "spark_protocol": _spark_rows(table, params.k),
+        "beyond_accuracy": _beyond_accuracy_rows(evaluation),
+        "users": [_user_counts(table)],
+    }
+    rows["intervals"], rows["differences"] = _interval_rows(table, params)
     models = {
         model: {
             name.partition("_at_")[0]: _numbers(table, prefix + name)
@@ -107,8 +94,98 @@ def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]
         ("by_popularity", "held_out_popularity", POPULARITY_EDGES),
     ):
         values = _numbers(table, column)
-        plots[plot] = slice_rows(values, edges, models, params.bootstrap_samples, params.seed)
-    return plots
+        rows[plot] = slice_rows(values, edges, models, params.bootstrap_samples, params.seed)
+    return rows
+
+
+def _metric_rows(table: pa.Table, model: str, k: Sequence[int]) -> Rows:
+    ceiling = precision_ceiling(_numbers(table, "held_out"), k)
+    prefix = _prefixes()[model]
+    return [
+        {
+            "model": model,
+            "k": length,
+            "precision_ceiling": ceiling[f"precision_at_{length}_ceiling"],
+        }
+        | {name: float(_numbers(table, f"{prefix}{name}_at_{length}").mean()) for name in METRICS}
+        for length in sorted(k)
+    ]
+
+
+def _spark_rows(table: pa.Table, k: Sequence[int]) -> Rows:
+    kept = _numbers(table, f"spark_{METRICS[0]}_at_{min(k)}", drop_null=False) >= 0
+    known = (_numbers(table, "held_out") - _numbers(table, "held_out_unknown"))[kept]
+    ceiling = precision_ceiling(known, k)
+    whole = _means(table, ["map"], "spark_")["map"]
+    rows: Rows = []
+    for length in sorted(k):
+        names = {name: f"{name}_at_{length}" for name in METRICS}
+        means = _means(table, list(names.values()), "spark_")
+        rows.append(
+            {
+                "k": length,
+                "n_users": len(known),
+                "map_of_whole_list": whole,
+                "precision_ceiling": ceiling[f"precision_at_{length}_ceiling"],
+            }
+            | {name: means[column] for name, column in names.items()}
+        )
+    return rows
+
+
+def _beyond_accuracy_rows(evaluation: Evaluation) -> Rows:
+    rows: Rows = []
+    for row in evaluation.aggregate:
+        names = {name: f"list_{name}_at_{row['k']}" for name in ("popularity", "novelty")}
+        means = _means(evaluation.table, list(names.values()), "")
+        rows.append(row | {name: means[column] for name, column in names.items()})
+    return rows
+
+
+def _user_counts(table: pa.Table) -> dict[str, int]:
+    return {
+        "n_users": table.num_rows,
+        "n_users_without_recommendations": int(np.sum(_numbers(table, "recommended") == 0)),
+        "n_users_unknown_to_training": int(np.sum(_numbers(table, "history_length") == 0)),
+        "held_out_plays": int(_numbers(table, "held_out").sum()),
+        "held_out_plays_of_unknown_tracks": int(_numbers(table, "held_out_unknown").sum()),
+    }
+
+
+def _interval_rows(table: pa.Table, params: EvaluateParams) -> tuple[Rows, Rows]:
+    """Intervals of every model's headline metrics, and of the differences to the baselines."""
+    metrics = headline_metrics(params.k)
+    columns = {
+        (model, name): _numbers(table, prefix + name)
+        for model, prefix in _prefixes().items()
+        for name in metrics
+    }
+    differences = {
+        ("difference", baseline, name): columns[MODEL, name] - columns[baseline, name]
+        for baseline in BASELINES
+        for name in metrics
+    }
+    named = {" ".join(key): values for key, values in (columns | differences).items()}
+    found = mean_intervals(named, params.bootstrap_samples, params.seed)
+
+    def row(value: str, key: str) -> dict[str, Any]:
+        interval = found[key]
+        return {value: interval.mean, "low": interval.low, "high": interval.high}
+
+    return (
+        [
+            {"model": model, "metric": name} | row("value", f"{model} {name}")
+            for model, name in columns
+        ],
+        [
+            {"against": baseline, "metric": name}
+            | {"baseline": found[f"{baseline} {name}"].mean}
+            | row("difference", key := f"difference {baseline} {name}")
+            | {"shown_higher": shown_higher(named[key], found[key])}
+            for baseline in BASELINES
+            for name in metrics
+        ],
+    )
 
 
 def draw_slices(plots: Mapping[str, Rows], params: EvaluateParams, path: Path) -> None:
@@ -151,39 +228,6 @@ def _draw(axis: Any, rows: Rows, name: str, title: str) -> None:
     axis.set_xlabel(f"{title}; below it, users")
     axis.set_ylabel(name)
     axis.set_ylim(bottom=0)
-
-
-def _certainty(table: pa.Table, params: EvaluateParams) -> dict[str, Any]:
-    """Intervals of the headline metrics and of the differences to the baselines."""
-    metrics = headline_metrics(params.k)
-    model = {name: _numbers(table, name) for name in metrics}
-    others = {
-        (baseline, name): _numbers(table, f"{baseline}_{name}")
-        for baseline in BASELINES
-        for name in metrics
-    }
-    columns = {f" {name}": model[name] for name in metrics} | {
-        f"{baseline} {name}": model[name] - values for (baseline, name), values in others.items()
-    }
-    found = mean_intervals(columns, params.bootstrap_samples, params.seed)
-    lift: dict[str, Any] = {}
-    beats = {}
-    for baseline in BASELINES:
-        lift[baseline] = {
-            name: _lift(found[f"{baseline} {name}"], float(others[baseline, name].mean()))
-            for name in metrics
-        }
-        name = f"{baseline} {metrics[0]}"
-        beats[f"beats_{baseline}"] = shown_higher(columns[name], found[name])
-    intervals = {
-        name: {"low": found[f" {name}"].low, "high": found[f" {name}"].high} for name in metrics
-    }
-    return {"interval": intervals, "lift": lift, **beats}
-
-
-def _lift(difference: Interval, baseline: float) -> dict[str, float]:
-    lift = {"difference": difference.mean, "low": difference.low, "high": difference.high}
-    return lift | ({"ratio": 1 + difference.mean / baseline} if baseline else {})
 
 
 def _prefixes() -> dict[str, str]:

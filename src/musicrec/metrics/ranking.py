@@ -8,7 +8,7 @@ makes a protocol is which lists and which truth go in:
     Plays of the training data are excluded from the lists. Every held-out track is in the
     truth, unknown ones too, though no list can name them. Every held-out user is in the mean,
     with 0 where there are no recommendations.
-`seed` (the one of the pipeline this project grew from)
+`spark` (the original project's)
     Tracks played in training may be recommended. Held-out tracks unknown to training are
     dropped from the truth (`known_truth`), and users who are unknown to training, get no
     recommendations or keep no truth are dropped from the mean. The means equal those of
@@ -248,3 +248,14 @@ def _set(  # type: ignore[no-untyped-def]
     scores[1, user, column] = hits / k
     scores[2, user, column] = hits / n_truth
     scores[3, user, column] = gain_sum / ideal[best]
+
+
+def headline_metrics(k: Sequence[int]) -> list[str]:
+    """Name the metrics that get intervals and verdicts: few, so the correction costs little."""
+    longest, shortest = max(k), min(k)
+    return [
+        f"map_at_{longest}",
+        f"ndcg_at_{longest}",
+        f"recall_at_{longest}",
+        f"precision_at_{shortest}",
+    ]

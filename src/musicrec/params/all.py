@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from musicrec.params.als import ALSParams
 from musicrec.params.ann_bench import AnnBenchParams
+from musicrec.params.baselines import BaselinesParams
 from musicrec.params.data import DataParams
 from musicrec.params.downsample import DownsampleParams
 from musicrec.params.evaluate import EvaluateParams
@@ -25,6 +26,7 @@ class Params:
     downsample: DownsampleParams
     feedback: FeedbackParams
     als: ALSParams
+    baselines: BaselinesParams
     evaluate: EvaluateParams
     export: ExportParams
     ann_bench: AnnBenchParams
@@ -36,6 +38,7 @@ MODELS: tuple[type[Block], ...] = (
     DownsampleParams,
     FeedbackParams,
     ALSParams,
+    BaselinesParams,
     EvaluateParams,
     ExportParams,
     AnnBenchParams,

@@ -20,9 +20,6 @@ class EvaluateParams(Block):
         "validation", description="whose held-out plays are the truth"
     )
     k: Several[Length] = Field((10, 20, 50, 100, 500), description="list lengths of the metrics")
-    neighbours: Whole = Field(
-        100, ge=1, description="neighbours an item of the item-based baseline"
-    )
     bootstrap_samples: Whole = Field(
         1000, ge=100, description="resamples of the bootstrap intervals"
     )

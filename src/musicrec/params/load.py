@@ -26,11 +26,12 @@ BLOCKS = (
     "downsample",
     "feedback",
     "als",
+    "baselines",
     "evaluate",
     "export",
     "ann_bench",
 )
-RENAMED = {"ann_bench.arms": "ann_bench.methods"}
+RENAMED = {"ann_bench.arms": "ann_bench.methods", "evaluate.neighbours": "baselines.neighbours"}
 RENAMED_VALUES = {("ann_bench.methods", "exact_seed"): "exact_argsort"}
 
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
-from musicrec.evaluate.judge import TABLE_METADATA, headline_metrics
+from musicrec.evaluate.judge import TABLE_METADATA
 from musicrec.markdown import markdown_table
 from musicrec.metrics.intervals import (
     CONFIDENCE,
@@ -26,7 +26,7 @@ from musicrec.metrics.intervals import (
     Comparison,
     compare_paired,
 )
-from musicrec.metrics.ranking import METRICS
+from musicrec.metrics.ranking import METRICS, headline_metrics
 from musicrec.metrics.verdicts import BETTER, MARGIN, TOO_FEW, WORSE
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.load import check_block

@@ -14,7 +14,7 @@ from musicrec.als.fit import Factors, fit, item_lengths, objective, uses_cg
 from musicrec.als.half_step import Side
 from musicrec.errors import MusicRecError
 from musicrec.factors import write_factors
-from musicrec.files import write_json
+from musicrec.files import atomic_directory, write_json
 from musicrec.interactions import Interactions, read_interactions, read_sizes
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
@@ -29,11 +29,11 @@ def train(
     indexed: Path,
     output: Path,
     metrics: Path,
-    loss: Path,
+    plots: Path,
     als: ALSParams,
     feedback: FeedbackParams,
 ) -> None:
-    """Fit the indexed training plays; write factors, metrics and the loss of every iteration.
+    """Fit the indexed training plays; write factors, metrics and rows for plots.
 
     Nothing is written before the fit has succeeded, and the factors appear whole or not at all.
 
@@ -60,8 +60,10 @@ def train(
         iterations = list(range(1, len(factors.losses) + 1))
     trained_with = {"als": als.model_dump(), "feedback": feedback.model_dump()}
     write_factors(output, factors.users, factors.items, trained_with)
-    write_json(metrics, summary(ratings, factors, iterations[-1], scores))
-    write_json(loss, course(iterations, factors.losses, scores))
+    with atomic_directory(plots) as folder:
+        write_json(folder / "loss.json", course(iterations, factors.losses, scores))
+        write_json(folder / "factors.json", factor_rows(ratings, factors))
+    write_json(metrics, headline(ratings, factors, iterations[-1], scores))
 
 
 def check(als: ALSParams) -> None:
@@ -110,33 +112,42 @@ def fit_native(
     return best
 
 
-def summary(
+def headline(
     ratings: Interactions, factors: Factors, iterations: int, scores: list[float]
-) -> dict[str, Any]:
+) -> dict[str, float]:
     """Figures of metrics/train.json: the same bytes on every rerun."""
-    loss = factors.losses[-1]
-    n = len(ratings.indices)
-    figures: dict[str, Any] = {
+    figures = {
         "iterations": iterations,
-        "loss": loss,
-        "loss_per_play": loss / n,
-        "plays": n,
-        "users": int(np.count_nonzero(np.diff(ratings.indptr))),
-        "items": int(np.count_nonzero(item_lengths(ratings))),
-        "zero_share": {
-            "users": float(np.mean(factors.users == 0)),
-            "items": float(np.mean(factors.items == 0)),
-        },
+        "plays": len(ratings.indices),
+        "loss_per_play": factors.losses[-1] / len(ratings.indices),
     }
     if scores:
-        figures["validation_ndcg_at_100"] = scores[iterations - 1]
+        figures["early_stopping_ndcg_at_100"] = scores[iterations - 1]
     return figures
+
+
+def factor_rows(ratings: Interactions, factors: Factors) -> list[dict[str, Any]]:
+    """Rows of plots/train/factors.json: who has plays, and how many factors are zero."""
+    return [
+        {
+            "table": "users",
+            "rows": len(factors.users),
+            "with_plays": int(np.count_nonzero(np.diff(ratings.indptr))),
+            "zero_share": float(np.mean(factors.users == 0)),
+        },
+        {
+            "table": "tracks",
+            "rows": len(factors.items),
+            "with_plays": int(np.count_nonzero(item_lengths(ratings))),
+            "zero_share": float(np.mean(factors.items == 0)),
+        },
+    ]
 
 
 def course(
     iterations: list[int], losses: list[float], scores: list[float]
 ) -> list[dict[str, float]]:
-    """Rows of plots/loss.json, one an iteration up to the one whose factors are kept."""
+    """Rows of plots/train/loss.json, one an iteration up to the one whose factors are kept."""
     rows: list[dict[str, float]] = []
     for iteration, loss in zip(iterations, losses, strict=True):
         rows.append({"iteration": iteration, "loss": loss})

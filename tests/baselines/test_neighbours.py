@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.evaluate.baselines import nearest_items, recommend_neighbours, recommend_popular
+from musicrec.baselines.neighbours import nearest_items, recommend_neighbours
+from musicrec.baselines.popularity import recommend_popular
 from musicrec.interactions import from_triples
 from musicrec.metrics.ranking import score_lists
 

@@ -1,8 +1,8 @@
-"""What any model has to beat: popularity, and item-based cosine nearest neighbours.
+"""Item-based cosine nearest neighbours, a baseline that any model has to beat.
 
-Both recommend from the training plays as they are (each play once, counts ignored), exclude
-what a user has played, and break ties by the lower item id. Neither has anything to tune but the
-number of neighbours.
+It recommends from the training plays as they are (each play once, counts ignored), excludes what
+a user has played, and breaks ties by the lower item id. It has nothing to tune but the number of
+neighbours.
 """
 
 from __future__ import annotations
@@ -15,39 +15,6 @@ from musicrec.parallel import for_blocks
 
 _USERS_A_BLOCK = 256
 _ITEM_BLOCKS = 64
-
-
-def recommend_popular(
-    train: Interactions, history: Interactions, k: int, threads: int | None = None
-) -> np.ndarray:
-    """Recommend to every user the tracks that most training users have played.
-
-    Parameters
-    ----------
-    train : Interactions
-        Training plays; a track's popularity is its number of users. Tracks without users are
-        never recommended.
-    history : Interactions
-        Row i is what the i-th user has played, and is excluded.
-    k : int
-        List length.
-    threads : int, optional
-        The result does not depend on it.
-
-    Returns
-    -------
-    int32 array (history.n_users, k)
-        Item ids, padded with -1.
-    """
-    users_of = np.bincount(train.indices, minlength=train.n_items)
-    order = np.argsort(-users_of, kind="stable")[: np.count_nonzero(users_of)].astype(np.int32)
-    lists = np.full((history.n_users, k), -1, np.int32)
-
-    def fill(start: int, stop: int) -> None:
-        _first_unseen(order, train.n_items, history.indptr, history.indices, start, stop, lists)
-
-    for_blocks(fill, _blocks(history.n_users), threads)
-    return lists
 
 
 def recommend_neighbours(
@@ -161,26 +128,6 @@ def _equal_work(train: Interactions, by_item: Interactions, items: np.ndarray) -
         return [0]
     shares = ends[-1] * np.arange(1, _ITEM_BLOCKS) / _ITEM_BLOCKS
     return sorted({0, len(items), *(np.searchsorted(ends, shares) + 1).tolist()})
-
-
-@kernel()
-def _first_unseen(order, n_items, indptr, indices, start, stop, lists):  # type: ignore[no-untyped-def]
-    """Fill rows start to stop with the first items of `order` that the user has not played."""
-    k = lists.shape[1]
-    seen = np.zeros(n_items, np.bool_)
-    for user in range(start, stop):
-        played = indices[indptr[user] : indptr[user + 1]]
-        for item in played:
-            seen[item] = True
-        found = 0
-        for item in order:
-            if found == k:
-                break
-            if not seen[item]:
-                lists[user, found] = item
-                found += 1
-        for item in played:
-            seen[item] = False
 
 
 @kernel()

@@ -1,0 +1,79 @@
+"""What a search found of what there is to find: recall, and the loss in MAP and nDCG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from musicrec.ann_bench.methods import Ids, Method
+from musicrec.interactions import Interactions
+from musicrec.metrics.ranking import score_lists
+from musicrec.search.kernels import inner_products
+
+TIE = 1e-5  # relative: scores that float32 arithmetic cannot tell apart count as ties
+
+
+@dataclass(frozen=True)
+class QueryPlays:
+    """What the query users played: row i belongs to query i.
+
+    Attributes
+    ----------
+    seen : Interactions (n_queries, n_items)
+        Training plays, left out of recommendations.
+    truth : Interactions (n_queries, n_all_items)
+        Held-out plays.
+    """
+
+    seen: Interactions
+    truth: Interactions
+
+
+def recall(
+    items: np.ndarray, queries: np.ndarray, answers: Sequence[Ids], exact_scores: np.ndarray
+) -> float:
+    """Share of the wanted items that were found, by score threshold.
+
+    An item counts as found when its own score reaches that of the last of the exact list, so that
+    any of several tied items will do (as ann-benchmarks does by distance).
+
+    Parameters
+    ----------
+    items, queries : float32 arrays (n_items, rank), (n_queries, rank)
+    answers : ids of each query; negative ones are padding
+    exact_scores : float32 array (n_queries, k), falling, padded with -inf
+    """
+    found = wanted = 0
+    for query, answer, scores in zip(queries, answers, exact_scores, strict=True):
+        length = int(np.isfinite(scores).sum())
+        if length == 0:
+            continue
+        ids = np.unique(np.asarray(answer, dtype=np.int64))
+        ids = ids[ids >= 0]
+        own = np.empty(len(ids), np.float32)
+        inner_products(items, ids, query, own)
+        threshold = scores[length - 1] - TIE * abs(scores[length - 1])
+        found += min(length, int((own >= threshold).sum()))
+        wanted += length
+    return found / wanted if wanted else 1.0
+
+
+def list_quality(
+    method: Method, items: np.ndarray, queries: np.ndarray, plays: QueryPlays, k: int
+) -> dict[str, float]:
+    """Judge what a method recommends to the query users: the means of MAP@k and nDCG@k."""
+    lists = np.full((len(queries), k), -1, np.int32)
+    for row, query in enumerate(queries):
+        seen = plays.seen.row(row)
+        answer = np.asarray(method.query(query, min(k + len(seen), len(items))), dtype=np.int64)
+        fresh = answer[(answer >= 0) & ~np.isin(answer, seen)][:k]
+        lists[row, : len(fresh)] = fresh
+    return judge_lists(lists, plays.truth, k)
+
+
+def judge_lists(lists: np.ndarray, truth: Interactions, k: int) -> dict[str, float]:
+    """MAP@k and nDCG@k of recommendation lists: `map` and `ndcg`."""
+    columns = score_lists(lists, truth.indptr, truth.indices, [k]).columns()
+    return {name: float(columns[f"{name}_at_{k}"].mean()) for name in ("map", "ndcg")}

@@ -1,0 +1,64 @@
+"""What most people have played, the baseline that any model has to beat."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from musicrec.interactions import Interactions
+from musicrec.jit import kernel
+from musicrec.parallel import for_blocks
+
+_USERS_A_BLOCK = 256
+
+
+def recommend_popular(
+    train: Interactions, history: Interactions, k: int, threads: int | None = None
+) -> np.ndarray:
+    """Recommend to every user the tracks that most training users have played.
+
+    Parameters
+    ----------
+    train : Interactions
+        Training plays; a track's popularity is its number of users. Tracks without users are
+        never recommended.
+    history : Interactions
+        Row i is what the i-th user has played, and is excluded.
+    k : int
+        List length.
+    threads : int, optional
+        The result does not depend on it.
+
+    Returns
+    -------
+    int32 array (history.n_users, k)
+        Item ids, padded with -1.
+    """
+    users_of = np.bincount(train.indices, minlength=train.n_items)
+    order = np.argsort(-users_of, kind="stable")[: np.count_nonzero(users_of)].astype(np.int32)
+    lists = np.full((history.n_users, k), -1, np.int32)
+
+    def fill(start: int, stop: int) -> None:
+        _first_unseen(order, train.n_items, history.indptr, history.indices, start, stop, lists)
+
+    for_blocks(fill, [*range(0, history.n_users, _USERS_A_BLOCK), history.n_users], threads)
+    return lists
+
+
+@kernel()
+def _first_unseen(order, n_items, indptr, indices, start, stop, lists):  # type: ignore[no-untyped-def]
+    """Fill rows start to stop with the first items of `order` that the user has not played."""
+    k = lists.shape[1]
+    seen = np.zeros(n_items, np.bool_)
+    for user in range(start, stop):
+        played = indices[indptr[user] : indptr[user + 1]]
+        for item in played:
+            seen[item] = True
+        found = 0
+        for item in order:
+            if found == k:
+                break
+            if not seen[item]:
+                lists[user, found] = item
+                found += 1
+        for item in played:
+            seen[item] = False

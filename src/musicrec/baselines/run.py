@@ -1,0 +1,80 @@
+"""The lists of every baseline for the held-out users: they do not depend on the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from musicrec.baselines.neighbours import recommend_neighbours
+from musicrec.baselines.popularity import recommend_popular
+from musicrec.errors import MusicRecError
+from musicrec.held_out import HeldOut
+from musicrec.metrics.ranking import headline_metrics, score_lists
+
+BASELINES = ("popularity", "neighbours")
+
+
+def recommend_baselines(
+    held_out: HeldOut,
+    length: int,
+    neighbours: int,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> dict[str, np.ndarray]:
+    """Recommend tracks that a user has not played in training.
+
+    Parameters
+    ----------
+    held_out : HeldOut
+    length : int
+        Of the lists.
+    neighbours : int
+        Neighbours an item of the item-based baseline.
+    on_step : callable, optional
+        Told what comes next, before each step that may take long.
+
+    Returns
+    -------
+    dict
+        Baseline -> int32 array (n, length) of item ids, padded with -1.
+    """
+    train, history = held_out.train, held_out.history
+    popularity = recommend_popular(train, history, length)
+    on_step("finding the nearest neighbours of the users' tracks")
+    nearest = recommend_neighbours(train, history, length, neighbours)
+    return dict(zip(BASELINES, (popularity, nearest), strict=True))
+
+
+def baseline_metrics(
+    held_out: HeldOut, lists: Mapping[str, np.ndarray], k: Sequence[int]
+) -> dict[str, float]:
+    """Figures of metrics/baselines.json: the headline metrics of each baseline."""
+    figures = {}
+    for name, recommended in lists.items():
+        truth = held_out.truth
+        columns = score_lists(recommended, truth.indptr, truth.indices, k).columns()
+        for metric in headline_metrics(k):
+            figures[f"{name}_{metric}"] = float(columns[metric].mean())
+    return figures
+
+
+def read_baselines(folder: Path, n_users: int, length: int) -> dict[str, np.ndarray]:
+    """Read the lists that the stage wrote, one `.npy` a baseline.
+
+    Raises
+    ------
+    MusicRecError
+        They are not those of `n_users` users, or of another length.
+    """
+    lists = {}
+    for name in BASELINES:
+        path = folder / f"{name}.npy"
+        found = np.load(path, allow_pickle=False)
+        if found.shape != (n_users, length):
+            raise MusicRecError(
+                f"{path}: lists of shape {found.shape} do not fit {n_users} held-out users and "
+                f"{length} tracks a list; run dvc repro baselines"
+            )
+        lists[name] = found
+    return lists

@@ -1,0 +1,41 @@
+"""Judge a trained model on the held-out users of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from musicrec.baselines.run import read_baselines
+from musicrec.evaluate.judge import Evaluation, Lists, judge, recommend
+from musicrec.held_out import read_held_out, read_model
+from musicrec.params.evaluate import EvaluateParams
+
+
+def evaluate(
+    indexed: Path,
+    factors: Path,
+    baselines: Path,
+    params: EvaluateParams,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> Evaluation:
+    """Search the lists of every held-out user and judge them beside the baselines.
+
+    Parameters
+    ----------
+    indexed, factors, baselines : Path
+        Folders of the stages index, train and baselines.
+    on_step : callable, optional
+        Told what comes next, before each step that may take long.
+
+    Raises
+    ------
+    MusicRecError
+        The folders do not fit each other, or the split holds no play.
+    """
+    held_out = read_held_out(indexed, params.split)
+    length = max(params.k)
+    of_baselines = read_baselines(baselines, len(held_out.users), length)
+    queries, item_factors = read_model(factors, held_out)
+    on_step(f"searching the top {length} of {len(queries):,} users")
+    unseen, with_seen = recommend(held_out, queries, item_factors, length)
+    return judge(held_out, Lists(unseen, with_seen, of_baselines), params)

@@ -1,0 +1,40 @@
+"""What `ingest` reports: a handful of figures for a review, and rows with all the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from musicrec.ingest.split import SPLITS
+
+Rows = list[dict[str, Any]]
+
+
+def headline(summary: Mapping[str, Any]) -> dict[str, float]:
+    """Figures of `metrics/data.json`, from what `ingest.run.ingest` returns."""
+    figures: dict[str, float] = {"rows_read": summary["source"]["rows"]}
+    for split in SPLITS:
+        figures[f"{split}_plays"] = summary[split]["rows"]
+        figures[f"{split}_users"] = summary[split]["users"]
+    return figures | {
+        "train_tracks": summary["train"]["tracks"],
+        "train_mean_count": summary["train"]["count"]["mean"],
+        "rows_merged": summary["source"]["merged_rows"],
+        "rows_rejected": summary["source"]["rejected_rows"],
+    }
+
+
+def count_rows(summary: Mapping[str, Any]) -> Rows:
+    """Rows of `plots/data/counts.json`, the table of play counts: one a split."""
+    rows = []
+    for split in SPLITS:
+        described = summary[split]
+        row = {name: value for name, value in described.items() if not isinstance(value, dict)}
+        rows.append({"split": split} | row | described["count"])
+    return rows
+
+
+def rejected_rows(summary: Mapping[str, Any]) -> Rows:
+    """Rows of `plots/data/rejected.json`: how many rows were left out, by reason."""
+    reasons = summary["source"]["rejected"]
+    return [{"reason": reason, "rows": rows} for reason, rows in sorted(reasons.items())]

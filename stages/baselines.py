@@ -1,0 +1,43 @@
+"""Recommend to the held-out users by popularity and by item neighbours, which no model changes.
+
+Reads the indexed plays and params `baselines` and `evaluate`. Writes a folder with the lists of
+each baseline (`popularity.npy`, `neighbours.npy`: int32, a row a held-out user by index) and, as
+metrics, their headline figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from musicrec.baselines.run import baseline_metrics, recommend_baselines
+from musicrec.files import atomic_directory, write_array, write_json
+from musicrec.held_out import read_held_out
+from musicrec.params.baselines import BaselinesParams
+from musicrec.params.evaluate import EvaluateParams
+from musicrec.params.load import load_block
+
+
+def main() -> None:
+    """Run the stage."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--params", type=Path, required=True, help="parameter file")
+    parser.add_argument("--indexed", type=Path, required=True, help="folder of indexed plays")
+    parser.add_argument("--output", type=Path, required=True, help="folder of lists to write")
+    parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
+    args = parser.parse_args()
+    baselines = load_block(args.params, BaselinesParams)
+    judged = load_block(args.params, EvaluateParams)
+    held_out = read_held_out(args.indexed, judged.split)
+    lists = recommend_baselines(held_out, max(judged.k), baselines.neighbours)
+    with atomic_directory(args.output) as folder:
+        for name, recommended in lists.items():
+            write_array(folder / f"{name}.npy", recommended)
+        write_json(args.metrics, baseline_metrics(held_out, lists, judged.k))
+
+
+if __name__ == "__main__":
+    from musicrec.command import run_stage
+
+    sys.exit(run_stage(main))

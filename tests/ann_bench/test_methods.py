@@ -1,0 +1,95 @@
+"""Every search method under one contract, and the settings that are tried of each."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from musicrec.ann_bench.methods import METHODS, ExportedAnnoy, grid
+from musicrec.ann_bench.recall import recall
+from musicrec.errors import MusicRecError
+from musicrec.export.annoy_index import build_index
+
+EXTRA = {"faiss_flat": "faiss", "faiss_ivf": "faiss", "hnsw": "hnswlib"}
+
+
+@pytest.fixture(scope="module")
+def factors():
+    rng = np.random.default_rng(5)
+    items = (rng.gamma(0.4, size=(600, 6)) * np.exp(rng.normal(size=(600, 1)))).astype(np.float32)
+    return items, rng.gamma(0.4, size=(25, 6)).astype(np.float32)
+
+
+@pytest.fixture(params=list(METHODS))
+def method_name(request):
+    if request.param in EXTRA:
+        pytest.importorskip(EXTRA[request.param])
+    return request.param
+
+
+def test_every_method_keeps_the_contract(method_name, factors):
+    """At its most thorough setting a method finds what the full sort finds, best first."""
+    items, queries = factors
+    k = 30
+    (build, arguments), *_ = grid(method_name, [1], [10, len(items)], len(items), k)
+    method = METHODS[method_name](build, 1)
+    method.fit(items)
+    method.set_query_argument(arguments[-1])
+    answers = [np.asarray(method.query(query, k)) for query in queries]
+    scores = items @ queries.T
+    exact = -np.sort(-scores, axis=0)[:k].T
+    assert recall(items, queries, answers, exact) >= (1.0 if method_name != "hnsw" else 0.95)
+    for row, answer in enumerate(answers):
+        assert len(answer) == len(set(answer.tolist())) == k
+        found = scores[answer, row]
+        assert (np.diff(found) <= 1e-4 * found[:-1]).all()
+    has_batch = method.query_batch(queries, k)
+    assert has_batch == (method_name not in ("exact_argsort", "annoy_dot", "annoy"))
+    assert (method.index_bytes == 0) == (method_name in ("exact_argsort", "exact_gemv"))
+
+
+def test_the_dot_metric_of_annoy_is_a_random_scan():
+    """Why our index does not use it: recall is about the share of the items inspected."""
+    rng = np.random.default_rng(0)
+    items = rng.gamma(0.3, size=(20_000, 16)) * np.exp(1.5 * rng.normal(size=(20_000, 1)))
+    items = items.astype(np.float32)
+    queries = rng.gamma(0.3, size=(20, 16)).astype(np.float32)
+    exact = -np.sort(-(items @ queries.T), axis=0)[:100].T
+    recalls = {}
+    for name in ("annoy_dot", "annoy"):
+        method = METHODS[name](10, 0)
+        method.fit(items)
+        method.set_query_argument(2_000)
+        recalls[name] = recall(items, queries, [method.query(q, 100) for q in queries], exact)
+    assert recalls["annoy"] > 2 * recalls["annoy_dot"]
+
+
+@pytest.mark.parametrize("name", list(EXTRA))
+def test_a_missing_extra_is_one_sentence(name, factors, monkeypatch):
+    monkeypatch.setitem(sys.modules, EXTRA[name], None)
+    with pytest.raises(MusicRecError, match=r"pip install 'musicrec\[ann\]'"):
+        METHODS[name](4, 0).fit(factors[0])
+
+
+def test_grids_stop_where_every_node_is_inspected():
+    assert grid("annoy", [1, 3], [500, 100, 1000, 2000], 1000, 10) == [
+        (1, [100, 500, 1000]),
+        (3, [100, 500, 1000, 2000]),
+    ]
+    assert grid("faiss_ivf", [1], [1], 385_371, 500)[0][0] == 1024
+    assert grid("hnsw", [1], [1], 1000, 500) == [(16, [500, 1000, 2000])]
+    assert grid("exact", [1], [1], 1000, 500) == [(0, [0])]
+
+
+def test_the_exported_index_answers_as_one_built_here(factors, tmp_path):
+    items, queries = factors
+    build_index(items, tmp_path / "index.ann", 3, 7)
+    exported, built = ExportedAnnoy(3, 0, tmp_path / "index.ann"), METHODS["annoy"](3, 7)
+    for method in (exported, built):
+        method.fit(items)
+        method.set_query_argument(40)
+    for query in queries:
+        np.testing.assert_array_equal(exported.query(query, 20), built.query(query, 20))
+    assert exported.index_bytes == built.index_bytes

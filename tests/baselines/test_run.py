@@ -1,0 +1,41 @@
+"""The lists and figures of the baselines stage, and lists that do not fit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from musicrec.baselines.run import BASELINES, baseline_metrics, read_baselines, recommend_baselines
+from musicrec.errors import MusicRecError
+from musicrec.held_out import read_held_out
+from tests.metrics.test_ranking import reference
+from tests.support.indexed_data import make_plays, write_indexed
+
+
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("indexed")
+    write_indexed(folder, make_plays())
+    return read_held_out(folder, "validation")
+
+
+def test_the_figures_are_means_of_the_lists(held_out):
+    lists = recommend_baselines(held_out, 50, neighbours=20)
+    figures = baseline_metrics(held_out, lists, (10, 50))
+    assert len(figures) == 4 * len(BASELINES)
+    truth = held_out.truth
+    for name in BASELINES:
+        judged = [
+            reference(lists[name][user][lists[name][user] >= 0].tolist(), truth.row(user), 50)
+            for user in range(truth.n_users)
+        ]
+        assert figures[f"{name}_map_at_50"] == pytest.approx(np.mean([j["map"] for j in judged]))
+
+
+def test_lists_that_do_not_fit_are_refused(tmp_path):
+    for name in BASELINES:
+        np.save(tmp_path / f"{name}.npy", np.zeros((3, 5), np.int32))
+    assert set(read_baselines(tmp_path, 3, 5)) == set(BASELINES)
+    for n_users, length in ((2, 5), (3, 6)):
+        with pytest.raises(MusicRecError, match="run dvc repro baselines"):
+            read_baselines(tmp_path, n_users, length)

@@ -1,0 +1,142 @@
+"""What the evaluate stage reports of its per-user table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+
+from musicrec.evaluate.report import draw_slices, headline, plot_rows, sentence
+from musicrec.evaluate.run import evaluate
+from musicrec.metrics.intervals import FEWEST_USERS
+from musicrec.metrics.ranking import headline_metrics
+from musicrec.params.evaluate import EvaluateParams
+from tests.support.indexed_data import (
+    N_ITEMS,
+    make_plays,
+    write_baselines,
+    write_factors,
+    write_indexed,
+)
+
+PARAMS = EvaluateParams(k=(5, 10, 200), bootstrap_samples=200)
+
+
+@pytest.fixture(scope="module")
+def plays():
+    return make_plays()
+
+
+def run(folder, plays, items):
+    write_indexed(folder / "indexed", plays)
+    users = plays.users.copy()
+    users[7] = 0  # as if all of this user's plays had fallen to feedback.min_count
+    write_factors(folder / "factors", users, items)
+    write_baselines(folder, PARAMS)
+    return evaluate(folder / "indexed", folder / "factors", folder / "baselines", PARAMS)
+
+
+@pytest.fixture(scope="module")
+def evaluation(tmp_path_factory, plays):
+    return run(tmp_path_factory.mktemp("taste"), plays, plays.items)
+
+
+@pytest.fixture(scope="module")
+def rows(evaluation):
+    return plot_rows(evaluation, PARAMS)
+
+
+def mean(evaluation, name):
+    numbers = [x for x in evaluation.table.column(name).to_pylist() if x is not None]
+    return sum(numbers) / len(numbers)
+
+
+def test_the_headline_is_a_handful_of_means_of_the_table(evaluation, rows):
+    figures = headline(evaluation, rows["differences"], PARAMS)
+    for name in headline_metrics(PARAMS.k):
+        assert figures[name] == pytest.approx(mean(evaluation, name), rel=1e-12)
+    assert figures["users"] == evaluation.table.num_rows
+    assert len(figures) == 10 and not any(isinstance(v, dict | list) for v in figures.values())
+
+
+def test_every_row_is_a_mean_of_the_table(evaluation, rows):
+    prefixes = {"als": "", "popularity": "popularity_", "neighbours": "neighbours_"}
+    for row in rows["metrics"]:
+        for name in ("map", "ndcg", "recall", "precision"):
+            column = f"{prefixes[row['model']]}{name}_at_{row['k']}"
+            assert row[name] == pytest.approx(mean(evaluation, column), rel=1e-12)
+    for row in rows["spark_protocol"]:
+        column = f"spark_ndcg_at_{row['k']}"
+        assert row["ndcg"] == pytest.approx(mean(evaluation, column), rel=1e-12)
+    for row in rows["beyond_accuracy"]:
+        column = f"list_novelty_at_{row['k']}"
+        assert row["novelty"] == pytest.approx(mean(evaluation, column), rel=1e-12)
+    lengths = {name: len(rows[name]) for name in ("metrics", "spark_protocol", "beyond_accuracy")}
+    assert lengths == {"metrics": 9, "spark_protocol": 3, "beyond_accuracy": 3}
+
+
+def test_users_are_counted_whatever_the_model(evaluation, rows, plays):
+    (counted,) = rows["users"]
+    held_out = {user for user, _ in plays.validation}
+    unknown = sum(item >= N_ITEMS for _, item in plays.validation)
+    # Four users are unknown to training and one has no factors.
+    assert counted == {
+        "n_users": len(held_out),
+        "n_users_without_recommendations": 5,
+        "n_users_unknown_to_training": 4,
+        "held_out_plays": len(plays.validation),
+        "held_out_plays_of_unknown_tracks": unknown,
+    }
+    assert unknown == 11
+    assert {row["n_users"] for row in rows["spark_protocol"]} == {len(held_out) - 5}
+
+
+def test_ceilings_and_intervals_enclose_the_metrics(rows):
+    for row in rows["metrics"] + rows["spark_protocol"]:
+        assert 0 < row["precision"] <= row["precision_ceiling"] <= 1
+    for row in rows["intervals"]:
+        assert row["low"] < row["value"] < row["high"]
+    for row in rows["differences"]:
+        assert row["low"] < row["difference"] < row["high"]
+
+
+def test_a_model_of_taste_beats_popularity_and_says_so(evaluation, rows):
+    figures = headline(evaluation, rows["differences"], PARAMS)
+    assert figures["beats_popularity"] is True
+    popularity = mean(evaluation, "popularity_map_at_200")
+    assert figures["map_over_popularity"] == pytest.approx(figures["map_at_200"] / popularity - 1)
+    assert "beats popularity" in sentence(figures, evaluation.table, PARAMS)
+
+
+def test_a_few_users_do_not_show_that_a_model_beats_anything(evaluation):
+    table = evaluation.table
+    ahead = pc.greater(table.column("map_at_200"), table.column("popularity_map_at_200"))
+    winners = table.filter(ahead)
+    for n in (1, FEWEST_USERS - 1):
+        few = replace(evaluation, table=winners.slice(0, n))
+        differences = plot_rows(few, PARAMS)["differences"]
+        row = next(r for r in differences if r["against"] == "popularity")
+        assert row["low"] > 0 and row["shown_higher"] is False
+        assert headline(few, differences, PARAMS)["beats_popularity"] is False
+
+
+def test_a_model_that_loses_to_popularity_says_so(plays, tmp_path):
+    noise = np.random.default_rng(0).random((N_ITEMS, 4)).astype(np.float32)
+    evaluation = run(tmp_path, plays, noise)
+    figures = headline(evaluation, plot_rows(evaluation, PARAMS)["differences"], PARAMS)
+    assert figures["beats_popularity"] is False
+    assert figures["map_over_popularity"] < 0
+    assert "DOES NOT BEAT popularity" in sentence(figures, evaluation.table, PARAMS)
+
+
+def test_slices_add_up_to_the_whole(evaluation, rows, tmp_path):
+    for name in ("by_history", "by_popularity"):
+        own = [row for row in rows[name] if row["model"] == "als"]
+        total = sum(row["n_users"] * row["map"] for row in own)
+        assert total / evaluation.table.num_rows == pytest.approx(mean(evaluation, "map_at_200"))
+    draw_slices(rows, PARAMS, tmp_path / "slices.svg")
+    picture = (tmp_path / "slices.svg").read_text()
+    assert "tracks in the user's history" in picture
+    assert "dc:date" not in picture
