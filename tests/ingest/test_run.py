@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -42,7 +43,8 @@ def settings(spark):
 
 def checked(spark, source, **kwargs) -> list[tuple]:
     """Rows as they are after reading and checking, sorted."""
-    (frames,) = checked_tables(spark, data_params(source, **kwargs)).values()
+    scratch = Path(tempfile.mkdtemp()) / "source"
+    (frames,) = checked_tables(spark, data_params(source, **kwargs), scratch).values()
     columns = ("user_id", "track_id", "count", "reason")
     return sorted(tuple(row) for frame in frames for row in frame.select(*columns).collect())
 
@@ -165,7 +167,7 @@ def test_stage_leaves_what_was_there_when_it_fails(tmp_path):
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert errors == [
         f"error: {source}: column 'count' is negative in 1 row, first in '-1' (user 'u', track "
-        "'t'); mend the source or set data.on_bad_rows: drop"
+        "'t'); fix the source or set data.on_bad_rows: drop"
     ]
     assert "Exception" not in done.stderr
     left = sorted(path.name for path in tmp_path.iterdir())
@@ -236,7 +238,7 @@ def test_drop_counts_bad_rows_by_reason(spark, tmp_path):
         "rejected": {
             "ragged_line": 1,
             "user_missing": 1,
-            "user_not_utf8": 1,
+            "user_not_text": 1,
             "track_missing": 1,
             "count_missing": 1,
             "count_not_finite": 1,

@@ -1,13 +1,18 @@
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.text_layout import column_position, first_fields
+from musicrec.ingest.header import column_position
+from musicrec.ingest.text_layout import TextLayout, text_layout
 from musicrec.params.data import ColumnParams, DataParams
 
 NAMES = DataParams()
 POSITIONS = DataParams(columns=ColumnParams(user=0, track=1, count=2))
 LOG = DataParams(columns=ColumnParams(user=0, track=1, count=None))
 TIMED = DataParams(columns=ColumnParams(user=0, track=1, count=None, timestamp=2))
+
+
+def layout(head: bytes, params: DataParams, *, whole: bool = True) -> TextLayout:
+    return text_layout(head, params, "f", whole=whole)
 
 
 @pytest.mark.parametrize(
@@ -22,24 +27,25 @@ TIMED = DataParams(columns=ColumnParams(user=0, track=1, count=None, timestamp=2
         ("u,s,3.2466e+05", POSITIONS, (",", False)),
         ("u,s,nan", POSITIONS, (",", False)),
         ("u,s,", POSITIONS, (",", False)),  # a blank count is a bad row and not a name
-        ("user,song", LOG, (",", False)),
+        ("user,song", LOG, (",", True)),
+        ("anna,song", LOG, (",", False)),
         ("user,song,played at", TIMED, (",", True)),
         ("u,s,2009-05-04T23:08:57Z", TIMED, (",", False)),
     ],
 )
 def test_separator_and_header(line, params, expected):
-    head = (line + "\nrest of the file\n").encode()
-    assert first_fields(head, params, "f")[:2] == expected
+    found = layout((line + "\n").encode(), params)
+    assert (found.dialect.separator, found.named) == expected
 
 
 def test_a_head_may_end_within_a_character():
     head = "user_id,track_id,count\nü,x,1\n".encode()[:24]
-    assert first_fields(head, NAMES, "f")[2] == ("user_id", "track_id", "count")
+    assert layout(head, NAMES, whole=False).fields == ("user_id", "track_id", "count")
 
 
 def test_a_header_is_what_the_user_says():
     params = DataParams(header=False, columns=POSITIONS.columns)
-    assert first_fields(b"user,song,plays\n", params, "f")[1] is False
+    assert not layout(b"user,song,plays\n", params).named
     with pytest.raises(MusicRecError, match="no column 'user_id'; the file has: 3 columns and no"):
         column_position("user_id", "user", ("", "", ""), named=False, file="f")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.row_checks import REASONS
+from musicrec.ingest.flaws import REASONS
 from musicrec.params.data import ColumnParams
 from musicrec.spark.failures import display_path
 
@@ -46,15 +46,16 @@ def require_good_rows(frames: Iterable[DataFrame], columns: ColumnParams) -> Non
     order = list(REASONS)
     found.sort(key=lambda row: (row.file, order.index(row.reason)))
     chosen = found[0]
-    role, words = REASONS[chosen.reason]
+    role, words, advice = REASONS[chosen.reason]
     what = f"column {getattr(columns, role)!r} is {words}" if role else f"a line has {words}"
+    hint = f"{advice}, " if advice else ""
     others = sum(row.rows for row in found[1:])
     shown = [_shown(value) for value in (chosen.first[name] for name in fields)]
     also = f" ({others:,} more rows of the source are bad in other ways or files)" if others else ""
     ids = "" if not role else f" (user {shown[1]}, track {shown[2]})"
     raise MusicRecError(
         f"{display_path(chosen.file)}: {what} in {chosen.rows:,} row{'s' * (chosen.rows != 1)}, "
-        f"first in {shown[0]}{ids}{also}; mend the source or set data.on_bad_rows: drop"
+        f"first in {shown[0]}{ids}{also}; {hint}fix the source or set data.on_bad_rows: drop"
     )
 
 

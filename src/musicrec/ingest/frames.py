@@ -2,133 +2,217 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import codecs
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.source import SourceFile, parquet_schema, read_head
-from musicrec.ingest.text_layout import column_position, first_fields
-from musicrec.params.data import ColumnParams, DataParams
+from musicrec.ingest.delimited import read_text
+from musicrec.ingest.foreign_files import refuse_foreign
+from musicrec.ingest.hive_columns import hive_columns, hive_value
+from musicrec.ingest.json_lines import (
+    JsonLayout,
+    is_lines,
+    json_layout,
+    looks_json,
+    read_json,
+    rewritten,
+)
+from musicrec.ingest.parquet_columns import (
+    ParquetLayout,
+    parquet_layout,
+    parquet_schema,
+    read_parquet,
+)
+from musicrec.ingest.source import read_head
+from musicrec.ingest.source_file import SourceFile
+from musicrec.ingest.text_layout import TextLayout, text_layout
+from musicrec.ingest.unpack import (
+    linked,
+    packing,
+    recoded,
+    spark_unpacks,
+    text_encoding,
+    unpacked,
+)
+from musicrec.params.data import ROLES, DataParams
+from musicrec.spark.failures import display_path
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
-ROLES = ("user", "track", "count", "timestamp")
 _HEAD = 1 << 16  # bytes looked at to tell a text file's layout
 _PARQUET_MAGIC = b"PAR1"
+Layout = TextLayout | ParquetLayout | JsonLayout
 
 
 @dataclass(frozen=True)
-class TextLayout:
-    """What text files must share to be read as one frame."""
+class Table:
+    """Files that share a layout, read as one frame.
 
-    separator: str
-    header: bool
-    fields: tuple[str, ...]
+    Attributes
+    ----------
+    first : str
+        The first file, for messages.
+    frame : DataFrame
+        `user`, `track`, and `count` and `timestamp` where they are mapped, each with the type the
+        file gives it (text and JSON: string); `broken`, a line of another number of fields or that
+        is no JSON, else null; `file` and `block`, where the row lies.
+    reason : str
+        What a broken line is: one of `row_checks.REASONS`.
+    """
+
+    first: str
+    frame: DataFrame
+    reason: str
 
 
-def read_frames(
-    spark: SparkSession, files: list[SourceFile], params: DataParams
-) -> list[tuple[str, DataFrame]]:
+def read_tables(
+    spark: SparkSession, files: list[SourceFile], params: DataParams, scratch: Path
+) -> list[Table]:
     """Read files, one frame for all that share a layout.
 
-    Returns
-    -------
-    list of (str, DataFrame)
-        The first file's path, for messages, and the rows: `user`, `track`, and `count` and
-        `timestamp` where they are mapped, each with the type the file gives it (text files:
-        string); `ragged`, a text file's line where it has another number of fields than the first
-        one, else null; `file` and `block`, where the row lies.
+    Parameters
+    ----------
+    scratch : Path
+        Folder for what must be unpacked or rewritten before Spark can read it.
 
     Raises
     ------
     MusicRecError
-        A file is no Parquet or text, or lacks a mapped column; the formats are mixed.
+        A file is of no format that is read, or lacks a mapped column; the formats are mixed.
     """
-    layouts: dict[str | TextLayout, list[SourceFile]] = {}
+    layouts: dict[Layout, list[SourceFile]] = {}
+    preambles: dict[Layout, frozenset[str]] = {}
+    footers: dict[str, Layout] = {}
+    hive = hive_columns([file.relative for file in files], params.columns)
+    without = params.columns.model_copy(update=dict.fromkeys(hive))
+    inside = params.model_copy(update={"columns": without})
     for file in files:
-        layouts.setdefault(_layout(spark, file, params), []).append(file)
-    if len({type(layout) for layout in layouts}) > 1:
-        raise MusicRecError(
-            f"{files[0].display} and other files of the source: Parquet and text are mixed; "
-            "keep one format"
-        )
-    frames = []
-    for layout, members in layouts.items():
+        layout, ready = _layout(spark, file, inside, scratch, footers)
+        layouts.setdefault(layout, []).append(ready)
         if isinstance(layout, TextLayout):
-            frame = _read_text(spark, layout, members, params.columns)
-        else:
-            frame = _read_parquet(spark, members, params.columns)
-        frames.append((members[0].display, frame))
-    return frames
+            preambles[layout] = preambles.get(layout, frozenset()) | layout.preamble
+    kinds = {type(layout): members[0] for layout, members in layouts.items()}
+    if len(kinds) > 1:
+        names = {ParquetLayout: "Parquet", TextLayout: "text", JsonLayout: "JSON"}
+        raise MusicRecError(
+            f"{files[0].shown} and other files of the source: "
+            f"{' and '.join(sorted(names[kind] for kind in kinds))} are mixed; keep one format"
+        )
+    return [
+        _table(spark, _with_preamble(layout, preambles), members, inside, hive)
+        for layout, members in layouts.items()
+    ]
 
 
-def _layout(spark: SparkSession, file: SourceFile, params: DataParams) -> str | TextLayout:
-    raw = read_head(spark, file, 4, unpack=False)
-    looks_parquet = file.relative.endswith(".parquet") or raw == _PARQUET_MAGIC
-    if params.format == "parquet" or (params.format == "auto" and looks_parquet):
-        return parquet_schema(spark, file)
-    head = read_head(spark, file, _HEAD, unpack=True)
-    separator, header, fields = first_fields(head, params, file.display)
-    return TextLayout(separator, header, fields if header else ("",) * len(fields))
+def _with_preamble(layout: Layout, preambles: dict[Layout, frozenset[str]]) -> Layout:
+    if isinstance(layout, TextLayout):
+        return replace(layout, preamble=preambles[layout])
+    return layout
 
 
-def _read_text(
-    spark: SparkSession, layout: TextLayout, files: list[SourceFile], columns: ColumnParams
-) -> DataFrame:
-    width = len(layout.fields)
-    schema = ", ".join([f"f{i} string" for i in range(width)] + ["ragged string"])
-    frame = (
-        spark.read.schema(schema)
-        .option("sep", layout.separator)
-        .option("header", layout.header)
-        .option("escape", '"')  # a quote within quotes is doubled, as spreadsheets write it
-        .option("ignoreLeadingWhiteSpace", True)
-        .option("ignoreTrailingWhiteSpace", True)
-        .option("columnNameOfCorruptRecord", "ragged")
-        .option("columnPruning", False)  # with pruning, Spark does not see ragged lines
-        .option("__globPaths__", "false")  # a `[` in a file name is a `[`
-        .csv([file.uri for file in files])
-    )
-    return _mapped(frame, layout.fields, columns, "ragged", files[0], named=layout.header)
-
-
-def _read_parquet(spark: SparkSession, files: list[SourceFile], columns: ColumnParams) -> DataFrame:
-    frame = spark.read.option("__globPaths__", "false").parquet(*[file.uri for file in files])
-    names = tuple(frame.columns)
-    return _mapped(frame, names, columns, None, files[0], named=True)
-
-
-def _mapped(
-    frame: DataFrame,
-    names: tuple[str, ...],
-    columns: ColumnParams,
-    ragged: str | None,
+def _layout(
+    spark: SparkSession,
     file: SourceFile,
-    *,
-    named: bool,
-) -> DataFrame:
+    params: DataParams,
+    scratch: Path,
+    footers: dict[str, Layout],
+) -> tuple[Layout, SourceFile]:
+    """Tell a file's layout, and name the file that Spark reads: itself, or one in `scratch`."""
+    file, raw = _unpacked(spark, linked(file, scratch), scratch)
+    parquet = file.relative.endswith(".parquet") or raw.startswith(_PARQUET_MAGIC)
+    if params.format == "parquet" or (params.format == "auto" and parquet):
+        text, footer = parquet_schema(spark, file)
+        if text not in footers:
+            footers[text] = parquet_layout(footer, params.columns, file.shown)
+        return footers[text], file
+    head = read_head(spark, file, _HEAD, unpack=True)
+    encoding = text_encoding(head, _known_encoding(params.encoding))
+    if encoding != "utf-8":
+        file = recoded(file, encoding, scratch)
+        head = read_head(spark, file, _HEAD, unpack=True)
+    refuse_foreign(head, file.shown)
+    if params.format == "json" or (params.format == "auto" and looks_json(head, file.relative)):
+        if not is_lines(head):
+            file = rewritten(file, scratch)
+            head = read_head(spark, file, _HEAD, unpack=True)
+        return json_layout(head, params.columns, file.shown), file
+    return text_layout(head, params, file.shown, whole=len(head) < _HEAD), file
+
+
+def _unpacked(spark: SparkSession, file: SourceFile, scratch: Path) -> tuple[SourceFile, bytes]:
+    """Unpack what Spark does not; returns the file and its first bytes as they lie."""
+    for _ in range(3):  # a .zip of a .gz
+        raw = read_head(spark, file, 16, unpack=False)
+        packed = packing(raw)
+        if packed is None or (
+            spark_unpacks(file, packed) and read_head(spark, file, 4, unpack=True) != _PARQUET_MAGIC
+        ):
+            break
+        file = unpacked(file, packed, scratch)
+    return file, raw
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        found = codecs.lookup(name).name
+    except LookupError:
+        raise MusicRecError(
+            f"data.encoding = {name!r} is not known; it must be an encoding such as utf-8, "
+            "latin-1, windows-1252 or utf-16"
+        ) from None
+    return "utf-8" if found in ("utf-8", "utf-8-sig", "ascii") else found
+
+
+def _table(
+    spark: SparkSession,
+    layout: Layout,
+    files: list[SourceFile],
+    params: DataParams,
+    hive: dict[str, str],
+) -> Table:
     from pyspark.sql import functions as F
 
-    chosen: dict[int, str] = {}
-    picked = []
-    for role in ROLES:
-        column = getattr(columns, role)
-        if column is None:
-            continue
-        place = column_position(column, role, names, named=named, file=file.display)
-        if place in chosen:
-            raise MusicRecError(
-                f"{file.display}: data.columns.{chosen[place]} and data.columns.{role} are the "
-                f"same column, {column!r}"
-            )
-        chosen[place] = role
-        quoted = frame.columns[place].replace("`", "``")
-        picked.append(F.col(f"`{quoted}`").alias(role))
-    line = F.lit(None).cast("string") if ragged is None else F.col(ragged)
-    return frame.select(
-        *picked,
-        line.alias("ragged"),
-        F.col("_metadata.file_path").alias("file"),
+    uris = [_literal(file.uri) for file in files]
+    if isinstance(layout, ParquetLayout):
+        frame = read_parquet(spark, layout, uris)
+    elif isinstance(layout, JsonLayout):
+        frame = read_json(spark, layout, uris)
+    else:
+        frame = read_text(spark, layout, uris, params.columns, files[0].shown)
+    for role, name in hive.items():
+        frame = frame.withColumn(role, hive_value(F.col("_metadata.file_path"), name))
+    frame = frame.select(
+        *[role for role in ROLES if role in frame.columns],
+        "broken",
+        _shown_file(files).alias("file"),
         F.col("_metadata.file_block_start").alias("block"),
     )
+    reason = "broken_json" if isinstance(layout, JsonLayout) else "ragged_line"
+    return Table(files[0].shown, frame, reason)
+
+
+def _shown_file(files: list[SourceFile]) -> Column:
+    """The URI of a row's file; of its original, where Spark reads a copy."""
+    from pyspark.sql import functions as F
+
+    path = F.col("_metadata.file_path")
+    copies = [file for file in files if file.shown != display_path(file.uri)]
+    if not copies:
+        return path
+    shown = [F.lit(text) for file in copies for text in (_tail(file.uri), quote(file.shown))]
+    return F.coalesce(F.create_map(*shown)[F.substring_index(path, "/", -3)], path)
+
+
+def _tail(uri: str) -> str:
+    """The last three names of a path: enough to tell a copy from any other file."""
+    return "/".join(uri.split("/")[-3:])
+
+
+def _literal(uri: str) -> str:
+    """Escape what Spark takes for a pattern in a path: `[` in a file's name is a `[`."""
+    return re.sub(r"([\[\]{}*?\\])", r"\\\1", uri)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.row_checks import MAX_COUNT, REASONS
+from musicrec.ingest.flaws import MAX_COUNT, REASONS
 from musicrec.ingest.split import SPLITS, holdout_split
+from musicrec.ingest.suspicions import group_sums, numbers
 from musicrec.params.data import DataParams
 from musicrec.spark.parts import PARTS
 
@@ -39,7 +40,7 @@ def merge_plays(
     from pyspark.sql import functions as F
 
     timed = params.columns.timestamp is not None
-    wanted = ["reason", "user_id", "track_id", "count", *(["time"] if timed else [])]
+    wanted = ["reason", "user_id", "track_id", "count", *(["time", "time_form"] if timed else [])]
     frames = [
         frame.select(*wanted, F.lit(name).alias("table"))
         for name, members in tables.items()
@@ -55,6 +56,7 @@ def merge_plays(
         sums.append(F.count_if(here).alias(f"rows_{name}"))
     if timed:
         sums.append(F.max("time").alias("time"))
+    sums += group_sums(timed=timed)
     # Bad rows have no ids, so they fall into one group a reason.
     groups = rows.repartition(PARTS, "user_id").groupBy("reason", "user_id", "track_id").agg(*sums)
     if params.protocol == "given":
@@ -65,7 +67,7 @@ def merge_plays(
         split = holdout_split(params, timed=timed)
         count, merged = F.col("count_plays"), F.col("rows_plays") - 1
     plays = groups.withColumns({"split": split, "count": count, "merged": merged})
-    plays = plays.observe(observation, *_numbers(list(tables)))
+    plays = plays.observe(observation, *_numbers(list(tables), timed=timed))
     return plays.filter(F.col("reason").isNull()).select("split", "user_id", "track_id", "count")
 
 
@@ -81,28 +83,30 @@ def _first_split(values: list[Column]) -> Column:
     )
 
 
-def _numbers(tables: list[str]) -> list[Column]:
+def _numbers(tables: list[str], *, timed: bool) -> list[Column]:
     from pyspark.sql import functions as F
 
     reason, pair = F.col("reason"), F.struct("user_id", "track_id")
     too_large = reason.isNull() & F.col("count").isNull()  # try_sum overflowed
-    numbers = [
+    rows_of_all = [F.col(f"rows_{table}") for table in tables]
+    observed = [
+        *numbers(sum(rows_of_all[1:], rows_of_all[0]), timed=timed),
         F.count_if(too_large).alias("too_large"),
         F.min(F.when(too_large, pair)).alias("first_too_large"),
     ]
     for split in SPLITS:
         here = reason.isNull() & (F.col("split") == split)
-        numbers.append(F.sum(F.when(here, F.col("merged"))).alias(f"merged {split}"))
+        observed.append(F.sum(F.when(here, F.col("merged"))).alias(f"merged {split}"))
     for table in tables:
         rows = F.col(f"rows_{table}")
-        numbers.append(F.sum(rows).alias(f"read {table}"))
+        observed.append(F.sum(rows).alias(f"read {table}"))
         for name in REASONS:
-            numbers.append(F.sum(F.when(reason == name, rows)).alias(f"{name} {table}"))
+            observed.append(F.sum(F.when(reason == name, rows)).alias(f"{name} {table}"))
         if "train" in tables and table != "train":
             both = reason.isNull() & (F.col("rows_train") > 0) & (rows > 0)
-            numbers.append(F.sum(F.when(both, rows)).alias(f"also_in_train {table}"))
-            numbers.append(F.min(F.when(both, pair)).alias(f"first also_in_train {table}"))
-    return numbers
+            observed.append(F.sum(F.when(both, rows)).alias(f"also_in_train {table}"))
+            observed.append(F.min(F.when(both, pair)).alias(f"first also_in_train {table}"))
+    return observed
 
 
 def merge_summary(
@@ -113,9 +117,9 @@ def merge_summary(
     Returns
     -------
     dict
-        `source`: `rows`, `merged_rows`, `rejected_rows`, and `rejected` by reason (those that
-        occurred). For each split `merged_rows`; with the `given` protocol `rejected_rows` and
-        `rejected` too.
+        `source`: `rows`, `merged_rows`, `rejected_rows`, `rejected` by reason (those that
+        occurred), and `times_of_zero` with a timestamp. For each split `merged_rows`; with the
+        `given` protocol `rejected_rows` and `rejected` too.
 
     Raises
     ------
@@ -132,7 +136,7 @@ def merge_summary(
         raise MusicRecError(
             f"{params.source}: column {params.columns.count!r}: the counts of duplicate rows sum "
             f"to more than {MAX_COUNT} for {observed['too_large']:,} (user, track), first user "
-            f"{user!r}, track {track!r}; mend the source"
+            f"{user!r}, track {track!r}; fix the source"
         )
     rejected = {
         table: {
@@ -142,6 +146,8 @@ def merge_summary(
         }
         for table in tables
     }
+    for table in tables:
+        _require_some_left(rejected[table], observed[f"read {table}"], table, params)
     if params.on_bad_rows == "error":
         for table in tables:
             if "also_in_train" in rejected[table]:
@@ -150,7 +156,7 @@ def merge_summary(
                 raise MusicRecError(
                     f"{params.source}: {rows:,} row{'s' * (rows > 1)} of {table} (columns "
                     f"{params.columns.user!r} and {params.columns.track!r}) are in train too, "
-                    f"first user {user!r}, track {track!r}; mend the source or set "
+                    f"first user {user!r}, track {track!r}; fix the source or set "
                     "data.on_bad_rows: drop"
                 )
     merged = {split: observed[f"merged {split}"] or 0 for split in SPLITS}
@@ -165,11 +171,28 @@ def merge_summary(
             **_rejected(total),
         }
     }
+    if "times_of_zero" in observed:
+        summary["source"]["times_of_zero"] = observed["times_of_zero"] or 0
     for split in SPLITS:
         summary[split] = {"merged_rows": merged[split]}
         if split in rejected:
             summary[split] |= _rejected(rejected[split])
     return summary
+
+
+def _require_some_left(rejected: dict[str, int], rows: int, table: str, params: DataParams) -> None:
+    """Stop where bad rows were to be dropped and all are bad: the source was misunderstood."""
+    if sum(rejected.values()) < rows:
+        return
+    reason = max(rejected, key=lambda name: rejected[name])
+    role, words, advice = REASONS.get(reason, ("", "a play that training has too", ""))
+    what = f"column {getattr(params.columns, role)!r} is {words}" if role else f"it has {words}"
+    where = params.source if table == "plays" else f"{params.source}: {table}"
+    share = "all" if rejected[reason] == rows else f"{rejected[reason]:,} of them"
+    raise MusicRecError(
+        f"{where}: no usable row is left of {rows:,}: {share} because {what}"
+        + (f"; {advice}" if advice else "; check data.columns")
+    )
 
 
 def _rejected(reasons: dict[str, int]) -> dict[str, Any]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.bad_rows import require_good_rows, stop_at_bad_rows
-from musicrec.ingest.frames import read_frames
+from musicrec.ingest.frames import read_tables
 from musicrec.ingest.merge import merge_plays, merge_summary
+from musicrec.ingest.overlap import require_overlap
 from musicrec.ingest.row_checks import check_rows
 from musicrec.ingest.source import list_files
 from musicrec.ingest.split import SPLITS, given_splits
 from musicrec.ingest.summary import describe_splits
+from musicrec.ingest.suspicions import warnings
+from musicrec.ingest.times import require_pattern
 from musicrec.params.data import DataParams
 from musicrec.spark.failures import quiet, readable_errors
 from musicrec.spark.parts import local_uri, rewrite_parts
@@ -48,7 +52,7 @@ def ingest(spark: SparkSession, params: DataParams, folder: Path) -> dict[str, A
         columns = params.columns.replace(timestamp=None)
         params = params.replace(columns=columns)
     with quiet(spark), readable_errors(params.source):
-        tables = checked_tables(spark, params)
+        tables = checked_tables(spark, params, folder / "source")
         try:
             summary = _write_splits(tables, params, folder)
         except MusicRecError:
@@ -60,11 +64,20 @@ def ingest(spark: SparkSession, params: DataParams, folder: Path) -> dict[str, A
             raise
         for split, described in describe_splits(spark, folder).items():
             summary[split] = described | summary.get(split, {})
+        require_overlap(spark, summary, params, folder)
+        shutil.rmtree(folder / "source", ignore_errors=True)
     return summary
 
 
-def checked_tables(spark: SparkSession, params: DataParams) -> dict[str, list[DataFrame]]:
+def checked_tables(
+    spark: SparkSession, params: DataParams, scratch: Path
+) -> dict[str, list[DataFrame]]:
     """Read and check the source's tables: one a split with `given`, else the one called `plays`.
+
+    Parameters
+    ----------
+    scratch : Path
+        Folder that need not exist, for copies of files that Spark cannot read as they are.
 
     Returns
     -------
@@ -76,14 +89,12 @@ def checked_tables(spark: SparkSession, params: DataParams) -> dict[str, list[Da
     MusicRecError
         The files or their columns cannot be used; rows are only looked at when Spark runs.
     """
+    require_pattern(spark, params.time_format)
     files = list_files(spark, params.source)
     given = params.protocol == "given"
     tables = given_splits(files, params.source) if given else {"plays": files}
     return {
-        name: [
-            check_rows(frame, file, params.columns)
-            for file, frame in read_frames(spark, members, params)
-        ]
+        name: [check_rows(table, params) for table in read_tables(spark, members, params, scratch)]
         for name, members in tables.items()
     }
 
@@ -107,6 +118,8 @@ def _write_splits(
     writer = plays.write.option("compression", "snappy").partitionBy("split")
     writer.parquet(local_uri(scratch))
     summary = merge_summary(observation.get, list(tables), params)
+    for sentence in warnings(observation.get, summary["source"]["rows"], params):
+        print(f"warning: {sentence}", file=sys.stderr)
     for split in SPLITS:
         written = scratch / f"split={split}"
         if not written.is_dir():

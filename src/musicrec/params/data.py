@@ -8,6 +8,7 @@ from pydantic import Field
 
 from musicrec.params.load import Block, Float, Group, Seed, Whole
 
+ROLES = ("user", "track", "count", "timestamp")
 Position = Annotated[Whole, Field(ge=0)]
 
 
@@ -45,16 +46,41 @@ class DataParams(Block):
         description="given: source is a folder with train, validation and test files (the "
         "original project's protocol); holdout: source is one table, split by hash of (seed, id)",
     )
-    format: Literal["auto", "parquet", "text"] = Field(
+    format: Literal["auto", "parquet", "text", "json"] = Field(
         "auto", description="file format; auto goes by ending and content"
     )
     separator: str = Field(
         "auto",
-        description="field separator of text files: auto, tab, comma, semicolon, pipe, space or a "
-        "character",
+        description="field separator of text files: auto, tab, comma, semicolon, pipe, space or "
+        "the characters themselves, such as ::",
+    )
+    quote: str = Field(
+        "auto",
+        description="text files: character around a field that holds a separator; none: quotes are "
+        "part of the text; auto goes by the first lines",
+    )
+    encoding: str = Field(
+        "utf-8",
+        description="encoding of text files, such as latin-1 or windows-1252; a byte order mark of "
+        "UTF-16 or UTF-32 goes before it",
     )
     header: bool | Literal["auto"] = Field(
         "auto", description="whether text files start with a line of column names"
+    )
+    null_words: str | None = Field(
+        None,
+        description="words that stand for a missing value, with commas between them; usual: "
+        "\\N, NULL, None, NaN, NA and the like; null: none",
+    )
+    decimal: Literal["auto", "point", "comma"] = Field(
+        "auto",
+        description="sign before the decimals of counts in text; the other one groups thousands; "
+        "auto: a point, but 2.000, which may be 2 or 2000, is a bad row",
+    )
+    time_format: str = Field(
+        "auto",
+        description="form of times in text: auto (numbers, ISO dates, 02 Jan 2012, 17:05) or a "
+        "pattern of Spark, such as dd/MM/yyyy HH:mm",
     )
     columns: ColumnParams = Field(default_factory=ColumnParams)
     on_bad_rows: Literal["error", "drop"] = Field(

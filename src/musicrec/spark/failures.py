@@ -13,6 +13,8 @@ from musicrec.errors import MusicRecError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+_CLASS = re.compile(r"^((\w+\.)+\w+(Exception|Error): )+|^\[[A-Z0-9_.]+\] ")
+_STATE = re.compile(r"\s*SQLSTATE: \w+")
 _FAILED_FILE = re.compile(r"reading file (\S+?)\.?\s")
 
 
@@ -66,7 +68,8 @@ def root_cause(error: Any) -> str:
 
 def _first_line(text: str) -> str:
     lines = text.strip().splitlines()
-    return lines[0].strip().rstrip(".") if lines else ""
+    first = _CLASS.sub("", lines[0]) if lines else ""
+    return _STATE.sub("", first).strip().rstrip(".")
 
 
 def _failed_file(error: Exception) -> str | None:

@@ -105,6 +105,8 @@ def _end(java: subprocess.Popen[bytes]) -> None:
 def _settings(master: str, quick: bool) -> dict[str, str]:
     settings = {
         "spark.sql.session.timeZone": "UTC",
+        "spark.sql.caseSensitive": "true",  # a source may have columns that differ in case alone
+        "spark.sql.legacy.parquet.nanosAsLong": "true",  # which else Spark refuses to read
         "spark.sql.shuffle.partitions": str(PARTS),
         "spark.sql.adaptive.coalescePartitions.enabled": "false",
         "spark.sql.autoBroadcastJoinThreshold": "64m",  # id maps of a million, not plays, travel

@@ -1,0 +1,149 @@
+"""Small inputs of situations that people report, kept beside the project: the right values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from musicrec.errors import MusicRecError
+from tests.support.many_sources import Found, read_many
+from tests.support.plays import HOLDOUT, data_params, run, small_jobs
+
+
+def columns(user, track, count=None, timestamp=None) -> dict:
+    return {"columns": {"user": user, "track": track, "count": count, "timestamp": timestamp}}
+
+
+LOG = columns("user_id", "track_id")
+# file: (further parameters, rows, users, tracks, sum of counts)
+RIGHT: dict[str, tuple[dict, int, int, int, int]] = {
+    "01-lone-quotes.tsv": ({}, 120, 20, 12, 317),
+    "02-title-with-and-without-quotes.tsv": ({"columns": {"track": "title"}}, 120, 20, 12, 317),
+    "04-header-repeated.csv": (LOG, 120, 20, 12, 120),
+    "06a-u2028-in-first-line.tsv": (columns(0, 1, 3), 120, 20, 12, 317),
+    "07a-latin1-early.tsv": ({}, 120, 20, 12, 317),
+    "07b-latin1-late.tsv": ({}, 120, 20, 12, 317),
+    "08-double-colon.dat": (columns(0, 1, 2, 3), 120, 20, 12, 317),
+    "09-sep-line.csv": ({}, 120, 20, 12, 317),
+    "10-r-row-names.txt": ({}, 120, 20, 12, 317),
+    "11-trailing-separator.csv": ({}, 120, 20, 12, 317),
+    "13b-listens-flat.jsonl": (columns("user", "track"), 120, 20, 12, 120),
+    "14a-plays.tsv.xz": ({}, 120, 20, 12, 317),
+    "14d-plays.tsv.gzip": ({}, 120, 20, 12, 317),
+    "14f-plays.tsv.zip": ({}, 120, 20, 12, 317),
+    "14g-plays.tsv.zst": ({}, 120, 20, 12, 317),
+    "15-scrobble-export.csv": (columns("user", "track", None, "utc_time"), 120, 20, 12, 120),
+    "16-seconds-and-milliseconds.csv": (
+        columns("user_id", "track_id", None, "time"), 120, 20, 12, 120
+    ),
+    "21-words-for-null.tsv": ({"null_words": "usual", "on_bad_rows": "drop"}, 77, 20, 12, 197),
+    "22-four-columns-blank-ids.tsv": (columns(0, 2, 3), 120, 20, 12, 317),
+    "23b-nanoseconds-unmapped.parquet": ({}, 120, 20, 12, 317),
+    "25-binary-ids.parquet": ({}, 120, 20, 12, 317),
+    "26-names-differ-in-case.parquet": ({}, 120, 20, 12, 317),
+    "44-nine-tracks.csv": ({}, 100, 20, 9, 258),
+    "46-three-users.csv": ({}, 7, 3, 3, 13),
+    "48-ids-for-serving.csv": ({}, 120, 20, 12, 317),
+}  # fmt: skip
+REFUSED = {
+    "12-user-then-items.txt": (columns(0, 1), "a user and then the user's tracks"),
+    "14e-plays.tar.gz": ({}, "this is a tar archive; unpack it"),
+    "28-delta": ({}, "this is a Delta table"),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settings(spark):
+    with small_jobs(spark):
+        yield
+
+
+@pytest.fixture(scope="module")
+def odd(shared_data) -> Path:
+    folder = shared_data / "odd-plays"
+    if not folder.is_dir():
+        pytest.skip(f"needs the inputs of {folder}, which are not here")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(spark, settings, odd, tmp_path_factory) -> dict[str, Found]:
+    cases = {name: case[0] for name, case in RIGHT.items()}
+    for name, (kwargs, _) in REFUSED.items():
+        cases[name] = kwargs | {"on_bad_rows": "drop"}
+    cases["22 by id"] = columns(0, 1, 3)
+    sources = {
+        name: data_params(odd / name.replace("22 by id", "22-four-columns-blank-ids.tsv"),
+                          **(HOLDOUT | kwargs))
+        for name, kwargs in cases.items()
+    }  # fmt: skip
+    return read_many(spark, sources, tmp_path_factory.mktemp("odd"))
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_values(found, name):
+    here = found[name]
+    assert here.sentence == ""
+    numbers = (len(here.plays), len(here.users), len(here.tracks), here.total)
+    assert numbers == RIGHT[name][1:]
+    assert here.bad == ({"track_missing": 43} if name.startswith("21") else {})
+    assert not {"user_id", "track_id", "user", "track"} & (here.users | here.tracks)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_as_what_it_is_whatever_bad_rows_are(found, name):
+    assert REFUSED[name][1] in found[name].sentence
+    assert f"{name}: " in found[name].sentence
+
+
+def test_copies_are_called_by_the_name_of_their_original(found):
+    (file,) = found["14a-plays.tsv.xz"].files
+    assert file.endswith("odd-plays/14a-plays.tsv.xz")
+
+
+def test_times(found):
+    scrobbles = found["15-scrobble-export.csv"].times
+    assert scrobbles.count(0) == 12 and None not in scrobbles
+    mixed = found["16-seconds-and-milliseconds.csv"].times
+    assert min(mixed) >= 1.6e9 and max(mixed) < 1.7e9
+
+
+def test_blank_ids_are_counted(found):
+    assert found["22 by id"].bad == {"track_missing": 36}
+
+
+def test_quotes_are_text(found):
+    assert {'"Harbour"', "Harbour"} <= found["02-title-with-and-without-quotes.tsv"].tracks
+
+
+def test_ids_stay_as_they_are(found):
+    assert {"-7", "--help", "YWJj==", "0012", "12", "é"} <= found["48-ids-for-serving.csv"].tracks
+
+
+def test_warnings(spark, odd, tmp_path, capfd):
+    kwargs = columns("user_id", "track_id", None, "time")
+    summary, _ = run(spark, odd / "16-seconds-and-milliseconds.csv", tmp_path, **HOLDOUT, **kwargs)
+    assert "column 'time' mixes seconds and milliseconds" in capfd.readouterr().err
+    assert summary["source"]["times_of_zero"] == 0
+    scratch = tmp_path / "null"
+    scratch.mkdir()
+    run(spark, odd / "21-words-for-null.tsv", scratch, **HOLDOUT)
+    assert "words such as 'NULL' in 43 of 120 rows" in capfd.readouterr().err
+
+
+def test_zeros_are_counted(spark, odd, tmp_path, capfd):
+    kwargs = columns("user", "track", None, "uts")
+    summary, _ = run(spark, odd / "15-scrobble-export.csv", tmp_path, **HOLDOUT, **kwargs)
+    assert summary["source"]["times_of_zero"] == 12
+    assert "'uts' is 0 (1970) in 12 of 120 rows" in capfd.readouterr().err
+
+
+def test_ids_that_became_floats_in_one_split(spark, odd, tmp_path):
+    with pytest.raises(MusicRecError, match=r"such as '(\d+)\.0' in train and '\1' in validation"):
+        run(spark, odd / "18-float-ids", tmp_path)
+
+
+def test_huge_counts(spark, odd, tmp_path):
+    summary, _ = run(spark, odd / "47-huge-counts.csv", tmp_path, **HOLDOUT)
+    assert summary["train"]["count"]["max"] == 9 * 10**18
