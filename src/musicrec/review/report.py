@@ -13,13 +13,14 @@ from musicrec.review.compare import (
     same_table,
     same_table_sentence,
 )
-from musicrec.review.revisions import Revision, UnavailableError, changes, flatten
+from musicrec.review.revisions import Revision, UnavailableError, changes
 from musicrec.review.staleness import stale_stages
 
 PARAMS = "params.yaml"
 DATA = ("metrics/data.json", "metrics/downsample.json", "metrics/index.json")
 EVALUATION = "metrics/evaluate.json"
-SPEED = "metrics/ann_speed.json"
+SEARCH = "metrics/ann_bench.json"
+SPEED_UP = "plots/ann_bench/speed_up.json"
 ROWS = 25  # of one table; a report is read by a person
 
 
@@ -27,7 +28,7 @@ def review(base: Revision, head: Revision, margin: float = MARGIN) -> str:
     """Report what differs between two revisions, in Markdown.
 
     Parameters in `params.yaml`, the data as counted by its metrics, ranking metrics with
-    verdicts, how the model stands beside the baselines, speed, and the stages of `head` whose
+    verdicts, how the model stands beside the baselines, search, and the stages of `head` whose
     outputs are older than what they depend on. A section that cannot be told says why.
     """
     sections = [
@@ -35,7 +36,7 @@ def review(base: Revision, head: Revision, margin: float = MARGIN) -> str:
         ("Data", _diff(base, head, DATA)),
         ("Metrics", _metrics(base, head, margin)),
         ("Beside the baselines", _baselines(base, head)),
-        ("Speed", _speed(base, head)),
+        ("Search", _search(base, head)),
         ("Stale stages", _stale(head)),
     ]
     blocks = [f"# {head.name} against {base.name}"]
@@ -50,48 +51,47 @@ def _metrics(base: Revision, head: Revision, margin: float) -> str:
     except MusicRecError as error:
         if isinstance(error, UnavailableError) and same_table(base, head):
             return same_table_sentence(base, head)
-        old, new = (revision.read_json(EVALUATION).get("ranking", {}) for revision in (base, head))
+        old, new = (revision.read_json(EVALUATION) for revision in (base, head))
         return f"No verdict: {error}\n\n{_change_table(base, head, changes(old, new))}"
 
 
 def _baselines(base: Revision, head: Revision) -> str:
-    """Whether each revision's model beats popularity and neighbours, and by what factor of MAP."""
+    """Whether each revision's model beats the baselines, and by what share of their MAP."""
     rows = []
     for revision in (base, head):
         found = revision.read_json(EVALUATION)
-        for baseline, lifts in sorted(found.get("lift", {}).items()):
-            beats = found[f"beats_{baseline}"]
-            metric = next(name for name in sorted(lifts) if name.startswith("map_at_"))
-            ratio = lifts[metric].get("ratio")
-            rows.append(
-                [
-                    revision.name,
-                    baseline,
-                    metric,
-                    "" if ratio is None else f"{ratio:.3f}",
-                    "yes" if beats else "**NO**",
-                ]
-            )
+        for key in sorted(found):
+            if key.startswith("beats_"):
+                baseline = key.removeprefix("beats_")
+                over = found.get(f"map_over_{baseline}")
+                ahead = "" if over is None else f"{over:+.1%}"
+                rows.append([revision.name, baseline, ahead, "yes" if found[key] else "**NO**"])
     if not rows:
         return f"Neither revision has {EVALUATION}."
-    return markdown_table(["revision", "baseline", "metric", "model / baseline", "beats it"], rows)
+    return markdown_table(["revision", "baseline", "MAP over it", "beats it"], rows, right=[2])
 
 
-def _speed(base: Revision, head: Revision) -> str:
-    old, new = (flatten(revision.read_json(SPEED)) for revision in (base, head))
+def _search(base: Revision, head: Revision) -> str:
+    """What the exported index finds and costs, and how many times faster than exact it is."""
+    stable = _change_table(base, head, changes(base.read_json(SEARCH), head.read_json(SEARCH)))
+    try:
+        old, new = (_speed_ups(revision) for revision in (base, head))
+    except UnavailableError as error:
+        return f"{stable}\n\nNo speeds: {error}"
     if not old or not new:
         missing = base.name if not old else head.name
-        return f"{missing} has no {SPEED}."
-    told = {name: pair for name, pair in changes(old, new).items() if _headline(name)}
-    text = _change_table(base, head, told)
-    return f"{text}\n\nWall-clock figures: they also differ between machines and between runs."
+        return f"{stable}\n\n{missing} has no {SPEED_UP}."
+    table = _change_table(base, head, changes(old, new))
+    return f"{stable}\n\n{table}\n\nSpeeds also differ between machines and between runs."
 
 
-def _headline(name: str) -> bool:
-    """Whether a speed is one a review wants: whole arms and speed-ups, not single settings."""
-    if name.startswith("speed_up."):
-        return True
-    return name.endswith("queries_per_second") and "n_trees" not in name
+def _speed_ups(revision: Revision) -> dict[str, float | None]:
+    """Times the best exact method's speed, by method and recall."""
+    rows = revision.read_json(SPEED_UP) or []
+    return {
+        f"{row['method']} at recall {row['recall']:g}, times exact": row["times_best_exact"]
+        for row in rows
+    }
 
 
 def _stale(head: Revision) -> str:

@@ -126,6 +126,11 @@ class Revision:
             reason = " ".join(str(found).split())
             raise MusicRecError(f"{path} of {self.name} cannot be read: {reason}") from None
 
+    def commit_of(self) -> Any:
+        """The commit (`scmrepo.git.objects.GitCommit`), or that which the workspace stands on."""
+        with self.open() as repo:
+            return repo.scm.resolve_commit(self.commit or "HEAD")
+
     def output_hash(self, path: str) -> str | None:
         """Hash of a stage's output as dvc.lock records it; None if it records none."""
         stages = self.read_yaml("dvc.lock").get("stages", {})
