@@ -1,9 +1,8 @@
 """Measure approximate against exact search.
 
-Reads data/bundle (user and item factors, training plays, the Annoy index) and data/indexed
-(held-out plays); params ann_bench. Writes metrics/ann_bench.json (recall, index size, metric loss:
-stable) and a folder of all that a clock says: `tradeoff.json`, `speed_up.json`, `machine.json` and
-a picture, `tradeoff.svg`.
+Reads the factors and the indexed plays; params `ann_bench`, and `export` for the Annoy index as
+it is exported. Writes as metrics that index's recall, which is stable, and a folder of all that a
+clock says: `tradeoff.json`, `speed_up.json`, `machine.json` and a picture, `tradeoff.svg`.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from musicrec.ann_bench.run import (
 )
 from musicrec.files import atomic_directory, write_json
 from musicrec.params.ann_bench import AnnBenchParams
+from musicrec.params.export import ExportParams
 from musicrec.params.load import load_block
 
 
@@ -30,13 +30,14 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--params", default="params.yaml", help="parameter file")
-    parser.add_argument("--bundle", required=True, type=Path, help="folder of the export stage")
+    parser.add_argument("--factors", required=True, type=Path, help="folder of the train stage")
     parser.add_argument("--indexed", required=True, type=Path, help="folder of the index stage")
     parser.add_argument("--metrics", required=True, help="JSON file of what is stable")
     parser.add_argument("--plots", required=True, help="folder of what a clock says")
     args = parser.parse_args()
     params = load_block(args.params, AnnBenchParams)
-    catalogue = read_catalogue(args.bundle, args.indexed, params.n_queries, params.seed)
+    export = load_block(args.params, ExportParams)
+    catalogue = read_catalogue(args.factors, args.indexed, params, export)
     figures = headline(catalogue, params.k)
     measured = run_benchmark(catalogue, params, _say)
     rows = setting_rows(measured)

@@ -7,10 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from musicrec.ann_bench.methods import METHODS, ExportedAnnoy, grid
+from musicrec.ann_bench.methods import METHODS, grid
 from musicrec.ann_bench.recall import recall
 from musicrec.errors import MusicRecError
-from musicrec.export.annoy_index import build_index
 
 EXTRA = {"faiss_flat": "faiss", "faiss_ivf": "faiss", "hnsw": "hnswlib"}
 
@@ -81,15 +80,3 @@ def test_grids_stop_where_every_node_is_inspected():
     assert grid("faiss_ivf", [1], [1], 385_371, 500)[0][0] == 1024
     assert grid("hnsw", [1], [1], 1000, 500) == [(16, [500, 1000, 2000])]
     assert grid("exact", [1], [1], 1000, 500) == [(0, [0])]
-
-
-def test_the_exported_index_answers_as_one_built_here(factors, tmp_path):
-    items, queries = factors
-    build_index(items, tmp_path / "index.ann", 3, 7)
-    exported, built = ExportedAnnoy(3, 0, tmp_path / "index.ann"), METHODS["annoy"](3, 7)
-    for method in (exported, built):
-        method.fit(items)
-        method.set_query_argument(40)
-    for query in queries:
-        np.testing.assert_array_equal(exported.query(query, 20), built.query(query, 20))
-    assert exported.index_bytes == built.index_bytes

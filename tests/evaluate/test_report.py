@@ -58,7 +58,7 @@ def test_the_headline_is_a_handful_of_means_of_the_table(evaluation, rows):
     for name in headline_metrics(PARAMS.k):
         assert figures[name] == pytest.approx(mean(evaluation, name), rel=1e-12)
     assert figures["users"] == evaluation.table.num_rows
-    assert len(figures) == 10 and not any(isinstance(v, dict | list) for v in figures.values())
+    assert len(figures) == 7 and not any(isinstance(v, dict | list) for v in figures.values())
 
 
 def test_every_row_is_a_mean_of_the_table(evaluation, rows):
@@ -105,8 +105,6 @@ def test_ceilings_and_intervals_enclose_the_metrics(rows):
 def test_a_model_of_taste_beats_popularity_and_says_so(evaluation, rows):
     figures = headline(evaluation, rows["differences"], PARAMS)
     assert figures["beats_popularity"] is True
-    popularity = mean(evaluation, "popularity_map_at_200")
-    assert figures["map_over_popularity"] == pytest.approx(figures["map_at_200"] / popularity - 1)
     assert "beats popularity" in sentence(figures, evaluation.table, PARAMS)
 
 
@@ -127,7 +125,6 @@ def test_a_model_that_loses_to_popularity_says_so(plays, tmp_path):
     evaluation = run(tmp_path, plays, noise)
     figures = headline(evaluation, plot_rows(evaluation, PARAMS)["differences"], PARAMS)
     assert figures["beats_popularity"] is False
-    assert figures["map_over_popularity"] < 0
     assert "DOES NOT BEAT popularity" in sentence(figures, evaluation.table, PARAMS)
 
 

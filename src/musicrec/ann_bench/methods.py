@@ -171,20 +171,6 @@ class Annoy(Method):
         return self._index.search(vector, k, self.argument)[0]
 
 
-class ExportedAnnoy(Annoy):
-    """The index of a bundle, as a service loads it: nothing is built."""
-
-    def __init__(self, build: int, seed: int, path: Path) -> None:
-        """Take the index file beside its number of trees."""
-        super().__init__(build, seed)
-        self._path = path
-
-    def fit(self, items: np.ndarray) -> None:
-        """Load."""
-        self._index = load_index(self._path, items)
-        self.index_bytes = self._path.stat().st_size
-
-
 class FaissFlat(Method):
     """faiss IndexFlatIP: exact, by blocked products."""
 

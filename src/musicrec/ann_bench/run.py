@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from musicrec.ann_bench.methods import METHODS, ExportedAnnoy, Method, below_full_scan, grid
+from musicrec.ann_bench.methods import METHODS, Annoy, Method, below_full_scan, grid
 from musicrec.ann_bench.recall import QueryPlays, judge_lists, list_quality, recall
 from musicrec.ann_bench.timing import one_thread, time_batch, time_queries
 from musicrec.errors import MusicRecError
-from musicrec.files import read_json
-from musicrec.interactions import Interactions, read_interactions, read_sizes
+from musicrec.factors import read_factors
+from musicrec.interactions import read_interactions, read_sizes
 from musicrec.parallel import for_blocks
 from musicrec.params.ann_bench import AnnBenchParams
+from musicrec.params.export import ExportParams
 from musicrec.parquet import read_table
 from musicrec.search.exact import ExactIndex
 
@@ -42,14 +42,14 @@ class Catalogue:
     queries : float32 array (n_queries, rank)
     plays : QueryPlays, optional
         With it, the loss in MAP and nDCG of every setting is reported.
-    exported : (path, n_trees), optional
-        The Annoy index of a bundle, and its number of trees.
+    exported : Annoy, optional
+        The index that `export` puts into a bundle, to be built here from the same parameters.
     """
 
     items: np.ndarray
     queries: np.ndarray
     plays: QueryPlays | None = None
-    exported: tuple[Path, int] | None = None
+    exported: Annoy | None = None
 
 
 @dataclass(frozen=True)
@@ -79,41 +79,36 @@ class Setting:
 
 
 def read_catalogue(
-    bundle: str | os.PathLike[str], indexed: str | os.PathLike[str], n_queries: int, seed: int
+    factors: Path, indexed: Path, params: AnnBenchParams, export: ExportParams
 ) -> Catalogue:
-    """Read a bundle's tracks, and validation users to query for: the first by hash of (seed, id).
+    """Read a model's tracks, and validation users to query for: the first by hash of (seed, id).
 
     Raises
     ------
     MusicRecError
-        No validation user has factors.
+        No validation user has factors, or the factors do not fit the indexed plays.
     """
-    bundle, indexed = Path(bundle), Path(indexed)
     sizes = read_sizes(indexed / "sizes.json")
     truth = read_interactions(indexed / "validation", sizes.n_all_users, sizes.n_all_items)
-    factors = np.load(bundle / "user_factors.npy", mmap_mode="r")
-    with_plays = np.flatnonzero(np.diff(truth.indptr)[: len(factors)])
-    users = with_plays[factors[with_plays].any(axis=1)]
+    user_factors, items = read_factors(factors, sizes.n_users, sizes.n_items)
+    with_plays = np.flatnonzero(np.diff(truth.indptr)[: sizes.n_users])
+    users = with_plays[user_factors[with_plays].any(axis=1)]
     if not len(users):
         raise MusicRecError(
             f"{indexed / 'validation'} holds no play of a user with factors, so nobody can be "
             "queried for; train on more plays or hold fewer out"
         )
-    names = read_table(bundle / "users.parquet", ["user_id"]).column("user_id")
-    digest = [hashlib.blake2b(f"{seed}:{names[int(user)]}".encode()).digest() for user in users]
-    chosen = users[sorted(range(len(users)), key=digest.__getitem__)[:n_queries]]
-    indptr, indices = (
-        np.load(bundle / f"seen_{name}.npy", mmap_mode="r") for name in ("indptr", "indices")
-    )
-    seen = Interactions(indptr, indices, np.empty(len(indices), np.float32), sizes.n_items)
+    names = read_table(indexed / "users.parquet", ["user_id"]).column("user_id")
+    digest = [
+        hashlib.blake2b(f"{params.seed}:{names[int(user)]}".encode()).digest() for user in users
+    ]
+    chosen = users[sorted(range(len(users)), key=digest.__getitem__)[: params.n_queries]]
+    seen = read_interactions(indexed / "train", sizes.n_users, sizes.n_items)
     return Catalogue(
-        items=np.load(bundle / "item_factors.npy"),
-        queries=factors[chosen],
+        items=items,
+        queries=user_factors[chosen],
         plays=QueryPlays(seen.rows(chosen), truth.rows(chosen)),
-        exported=(
-            bundle / "index.ann",
-            read_json(bundle / "manifest.json")["export"]["n_trees"],
-        ),
+        exported=Annoy(export.n_trees, export.seed),
     )
 
 
@@ -218,37 +213,27 @@ def _plan(
     search_k = sorted({*params.search_k, *(THOROUGH_SEARCH_K if params.thorough else ())})
     for name in params.methods:
         if name == "annoy" and catalogue.exported is not None and not params.thorough:
-            path, trees = catalogue.exported
+            trees = catalogue.exported.build
             values = below_full_scan([*search_k, trees * params.k], trees, n_items)
-            yield name, [(ExportedAnnoy(trees, params.seed, path), values)]
+            yield name, [(catalogue.exported, values)]
             continue
         builds = grid(name, params.n_trees, search_k, n_items, params.k)
         yield name, [(METHODS[name](build, params.seed), values) for build, values in builds]
 
 
 def headline(catalogue: Catalogue, k: int) -> dict[str, float]:
-    """Figures of metrics/ann_bench.json: the exported index at Annoy's own default search_k.
+    """Figures of metrics/ann_bench.json: recall of the exported index at Annoy's default search_k.
 
-    `index_recall_at_<k>` of exact search's answers, the MAP that the missing ones cost, and the
-    size of the file: the same bytes on every run, unlike what a clock says.
+    The same bytes on every run, unlike what a clock says.
     """
-    if catalogue.exported is None or catalogue.plays is None:
-        raise MusicRecError("the headline figures are those of an exported bundle")
-    path, trees = catalogue.exported
-    items, queries, plays = catalogue.items, catalogue.queries, catalogue.plays
+    method, items, queries = catalogue.exported, catalogue.items, catalogue.queries
+    if method is None:
+        raise MusicRecError("the headline figures are those of an exported index")
     k = min(k, len(items))
-    method = ExportedAnnoy(trees, 0, path)
     method.fit(items)
-    method.set_query_argument(trees * k)
-    exact = ExactIndex(items)
+    method.set_query_argument(method.build * k)
     answers = [method.query(query, k) for query in queries]
-    lists, _ = exact.search(queries, k, (plays.seen.indptr, plays.seen.indices))
-    best = judge_lists(lists, plays.truth, k)["map"]
-    return {
-        f"index_recall_at_{k}": recall(items, queries, answers, exact.search(queries, k)[1]),
-        f"index_map_lost_at_{k}": best - list_quality(method, items, queries, plays, k)["map"],
-        "index_megabytes": method.index_bytes / MEGABYTE,
-    }
+    return {"ann_recall": recall(items, queries, answers, ExactIndex(items).search(queries, k)[1])}
 
 
 def setting_rows(measured: Sequence[Setting]) -> Rows:

@@ -23,9 +23,8 @@ Rows = list[dict[str, Any]]
 def headline(evaluation: Evaluation, differences: Rows, params: EvaluateParams) -> dict[str, Any]:
     """Figures of `metrics/evaluate.json`, what a reviewer acts on; docs/metrics.md defines them.
 
-    Every mean is the mean of a column of the table. `beats_<baseline>`: the model's MAP is
-    shown to be higher (`metrics.intervals.shown_higher`). `map_over_<baseline>`: by how much, as a
-    share of the baseline's (0.12: 12 % higher); left out where the baseline is at 0.
+    Every mean is the mean of a column of the table. `beats_<baseline>`: the model's MAP is shown
+    to be higher (`metrics.intervals.shown_higher`).
 
     Parameters
     ----------
@@ -35,12 +34,9 @@ def headline(evaluation: Evaluation, differences: Rows, params: EvaluateParams) 
     table = evaluation.table
     metrics = headline_metrics(params.k)
     figures: dict[str, Any] = {"users": table.num_rows} | _means(table, metrics, "")
-    figures[f"coverage_at_{max(params.k)}"] = evaluation.aggregate[-1]["coverage"]
     for row in differences:
         if row["metric"] == metrics[0]:
             figures[f"beats_{row['against']}"] = row["shown_higher"]
-            if row["baseline"]:
-                figures[f"map_over_{row['against']}"] = row["difference"] / row["baseline"]
     return figures
 
 

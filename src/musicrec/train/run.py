@@ -63,7 +63,7 @@ def train(
     with atomic_directory(plots) as folder:
         write_json(folder / "loss.json", course(iterations, factors.losses, scores))
         write_json(folder / "factors.json", factor_rows(ratings, factors))
-    write_json(metrics, headline(ratings, factors, iterations[-1], scores))
+    write_json(metrics, headline(ratings, iterations[-1], scores))
 
 
 def check(als: ALSParams) -> None:
@@ -112,15 +112,9 @@ def fit_native(
     return best
 
 
-def headline(
-    ratings: Interactions, factors: Factors, iterations: int, scores: list[float]
-) -> dict[str, float]:
-    """Figures of metrics/train.json: the same bytes on every rerun."""
-    figures = {
-        "iterations": iterations,
-        "plays": len(ratings.indices),
-        "loss_per_play": factors.losses[-1] / len(ratings.indices),
-    }
+def headline(ratings: Interactions, iterations: int, scores: list[float]) -> dict[str, float]:
+    """Figures of metrics/train.json; the loss, which only like objectives share, is for plots."""
+    figures: dict[str, float] = {"iterations": iterations, "plays": len(ratings.indices)}
     if scores:
         figures["early_stopping_ndcg_at_100"] = scores[iterations - 1]
     return figures
