@@ -32,8 +32,8 @@ repro: setup ## run the pipeline: dvc repro
 test: setup ## run the tests
 	@$(run) python -m pytest
 
-lint: setup ## ruff and mypy
-	@$(run) ruff check . && $(run) ruff format --check . && $(run) mypy
+lint: setup ## ruff, mypy, and the direction of imports
+	@$(run) ruff check . && $(run) ruff format --check . && $(run) mypy && $(run) lint-imports
 
 format: setup ## let ruff format the code
 	@$(run) ruff check --fix . && $(run) ruff format .
@@ -50,5 +50,6 @@ lock: setup ## pin the newest versions that pyproject.toml allows, with hashes
 lock-new: setup ## pin what pyproject.toml has gained and upgrade nothing
 	@bash scripts/lock.sh --keep
 
-clean: ## remove the environment and every output of the pipeline (DVC's cache stays)
-	@rm -rf .venv data
+clean: ## remove .venv and the outputs of the stages; never a file that no stage wrote
+	@if [ -x .venv/bin/python ]; then .venv/bin/python scripts/clean.py; fi
+	@rm -rf .venv

@@ -1,0 +1,42 @@
+"""Remove the outputs of the stages, and nothing that no stage wrote.
+
+An output goes when its bytes are those that dvc.lock names, so that `dvc checkout` brings it back
+from the cache. One that holds anything else, such as plays that someone put into data/sample, stays.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+
+
+def main() -> int:
+    """Remove what can be brought back; say what stays and why."""
+    try:
+        with Repo() as repo, repo.lock:
+            status = repo.data_status(granular=False)
+            recorded = {out.fs_path: out for out in repo.index.outs if out.use_cache}
+            unlike = {
+                path.rstrip("/")
+                for paths in status.get("uncommitted", {}).values()
+                for path in (paths if isinstance(paths, list) else [])
+            }
+            for out in recorded.values():
+                name = str(out)
+                if not out.exists:
+                    continue
+                if name in unlike or not out.hash_info or out.changed():
+                    print(f"kept {name}: it is not what its stage last wrote", file=sys.stderr)
+                else:
+                    out.remove()
+                    print(f"removed {name}")
+    except DvcException as error:
+        print(f"error: {error}; nothing more was removed", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

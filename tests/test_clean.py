@@ -1,0 +1,82 @@
+"""`make clean` removes what the stages wrote, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DAG = """
+stages:
+  one:
+    cmd: mkdir -p data/one && echo one > data/one/part && echo 1 > metrics.json
+    outs: [data/one]
+    metrics: [{metrics.json: {cache: false}}]
+  two:
+    cmd: echo two > data/two
+    outs: [data/two]
+"""
+
+
+def run(folder: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    run(tmp_path, "git", "init", "-q")
+    run(tmp_path, sys.executable, "-m", "dvc", "init", "-q")
+    (tmp_path / "dvc.yaml").write_text(DAG)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/.gitignore").write_text("/one\n/two\n")
+    run(tmp_path, sys.executable, "-m", "dvc", "repro", "-q")
+    (tmp_path / "data/lastfm").mkdir()
+    (tmp_path / "data/lastfm/plays.csv").write_text("user,track\n")
+    return tmp_path
+
+
+def files(folder: Path) -> set[str]:
+    return {str(p.relative_to(folder)) for p in (folder / "data").rglob("*") if p.is_file()}
+
+
+def clean(project: Path) -> str:
+    return run(project, sys.executable, ROOT / "scripts/clean.py").stderr
+
+
+def test_own_plays_and_tracked_files_stay(project: Path) -> None:
+    assert files(project) > {"data/one/part", "data/two"}
+    assert clean(project) == ""
+    assert files(project) == {"data/lastfm/plays.csv", "data/.gitignore"}
+    assert (project / "metrics.json").exists()
+    run(project, sys.executable, "-m", "dvc", "checkout", "-q")  # the cache has the rest
+    assert files(project) > {"data/one/part", "data/two"}
+
+
+def test_a_file_that_someone_put_into_an_output_stays(project: Path) -> None:
+    (project / "data/one/mine.csv").write_text("user,track\n")
+    assert "kept data/one: it is not what its stage last wrote" in clean(project)
+    assert files(project) == {
+        *("data/one/mine.csv", "data/one/part"),
+        *("data/lastfm/plays.csv", "data/.gitignore"),
+    }
+
+
+def test_an_edited_output_and_one_that_was_never_recorded_stay(project: Path) -> None:
+    (project / "data/two").unlink()  # DVC may have linked it to the cache
+    (project / "data/two").write_text("mine")
+    (project / "dvc.lock").unlink()
+    told = clean(project)
+    assert "kept data/one" in told and "kept data/two" in told
+    assert (project / "data/two").read_text() == "mine"
+
+
+def test_the_makefile_runs_it_and_removes_no_folder_of_data() -> None:
+    text = (ROOT / "Makefile").read_text()
+    rule = text[text.index("\nclean:") :].split("\n\n")[0]
+    assert "scripts/clean.py" in rule
+    assert [line for line in rule.splitlines() if "rm -rf" in line] == ["\t@rm -rf .venv"]
