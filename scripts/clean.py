@@ -1,7 +1,7 @@
 """Remove the outputs of the stages, and nothing that no stage wrote.
 
-An output goes when its bytes are those that dvc.lock names, so that `dvc checkout` brings it back
-from the cache. One that holds anything else, such as plays that someone put into data/sample, stays.
+An output goes when its bytes are those that dvc.lock names, so that `dvc checkout` brings it
+back from the cache. One that holds anything else, such as someone's own plays, stays.
 """
 
 from __future__ import annotations
