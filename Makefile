@@ -7,7 +7,7 @@ FAIL_ON ?= worse
 # The environment first on PATH, for the `python` of every stage in dvc.yaml.
 run := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help setup setup-bench setup-browser repro test lint format review gate lock lock-new clean
+.PHONY: help check-lock setup setup-bench setup-browser repro test lint format review gate lock lock-new clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,9 @@ test: setup ## run the tests
 
 lint: setup ## ruff, mypy, and the direction of imports
 	@$(run) ruff check . && $(run) ruff format --check . && $(run) mypy && $(run) lint-imports
+
+check-lock: setup ## fail when dvc.lock is older than the code or the parameters
+	@$(run) python scripts/check_lock.py
 
 format: setup ## let ruff format the code
 	@$(run) ruff check --fix . && $(run) ruff format .
