@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.utils.serialize import modify_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -60,11 +61,9 @@ class Clone:
 
     def set_params(self, changes: dict) -> None:
         """Change values in params.yaml, block by block."""
-        path = self.folder / "params.yaml"
-        content = yaml.safe_load(path.read_text())
-        for block, values in changes.items():
-            content[block].update(values)
-        path.write_text(yaml.safe_dump(content, sort_keys=False))
+        with modify_yaml(str(self.folder / "params.yaml")) as content:  # in the form DVC writes
+            for block, values in changes.items():
+                content[block].update(values)
 
     def lock(self) -> dict:
         """dvc.lock as data."""
