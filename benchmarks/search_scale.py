@@ -27,10 +27,11 @@ from musicrec.ann_bench.methods import METHODS
 from musicrec.ann_bench.run import Catalogue, Setting, run_benchmark
 from musicrec.command import command
 from musicrec.errors import MusicRecError
-from musicrec.files import atomic_path, write_json
+from musicrec.files import write_json
 from musicrec.interactions import Interactions, from_triples
 from musicrec.params.als import ALSParams
 from musicrec.params.ann_bench import AnnBenchParams
+from musicrec.pictures import svg_figure
 from musicrec.sample.plays import generate_plays, sample_sizes
 from musicrec.search.exact import checked_factors
 
@@ -70,16 +71,9 @@ def best_rate(measured: Sequence[Setting], method: str, recall: float) -> float 
 
 def draw(path: str, results: Sequence[dict[str, Any]], methods: Sequence[str]) -> None:
     """Draw queries a second by list length, a panel a rank, a line a method."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     ranks = list(dict.fromkeys(result["rank"] for result in results))
-    with pyplot.rc_context({"svg.hashsalt": "musicrec", "svg.fonttype": "none"}):
-        figure, panels = pyplot.subplots(
-            1, len(ranks), figsize=(3.6 * len(ranks), 3.6), sharey=True, squeeze=False
-        )
+    size: dict[str, Any] = {"figsize": (3.6 * len(ranks), 3.6), "constrained_layout": True}
+    with svg_figure(path, ncols=len(ranks), sharey=True, squeeze=False, **size) as (_, panels):
         for panel, rank in zip(panels[0], ranks, strict=True):
             here = [result for result in results if result["rank"] == rank]
             for method in methods:
@@ -92,10 +86,6 @@ def draw(path: str, results: Sequence[dict[str, Any]], methods: Sequence[str]) -
             panel.grid(True, which="both", alpha=0.2)
         panels[0][0].set_ylabel("queries per second, one thread")
         panels[0][-1].legend(fontsize=7)
-        figure.tight_layout()
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, format="svg", metadata={"Date": None})
-        pyplot.close(figure)
 
 
 @command

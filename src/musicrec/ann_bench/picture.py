@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from musicrec.files import atomic_path
+from musicrec.pictures import svg_figure
 
 
 def draw_tradeoff(
@@ -19,11 +19,6 @@ def draw_tradeoff(
     rows : sequence of dict
         As of `run.setting_rows`: method, recall, queries_per_second.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     lines: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         place = (row["recall"], row["queries_per_second"])
@@ -31,8 +26,7 @@ def draw_tradeoff(
     methods = dict.fromkeys(name.partition(",")[0] for name in lines)
     colours = {method: f"C{i}" for i, method in enumerate(methods)}
     builds = dict.fromkeys(colours, 0)  # drawn so far, for another marker each
-    with pyplot.rc_context({"svg.hashsalt": "musicrec", "svg.fonttype": "none"}):
-        figure, axes = pyplot.subplots(figsize=(9, 6))
+    with svg_figure(path, figsize=(9, 6)) as (_, axes):
         for name, places in lines.items():
             method = name.partition(",")[0]
             style, size = ("osDv^PX"[builds[method] % 7], 5) if len(places) > 1 else ("*", 12)
@@ -50,9 +44,6 @@ def draw_tradeoff(
         axes.set_title(title)
         axes.grid(True, which="both", alpha=0.2)
         axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5))
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, format="svg", metadata={"Date": None}, bbox_inches="tight")
-        pyplot.close(figure)
 
 
 def pareto_front(places: list[tuple[float, float]]) -> list[tuple[float, float]]:

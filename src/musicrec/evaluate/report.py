@@ -15,6 +15,7 @@ from musicrec.metrics.beyond_accuracy import HISTORY_EDGES, POPULARITY_EDGES, sl
 from musicrec.metrics.intervals import mean_intervals, shown_higher
 from musicrec.metrics.ranking import METRICS, headline_metrics, precision_ceiling
 from musicrec.params.evaluate import EvaluateParams
+from musicrec.pictures import svg_figure
 
 MODEL = "als"
 Rows = list[dict[str, Any]]
@@ -186,23 +187,16 @@ def _interval_rows(table: pa.Table, params: EvaluateParams) -> tuple[Rows, Rows]
 
 def draw_slices(plots: Mapping[str, Rows], params: EvaluateParams, path: Path) -> None:
     """Draw MAP and nDCG over both kinds of slices, with intervals, as an SVG file."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     titles = {
         "by_history": "tracks in the user's history",
         "by_popularity": "median listeners of the held-out tracks",
     }
-    with pyplot.rc_context({"svg.hashsalt": "musicrec", "svg.fonttype": "none"}):
-        figure, axes = pyplot.subplots(2, 2, figsize=(11, 7), constrained_layout=True)
+    size: dict[str, Any] = {"figsize": (11, 7), "constrained_layout": True}
+    with svg_figure(path, nrows=2, ncols=2, **size) as (_, axes):
         for column, (plot, title) in enumerate(titles.items()):
             for row, name in enumerate(headline_metrics(params.k)[:2]):
                 _draw(axes[row, column], plots[plot], name, title)
         axes[0, 0].legend(frameon=False)
-        figure.savefig(path, format="svg", metadata={"Date": None})
-        pyplot.close(figure)
 
 
 def _draw(axis: Any, rows: Rows, name: str, title: str) -> None:
