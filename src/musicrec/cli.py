@@ -1,4 +1,4 @@
-"""The command line: `musicrec compare`, `musicrec review` and `musicrec recommend`.
+"""The command line: `musicrec compare`, `musicrec review`, and the commands of serving.
 
 A sub-command is a function that adds its arguments to a parser and names the function that runs
 it; what that needs is imported when it runs.
@@ -9,11 +9,22 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from musicrec.command import command
-from musicrec.errors import MusicRecError
 from musicrec.metrics.verdicts import MARGIN
 from musicrec.review.gate import GATES, STOPPED, gate_sentence, stopping
+from musicrec.serve.commands import (
+    IdParser,
+    add_explain,
+    add_publish,
+    add_recommend,
+    add_similar,
+    add_verify,
+)
+
+if TYPE_CHECKING:
+    from musicrec.serve.commands import Commands
 
 
 @command
@@ -22,14 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int | None:
     parser = argparse.ArgumentParser(
         prog="musicrec", description="Compare and review revisions; recommend from a bundle."
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_compare, add_review, add_recommend):
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=IdParser)
+    serving = (add_recommend, add_similar, add_explain, add_verify, add_publish)
+    for add in (add_compare, add_review, *serving):
         add(commands)
     args = parser.parse_args(arguments)
     return args.run(args)
 
 
-def add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_compare(commands: Commands) -> None:
     """Say whether one revision's metrics are better than another's, with intervals."""
     parser = commands.add_parser(
         "compare",
@@ -99,7 +111,7 @@ def run_compare(args: argparse.Namespace) -> int:
     return STOPPED if stopping(result, args.fail_on) else 0
 
 
-def add_review(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_review(commands: Commands) -> None:
     """Print a Markdown report of a change: params, data, metrics, speed and stale stages."""
     parser = commands.add_parser("review", help=add_review.__doc__)
     parser.add_argument(
@@ -118,44 +130,3 @@ def run_review(args: argparse.Namespace) -> None:
     from musicrec.review.revisions import Revision
 
     print(review(Revision(args.base), Revision(args.head), args.margin), end="")
-
-
-def add_recommend(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Recommend tracks to a known user, or to anyone whose plays are given."""
-    parser = commands.add_parser("recommend", help=add_recommend.__doc__)
-    parser.add_argument("--bundle", default="data/bundle", help="exported model (%(default)s)")
-    who = parser.add_mutually_exclusive_group(required=True)
-    who.add_argument("--user", metavar="ID", help="a user of the training plays")
-    who.add_argument(
-        "--plays", metavar="TRACK=COUNT", nargs="+", help="plays of any other user, folded in"
-    )
-    parser.add_argument("-k", type=int, default=10, help="how many tracks (%(default)s)")
-    parser.add_argument("--with-seen", action="store_true", help="allow tracks already played")
-    parser.add_argument(
-        "--search-k", metavar="NODES", type=int, help="search the Annoy index (default: exact)"
-    )
-    parser.set_defaults(run=run_recommend)
-
-
-def run_recommend(args: argparse.Namespace) -> None:
-    """Print track ids and scores, the best first, separated by a tab."""
-    from musicrec.serve.bundle import load_bundle, parse_plays
-
-    bundle = load_bundle(args.bundle)
-    options = {"k": args.k, "exclude_seen": not args.with_seen, "search_k": args.search_k}
-    if args.user is not None:
-        found = bundle.recommend(args.user, **options)
-    else:
-        plays = parse_plays(args.plays)
-        found = bundle.recommend_for_plays(plays, **options)
-        if not found:
-            raise MusicRecError(
-                f"nothing to recommend: none of {', '.join(plays)} tells {args.bundle} anything "
-                "(unknown tracks, or fewer plays than feedback.min_count)"
-            )
-    for recommendation in found:
-        print(f"{recommendation.track_id}\t{recommendation.score:.6f}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from musicrec.errors import MusicRecError
-from musicrec.files import atomic_directory, read_json, write_array, write_json
+from musicrec.files import atomic_directory, read_json, write_array, write_exact_json
 
 USERS, ITEMS = "user_factors.npy", "item_factors.npy"
 TRAINED_WITH = "params.json"
@@ -30,7 +30,7 @@ def write_factors(
     with atomic_directory(folder) as temporary:
         write_array(temporary / USERS, users)
         write_array(temporary / ITEMS, items)
-        write_json(temporary / TRAINED_WITH, trained_with)
+        write_exact_json(temporary / TRAINED_WITH, trained_with)
 
 
 def read_factors(folder: Path, n_users: int, n_items: int) -> tuple[np.ndarray, np.ndarray]:

@@ -66,7 +66,12 @@ def write_json(path: str | os.PathLike[str], content: Mapping[str, Any] | list[A
     MusicRecError
         A number is NaN or infinite; the message names its key.
     """
-    text = json.dumps(_plain(content, ""), indent=2, sort_keys=True, allow_nan=False)
+    write_exact_json(path, _plain(content, ""))
+
+
+def write_exact_json(path: str | os.PathLike[str], content: Any) -> None:
+    """Write JSON with sorted keys and every digit of its numbers: parameters, not metrics."""
+    text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False)
     with atomic_path(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 

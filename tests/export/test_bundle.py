@@ -19,7 +19,7 @@ from tests.support.indexed_data import make_plays, write_indexed
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINED = {
-    "als": ALSParams(rank=4, alpha=7.0).model_dump(),
+    "als": ALSParams(rank=4, alpha=7.0, reg_param=1e-7).model_dump(),
     "feedback": FeedbackParams(transform="log1p").model_dump(),
 }
 

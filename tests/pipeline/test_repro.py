@@ -68,7 +68,7 @@ def test_an_experiment_runs_only_what_its_parameter_reaches(clone: Clone) -> Non
     try:
         assert stages_run(printed) == ["train", "evaluate", "export", "ann-bench"]
         manifest = json.loads((clone.folder / "data/bundle/manifest.json").read_text())
-        assert manifest["rank"] == 6
+        assert manifest["sizes"]["rank"] == 6
         assert manifest["als"]["reg_param"] == 1e-5
         changed = json.loads(clone.run("dvc", "params", "diff", "--json").stdout)["params.yaml"]
         assert changed["als.rank"] == {"old": 4, "new": 6, "diff": 2}

@@ -148,11 +148,16 @@ class Side:
 
 def shared_term(fixed: np.ndarray, params: ALSParams, threads: int | None = None) -> Catalogue:
     """The term of all fixed rows: diagonal, unless that would turn the nonnegative cone."""
+    return shared_term_of_gram(gram(fixed, threads), params)
+
+
+def shared_term_of_gram(gram_matrix: np.ndarray, params: ALSParams) -> Catalogue:
+    """The term of all fixed rows, from their Gram matrix, float64 (rank, rank)."""
     rank = params.rank
     padded = -(-rank // 4) * 4
     matrix = np.eye(padded)  # the padding solves to 0
     basis = np.eye(padded)
-    matrix[:rank, :rank] = params.unobserved_weight * gram(fixed, threads)
+    matrix[:rank, :rank] = params.unobserved_weight * gram_matrix
     values, vectors = eigenbasis(matrix[:rank, :rank])
     values = np.maximum(values, 0.0)
     if not params.nonnegative:

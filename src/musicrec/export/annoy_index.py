@@ -11,11 +11,13 @@ finds is scored again by the kernel, so scores and ties are those of the exact s
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 from annoy import AnnoyIndex as Forest
 
 from musicrec.errors import MusicRecError
+from musicrec.export.forest import HEADER, find_fault
 from musicrec.files import atomic_path
 from musicrec.jit import kernel
 from musicrec.search.exact import ExactIndex, checked_factors, readonly
@@ -66,36 +68,48 @@ def build_index(
             raise MusicRecError(f"{path}: Annoy could not write the index; is the disk full?")
 
 
-def load_index(path: str | os.PathLike[str], item_factors: np.ndarray) -> AnnoyIndex:
+def load_index(
+    path: str | os.PathLike[str], item_factors: np.ndarray, name: str | None = None
+) -> AnnoyIndex:
     """Open an index beside the factors it was built from; the file is memory-mapped.
+
+    Errors call it `name`, by default the path.
 
     Raises
     ------
     MusicRecError
-        The file is missing, or does not fit the factors.
+        The file is missing, damaged, or does not fit the factors.
     """
-    return AnnoyIndex(path, item_factors)
+    return AnnoyIndex(path, item_factors, name or os.fspath(path))
 
 
 class AnnoyIndex:
-    """An index that answers queries; make it with `load_index`."""
+    """An index that answers queries, on any number of threads; make it with `load_index`."""
 
-    def __init__(self, path: str | os.PathLike[str], item_factors: np.ndarray) -> None:  # noqa: D107
+    def __init__(  # noqa: D107
+        self, path: str | os.PathLike[str], item_factors: np.ndarray, name: str
+    ) -> None:
         self._factors = checked_factors(item_factors, "item factors")
         norms, head, tail = _tiers(self._factors)
         self._head_ids, self._tail_ids = head, tail
         self._head = ExactIndex(self._factors[head])
         self._largest = float(norms[tail[0]]) if len(tail) else 0.0
+        self._n_nodes = self._check(path, name)
         self._forest = Forest(self._factors.shape[1] + 1, "euclidean")
         try:
             self._forest.load(os.fspath(path))
         except OSError as error:
-            raise MusicRecError(f"{path}: not an Annoy index ({error}); export it again") from None
+            raise MusicRecError(f"{name}: not an Annoy index ({error}); export it again") from None
         if self._forest.get_n_items() != len(tail):
             raise MusicRecError(
-                f"{path}: an index of {self._forest.get_n_items()} items does not fit factors "
-                f"with {len(tail)} to index; export both together"
+                f"{name}: Annoy reads {self._forest.get_n_items()} items where there are "
+                f"{len(tail)}; install Annoy anew, built from source on this system"
             )
+
+    @property
+    def n_items(self) -> int:
+        """Items that can be found: those whose vector is not all zero."""
+        return len(self._head_ids) + len(self._tail_ids)
 
     def search(self, query: np.ndarray, k: int, search_k: int) -> tuple[np.ndarray, np.ndarray]:
         """Find about the k best items of one query, on the calling thread.
@@ -105,7 +119,8 @@ class AnnoyIndex:
         query : float32 array (rank)
         k : int
         search_k : int
-            Nodes that Annoy inspects; with the number of items or more the answer is exact.
+            Nodes that Annoy inspects; with the number of items times trees or more the answer is
+            exact.
 
         Returns
         -------
@@ -118,6 +133,7 @@ class AnnoyIndex:
             The query has another rank than the items or is not finite, or `k` is below 1.
         """
         query = readonly(query, np.float32)
+        k = min(k, max(1, self.n_items))
         places, scores = self._head.search_one(query, k)
         norm = float(np.sqrt(np.dot(query, query.astype(np.float64))))
         if norm == 0.0:
@@ -125,14 +141,45 @@ class AnnoyIndex:
         found = self._head_ids[places]
         if len(found) == k and norm * self._largest < scores[-1] * (1.0 - 1e-5):
             return found, scores  # no other item can score so high
-        lifted = (query * (QUERY_SCALE * self._largest / norm)).tolist()
-        lifted.append(0.0)
-        near = self._forest.get_nns_by_vector(lifted, k, search_k)
         ids = np.empty(k, np.int32)
         best = np.empty(k, np.float32)
-        tail = self._tail_ids[np.array(near, np.int64)]
-        count = _merge(self._factors, query, found, scores, tail, ids, best)
+        count = _merge(
+            self._factors, query, found, scores, self.near(query, k, search_k), ids, best
+        )
         return ids[:count], best[:count]
+
+    def near(self, query: np.ndarray, k: int, search_k: int) -> np.ndarray:
+        """Ask Annoy alone, which knows all items but the head; ids, int32, the nearest first.
+
+        The query must not be zero.
+        """
+        norm = float(np.sqrt(np.dot(query, query.astype(np.float64))))
+        lifted = (query * (QUERY_SCALE * self._largest / norm)).tolist()
+        lifted.append(0.0)
+        most = min(self._n_nodes * len(lifted), 2**31 - 1)  # more there is not to inspect
+        found = self._forest.get_nns_by_vector(lifted, k, min(search_k, most))
+        return self._tail_ids[np.array(found, np.int64)]
+
+    def _check(self, path: str | os.PathLike[str], name: str) -> int:
+        """Number of nodes of a file that is safe to give to Annoy."""
+        node_bytes = 4 * (HEADER + self._factors.shape[1] + 1)
+        try:
+            size = Path(path).stat().st_size
+            fits = size > 0 and size % node_bytes == 0
+            words = np.memmap(path, np.int32, "r", shape=(size // 4,)) if fits else None
+        except (OSError, ValueError) as error:
+            raise MusicRecError(f"{name}: not an Annoy index ({error}); export it again") from None
+        if words is None:
+            raise MusicRecError(
+                f"{name}: not an Annoy index of rank {self._factors.shape[1]} ({size} bytes); "
+                "export it again"
+            )
+        nodes = readonly(words.reshape(-1, node_bytes // 4), np.int32)
+        if fault := find_fault(nodes, self._factors, self._tail_ids):
+            raise MusicRecError(
+                f"{name}: does not fit the factors or is damaged: {fault}; export both together"
+            )
+        return len(nodes)
 
 
 def _tiers(factors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,29 +1,44 @@
-"""Factors of users by their plays, for serving."""
+"""Factors of users by their plays, or of tracks by their listeners, for serving."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from musicrec.als.half_step import Side, shared_term
+from musicrec.als.feedback import training_ratings
+from musicrec.als.gram import gram
+from musicrec.als.half_step import Side, shared_term_of_gram
+from musicrec.errors import MusicRecError
 from musicrec.interactions import Interactions
 from musicrec.params.als import ALSParams
+from musicrec.params.feedback import FeedbackParams
+from musicrec.serve.ids import Ids, as_text
+from musicrec.serve.wish import whole
+
+LARGEST_COUNT = 2**63 - 1  # what a play count of the pipeline may be
 
 
 class FoldIn:
     """Factors of users by their plays, the item factors held fixed, for serving.
 
-    A user folded in with their training plays gets the factor that training gave them.
+    A user folded in with their training plays gets the factor that training gave them. With the
+    sides exchanged it folds tracks in.
     """
 
-    def __init__(self, item_factors: np.ndarray, params: ALSParams) -> None:
+    def __init__(
+        self, item_factors: np.ndarray, params: ALSParams, gram_matrix: np.ndarray | None = None
+    ) -> None:
         """Take item factors, float32 (n_items, rank), and the parameters they were trained with.
 
-        This is the slow part, one pass over all items; a call then costs what the user's plays
-        cost.
+        Without their Gram matrix, float64 (rank, rank), it is computed: one pass over all items.
+        A call then costs what the user's plays cost.
         """
         self._items = item_factors
         self._params = params
-        self._catalogue = shared_term(item_factors, params)
+        self.gram = gram(item_factors) if gram_matrix is None else gram_matrix
+        self._shared = shared_term_of_gram(self.gram, params)
 
     def __call__(self, items: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """Fold one user in.
@@ -40,15 +55,38 @@ class FoldIn:
         float32 array (rank)
             Zero without plays.
         """
-        n = len(items)
-        indptr = np.array([0, n], np.int64)
         order = np.argsort(items)
-        ratings = np.asarray(counts, np.float32)[order]
-        plays = Interactions(indptr, np.arange(n, dtype=np.int32), ratings, n)
-        user = np.zeros((1, self._params.rank), np.float32)
-        fixed = np.asarray(self._items[np.asarray(items)[order]], np.float32)
-        Side(plays, self._params).solve(fixed, user, catalogue=self._catalogue, threads=1)
-        return user[0]
+        plays = Interactions(
+            np.array([0, len(items)], np.int64),
+            np.asarray(items, np.int32)[order],
+            np.asarray(counts, np.float32)[order],
+            len(self._items),
+        )
+        return self.many(plays, threads=1)[0]
+
+    def many(self, plays: Interactions, threads: int | None = None) -> np.ndarray:
+        """Fold many users in; float32 (n_users, rank), zero for those without plays.
+
+        Raises
+        ------
+        MusicRecError
+            The counts are so large that no finite factor comes out.
+        """
+        used, places = np.unique(plays.indices, return_inverse=True)
+        local = Interactions(
+            plays.indptr, places.astype(np.int32).reshape(-1), plays.counts, len(used)
+        )
+        fixed = np.asarray(self._items[used], np.float32)
+        users = np.zeros((plays.n_users, self._params.rank), np.float32)
+        Side(local, self._params).solve(
+            fixed, users, catalogue=self._shared, measure=False, threads=threads
+        )
+        if not np.isfinite(users).all():
+            raise MusicRecError(
+                "these plays give no finite factors; are the play counts right? (they may be too "
+                "large for single precision)"
+            )
+        return users
 
 
 def fold_in(
@@ -56,3 +94,60 @@ def fold_in(
 ) -> np.ndarray:
     """Fold one user in; see `FoldIn`, which is faster for many."""
     return FoldIn(item_factors, params)(items, counts)
+
+
+def known_plays(
+    lists: list[Mapping[Any, Any]], ids: Ids
+) -> tuple[Interactions, list[tuple[str, ...]]]:
+    """Look plays up.
+
+    Parameters
+    ----------
+    lists : list of mappings
+        Of each row, play counts by id: whole numbers of any kind.
+    ids : Ids
+        Of the columns.
+
+    Returns
+    -------
+    plays : Interactions (n, len(ids))
+        The plays of known ids.
+    unknown : list of tuples
+        The other ids, row by row.
+
+    Raises
+    ------
+    MusicRecError
+        A play count is not a whole number from 1 to 2^63 - 1, or an id is of a type that no id
+        has.
+    """
+    indptr, indices, counts, unknown = [0], [], [], []
+    for plays in lists:
+        known: dict[int, int] = {}
+        strange: dict[str, None] = {}
+        for given, value in plays.items():
+            count = whole(f"play count of {as_text(given, ids.kind)}", value, 1)
+            if count > LARGEST_COUNT:
+                raise MusicRecError(f"play count of {given} has more than 18 digits; is it right?")
+            index = ids.index(given)
+            if index < 0:
+                strange[as_text(given, ids.kind)] = None
+            else:
+                known[index] = known.get(index, 0) + count
+        indices += sorted(known)
+        counts += [known[index] for index in sorted(known)]
+        indptr.append(len(indices))
+        unknown.append(tuple(strange))
+    columns = np.array(indices, np.int32)
+    matrix = Interactions(
+        np.array(indptr, np.int64), columns, np.array(counts, np.float32), len(ids)
+    )
+    return matrix, unknown
+
+
+def as_trained(plays: Interactions, feedback: FeedbackParams) -> Interactions:
+    """What the solver makes of plays; a row may be left empty."""
+    if not len(plays.counts) or not (plays.counts >= feedback.min_count).any():
+        empty = np.zeros(0, np.float32)
+        return Interactions(np.zeros_like(plays.indptr), plays.indices[:0], empty, plays.n_items)
+    return training_ratings(plays, feedback)

@@ -1,0 +1,306 @@
+"""Time a bundle beside implicit's answers from the same factors: load, memory, every question.
+
+    python benchmarks/serving.py --items item_factors.parquet --users 310000 --json OUT
+
+`--items` are item factors, `.npy` or Parquet with one list column. Users get plays drawn by
+popularity and are folded in, and the bundle is the export stage's, in `--folder` (kept, and taken
+up again) or a temporary one. Every library answers in a process of its own with one BLAS thread,
+as implicit asks for; questions alternate (ours, implicit, ours, implicit), each to the same users,
+one at a time. implicit holds its arrays
+in memory; the time it takes to load is that of its own `load`. Its index-free `recommend` scores
+all tracks; ours prunes, with the same result, or goes through the Annoy index.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from search import read_factors
+
+from musicrec.command import command
+from musicrec.export.bundle import export_bundle
+from musicrec.factors import write_factors
+from musicrec.files import write_json
+from musicrec.interactions import Interactions
+from musicrec.params.als import ALSParams
+from musicrec.params.export import ExportParams
+from musicrec.params.feedback import FeedbackParams
+from musicrec.parquet import write_table
+from musicrec.serve.fold_in import FoldIn
+
+K = 50
+ROUNDS = 3
+ALPHA, REG = 10.0, 0.1
+
+
+@command
+def main() -> None:
+    """Run the benchmark and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--items", required=True, help="item factors: .npy, or Parquet")
+    parser.add_argument("--users", type=int, default=310_000)
+    parser.add_argument("--queries", type=int, default=100, help="users asked for, a round")
+    parser.add_argument("--folder", type=Path, help="where to keep the bundle")
+    parser.add_argument("--json", help="where to write every figure")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = args.folder or Path(scratch)
+        if not (folder / "bundle").is_dir():
+            build(folder, read_factors(args.items), args.users)
+        with asked(_ours, folder) as ours, asked(_implicit, folder) as peer:
+            figures = {"ours": ours("facts"), "implicit": peer("facts")}
+            users = np.random.default_rng(1).integers(0, args.users, args.queries).tolist()
+            for name in QUESTIONS:
+                for who, ask in [("ours", ours), ("implicit", peer)] * ROUNDS:
+                    found = ask((name, users))
+                    if found is not None:
+                        figures[who].setdefault(name, []).append(found)
+    table = {who: _summary(values) for who, values in figures.items()}
+    _print(table)
+    if args.json:
+        write_json(args.json, table)
+
+
+QUESTIONS = (
+    "recommend",
+    "recommend, index",
+    "recommend, 1000 candidates",
+    "recommend, diversity",
+    "recommend for plays",
+    "similar tracks",
+    "similar users",
+    "explain",
+    "recommend, batch",
+)
+
+
+def build(folder: Path, items: np.ndarray, n_users: int) -> None:
+    """Make the inputs of the export stage, and export."""
+    rng = np.random.default_rng(0)
+    plays = draw_plays(rng, n_users, len(items))
+    als = ALSParams(rank=items.shape[1], alpha=ALPHA, reg_param=REG)
+    _say(f"folding in {n_users:,} users with {len(plays.indices):,} plays")
+    users = FoldIn(items, als).many(plays)
+    write_factors(
+        folder / "factors",
+        users,
+        items,
+        {"als": als.model_dump(), "feedback": FeedbackParams().model_dump()},
+    )
+    rows = np.repeat(np.arange(n_users, dtype=np.int32), np.diff(plays.indptr))
+    columns = {"user": rows, "item": plays.indices, "count": plays.counts.astype(np.int64)}
+    write_table(folder / "indexed/train/part-00000.parquet", pa.table(columns))
+    for name, kind, count in (("users", "user", n_users), ("items", "track", len(items))):
+        ids = [f"{kind[:2].upper()}{(i * 7919) % 10_000_019:016d}" for i in range(count)]
+        table = {name[:-1]: pa.array(range(count), pa.int32()), f"{kind}_id": ids}
+        write_table(folder / f"indexed/{name}.parquet", pa.table(table))
+    sizes = {"n_users": n_users, "n_items": len(items)}
+    write_json(
+        folder / "indexed/sizes.json",
+        sizes | {"n_all_users": n_users, "n_all_items": len(items)},
+    )
+    _say("exporting")
+    start = time.perf_counter()
+    export_bundle(folder / "indexed", folder / "factors", folder / "bundle", ExportParams())
+    _say(f"exported in {time.perf_counter() - start:.1f} s")
+
+
+def draw_plays(rng: np.random.Generator, n_users: int, n_items: int) -> Interactions:
+    """Plays of about 30 tracks a user, popular tracks more often."""
+    lengths = np.minimum(rng.geometric(1 / 32, n_users), 1000)
+    users = np.repeat(np.arange(n_users, dtype=np.int64), lengths)
+    tracks = (n_items * rng.random(len(users)) ** 3).astype(np.int64)
+    pairs = np.unique(users * n_items + tracks)
+    indptr = np.searchsorted(pairs, np.arange(n_users + 1) * n_items)
+    counts = rng.geometric(0.4, len(pairs)).astype(np.float32)
+    return Interactions(indptr, (pairs % n_items).astype(np.int32), counts, n_items)
+
+
+@contextmanager
+def asked(answer: Callable[[Connection, Path], None], folder: Path) -> Iterator[Callable[..., Any]]:
+    """Start a process that answers; yields what asks it."""
+    context = get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=answer, args=(there, folder))
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    process.start()
+
+    def ask(question: object) -> Any:
+        here.send(question)
+        return here.recv()
+
+    try:
+        yield ask
+    finally:
+        here.send(None)
+        process.join()
+
+
+def _ours(pipe: Connection, folder: Path) -> None:
+    from musicrec.serve.bundle import load_bundle
+
+    load_bundle(folder / "bundle").recommend_many(range(0))  # compiles everything
+    before = _memory()
+    start = time.process_time()
+    seconds = [_timed(lambda: load_bundle(folder / "bundle")) for _ in range(5)]
+    on_cpu = (time.process_time() - start) / len(seconds)
+    verified = [_timed(lambda: load_bundle(folder / "bundle", verify=True)) for _ in range(3)]
+    bundle = load_bundle(folder / "bundle")
+    names = bundle.users.texts()
+    tracks = bundle.tracks.texts()
+    plays = bundle.model.plays
+    candidates = tracks[1000:2000]
+    facts = {"load": min(seconds), "load, CPU": on_cpu, "load, verified": min(verified)}
+
+    def heard(user: int) -> dict[str, int]:
+        row = slice(*plays.indptr[user : user + 2])
+        return {tracks[i]: int(c) for i, c in zip(plays.indices[row], plays.counts[row])}  # noqa: B905
+
+    best = {user: bundle.recommend(names[user], 1)[0].track_id for user in range(2000)}
+    questions: dict[str, Callable[[int], object]] = {
+        "recommend": lambda u: bundle.recommend(names[u], K),
+        "recommend, index": lambda u: bundle.recommend(names[u], K, search_k=5000),
+        "recommend, 1000 candidates": lambda u: bundle.recommend(
+            names[u], K, candidates=candidates
+        ),
+        "recommend, diversity": lambda u: bundle.recommend(names[u], K, diversity=0.3),
+        "recommend for plays": lambda u: bundle.recommend_for_plays(heard(u), K),
+        "similar tracks": lambda u: bundle.similar_tracks(tracks[u], K),
+        "similar users": lambda u: bundle.similar_users(names[u], K),
+        "explain": lambda u: bundle.explain(names[u % 2000], best[u % 2000]),
+    }
+    _serve(
+        pipe,
+        questions,
+        lambda users: bundle.recommend_many([names[u] for u in users], K),
+        lambda: facts | {"memory": _memory(before)},
+    )
+
+
+def _implicit(pipe: Connection, folder: Path) -> None:
+    from implicit.cpu.als import AlternatingLeastSquares
+    from scipy.sparse import csr_matrix
+
+    arrays = {
+        name: np.load(folder / f"bundle/{name}.npy")
+        for name in ("user_factors", "item_factors", "seen_indptr", "seen_indices", "seen_counts")
+    }
+    model = AlternatingLeastSquares(
+        factors=arrays["item_factors"].shape[1], regularization=REG, alpha=ALPHA
+    )
+    model.user_factors, model.item_factors = arrays["user_factors"], arrays["item_factors"]
+    path = folder / "implicit.npz"
+    model.save(path)
+    del model
+    before = _memory()
+    start = time.process_time()
+    seconds = [_timed(lambda: AlternatingLeastSquares.load(path)) for _ in range(3)]
+    on_cpu = (time.process_time() - start) / len(seconds)
+    model = AlternatingLeastSquares.load(path)
+    shape = (len(arrays["user_factors"]), len(arrays["item_factors"]))
+    seen = csr_matrix(
+        (ALPHA * arrays["seen_counts"], arrays["seen_indices"], arrays["seen_indptr"]), shape
+    )
+    candidates = np.arange(1000, 2000)
+    best = {user: int(model.recommend(user, seen[user], 1)[0][0]) for user in range(200)}
+    questions: dict[str, Callable[[int], object]] = {
+        "recommend": lambda u: model.recommend(u, seen[u], K),
+        "recommend, 1000 candidates": lambda u: model.recommend(u, seen[u], K, items=candidates),
+        "recommend for plays": lambda u: model.recommend(0, seen[u], K, recalculate_user=True),
+        "similar tracks": lambda u: model.similar_items(u, K),
+        "similar users": lambda u: model.similar_users(u, K),
+        "explain": lambda u: model.explain(u % 200, seen, best[u % 200]),
+    }
+    _serve(
+        pipe,
+        questions,
+        lambda users: model.recommend(np.array(users), seen[users], K),
+        lambda: {"load": min(seconds), "load, CPU": on_cpu, "memory": _memory(before)},
+    )
+
+
+def _serve(
+    pipe: Connection,
+    questions: dict[str, Callable[[int], object]],
+    batch: Callable[[list[int]], object],
+    facts: Callable[[], dict[str, float]],
+) -> None:
+    """Answer until None comes; each answer to a question is a list of seconds."""
+    for message in iter(pipe.recv, None):
+        if message == "facts":
+            pipe.send(facts())
+            continue
+        name, users = message
+        if name == "recommend, batch":
+            batch(users[:10])
+            pipe.send([_timed(lambda: batch(users)) / len(users)])  # noqa: B023
+        elif name in questions:
+            for user in users[:10]:
+                questions[name](user)
+            pipe.send([_timed(questions[name], user) for user in users])
+        else:
+            pipe.send(None)
+
+
+def _timed(work: Callable[..., object], *args: object) -> float:
+    start = time.perf_counter()
+    work(*args)
+    return time.perf_counter() - start
+
+
+def _memory(before: float = 0.0) -> float:
+    """MiB that belong to this process alone: mapped files, which processes share, are not."""
+    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
+        if line.startswith("Anonymous:"):
+            return int(line.split()[1]) / 1024 - before
+    return float("nan")
+
+
+def _summary(values: dict[str, Any]) -> dict[str, Any]:
+    """Medians and 99th percentiles of the best round, in microseconds."""
+    told: dict[str, Any] = {}
+    for name, found in values.items():
+        if isinstance(found, list):
+            best = min(found, key=np.median)
+            told[name] = dict(zip(("p50", "p99"), np.percentile(best, (50, 99)) * 1e6, strict=True))
+        else:
+            told[name] = found
+    return told
+
+
+def _print(table: dict[str, Any]) -> None:
+    ours, peer = table["ours"], table["implicit"]
+    print(f"{'':28}{'ours':>20}{'implicit':>24}")
+    for name in ("load", "load, CPU", "load, verified", "memory"):
+        unit = "MiB" if name == "memory" else "s"
+        cells = (f"{side[name]:.3f} {unit}" if name in side else "-" for side in (ours, peer))
+        print(f"{name:28}" + "".join(f"{cell:>22}" for cell in cells))
+    print(f"\nmicroseconds, p50 and p99; k = {K}")
+    for name in QUESTIONS:
+        cells = (
+            f"{side[name]['p50']:,.0f}  {side[name]['p99']:,.0f}" if name in side else "-"
+            for side in (ours, peer)
+        )
+        print(f"{name:28}" + "".join(f"{cell:>22}" for cell in cells))
+
+
+def _say(step: str) -> None:
+    print(step, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

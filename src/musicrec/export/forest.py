@@ -1,0 +1,92 @@
+"""Annoy's file, read before Annoy reads it.
+
+Annoy follows the numbers of a file wherever they lead: a flipped bit may send it out of the file
+or round in circles. This check, one pass over the file, leaves it nowhere to go but down a tree
+to items that are there.
+
+The format (annoylib.h of Annoy 1.17, metric `euclidean`, f dimensions) is an array of nodes of
+4 + f words of four bytes: n_descendants, offset of the plane, two children, vector. Items come
+first, then the inner nodes, children before parents; last stands a copy of every root. An inner
+node of at most f + 2 descendants is a leaf: it holds their ids from the children on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from musicrec.jit import kernel
+
+HEADER = 4  # words of a node before its vector
+SOUND = 0
+FAULTS = {
+    1: "a vector or plane that is not a number",
+    2: "an item that is not one of the model's",
+    3: "a node without descendants",
+    4: "a child outside the file",
+    5: "a node that is reached twice",
+}
+
+
+def find_fault(nodes: np.ndarray, factors: np.ndarray, items: np.ndarray) -> str | None:
+    """Say what is wrong with the nodes of a file, or None.
+
+    Parameters
+    ----------
+    nodes : int32 array (n_nodes, 4 + rank + 1)
+        The file.
+    factors : float32 array (n_items, rank)
+    items : int32 array (n_indexed)
+        The items indexed, in their order.
+    """
+    roots = len(nodes)
+    while roots > 0 and nodes[roots - 1, 0] == len(items):
+        roots -= 1
+    if roots < len(nodes) - 1 and np.array_equal(nodes[roots], nodes[-1]):
+        roots += 1  # the last root itself, which its copy follows
+    if len(nodes) <= len(items) or roots == len(nodes):
+        return f"not an index of {len(items)} items"
+    fault, node = _check(nodes, nodes.view(np.float32), factors, items, roots)
+    return f"{FAULTS[fault]} (node {node})" if fault else None
+
+
+@kernel()
+def _check(nodes, values, factors, items, roots):  # type: ignore[no-untyped-def]
+    """Return the first fault and its node; `roots` is where the copies of the roots begin."""
+    n_nodes, width = nodes.shape
+    rank = factors.shape[1]
+    n_items = len(items)
+    parents = np.zeros(n_nodes, np.uint8)
+    for node in range(n_nodes):
+        if node == roots:
+            parents[:] = 0  # the copies have the children of the roots themselves
+        if not np.isfinite(values[node, 1]) and node >= n_items:
+            return 1, node
+        if node < n_items:
+            if nodes[node, 0] != 1:
+                return 2, node
+            for factor in range(rank):
+                if values[node, HEADER + factor] != factors[items[node], factor]:
+                    return 2, node
+            if not np.isfinite(values[node, HEADER + rank]):
+                return 1, node
+            continue
+        descendants = nodes[node, 0]
+        if descendants < 1:
+            return 3, node
+        if descendants <= width - 2:
+            for place in range(2, 2 + descendants):
+                if not 0 <= nodes[node, place] < n_items:
+                    return 4, node
+            continue
+        for factor in range(rank + 1):
+            if not np.isfinite(values[node, HEADER + factor]):
+                return 1, node
+        for place in range(2, 4):
+            child = nodes[node, place]
+            if not 0 <= child < node:
+                return 4, node
+            if child >= n_items:
+                if parents[child]:
+                    return 5, node
+                parents[child] = 1
+    return 0, -1

@@ -1,0 +1,115 @@
+"""The model card: what a published bundle says of itself, for people (Mitchell et al., 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from musicrec.export.manifest import Manifest
+
+LIMITS = """\
+- A play is taken for liking, and no play for not knowing: nothing here knows dislike.
+- Metrics on held-out plays reward what people would have played anyway; they do not say what a
+  listener thinks of a recommendation.
+- Tracks that nobody played in training are never recommended, tracks with few listeners seldom.
+- The training plays of every user are in the bundle: treat it as personal data.
+- `similar` and `explain` describe the model, not the music."""
+
+
+def model_card(manifest: Manifest) -> str:
+    """Write the card of a published bundle, as Markdown; all figures are those of its manifest."""
+    facts = manifest.published or {}
+    sizes = manifest.sizes
+    changed = " with uncommitted changes" if facts["uncommitted_changes"] else ""
+    intended = (
+        "Recommends tracks to listeners from their play counts: alternating least squares on "
+        "implicit feedback."
+    )
+    return "\n".join(
+        [
+            "# Model card",
+            "",
+            intended,
+            f"Git revision `{facts['revision']}`{changed}.",
+            "",
+            "## Data",
+            "",
+            f"{sizes.n_plays:,} training plays of {sizes.n_users:,} users and {sizes.n_items:,} "
+            "tracks. The splits as they came in:",
+            "",
+            *_data_table(facts["data"]),
+            "",
+            "## Training",
+            "",
+            *_table(("parameter", "value"), _parameters(manifest)),
+            "",
+            "## How good it is",
+            "",
+            "Held-out plays of users, 95 % bootstrap intervals over users.",
+            "",
+            *_metrics(facts["intervals"]),
+            "",
+            *_verdicts(facts["differences"]),
+            "",
+            "## Limits",
+            "",
+            LIMITS,
+            "",
+        ]
+    )
+
+
+def _parameters(manifest: Manifest) -> list[tuple[str, ...]]:
+    return [
+        (f"{block}.{name}", f"`{value}`")
+        for block in ("feedback", "als", "export")
+        for name, value in sorted(getattr(manifest, block).items())
+    ]
+
+
+def _data_table(data: Mapping[str, Any]) -> list[str]:
+    """Plays, users and tracks of each split that the data metrics name."""
+    columns = ("rows", "users", "tracks")
+    rows = [
+        (split, *(f"{data[split][column]:,}" for column in columns))
+        for split in ("train", "validation", "test")
+        if split in data and all(column in data[split] for column in columns)
+    ]
+    return _table(("split", *columns), rows)
+
+
+def _metrics(intervals: list[dict[str, Any]]) -> list[str]:
+    """A row a model, a column a metric."""
+    models = list(dict.fromkeys(row["model"] for row in intervals))
+    metrics = list(dict.fromkeys(row["metric"] for row in intervals))
+    cells = {
+        (row["model"], row["metric"]): f"{row['value']:.4f} ({row['low']:.4f} to {row['high']:.4f})"
+        for row in intervals
+    }
+    rows = [(model, *(cells.get((model, metric), "") for metric in metrics)) for model in models]
+    return _table(("model", *metrics), rows)
+
+
+def _verdicts(differences: list[dict[str, Any]]) -> list[str]:
+    """Say of every baseline and metric whether the model is shown to be better or worse."""
+
+    def verdict(row: Mapping[str, Any]) -> str:
+        if row["low"] > 0:
+            return "better"
+        return "worse" if row["high"] < 0 else "no difference shown"
+
+    rows = [
+        (
+            row["against"],
+            row["metric"],
+            f"{row['difference']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})",
+            verdict(row),
+        )
+        for row in differences
+    ]
+    return _table(("against", "metric", "difference", "the model is"), rows)
+
+
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]

@@ -1,0 +1,78 @@
+"""A small trained model and its bundle, with ids that are hard to type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from musicrec.export.bundle import export_bundle
+from musicrec.files import write_json
+from musicrec.params.als import ALSParams
+from musicrec.params.export import ExportParams
+from musicrec.params.feedback import FeedbackParams
+from musicrec.parquet import read_table, write_table
+from musicrec.train.run import train
+
+N_USERS, N_ITEMS = 30, 40
+ALS = ALSParams(rank=6, max_iter=4, nonnegative=False)
+FEEDBACK = FeedbackParams(transform="log1p", min_count=2)
+HARD_IDS = ("-dash", "--json", "with=sign", "two words", "Sigur Rós", "7")
+HARD_TRACKS = tuple(range(N_ITEMS - len(HARD_IDS), N_ITEMS))
+LONE_USER = 4  # whose plays are all below feedback.min_count
+
+
+def name_of(kind: str, index: int) -> str:
+    """Id of a user or a track."""
+    n = {"user": N_USERS, "item": N_ITEMS}[kind]
+    place = index - (n - len(HARD_IDS))
+    return HARD_IDS[place] if 0 <= place < len(HARD_IDS) else f"{kind}-{index}"
+
+
+def make_project(
+    root: Path, als: ALSParams = ALS, feedback: FeedbackParams = FEEDBACK, seed: int = 7
+) -> Path:
+    """Indexed plays, with one track and one user unknown to training, factors and a bundle."""
+    draw = np.random.default_rng(seed)
+    rows = [
+        (user, item, 1 if user == LONE_USER else int(draw.integers(1, 9)))
+        for user in range(N_USERS)
+        for item in np.sort(draw.choice(N_ITEMS, 8, replace=False))
+    ]
+    user, item, count = (np.array(column) for column in zip(*rows, strict=True))
+    write_table(
+        root / "indexed/train/part-00000.parquet",
+        pa.table({"user": user.astype("i4"), "item": item.astype("i4"), "count": count}),
+    )
+    for name, key, known in (("users", "user", N_USERS), ("items", "item", N_ITEMS)):
+        label = "user_id" if key == "user" else "track_id"
+        columns = {
+            key: pa.array(range(known + 1), pa.int32()),
+            label: [name_of(key, n) for n in range(known + 1)],
+            "plays": pa.array([1] * known + [0], pa.int64()),
+        }
+        write_table(root / f"indexed/{name}.parquet", pa.table(columns))
+    write_json(
+        root / "indexed/sizes.json",
+        {
+            "n_users": N_USERS,
+            "n_items": N_ITEMS,
+            "n_all_users": N_USERS + 1,
+            "n_all_items": N_ITEMS + 1,
+        },
+    )
+    train(root / "indexed", root / "factors", root / "train.json", root / "plots", als, feedback)
+    export(root, root / "bundle")
+    return root
+
+
+def export(root: Path, output: Path) -> None:
+    """Export the project's model once more."""
+    export_bundle(root / "indexed", root / "factors", output, ExportParams(n_trees=3))
+
+
+def plays_of(root: Path, user: int) -> dict[str, int]:
+    """Training plays of a user by track id."""
+    table = read_table(root / "indexed/train").to_pylist()
+    return {name_of("item", row["item"]): row["count"] for row in table if row["user"] == user}
