@@ -9,23 +9,29 @@ from musicrec.ingest.ids import trimmed
 from musicrec.params.data import ColumnParams
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column
-    from pyspark.sql.types import DataType
+    from pyspark.sql import Column, DataFrame
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _NOT_FINITE = r"(?i)^[+-]?(nan|inf|infinity)$"
 _GROUPED = r"^[+-]?[1-9]\d{0,2}(\.\d{3})+$"  # 2.000: two, or two thousand
 
 
-def count_values(
-    kind: DataType, file: str, columns: ColumnParams, decimal: str
-) -> tuple[Column, Flaws]:
-    """Convert the count column to int64 and tell its flaws, in the order of `REASONS`.
+def checked_count(
+    frame: DataFrame, file: str, columns: ColumnParams, decimal: str
+) -> tuple[DataFrame, Flaws]:
+    """Replace the column `count` by int64, null where it is none.
 
     Parameters
     ----------
     decimal : str
         `data.decimal`: auto, point or comma.
+
+    Returns
+    -------
+    frame : DataFrame
+        With `shown_count` too, what stood there.
+    flaws : Flaws
+        In the order of `REASONS`.
 
     Raises
     ------
@@ -35,11 +41,12 @@ def count_values(
     from pyspark.sql import functions as F
     from pyspark.sql.types import DoubleType, FloatType, NumericType
 
+    kind = frame.schema["count"].dataType
     if is_text(kind):
-        return _of_text(decimal)
+        return _of_text(frame, decimal)
     if not isinstance(kind, NumericType):
         raise wrong_type("count", kind, file, columns, "numbers")
-    number = F.col("count")
+    number = F.col("shown_count")
     flaws = [("count_missing", number.isNull())]
     too_large, fractional = number > MAX_COUNT, number != F.floor(number)
     if isinstance(kind, DoubleType | FloatType):
@@ -53,31 +60,39 @@ def count_values(
         ("count_fractional", fractional),
         ("count_too_large", too_large),
     ]
-    return number.try_cast("long"), flaws
+    frame = frame.withColumnRenamed("count", "shown_count")
+    return frame.withColumn("count", number.try_cast("long")), flaws
 
 
-def _of_text(decimal: str) -> tuple[Column, Flaws]:
-    """`3`, `3.0` and `3.2466e+05` are whole numbers; what `1,000` is, `data.decimal` says."""
+def _of_text(frame: DataFrame, decimal: str) -> tuple[DataFrame, Flaws]:
+    """`3`, `3.0` and `3.2466e+05` are whole numbers; what `1,000` is, `data.decimal` says.
+
+    Column after column, each null where the one before has settled the matter, so that a plain
+    whole number takes one cast.
+    """
     from pyspark.sql import functions as F
 
-    raw = F.col("count")
-    whole = raw.try_cast("long")  # null for 3.0, 1e3 and all that is bad: the slower way
-    unsure = whole.isNull()
-    text = trimmed(raw)
-    plain = _with_point(text, decimal)
-    number = plain.try_cast("decimal(38,18)")  # exact; null from 1e20 on, far above int64
-    nonzero = F.coalesce(number != 0, F.lit(True))
+    whole, text, plain = F.col("whole"), F.col("count_text"), F.col("count_plain")
+    number = F.col("number")
+    frame = frame.withColumnRenamed("count", "shown_count")
+    frame = frame.withColumn("whole", F.col("shown_count").try_cast("long"))
+    unsure = F.coalesce(trimmed(F.col("shown_count")), F.lit(""))
+    frame = frame.withColumn("count_text", F.when(whole.isNull(), unsure))
+    frame = frame.withColumn("count_plain", _with_point(text, decimal))
+    # Exact; null from 1e20 on, far above int64.
+    frame = frame.withColumn("number", plain.try_cast("decimal(38,18)"))
+    zero = F.coalesce(number == 0, F.lit(False))
     flaws = [
-        ("count_missing", unsure & (text.isNull() | (text == ""))),
-        ("count_not_finite", unsure & text.rlike(_NOT_FINITE)),
-        *([("count_ambiguous", unsure & text.rlike(_GROUPED))] if decimal == "auto" else []),
-        ("count_not_a_number", unsure & ~plain.rlike(_NUMBER)),
-        ("count_negative", F.when(unsure, plain.startswith("-") & nonzero).otherwise(whole < 0)),
-        ("count_zero", F.when(unsure, ~nonzero).otherwise(whole == 0)),
-        ("count_fractional", unsure & (number != F.floor(number))),
-        ("count_too_large", unsure & F.coalesce(number > MAX_COUNT, F.lit(True))),
+        ("count_missing", text == ""),
+        ("count_not_finite", text.rlike(_NOT_FINITE)),
+        *([("count_ambiguous", text.rlike(_GROUPED))] if decimal == "auto" else []),
+        ("count_not_a_number", ~plain.rlike(_NUMBER)),
+        ("count_negative", F.coalesce(whole < 0, plain.startswith("-") & ~zero)),
+        ("count_zero", F.coalesce(whole == 0, zero)),
+        ("count_fractional", number != F.floor(number)),
+        ("count_too_large", whole.isNull() & F.coalesce(number > MAX_COUNT, F.lit(True))),
     ]
-    return F.coalesce(whole, number.try_cast("long")), flaws
+    return frame.withColumn("count", F.coalesce(whole, number.try_cast("long"))), flaws
 
 
 def _with_point(text: Column, decimal: str) -> Column:

@@ -36,7 +36,8 @@ def _wanted(columns: ColumnParams) -> list[str | int]:
 
 def _bare(line: tuple[str, ...]) -> tuple[str, ...]:
     """A line's fields without the `#` that NumPy writes before the first name."""
-    return (re.sub(r"^#\s*", "", line[0]), *line[1:])
+    first = re.sub(r"^#\s*", "", line[0])
+    return (first, *line[1:]) if first or line[0] != "#" else line[1:]
 
 
 def find_header(lines: Lines, params: DataParams, name: str) -> tuple[int, tuple[str, ...]]:
@@ -74,7 +75,7 @@ def _named_header(
     lines: Lines, names: list[str], params: DataParams, name: str, comments: int
 ) -> tuple[int, tuple[str, ...]]:
     for place, line in enumerate(lines[:_PREAMBLE]):
-        for titles in (line, _bare(line)):
+        for titles in (_bare(line), line):
             if set(names) <= set(titles):
                 return place, titles
     first = lines[comments] if len(lines[comments]) > 1 else lines[0]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from musicrec.ingest.counts import count_values
+from musicrec.ingest.counts import checked_count
 from musicrec.ingest.flaws import REASONS, Flaws
 from musicrec.ingest.frames import Table
 from musicrec.ingest.ids import id_flaws, id_text, null_words
-from musicrec.ingest.times import time_values
-from musicrec.params.data import DataParams
+from musicrec.ingest.times import checked_time
+from musicrec.params.data import ROLES, DataParams
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -22,7 +22,7 @@ def check_rows(table: Table, params: DataParams) -> DataFrame:
     -------
     DataFrame
         `user_id` string, `track_id` string, `count` int64 (1 without a count column), `time`
-        decimal(38,9) and `time_form` int (with a timestamp column: see `times.time_values`),
+        decimal(38,9) and `time_form` int (with a timestamp column: see `times.checked_time`),
         `reason` null or the first of `REASONS` that holds; the ids are null where the reason is
         not. `bad_value`, `shown_user`, `shown_track`, `file` and `block` serve the message.
 
@@ -34,36 +34,38 @@ def check_rows(table: Table, params: DataParams) -> DataFrame:
     from pyspark.sql import functions as F
 
     columns, file = params.columns, table.first
-    types = {field.name: field.dataType for field in table.frame.schema.fields}
+    roles = [role for role in ROLES if role in table.frame.columns]
+    frame = table.frame
+    types = {field.name: field.dataType for field in frame.schema.fields}
     ids = {role: id_text(role, types[role], file, columns) for role in ("user", "track")}
-    frame = table.frame.withColumns(ids)
+    frame = frame.withColumns(ids)
     flaws: Flaws = [(table.reason, F.col("broken").isNotNull())]
     for role in ids:
         flaws += id_flaws(role, F.col(role), null_words(params.null_words))
-    values = {"count": F.lit(1).cast("long")}
-    if "count" in types:
-        values["count"], found = count_values(types["count"], file, columns, params.decimal)
+    shown = {"": "broken", "user": "user", "track": "track", "timestamp": "timestamp"}
+    if "count" in roles:
+        frame, found = checked_count(frame, file, columns, params.decimal)
         flaws += found
-    if "timestamp" in types:
-        values["time"], values["time_form"], found = time_values(
-            types["timestamp"], file, columns, params.time_format
-        )
+        shown["count"] = "shown_count"
+    else:
+        frame = frame.withColumn("count", F.lit(1).cast("long"))
+    if "timestamp" in roles:
+        frame, found = checked_time(frame, file, columns, params.time_format)
         flaws += found
     reason = F.coalesce(*[F.when(flaw, F.lit(name)) for name, flaw in flaws])
-    shown = F.coalesce(
-        *[
-            F.when(F.col("reason") == name, F.col(REASONS[name][0] or "broken").cast("string"))
-            for name, _ in flaws
-        ]
-    )
     good = F.col("reason").isNull()
+    values = [
+        F.when(F.col("reason").isin(*names), F.col(shown[role]).cast("string"))
+        for role in ["", *roles]
+        if (names := [name for name, _ in flaws if REASONS[name][0] == role])
+    ]
     return frame.withColumn("reason", reason).select(
         F.when(good, F.col("user")).alias("user_id"),
         F.when(good, F.col("track")).alias("track_id"),
-        F.when(good, values.pop("count")).alias("count"),
-        *[value.alias(name) for name, value in values.items()],
+        F.when(good, F.col("count")).alias("count"),
+        *(["time", "time_form"] if "timestamp" in roles else []),
         "reason",
-        shown.alias("bad_value"),
+        F.coalesce(*values).alias("bad_value"),
         F.col("user").alias("shown_user"),
         F.col("track").alias("shown_track"),
         "file",

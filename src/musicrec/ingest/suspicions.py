@@ -71,7 +71,7 @@ def warnings(observed: dict[str, Any], rows: int, params: DataParams) -> list[st
             f"{params.source}: column {column!r} is 0 (1970) in {zeros:,} of {rows:,} rows, which "
             "count as the oldest plays"
         )
-    names = [name for place, name in enumerate(FORMS) if forms >> place & 1]
+    names = [name for name, bit in FORMS.items() if forms & bit]
     if len(names) > 1:
         said.append(
             f"{params.source}: column {column!r} mixes {' and '.join(names)}; all were turned into "

@@ -82,7 +82,7 @@ def text_layout(head: bytes, params: DataParams, name: str, *, whole: bool) -> T
         dialect,
         titles,
         fields,
-        comments=any(line.startswith("#") for line in before),
+        comments=any(line.startswith("#") for line in [*before, *lines[start : start + 1]]),
         preamble=frozenset(before),
     )
 

@@ -10,12 +10,13 @@ from musicrec.ingest.ids import trimmed
 from musicrec.params.data import ColumnParams
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, SparkSession
-    from pyspark.sql.types import DataType
+    from pyspark.sql import Column, DataFrame, SparkSession
 
 _SECONDS = "decimal(38,9)"
+# How a time may be written, each a bit.
+FORMS = {"dates": 1, "seconds": 2, "milliseconds": 4, "microseconds": 8, "nanoseconds": 16}
 # From which size on a number counts smaller units; in seconds the first is the year 5138.
-_UNITS = ((10**17, 10**9), (10**14, 10**6), (10**11, 10**3))
+_UNITS = ((10**17, 16, 10**9), (10**14, 8, 10**6), (10**11, 4, 10**3))
 _CLOCK = r"^T?\d{1,2}:\d{2}"  # without a date, Spark takes today's
 _NAMED_MONTH = r"[A-Za-z]{3}"
 _PATTERNS = (
@@ -23,13 +24,12 @@ _PATTERNS = (
     "MMM d HH:mm:ss Z yyyy",  # Mon Jan 02 17:05:30 +0000 2012, as tweets are
     "d MMM yyyy",
 )
-FORMS = ("dates", "seconds", "milliseconds", "microseconds", "nanoseconds")
 
 
-def time_values(
-    kind: DataType, file: str, columns: ColumnParams, pattern: str
-) -> tuple[Column, Column, Flaws]:
-    """Convert times to seconds since 1970 and tell their flaws.
+def checked_time(
+    frame: DataFrame, file: str, columns: ColumnParams, pattern: str
+) -> tuple[DataFrame, Flaws]:
+    """Turn the column `timestamp` into seconds since 1970.
 
     Numbers are seconds, or smaller units where they are too large for seconds; small ones, such as
     1, 2, 3, keep their order. Dates without a zone are UTC.
@@ -41,10 +41,9 @@ def time_values(
 
     Returns
     -------
-    value : Column
-        decimal(38,9).
-    form : Column
-        int: which of `FORMS` it was read from, as a bit: 1, 2, 4, …
+    frame : DataFrame
+        With `time`, decimal(38,9), and `time_form`, int: which of `FORMS` it was read from, as a
+        bit (1, 2, 4, …).
     flaws : Flaws
 
     Raises
@@ -55,35 +54,45 @@ def time_values(
     from pyspark.sql import functions as F
     from pyspark.sql.types import DateType, NumericType, TimestampNTZType, TimestampType
 
+    kind = frame.schema["timestamp"].dataType
     raw = F.col("timestamp")
-    missing, number, date = raw.isNull(), None, None
+    missing, number, date = raw.isNull(), F.lit(None), F.lit(None)
     if is_text(kind):
-        text = trimmed(raw)
+        frame = frame.withColumn("time_text", trimmed(raw))
+        text = F.col("time_text")
         missing = missing | (text == "")
-        number = text.try_cast(_SECONDS) if pattern == "auto" else None
+        number = text if pattern == "auto" else number
         date = _date_of_text(text, pattern)
     elif isinstance(kind, NumericType):
-        number = raw.try_cast(_SECONDS)
+        number = raw
     elif isinstance(kind, DateType | TimestampType | TimestampNTZType):
-        date = raw.cast("timestamp")
+        date = raw
     else:
         raise wrong_type("timestamp", kind, file, columns, "numbers, dates or times")
-    value = F.lit(None).cast(_SECONDS)
-    form = F.lit(1)
-    if date is not None:
-        value = (F.unix_micros(date) / F.lit(10**6).cast("decimal(10,0)")).cast(_SECONDS)
-    if number is not None:
-        size = F.abs(number)
-        unit = F.coalesce(
-            *[F.when(size >= least, F.lit(per_second)) for least, per_second in _UNITS], F.lit(1)
-        )
-        value = F.coalesce((number / unit.cast("decimal(10,0)")).try_cast(_SECONDS), value)
-        powers = F.coalesce(
-            *[F.when(size >= least, F.lit(16 >> i)) for i, (least, _) in enumerate(_UNITS)],
-            F.lit(2),
-        )
-        form = F.when(number.isNull(), 1).otherwise(powers)
-    return value, form, [("timestamp_missing", missing), ("timestamp_invalid", value.isNull())]
+    frame = frame.withColumn("time_number", number.try_cast(_SECONDS))
+    number = F.col("time_number")
+    micros = F.when(number.isNull(), F.unix_micros(date.cast("timestamp")))
+    frame = frame.withColumn("time_micros", micros)
+    forms = [
+        (number.isNull(), FORMS["dates"], F.col("time_micros"), 10**6),
+        *[(F.abs(number) >= least, form, number, unit) for least, form, unit in _UNITS],
+    ]
+    plain = (F.lit(FORMS["seconds"]), number)
+    frame = frame.withColumns(
+        {
+            "time_form": F.coalesce(*[F.when(test, form) for test, form, *_ in forms], plain[0]),
+            "time": F.coalesce(
+                *[_seconds(test, value, unit) for test, _, value, unit in forms], plain[1]
+            ),
+        }
+    )
+    return frame, [("timestamp_missing", missing), ("timestamp_invalid", F.col("time").isNull())]
+
+
+def _seconds(test: Column, value: Column, unit: int) -> Column:
+    from pyspark.sql import functions as F
+
+    return F.when(test, (value.cast(_SECONDS) / F.lit(unit).cast("decimal(10,0)")).cast(_SECONDS))
 
 
 def _date_of_text(text: Column, pattern: str) -> Column:
