@@ -2,12 +2,13 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BASE ?= main
+REVS ?= workspace
 MARGIN ?= 0.01
 FAIL_ON ?= worse
 # The environment first on PATH, for the `python` of every stage in dvc.yaml.
 run := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help check-lock setup setup-bench setup-browser repro test lint format review gate lock lock-new clean
+.PHONY: help check-lock setup setup-bench setup-browser repro test lint format review report gate lock lock-new clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -43,6 +44,9 @@ format: setup ## let ruff format the code
 
 review: setup ## one Markdown report against BASE (default main) for a pull request
 	@$(run) musicrec review --base "$(BASE)" --margin "$(MARGIN)"
+
+report: setup ## report.html: REVS (default workspace) drawn over BASE, for any browser
+	@$(run) musicrec report $(REVS) --base "$(BASE)" --margin "$(MARGIN)"
 
 gate: setup ## fail if a metric is worse than that of BASE (FAIL_ON, MARGIN: see docs/review.md)
 	@$(run) musicrec compare "$(BASE)" --margin "$(MARGIN)" --fail-on "$(FAIL_ON)"

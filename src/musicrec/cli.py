@@ -1,4 +1,4 @@
-"""The command line: `musicrec compare`, `musicrec review`, and the commands of serving.
+"""The command line: `musicrec compare`, `review` and `report`, and the commands of serving.
 
 A sub-command is a function that adds its arguments to a parser and names the function that runs
 it; what that needs is imported when it runs.
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from musicrec.command import command
+from musicrec.errors import MusicRecError
 from musicrec.metrics.verdicts import MARGIN
 from musicrec.review.gate import GATES, STOPPED, gate_sentence, stopping
 from musicrec.serve.commands import (
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int | None:
     """Run the sub-command that the arguments name."""
     parser = argparse.ArgumentParser(
-        prog="musicrec", description="Compare and review revisions; recommend from a bundle."
+        prog="musicrec",
+        description="Compare, review and report on revisions; recommend from a bundle.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=IdParser)
     serving = (add_recommend, add_similar, add_explain, add_verify, add_publish)
-    for add in (add_compare, add_review, *serving):
+    for add in (add_compare, add_review, add_report, *serving):
         add(commands)
     args = parser.parse_args(arguments)
     return args.run(args)
@@ -130,3 +132,47 @@ def run_review(args: argparse.Namespace) -> None:
     from musicrec.review.revisions import Revision
 
     print(review(Revision(args.base), Revision(args.head), args.margin), end="")
+
+
+def add_report(commands: Commands) -> None:
+    """Write one HTML file about revisions or experiments, drawn over each other and a base."""
+    parser = commands.add_parser("report", help=add_report.__doc__, description=add_report.__doc__)
+    parser.add_argument(
+        "revisions",
+        metavar="REV",
+        nargs="*",
+        default=["workspace"],
+        help="branches, tags, commits, experiments or workspace (default: workspace)",
+    )
+    parser.add_argument(
+        "--base", default="main", help="revision to compare them with (default: %(default)s)"
+    )
+    add_margin(parser)
+    parser.add_argument(
+        "--output", metavar="FILE", default="report.html", help="file to write (%(default)s)"
+    )
+    parser.set_defaults(run=run_report)
+
+
+def run_report(args: argparse.Namespace) -> None:
+    """Write the page and name it."""
+    from musicrec.files import atomic_path
+    from musicrec.review.revisions import Revision
+
+    try:
+        from musicrec.review.page.run import page
+    except ModuleNotFoundError as error:
+        raise MusicRecError(
+            f"the report needs the package {error.name}; `make setup` installs it, and so does "
+            "`pip install 'musicrec[report]'`"
+        ) from None
+    names = [name for name in dict.fromkeys(args.revisions) if name != args.base]
+    heads = [Revision(name) for name in names or [args.base]]
+    text = page(Revision(args.base), heads, args.margin)
+    with atomic_path(args.output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(f"{args.output}: open it in a browser; it needs no network")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -49,7 +49,7 @@ def test_dvc_draws_every_plot_of_both_revisions(project):
     for name, plots in drawn.items():
         revisions = {revision for plot in plots for revision in plot["revisions"]}
         assert revisions == {"main", "noisy"}, name
-    by_history = json.dumps(drawn["evaluate_ndcg_by_history"])
+    by_history = json.dumps(drawn["ndcg_by_history"])
     assert '"field": "ndcg_low"' in by_history and "<DVC_METRIC" not in by_history
 
 
@@ -63,7 +63,7 @@ def test_the_report_of_a_branch(project):
     assert "No change." in section["Data"]
     assert "| map_at_100 |" in section["Metrics"] and "**worse**" in section["Metrics"]
     assert re.search(
-        r"\| main \| popularity \| \+\d+\.\d% \| yes \|", section["Beside the baselines"]
+        r"\| main \| popularity \| \+\d+\.\d\d % \| yes \|", section["Beside the baselines"]
     )
     assert "| `index_recall_at_100` | 0.9 | 0.6 | -0.3 (-33.3%) |" in section["Search"]
     assert "| `annoy at recall 0.8, times exact` | 3 | 3.3 |" in section["Search"]

@@ -7,9 +7,11 @@ from typing import Any
 from musicrec.errors import MusicRecError
 from musicrec.markdown import markdown_table
 from musicrec.metrics.verdicts import MARGIN
+from musicrec.review.baselines import EVALUATION, standings
 from musicrec.review.compare import (
     as_markdown,
     compare,
+    percent,
     same_table,
     same_table_sentence,
 )
@@ -18,7 +20,6 @@ from musicrec.review.staleness import stale_stages
 
 PARAMS = "params.yaml"
 DATA = ("metrics/data.json", "metrics/downsample.json", "metrics/index.json")
-EVALUATION = "metrics/evaluate.json"
 SEARCH = "metrics/ann_bench.json"
 SPEED_UP = "plots/ann_bench/speed_up.json"
 ROWS = 25  # of one table; a report is read by a person
@@ -57,15 +58,16 @@ def _metrics(base: Revision, head: Revision, margin: float) -> str:
 
 def _baselines(base: Revision, head: Revision) -> str:
     """Whether each revision's model beats the baselines, and by what share of their MAP."""
-    rows = []
-    for revision in (base, head):
-        found = revision.read_json(EVALUATION)
-        for key in sorted(found):
-            if key.startswith("beats_"):
-                baseline = key.removeprefix("beats_")
-                over = found.get(f"map_over_{baseline}")
-                ahead = "" if over is None else f"{over:+.1%}"
-                rows.append([revision.name, baseline, ahead, "yes" if found[key] else "**NO**"])
+    rows = [
+        [
+            revision.name,
+            one.baseline,
+            "" if one.over is None else percent(one.over),
+            "yes" if one.beats else "**NO**",
+        ]
+        for revision in (base, head)
+        for one in standings(revision)
+    ]
     if not rows:
         return f"Neither revision has {EVALUATION}."
     return markdown_table(["revision", "baseline", "MAP over it", "beats it"], rows, right=[2])

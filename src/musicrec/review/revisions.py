@@ -95,18 +95,26 @@ class Revision:
             The file is an output of DVC that is neither in the cache nor in a remote.
         """
         from dvc.exceptions import DvcException
+        from dvc_data.index import DataIndexDirError
 
         from_root = f"/{path}"
-        if not self._files.exists(from_root):
+        try:
+            self._files.info(from_root)  # `exists` takes what is out of reach for absent
+        except FileNotFoundError:
             return None
+        except (DvcException, OSError, DataIndexDirError) as error:
+            raise self._unavailable(path, error) from None
         try:
             with self._files.open(from_root, "rb") as stream:
                 return stream.read()
         except (DvcException, OSError) as error:
-            raise UnavailableError(
-                f"{path} of {self.name} is neither in the cache nor in a remote ({error}); "
-                f"`dvc fetch` it where it was made, or reproduce {self.name}"
-            ) from None
+            raise self._unavailable(path, error) from None
+
+    def _unavailable(self, path: str, error: Exception) -> UnavailableError:
+        return UnavailableError(
+            f"{path} of {self.name} is neither in the cache nor in a remote ({error}); "
+            f"`dvc fetch` it where it was made, or reproduce {self.name}"
+        )
 
     def read_json(self, path: str) -> Any:
         """Content of a JSON file; an empty dict where the revision does not have it."""

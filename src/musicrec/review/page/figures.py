@@ -1,0 +1,141 @@
+"""What the page shows of a revision, and the names of the files it stands in."""
+
+from __future__ import annotations
+
+import hashlib
+import textwrap
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from musicrec.errors import MusicRecError
+from musicrec.metrics.verdicts import MARGIN
+from musicrec.review.baselines import Standing, standings
+from musicrec.review.compare import DATA, PARAMS, TABLE, Result, compare, same_table
+from musicrec.review.revisions import Revision, UnavailableError
+
+Rows = list[dict[str, Any]]
+
+ROWS = {
+    "counts": "plots/data/counts.json",
+    "loss": "plots/train/loss.json",
+    "metrics": "plots/evaluate/metrics.json",
+    "beyond_accuracy": "plots/evaluate/beyond_accuracy.json",
+    "differences": "plots/evaluate/differences.json",
+    "by_history": "plots/evaluate/by_history.json",
+    "by_popularity": "plots/evaluate/by_popularity.json",
+    "tradeoff": "plots/ann_bench/tradeoff.json",
+}
+MACHINE = "plots/ann_bench/machine.json"
+LOCK = "dvc.lock"
+MODEL = "als"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is known of one revision.
+
+    Attributes
+    ----------
+    name : str
+    params : dict
+        Content of params.yaml.
+    standings : list of Standing
+        Beside each baseline.
+    rows : dict of str to list of dict
+        By the names of `ROWS`; empty where the revision has none.
+    missing : list of str
+        Sentences that say which of them are out of reach.
+    machine : dict
+        Where the search was timed, with library versions.
+    provenance : dict of str to str
+        Commit and hashes.
+    result : Result or None
+        The comparison with the base; None for the base itself and where there is no verdict.
+    no_verdict : str
+        Why there is none.
+    """
+
+    name: str
+    params: dict[str, Any]
+    standings: list[Standing]
+    rows: dict[str, Rows]
+    missing: list[str]
+    machine: dict[str, Any]
+    provenance: dict[str, str]
+    result: Result | None = None
+    no_verdict: str = ""
+
+
+@dataclass
+class _Reader:
+    """Reads files of a revision, and remembers what was out of reach."""
+
+    revision: Revision
+    absent: list[str] = field(default_factory=list)
+    out_of_reach: list[str] = field(default_factory=list)
+
+    def read(self, path: str) -> Any:
+        try:
+            content = self.revision.read_json(path)
+        except UnavailableError as error:
+            self.out_of_reach.append(f"{error}.")
+            return {}
+        if not content:
+            self.absent.append(path)
+        return content
+
+    def missing(self) -> list[str]:
+        if not self.absent:
+            return self.out_of_reach
+        paths = ", ".join(self.absent)
+        return [*self.out_of_reach, f"{self.revision.name} has no {paths}; run `dvc repro` there."]
+
+
+def read_figures(
+    revision: Revision, base: Revision | None = None, margin: float = MARGIN
+) -> Figures:
+    """Read what the page shows of a revision, and compare it with `base` where one is given."""
+    reader = _Reader(revision)
+    rows = {name: reader.read(path) or [] for name, path in ROWS.items()}
+    result, reason = (None, "") if base is None else _compared(base, revision, margin)
+    return Figures(
+        name=revision.name,
+        params=revision.read_yaml(PARAMS),
+        standings=standings(revision),
+        rows=rows,
+        machine=reader.read(MACHINE),
+        missing=reader.missing(),
+        provenance=_provenance(revision),
+        result=result,
+        no_verdict=reason,
+    )
+
+
+def _compared(base: Revision, head: Revision, margin: float) -> tuple[Result | None, str]:
+    try:
+        return compare(base, head, margin=margin), ""
+    except UnavailableError as error:
+        if same_table(base, head):
+            return None, f"same {TABLE} as {base.name}, by its hash in dvc.lock: identical"
+        return None, str(error)
+    except MusicRecError as error:
+        return None, str(error)
+
+
+def _provenance(revision: Revision) -> dict[str, str]:
+    lock = revision.read(LOCK)
+    commit = revision.commit_of()
+    when = datetime.fromtimestamp(commit.commit_time, UTC)
+    return {
+        "commit": _short(commit.hexsha) + ("" if revision.commit else " and the workspace on it"),
+        "committed": f"{when:%Y-%m-%d %H:%M} UTC",
+        "message": textwrap.shorten(commit.message.partition("\n")[0], 60, placeholder=" …"),
+        "dvc.lock (SHA-256)": _short(hashlib.sha256(lock).hexdigest() if lock else None),
+        f"{DATA} (MD5)": _short(revision.output_hash(DATA)),
+        f"{TABLE} (MD5)": _short(revision.output_hash(TABLE)),
+    }
+
+
+def _short(digest: str | None) -> str:
+    return digest[:12] if digest else "none"

@@ -1,0 +1,145 @@
+"""`musicrec report`: one HTML file that opens anywhere, with everything it shows inside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import vl_convert
+
+from musicrec.metrics.intervals import CONFIDENCE
+from musicrec.metrics.verdicts import MARGIN, WORSE
+from musicrec.review.page import making, quality, standing
+from musicrec.review.page.figures import Figures, read_figures
+from musicrec.review.page.section import Section, revision_series
+from musicrec.review.page.tables import Table
+from musicrec.review.page.words import NO_SIGN, NOTHING, SIGNS, metric_name, number, share
+from musicrec.review.revisions import Revision, changes
+
+PACKAGES = ("musicrec", "altair", "vl-convert-python")
+
+
+def page(base: Revision, heads: Sequence[Revision], margin: float = MARGIN) -> str:
+    """Lay out what is known of some revisions beside a base, as HTML with no reference outside.
+
+    Parameters
+    ----------
+    base : Revision
+        What each of the others is compared with.
+    heads : sequence of Revision
+        At least one; drawn over each other in every chart.
+    margin : float
+        The relative change that matters.
+    """
+    first = read_figures(base)
+    others = [read_figures(head, base, margin) for head in heads]
+    shown = [first, *others]
+    series = revision_series(shown)
+    parts = [
+        standing.changes(others, series[1:]),
+        standing.baselines(shown, series),
+        quality.at_k(shown, series),
+        quality.slices(shown, series),
+        quality.beyond_accuracy(shown, series),
+        making.loss(shown, series),
+        making.search(shown, series),
+        making.data(shown),
+        parameters(shown),
+        provenance(shown),
+    ]
+    parts = [part for part in parts if part.figures or part.table or part.key == "params"]
+    templates = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_packed), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return templates.get_template("page.html").render(
+        title=f"{', '.join(head.name for head in others)} against {first.name}",
+        verdicts=[
+            verdict(head, first, one.colour) for head, one in zip(others, series[1:], strict=True)
+        ],
+        sections=parts,
+        missing=[sentence for one in shown for sentence in one.missing],
+        specs=_script_safe({f.key: f.spec for part in parts for f in part.figures}),
+        vega=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
+        share=share,
+        style=_packed("page.css"),
+        script=_packed("page.js"),
+        versions=", ".join(f"{name} {version(name)}" for name in PACKAGES),
+    )
+
+
+def verdict(head: Figures, base: Figures, colour: str) -> dict[str, Any]:
+    """What the card of a revision says: the headline metric in a sentence, the others as words."""
+    card: dict[str, Any] = {"name": head.name, "colour": colour, "standings": head.standings}
+    if head.result is None:
+        same = head.no_verdict.startswith("same ")
+        word = "identical" if same else "no verdict"
+        return card | {
+            "word": word,
+            "sign": SIGNS.get(word, NO_SIGN),
+            "why": head.no_verdict,
+        }
+    words = [
+        {"metric": metric_name(name), "word": row.verdict, "sign": SIGNS[row.verdict]}
+        for name, row in head.result.metrics.items()
+    ]
+    name, row = next(iter(head.result.metrics.items()))
+    sentence = f"{metric_name(name)} {number(row.base)} → {number(row.head)}"
+    if row.change is not None and row.change_low is not None and row.change_high is not None:
+        interval = f"{share(row.change_low)} to {share(row.change_high)}"
+        sentence += f", {share(row.change)} ({CONFIDENCE} interval {interval})"
+    return card | {
+        "word": row.verdict,
+        "but": [one["metric"] for one in words[1:] if one["word"] == WORSE != row.verdict],
+        "sign": SIGNS[row.verdict],
+        "sentence": sentence,
+        "users": f"{head.result.n_users:,} {head.result.split} users; "
+        f"the margin is {100 * head.result.margin:g} %",
+        "words": words[1:],
+    }
+
+
+def parameters(revisions: Sequence[Figures]) -> Section:
+    """Parameters that are not the same in all revisions."""
+    differing: dict[str, None] = {}
+    for revision in revisions[1:]:
+        differing |= dict.fromkeys(changes(revisions[0].params, revision.params))
+    cells = [[f"{key}", *(_parameter(r.params, key) for r in revisions)] for key in differing]
+    header = ["parameter", *(revision.name for revision in revisions)]
+    text = "Those that differ; all others are the same." if cells else "No parameter differs."
+    table = Table("params", header, cells) if cells else None
+    return Section("params", "Parameters", text, table=table)
+
+
+def _parameter(params: Any, key: str) -> str:
+    for step in key.split("."):
+        if not isinstance(params, dict) or step not in params:
+            return NOTHING
+        params = params[step]
+    return json.dumps(params)
+
+
+def provenance(revisions: Sequence[Figures]) -> Section:
+    """Where every figure comes from: commits, hashes, machine and library versions."""
+    facts = [
+        r.provenance | {f"search ran on: {k}": str(v) for k, v in r.machine.items()}
+        for r in revisions
+    ]
+    keys = dict.fromkeys(key for fact in facts for key in fact)
+    cells = [[key, *(fact.get(key, NOTHING) for fact in facts)] for key in keys]
+    header = ["", *(revision.name for revision in revisions)]
+    text = "Commit and hashes say which code, parameters and data made these figures."
+    table = Table("provenance", header, cells)
+    return Section("provenance", "Provenance", text, table=table)
+
+
+def _packed(name: str) -> str:
+    return (files("musicrec.review.page") / name).read_text(encoding="utf-8")
+
+
+def _script_safe(value: Any) -> str:
+    """JSON that can stand in a script element, whatever names the revisions have."""
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")

@@ -1,0 +1,57 @@
+"""Numbers and names as the page writes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from musicrec.metrics.verdicts import (
+    BETTER,
+    CANNOT_TELL,
+    EQUIVALENT,
+    IDENTICAL,
+    NO_WORSE,
+    TOO_FEW,
+    WORSE,
+)
+
+NAMES = {"map": "MAP", "ndcg": "nDCG", "recall": "Recall", "precision": "Precision"}
+# A sign beside the word, so that no one needs to tell colours apart, and the class of its colour.
+SIGNS = {
+    BETTER: ("▲", "good"),
+    WORSE: ("▼", "bad"),
+    NO_WORSE: ("≥", "calm"),
+    EQUIVALENT: ("≈", "calm"),
+    IDENTICAL: ("=", "calm"),
+    CANNOT_TELL: ("?", "unsure"),
+    TOO_FEW: ("?", "unsure"),
+}
+
+NOTHING = "\N{EN DASH}"
+NO_SIGN = (NOTHING, "unsure")
+MINUS = "\N{MINUS SIGN}"
+
+
+def metric_name(key: str) -> str:
+    """`map_at_500` is MAP@500."""
+    name, _, k = key.partition("_at_")
+    return NAMES.get(name, name.replace("_", " ").capitalize()) + (f"@{k}" if k else "")
+
+
+def number(value: Any) -> str:
+    """Write a value for a table: four decimals below 10, thousands grouped, a dash for nothing."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        if value.is_integer() and abs(value) >= 10:
+            return f"{value:,.0f}"
+        return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
+    return str(value)
+
+
+def share(value: float, decimals: int = 1) -> str:
+    """Write a relative change with a true minus: 0.0123 is `+1.2 %`."""
+    return f"{100 * value:+.{decimals}f} %".replace("-", MINUS)

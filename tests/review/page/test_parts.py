@@ -1,0 +1,55 @@
+"""Words, tables and fronts of the page."""
+
+from __future__ import annotations
+
+import pytest
+
+from musicrec.review.page.making import search
+from musicrec.review.page.tables import Table
+from musicrec.review.page.words import metric_name, number, share
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "\N{EN DASH}"),
+        (True, "yes"),
+        (1234567, "1,234,567"),
+        (0.1, "0.1000"),
+        (1279589.825, "1,279,589.8"),
+        (300.0, "300"),
+        ("annoy", "annoy"),
+    ],
+)
+def test_numbers(value, text):
+    assert number(value) == text
+
+
+def test_names_and_shares():
+    assert metric_name("map_at_500") == "MAP@500"
+    assert metric_name("ndcg_at_10") == "nDCG@10"
+    assert metric_name("coverage_at_10") == "Coverage@10"
+    assert share(0.0123) == "+1.2 %"
+    assert share(-0.5) == "\N{MINUS SIGN}50.0 %"
+
+
+def test_columns_of_numbers_are_aligned_right():
+    table = Table("key", ["a", "b", "c"], [["1,000.5", "x1", "\N{EN DASH}"], ["2", "3", "-0.1"]])
+    assert table.classes == ["n", "", "n"]
+    assert Table("key", ["a"], []).classes == []
+
+
+def test_a_front_joins_what_no_other_setting_of_the_method_beats():
+    settings = [("a", 0.5, 100), ("a", 0.9, 50), ("a", 0.4, 90), ("a", 0.9, 40), ("b", 0.1, 1)]
+    rows = [
+        {"method": m, "setting": "s", "recall": r, "queries_per_second": q, "map": r, "map_lost": 0}
+        for m, r, q in settings
+    ]
+
+    class Stored:
+        name, machine, rows = "main", {}, {"tradeoff": []}
+
+    stored = Stored()
+    stored.rows = {"tradeoff": rows}
+    by_recall = search([stored], []).figures[0].rows
+    assert [row["front"] for row in by_recall] == [True, True, False, False, True]

@@ -1,0 +1,229 @@
+"""The HTML report: in a browser, without a network, and with the figures of the JSON."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+
+from musicrec.cli import main
+from musicrec.review.compare import compare
+from musicrec.review.page.figures import ROWS
+from musicrec.review.page.run import page
+from musicrec.review.page.words import metric_name, number
+from tests.support.browser import chromium
+
+ODD = "</script><i>&'"  # Git allows such a branch
+NAMES = ("main", ODD, "worse-exp")
+
+
+@pytest.fixture(scope="module")
+def report(project, tmp_path_factory):
+    project.git("branch", "-f", ODD, "noisy")
+    path = tmp_path_factory.mktemp("the report") / "report.html"
+    base, *heads = map(project.revision, NAMES)
+    path.write_text(page(base, heads), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(report, tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("profile")) as browser:
+        browser.look(1280, 900)
+        browser.open(report)
+        browser.wait_for("return document.documentElement.dataset.drawn")
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def rows(project):
+    """Rows of each file, by revision, as DVC has them."""
+    return {
+        revision: {name: project.revision(revision).read_json(path) for name, path in ROWS.items()}
+        for revision in NAMES
+    }
+
+
+def drawn(browser, key):
+    """Rows that a chart has drawn, without Vega's own columns."""
+    found = browser.script(f"return charts['{key}'].data('{key}')")
+    return [{name: value for name, value in row.items() if name[0] != "_"} for row in found]
+
+
+def table(browser, key):
+    """Cells of a table, row by row."""
+    script = (
+        "return [...document.querySelectorAll('#table-' + arguments[0] + ' tbody tr')]"
+        ".map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    return browser.script(script, key)
+
+
+def test_nothing_is_asked_of_a_network_and_nothing_goes_wrong(browser, report):
+    browser.open(report)
+    browser.wait_for("return document.documentElement.dataset.drawn")
+    assert browser.requests() == [report.resolve().as_uri()]
+    assert browser.log() == []
+
+
+def test_no_reference_leads_outside(report):
+    text = report.read_text(encoding="utf-8")
+    page_alone = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+    assert not re.findall(r"""(?:src|href)=["'](?!#|data:)[^"']*""", page_alone)
+    assert "@import" not in page_alone and "url(" not in page_alone
+
+
+def test_every_chart_is_drawn_with_names_on_its_axes(browser):
+    keys = browser.script("return Object.keys(charts)")
+    assert len(keys) == len(set(keys)) >= 18
+    for key in keys:
+        n_points = len(drawn(browser, key))
+        marks = f"#chart-{key} svg .mark-symbol path"
+        assert browser.script("return document.querySelectorAll(arguments[0]).length", marks) == (
+            n_points
+        ), key
+        titles = browser.text(f"#chart-{key} svg .role-axis-title")
+        assert titles and all(titles), key
+        assert len(table(browser, key)) == n_points, key
+
+
+def test_metrics_at_k_are_those_of_the_json(browser, rows):
+    for metric in ("map", "ndcg", "recall", "precision"):
+        wanted = {
+            (revision, row["k"]): row[metric]
+            for revision in NAMES
+            for row in rows[revision]["metrics"]
+            if row["model"] == "als"
+        } | {
+            (row["model"], row["k"]): row[metric]
+            for row in rows["main"]["metrics"]
+            if row["model"] != "als"
+        }
+        if metric == "precision":
+            of_als = (row for row in rows["main"]["metrics"] if row["model"] == "als")
+            wanted |= {("ceiling", row["k"]): row["precision_ceiling"] for row in of_als}
+        shown = drawn(browser, f"{metric}_at_k")
+        assert {(row["series"], row["k"]): row[metric] for row in shown} == wanted
+        cells = {(series, int(k)): value for series, k, value in table(browser, f"{metric}_at_k")}
+        assert cells == {key: number(value) for key, value in wanted.items()}
+
+
+def test_slices_loss_search_and_data_are_those_of_the_json(browser, rows):
+    for slicing in ("by_history", "by_popularity"):
+        wanted = {
+            (revision, row["slice"], row["ndcg"], row["ndcg_low"], row["ndcg_high"])
+            for revision in NAMES
+            for row in rows[revision][slicing]
+            if row["model"] == "als"
+        }
+        shown = {
+            (row["series"], row["slice"], row["ndcg"], row["low"], row["high"])
+            for row in drawn(browser, f"ndcg_{slicing}")
+        }
+        assert wanted and wanted <= shown
+    for revision in NAMES:
+        loss = [r["loss"] for r in drawn(browser, "training_loss") if r["series"] == revision]
+        assert loss == [row["loss"] for row in rows[revision]["loss"]]
+        speeds = [
+            (row["recall"], row["queries_per_second"])
+            for row in drawn(browser, "speed_by_recall")
+            if row["series"] == revision
+        ]
+        settings = rows[revision]["tradeoff"]
+        assert speeds == [(row["recall"], row["queries_per_second"]) for row in settings]
+    lost = [row["map_lost"] for row in drawn(browser, "speed_by_map_lost")][:4]
+    assert lost == pytest.approx([0.0, 50.0, 12.5, 37.5])
+    assert table(browser, "data")[0][:3] == [
+        "train",
+        number(rows["main"]["counts"][0]["rows"]),
+        "300",
+    ]
+
+
+def test_verdicts_are_those_of_compare(browser, project):
+    main_ = project.revision("main")
+    cards = browser.text("#verdict .card")
+    shown = drawn(browser, "changes")
+    for name, card in zip(NAMES[1:], cards, strict=True):
+        result = compare(main_, project.revision(name))
+        map_at_100 = result.metrics["map_at_100"]
+        assert map_at_100.verdict == "worse" and "Worse" in card and name in card
+        assert f"{number(map_at_100.base)} → {number(map_at_100.head)}" in card
+        for metric, row in result.metrics.items():
+            (found,) = (
+                one
+                for one in shown
+                if (one["series"], one["metric"]) == (name, metric_name(metric))
+            )
+            values = [found["change"], found["low"], found["high"], found["p"]]
+            assert values == pytest.approx(
+                [
+                    100 * row.change,
+                    100 * row.change_low,
+                    100 * row.change_high,
+                    row.adjusted_p_value,
+                ],
+            )
+            assert found["verdict"] == row.verdict
+
+
+def test_parameters_and_provenance(browser, project):
+    assert table(browser, "params") == [["als.reg_param", "0.0", "0.3", "0.3"]]
+    facts = {row[0]: row[1:] for row in table(browser, "provenance")}
+    assert facts["commit"][0] == project.git("rev-parse", "main").strip()[:12]
+    assert facts["search ran on: processor"] == ["A processor"] * 3
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_on_a_phone_and_in_the_dark(browser, report, dark):
+    browser.look(360, 740, dark)
+    browser.open(report)
+    browser.wait_for("return document.documentElement.dataset.drawn")
+    script = "const e = document.documentElement; return [e.scrollWidth, e.clientWidth]"
+    wide, visible = browser.script(script)
+    assert wide <= visible == 360
+    # Of a chart's labels, as the page's text: far from the ground's brightness either way.
+    script = (
+        "const light = c =>"
+        " c.match(/[0-9.]+/g).slice(0, 3).reduce((a, b) => a + Number(b), 0) / 765;"
+        "return [getComputedStyle(document.querySelector('.role-axis-title text')).fill,"
+        " getComputedStyle(document.querySelector('figure')).backgroundColor].map(light)"
+    )
+    text, ground = browser.script(script)
+    assert (text > 0.8 and ground < 0.2) if dark else (text < 0.2 and ground > 0.8)
+
+
+def test_a_name_is_text_wherever_it_stands(report, browser):
+    text = report.read_text(encoding="utf-8")
+    assert ODD not in text and "&lt;/script&gt;&lt;i&gt;" in text
+    assert browser.text("h1") == [f"{ODD}, worse-exp against main"]
+    assert browser.text("body i") == []
+
+
+def test_the_command_writes_the_same_page(report, project, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(project.folder)
+    path = tmp_path / "again.html"
+    assert main(["report", *NAMES, "--output", str(path)]) == 0
+    assert "it needs no network" in capsys.readouterr().out
+    assert path.read_bytes() == report.read_bytes()
+
+
+def test_what_is_out_of_reach_is_said(project, tmp_path, monkeypatch):
+    project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
+    (tmp_path / "clone/.dvc/config").unlink()
+    monkeypatch.chdir(tmp_path / "clone")
+    assert main(["report", "--base", "origin/noisy", "--output", "page.html"]) == 0
+    text = (tmp_path / "clone/page.html").read_text(encoding="utf-8")
+    assert "No verdict" in text
+    assert "plots/train/loss.json of workspace is neither in the cache nor in a remote" in text
+    assert "als.reg_param" in text
+
+
+def test_without_the_packages_that_draw_it_says_what_to_install(project, monkeypatch, capsys):
+    monkeypatch.chdir(project.folder)
+    for module in [name for name in sys.modules if name.startswith("musicrec.review.page")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "altair", None)
+    assert main(["report"]) == 1
+    assert capsys.readouterr().err.startswith("error: the report needs the package altair; `make")
