@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,8 @@ from typing import Any, TypeVar
 import numba
 from numba.core import config
 from numba.core.caching import _CacheLocator
+
+from musicrec.cache import cache_root
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,10 +76,7 @@ class SourceHashLocator(_CacheLocator):
 @functools.cache
 def cache_folder() -> Path:
     """Folder for compiled kernels: below MUSICREC_CACHE, XDG_CACHE_HOME or ~/.cache."""
-    chosen = os.environ.get("MUSICREC_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME")
-    root = Path(chosen) if chosen else (Path(base) if base else Path.home() / ".cache") / "musicrec"
-    folder = root / "kernels"
+    folder = cache_root() / "kernels"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

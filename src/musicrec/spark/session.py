@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from musicrec.errors import MusicRecError
 from musicrec.signals import signals_deferred
+from musicrec.spark.class_archive import archive_options, quoted
 from musicrec.spark.java import find_java, java_of_home
 from musicrec.spark.parts import PARTS
 
@@ -20,11 +24,27 @@ if TYPE_CHECKING:
 QUICK_BYTES = 64 << 20  # below this much input, warming up takes longer than the work
 QUICK_JAVA = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData"
 LASTING_JAVA = "-XX:+UseParallelGC -XX:-UsePerfData"
+# Java takes no class archive beside a folder of configuration, so this one does not exist.
+LOGGING = Path(__file__).parent / "conf" / "log4j2.properties"
+NO_CONFIGURATION = Path(__file__).parent / "conf" / "none"
+END_SECONDS = 300  # for Java to write its class archive; a few are enough on an idle machine
+SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.caseSensitive": "true",  # a source may have columns that differ in case alone
+    "spark.sql.legacy.parquet.nanosAsLong": "true",  # which else Spark refuses to read
+    "spark.sql.shuffle.partitions": str(PARTS),
+    "spark.sql.adaptive.coalescePartitions.enabled": "false",
+    "spark.sql.autoBroadcastJoinThreshold": "64m",  # id maps of a million, not plays, travel
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.ui.showConsoleProgress": "false",
+}
 
 
 @contextmanager
 def spark_session(
-    name: str, inputs: Iterable[str | os.PathLike[str]] | None = None
+    name: str,
+    inputs: Iterable[str | os.PathLike[str]] | None = None,
+    record: Path | None = None,
 ) -> Iterator[SparkSession]:
     """Start Spark, yield the session, stop it.
 
@@ -38,7 +58,10 @@ def spark_session(
         The stage.
     inputs : iterable of paths, optional
         Local files and folders that all the work follows from. When these are small, a local
-        Java compiles quickly rather than well: most of a short stage is Java warming up.
+        Java compiles quickly rather than well and plans once: most of a short stage is Java
+        warming up.
+    record : Path, optional
+        Where a local Java shall leave a class archive when it ends.
 
     Raises
     ------
@@ -48,16 +71,26 @@ def spark_session(
     java = find_java()
     if "JAVA_HOME" in os.environ and java != java_of_home():
         del os.environ["JAVA_HOME"]  # unusable; without it Spark takes the one on PATH
+    master = os.environ.get("MUSICREC_SPARK_MASTER", "local[*]")
+    with ExitStack() as stack:
+        settings, ours = SETTINGS, False
+        if master.startswith("local"):  # a cluster brings its own configuration
+            quick = inputs is not None and sum(map(_size, inputs)) < QUICK_BYTES
+            scratch = TemporaryDirectory(prefix="musicrec-spark-", ignore_cleanup_errors=True)
+            folder = Path(stack.enter_context(scratch))
+            settings = SETTINGS | _local_settings(folder, quick, archive_options(java, record))
+            ours = record is None and "SPARK_LOCAL_DIRS" not in os.environ
+        yield from _running(name, master, settings, at_once=ours)
+
+
+def _running(
+    name: str, master: str, settings: dict[str, str], *, at_once: bool
+) -> Iterator[SparkSession]:
+    """Yield a session and see to its end, at once where Java leaves nothing behind."""
     from py4j.protocol import Py4JNetworkError  # type: ignore[import-untyped]
     from pyspark.sql import SparkSession
 
-    master = os.environ.get("MUSICREC_SPARK_MASTER", "local[*]")
-    if master.startswith("local"):  # a cluster brings its own configuration
-        os.environ.setdefault("SPARK_CONF_DIR", str(Path(__file__).parent / "conf"))
-    builder = SparkSession.builder.appName(f"musicrec {name}").master(master)
-    quick = inputs is not None and sum(map(_size, inputs)) < QUICK_BYTES
-    for key, value in _settings(master, quick).items():
-        builder = builder.config(key, value)
+    builder = SparkSession.builder.appName(f"musicrec {name}").master(master).config(map=settings)
     session: SparkSession | None = None
     try:
         with signals_deferred():  # so that whoever interrupts the start can end Java too
@@ -69,16 +102,13 @@ def spark_session(
             f"Java stopped during {name}, most often because memory ran out; free some, or set "
             "MUSICREC_SPARK_MEMORY (such as 8g) to what the machine has"
         ) from None
-    except Exception:
+    except BaseException as error:
         if session is not None:
-            session.stop()
-        raise
-    except BaseException:  # a signal during a call: Java would answer that call first
-        if session is not None:
-            _end(session.sparkContext._gateway.proc)
+            # After a signal during a call, Java would answer that call before it stops.
+            _stop(session, at_once=at_once, ask=isinstance(error, Exception))
         raise
     else:
-        session.stop()
+        _stop(session, at_once=at_once, ask=True)
 
 
 def _start(builder: SparkSession.Builder, master: str) -> SparkSession:
@@ -92,36 +122,69 @@ def _start(builder: SparkSession.Builder, master: str) -> SparkSession:
         ) from None
 
 
-def _end(java: subprocess.Popen[bytes]) -> None:
+def _stop(session: SparkSession, *, at_once: bool, ask: bool) -> None:
+    java: subprocess.Popen[bytes] | None = session.sparkContext._gateway.proc
+    if java is None:  # someone else's
+        session.stop()
+    elif at_once:
+        _forget(session)
+        java.kill()
+        java.wait()
+    elif not ask:
+        java.terminate()
+        _wait(java, 20)
+    else:
+        session.stop()
+        if java.stdin is not None:
+            java.stdin.close()  # what Java waits for, to end
+        _wait(java, END_SECONDS)
+        _forget(session)
+
+
+def _wait(java: subprocess.Popen[bytes], seconds: float) -> None:
     """Let Java remove its temporary files, then see that it is gone and writes no more."""
-    java.terminate()
     try:
-        java.wait(timeout=20)
+        java.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
         java.kill()
         java.wait()
 
 
-def _settings(master: str, quick: bool) -> dict[str, str]:
-    settings = {
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.caseSensitive": "true",  # a source may have columns that differ in case alone
-        "spark.sql.legacy.parquet.nanosAsLong": "true",  # which else Spark refuses to read
-        "spark.sql.shuffle.partitions": str(PARTS),
-        "spark.sql.adaptive.coalescePartitions.enabled": "false",
-        "spark.sql.autoBroadcastJoinThreshold": "64m",  # id maps of a million, not plays, travel
-        "spark.sql.execution.arrow.pyspark.enabled": "true",
-        "spark.ui.showConsoleProgress": "false",
+def _forget(session: SparkSession) -> None:
+    """Do the part of `session.stop()` that needs no Java, so that another session can start."""
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+    from pyspark.sql.context import SQLContext
+
+    context = session.sparkContext
+    client = context._gateway._gateway_client
+    client.is_connected = False  # Python's garbage collector tells Java of every object it frees,
+    time.sleep(0.01)  # from a thread of its own, whose last word would fail with a stack trace
+    context._jsc = None
+    if context._accumulatorServer is not None:  # its shutdown waits half a second for nothing
+        threading.Thread(target=context._accumulatorServer.shutdown, daemon=True).start()
+        context._accumulatorServer = None
+    context.stop()
+    SparkContext._gateway = SparkContext._jvm = None
+    SparkSession._instantiatedSession = SparkSession._activeSession = None
+    SQLContext._instantiatedContext = None
+
+
+def _local_settings(scratch: Path, quick: bool, archive: str) -> dict[str, str]:
+    """Settings of a Java on this machine, which leaves nothing outside its scratch folder."""
+    java = f"{QUICK_JAVA if quick else LASTING_JAVA} {archive}"
+    java += f" -Djava.io.tmpdir={quoted(scratch)}"
+    if os.environ.setdefault("SPARK_CONF_DIR", str(NO_CONFIGURATION)) == str(NO_CONFIGURATION):
+        java += f" -Dlog4j2.configurationFile={LOGGING.as_uri()}"
+    return {
+        "spark.driver.memory": os.environ.get("MUSICREC_SPARK_MEMORY") or _half_of_memory(),
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.extraJavaOptions": java,
+        "spark.local.dir": str(scratch),
+        "spark.sql.adaptive.enabled": str(not quick).lower(),
+        "spark.ui.enabled": "false",
     }
-    if master.startswith("local"):
-        settings |= {
-            "spark.driver.memory": os.environ.get("MUSICREC_SPARK_MEMORY") or _half_of_memory(),
-            "spark.driver.host": "127.0.0.1",
-            "spark.driver.bindAddress": "127.0.0.1",
-            "spark.ui.enabled": "false",
-            "spark.driver.extraJavaOptions": QUICK_JAVA if quick else LASTING_JAVA,
-        }
-    return settings
 
 
 def _size(path: str | os.PathLike[str]) -> int:

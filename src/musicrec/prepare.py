@@ -1,0 +1,88 @@
+"""Record Java's class archive, so that every stage on Spark starts faster: `make setup` runs this.
+
+Runs ingest, downsample and index on a handful of plays in one session, so that the archive holds
+the classes that they need. It is a convenience: where it cannot be written (a read-only or full
+disk), nothing is said and nothing fails.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from musicrec.downsample import downsample
+from musicrec.errors import MusicRecError
+from musicrec.index import index_splits
+from musicrec.ingest.run import ingest
+from musicrec.params.data import ColumnParams, DataParams
+from musicrec.params.downsample import DownsampleParams
+from musicrec.spark.class_archive import archive_path
+from musicrec.spark.java import find_java
+from musicrec.spark.parts import read_parts, write_parts
+from musicrec.spark.session import spark_session
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+SPLITS = ("train", "validation", "test")
+KEPT_ARCHIVES = 4  # of 180 MB each: one a checkout with an environment of its own
+
+
+def prepare() -> Path | None:
+    """Record the class archive, unless there is one.
+
+    Two processes at once write a file each, and the later one replaces the other's.
+
+    Returns
+    -------
+    Path or None
+        The archive; None where it could not be written.
+    """
+    archive = archive_path(find_java())
+    if archive.is_file():
+        return archive
+    with suppress(MusicRecError, OSError), tempfile.TemporaryDirectory() as folder:
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=archive.parent) as unfinished:
+            recorded = Path(unfinished) / archive.name
+            with spark_session("prepare", inputs=[], record=recorded) as spark:
+                _run_stages(spark, Path(folder))
+            recorded.replace(archive)  # Java leaves no file where it could not write a whole one
+        _remove_old(archive.parent)
+    return archive if archive.is_file() else None
+
+
+def _run_stages(spark: SparkSession, folder: Path) -> None:
+    """Run the three stages on a few plays, each written to a folder of its name."""
+    source = folder / "source"
+    source.mkdir()
+    for number, split in enumerate(SPLITS):
+        users = [f"user {split} {i % 5}" for i in range(40)]
+        tracks = [f"track {i + number}" for i in range(40)]
+        rows = pa.table({"user_id": users, "track_id": tracks, "count": [1] * 40})
+        pq.write_table(rows, source / f"{split}.parquet")
+    for name in ("ingested", "downsampled", "indexed"):
+        (folder / name).mkdir()
+    columns = ColumnParams.model_validate({})
+    params = DataParams(source=str(source), protocol="given", columns=columns)
+    ingest(spark, params, folder / "ingested")
+    splits = {split: read_parts(spark, folder / "ingested" / split) for split in SPLITS}
+    plays, _ = downsample(**splits, params=DownsampleParams(fraction=1.0))
+    write_parts(plays, folder / "downsampled", "user_id", ["user_id", "track_id"])
+    splits["train"] = read_parts(spark, folder / "downsampled")
+    index_splits(spark, splits, folder / "indexed")
+
+
+def _remove_old(folder: Path) -> None:
+    archives = sorted(folder.glob("*.jsa"), key=lambda path: path.stat().st_mtime)
+    for archive in archives[:-KEPT_ARCHIVES]:
+        archive.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    prepare()
