@@ -24,6 +24,7 @@ from musicrec.files import atomic_directory, write_json
 from musicrec.params.ann_bench import AnnBenchParams
 from musicrec.params.export import ExportParams
 from musicrec.params.load import load_block
+from musicrec.progress import progress
 
 
 def main() -> None:
@@ -39,7 +40,7 @@ def main() -> None:
     export = load_block(args.params, ExportParams)
     catalogue = read_catalogue(args.factors, args.indexed, params, export)
     figures = headline(catalogue, params.k)
-    measured = run_benchmark(catalogue, params, _say)
+    measured = run_benchmark(catalogue, params, progress)
     rows = setting_rows(measured)
     with atomic_directory(args.plots) as folder:
         write_json(folder / "tradeoff.json", rows)
@@ -47,11 +48,6 @@ def main() -> None:
         write_json(folder / "machine.json", describe_machine())
         draw_tradeoff(folder / "tradeoff.svg", rows, f"Search for the {params.k} best tracks")
     write_json(args.metrics, figures)
-
-
-def _say(step: str) -> None:
-    if sys.stderr.isatty():
-        print(step, file=sys.stderr)
 
 
 if __name__ == "__main__":

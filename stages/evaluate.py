@@ -17,6 +17,7 @@ from musicrec.files import atomic_directory, write_json
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.load import load_block
 from musicrec.parquet import write_table
+from musicrec.progress import progress
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def main() -> None:
     parser.add_argument("--plots", type=Path, required=True, help="folder of plots to write")
     args = parser.parse_args()
     params = load_block(args.params, EvaluateParams)
-    evaluation = evaluate(args.indexed, args.factors, args.baselines, params, _say)
+    evaluation = evaluate(args.indexed, args.factors, args.baselines, params, progress)
     plots = plot_rows(evaluation, params)
     figures = headline(evaluation, plots["differences"], params)
     with atomic_directory(args.plots) as folder:
@@ -41,11 +42,6 @@ def main() -> None:
         write_table(args.per_user, evaluation.table)
         write_json(args.metrics, figures)
     print(sentence(figures, evaluation.table, params))
-
-
-def _say(step: str) -> None:
-    if sys.stderr.isatty():
-        print(step, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from musicrec.errors import MusicRecError
 from musicrec.files import write_json
 from musicrec.interactions import IndexSizes
 from musicrec.parquet import parquet_parts, write_table
-from musicrec.spark.parts import read_parts, write_parts
+from musicrec.spark.parts import PARTS, read_parts, write_splits
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -41,6 +41,8 @@ def index_splits(spark: SparkSession, splits: Splits, folder: Path) -> dict[str,
     dict
         Sizes, and what of the held-out plays training does not know.
     """
+    from pyspark.sql import functions as F
+
     tables = {
         "users": id_map(splits, "user_id", "user"),
         "items": id_map(splits, "track_id", "item"),
@@ -57,10 +59,11 @@ def index_splits(spark: SparkSession, splits: Splits, folder: Path) -> dict[str,
         read_parts(spark, folder / "users.parquet", "user int, user_id string"),
         read_parts(spark, folder / "items.parquet", "item int, track_id string"),
     ]
-    for name, plays in splits.items():
-        for mapping in maps:
-            plays = plays.join(mapping, mapping.columns[1])
-        write_parts(plays.select("user", "item", "count"), folder / name, "user", ["user", "item"])
+    plays = _union(frame.withColumn("split", F.lit(name)) for name, frame in splits.items())
+    for mapping in maps:
+        plays = plays.join(mapping, mapping.columns[1])
+    rows = plays.select("split", "user", "item", "count").repartition(PARTS, "user")
+    write_splits(rows, folder, ["user", "item"])
     return summarise(folder, sizes)
 
 
@@ -83,11 +86,10 @@ def id_map(splits: Splits, column: str, index: str) -> pa.Table:
     """
     from pyspark.sql import functions as F
 
-    frames = (
+    rows = _union(
         frame.select(column, F.lit(int(name == "train")).cast("long").alias("row"))
         for name, frame in splits.items()
     )
-    rows = functools.reduce(lambda one, other: one.unionByName(other), frames)
     table = rows.groupBy(column).agg(F.sum("row").alias("plays")).toArrow()
     table = table.sort_by([("plays", "descending"), (column, "ascending")])
     if table.num_rows > np.iinfo(np.int32).max:
@@ -96,6 +98,10 @@ def id_map(splits: Splits, column: str, index: str) -> pa.Table:
     strings = table.column(column).cast(pa.string())
     arrays = [numbers, strings.combine_chunks(), table.column("plays").combine_chunks()]
     return pa.table(arrays, names=[index, column, "plays"])
+
+
+def _union(frames: Iterable[DataFrame]) -> DataFrame:
+    return functools.reduce(lambda one, other: one.unionByName(other), frames)
 
 
 def summarise(folder: Path, sizes: IndexSizes) -> dict[str, Any]:

@@ -67,7 +67,8 @@ def merge_plays(
         split = holdout_split(params, timed=timed)
         count, merged = F.col("count_plays"), F.col("rows_plays") - 1
     plays = groups.withColumns({"split": split, "count": count, "merged": merged})
-    plays = plays.observe(observation, *_numbers(list(tables), timed=timed))
+    reasons = [] if params.on_bad_rows == "error" else list(REASONS)  # with error, Spark has failed
+    plays = plays.observe(observation, *_numbers(list(tables), reasons, timed=timed))
     return plays.filter(F.col("reason").isNull()).select("split", "user_id", "track_id", "count")
 
 
@@ -83,7 +84,7 @@ def _first_split(values: list[Column]) -> Column:
     )
 
 
-def _numbers(tables: list[str], *, timed: bool) -> list[Column]:
+def _numbers(tables: list[str], reasons: list[str], *, timed: bool) -> list[Column]:
     from pyspark.sql import functions as F
 
     reason, pair = F.col("reason"), F.struct("user_id", "track_id")
@@ -100,7 +101,7 @@ def _numbers(tables: list[str], *, timed: bool) -> list[Column]:
     for table in tables:
         rows = F.col(f"rows_{table}")
         observed.append(F.sum(rows).alias(f"read {table}"))
-        for name in REASONS:
+        for name in reasons:
             observed.append(F.sum(F.when(reason == name, rows)).alias(f"{name} {table}"))
         if "train" in tables and table != "train":
             both = reason.isNull() & (F.col("rows_train") > 0) & (rows > 0)

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.compute as pc
+
 from musicrec.errors import MusicRecError
 from musicrec.ingest.bad_rows import require_good_rows, stop_at_bad_rows
 from musicrec.ingest.frames import read_tables
@@ -15,12 +17,12 @@ from musicrec.ingest.overlap import require_overlap
 from musicrec.ingest.row_checks import check_rows
 from musicrec.ingest.source import list_files
 from musicrec.ingest.split import SPLITS, given_splits
-from musicrec.ingest.summary import describe_splits
+from musicrec.ingest.summary import Contents, describe_splits, read_contents
 from musicrec.ingest.suspicions import warnings
 from musicrec.ingest.times import require_pattern
 from musicrec.params.data import DataParams
 from musicrec.spark.failures import quiet, readable_errors
-from musicrec.spark.parts import local_uri, rewrite_parts
+from musicrec.spark.parts import write_splits
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -29,8 +31,7 @@ if TYPE_CHECKING:
 def ingest(spark: SparkSession, params: DataParams, folder: Path) -> dict[str, Any]:
     """Read, check, merge and split the plays of `params.source`.
 
-    The source is read once, and once more where bad rows must be named (and, with the `given`
-    protocol, the held-out files once more for their users).
+    The source is read once, and once more where bad rows must be named.
 
     Parameters
     ----------
@@ -62,7 +63,10 @@ def ingest(spark: SparkSession, params: DataParams, folder: Path) -> dict[str, A
                 frames = (frame for table in tables.values() for frame in table)
                 require_good_rows(frames, params.columns)
             raise
-        for split, described in describe_splits(spark, folder).items():
+        contents = {split: read_contents(folder / split) for split in SPLITS}
+        if params.protocol == "given":
+            _require_disjoint_users(contents, params)
+        for split, described in describe_splits(contents).items():
             summary[split] = described | summary.get(split, {})
         require_overlap(spark, summary, params, folder)
         shutil.rmtree(folder / "source", ignore_errors=True)
@@ -108,44 +112,25 @@ def _write_splits(
         tables = {
             name: [stop_at_bad_rows(frame) for frame in frames] for name, frames in tables.items()
         }
-    if params.protocol == "given":
-        _require_disjoint_users(tables, params)
-    scratch = folder / "spark"
     observation = Observation("ingest")
-    plays = merge_plays(tables, params, observation).sortWithinPartitions(
-        "split", "user_id", "track_id"
-    )
-    writer = plays.write.option("compression", "snappy").partitionBy("split")
-    writer.parquet(local_uri(scratch))
+    write_splits(merge_plays(tables, params, observation), folder, ["user_id", "track_id"])
     summary = merge_summary(observation.get, list(tables), params)
     for sentence in warnings(observation.get, summary["source"]["rows"], params):
         print(f"warning: {sentence}", file=sys.stderr)
     for split in SPLITS:
-        written = scratch / f"split={split}"
-        if not written.is_dir():
+        if not (folder / split).is_dir():
             raise MusicRecError(_nobody_left(split, params))
-        (folder / split).mkdir()
-        rewrite_parts(written, folder / split)
-    shutil.rmtree(scratch)
     return summary
 
 
-def _require_disjoint_users(tables: dict[str, list[DataFrame]], params: DataParams) -> None:
-    from pyspark.sql import functions as F
-
-    users = []
-    for split in ("validation", "test"):
-        first, *others = (frame.select("user_id") for frame in tables[split])
-        for other in others:
-            first = first.union(other)
-        users.append(first.filter(F.col("user_id").isNotNull()))
-    both = users[0].intersect(users[1])
-    row = both.agg(F.count("*").alias("users"), F.min("user_id").alias("first")).first()
-    if row.users:
+def _require_disjoint_users(contents: dict[str, Contents], params: DataParams) -> None:
+    held = contents["validation"].users
+    both = held.filter(pc.is_in(held, value_set=contents["test"].users))
+    if len(both):
         raise MusicRecError(
-            f"{params.source}: {row.users:,} user{'s are' if row.users > 1 else ' is'} in both "
-            f"validation and test, first {row.first!r} (column {params.columns.user!r}); keep "
-            "each user in one of them"
+            f"{params.source}: {len(both):,} user{'s are' if len(both) > 1 else ' is'} in both "
+            f"validation and test, first {pc.min(both).as_py()!r} (column "
+            f"{params.columns.user!r}); keep each user in one of them"
         )
 
 

@@ -3,24 +3,84 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from musicrec.ingest.split import SPLITS
-from musicrec.spark.parts import read_parts
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+from musicrec.parallel import for_blocks
+from musicrec.parquet import parquet_parts
 
 
-def describe_splits(spark: SparkSession, folder: Path) -> dict[str, dict[str, Any]]:
+@dataclass(frozen=True)
+class Contents:
+    """What a split's files hold.
+
+    Attributes
+    ----------
+    users, tracks : pyarrow.Array
+        Distinct ids, in no order.
+    histogram : dict
+        Count -> number of rows.
+    """
+
+    users: pa.Array
+    tracks: pa.Array
+    histogram: dict[int, int]
+
+
+def read_contents(folder: Path) -> Contents:
+    """Read a split's Parquet parts in this process: memory follows the distinct ids, not the rows.
+
+    The driver has just rewritten these files, so that they lie here even where Spark is a cluster.
+    """
+    parts = parquet_parts(folder)
+    found: list[tuple[pa.Array, pa.Array, pa.Array] | None] = [None] * len(parts)
+
+    def read(start: int, stop: int) -> None:
+        for place in range(start, stop):
+            found[place] = _read_part(parts[place])
+
+    for_blocks(read, list(range(len(parts) + 1)))
+    users, tracks, counts = zip(*filter(None, found), strict=True)
+    histogram: Counter[int] = Counter()
+    for counted in counts:
+        histogram.update(
+            dict(zip(*(field.to_pylist() for field in counted.flatten()), strict=True))
+        )
+    return Contents(
+        pc.unique(pa.concat_arrays(users)), pc.unique(pa.concat_arrays(tracks)), dict(histogram)
+    )
+
+
+def _read_part(part: Path) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """Distinct users, distinct tracks and numbers of each count, a row group at a time."""
+    users, tracks, counts = [], [], []
+    with pq.ParquetFile(part) as reader:
+        for group in range(reader.num_row_groups):
+            rows = reader.read_row_group(group, use_threads=False)
+            users.append(rows["user_id"].unique())
+            tracks.append(rows["track_id"].unique())
+            counts.append(rows["count"])
+    return (
+        pc.unique(pa.concat_arrays(users)),
+        pc.unique(pa.concat_arrays(tracks)),
+        pc.value_counts(pa.chunked_array(chunk for column in counts for chunk in column.chunks)),
+    )
+
+
+def describe_splits(contents: dict[str, Contents]) -> dict[str, dict[str, Any]]:
     """Count rows, users and tracks of each split, and describe its play counts.
 
     Parameters
     ----------
-    folder : Path
-        Holds the Parquet parts of `train`, `validation` and `test`.
+    contents : dict
+        `train`, `validation` and `test`.
 
     Returns
     -------
@@ -29,47 +89,25 @@ def describe_splits(spark: SparkSession, folder: Path) -> dict[str, dict[str, An
         `share_of_count_1`; for the held-out ones `cold_users` and `cold_tracks`, those without a
         training row.
     """
-    from pyspark.sql import functions as F
-
-    splits = {split: read_parts(spark, folder / split) for split in SPLITS}
-    metrics: dict[str, dict[str, Any]] = {split: {} for split in SPLITS}
-    for column, name in (("user_id", "users"), ("track_id", "tracks")):
-        for key, value in _distinct(splits, column).items():
-            split, measure = key.split(" ")
-            metrics[split][f"{measure}{name}"] = value
-    histograms: dict[str, dict[int, int]] = {split: {} for split in SPLITS}
-    frames = [frame.select("count", F.lit(split).alias("split")) for split, frame in splits.items()]
-    for row in _union(frames).groupBy("split", "count").agg(F.count("*").alias("rows")).collect():
-        histograms[row["split"]][row["count"]] = row["rows"]
-    for split, histogram in histograms.items():
-        rows = sum(histogram.values())
-        metrics[split] |= {
+    metrics: dict[str, dict[str, Any]] = {}
+    for split, found in contents.items():
+        rows = sum(found.histogram.values())
+        metrics[split] = {
+            "users": len(found.users),
+            "tracks": len(found.tracks),
             "rows": rows,
-            "count": describe_counts(histogram),
-            "share_of_count_1": float(Fraction(histogram.get(1, 0), rows)),
+            "count": describe_counts(found.histogram),
+            "share_of_count_1": float(Fraction(found.histogram.get(1, 0), rows)),
         }
+        if split != "train":
+            train = contents["train"]
+            metrics[split]["cold_users"] = _missing(found.users, train.users)
+            metrics[split]["cold_tracks"] = _missing(found.tracks, train.tracks)
     return metrics
 
 
-def _distinct(splits: dict[str, DataFrame], column: str) -> dict[str, int]:
-    """Count a column's distinct values in each split, and those that training does not have."""
-    from pyspark.sql import functions as F
-
-    frames = [frame.select(column, F.lit(split).alias("split")) for split, frame in splits.items()]
-    present = [F.max(F.col("split") == split).alias(split) for split in SPLITS]
-    values = _union(frames).groupBy(column).agg(*present)
-    counted = [F.count_if(F.col(split)).alias(f"{split} ") for split in SPLITS]
-    cold = [
-        F.count_if(F.col(split) & ~F.col("train")).alias(f"{split} cold_") for split in SPLITS[1:]
-    ]
-    return values.agg(*counted, *cold).first().asDict()
-
-
-def _union(frames: list[DataFrame]) -> DataFrame:
-    first, *others = frames
-    for other in others:
-        first = first.unionByName(other)
-    return first
+def _missing(values: pa.Array, known: pa.Array) -> int:
+    return len(values) - (pc.sum(pc.is_in(values, value_set=known)).as_py() or 0)
 
 
 def describe_counts(histogram: dict[int, int]) -> dict[str, float]:

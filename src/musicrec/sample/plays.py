@@ -13,7 +13,6 @@ the parameters alone.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ import pyarrow.parquet as pq
 
 from musicrec.files import atomic_directory
 from musicrec.params.sample import SampleParams
+from musicrec.progress import progress
 from musicrec.sample.draws import (
     POPULARITY,
     TRACK_IDS,
@@ -150,9 +150,7 @@ def write_sample(params: SampleParams, output: str | os.PathLike[str]) -> None:
                 rows = plays.split == number
                 if rows.any():
                     writers[split].write_table(_table(plays, rows, users, tracks))
-            if sys.stderr.isatty():
-                done = plays.first_user + plays.n_users
-                print(f"sample: {done} of {sizes.users} users", file=sys.stderr)
+            progress(f"sample: {plays.first_user + plays.n_users} of {sizes.users} users")
 
 
 @dataclass(frozen=True)

@@ -161,8 +161,11 @@ def _forget(session: SparkSession) -> None:
     client.is_connected = False  # Python's garbage collector tells Java of every object it frees,
     time.sleep(0.01)  # from a thread of its own, whose last word would fail with a stack trace
     context._jsc = None
-    if context._accumulatorServer is not None:  # its shutdown waits half a second for nothing
-        threading.Thread(target=context._accumulatorServer.shutdown, daemon=True).start()
+    server = context._accumulatorServer
+    if server is not None:
+        server.handle_error = lambda *_: None  # of a connection that ends with Java
+        # Off this thread, since it waits half a second for nothing.
+        threading.Thread(target=server.shutdown, daemon=True).start()
         context._accumulatorServer = None
     context.stop()
     SparkContext._gateway = SparkContext._jvm = None

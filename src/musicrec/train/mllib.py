@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import threading
 import time
@@ -17,6 +16,8 @@ import numpy as np
 
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
+from musicrec.progress import progress
+from musicrec.spark.failures import quiet, readable_errors
 from musicrec.spark.parts import PARTS, read_parts
 from musicrec.spark.session import spark_session
 
@@ -45,8 +46,19 @@ def fit_mllib(
     -------
     float32 arrays (n_users, rank) and (n_items, rank)
         Rows without training plays are zero.
+
+    Raises
+    ------
+    MusicRecError
+        Spark or Java failed; the sentence holds the innermost cause.
     """
-    with spark_session("train", [train]) as spark, checkpoints(spark), _progress(spark):
+    with (
+        spark_session("train", [train]) as spark,
+        quiet(spark),
+        readable_errors(f"MLlib, on {train}"),
+        checkpoints(spark),
+        _progress(spark),
+    ):
         return fit_frame(read_plays(spark, train, feedback), n_users, n_items, als)
 
 
@@ -125,7 +137,7 @@ def checkpoints(spark: SparkSession) -> Iterator[None]:
 
 @contextmanager
 def _progress(spark: SparkSession) -> Iterator[None]:
-    """Report jobs (two an iteration) and running tasks to standard error every few seconds."""
+    """Report jobs (two an iteration) and running tasks every few seconds to whoever watches."""
     finished = threading.Event()
     since = time.monotonic()
 
@@ -137,10 +149,9 @@ def _progress(spark: SparkSession) -> Iterator[None]:
                 f"{stage.numCompletedTasks}/{stage.numTasks} tasks" for stage in stages if stage
             )
             jobs = max(tracker.getJobIdsForGroup(), default=-1) + 1
-            print(
+            progress(
                 f"mllib: {jobs} jobs started; {tasks or 'between stages'}; "
-                f"{time.monotonic() - since:.0f} s",
-                file=sys.stderr,
+                f"{time.monotonic() - since:.0f} s"
             )
 
     thread = threading.Thread(target=report, daemon=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from musicrec.files import atomic_directory, write_json
 from musicrec.interactions import Interactions, read_interactions, read_sizes
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
+from musicrec.progress import progress
 from musicrec.train.early_stopping import EarlyStopping
 from musicrec.train.mllib import fit_mllib
 from musicrec.train.warm_start import warm_factors
@@ -87,7 +87,7 @@ def check(als: ALSParams) -> None:
 def fit_native(
     indexed: Path, ratings: Interactions, als: ALSParams, judge: EarlyStopping | None
 ) -> Factors:
-    """Fit with the native engine, reporting each iteration to standard error."""
+    """Fit with the native engine, reporting each iteration to whoever watches."""
     since = time.monotonic()
     start = None
     if als.warm_start is not None:
@@ -99,7 +99,7 @@ def fit_native(
         text = f"iteration {iteration}/{als.max_iter}  loss {factors.losses[-1]:.7g}"
         if judge is not None:
             text += f"  validation nDCG@100 {judge.scores[-1]:.5f}"
-        print(f"{text}  {seconds:.1f} s", file=sys.stderr, flush=True)
+        progress(f"{text}  {seconds:.1f} s")
         return stop
 
     factors = fit(ratings, als, start=start, on_iteration=after)
