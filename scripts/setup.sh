@@ -41,5 +41,7 @@ pip() { .venv/bin/python -m pip --disable-pip-version-check --quiet "$@"; }
 pip install --require-hashes -r requirements-build.lock
 pip install --no-build-isolation --require-hashes -r requirements.lock
 pip install --no-build-isolation --no-deps --editable .
+say "recording Java's class archive, so that Spark starts faster"
+.venv/bin/python -m musicrec.prepare >/dev/null 2>&1 || true
 touch .venv/setup-done
 say "done; 'source .venv/bin/activate' puts dvc and musicrec on your PATH"
