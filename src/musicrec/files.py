@@ -58,6 +58,21 @@ def atomic_directory(destination: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def atomic_files(destination: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield an empty temporary folder whose files move into `destination` if the block succeeds.
+
+    Other files of `destination` stay as they are.
+    """
+    target = Path(destination)
+    with atomic_directory(target.parent / f".{target.name}.new") as temporary:
+        yield temporary
+        target.mkdir(exist_ok=True)
+        for path in temporary.iterdir():
+            path.replace(target / path.name)
+    (target.parent / f".{target.name}.new").rmdir()
+
+
 def write_json(path: str | os.PathLike[str], content: Mapping[str, Any] | list[Any]) -> None:
     """Write metrics as JSON: keys sorted, floats rounded to 6 decimals, finite numbers only.
 

@@ -50,7 +50,7 @@ def read_held_out(indexed: Path, split: str) -> HeldOut:
     Raises
     ------
     MusicRecError
-        The split holds no play.
+        The split holds no play, or training knows none of its users or none of its tracks.
     """
     sizes = read_sizes(indexed / "sizes.json")
     train = read_interactions(indexed / "train", sizes.n_users, sizes.n_items)
@@ -63,6 +63,8 @@ def read_held_out(indexed: Path, split: str) -> HeldOut:
         )
     user_ids = read_table(indexed / "users.parquet", ["user_id"]).column("user_id")
     track_ids = read_table(indexed / "items.parquet", ["track_id"]).column("track_id")
+    _require_known(users, user_ids, sizes.n_users, f"users of {split}")
+    _require_known(truth.indices, track_ids, sizes.n_items, f"tracks of {split}")
     return HeldOut(
         split=split,
         users=users,
@@ -71,6 +73,17 @@ def read_held_out(indexed: Path, split: str) -> HeldOut:
         truth=truth.rows(users),
         train=train,
         history=_rows_or_empty(train, users),
+    )
+
+
+def _require_known(held: np.ndarray, ids: pa.ChunkedArray, known: int, what: str) -> None:
+    """Stop where training knows nobody (or nothing) that is held out: every metric would be 0."""
+    if held.min() < known:
+        return
+    example = ids[int(held.min())].as_py()
+    raise MusicRecError(
+        f"training knows none of the {what}, such as {example!r} where training has "
+        f"{ids[0].as_py()!r}; write the ids of all splits in the same form, and check data.columns"
     )
 
 

@@ -436,6 +436,10 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], dict, str]] = {
                "plays.csv.bak: looks like a backup copy"),
     "copy": (in_folder(**{"plays.csv": CSV, "Copy of plays.csv": CSV + "a,b,1\n"}), {},
              "looks like a backup copy"),
+    "plays beside the sample": (
+        in_folder(**{"train.csv": CSV, "validation.csv": "x", "test.csv": "x", "mine.csv": CSV}),
+        {}, "train, validation and test files and beside them mine.csv",
+    ),
     "equal files": (in_folder(**{"a.csv": CSV, "b.csv": CSV}), {}, "equal byte for byte"),
     "a dead link": (
         lambda p: (write(p / "s/a.csv", CSV), (p / "s/b.csv").symlink_to("no"))[0].parent, {},

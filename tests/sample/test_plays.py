@@ -13,6 +13,7 @@ import pytest
 import scipy.sparse as sp
 from scipy.sparse.linalg import svds
 
+from musicrec.errors import MusicRecError
 from musicrec.params.sample import SampleParams
 from musicrec.sample import plays as sample
 
@@ -205,3 +206,32 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         sample.write_sample(SampleParams(scale=0.001), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_lies_beside_the_sample_stays(tmp_path):
+    small = SampleParams(scale=0.001)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.csv").write_text("a,b,1\n")
+    for seed in (1, 2):  # the sample itself is overwritten
+        sample.write_sample(small.replace(seed=seed), tmp_path / "out")
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["mine.csv", "test.parquet", "train.parquet", "validation.parquet"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("kind", ["text", "ids", "pandas"])
+def test_a_file_of_the_user_is_not_overwritten(tmp_path, kind):
+    path = tmp_path / "train.parquet"
+    mine = {"user_id": ["me"], "count": [1], "track_id": ["t"]}
+    if kind == "text":
+        path.write_text("user,track\n")
+    elif kind == "ids":
+        pq.write_table(pa.table(mine, schema=sample.SCHEMA), path)
+    else:
+        mine["user_id"] = ["0" * 40]
+        schema = sample.SCHEMA.with_metadata({"pandas": "{}"})
+        pq.write_table(pa.table(mine, schema=schema), path)
+    before = path.read_bytes()
+    with pytest.raises(MusicRecError, match=r"train\.parquet: this file was not written by the sa"):
+        sample.write_sample(SampleParams(scale=0.001), tmp_path)
+    assert path.read_bytes() == before

@@ -16,7 +16,7 @@ from musicrec.ingest.merge import merge_plays, merge_summary
 from musicrec.ingest.overlap import require_overlap
 from musicrec.ingest.row_checks import check_rows
 from musicrec.ingest.source import list_files
-from musicrec.ingest.split import SPLITS, given_splits
+from musicrec.ingest.split import SPLITS, given_splits, refuse_splits_and_more
 from musicrec.ingest.summary import Contents, describe_splits, read_contents
 from musicrec.ingest.suspicions import warnings
 from musicrec.ingest.times import require_pattern
@@ -96,6 +96,8 @@ def checked_tables(
     require_pattern(spark, params.time_format)
     files = list_files(spark, params.source)
     given = params.protocol == "given"
+    if not given:
+        refuse_splits_and_more(files, params.source)
     tables = given_splits(files, params.source) if given else {"plays": files}
     return {
         name: [check_rows(table, params) for table in read_tables(spark, members, params, scratch)]

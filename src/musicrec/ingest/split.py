@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.source import SourceFile
+from musicrec.ingest.source_file import SourceFile
 from musicrec.params.data import DataParams
 from musicrec.spark.hashing import hash_fraction
 
@@ -34,9 +34,7 @@ def given_splits(files: list[SourceFile], source: str) -> dict[str, list[SourceF
     """
     found: dict[str, list[SourceFile]] = {split: [] for split in SPLITS}
     for file in files:
-        name = file.relative.split("/")[0]
-        words = set(re.split("[^a-z]+", name.lower()))
-        matches = [split for split in SPLITS if words & _WORDS[split]]
+        name, matches = _named(file)
         if len(matches) > 1:
             raise MusicRecError(
                 f"{source}: the name {name!r} stands for {' and '.join(matches)} alike; rename it"
@@ -52,6 +50,32 @@ def given_splits(files: list[SourceFile], source: str) -> dict[str, list[SourceF
             "data.protocol: holdout"
         )
     return found
+
+
+def refuse_splits_and_more(files: list[SourceFile], source: str) -> None:
+    """Stop where one table would be made of three splits and of other files beside them.
+
+    Raises
+    ------
+    MusicRecError
+        As it happens when plays are put beside those of the embedded sample.
+    """
+    found = [_named(file) for file in files]
+    splits = {split for _, matches in found for split in matches}
+    others = sorted({name for name, matches in found if not matches})
+    if splits == set(SPLITS) and others:
+        raise MusicRecError(
+            f"{source}: holds train, validation and test files and beside them "
+            f"{', '.join(others)[:200]}, which data.protocol: holdout would read as one table; "
+            "name in data.source the file or folder that is meant"
+        )
+
+
+def _named(file: SourceFile) -> tuple[str, list[str]]:
+    """The name of a file (or the sub-folder it is in), and the splits it stands for."""
+    name = file.relative.split("/")[0]
+    words = set(re.split("[^a-z]+", name.lower()))
+    return name, [split for split in SPLITS if words & _WORDS[split]]
 
 
 def holdout_split(params: DataParams, *, timed: bool) -> Column:

@@ -13,6 +13,7 @@ the parameters alone.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicrec.files import atomic_directory
+from musicrec.errors import MusicRecError
+from musicrec.files import atomic_files
 from musicrec.params.sample import SampleParams
 from musicrec.progress import progress
 from musicrec.sample.draws import (
@@ -52,6 +54,7 @@ MIN_HISTORY, MAX_HISTORY, HISTORY_MEAN, HISTORY_SIGMA = 10, 4_000, 36.0, 1.0
 POPULARITY_SHIFT = 50  # popularity of the track of rank r is 1 / (r + shift): Zipf-Mandelbrot
 GENRES = 20
 
+_USER_ID = re.compile("[0-9a-f]{40}")
 _TOTAL = 1 << 40  # what cumulative weights add up to; a draw's resolution
 
 
@@ -136,11 +139,18 @@ def write_sample(params: SampleParams, output: str | os.PathLike[str]) -> None:
     """Write `train.parquet`, `validation.parquet` and `test.parquet` into the folder `output`.
 
     Columns `user_id` (40 hex digits), `count` int64, `track_id`; one row per (user, track). Memory
-    is bounded by `CHUNK_USERS`, one row group each.
+    is bounded by `CHUNK_USERS`, one row group each. Other files of the folder stay.
+
+    Raises
+    ------
+    MusicRecError
+        One of these names is taken by a file that this function did not write.
     """
+    for split in SPLITS:
+        _require_own(Path(output) / f"{split}.parquet")
     sizes = sample_sizes(params.scale)
     tracks = track_ids(params.seed, sizes.tracks)
-    with atomic_directory(output) as folder, ExitStack() as stack:
+    with atomic_files(output) as folder, ExitStack() as stack:
         writers = {
             split: stack.enter_context(_writer(folder / f"{split}.parquet")) for split in SPLITS
         }
@@ -151,6 +161,24 @@ def write_sample(params: SampleParams, output: str | os.PathLike[str]) -> None:
                 if rows.any():
                     writers[split].write_table(_table(plays, rows, users, tracks))
             progress(f"sample: {plays.first_user + plays.n_users} of {sizes.users} users")
+
+
+def _require_own(path: Path) -> None:
+    """Stop before a user's file is overwritten: the sample's have its schema, order and ids."""
+    if not path.exists():
+        return
+    try:
+        with pq.ParquetFile(path) as file:
+            own = file.schema_arrow.equals(SCHEMA, check_metadata=True)
+            first = next(file.iter_batches(batch_size=1)).to_pylist() if own else []
+    except (pa.ArrowException, StopIteration, OSError):
+        first = []
+    if not any(_USER_ID.fullmatch(row["user_id"] or "") for row in first):
+        raise MusicRecError(
+            f"{path}: this file was not written by the sample stage, which would overwrite it; "
+            "move your plays to a folder of their own, such as data/plays, and name it in "
+            "data.source"
+        )
 
 
 @dataclass(frozen=True)
