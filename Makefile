@@ -43,7 +43,7 @@ format: setup ## let ruff format the code
 	@$(run) ruff check --fix . && $(run) ruff format .
 
 review: setup ## one Markdown report against BASE (default main) for a pull request
-	@$(run) musicrec review --base "$(BASE)" --margin "$(MARGIN)"
+	@$(run) musicrec review --base "$(BASE)" --margin "$(MARGIN)" --gate "$(FAIL_ON)"
 
 report: setup ## report.html: REVS (default workspace) drawn over BASE, for any browser
 	@$(run) musicrec report $(REVS) --base "$(BASE)" --margin "$(MARGIN)"

@@ -123,6 +123,11 @@ def add_review(commands: Commands) -> None:
         "--head", default="workspace", help="revision to review (default: %(default)s)"
     )
     add_margin(parser)
+    parser.add_argument(
+        "--gate",
+        choices=GATES,
+        help="say whether `compare --fail-on` would stop the change (the exit status stays 0)",
+    )
     parser.set_defaults(run=run_review)
 
 
@@ -131,7 +136,7 @@ def run_review(args: argparse.Namespace) -> None:
     from musicrec.review.report import review
     from musicrec.review.revisions import Revision
 
-    print(review(Revision(args.base), Revision(args.head), args.margin), end="")
+    print(review(Revision(args.base), Revision(args.head), args.margin, args.gate), end="")
 
 
 def add_report(commands: Commands) -> None:

@@ -130,6 +130,8 @@ def test_command_line(project, monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out)["metrics"]["map_at_100"]["verdict"] == "worse"
     assert main(["compare", "main", "--md", "--metrics", "ndcg_at_10"]) == 0
     assert "| ndcg_at_10 |" in capsys.readouterr().out
+    assert main(["review", "--base", "main", "--head", "noisy", "--gate", "worse"]) == 0
+    assert "\n**Gate: FAILED (--fail-on worse): map_at_100: worse" in capsys.readouterr().out
     assert main(["review", "--base", "main"]) == 0
     assert capsys.readouterr().out.startswith("# workspace against main\n")
     assert main(["compare", "no-such-branch"]) == 1

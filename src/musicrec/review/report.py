@@ -15,6 +15,7 @@ from musicrec.review.compare import (
     same_table,
     same_table_sentence,
 )
+from musicrec.review.gate import gate_sentence
 from musicrec.review.revisions import Revision, UnavailableError, changes
 from musicrec.review.staleness import stale_stages
 
@@ -25,17 +26,18 @@ SPEED_UP = "plots/ann_bench/speed_up.json"
 ROWS = 25  # of one table; a report is read by a person
 
 
-def review(base: Revision, head: Revision, margin: float = MARGIN) -> str:
+def review(base: Revision, head: Revision, margin: float = MARGIN, gate: str | None = None) -> str:
     """Report what differs between two revisions, in Markdown.
 
     Parameters in `params.yaml`, the data as counted by its metrics, ranking metrics with
     verdicts, how the model stands beside the baselines, search, and the stages of `head` whose
-    outputs are older than what they depend on. A section that cannot be told says why.
+    outputs are older than what they depend on. A section that cannot be told says why. With a
+    `gate` (a key of `musicrec.review.gate.GATES`) it says whether the change passes.
     """
     sections = [
         ("Parameters", _diff(base, head, (PARAMS,))),
         ("Data", _diff(base, head, DATA)),
-        ("Metrics", _metrics(base, head, margin)),
+        ("Metrics", _metrics(base, head, margin, gate)),
         ("Beside the baselines", _baselines(base, head)),
         ("Search", _search(base, head)),
         ("Stale stages", _stale(head)),
@@ -45,10 +47,12 @@ def review(base: Revision, head: Revision, margin: float = MARGIN) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _metrics(base: Revision, head: Revision, margin: float) -> str:
+def _metrics(base: Revision, head: Revision, margin: float, gate: str | None) -> str:
     """Verdicts; where the revisions cannot be compared, the reason and the bare figures."""
     try:
-        return as_markdown(compare(base, head, margin=margin))
+        result = compare(base, head, margin=margin)
+        told = [] if gate is None else [f"**{gate_sentence(result, gate)}**"]
+        return "\n\n".join([*told, as_markdown(result)])
     except MusicRecError as error:
         if isinstance(error, UnavailableError) and same_table(base, head):
             return same_table_sentence(base, head)
