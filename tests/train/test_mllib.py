@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,3 +133,27 @@ def test_lastfm_nonnegative_with_raw_counts(
     seen = read_plays(spark, write_plays(tmp_path, lastfm), FeedbackParams())
     users, items = fit_frame(seen, lastfm.n_users, lastfm.n_items, params)
     assert fit(lastfm, params).losses[0] < objective(lastfm, users, items, params)
+
+
+def test_a_failure_of_spark_is_one_sentence(tmp_path: Path) -> None:
+    """In a process of its own, since it starts and ends a session."""
+    (tmp_path / "part-00000.parquet").write_bytes(b"PAR1 and no more")
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from musicrec.command import command\n"
+        "from musicrec.params.als import ALSParams\n"
+        "from musicrec.params.feedback import FeedbackParams\n"
+        "from musicrec.train.mllib import fit_mllib\n"
+        "work = command(fit_mllib)\n"
+        f"sys.exit(work(Path({str(tmp_path)!r}), 1, 1, ALSParams(), FeedbackParams()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "MUSICREC_SPARK_MEMORY": "512m"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    said = [line for line in done.stderr.splitlines() if "incubator modules" not in line]
+    assert len(said) == 1 and said[0].startswith(f"error: {tmp_path}/part-00000.parquet: ")
