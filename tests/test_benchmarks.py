@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +57,44 @@ def test_the_table_names_every_setting(search_script, factors, capsys):
     search_script.print_table(run_benchmark(Catalogue(*factors), PARAMS))
     table = capsys.readouterr().out
     assert "annoy, n_trees 2 search_k 500" in table and "exact_gemv" in table
+
+
+@pytest.fixture(scope="module")
+def loop_script():
+    spec = importlib.util.spec_from_file_location("loop", ROOT / "benchmarks" / "loop.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["loop"] = module  # where a dataclass looks for its annotations
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["loop"]
+
+
+def test_the_loop_is_timed_in_turns(loop_script, tmp_path):
+    both = []
+    for name in ("base", "head"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "params.yaml").write_text("als:\n  rank: 20\n  alpha: 10.0\n")
+        command = f"grep rank params.yaml >> ../ran && echo {name} >> ../ran"
+        both.append(loop_script.Checkout(name, tmp_path / name, {"train": command}))
+    both[1].commands["baselines"] = "true"
+    seconds = loop_script.time_in_turns(both, ["train", "baselines"], 2)
+    assert {key: len(runs) for key, runs in seconds.items()} == {
+        ("train", "base"): 2,
+        ("train", "head"): 2,
+        ("baselines", "head"): 2,
+    }
+    loop_script.set_rank(both[1])
+    loop_script.time_in_turns(both, ["train"], 0)
+    words = (tmp_path / "ran").read_text().split()
+    assert words == ["rank:", "20", "base", "rank:", "20", "head"] * 3 + [
+        *("rank:", "20", "base", "rank:", "50", "head")
+    ]
+    rows = loop_script.table(seconds, ["base", "head"], "all").splitlines()
+    assert [row.count("|") for row in rows] == [6] * 5
+    assert rows[3].startswith("| baselines | - | - | 0.") and "together" in rows[4]
+
+
+def test_a_stage_that_fails_in_the_loop_is_named(loop_script, tmp_path):
+    broken = loop_script.Checkout("base", tmp_path, {"train": "echo no factors >&2; exit 3"})
+    with pytest.raises(MusicRecError, match="base: stage train failed: no factors"):
+        broken.run("train")

@@ -2,7 +2,7 @@
 
 Runs ingest, downsample and index on a handful of plays in one session, so that the archive holds
 the classes that they need. It is a convenience: where it cannot be written (a read-only or full
-disk), nothing is said and nothing fails.
+disk), nothing fails, and whatever was begun is removed.
 """
 
 from __future__ import annotations
