@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from musicrec.export.manifest import Manifest
+from musicrec.markdown import markdown_table
 
 LIMITS = """\
 - A play is taken for liking, and no play for not knowing: nothing here knows dislike.
@@ -35,21 +36,23 @@ def model_card(manifest: Manifest) -> str:
             "## Data",
             "",
             f"{sizes.n_plays:,} training plays of {sizes.n_users:,} users and {sizes.n_items:,} "
-            "tracks. The splits as they came in:",
+            "tracks. The plays as `ingest` found them:",
             "",
-            *_data_table(facts["data"]),
+            markdown_table(
+                ("figure", "value"), [(key, _figure(value)) for key, value in facts["data"].items()]
+            ),
             "",
             "## Training",
             "",
-            *_table(("parameter", "value"), _parameters(manifest)),
+            markdown_table(("parameter", "value"), _parameters(manifest)),
             "",
             "## How good it is",
             "",
             "Held-out plays of users, 95 % bootstrap intervals over users.",
             "",
-            *_metrics(facts["intervals"]),
+            _metrics(facts["intervals"]),
             "",
-            *_verdicts(facts["differences"]),
+            _verdicts(facts["differences"]),
             "",
             "## Limits",
             "",
@@ -67,18 +70,7 @@ def _parameters(manifest: Manifest) -> list[tuple[str, ...]]:
     ]
 
 
-def _data_table(data: Mapping[str, Any]) -> list[str]:
-    """Plays, users and tracks of each split that the data metrics name."""
-    columns = ("rows", "users", "tracks")
-    rows = [
-        (split, *(f"{data[split][column]:,}" for column in columns))
-        for split in ("train", "validation", "test")
-        if split in data and all(column in data[split] for column in columns)
-    ]
-    return _table(("split", *columns), rows)
-
-
-def _metrics(intervals: list[dict[str, Any]]) -> list[str]:
+def _metrics(intervals: list[dict[str, Any]]) -> str:
     """A row a model, a column a metric."""
     models = list(dict.fromkeys(row["model"] for row in intervals))
     metrics = list(dict.fromkeys(row["metric"] for row in intervals))
@@ -87,16 +79,16 @@ def _metrics(intervals: list[dict[str, Any]]) -> list[str]:
         for row in intervals
     }
     rows = [(model, *(cells.get((model, metric), "") for metric in metrics)) for model in models]
-    return _table(("model", *metrics), rows)
+    return markdown_table(("model", *metrics), rows)
 
 
-def _verdicts(differences: list[dict[str, Any]]) -> list[str]:
+def _verdicts(differences: list[dict[str, Any]]) -> str:
     """Say of every baseline and metric whether the model is shown to be better or worse."""
 
     def verdict(row: Mapping[str, Any]) -> str:
-        if row["low"] > 0:
+        if row["shown_higher"]:
             return "better"
-        return "worse" if row["high"] < 0 else "no difference shown"
+        return "worse" if row["high"] < 0 else "not shown to be better"
 
     rows = [
         (
@@ -107,9 +99,8 @@ def _verdicts(differences: list[dict[str, Any]]) -> list[str]:
         )
         for row in differences
     ]
-    return _table(("against", "metric", "difference", "the model is"), rows)
+    return markdown_table(("against", "metric", "difference", "the model is"), rows)
 
 
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    lines = [header, tuple("---" for _ in header), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+def _figure(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
