@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from musicrec.review.page.charts import Figure
 from musicrec.review.page.making import search
 from musicrec.review.page.tables import Table
 from musicrec.review.page.words import metric_name, number, share
@@ -23,6 +24,15 @@ from musicrec.review.page.words import metric_name, number, share
 )
 def test_numbers(value, text):
     assert number(value) == text
+
+
+def test_percentages_have_two_decimals():
+    rows = [{"share": -0.51264, "plays": 0.5}, {"share": 12.0, "plays": 2000}]
+    columns = {"share": "change, %", "plays": "plays"}
+    assert Figure("key", "Title", rows, columns, []).table.cells == [
+        ["-0.51", "0.5000"],
+        ["12.00", "2,000"],
+    ]
 
 
 def test_names_and_shares():

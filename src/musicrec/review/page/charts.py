@@ -94,7 +94,11 @@ class Figure:
     @property
     def table(self) -> Table:
         """The table behind the chart."""
-        cells = [[number(row.get(key)) for key in self.columns] for row in self.rows]
+        named = self.columns.items()
+        cells = [
+            [number(row.get(key), 2 if title.endswith("%") else None) for key, title in named]
+            for row in self.rows
+        ]
         return Table(self.key, list(self.columns.values()), cells)
 
 

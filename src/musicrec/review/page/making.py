@@ -44,7 +44,7 @@ def data(revisions: Sequence[Figures]) -> Section:
         rows = revision.rows["counts"]
         if rows and rows not in seen:
             seen.append(rows)
-            cells += [[revision.name, *(number(row.get(key)) for key in columns)] for row in rows]
+            cells += [[revision.name, *(_count(row.get(key)) for key in columns)] for row in rows]
     header = ["revision", *columns.values()]
     text = (
         "A play is a row (user, track, count); the columns from mean to share of 1s are of its "
@@ -55,6 +55,12 @@ def data(revisions: Sequence[Figures]) -> Section:
         header, cells = header[1:], [row[1:] for row in cells]
     table = Table("data", header, cells) if cells else None
     return Section("data", "The data at a glance", text, table=table)
+
+
+def _count(value: Any) -> str:
+    """A number of the table of counts, of which most are whole though they are written as 3.0."""
+    whole = isinstance(value, float) and value.is_integer()
+    return number(int(value) if whole else value)
 
 
 def loss(revisions: Sequence[Figures], series: Sequence[Series]) -> Section:

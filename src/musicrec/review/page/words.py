@@ -37,14 +37,19 @@ def metric_name(key: str) -> str:
     return NAMES.get(name, name.replace("_", " ").capitalize()) + (f"@{k}" if k else "")
 
 
-def number(value: Any) -> str:
-    """Write a value for a table: four decimals below 10, thousands grouped, a dash for nothing."""
+def number(value: Any, decimals: int | None = None) -> str:
+    """Write a value for a table: thousands grouped, a dash for nothing.
+
+    A float has as many `decimals` as asked for; else four below 10 and one above.
+    """
     if value is None:
         return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, float) and decimals is not None:
+        return f"{value:,.{decimals}f}"
     if isinstance(value, float):
         if value.is_integer() and abs(value) >= 10:
             return f"{value:,.0f}"
