@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,9 +18,8 @@ from musicrec.jit import kernel
 from musicrec.parquet import parquet_parts
 
 
-@dataclass(frozen=True)
-class Interactions:
-    """Users x items play counts in compressed sparse row form.
+class Interactions(NamedTuple):
+    """Users x items play counts in compressed sparse row form; compiled kernels take it whole.
 
     Attributes
     ----------
@@ -43,13 +43,22 @@ class Interactions:
         """Number of rows."""
         return len(self.indptr) - 1
 
+    @property
+    def lengths(self) -> np.ndarray:
+        """Number of plays of every row: int64 array (n_users)."""
+        return np.diff(self.indptr)
+
+    def users_of(self) -> np.ndarray:
+        """Number of users, and so of plays, of every item: int64 array (n_items)."""
+        return np.bincount(self.indices, minlength=self.n_items)
+
     def row(self, user: int) -> np.ndarray:
         """Items of one user, ascending."""
         return self.indices[self.indptr[user] : self.indptr[user + 1]]
 
     def transpose(self) -> Interactions:
         """Items x users."""
-        indptr, indices, counts = _transpose(self.indptr, self.indices, self.counts, self.n_items)
+        indptr, indices, counts = _transpose(self)
         return Interactions(indptr, indices, counts, self.n_users)
 
     def rows(self, users: np.ndarray) -> Interactions:
@@ -81,7 +90,7 @@ def from_triples(
     items = np.ascontiguousarray(items)
     indptr = np.zeros(n_users + 1, np.int64)
     _count_rows(_checked("user", users, n_users), indptr)
-    matrix = _Matrix(np.cumsum(indptr), n_items)
+    matrix = _Filling(np.cumsum(indptr), n_items)
     matrix.add(users, _checked("item", items, n_items), np.asarray(counts))
     return matrix.finish()
 
@@ -92,31 +101,30 @@ def read_interactions(path: str | os.PathLike[str], n_users: int, n_items: int) 
     indptr = np.zeros(n_users + 1, np.int64)
     for (users,) in _batches(parts, ["user"]):
         _count_rows(_checked("user", users, n_users), indptr)
-    matrix = _Matrix(np.cumsum(indptr), n_items)
+    matrix = _Filling(np.cumsum(indptr), n_items)
     for users, items, counts in _batches(parts, ["user", "item", "count"]):
         matrix.add(users, _checked("item", items, n_items), counts)
     pa.default_memory_pool().release_unused()
     return matrix.finish()
 
 
-class _Matrix:
+class _Filling:
     """A matrix being filled, in the memory it will have: its rows' bounds are known already."""
 
     def __init__(self, indptr: np.ndarray, n_items: int) -> None:
-        self._indptr = indptr
-        self._next = indptr[:-1].copy()
-        self._indices = np.empty(indptr[-1], np.int32)
-        self._counts = np.empty(indptr[-1], np.float32)
-        self._n_items = n_items
+        indices = np.empty(indptr[-1], np.int32)
+        counts = np.empty(indptr[-1], np.float32)
+        self._matrix = Interactions(indptr, indices, counts, n_items)
+        self._following = indptr[:-1].copy()
 
     def add(self, users: np.ndarray, items: np.ndarray, counts: np.ndarray) -> None:
         """Put plays at the ends of their rows."""
-        _place(users, items, counts, self._next, self._indices, self._counts)
+        _place(users, items, counts, self._following, self._matrix)
 
     def finish(self) -> Interactions:
         """Sort the rows that are not in order; the index stage's are."""
-        _sort_rows(self._indptr, self._indices, self._counts)
-        return Interactions(self._indptr, self._indices, self._counts, self._n_items)
+        _sort_rows(self._matrix)
+        return self._matrix
 
 
 def _batches(parts: list[Path], columns: list[str]) -> Iterator[tuple[np.ndarray, ...]]:
@@ -153,25 +161,26 @@ def read_sizes(path: str | os.PathLike[str]) -> IndexSizes:
 
 
 @kernel()
-def _count_rows(rows, indptr):  # type: ignore[no-untyped-def]
+def _count_rows(rows, indptr):
     """Add to `indptr[row + 1]` how often each row occurs."""
     for row in rows:
         indptr[row + 1] += 1
 
 
 @kernel()
-def _place(rows, columns, counts, following, out_columns, out_counts):  # type: ignore[no-untyped-def]
+def _place(rows, columns, counts, following, matrix):
     """Put entries at the places `following` of their rows, which move on."""
     for j in range(len(rows)):
-        at = following[rows[j]]
-        following[rows[j]] = at + 1
-        out_columns[at] = columns[j]
-        out_counts[at] = counts[j]
+        place = following[rows[j]]
+        following[rows[j]] = place + 1
+        matrix.indices[place] = columns[j]
+        matrix.counts[place] = counts[j]
 
 
 @kernel()
-def _sort_rows(indptr, indices, counts):  # type: ignore[no-untyped-def]
+def _sort_rows(matrix):
     """Sort each row by its indices, in place."""
+    indptr, indices, counts = matrix.indptr, matrix.indices, matrix.counts
     for row in range(len(indptr) - 1):
         start, stop = indptr[row], indptr[row + 1]
         for j in range(start + 1, stop):
@@ -183,20 +192,21 @@ def _sort_rows(indptr, indices, counts):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _transpose(indptr, indices, counts, n_columns):  # type: ignore[no-untyped-def]
-    """Transpose a compressed matrix; rows of the result come out in ascending order."""
-    out_indptr = np.zeros(n_columns + 1, np.int64)
+def _transpose(matrix):
+    """Transpose: row bounds, indices, counts; rows of the result come out in ascending order."""
+    indptr, indices, counts = matrix.indptr, matrix.indices, matrix.counts
+    out_indptr = np.zeros(matrix.n_items + 1, np.int64)
     for column in indices:
         out_indptr[column + 1] += 1
-    for i in range(n_columns):
+    for i in range(matrix.n_items):
         out_indptr[i + 1] += out_indptr[i]
-    place = out_indptr[:-1].copy()
+    following = out_indptr[:-1].copy()
     out_indices = np.empty(len(indices), np.int32)
     out_counts = np.empty(len(counts), np.float32)
     for row in range(len(indptr) - 1):
         for j in range(indptr[row], indptr[row + 1]):
-            at = place[indices[j]]
-            place[indices[j]] = at + 1
-            out_indices[at] = row
-            out_counts[at] = counts[j]
+            place = following[indices[j]]
+            following[indices[j]] = place + 1
+            out_indices[place] = row
+            out_counts[place] = counts[j]
     return out_indptr, out_indices, out_counts

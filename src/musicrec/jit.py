@@ -26,12 +26,23 @@ F = TypeVar("F", bound=Callable[..., Any])
 PACKAGE = Path(__file__).resolve().parent
 
 
-def kernel(**options: Any) -> Callable[[F], F]:
+def kernel(*, allocates: bool = True, **options: Any) -> Callable[[F], F]:
     """Compile a function with `numba.njit`, free of the GIL and cached on disk.
 
-    Takes the options of `numba.njit`; threads are the caller's (`musicrec.parallel`), so that
-    what a kernel returns cannot depend on their number.
+    Threads are the caller's (`musicrec.parallel`), so that what a kernel returns cannot depend on
+    their number.
+
+    Parameters
+    ----------
+    allocates : bool
+        False: the kernel makes and returns no array, so that it need not count references to
+        those it is given. Numba counts with atomic instructions each time it reads an array from
+        a tuple or hands one on, which costs up to a fifth of the time of a small row.
+    **options
+        Those of `numba.njit`.
     """
+    if not allocates:
+        options["_nrt"] = False  # numba's runtime, which counts references
 
     def compile_cached(function: F) -> F:
         before = config.CACHE_LOCATOR_CLASSES

@@ -33,6 +33,11 @@ def thread_count(threads: int | None = None) -> int:
     return int(text)
 
 
+def blocks(n: int, step: int) -> list[int]:
+    """Bounds of blocks of `step` of n rows, the last one shorter: 0, step, 2 step, ..., n."""
+    return [*range(0, n, step), n]
+
+
 def for_blocks(
     work: Callable[[int, int], None], bounds: list[int], threads: int | None = None
 ) -> None:

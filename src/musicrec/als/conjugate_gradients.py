@@ -21,279 +21,319 @@ import numpy as np
 from musicrec.als.lanes import (
     LANES,
     add,
+    aligned_parts,
     broadcast,
-    like,
+    cast_like,
+    from_scalar,
     load,
     multiply,
     multiply_add,
     prefetch,
     reciprocal,
-    splat,
     store,
     sums,
     total_of,
     widen,
     zeros_like,
 )
+from musicrec.als.problem import CACHE_LINE
 from musicrec.jit import kernel
 
-AHEAD = 16  # plays
-MOST_STEPS = 30
+AHEAD = 16  # plays whose factors are asked for ahead of their use: about a memory latency
+# The next two are chosen on data, see docs/als.md: a thousandth among a hundredth, a thousandth
+# and a ten-thousandth; a fixed three steps ended up to 34 % above the exact solver's loss.
 ENOUGH = 1e-3  # of what a row can gain at most by its first gradient: what may be left to gain
+MOST_STEPS = 30
 NEGLIGIBLE = 1e-9  # of a row's loss at zero: a step that can gain no more is not taken
 
 
-class Space(NamedTuple):
-    """Offsets of a workspace's parts, in float32 entries."""
+class StepWorkspace(NamedTuple):
+    """A thread's memory for one row: flat float32 arrays.
 
-    diagonal: int
-    inverse: int
-    x: int
-    residual: int
-    direction: int
-    image: int
-    weight: int
-    confidence: int
-    score: int
-    change: int
-    coefficient: int
-    plays: int
-    size: int
+    Attributes
+    ----------
+    diagonal, inverse : by factor, D = w G + reg I and its reciprocal
+    x, residual, direction, image : by factor; of `direction`, what the matrix makes of it
+    weight, confidence : by play, 1 + alpha r - w and 1 + alpha r
+    score, change, coefficient : by play; what x gives, what `direction` gives, what to add
+    plays : (plays, padded), the factors of the row's plays
+    """
+
+    diagonal: np.ndarray
+    inverse: np.ndarray
+    x: np.ndarray
+    residual: np.ndarray
+    direction: np.ndarray
+    image: np.ndarray
+    weight: np.ndarray
+    confidence: np.ndarray
+    score: np.ndarray
+    change: np.ndarray
+    coefficient: np.ndarray
+    plays: np.ndarray
 
 
-def space(padded: int, longest: int) -> Space:
-    """Lay out the workspace for rows of up to `longest` plays."""
+class Row(NamedTuple):
+    """The plays [begin, begin + n) of a row; `whole` is n rounded up to whole vectors."""
+
+    begin: int
+    n: int
+    whole: int
+
+
+def step_workspace(padded: int, longest: int) -> StepWorkspace:
+    """Allocate a thread's memory for rows of up to `longest` plays."""
     plays = -(-longest // LANES) * LANES
     sizes = [*(padded,) * 6, *(plays,) * 5, plays * padded]
-    return Space(*np.concatenate(([0], np.cumsum(sizes))).tolist())
+    return StepWorkspace(*aligned_parts(sizes, np.float32))
 
 
-@kernel()
-def improve_rows(  # type: ignore[no-untyped-def]
-    rows, factors, shared, alpha, unobserved, work, at, solved, gains, start, stop
-):
-    """Take up to `MOST_STEPS` preconditioned steps for each of `rows.order[start:stop]`.
+@kernel(allocates=False)
+def improve_rows(problem, shared, work, out, start, stop):
+    """Take up to `MOST_STEPS` preconditioned steps for each of `problem.order[start:stop]`.
 
     Parameters
     ----------
-    rows : als_kernels.Rows
-    factors : float32 array, flat
-        The other side's, rows of `len(shared)` entries.
+    problem : Problem
+        `padded` is a multiple of eight.
     shared : float32 array (padded)
-        w G of these factors, which is diagonal; padded is a multiple of eight.
-    alpha, unobserved : float
-    work : float32 array (at.size), aligned to 64 bytes
-    at : Space
+        w G of `problem.factors`, which is diagonal.
+    work : StepWorkspace
         For the longest of the rows.
-    solved : float32 array (n_rows, padded)
-        Improved in place.
-    gains : float64 array (n_rows) or empty, out
-        What each row's x takes off the loss of the zero factor.
+    out : Solution
+        `factors`, float32 (n_rows, padded), are improved in place.
+    start, stop : int
     """
-    padded = len(shared)
-    flat = solved.reshape(-1)
-    for position in range(start, stop):
-        if position + LANES < stop:
-            begin = rows.indptr[rows.order[position + LANES]]
-            prefetch(rows.indices, begin)
-            prefetch(rows.counts, begin)
-        if position + 1 < stop:
-            following = rows.order[position + 1]
-            _expect(rows, factors, padded, following)
-            for line in range(0, padded, 16):
-                prefetch(flat, following * padded + line)
-        row = rows.order[position]
+    order, indptr, padded = problem.order, problem.plays.indptr, problem.padded
+    factors, x = out.factors.reshape(-1), work.x
+    for place in range(start, stop):
+        _expect(problem, factors, place, stop)
+        index = order[place]
+        n = indptr[index + 1] - indptr[index]
+        row = Row(indptr[index], n, (n + LANES - 1) // LANES * LANES)
         for k in range(0, padded, LANES):
-            store(work, at.x + k, load(flat, row * padded + k))
-        _improve(rows, factors, shared, row, alpha, unobserved, work, at)
-        if len(gains):
-            gains[row] = _gain(
-                rows.indptr[row + 1] - rows.indptr[row], unobserved, work, at, padded
-            )
+            store(x, k, load(factors, index * padded + k))
+        _set_diagonal(shared, problem.reg[index], work)
+        _improve(problem, row, work)
+        if len(out.gains):
+            out.gains[index] = _gain(n, problem.unobserved, work)
         for k in range(0, padded, LANES):
-            store(flat, row * padded + k, load(work, at.x + k))
+            store(factors, index * padded + k, load(x, k))
 
 
-@kernel()
-def _improve(rows, factors, shared, row, alpha, unobserved, work, at):  # type: ignore[no-untyped-def]
-    """Improve the vector at `at.x`; leaves its scores at `at.score`."""
-    padded = len(shared)
-    begin = rows.indptr[row]
-    n = rows.indptr[row + 1] - begin
-    groups = (n + LANES - 1) // LANES * LANES
-    most = _confidences(rows, begin, n, groups, alpha, unobserved, work, at)
-    minus = like(work, splat(-1.0))
-    zero = zeros_like(work)
-    reg = like(work, splat(rows.reg[row]))
-    for k in range(0, padded, LANES):
-        d = add(load(shared, k), reg)
-        store(work, at.diagonal + k, d)
-        store(work, at.inverse + k, reciprocal(d))
-        store(work, at.residual + k, multiply(minus, multiply(d, load(work, at.x + k))))
-    for p in range(0, groups, LANES):
-        _copy_plays(rows, factors, padded, begin, p, n, work, at)
-        score = _scores(work, at.plays + p * padded, padded, at.x)
-        store(work, at.score + p, score)
-        weight = multiply(minus, load(work, at.weight + p))
-        short = multiply_add(weight, score, load(work, at.confidence + p))
-        store(work, at.coefficient + p, short)
-        _add_plays(work, at.plays + p * padded, padded, at.coefficient + p, at.residual)
-    total = zero
-    for k in range(0, padded, LANES):
-        r = load(work, at.residual + k)
-        d = multiply(r, load(work, at.inverse + k))
-        store(work, at.direction + k, d)
-        total = multiply_add(r, d, total)
-    slope = total_of(widen(total))
+@kernel(allocates=False)
+def _set_diagonal(shared, reg, work):
+    """Write D and its reciprocal."""
+    diagonal, inverse = work.diagonal, work.inverse
+    ridge = cast_like(diagonal, from_scalar(reg))
+    for k in range(0, len(shared), LANES):
+        d = add(load(shared, k), ridge)
+        store(diagonal, k, d)
+        store(inverse, k, reciprocal(d))
+
+
+@kernel(allocates=False)
+def _improve(problem, row, work):
+    """Improve `work.x`; leaves its scores in `work.score`."""
+    most = _set_confidences(problem, row, work)
+    slope = _first_direction(problem, row, work)
     enough = max(NEGLIGIBLE * most, ENOUGH * slope)
     for _ in range(MOST_STEPS):
         if slope <= enough:
             break
-        for k in range(0, padded, LANES):
-            d = load(work, at.direction + k)
-            store(work, at.image + k, multiply(d, load(work, at.diagonal + k)))
-        for p in range(0, groups, LANES):
-            change = _scores(work, at.plays + p * padded, padded, at.direction)
-            store(work, at.change + p, change)
-            store(work, at.coefficient + p, multiply(change, load(work, at.weight + p)))
-            _add_plays(work, at.plays + p * padded, padded, at.coefficient + p, at.image)
-        total = zero
-        for k in range(0, padded, LANES):
-            total = multiply_add(load(work, at.direction + k), load(work, at.image + k), total)
-        length = slope / total_of(widen(total))
-        previous = slope
-        forward = like(work, splat(length))
-        back = like(work, splat(-length))
-        for p in range(0, groups, LANES):
-            s = multiply_add(forward, load(work, at.change + p), load(work, at.score + p))
-            store(work, at.score + p, s)
-        total = zero
-        for k in range(0, padded, LANES):
-            d = load(work, at.direction + k)
-            store(work, at.x + k, multiply_add(forward, d, load(work, at.x + k)))
-            r = multiply_add(back, load(work, at.image + k), load(work, at.residual + k))
-            store(work, at.residual + k, r)
-            z = multiply(r, load(work, at.inverse + k))
-            store(work, at.image + k, z)
-            total = multiply_add(r, z, total)
-        slope = total_of(widen(total))
-        ratio = like(work, splat(slope / previous))
-        for k in range(0, padded, LANES):
-            d = multiply_add(ratio, load(work, at.direction + k), load(work, at.image + k))
-            store(work, at.direction + k, d)
+        slope = _step(work, row.whole, slope)
 
 
-@kernel()
-def _confidences(rows, begin, n, groups, alpha, unobserved, work, at):  # type: ignore[no-untyped-def]
-    """Write confidences and weights of a row's plays, zero past its end; returns their sum."""
-    for p in range(n):
-        confidence = 1.0 + alpha * rows.counts[begin + p]
-        work[at.confidence + p] = confidence
-        work[at.weight + p] = confidence - unobserved
-    for p in range(n, groups):
-        work[at.confidence + p] = 0.0
-        work[at.weight + p] = 0.0
-    total = zeros_like(work)
-    for p in range(0, groups, LANES):
-        total = add(total, load(work, at.confidence + p))
+@kernel(allocates=False)
+def _first_direction(problem, row, work):
+    """Copy the plays, and write their scores, the residual and the preconditioned direction.
+
+    Returns g D^-1 g of the gradient g.
+    """
+    x, residual, direction, diagonal = work.x, work.residual, work.direction, work.diagonal
+    plays, scores, coefficients = work.plays, work.score, work.coefficient
+    weights, confidences, inverse = work.weight, work.confidence, work.inverse
+    padded = problem.padded
+    minus = cast_like(x, from_scalar(-1.0))
+    for k in range(0, padded, LANES):
+        store(residual, k, multiply(minus, multiply(load(diagonal, k), load(x, k))))
+    for p in range(0, row.whole, LANES):
+        _copy_plays(problem, row, plays, p)
+        score = _scores(plays, p, x)
+        store(scores, p, score)
+        weight = multiply(minus, load(weights, p))
+        store(coefficients, p, multiply_add(weight, score, load(confidences, p)))
+        _add_plays(plays, p, coefficients, residual)
+    total = zeros_like(x)
+    for k in range(0, padded, LANES):
+        r = load(residual, k)
+        d = multiply(r, load(inverse, k))
+        store(direction, k, d)
+        total = multiply_add(r, d, total)
     return total_of(widen(total))
 
 
-@kernel()
-def _gain(n, unobserved, work, at, padded):  # type: ignore[no-untyped-def]
-    """What the vector at `at.x` takes off the loss, by the scores of its `n` plays.
+@kernel(allocates=False)
+def _step(work, whole, slope):
+    """Go along the direction to its minimum, choose the next one, and return its slope."""
+    x, residual, direction, image = work.x, work.residual, work.direction, work.image
+    diagonal, inverse, scores, changes = work.diagonal, work.inverse, work.score, work.change
+    plays, weights, coefficients = work.plays, work.weight, work.coefficient
+    for k in range(0, len(x), LANES):
+        store(image, k, multiply(load(direction, k), load(diagonal, k)))
+    for p in range(0, whole, LANES):
+        change = _scores(plays, p, direction)
+        store(changes, p, change)
+        store(coefficients, p, multiply(change, load(weights, p)))
+        _add_plays(plays, p, coefficients, image)
+    total = zeros_like(x)
+    for k in range(0, len(x), LANES):
+        total = multiply_add(load(direction, k), load(image, k), total)
+    length = slope / total_of(widen(total))
+    forward = cast_like(x, from_scalar(length))
+    back = cast_like(x, from_scalar(-length))
+    for p in range(0, whole, LANES):
+        store(scores, p, multiply_add(forward, load(changes, p), load(scores, p)))
+    total = zeros_like(x)
+    for k in range(0, len(x), LANES):
+        store(x, k, multiply_add(forward, load(direction, k), load(x, k)))
+        r = multiply_add(back, load(image, k), load(residual, k))
+        store(residual, k, r)
+        z = multiply(r, load(inverse, k))
+        store(image, k, z)
+        total = multiply_add(r, z, total)
+    following = total_of(widen(total))
+    ratio = cast_like(x, from_scalar(following / slope))
+    for k in range(0, len(x), LANES):
+        store(direction, k, multiply_add(ratio, load(direction, k), load(image, k)))
+    return following
+
+
+@kernel(allocates=False)
+def _set_confidences(problem, row, work):
+    """Write confidences and weights of a row's plays, zero past its end; returns their sum."""
+    counts, confidences, weights = problem.plays.counts, work.confidence, work.weight
+    for p in range(row.n):
+        confidence = 1.0 + problem.alpha * counts[row.begin + p]
+        confidences[p] = confidence
+        weights[p] = confidence - problem.unobserved
+    for p in range(row.n, row.whole):
+        confidences[p] = 0.0
+        weights[p] = 0.0
+    total = zeros_like(confidences)
+    for p in range(0, row.whole, LANES):
+        total = add(total, load(confidences, p))
+    return total_of(widen(total))
+
+
+@kernel(allocates=False)
+def _gain(n, unobserved, work):
+    """What `work.x` takes off the loss, by the scores of its `n` plays.
 
     The sum over plays of c - c (1 - s)^2 + w s^2, less the diagonal's term. Near its maximum it
     hardly depends on rounding of s.
     """
-    two = splat(2.0)
-    minus = splat(-1.0)
-    w = splat(unobserved)
-    total = splat(0.0)
+    x, diagonal, scores, confidences = work.x, work.diagonal, work.score, work.confidence
+    two = from_scalar(2.0)
+    minus = from_scalar(-1.0)
+    w = from_scalar(unobserved)
+    total = from_scalar(0.0)
     for p in range(0, n, LANES):
-        s = widen(load(work, at.score + p))
-        c = widen(load(work, at.confidence + p))
+        s = widen(load(scores, p))
+        c = widen(load(confidences, p))
         rest = multiply_add(minus, s, two)
         total = multiply_add(s, multiply_add(c, rest, multiply(w, s)), total)
-    for k in range(0, padded, LANES):
-        y = widen(load(work, at.x + k))
-        d = widen(load(work, at.diagonal + k))
+    for k in range(0, len(x), LANES):
+        y = widen(load(x, k))
+        d = widen(load(diagonal, k))
         total = multiply_add(multiply(minus, d), multiply(y, y), total)
     return total_of(total)
 
 
-@kernel()
-def _expect(rows, factors, padded, row):  # type: ignore[no-untyped-def]
-    """Ask for the factors of a row's first plays ahead of their use."""
-    begin = rows.indptr[row]
-    for q in range(begin, min(begin + AHEAD, rows.indptr[row + 1])):
-        start = np.int64(rows.indices[q]) * padded
-        for line in range(0, padded, 16):
-            prefetch(factors, start + line)
+@kernel(allocates=False)
+def _expect(problem, solved, place, stop):
+    """Ask for what the rows after `place` will read: their plays, old values and first factors."""
+    order, plays, padded = problem.order, problem.plays, problem.padded
+    if place + LANES < stop:
+        begin = plays.indptr[order[place + LANES]]
+        prefetch(plays.indices, begin)
+        prefetch(plays.counts, begin)
+    if place + 1 < stop:
+        following = order[place + 1]
+        begin = plays.indptr[following]
+        for q in range(begin, min(begin + AHEAD, plays.indptr[following + 1])):
+            start = np.int64(plays.indices[q]) * padded
+            for line in range(0, padded, CACHE_LINE):
+                prefetch(problem.factors, start + line)
+        for line in range(0, padded, CACHE_LINE):
+            prefetch(solved, following * padded + line)
 
 
-@kernel()
-def _copy_plays(rows, factors, padded, begin, p, n, work, at):  # type: ignore[no-untyped-def]
+@kernel(allocates=False)
+def _copy_plays(problem, row, copies, p):
     """Copy the factors of plays [p, p + 8) of a row to their place; zeros past its end."""
+    factors, indices, padded = problem.factors, problem.plays.indices, problem.padded
     for q in range(p, p + LANES):
-        to = at.plays + q * padded
-        if q + AHEAD < n:
-            ahead = np.int64(rows.indices[begin + q + AHEAD]) * padded
-            for line in range(0, padded, 16):
+        to = q * padded
+        if q + AHEAD < row.n:
+            ahead = np.int64(indices[row.begin + q + AHEAD]) * padded
+            for line in range(0, padded, CACHE_LINE):
                 prefetch(factors, ahead + line)
-        if q < n:
-            source = np.int64(rows.indices[begin + q]) * padded
+        if q < row.n:
+            source = np.int64(indices[row.begin + q]) * padded
             for k in range(0, padded, LANES):
-                store(work, to + k, load(factors, source + k))
+                store(copies, to + k, load(factors, source + k))
         else:
             for k in range(0, padded, LANES):
-                store(work, to + k, zeros_like(work))
+                store(copies, to + k, zeros_like(copies))
 
 
-@kernel()
-def _scores(work, plays, padded, vector):  # type: ignore[no-untyped-def]
-    """Products of eight plays with a vector."""
-    s0 = zeros_like(work)
-    s1 = zeros_like(work)
-    s2 = zeros_like(work)
-    s3 = zeros_like(work)
-    s4 = zeros_like(work)
-    s5 = zeros_like(work)
-    s6 = zeros_like(work)
-    s7 = zeros_like(work)
+@kernel(allocates=False)
+def _scores(plays, p, x):
+    """Products of plays [p, p + 8) with x, as one vector."""
+    s0 = zeros_like(x)
+    s1 = zeros_like(x)
+    s2 = zeros_like(x)
+    s3 = zeros_like(x)
+    s4 = zeros_like(x)
+    s5 = zeros_like(x)
+    s6 = zeros_like(x)
+    s7 = zeros_like(x)
+    padded = len(x)
     for k in range(0, padded, LANES):
-        v = load(work, vector + k)
-        y = plays + k
-        s0 = multiply_add(load(work, y), v, s0)
-        s1 = multiply_add(load(work, y + padded), v, s1)
-        s2 = multiply_add(load(work, y + 2 * padded), v, s2)
-        s3 = multiply_add(load(work, y + 3 * padded), v, s3)
-        s4 = multiply_add(load(work, y + 4 * padded), v, s4)
-        s5 = multiply_add(load(work, y + 5 * padded), v, s5)
-        s6 = multiply_add(load(work, y + 6 * padded), v, s6)
-        s7 = multiply_add(load(work, y + 7 * padded), v, s7)
-    return sums(s0, s1, s2, s3, s4, s5, s6, s7)
+        v = load(x, k)
+        y = p * padded + k
+        s0 = multiply_add(load(plays, y), v, s0)
+        s1 = multiply_add(load(plays, y + padded), v, s1)
+        s2 = multiply_add(load(plays, y + 2 * padded), v, s2)
+        s3 = multiply_add(load(plays, y + 3 * padded), v, s3)
+        s4 = multiply_add(load(plays, y + 4 * padded), v, s4)
+        s5 = multiply_add(load(plays, y + 5 * padded), v, s5)
+        s6 = multiply_add(load(plays, y + 6 * padded), v, s6)
+        s7 = multiply_add(load(plays, y + 7 * padded), v, s7)
+    return sums((s0, s1, s2, s3, s4, s5, s6, s7))
 
 
-@kernel()
-def _add_plays(work, plays, padded, coefficients, vector):  # type: ignore[no-untyped-def]
-    """Add eight plays, each times its coefficient, to a vector."""
-    c0 = broadcast(work, coefficients)
-    c1 = broadcast(work, coefficients + 1)
-    c2 = broadcast(work, coefficients + 2)
-    c3 = broadcast(work, coefficients + 3)
-    c4 = broadcast(work, coefficients + 4)
-    c5 = broadcast(work, coefficients + 5)
-    c6 = broadcast(work, coefficients + 6)
-    c7 = broadcast(work, coefficients + 7)
+@kernel(allocates=False)
+def _add_plays(plays, p, coefficients, x):
+    """Add plays [p, p + 8), each times its coefficient, to x."""
+    c0 = broadcast(coefficients, p)
+    c1 = broadcast(coefficients, p + 1)
+    c2 = broadcast(coefficients, p + 2)
+    c3 = broadcast(coefficients, p + 3)
+    c4 = broadcast(coefficients, p + 4)
+    c5 = broadcast(coefficients, p + 5)
+    c6 = broadcast(coefficients, p + 6)
+    c7 = broadcast(coefficients, p + 7)
+    padded = len(x)
     for k in range(0, padded, LANES):
-        y = plays + k
-        a = multiply_add(c0, load(work, y), load(work, vector + k))
-        b = multiply(c1, load(work, y + padded))
-        a = multiply_add(c2, load(work, y + 2 * padded), a)
-        b = multiply_add(c3, load(work, y + 3 * padded), b)
-        a = multiply_add(c4, load(work, y + 4 * padded), a)
-        b = multiply_add(c5, load(work, y + 5 * padded), b)
-        a = multiply_add(c6, load(work, y + 6 * padded), a)
-        b = multiply_add(c7, load(work, y + 7 * padded), b)
-        store(work, vector + k, add(a, b))
+        y = p * padded + k
+        a = multiply_add(c0, load(plays, y), load(x, k))
+        b = multiply(c1, load(plays, y + padded))
+        a = multiply_add(c2, load(plays, y + 2 * padded), a)
+        b = multiply_add(c3, load(plays, y + 3 * padded), b)
+        a = multiply_add(c4, load(plays, y + 4 * padded), a)
+        b = multiply_add(c5, load(plays, y + 5 * padded), b)
+        a = multiply_add(c6, load(plays, y + 6 * padded), a)
+        b = multiply_add(c7, load(plays, y + 7 * padded), b)
+        store(x, k, add(a, b))

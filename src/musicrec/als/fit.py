@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from musicrec.als.gram import gram
-from musicrec.als.half_step import Side, in_whole_vectors, regularisation
+from musicrec.als.half_step import HalfStep, in_whole_vectors, regularisation
 from musicrec.als.start import start_users
 from musicrec.errors import MusicRecError
 from musicrec.interactions import Interactions
@@ -31,11 +31,25 @@ CG_FROM_RANK = 48  # solver auto: from this rank on, a few steps a row beat a fa
 
 @dataclass
 class Factors:
-    """A model: float32 `users` (n_users, rank), `items` (n_items, rank), and its losses."""
+    """A model.
+
+    Attributes
+    ----------
+    users, items : float32 arrays (n_users, rank), (n_items, rank)
+    losses : list of float
+        The objective after each iteration up to that of these factors.
+    scores : list of float
+        What `score` gave after each iteration; with early stopping, later ones too.
+    """
 
     users: np.ndarray
     items: np.ndarray
     losses: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+
+    def copy(self) -> Factors:
+        """Arrays and lists of their own."""
+        return Factors(self.users.copy(), self.items.copy(), list(self.losses), list(self.scores))
 
 
 def fit(
@@ -44,7 +58,8 @@ def fit(
     *,
     start: Factors | None = None,
     threads: int | None = None,
-    on_iteration: Callable[[int, Factors], bool] | None = None,
+    score: Callable[[Factors], float] | None = None,
+    on_iteration: Callable[[int, Factors], None] | None = None,
     track_loss: bool = True,
 ) -> Factors:
     """Factorise the plays; the same bits for any number of threads.
@@ -57,8 +72,12 @@ def fit(
         Where to start (overwritten); by default the seeded users that MLlib starts with.
     threads : int, optional
         See `parallel.thread_count`.
+    score : callable, optional
+        Judges the factors of each iteration, the higher the better. Training ends when
+        `als.early_stopping` iterations (0: never) have passed without a better score, and the
+        factors of the best are returned.
     on_iteration : callable, optional
-        Called after each iteration as (iteration from 1, factors); True ends the training.
+        Called after each iteration as (iteration from 1, factors).
     track_loss : bool
         False: add nothing to `losses`.
 
@@ -80,15 +99,10 @@ def fit(
     users, items = factors.users, factors.items
     if iterative:
         users, items = in_whole_vectors(users), in_whole_vectors(items)
-        factors = Factors(users[:, : params.rank], items[:, : params.rank], factors.losses)
-    item_rows = Side(plays.transpose(), params)
-    user_rows = Side(plays, params)
-    observed = len(plays.counts) + params.alpha * float(plays.counts.sum(dtype=np.float64))
-
-    def loss(gain: float) -> float:
-        squares = np.einsum("ij,ij->i", items, items, dtype=np.float64)
-        return observed - gain + float(np.sum(item_rows.reg * squares))
-
+        factors.users, factors.items = users[:, : params.rank], items[:, : params.rank]
+    item_rows = HalfStep(plays.transpose(), params)
+    user_rows = HalfStep(plays, params)
+    best = factors
     for iteration in range(1, params.max_iter + 1):
         if iterative:
             item_rows.improve(users, items, measure=False, threads=threads)
@@ -97,16 +111,24 @@ def fit(
             item_rows.solve(users, items, measure=False, threads=threads)
             gain = user_rows.solve(items, users, measure=track_loss, threads=threads)
         if track_loss:
-            factors.losses.append(loss(gain))
-        if on_iteration is not None and on_iteration(iteration, factors):
-            break
+            factors.losses.append(user_rows.loss_at_zero - gain + item_rows.penalty(items))
+        if score is not None:
+            factors.scores.append(score(factors))
+        if on_iteration is not None:
+            on_iteration(iteration, factors)
+        if factors.scores and params.early_stopping:
+            waited = len(factors.scores) - 1 - int(np.argmax(factors.scores))
+            if waited == 0:
+                best = factors.copy()
+            if waited >= params.early_stopping:
+                break
+    best.scores = factors.scores
     if iterative:  # so that folding a user's training plays in gives the exported factor
-        users, items = np.ascontiguousarray(factors.users), np.ascontiguousarray(factors.items)
-        factors = Factors(users, items, factors.losses)
-        gain = user_rows.solve(items, users, measure=track_loss, threads=threads)
+        best.users, best.items = (np.ascontiguousarray(f) for f in (best.users, best.items))
+        gain = user_rows.solve(best.items, best.users, measure=track_loss, threads=threads)
         if track_loss:
-            factors.losses[-1] = loss(gain)
-    return factors
+            best.losses[-1] = user_rows.loss_at_zero - gain + item_rows.penalty(best.items)
+    return best
 
 
 def uses_cg(params: ALSParams) -> bool:
@@ -146,12 +168,7 @@ def objective(
             np.sum(confidence * (1.0 - scores) ** 2 - params.unobserved_weight * scores**2)
         )
     penalty = 0.0
-    for rows_of, factors in ((np.diff(plays.indptr), users), (item_lengths(plays), items)):
+    for lengths, factors in ((plays.lengths, users), (plays.users_of(), items)):
         squares = np.einsum("ij,ij->i", factors, factors, dtype=np.float64)
-        penalty += float(np.sum(regularisation(rows_of, params) * squares))
+        penalty += float(np.sum(regularisation(lengths, params) * squares))
     return every + observed + penalty
-
-
-def item_lengths(plays: Interactions) -> np.ndarray:
-    """Number of plays of every item."""
-    return np.bincount(plays.indices, minlength=plays.n_items)

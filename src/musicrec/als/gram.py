@@ -1,4 +1,4 @@
-"""Gram matrices, their eigenvectors and turned factors, the same bits for any number of threads.
+"""Gram matrices, their eigenvectors and rotated factors, the same bits for any number of threads.
 
 LAPACK's eigenvectors may differ in the last bit with the number of BLAS threads; a model trained
 through them would too.
@@ -10,31 +10,33 @@ import numpy as np
 
 from musicrec.als.lanes import LANES, aligned, broadcast, load, multiply_add, store, zeros_like
 from musicrec.jit import kernel
-from musicrec.parallel import for_blocks
+from musicrec.parallel import blocks, for_blocks
 
-BLOCKS = 16  # partial sums: a fixed number, added in order
-CHUNK = 32  # rows added to a partial sum at a time
-TURN_BLOCKS = 96
-PANEL = 2 * LANES  # columns turned at a time
+PARTIAL_SUMS = 16  # a fixed number, added in order, whatever the number of threads
+ROWS_AT_ONCE = 32  # added to a partial sum: at rank 128 they fill 32 KB, a first-level cache
+ROTATION_BLOCKS = 96  # of rows: several a core, so that the last core to finish is not late
+AXES_AT_ONCE = (
+    2 * LANES
+)  # with four rows, eight sums of eight: sixteen registers of 256 bits if float64
 
 
 def gram(factors: np.ndarray, threads: int | None = None) -> np.ndarray:
     """Sum of the outer products of all rows of float32 `factors`, as float64 (rank, rank)."""
     n, rank = factors.shape
-    size = max(1, -(-n // BLOCKS))
+    size = max(1, -(-n // PARTIAL_SUMS))
     width = -(-rank // LANES) * LANES
-    parts = np.zeros((BLOCKS, width * width))
+    parts = np.zeros((PARTIAL_SUMS, width * width))
 
     def work(start: int, stop: int) -> None:
         _add_outer_products(factors, parts[start // size], start, stop)
 
-    for_blocks(work, [*range(0, n, size), n], threads)
+    for_blocks(work, blocks(n, size), threads)
     lower = parts.sum(axis=0).reshape(width, width)[:rank, :rank]
     return np.tril(lower) + np.tril(lower, -1).T
 
 
 @kernel()
-def _add_outer_products(factors, out, start, stop):  # type: ignore[no-untyped-def]
+def _add_outer_products(factors, out, start, stop):
     """Add the outer products of rows [start, stop) to the lower triangle of `out`.
 
     `out` is flat, its rows a multiple of eight wide; entries above the diagonal come out
@@ -42,32 +44,32 @@ def _add_outer_products(factors, out, start, stop):  # type: ignore[no-untyped-d
     """
     rank = factors.shape[1]
     width = -(-rank // LANES) * LANES
-    rows = np.zeros(CHUNK * width)
-    for first in range(start, stop, CHUNK):
-        n = min(CHUNK, stop - first)
+    rows = np.zeros(ROWS_AT_ONCE * width)
+    for first in range(start, stop, ROWS_AT_ONCE):
+        n = min(ROWS_AT_ONCE, stop - first)
         for r in range(n):
             for k in range(rank):
                 rows[r * width + k] = factors[first + r, k]
         for i in range(0, width, 4):
             for j in range(0, i + 1, LANES):
-                at = i * width + j
-                s0 = load(out, at)
-                s1 = load(out, at + width)
-                s2 = load(out, at + 2 * width)
-                s3 = load(out, at + 3 * width)
+                to = i * width + j
+                s0 = load(out, to)
+                s1 = load(out, to + width)
+                s2 = load(out, to + 2 * width)
+                s3 = load(out, to + 3 * width)
                 for r in range(0, n * width, width):
                     y = load(rows, r + j)
                     s0 = multiply_add(broadcast(rows, r + i), y, s0)
                     s1 = multiply_add(broadcast(rows, r + i + 1), y, s1)
                     s2 = multiply_add(broadcast(rows, r + i + 2), y, s2)
                     s3 = multiply_add(broadcast(rows, r + i + 3), y, s3)
-                store(out, at, s0)
-                store(out, at + width, s1)
-                store(out, at + 2 * width, s2)
-                store(out, at + 3 * width, s3)
+                store(out, to, s0)
+                store(out, to + width, s1)
+                store(out, to + 2 * width, s2)
+                store(out, to + 3 * width, s3)
 
 
-def turn(
+def rotate(
     rows: np.ndarray,
     basis: np.ndarray,
     out: np.ndarray,
@@ -86,29 +88,29 @@ def turn(
         What sums are made in.
     """
     n, rank = rows.shape
-    axes = np.zeros((rank, -(-rank // PANEL) * PANEL), kind)
+    axes = np.zeros((rank, -(-rank // AXES_AT_ONCE) * AXES_AT_ONCE), kind)
     axes[:, :rank] = basis
 
     def work(start: int, stop: int) -> None:
         scratch = aligned(4 * (rank + axes.shape[1]), kind)
-        _turn_rows(rows, axes.reshape(-1), scratch, out, start, stop)
+        _rotate_rows(rows, axes.reshape(-1), scratch, out, start, stop)
 
-    size = max(4, -(-n // TURN_BLOCKS))
-    for_blocks(work, [*range(0, n, size), n], threads)
+    size = max(4, -(-n // ROTATION_BLOCKS))
+    for_blocks(work, blocks(n, size), threads)
 
 
 @kernel()
-def _turn_rows(rows, axes, scratch, out, start, stop):  # type: ignore[no-untyped-def]
+def _rotate_rows(rows, axes, scratch, out, start, stop):
     """Write rows [start, stop) times `axes`, flat and padded to whole panels, to `out`."""
     rank = rows.shape[1]
     width = len(axes) // rank
-    turned = 4 * rank
+    rotated = 4 * rank
     for first in range(start, stop, 4):
         n = min(4, stop - first)
         for r in range(n):
             for k in range(rank):
                 scratch[r * rank + k] = rows[first + r, k]
-        for j in range(0, width, PANEL):
+        for j in range(0, width, AXES_AT_ONCE):
             a0 = zeros_like(scratch)
             a1 = zeros_like(scratch)
             a2 = zeros_like(scratch)
@@ -132,22 +134,22 @@ def _turn_rows(rows, axes, scratch, out, start, stop):  # type: ignore[no-untype
                 x = broadcast(scratch, k + 3 * rank)
                 a3 = multiply_add(a, x, a3)
                 b3 = multiply_add(b, x, b3)
-            at = turned + j
-            store(scratch, at, a0)
-            store(scratch, at + LANES, b0)
-            store(scratch, at + width, a1)
-            store(scratch, at + width + LANES, b1)
-            store(scratch, at + 2 * width, a2)
-            store(scratch, at + 2 * width + LANES, b2)
-            store(scratch, at + 3 * width, a3)
-            store(scratch, at + 3 * width + LANES, b3)
+            to = rotated + j
+            store(scratch, to, a0)
+            store(scratch, to + LANES, b0)
+            store(scratch, to + width, a1)
+            store(scratch, to + width + LANES, b1)
+            store(scratch, to + 2 * width, a2)
+            store(scratch, to + 2 * width + LANES, b2)
+            store(scratch, to + 3 * width, a3)
+            store(scratch, to + 3 * width + LANES, b3)
         for r in range(n):
             for k in range(rank):
-                out[first + r, k] = scratch[turned + r * width + k]
+                out[first + r, k] = scratch[rotated + r * width + k]
 
 
 @kernel()
-def eigenbasis(matrix):  # type: ignore[no-untyped-def]
+def eigenbasis(matrix):
     """Eigenvalues and eigenvectors (columns) of a symmetric matrix by cyclic Jacobi rotations.
 
     Golub and Van Loan, Matrix Computations, section 8.5. Quadratic convergence: seven or eight
@@ -173,17 +175,17 @@ def eigenbasis(matrix):  # type: ignore[no-untyped-def]
                 t = -t if slope < 0.0 else t
                 c = 1.0 / np.sqrt(1.0 + t * t)
                 s = t * c
-                _rotate(a, p, q, c, s)
+                _rotate_pair(a, p, q, c, s)
                 for k in range(n):
                     x, y = a[k, p], a[k, q]
                     a[k, p] = c * x - s * y
                     a[k, q] = s * x + c * y
-                _rotate(vectors, p, q, c, s)
+                _rotate_pair(vectors, p, q, c, s)
     return np.diag(a).copy(), vectors.T.copy()
 
 
 @kernel()
-def _rotate(a, p, q, c, s):  # type: ignore[no-untyped-def]
+def _rotate_pair(a, p, q, c, s):
     """Rotate rows p and q of `a`."""
     for k in range(a.shape[1]):
         x, y = a[p, k], a[q, k]

@@ -1,58 +1,54 @@
-"""One side of the factorisation: all users, or all items, given the other side's factors."""
+"""Half an iteration: all users, or all items, given the other side's factors."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from musicrec.als.cholesky import CHUNK, Fixed, Rows, layout, solve_rows
-from musicrec.als.conjugate_gradients import improve_rows, space
-from musicrec.als.gram import eigenbasis, gram, turn
+from musicrec.als.cholesky import solve_rows
+from musicrec.als.conjugate_gradients import improve_rows, step_workspace
+from musicrec.als.gram import eigenbasis, gram, rotate
 from musicrec.als.lanes import LANES, aligned
-from musicrec.als.nonnegative import solve_rows_nonnegative
+from musicrec.als.nonnegative import nonnegative_workspace, solve_rows_nonnegative
+from musicrec.als.panels import TILE_ROWS
+from musicrec.als.problem import Problem, SharedTerm, Solution, workspace
 from musicrec.interactions import Interactions
 from musicrec.parallel import for_blocks
 from musicrec.params.als import ALSParams
 
-BLOCKS = 96  # of rows: a fixed number, several a core
-WIDEST = 64  # rows of more plays are never solved in the space of their plays
-RIDGE = 1e-7  # of the mean eigenvalue: the least regularisation, against singular systems
+ROW_BLOCKS = 96  # a fixed number, several a core, so that the last core to finish is not late
+RIDGE = 1e-7  # of the mean eigenvalue (float32's precision): the least regularisation
 TINY = 1e-30  # stands for 0 on a diagonal that is divided by
 
 
-class Catalogue(NamedTuple):
-    """The quadratic term that all rows share, over every fixed row.
+class HalfStep:
+    """Users or items as the rows to solve: what stays the same in every iteration.
 
-    `gram` is unobserved_weight times the sum of the outer products, padded to a multiple of four
-    and in the coordinates given by the columns of `basis`; float64 (padded, padded). `least` (1)
-    holds its smallest eigenvalue.
+    Attributes
+    ----------
+    reg : float64 array (n_rows)
+        Weight of each row's squared norm in the objective.
+    loss_at_zero : float
+        The objective where all factors are zero: the weights of all plays.
     """
 
-    gram: np.ndarray
-    basis: np.ndarray
-    least: np.ndarray
-
-
-class Side:
-    """Users or items as the rows to solve: what stays the same in every iteration."""
-
-    def __init__(self, rows: Interactions, params: ALSParams) -> None:
-        """Sort the rows by length, so that eight neighbours make an even batch."""
-        lengths = np.diff(rows.indptr)
-        order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
+    def __init__(self, plays: Interactions, params: ALSParams) -> None:
+        """Take the rows' plays; sort rows by length, so that eight neighbours are an even batch."""
+        lengths = plays.lengths
         self.params = params
         self.reg = regularisation(lengths, params)
+        of_plays = params.alpha * float(plays.counts.sum(dtype=np.float64))
+        self.loss_at_zero = len(plays.counts) + of_plays
+        self._plays = plays
         self._empty = lengths == 0
-        self._rows = Rows(order, rows.indptr, rows.indices, rows.counts, self.reg)
-        self._bounds = block_bounds(lengths[order], params.rank)
+        self._order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
+        self._bounds = block_bounds(lengths[self._order], params.rank)
 
     def solve(
         self,
         fixed: np.ndarray,
         solved: np.ndarray,
         *,
-        catalogue: Catalogue | None = None,
+        shared: SharedTerm | None = None,
         measure: bool = True,
         threads: int | None = None,
     ) -> float:
@@ -63,38 +59,31 @@ class Side:
         fixed : float32 array (n_columns, rank)
         solved : float32 array (n_rows, rank)
             Overwritten; its old values start the search for nonnegative rows.
-        catalogue : Catalogue, optional
+        shared : SharedTerm, optional
             By default that of `fixed`.
         measure : bool
             False: spare the work and return 0.
+        threads : int, optional
+            See `parallel.thread_count`.
 
         Returns
         -------
         float
             What the rows take off the loss that zero factors would leave.
         """
-        params = self.params
-        gram_matrix, basis, smallest = catalogue or shared_term(fixed, params, threads)
-        other = Fixed(in_basis(fixed, basis, threads), gram_matrix, basis, smallest)
-        rows = self._rows_with_ridge(gram_matrix)
-        solved[self._empty] = 0
-        gains = np.zeros(len(solved) if measure else 0)
-        widest = min(len(basis), WIDEST)
-        at = layout(len(basis), widest)
+        shared = shared or shared_term(fixed, self.params, threads)
+        problem = self._problem(in_basis(fixed, shared.basis, threads), shared.gram)
+        out = self._solution(solved, measure)
 
         def work(start: int, stop: int) -> None:
-            ws = aligned(at.size)
-            offsets = np.zeros(LANES * max(CHUNK, widest), np.int64)
-            single = aligned(at.matrix, np.float32)
-            scratch = ws, single, offsets, at, solved, gains, start, stop
-            confidence = params.alpha, params.unobserved_weight
-            if params.nonnegative:
-                solve_rows_nonnegative(rows, other, *confidence, *scratch)
+            if self.params.nonnegative:
+                memory = nonnegative_workspace(problem.padded)
+                solve_rows_nonnegative(problem, shared, memory, out, start, stop)
             else:
-                solve_rows(rows, other, *confidence, widest, *scratch)
+                solve_rows(problem, shared, workspace(problem.padded), out, start, stop)
 
         for_blocks(work, self._bounds, threads)
-        return float(gains.sum())
+        return float(out.gains.sum())
 
     def improve(
         self,
@@ -106,8 +95,8 @@ class Side:
     ) -> float:
         """Improve every row by conjugate gradients, given the other side's factors.
 
-        Both arrays turn into the coordinates where the Gram matrix of `fixed` is diagonal, which
-        changes no score and no norm.
+        Both arrays are rotated to the coordinates where the Gram matrix of `fixed` is diagonal,
+        which changes no score and no norm.
 
         Parameters
         ----------
@@ -115,47 +104,67 @@ class Side:
             From `in_whole_vectors`; overwritten.
         measure : bool
             False: spare the work and return 0.
+        threads : int, optional
+            See `parallel.thread_count`.
 
         Returns
         -------
         float
             What the rows take off the loss that zero factors would leave.
         """
-        params = self.params
-        gram_matrix = params.unobserved_weight * gram(fixed, threads)
+        gram_matrix = self.params.unobserved_weight * gram(fixed, threads)
         values, axes = eigenbasis(gram_matrix)
         shared = np.maximum(values, TINY).astype(np.float32)
-        for side in (fixed, solved):
-            turn(side, axes, side, np.float32, threads)
-        rows = self._rows_with_ridge(gram_matrix)
-        solved[self._empty] = 0
-        gains = np.zeros(len(solved) if measure else 0)
+        for factors in (fixed, solved):
+            rotate(factors, axes, factors, np.float32, threads)
+        problem = self._problem(fixed.reshape(-1), gram_matrix)
+        out = self._solution(solved, measure)
 
         def work(start: int, stop: int) -> None:
-            longest = rows.order[start]
-            at = space(len(shared), int(rows.indptr[longest + 1] - rows.indptr[longest]))
-            scratch = aligned(at.size, np.float32), at, solved, gains, start, stop
-            confidence = params.alpha, params.unobserved_weight
-            improve_rows(rows, fixed.reshape(-1), shared, *confidence, *scratch)
+            longest = len(self._plays.row(self._order[start]))
+            memory = step_workspace(problem.padded, longest)
+            improve_rows(problem, shared, memory, out, start, stop)
 
         for_blocks(work, self._bounds, threads)
-        return float(gains.sum())
+        return float(out.gains.sum())
 
-    def _rows_with_ridge(self, gram_matrix: np.ndarray) -> Rows:
+    def penalty(self, solved: np.ndarray) -> float:
+        """Sum over the rows of `reg` times the squared norm."""
+        squares = np.einsum("ij,ij->i", solved, solved, dtype=np.float64)
+        return float(np.sum(self.reg * squares))
+
+    def _problem(self, factors: np.ndarray, gram_matrix: np.ndarray) -> Problem:
+        """The rows with their ridge, given flat padded factors and their weighted Gram matrix."""
         least = RIDGE * float(np.trace(gram_matrix)) / len(gram_matrix)
-        return self._rows._replace(reg=np.maximum(self.reg, least))
+        return Problem(
+            order=self._order,
+            plays=self._plays,
+            reg=np.maximum(self.reg, least),
+            factors=factors,
+            padded=len(gram_matrix),
+            alpha=float(self.params.alpha),
+            unobserved=float(self.params.unobserved_weight),
+        )
+
+    def _solution(self, solved: np.ndarray, measure: bool) -> Solution:
+        """Where the rows go; those without plays are zero from the start."""
+        solved[self._empty] = 0
+        return Solution(solved, np.zeros(len(solved) if measure else 0))
 
 
-def shared_term(fixed: np.ndarray, params: ALSParams, threads: int | None = None) -> Catalogue:
-    """The term of all fixed rows: diagonal, unless that would turn the nonnegative cone."""
+def shared_term(fixed: np.ndarray, params: ALSParams, threads: int | None = None) -> SharedTerm:
+    """The term of all fixed rows: diagonal, unless that would rotate the nonnegative cone."""
     return shared_term_of_gram(gram(fixed, threads), params)
 
 
-def shared_term_of_gram(gram_matrix: np.ndarray, params: ALSParams) -> Catalogue:
-    """The term of all fixed rows, from their Gram matrix, float64 (rank, rank)."""
+def shared_term_of_gram(gram_matrix: np.ndarray, params: ALSParams) -> SharedTerm:
+    """The term of all fixed rows, from their Gram matrix, float64 (rank, rank).
+
+    Padded to whole tiles by a unit matrix, so that the padding of a solution is 0.
+    """
     rank = params.rank
-    padded = -(-rank // 4) * 4
-    matrix = np.eye(padded)  # the padding solves to 0
+    padded = -(-rank // TILE_ROWS) * TILE_ROWS
+    matrix = np.eye(padded)
     basis = np.eye(padded)
     matrix[:rank, :rank] = params.unobserved_weight * gram_matrix
     values, vectors = eigenbasis(matrix[:rank, :rank])
@@ -164,7 +173,7 @@ def shared_term_of_gram(gram_matrix: np.ndarray, params: ALSParams) -> Catalogue
         basis[:rank, :rank] = vectors
         matrix = np.eye(padded)
         matrix[:rank, :rank] = np.diag(values)
-    return Catalogue(matrix, basis, values.min(keepdims=True))
+    return SharedTerm(matrix, basis, values.min(keepdims=True))
 
 
 def in_basis(fixed: np.ndarray, basis: np.ndarray, threads: int | None = None) -> np.ndarray:
@@ -175,7 +184,7 @@ def in_basis(fixed: np.ndarray, basis: np.ndarray, threads: int | None = None) -
     if np.array_equal(basis, np.eye(len(basis))):
         rows[:, :rank] = fixed
     else:
-        turn(fixed, basis[:rank, :rank], rows, threads=threads)
+        rotate(fixed, basis[:rank, :rank], rows, threads=threads)
     return flat
 
 
@@ -197,5 +206,5 @@ def regularisation(lengths: np.ndarray, params: ALSParams) -> np.ndarray:
 def block_bounds(lengths: np.ndarray, rank: int) -> list[int]:
     """Cut the sorted rows into batches of about equal work, for any number of threads."""
     work = np.concatenate(([0.0], np.cumsum(lengths + rank / 2)))
-    marks = np.searchsorted(work, np.linspace(0, work[-1], BLOCKS + 1)[1:-1]) // LANES * LANES
+    marks = np.searchsorted(work, np.linspace(0, work[-1], ROW_BLOCKS + 1)[1:-1]) // LANES * LANES
     return np.unique(np.concatenate(([0], marks, [len(lengths)]))).tolist()

@@ -9,6 +9,7 @@ on its lane. Vectors hold float64 or float32, like the array they are read from.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from numba.core.extending import intrinsic, register_model
 
 operation: Any = intrinsic  # untyped, so that a kernel may call what it decorates
 
-LANES = 8
+LANES = 8  # doubles of a cache line, and of one 512-bit register
 _DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
 _SINGLES = ir.VectorType(ir.FloatType(), LANES)
 _INT = ir.IntType(32)
@@ -76,10 +77,10 @@ def _resize(builder: Any, value: Any, vector: Any) -> Any:
 
 
 @operation
-def load(typing_context, array, index):  # type: ignore[no-untyped-def]
+def load(typing_context, array, index):
     """Read `array[index:index + 8]` of a contiguous array."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         vector = _vector(signature.return_type)
         pointer = _pointer(context, builder, signature.args[0], args[0], args[1], vector)
         return builder.load(pointer, align=4)
@@ -88,10 +89,10 @@ def load(typing_context, array, index):  # type: ignore[no-untyped-def]
 
 
 @operation
-def store(typing_context, array, index, value):  # type: ignore[no-untyped-def]
+def store(typing_context, array, index, value):
     """Write a vector to `array[index:index + 8]`, rounded to the array's type."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         vector = _vector(_lanes(signature.args[0]))
         pointer = _pointer(context, builder, signature.args[0], args[0], args[1], vector)
         builder.store(_resize(builder, args[2], vector), pointer, align=4)
@@ -101,40 +102,40 @@ def store(typing_context, array, index, value):  # type: ignore[no-untyped-def]
 
 
 @operation
-def widen(typing_context, value):  # type: ignore[no-untyped-def]
+def widen(typing_context, value):
     """The same numbers as float64."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         return _resize(builder, args[0], _DOUBLES)
 
     return double_lanes(value), generate
 
 
 @operation
-def like(typing_context, array, value):  # type: ignore[no-untyped-def]
+def cast_like(typing_context, array, value):
     """The same numbers in an array's type: float32 rounds."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         return _resize(builder, args[1], _vector(signature.return_type))
 
     return _lanes(array)(array, value), generate
 
 
 @operation
-def zeros_like(typing_context, array):  # type: ignore[no-untyped-def]
+def zeros_like(typing_context, array):
     """Eight zeros of an array's type."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         return ir.Constant(_vector(signature.return_type), None)
 
     return _lanes(array)(array), generate
 
 
 @operation
-def splat(typing_context, value):  # type: ignore[no-untyped-def]
+def from_scalar(typing_context, value):
     """Eight copies of a float64."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         one = builder.insert_element(ir.Constant(_DOUBLES, ir.Undefined), args[0], _INT(0))
         return _shuffle(builder, one, ir.Constant(_DOUBLES, ir.Undefined), [0] * LANES)
 
@@ -142,10 +143,10 @@ def splat(typing_context, value):  # type: ignore[no-untyped-def]
 
 
 @operation
-def broadcast(typing_context, array, index):  # type: ignore[no-untyped-def]
+def broadcast(typing_context, array, index):
     """Eight copies of `array[index]`."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         vector = _vector(signature.return_type)
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
         one = builder.load(builder.gep(data, [args[1]]))
@@ -157,41 +158,51 @@ def broadcast(typing_context, array, index):  # type: ignore[no-untyped-def]
 
 
 @operation
-def multiply_add(typing_context, a, b, c):  # type: ignore[no-untyped-def]
+def multiply_add(typing_context, a, b, c):
     """`a * b + c` lane by lane, fused where the machine can; all of one type."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         return _call(builder, "fmuladd", *args)
 
     return a(a, a, a), generate
 
 
 @operation
-def multiply(typing_context, a, b):  # type: ignore[no-untyped-def]
+def multiply(typing_context, a, b):
     """`a * b` lane by lane, both of one type."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         return builder.fmul(*args)
 
     return a(a, a), generate
 
 
 @operation
-def add(typing_context, a, b):  # type: ignore[no-untyped-def]
+def add(typing_context, a, b):
     """`a + b` lane by lane, both of one type."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         return builder.fadd(*args)
 
     return a(a, a), generate
 
 
 @operation
-def sums(typing_context, a, b, c, d, e, f, g, h):  # type: ignore[no-untyped-def]
-    """The sums over the lanes of eight vectors, as one vector."""
+def subtract(typing_context, a, b):
+    """`a - b` lane by lane, both of one type."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        vectors = list(args)
+    def generate(context, builder, signature, args):
+        return builder.fsub(*args)
+
+    return a(a, a), generate
+
+
+@operation
+def sums(typing_context, vectors):
+    """The sums over the lanes of each of eight vectors (a tuple), as one vector."""
+
+    def generate(context, builder, signature, args):
+        vectors = cgutils.unpack_tuple(builder, args[0])
         for low, high in (
             ((0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15)),
             ((0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)),
@@ -204,14 +215,14 @@ def sums(typing_context, a, b, c, d, e, f, g, h):  # type: ignore[no-untyped-def
             ]
         return vectors[0]
 
-    return a(a, b, c, d, e, f, g, h), generate
+    return vectors.dtype(vectors), generate
 
 
 @operation
-def total_of(typing_context, a):  # type: ignore[no-untyped-def]
+def total_of(typing_context, a):
     """Sum of the lanes, halving the vector each time."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         value = args[0]
         for half in (4, 2, 1):
             low = _shuffle(builder, value, value, range(half))
@@ -223,10 +234,10 @@ def total_of(typing_context, a):  # type: ignore[no-untyped-def]
 
 
 @operation
-def reciprocal(typing_context, a):  # type: ignore[no-untyped-def]
+def reciprocal(typing_context, a):
     """`1 / a` lane by lane."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         kind = args[0].type
         return builder.fdiv(ir.Constant(kind, [kind.element(1.0)] * LANES), args[0])
 
@@ -234,10 +245,10 @@ def reciprocal(typing_context, a):  # type: ignore[no-untyped-def]
 
 
 @operation
-def inverse_root(typing_context, pivot, floor):  # type: ignore[no-untyped-def]
+def inverse_root(typing_context, pivot, floor):
     """`1 / sqrt(pivot)` where pivot > floor, else 0, lane by lane."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         good = builder.fcmp_ordered(">", *args)
         one = ir.Constant(_DOUBLES, [ir.DoubleType()(1.0)] * LANES)
         zero = ir.Constant(_DOUBLES, [ir.DoubleType()(0.0)] * LANES)
@@ -248,15 +259,15 @@ def inverse_root(typing_context, pivot, floor):  # type: ignore[no-untyped-def]
 
 
 @operation
-def gather4(typing_context, factors, offsets, at, column):  # type: ignore[no-untyped-def]
+def gather4(typing_context, factors, starts, first, column):
     """Read four neighbouring float32 entries in each lane and transpose them.
 
-    `factors` is flat float32, `offsets[at:at + 8]` (int64) each lane's row start in it. Returns
-    four float32 vectors: entry `column`, `column + 1`, … of every lane.
+    `factors` is flat float32, `starts[first:first + 8]` (int64) each lane's row start in it.
+    Returns four float32 vectors: entry `column`, `column + 1`, … of every lane.
     """
     four = ir.VectorType(ir.FloatType(), 4)
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         rows = context.make_array(signature.args[1])(context, builder, args[1]).data
         parts = []
         for lane in range(LANES):
@@ -276,14 +287,14 @@ def gather4(typing_context, factors, offsets, at, column):  # type: ignore[no-un
         return context.make_tuple(builder, signature.return_type, columns)
 
     result = types.containers.UniTuple(single_lanes, 4)
-    return result(factors, offsets, types.intp, types.intp), generate
+    return result(factors, starts, types.intp, types.intp), generate
 
 
 @operation
-def prefetch(typing_context, array, index):  # type: ignore[no-untyped-def]
+def prefetch(typing_context, array, index):
     """Ask for the cache line of `array[index]` ahead of its use."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         byte = ir.IntType(8)
         pointer = _pointer(context, builder, signature.args[0], args[0], args[1], byte)
         kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), _INT, _INT, _INT])
@@ -301,3 +312,10 @@ def aligned(size: int, dtype: type = np.float64) -> np.ndarray:
     spare: np.ndarray = np.zeros(size + line, dtype)
     start = -(spare.ctypes.data // spare.itemsize) % line
     return spare[start : start + size]
+
+
+def aligned_parts(sizes: list[int], dtype: type = np.float64) -> list[np.ndarray]:
+    """Zeros of each size, one after the other in memory from `aligned`."""
+    whole = aligned(sum(sizes), dtype)
+    ends = itertools.accumulate(sizes)
+    return [whole[end - size : end] for size, end in zip(sizes, ends, strict=True)]

@@ -9,62 +9,150 @@ positive entries start the search, so that two or three exchanges are usually en
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from musicrec.als.cholesky import SINGULAR, dot, normal_equations
-from musicrec.als.lane_cholesky import factorise, panel, substitute, times_vector
-from musicrec.als.lanes import LANES, load, multiply, multiply_add, splat, store
+from musicrec.als.cholesky import dot, normal_equations
+from musicrec.als.lane_cholesky import factorise, substitute, times_vector
+from musicrec.als.lanes import (
+    LANES,
+    aligned_parts,
+    from_scalar,
+    load,
+    multiply,
+    multiply_add,
+    store,
+)
+from musicrec.als.panels import (
+    TILE_ROWS,
+    add4,
+    cell,
+    diagonal,
+    entry,
+    load4,
+    panel,
+    store4,
+    vector,
+)
+from musicrec.als.problem import SINGULAR, Workspace, batch_at, workspace
 from musicrec.jit import kernel
 
-FULL_EXCHANGES = 3  # exchanges without progress before going one entry at a time
-SIGN_TOLERANCE = 1e-12  # of the largest entry: below this a wrong sign is rounding
+FULL_EXCHANGES = (
+    3  # exchanges without progress before going one entry at a time (3 in the authors' code)
+)
+SIGN_TOLERANCE = 1e-12  # of the largest entry: a smaller wrong sign is float64's rounding
 
 
-@kernel()
-def solve_rows_nonnegative(  # type: ignore[no-untyped-def]
-    rows, fixed, alpha, unobserved, ws, single, offsets, at, solved, gains, start, stop
-):
-    """Solve `rows.order[start:stop]` exactly under x >= 0.
+class Pivoting(NamedTuple):
+    """Where the search for the positive ("passive") entries of eight rows stands.
 
-    Takes what `als_kernels.solve_rows` takes, with `fixed` in its own coordinates; the positive
-    entries of `solved` start the search.
+    Attributes
+    ----------
+    passive : bool array (padded, LANES)
+        Entries taken to be positive.
+    wrong : bool array (padded, LANES)
+        Entries of wrong sign.
+    places : int64 array (LANES, padded)
+        The passive entries of each row, ascending.
+    n_passive, n_wrong : int64 arrays (LANES)
+    patience : int64 array (LANES)
+        Full exchanges left without progress.
+    fewest : int64 array (LANES)
+        The fewest wrong signs so far.
+    matrix, right, solution : float64 arrays
+        The part of the system that belongs to the passive entries.
+    gradient : float64 array
+        A x - b.
+    least_x, least_gradient : float64 arrays (LANES)
+        What is still rounding of 0.
     """
-    padded = fixed.gram.shape[0]
-    rank = solved.shape[1]
-    passive = np.empty((padded, LANES), np.bool_)
-    wrong = np.empty((padded, LANES), np.bool_)
+
+    passive: np.ndarray
+    wrong: np.ndarray
+    places: np.ndarray
+    n_passive: np.ndarray
+    n_wrong: np.ndarray
+    patience: np.ndarray
+    fewest: np.ndarray
+    matrix: np.ndarray
+    right: np.ndarray
+    solution: np.ndarray
+    gradient: np.ndarray
+    least_x: np.ndarray
+    least_gradient: np.ndarray
+
+
+class NonnegativeWorkspace(NamedTuple):
+    """A thread's memory: that of any exact solver, and that of the search."""
+
+    systems: Workspace
+    pivoting: Pivoting
+
+
+def nonnegative_workspace(padded: int) -> NonnegativeWorkspace:
+    """Allocate a thread's memory for a padded rank."""
+    systems = workspace(padded)
+    entries = LANES * padded
+    sizes = [systems.matrix.size, *(entries,) * 3, *(LANES,) * 2]
+    passive, wrong = np.empty((2, padded, LANES), np.bool_)
     places = np.empty((LANES, padded), np.int64)
-    state = np.empty((LANES, 2), np.int64)
+    counts = np.empty((4, LANES), np.int64)
+    pivoting = Pivoting(passive, wrong, places, *counts, *aligned_parts(sizes))
+    return NonnegativeWorkspace(systems, pivoting)
+
+
+@kernel(allocates=False)
+def solve_rows_nonnegative(problem, shared, work, out, start, stop):
+    """Solve `problem.order[start:stop]` exactly under x >= 0.
+
+    Takes what `cholesky.solve_rows` takes, but a NonnegativeWorkspace, and `shared` in its own
+    coordinates (`basis` the unit matrix); the positive entries of `out.factors` start the search.
+    """
+    systems, pivoting = work.systems, work.pivoting
     for first in range(start, stop, LANES):
-        width = min(LANES, stop - first)
-        normal_equations(rows, fixed, alpha, unobserved, ws, single, offsets, at, first, width)
-        passive[:] = False
-        for lane in range(width):
-            first_guess(ws, at, lane, solved[rows.order[first + lane]], passive)
-        state[:, 0] = FULL_EXCHANGES
-        state[:, 1] = padded + 1
-        for k in range(padded):
-            store(ws, at.solution + 8 * k, splat(0.0))
-        active = np.int64((1 << width) - 1)  # a bit a lane that is not solved yet
-        for _ in range(20 * padded + 20):  # block pivoting ends; the bound is against rounding
-            solve_passive(ws, at, passive, places, active, padded)
-            gradient(ws, at, padded)
-            active = exchange(ws, at, passive, wrong, state, active, padded)
-            if active == 0:
-                break
-        for k in range(rank):
-            for lane in range(width):
-                value = max(ws[at.solution + 8 * k + lane], 0.0)
-                ws[at.solution + 8 * k + lane] = value
-                solved[rows.order[first + lane], k] = value
-        if len(gains):
-            store(ws, at.weight, dot(ws, at.right, at.solution, padded))
-            for lane in range(width):
-                gains[rows.order[first + lane]] = ws[at.weight + lane]
+        batch = batch_at(problem, first, stop)
+        normal_equations(problem, shared, batch, systems)
+        pivoting.passive[:] = False
+        for lane in range(batch.width):
+            previous = out.factors[problem.order[first + lane]]
+            _first_guess(systems.right, lane, previous, pivoting.passive)
+        _search(systems, pivoting, batch.width, problem.padded)
+        _write(problem, batch, systems, out)
 
 
-@kernel()
-def first_guess(ws, at, lane, previous, passive):  # type: ignore[no-untyped-def]
+@kernel(allocates=False)
+def _search(work, pivoting, width, padded):
+    """Exchange entries until no sign is wrong; leaves x in `work.solution`."""
+    pivoting.patience[:] = FULL_EXCHANGES
+    pivoting.fewest[:] = padded + 1
+    for k in range(padded):
+        store(work.solution, vector(k), from_scalar(0.0))
+    active = np.int64((1 << width) - 1)  # a bit a lane that is not solved yet
+    for _ in range(20 * padded + 20):  # block pivoting ends; the bound is against rounding
+        _solve_passive(work, pivoting, active, padded)
+        _gradient(work, pivoting, padded)
+        active = _exchange(work, pivoting, active, padded)
+        if active == 0:
+            break
+
+
+@kernel(allocates=False)
+def _write(problem, batch, work, out):
+    """Write a batch's x, without the rounding below 0, and its gains."""
+    for k in range(out.factors.shape[1]):
+        for lane in range(batch.width):
+            value = max(work.solution[vector(k) + lane], 0.0)
+            work.solution[vector(k) + lane] = value
+            out.factors[problem.order[batch.first + lane], k] = value
+    if len(out.gains):
+        store(work.scratch, 0, dot(work.right, work.solution, problem.padded))
+        for lane in range(batch.width):
+            out.gains[problem.order[batch.first + lane]] = work.scratch[lane]
+
+
+@kernel(allocates=False)
+def _first_guess(right, lane, previous, passive):
     """Take the entries that were positive, or without any those that a step from 0 makes so."""
     some = False
     for k in range(len(previous)):
@@ -72,117 +160,128 @@ def first_guess(ws, at, lane, previous, passive):  # type: ignore[no-untyped-def
         some |= previous[k] > 0.0
     if not some:
         for k in range(len(previous)):
-            passive[k, lane] = ws[at.right + 8 * k + lane] > 0.0
+            passive[k, lane] = right[vector(k) + lane] > 0.0
 
 
-@kernel()
-def solve_passive(ws, at, passive, places, active, padded):  # type: ignore[no-untyped-def]
-    """Solve each active lane for its passive entries, listed in `places`; its others become 0."""
-    counts = np.zeros(LANES, np.int64)
+@kernel(allocates=False)
+def _solve_passive(work, pivoting, active, padded):
+    """Solve each active lane for its passive entries; its others become 0."""
+    passive, places, n_passive = pivoting.passive, pivoting.places, pivoting.n_passive
+    n_passive[:] = 0
+    most = 0
     for lane in range(LANES):
         if active >> lane & 1:
             for k in range(padded):
-                places[lane, counts[lane]] = k
-                counts[lane] += passive[k, lane]
-    tiles = (counts.max() + 3) // 4
-    for entry in range(0, panel(tiles), 8):
-        store(ws, at.compact + entry, splat(0.0))
+                places[lane, n_passive[lane]] = k
+                n_passive[lane] += passive[k, lane]
+            most = max(most, n_passive[lane])
+    tiles = (most + 3) // TILE_ROWS
+    _select_passive(work, pivoting, tiles)
+    tiny = from_scalar(SINGULAR)
     for i in range(4 * tiles):
-        store(ws, at.weight + 8 * i, splat(0.0))
+        store(work.floor, vector(i), multiply(tiny, load(pivoting.matrix, diagonal(i))))
+    factorise(pivoting.matrix, work.inverse, work.floor, tiles)
+    substitute(pivoting.matrix, work.inverse, pivoting.right, pivoting.solution, tiles)
     for lane in range(LANES):
-        place = places[lane, : counts[lane]]
-        for i in range(len(place)):
-            row = at.compact + panel(i // 4) + 8 * (i % 4) + lane
-            k = place[i]
-            from_row = at.matrix + panel(k // 4) + 8 * (k % 4) + lane
+        if active >> lane & 1:
+            for k in range(padded):
+                work.solution[vector(k) + lane] = 0.0
+            for i in range(n_passive[lane]):
+                value = pivoting.solution[vector(i) + lane]
+                work.solution[vector(places[lane, i]) + lane] = value
+
+
+@kernel(allocates=False)
+def _select_passive(work, pivoting, tiles):
+    """Copy the passive rows and columns of each lane's system; the rest is a unit matrix."""
+    for start in range(0, panel(tiles), LANES):
+        store(pivoting.matrix, start, from_scalar(0.0))
+    for i in range(4 * tiles):
+        store(pivoting.right, vector(i), from_scalar(0.0))
+    for lane in range(LANES):
+        n = pivoting.n_passive[lane]
+        place = pivoting.places[lane]
+        for i in range(n):
+            row = entry(i, 0) + lane
+            whole_row = entry(place[i], 0) + lane
             for j in range(i + 1):
-                ws[row + 32 * j] = ws[from_row + 32 * place[j]]
-            ws[at.weight + 8 * i + lane] = ws[at.right + 8 * k + lane]
-        for i in range(len(place), 4 * tiles):
-            ws[at.compact + panel(i // 4) + 8 * (i % 4) + 32 * i + lane] = 1.0
-    for i in range(4 * tiles):
-        diagonal = load(ws, at.compact + panel(i // 4) + 8 * (i % 4) + 32 * i)
-        store(ws, at.floor + 8 * i, multiply(splat(SINGULAR), diagonal))
-    factorise(ws, at.compact, at.inverse, at.floor, tiles)
-    substitute(ws, at.compact, at.inverse, at.weight, at.scale, tiles)
-    for lane in range(LANES):
-        if active >> lane & 1:
-            for k in range(padded):
-                ws[at.solution + 8 * k + lane] = 0.0
-            for i in range(counts[lane]):
-                ws[at.solution + 8 * places[lane, i] + lane] = ws[at.scale + 8 * i + lane]
+                value = work.matrix[whole_row + cell(0, place[j])]
+                pivoting.matrix[row + cell(0, j)] = value
+            pivoting.right[vector(i) + lane] = work.right[vector(place[i]) + lane]
+        for i in range(n, 4 * tiles):
+            pivoting.matrix[diagonal(i) + lane] = 1.0
 
 
-@kernel()
-def gradient(ws, at, padded):  # type: ignore[no-untyped-def]
-    """Write A x - b of each lane at `at.target`."""
-    minus = splat(-1.0)
+@kernel(allocates=False)
+def _gradient(work, pivoting, padded):
+    """Write A x - b of each lane to `pivoting.gradient`."""
+    matrix, x, gradient = work.matrix, work.solution, pivoting.gradient
+    minus = from_scalar(-1.0)
     for k in range(padded):
-        store(ws, at.target + 8 * k, multiply(minus, load(ws, at.right + 8 * k)))
-    for i in range(padded // 4):
-        row = at.matrix + panel(i)
-        s0, s1, s2, s3 = times_vector(ws, row, 4 * i + 4, ws, at.solution)
-        one = splat(1.0)
-        to = at.target + 32 * i
-        store(ws, to, multiply_add(one, s0, load(ws, to)))
-        store(ws, to + 8, multiply_add(one, s1, load(ws, to + 8)))
-        store(ws, to + 16, multiply_add(one, s2, load(ws, to + 16)))
-        store(ws, to + 24, multiply_add(one, s3, load(ws, to + 24)))
-        x0 = load(ws, at.solution + 32 * i)
-        x1 = load(ws, at.solution + 32 * i + 8)
-        x2 = load(ws, at.solution + 32 * i + 16)
-        x3 = load(ws, at.solution + 32 * i + 24)
+        store(gradient, vector(k), multiply(minus, load(work.right, vector(k))))
+    for i in range(padded // TILE_ROWS):
+        own = vector(4 * i)
+        product = times_vector(matrix, panel(i), 4 * i + 4, x)
+        store4(gradient, own, add4(product, load4(gradient, own)))
+        x0, x1, x2, x3 = load4(x, own)
         for p in range(4 * i):  # the upper triangle, by symmetry
-            to = at.target + 8 * p
-            total = multiply_add(load(ws, row + 32 * p), x0, load(ws, to))
-            total = multiply_add(load(ws, row + 32 * p + 8), x1, total)
-            total = multiply_add(load(ws, row + 32 * p + 16), x2, total)
-            store(ws, to, multiply_add(load(ws, row + 32 * p + 24), x3, total))
+            a0, a1, a2, a3 = load4(matrix, panel(i) + cell(0, p))
+            total = multiply_add(a0, x0, load(gradient, vector(p)))
+            total = multiply_add(a1, x1, total)
+            total = multiply_add(a2, x2, total)
+            store(gradient, vector(p), multiply_add(a3, x3, total))
 
 
-@kernel()
-def exchange(ws, at, passive, wrong, state, active, padded):  # type: ignore[no-untyped-def]
+@kernel(allocates=False)
+def _exchange(work, pivoting, active, padded):
     """Exchange the entries of wrong sign; returns which lanes are not solved yet.
 
-    `state` holds for each lane the full exchanges left and the fewest wrong signs so far. When
-    full exchanges stop helping, the last wrong entry alone is exchanged, which cannot cycle
-    (Murty's rule). `wrong` is overwritten.
+    When full exchanges stop helping, the last wrong entry alone is exchanged, which cannot cycle
+    (Murty's rule).
     """
-    x = ws[at.solution : at.solution + 8 * padded].reshape(padded, LANES)
-    slope = ws[at.target : at.target + 8 * padded].reshape(padded, LANES)
-    right = ws[at.right : at.right + 8 * padded].reshape(padded, LANES)
-    least_x = np.zeros(LANES)
-    least_slope = np.zeros(LANES)
-    for k in range(padded):
-        for lane in range(LANES):
-            least_x[lane] = max(least_x[lane], abs(x[k, lane]))
-            least_slope[lane] = max(least_slope[lane], abs(right[k, lane]))
-    least_x *= -SIGN_TOLERANCE
-    least_slope *= -SIGN_TOLERANCE
-    count = np.zeros(LANES, np.int64)
-    for k in range(padded):
-        for lane in range(LANES):
-            low_x = x[k, lane] < least_x[lane]
-            low_slope = slope[k, lane] < least_slope[lane]
-            wrong[k, lane] = low_x if passive[k, lane] else low_slope
-            count[lane] += wrong[k, lane]
+    _find_wrong(work, pivoting, padded)
+    n_wrong, patience, fewest = pivoting.n_wrong, pivoting.patience, pivoting.fewest
     for lane in range(LANES):
         if not active >> lane & 1:
             continue
-        if count[lane] == 0:
+        if n_wrong[lane] == 0:
             active &= ~(1 << lane)
             continue
         full = True
-        if count[lane] < state[lane, 1]:
-            state[lane, 0] = FULL_EXCHANGES
-            state[lane, 1] = count[lane]
-        elif state[lane, 0] > 0:
-            state[lane, 0] -= 1
+        if n_wrong[lane] < fewest[lane]:
+            patience[lane] = FULL_EXCHANGES
+            fewest[lane] = n_wrong[lane]
+        elif patience[lane] > 0:
+            patience[lane] -= 1
         else:
             full = False
         for k in range(padded - 1, -1, -1):
-            if wrong[k, lane]:
-                passive[k, lane] = not passive[k, lane]
+            if pivoting.wrong[k, lane]:
+                pivoting.passive[k, lane] = not pivoting.passive[k, lane]
                 if not full:
                     break
     return active
+
+
+@kernel(allocates=False)
+def _find_wrong(work, pivoting, padded):
+    """Mark and count the entries of wrong sign, beyond rounding, of every lane."""
+    x, right, gradient = work.solution, work.right, pivoting.gradient
+    least_x, least_gradient = pivoting.least_x, pivoting.least_gradient
+    least_x[:] = 0.0
+    least_gradient[:] = 0.0
+    for k in range(padded):
+        for lane in range(LANES):
+            least_x[lane] = max(least_x[lane], abs(x[vector(k) + lane]))
+            least_gradient[lane] = max(least_gradient[lane], abs(right[vector(k) + lane]))
+    for lane in range(LANES):
+        least_x[lane] *= -SIGN_TOLERANCE
+        least_gradient[lane] *= -SIGN_TOLERANCE
+    passive, wrong, n_wrong = pivoting.passive, pivoting.wrong, pivoting.n_wrong
+    n_wrong[:] = 0
+    for k in range(padded):
+        for lane in range(LANES):
+            low_x = x[vector(k) + lane] < least_x[lane]
+            low_gradient = gradient[vector(k) + lane] < least_gradient[lane]
+            wrong[k, lane] = low_x if passive[k, lane] else low_gradient
+            n_wrong[lane] += wrong[k, lane]

@@ -26,7 +26,7 @@ def start_users(plays: Interactions, params: ALSParams) -> np.ndarray:
     users = np.zeros((plays.n_users, params.rank), np.float32)
     generator = xorshift_state(params.seed)
     first_long = _next_long(generator)
-    present = np.flatnonzero(np.diff(plays.indptr))
+    present = np.flatnonzero(plays.lengths)
     for block in range(params.num_blocks):
         state = xorshift_state(_byteswap(first_long ^ block))
         members = present[present % params.num_blocks == block]
@@ -68,7 +68,7 @@ def _next_long(state: np.ndarray) -> int:
 
 
 @kernel()
-def _next_bits(state, bits):  # type: ignore[no-untyped-def]
+def _next_bits(state, bits):
     """Advance Marsaglia's xorshift and return its low bits."""
     x = state[0]
     x ^= x << np.uint64(21)
@@ -79,13 +79,13 @@ def _next_bits(state, bits):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _next_double(state):  # type: ignore[no-untyped-def]
+def _next_double(state):
     high = _next_bits(state, 26)
     return ((high << 27) + _next_bits(state, 27)) * 2.0**-53
 
 
 @kernel()
-def _fill_unit_vectors(users, members, state):  # type: ignore[no-untyped-def]
+def _fill_unit_vectors(users, members, state):
     """Fill rows with normal deviates (Marsaglia's polar method, as in Java) of unit length."""
     rank = users.shape[1]
     spare = 0.0

@@ -131,7 +131,7 @@ def _equal_work(train: Interactions, by_item: Interactions, items: np.ndarray) -
 
 
 @kernel()
-def _count_together(  # type: ignore[no-untyped-def]
+def _count_together(
     items, indptr, indices, item_indptr, item_users, n_users_of, start, stop, ids, similarities
 ):
     """Fill rows start to stop of `ids` and `similarities` with the nearest items."""
@@ -164,9 +164,7 @@ def _count_together(  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _sum_nominations(  # type: ignore[no-untyped-def]
-    indptr, indices, row_of, neighbours, similarities, start, stop, lists
-):
+def _sum_nominations(indptr, indices, row_of, neighbours, similarities, start, stop, lists):
     """Fill rows start to stop of `lists` with the candidates of the highest summed similarity."""
     scores = np.zeros(len(row_of))
     touched = np.empty(len(row_of), np.int32)
@@ -195,7 +193,7 @@ def _sum_nominations(  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _offer(scores, ids, size, score, item):  # type: ignore[no-untyped-def]
+def _offer(scores, ids, size, score, item):
     """Offer (score, item) to a heap of the best, its worst on top; returns the heap's new size."""
     if size < len(scores):
         place = size
@@ -213,7 +211,7 @@ def _offer(scores, ids, size, score, item):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _sift_down(scores, ids, size, score, item):  # type: ignore[no-untyped-def]
+def _sift_down(scores, ids, size, score, item):
     """Put (score, item) in the place of the heap's top and restore the order."""
     place = 0
     while True:
@@ -232,7 +230,7 @@ def _sift_down(scores, ids, size, score, item):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _sort_best_first(scores, ids, size):  # type: ignore[no-untyped-def]
+def _sort_best_first(scores, ids, size):
     """Turn the heap into a list by falling score, ties by the lower id."""
     for last in range(size - 1, 0, -1):
         score, item = scores[last], ids[last]
@@ -241,6 +239,6 @@ def _sort_best_first(scores, ids, size):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _worse(score, item, other_score, other_item):  # type: ignore[no-untyped-def]
+def _worse(score, item, other_score, other_item):
     """Whether the first pair ranks below the second: a lower score, or equal and a higher id."""
     return score < other_score or (score == other_score and item > other_item)

@@ -45,7 +45,7 @@ def recommend_popular(
 
 
 @kernel()
-def _first_unseen(order, n_items, indptr, indices, start, stop, lists):  # type: ignore[no-untyped-def]
+def _first_unseen(order, n_items, indptr, indices, start, stop, lists):
     """Fill rows start to stop with the first items of `order` that the user has not played."""
     k = lists.shape[1]
     seen = np.zeros(n_items, np.bool_)

@@ -171,7 +171,7 @@ def _masked(values: np.ndarray) -> pa.Array:
 
 
 @kernel()
-def _hash(indptr, indices, starts, characters, start, stop, sums):  # type: ignore[no-untyped-def]
+def _hash(indptr, indices, starts, characters, start, stop, sums):
     """Fill `sums[start:stop]`: modulo 2^64, of the hashes of a row's texts in whatever order.
 
     A text's hash is FNV-1a (Fowler, Noll and Vo), mixed by the finalizer of MurmurHash3, because

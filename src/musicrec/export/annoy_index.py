@@ -191,7 +191,7 @@ def _tiers(factors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @kernel()
-def _merge(factors, query, found, scores, tail, out_ids, out_scores):  # type: ignore[no-untyped-def]
+def _merge(factors, query, found, scores, tail, out_ids, out_scores):
     """Score the tail's candidates and write the best of head and tail; return how many."""
     ids = np.concatenate((found, tail))
     all_scores = np.empty(len(ids), np.float32)

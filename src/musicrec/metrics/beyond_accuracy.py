@@ -206,7 +206,7 @@ def slice_labels(edges: Sequence[int]) -> list[str]:
 
 
 @kernel()
-def _count(lists, counts):  # type: ignore[no-untyped-def]
+def _count(lists, counts):
     """Add to `counts` how often each item stands in the lists."""
     for row in range(lists.shape[0]):
         for item in lists[row]:
@@ -216,7 +216,7 @@ def _count(lists, counts):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _average(recommended, weights, lengths, start, stop, means):  # type: ignore[no-untyped-def]
+def _average(recommended, weights, lengths, start, stop, means):
     """Fill columns start to stop of `means` (weight, k, list)."""
     for row in range(start, stop):
         first = second = 0.0

@@ -317,7 +317,7 @@ def _percentiles(means: np.ndarray, n_users: int) -> tuple[float, float]:
 
 
 @kernel()
-def _resample(values, seed, start, stop, means):  # type: ignore[no-untyped-def]
+def _resample(values, seed, start, stop, means):
     """Fill rows start to stop of `means`."""
     n_users, n_metrics = values.shape
     drawn = np.zeros(n_users, np.uint16)  # times; small, so that random access stays in cache
@@ -340,7 +340,7 @@ def _resample(values, seed, start, stop, means):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _mix(state):  # type: ignore[no-untyped-def]
+def _mix(state):
     """Scramble 64 bits (the output function of SplitMix64)."""
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -199,9 +199,7 @@ def known_truth(
 
 
 @kernel()
-def _score(  # type: ignore[no-untyped-def]
-    recommended, indptr, indices, n_ids, lengths, gains, ideal, start, stop, scores, whole
-):
+def _score(recommended, indptr, indices, n_ids, lengths, gains, ideal, start, stop, scores, whole):
     """Fill rows start to stop of `scores` (metric, user, k) and of `whole`."""
     in_truth = np.zeros(n_ids, np.bool_)  # of one user
     length = recommended.shape[1]
@@ -238,9 +236,7 @@ def _score(  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _set(  # type: ignore[no-untyped-def]
-    scores, user, column, lengths, ideal, n_truth, hits, precision_sum, gain_sum
-):
+def _set(scores, user, column, lengths, ideal, n_truth, hits, precision_sum, gain_sum):
     """Write the metrics of one user at one k from the sums so far, in the order of METRICS."""
     k = lengths[column]
     best = min(n_truth, k)

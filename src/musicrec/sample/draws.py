@@ -20,7 +20,7 @@ SCENE_SHARE, GENRE_SHARE = 0.62, 0.20  # of draws; the rest are drawn from all t
 
 
 @kernel()
-def fill_hashes(seed, stream, first, out):  # type: ignore[no-untyped-def]
+def fill_hashes(seed, stream, first, out):
     """Fill the uint64 array `out` with random numbers; its row i is row first + i of the stream."""
     state = np.empty(1, np.uint64)
     for row in range(len(out)):
@@ -30,7 +30,7 @@ def fill_hashes(seed, stream, first, out):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _mix(z):  # type: ignore[no-untyped-def]
+def _mix(z):
     """SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014)."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -38,18 +38,18 @@ def _mix(z):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _start(state, seed, stream, row):  # type: ignore[no-untyped-def]
+def _start(state, seed, stream, row):
     state[0] = _mix(_mix(_mix(seed) + np.uint64(stream)) + np.uint64(row))
 
 
 @kernel()
-def _next(state):  # type: ignore[no-untyped-def]
+def _next(state):
     state[0] += np.uint64(0x9E3779B97F4A7C15)
     return _mix(state[0])
 
 
 @kernel()
-def _draw(state, cumulative, start, stop):  # type: ignore[no-untyped-def]
+def _draw(state, cumulative, start, stop):
     """Draw one of start … stop - 1 by weight: the last i with cumulative[i] <= a random number."""
     low, high = cumulative[start], cumulative[stop]
     uniform = np.float64(_next(state) >> np.uint64(11)) * 2.0**-53
@@ -64,7 +64,7 @@ def _draw(state, cumulative, start, stop):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def draw_lengths(seed, first, n_users, histories):  # type: ignore[no-untyped-def]
+def draw_lengths(seed, first, n_users, histories):
     """Draw a number from the table `histories` for each user; int64 array (n_users)."""
     lengths = np.empty(n_users, np.int64)
     state = np.empty(1, np.uint64)
@@ -75,7 +75,7 @@ def draw_lengths(seed, first, n_users, histories):  # type: ignore[no-untyped-de
 
 
 @kernel()
-def _draw_tastes(state, n_plays, popularity, scenes, genres, taste):  # type: ignore[no-untyped-def]
+def _draw_tastes(state, n_plays, popularity, scenes, genres, taste):
     """Choose the scenes a listener follows; return how many. A favourite may come twice."""
     n_scenes = min(MAX_SCENES, 2 + n_plays // PLAYS_A_SCENE)
     genre = 0
@@ -91,7 +91,7 @@ def _draw_tastes(state, n_plays, popularity, scenes, genres, taste):  # type: ig
 
 
 @kernel()
-def draw_plays(seed, first, indptr, popularity, scenes, genres, counts):  # type: ignore[no-untyped-def]
+def draw_plays(seed, first, indptr, popularity, scenes, genres, counts):
     """Draw each user's distinct tracks and their counts; int32 arrays (n_plays).
 
     User first + u gets the rows indptr[u] to indptr[u + 1] - 1. `popularity` and `counts` are

@@ -18,13 +18,13 @@ LARGEST_SCORE = float(np.finfo(np.float32).max) / 2
 
 
 @kernel()
-def slack(rank):  # type: ignore[no-untyped-def]
+def slack(rank):
     """Relative error of a bound or score in float32: a few roundings a factor, and to spare."""
     return (8 * rank + 64) * UNIT_ROUNDOFF
 
 
 @kernel()
-def dominant_factors(factors, order, start, stop, dominant):  # type: ignore[no-untyped-def]
+def dominant_factors(factors, order, start, stop, dominant):
     """Find the factor of largest magnitude of the items at places `start` to `stop`."""
     for place in range(start, stop):
         vector = factors[order[place]]
@@ -36,9 +36,7 @@ def dominant_factors(factors, order, start, stop, dominant):  # type: ignore[no-
 
 
 @kernel()
-def enclose(  # type: ignore[no-untyped-def]
-    factors, norms, order, largest, start, stop, boxes, bounds
-):
+def enclose(factors, norms, order, largest, start, stop, boxes, bounds):
     """Write the boxes of blocks `start` to `stop`, in units of the largest norm.
 
     A row of `boxes` holds each factor's maximum, each one's minimum, and what rounding may add
@@ -63,9 +61,7 @@ def enclose(  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def encode(  # type: ignore[no-untyped-def]
-    factors, norms, order, largest_norm, start, stop, codes, scales, errors
-):
+def encode(factors, norms, order, largest_norm, start, stop, codes, scales, errors):
     """Write the 8-bit copies of blocks `start` to `stop`, in units of the largest norm.
 
     `errors` bounds, for a query of norm 1, how far scale * (query . code) may lie from the score:
@@ -95,7 +91,7 @@ def encode(  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def search(  # type: ignore[no-untyped-def]
+def search(
     factors, order, largest, codes, scales, errors, boxes, bounds,
     queries, indptr, indices, start, stop, out_ids, out_scores,
 ):  # fmt: skip
@@ -184,7 +180,7 @@ def search(  # type: ignore[no-untyped-def]
 
 
 @kernel(fastmath={"contract", "reassoc"})
-def _box_bound(boxes, block, corner):  # type: ignore[no-untyped-def]
+def _box_bound(boxes, block, corner):
     """Bound from above the scores of all of a block's items with a query of norm 1."""
     bound = boxes[block, len(corner)]
     for i in range(len(corner)):
@@ -193,9 +189,7 @@ def _box_bound(boxes, block, corner):  # type: ignore[no-untyped-def]
 
 
 @kernel(fastmath={"contract"})
-def _upper_bounds(  # type: ignore[no-untyped-def]
-    codes, scales, errors, block, unit, underflow, threshold, upper
-):
+def _upper_bounds(codes, scales, errors, block, unit, underflow, threshold, upper):
     """Bound from above the scores of a block's items with a query of norm 1.
 
     Returns how many reach the threshold.
@@ -219,7 +213,7 @@ def _upper_bounds(  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _prune(places, uppers, count, threshold):  # type: ignore[no-untyped-def]
+def _prune(places, uppers, count, threshold):
     """Keep, in order, the survivors whose upper bound reaches the threshold; return how many."""
     kept = 0
     for i in range(count):
@@ -230,7 +224,7 @@ def _prune(places, uppers, count, threshold):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _rank(factors, order, places, query, out_ids, out_scores):  # type: ignore[no-untyped-def]
+def _rank(factors, order, places, query, out_ids, out_scores):
     """Score the survivors in full and write the best by falling score, ties by lower id."""
     items = order[places]
     scores = np.empty(len(items), np.float32)
@@ -239,7 +233,7 @@ def _rank(factors, order, places, query, out_ids, out_scores):  # type: ignore[n
 
 
 @kernel()
-def inner_products(factors, items, query, scores):  # type: ignore[no-untyped-def]
+def inner_products(factors, items, query, scores):
     """Score items: float32 products and sums in the order of the factors, as everywhere.
 
     Four items at a time, so that their chains of sums overlap.
@@ -264,7 +258,7 @@ def inner_products(factors, items, query, scores):  # type: ignore[no-untyped-de
 
 
 @kernel()
-def write_best(items, scores, out_ids, out_scores):  # type: ignore[no-untyped-def]
+def write_best(items, scores, out_ids, out_scores):
     """Write the best items by falling score, ties by lower id, as many as there is room for.
 
     Returns how many; what lies behind them is left as it was. Scores sort as unsigned integers
@@ -294,7 +288,7 @@ def write_best(items, scores, out_ids, out_scores):  # type: ignore[no-untyped-d
 
 
 @kernel()
-def _select(values, count, k):  # type: ignore[no-untyped-def]
+def _select(values, count, k):
     """Move the k largest of the first `count` values to the front, in any order: quickselect."""
     low, high = 0, count - 1
     while low < high:

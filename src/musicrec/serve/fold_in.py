@@ -9,7 +9,7 @@ import numpy as np
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.gram import gram
-from musicrec.als.half_step import Side, shared_term_of_gram
+from musicrec.als.half_step import HalfStep, shared_term_of_gram
 from musicrec.errors import MusicRecError
 from musicrec.interactions import Interactions
 from musicrec.params.als import ALSParams
@@ -78,8 +78,8 @@ class FoldIn:
         )
         fixed = np.asarray(self._items[used], np.float32)
         users = np.zeros((plays.n_users, self._params.rank), np.float32)
-        Side(local, self._params).solve(
-            fixed, users, catalogue=self._shared, measure=False, threads=threads
+        HalfStep(local, self._params).solve(
+            fixed, users, shared=self._shared, measure=False, threads=threads
         )
         if not np.isfinite(users).all():
             raise MusicRecError(

@@ -1,4 +1,4 @@
-"""Stop the training when recommendations for the validation users no longer improve."""
+"""Judge the training by recommendations for the validation users."""
 
 from __future__ import annotations
 
@@ -15,23 +15,14 @@ from musicrec.search.exact import ExactIndex
 K = 100
 
 
-class EarlyStopping:
-    """Judges each iteration by nDCG@100 of the validation users and keeps the best factors.
+class ValidationScore:
+    """Judges factors by nDCG@100 of the validation users, as the evaluate stage computes it.
 
-    Held-out plays choose the number of iterations and nothing else: a final figure for a model
-    trained so should come from the test users (`evaluate.split`).
-
-    Attributes
-    ----------
-    scores : list of float
-        Mean nDCG@100 after each iteration, as the evaluate stage computes it.
-    best : Factors
-        The factors of the best iteration so far.
+    Held-out plays choose the number of iterations (`als.early_stopping`) and nothing else: a final
+    figure for a model trained so should come from the test users (`evaluate.split`).
     """
 
-    def __init__(
-        self, indexed: Path, sizes: IndexSizes, plays: Interactions, patience: int
-    ) -> None:
+    def __init__(self, indexed: Path, sizes: IndexSizes, plays: Interactions) -> None:
         """Read the validation plays; `plays` are all training plays, before any are dropped.
 
         Raises
@@ -40,7 +31,7 @@ class EarlyStopping:
             There are no validation plays.
         """
         truth = read_interactions(indexed / "validation", sizes.n_all_users, sizes.n_all_items)
-        users = np.flatnonzero(np.diff(truth.indptr))
+        users = np.flatnonzero(truth.lengths)
         if len(users) == 0:
             raise MusicRecError(
                 f"{indexed / 'validation'} holds no plays to judge iterations by; "
@@ -51,18 +42,11 @@ class EarlyStopping:
         self._users = known
         self._truth = truth.rows(known)
         self._seen = plays.rows(known)
-        self._patience = patience
-        self.scores: list[float] = []
-        self.best = Factors(np.empty(0), np.empty(0))
 
-    def __call__(self, factors: Factors) -> bool:
-        """Judge; True when `patience` iterations have passed without a better score."""
+    def __call__(self, factors: Factors) -> float:
+        """Mean nDCG@100 over the users."""
         lists, _ = ExactIndex(factors.items).search(
             factors.users[self._users], K, (self._seen.indptr, self._seen.indices)
         )
         ndcg = score_lists(lists, self._truth.indptr, self._truth.indices, [K]).ndcg
-        score = float(ndcg.sum()) / self._n_judged
-        if not self.scores or score > max(self.scores):
-            self.best = Factors(factors.users.copy(), factors.items.copy(), list(factors.losses))
-        self.scores.append(score)
-        return len(self.scores) - 1 - int(np.argmax(self.scores)) >= self._patience
+        return float(ndcg.sum()) / self._n_judged

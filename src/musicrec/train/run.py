@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from musicrec.als.feedback import training_ratings
-from musicrec.als.fit import Factors, fit, item_lengths, objective, uses_cg
-from musicrec.als.half_step import Side
+from musicrec.als.fit import Factors, fit, objective
 from musicrec.errors import MusicRecError
 from musicrec.factors import write_factors
 from musicrec.files import atomic_directory, write_json
@@ -18,7 +17,7 @@ from musicrec.interactions import Interactions, read_interactions, read_sizes
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
 from musicrec.progress import progress
-from musicrec.train.early_stopping import EarlyStopping
+from musicrec.train.early_stopping import ValidationScore
 from musicrec.train.mllib import fit_mllib
 from musicrec.train.warm_start import warm_factors
 
@@ -46,24 +45,20 @@ def train(
     sizes = read_sizes(indexed / "sizes.json")
     plays = read_interactions(indexed / "train", sizes.n_users, sizes.n_items)
     ratings = training_ratings(plays, feedback)
-    scores: list[float] = []
     if als.engine == "mllib":
         users, items = fit_mllib(indexed / "train", sizes.n_users, sizes.n_items, als, feedback)
         factors = Factors(users, items, [objective(ratings, users, items, als)])
         iterations = [als.max_iter]
     else:
-        judge = None
-        if als.early_stopping:
-            judge = EarlyStopping(indexed, sizes, plays, als.early_stopping)
-        factors = fit_native(indexed, ratings, als, judge)
-        scores = judge.scores if judge else []
+        score = ValidationScore(indexed, sizes, plays) if als.early_stopping else None
+        factors = fit_native(indexed, ratings, als, score)
         iterations = list(range(1, len(factors.losses) + 1))
     trained_with = {"als": als.model_dump(), "feedback": feedback.model_dump()}
     write_factors(output, factors.users, factors.items, trained_with)
     with atomic_directory(plots) as folder:
-        write_json(folder / "loss.json", course(iterations, factors.losses, scores))
+        write_json(folder / "loss.json", course(iterations, factors))
         write_json(folder / "factors.json", factor_rows(ratings, factors))
-    write_json(metrics, headline(ratings, iterations[-1], scores))
+    write_json(metrics, headline(ratings, iterations[-1], factors.scores))
 
 
 def check(als: ALSParams) -> None:
@@ -85,7 +80,7 @@ def check(als: ALSParams) -> None:
 
 
 def fit_native(
-    indexed: Path, ratings: Interactions, als: ALSParams, judge: EarlyStopping | None
+    indexed: Path, ratings: Interactions, als: ALSParams, score: ValidationScore | None
 ) -> Factors:
     """Fit with the native engine, reporting each iteration to whoever watches."""
     since = time.monotonic()
@@ -93,23 +88,13 @@ def fit_native(
     if als.warm_start is not None:
         start = warm_factors(Path(als.warm_start), indexed, ratings, als)
 
-    def after(iteration: int, factors: Factors) -> bool:
-        stop = judge is not None and judge(factors)
-        seconds = time.monotonic() - since
+    def report(iteration: int, factors: Factors) -> None:
         text = f"iteration {iteration}/{als.max_iter}  loss {factors.losses[-1]:.7g}"
-        if judge is not None:
-            text += f"  validation nDCG@100 {judge.scores[-1]:.5f}"
-        progress(f"{text}  {seconds:.1f} s")
-        return stop
+        if factors.scores:
+            text += f"  validation nDCG@100 {factors.scores[-1]:.5f}"
+        progress(f"{text}  {time.monotonic() - since:.1f} s")
 
-    factors = fit(ratings, als, start=start, on_iteration=after)
-    if judge is None:
-        return factors
-    best = judge.best
-    if uses_cg(als):  # as `fit` does with its last iteration
-        Side(ratings, als).solve(best.items, best.users)
-        best.losses[-1] = objective(ratings, best.users, best.items, als)
-    return best
+    return fit(ratings, als, start=start, score=score, on_iteration=report)
 
 
 def headline(ratings: Interactions, iterations: int, scores: list[float]) -> dict[str, float]:
@@ -126,25 +111,23 @@ def factor_rows(ratings: Interactions, factors: Factors) -> list[dict[str, Any]]
         {
             "table": "users",
             "rows": len(factors.users),
-            "with_plays": int(np.count_nonzero(np.diff(ratings.indptr))),
+            "with_plays": int(np.count_nonzero(ratings.lengths)),
             "zero_share": float(np.mean(factors.users == 0)),
         },
         {
             "table": "tracks",
             "rows": len(factors.items),
-            "with_plays": int(np.count_nonzero(item_lengths(ratings))),
+            "with_plays": int(np.count_nonzero(ratings.users_of())),
             "zero_share": float(np.mean(factors.items == 0)),
         },
     ]
 
 
-def course(
-    iterations: list[int], losses: list[float], scores: list[float]
-) -> list[dict[str, float]]:
+def course(iterations: list[int], factors: Factors) -> list[dict[str, float]]:
     """Rows of plots/train/loss.json, one an iteration up to the one whose factors are kept."""
     rows: list[dict[str, float]] = []
-    for iteration, loss in zip(iterations, losses, strict=True):
+    for iteration, loss in zip(iterations, factors.losses, strict=True):
         rows.append({"iteration": iteration, "loss": loss})
-        if scores:
-            rows[-1]["ndcg_at_100"] = scores[iteration - 1]
+        if factors.scores:
+            rows[-1]["ndcg_at_100"] = factors.scores[iteration - 1]
     return rows

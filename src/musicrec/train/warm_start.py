@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.als.fit import Factors
-from musicrec.als.half_step import Side
+from musicrec.als.half_step import HalfStep
 from musicrec.errors import MusicRecError
 from musicrec.interactions import Interactions
 from musicrec.params.als import ALSParams
@@ -47,8 +47,8 @@ def warm_factors(bundle: Path, indexed: Path, plays: Interactions, params: ALSPa
             f"als.warm_start = {bundle}: none of its tracks is in the training data; "
             "use a bundle of the same catalogue or set als.warm_start to null"
         )
-    items[np.bincount(plays.indices, minlength=plays.n_items) == 0] = 0
-    Side(plays, params).solve(items, users)
+    items[plays.users_of() == 0] = 0
+    HalfStep(plays, params).solve(items, users)
     return Factors(users, items)
 
 

@@ -1,0 +1,188 @@
+"""What the compiled half steps work on: the rows to solve, and a thread's memory."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from musicrec.als.lanes import LANES, aligned_parts, prefetch
+from musicrec.als.panels import vector
+from musicrec.interactions import Interactions
+from musicrec.jit import kernel
+
+# Measured on AVX2 and AVX-512 machines at ranks 20 to 128: with 32 plays of eight rows the panels
+# of a chunk stay in the second-level cache, and the passes over the matrix are few.
+CHUNK = 32
+SHORT_ROW = 64  # rows of more plays are never solved in the space of their plays
+TINY_WEIGHT = 1e-30  # stands for weight 0 (alpha 0): no effect on the matrix, yet has a root
+SINGULAR = 1e-14  # a pivot below this share of its diagonal entry is rounding (100 times 2^-53)
+CACHE_LINE = 16  # float32 entries
+
+
+class Problem(NamedTuple):
+    """The rows of one side to solve, given the factors of the other.
+
+    Attributes
+    ----------
+    order : int64 array
+        The rows with plays, longest first.
+    plays : Interactions
+        Rows x fixed rows.
+    reg : float64 array (n_rows)
+        Weight of each row's squared norm.
+    factors : float32 array, flat
+        The fixed rows, of `padded` entries each.
+    padded : int
+        Rank, rounded up to whole tiles or vectors.
+    alpha, unobserved : float
+        A play of r weighs 1 + alpha r, a pair without play `unobserved`.
+    """
+
+    order: np.ndarray
+    plays: Interactions
+    reg: np.ndarray
+    factors: np.ndarray
+    padded: int
+    alpha: float
+    unobserved: float
+
+
+class SharedTerm(NamedTuple):
+    """The quadratic term that all rows share, over every fixed row.
+
+    Attributes
+    ----------
+    gram : float64 array (padded, padded)
+        unobserved_weight times the sum of the outer products, in the coordinates of `basis`.
+    basis : float64 array (padded, padded)
+        Its columns are the new axes.
+    least : float64 array (1)
+        The smallest eigenvalue.
+    """
+
+    gram: np.ndarray
+    basis: np.ndarray
+    least: np.ndarray
+
+
+class Solution(NamedTuple):
+    """Where kernels write.
+
+    Attributes
+    ----------
+    factors : float32 array (n_rows, rank)
+    gains : float64 array (n_rows), or empty where nobody asks
+        What each row takes off the loss of the zero factor.
+    """
+
+    factors: np.ndarray
+    gains: np.ndarray
+
+
+class Batch(NamedTuple):
+    """Up to eight rows solved together, `order[first:first + width]`; the longest's plays."""
+
+    first: int
+    width: int
+    longest: int
+
+
+class Buffers(NamedTuple):
+    """The weighted factors of a batch's plays, all float32 or all float64.
+
+    `panels` is a full matrix: factors x plays of a chunk, or plays x factors of short rows;
+    `scale` holds D^(-1/2) of short rows, a vector a factor.
+    """
+
+    panels: np.ndarray
+    scale: np.ndarray
+
+
+class Workspace(NamedTuple):
+    """A thread's memory for eight rows; flat float64 arrays of one vector an entry.
+
+    Attributes
+    ----------
+    singles, doubles : Buffers
+    starts : int64 array; by play, where its factors start in each lane
+    matrix : a packed triangle; the system, then its Cholesky factor
+    inverse : reciprocals of the factor's diagonal
+    floor : pivots that count as zero
+    right : right side
+    solution : x, in the coordinates of the shared term
+    rotated : x in its own coordinates
+    root, target : by play, c^(1/2) and (1 + alpha r) c^(-1/2)
+    dual : by play, the solution u of a short row's system
+    scratch : one vector, to reach its lanes
+    """
+
+    singles: Buffers
+    doubles: Buffers
+    starts: np.ndarray
+    matrix: np.ndarray
+    inverse: np.ndarray
+    floor: np.ndarray
+    right: np.ndarray
+    solution: np.ndarray
+    rotated: np.ndarray
+    root: np.ndarray
+    target: np.ndarray
+    dual: np.ndarray
+    scratch: np.ndarray
+
+
+def workspace(padded: int) -> Workspace:
+    """Allocate a thread's memory for a padded rank: every array starts at a cache line."""
+    plays = max(CHUNK, min(padded, SHORT_ROW))
+    entries = LANES * max(padded, plays)
+    triangle = LANES * padded * (padded + 4) // 2
+    panels, scale = LANES * padded * plays, LANES * padded
+    sizes = [panels, scale, triangle, *(entries,) * 8, LANES]
+    parts = aligned_parts(sizes)
+    starts = np.zeros(LANES * plays, np.int64)
+    singles = Buffers(*aligned_parts([panels, scale], np.float32))
+    return Workspace(singles, Buffers(*parts[:2]), starts, *parts[2:])
+
+
+@kernel(allocates=False)
+def batch_at(problem, first, stop):
+    """The batch of up to eight rows before place `stop` that starts at place `first`."""
+    width = min(LANES, stop - first)
+    longest = 0
+    for lane in range(width):
+        row = problem.order[first + lane]
+        longest = max(longest, problem.plays.indptr[row + 1] - problem.plays.indptr[row])
+    return Batch(first, width, longest)
+
+
+@kernel(allocates=False)
+def read_plays(problem, batch, work, done, n):
+    """Fetch plays [done, done + n) of each lane's row.
+
+    For play p the vectors of `work.root` and `work.target` get c^(1/2) and (1 + alpha r) c^(-1/2),
+    those of `work.starts` where the plays' factors start. A lane whose row has ended gets zeros,
+    which change nothing.
+    """
+    indptr, indices, counts = problem.plays.indptr, problem.plays.indices, problem.plays.counts
+    factors, root, target, starts = problem.factors, work.root, work.target, work.starts
+    for lane in range(LANES):
+        begin = 0
+        left = 0
+        if lane < batch.width:
+            row = problem.order[batch.first + lane]
+            begin = indptr[row] + done
+            left = max(0, min(n, indptr[row + 1] - begin))
+        for p in range(left):
+            confidence = 1.0 + problem.alpha * counts[begin + p]
+            weight_root = np.sqrt(max(confidence - problem.unobserved, TINY_WEIGHT))
+            root[vector(p) + lane] = weight_root
+            target[vector(p) + lane] = confidence / weight_root
+            start = np.int64(indices[begin + p]) * problem.padded
+            starts[vector(p) + lane] = start
+            for line in range(0, problem.padded, CACHE_LINE):
+                prefetch(factors, start + line)
+        for p in range(left, n):
+            root[vector(p) + lane] = 0.0
+            target[vector(p) + lane] = 0.0
+            starts[vector(p) + lane] = 0
