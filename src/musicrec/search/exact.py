@@ -21,20 +21,24 @@ from __future__ import annotations
 import numpy as np
 
 from musicrec.errors import MusicRecError
-from musicrec.parallel import for_blocks
+from musicrec.parallel import blocks, for_blocks
 from musicrec.search.kernels import (
-    LANES,
+    BLOCK,
     LARGEST_SCORE,
     RUN_BLOCKS,
     UNROLL,
+    Excluded,
+    Index,
+    Lists,
     dominant_factors,
     enclose,
     encode,
     search,
 )
+from musicrec.search.vectors import by_falling_norm, norms_of
 
-RUN = RUN_BLOCKS * LANES  # items of like norm, put in order of their dominant factor
-QUERY_BLOCK = 32  # queries of one unit of work for a thread
+RUN = RUN_BLOCKS * BLOCK  # items of like norm, put in order of their dominant factor
+QUERY_BLOCK = 32  # queries of one unit of work for a thread: a few milliseconds
 Exclude = tuple[np.ndarray, np.ndarray]
 
 
@@ -61,37 +65,43 @@ class ExactIndex:
     def __init__(self, item_factors: np.ndarray) -> None:  # noqa: D107
         self.factors = checked_factors(item_factors, "item factors")
         self.n_items, self.rank = self.factors.shape
-        norms = np.sqrt(np.einsum("ij,ij->i", self.factors, self.factors, dtype=np.float64))
-        order = np.argsort(-norms, kind="stable")[: np.count_nonzero(norms)].astype(np.int32)
+        norms = norms_of(self.factors)
+        order = by_falling_norm(norms)
         largest = float(norms[order[0]]) if len(order) else 0.0
         if largest > LARGEST_SCORE:
             raise MusicRecError("item factors overflow float32 when scored; scale them down")
         dominant = np.empty(len(order), np.int32)
-        n_blocks = -(-len(order) // LANES)
-        padded = -(-self.rank // UNROLL) * UNROLL
-        codes = np.zeros((n_blocks, padded, LANES), np.int8)
-        scales = np.zeros((n_blocks, LANES), np.float32)
-        errors = np.full((n_blocks, LANES), -np.inf, np.float32)  # lanes without item: never kept
-        boxes = np.zeros((n_blocks, 2 * padded + 1), np.float32)
-        bounds = np.zeros(n_blocks)
 
         def find_dominant(start: int, stop: int) -> None:
             dominant_factors(self.factors, order, start, stop, dominant)
 
-        def work(start: int, stop: int) -> None:
-            encode(self.factors, norms, order, largest, start, stop, codes, scales, errors)
-            enclose(self.factors, norms, order, largest, start, stop, boxes, bounds)
-
-        for_blocks(find_dominant, _cuts(len(order), RUN))
+        for_blocks(find_dominant, blocks(len(order), RUN))
         order = order[np.lexsort((dominant, np.arange(len(order)) // RUN))]
-        for_blocks(work, _cuts(n_blocks, RUN // LANES))
-        bounds = np.maximum.accumulate(bounds[::-1])[::-1]  # of a block and all behind it
-        self._arrays = (self.factors, order, largest, codes, scales, errors, boxes, bounds)
+        n_blocks = -(-len(order) // BLOCK)
+        padded = -(-self.rank // UNROLL) * UNROLL
+        index = Index(
+            factors=self.factors,
+            order=order,
+            largest=largest,
+            codes=np.zeros((n_blocks, padded, BLOCK), np.int8),
+            scales=np.zeros((n_blocks, BLOCK), np.float32),
+            errors=np.full((n_blocks, BLOCK), -np.inf, np.float32),
+            boxes=np.zeros((n_blocks, 2 * padded + 1), np.float32),
+            bounds=np.zeros(n_blocks),
+        )
+
+        def work(start: int, stop: int) -> None:
+            encode(index, norms, start, stop)
+            enclose(index, norms, start, stop)
+
+        for_blocks(work, blocks(n_blocks, RUN_BLOCKS))
+        index.bounds[:] = np.maximum.accumulate(index.bounds[::-1])[::-1]
+        self._index = index
 
     @property
     def nbytes(self) -> int:
         """Memory of the index beside the factors."""
-        return sum(part.nbytes for part in self._arrays[1:] if isinstance(part, np.ndarray))
+        return sum(part.nbytes for part in self._index[1:] if isinstance(part, np.ndarray))
 
     def search(
         self,
@@ -135,15 +145,11 @@ class ExactIndex:
         if k < 1:
             raise MusicRecError(f"k = {k} is not a list length; use at least 1")
         n = len(queries)
-        indptr, indices = (np.zeros(n + 1, np.int64), _NOTHING) if exclude is None else exclude
-        if len(indptr) != n + 1:
-            raise MusicRecError(f"exclude has {len(indptr) - 1} rows for {n} queries")
-        indptr, indices = readonly(indptr, np.int64), readonly(indices, np.int32)
-        ids = np.empty((n, k), np.int32)
-        scores = np.empty((n, k), np.float32)
+        excluded = _excluded(exclude, n)
+        lists = Lists(np.empty((n, k), np.int32), np.empty((n, k), np.float32))
 
         def work(start: int, stop: int) -> None:
-            bad = search(*self._arrays, queries, indptr, indices, start, stop, ids, scores)
+            bad = search(self._index, queries, excluded, lists, start, stop)
             if bad >= 0:
                 raise MusicRecError(
                     f"query {bad} holds a NaN or an infinity, or its scores overflow float32; "
@@ -153,8 +159,8 @@ class ExactIndex:
         if n == 1:
             work(0, 1)
         else:
-            for_blocks(work, _cuts(n, QUERY_BLOCK), threads)
-        return ids, scores
+            for_blocks(work, blocks(n, QUERY_BLOCK), threads)
+        return lists.ids, lists.scores
 
     def search_one(
         self, query: np.ndarray, k: int, exclude: np.ndarray | None = None
@@ -178,7 +184,17 @@ class ExactIndex:
         return ids[0, :length], scores[0, :length]
 
 
-_NOTHING = np.empty(0, np.int32)
+def _excluded(exclude: Exclude | None, n: int) -> Excluded:
+    """Exclusions of n queries, as the kernel takes them."""
+    if exclude is None:
+        return (
+            _NOTHING_OF_ONE
+            if n == 1
+            else Excluded(readonly(np.zeros(n + 1), np.int64), _NOTHING_OF_ONE.indices)
+        )
+    if len(exclude[0]) != n + 1:
+        raise MusicRecError(f"exclude has {len(exclude[0]) - 1} rows for {n} queries")
+    return Excluded(readonly(exclude[0], np.int64), readonly(exclude[1], np.int32))
 
 
 def checked_factors(factors: np.ndarray, name: str) -> np.ndarray:
@@ -202,5 +218,6 @@ def readonly(array: np.ndarray, dtype: type) -> np.ndarray:
     return view
 
 
-def _cuts(n: int, step: int) -> list[int]:
-    return [*range(0, n, step), n]
+_NOTHING_OF_ONE = Excluded(
+    readonly(np.zeros(2), np.int64), readonly(np.empty(0), np.int32)
+)  # made once: one query is answered in microseconds

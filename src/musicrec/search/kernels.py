@@ -2,22 +2,117 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from musicrec.jit import kernel
 
-LANES = 64  # items of a block, scored together: one factor of all is one contiguous load
+BLOCK = 64  # items scored together: one factor's 8-bit copies of all are one cache line
 RUN_BLOCKS = 64  # blocks of items of like norm, which are put in order of dominant factor
-UNROLL = 4  # factors of one sweep over the lanes; the 8-bit copies are padded to a multiple
+UNROLL = 4  # factors of one sweep over a block; the 8-bit copies are padded to a multiple
 LEVELS = 127  # of an 8-bit copy, on either side of zero
-BINS = 4096  # of the histogram that finds the k-th best lower bound
+BINS = 4096  # of the histogram that finds the k-th best lower bound: 16 KB, a first-level cache
 UNIT_ROUNDOFF = 2.0**-24  # of float32
 SUBNORMAL = 2.0**-149  # the smallest float32 above zero
 NEGLIGIBLE = 2.0**-100  # beside the largest norm: far below float32's rounding of it
 LARGEST_SCORE = float(np.finfo(np.float32).max) / 2
 
 
-@kernel()
+class Index(NamedTuple):
+    """Items prepared for the search, in units of the largest norm.
+
+    Attributes
+    ----------
+    factors : float32 array (n_items, rank)
+        As they are.
+    order : int32 array (n)
+        The items with a vector, in the order of their blocks.
+    largest : float
+        The largest norm.
+    codes : int8 array (n_blocks, padded rank, BLOCK)
+        8-bit copies, one factor of a block after the other.
+    scales : float32 array (n_blocks, BLOCK)
+        What a code of 1 stands for.
+    errors : float32 array (n_blocks, BLOCK)
+        For a query of norm 1, how far scale * (query . code) may lie from the score; -inf where a
+        block has no item.
+    boxes : float32 array (n_blocks, 2 padded rank + 1)
+        Each factor's maximum, each one's minimum, and what rounding may add to a bound from them.
+    bounds : float64 array (n_blocks)
+        The largest norm of a block and all behind it.
+    """
+
+    factors: np.ndarray
+    order: np.ndarray
+    largest: float
+    codes: np.ndarray
+    scales: np.ndarray
+    errors: np.ndarray
+    boxes: np.ndarray
+    bounds: np.ndarray
+
+
+class Excluded(NamedTuple):
+    """Items never returned to query i: `indices[indptr[i]:indptr[i + 1]]` (int64, int32)."""
+
+    indptr: np.ndarray
+    indices: np.ndarray
+
+
+class Lists(NamedTuple):
+    """Answers: `ids` int32 and `scores` float32 (n_queries, k), padded with -1 and -inf."""
+
+    ids: np.ndarray
+    scores: np.ndarray
+
+
+class Scratch(NamedTuple):
+    """Memory of one call of `search`.
+
+    Attributes
+    ----------
+    unit : float32 array (padded rank)
+        The query at norm 1.
+    corner : float32 array (2 padded rank)
+        Its positive part, then its negative part.
+    upper : float32 array (BLOCK)
+        Upper bounds of a block's items.
+    places, uppers : int32 and float32 arrays (items)
+        The survivors: where they stand in `order`, and their upper bounds.
+    blocks, box_bounds : int32 and float32 arrays (RUN_BLOCKS)
+        The blocks of a run that may hold survivors, and their bounds.
+    histogram : int32 array (BINS)
+        Of the survivors' lower bounds, from -1 to 1.
+    seen : uint8 array
+        A bit an item: whether it is excluded; of length 1 where nothing is.
+    """
+
+    unit: np.ndarray
+    corner: np.ndarray
+    upper: np.ndarray
+    places: np.ndarray
+    uppers: np.ndarray
+    blocks: np.ndarray
+    box_bounds: np.ndarray
+    histogram: np.ndarray
+    seen: np.ndarray
+
+
+class Progress(NamedTuple):
+    """Where the search for one query stands.
+
+    `count` survivors, of which `above` lie in bin `floor` of the histogram or higher; an item
+    whose upper bound is below `threshold` is not among the k best.
+    """
+
+    count: int
+    above: int
+    floor: int
+    threshold: float
+
+
+@kernel(allocates=False)
 def slack(rank):
     """Relative error of a bound or score in float32: a few roundings a factor, and to spare."""
     return (8 * rank + 64) * UNIT_ROUNDOFF
@@ -35,50 +130,49 @@ def dominant_factors(factors, order, start, stop, dominant):
         dominant[place] = best
 
 
-@kernel()
-def enclose(factors, norms, order, largest, start, stop, boxes, bounds):
-    """Write the boxes of blocks `start` to `stop`, in units of the largest norm.
-
-    A row of `boxes` holds each factor's maximum, each one's minimum, and what rounding may add
-    to a bound from them; `bounds` the largest norm of the block.
-    """
+@kernel(allocates=False)
+def enclose(index, norms, start, stop):
+    """Write the boxes of blocks `start` to `stop`, and the largest norm of each alone."""
+    factors, order, largest = index.factors, index.order, index.largest
+    boxes, bounds = index.boxes, index.bounds
     rank = factors.shape[1]
     padded = boxes.shape[1] // 2
     for block in range(start, stop):
         squared = 0.0
         for factor in range(rank):
             high, low = -np.inf, np.inf
-            for place in range(block * LANES, min((block + 1) * LANES, len(order))):
+            for place in range(block * BLOCK, min((block + 1) * BLOCK, len(order))):
                 value = np.float64(factors[order[place], factor]) / largest
                 high, low = max(high, value), min(low, value)
             boxes[block, factor] = high
             boxes[block, padded + factor] = low
             squared += max(high * high, low * low)
         boxes[block, 2 * padded] = slack(2 * rank) * np.sqrt(squared) + NEGLIGIBLE
-        for place in range(block * LANES, min((block + 1) * LANES, len(order))):
+        for place in range(block * BLOCK, min((block + 1) * BLOCK, len(order))):
             bound = norms[order[place]] / largest * (1.0 + slack(rank))
             bounds[block] = max(bounds[block], bound)
 
 
-@kernel()
-def encode(factors, norms, order, largest_norm, start, stop, codes, scales, errors):
-    """Write the 8-bit copies of blocks `start` to `stop`, in units of the largest norm.
+@kernel(allocates=False)
+def encode(index, norms, start, stop):
+    """Write the 8-bit copies of blocks `start` to `stop`, their scales and errors.
 
-    `errors` bounds, for a query of norm 1, how far scale * (query . code) may lie from the score:
-    the norm of what rounding to 8 bits took away, and slack for float32 arithmetic.
+    An error is the norm of what rounding to 8 bits took away, and slack for float32 arithmetic.
     """
+    factors, order = index.factors, index.order
+    codes, scales, errors = index.codes, index.scales, index.errors
     rank = factors.shape[1]
     for block in range(start, stop):
-        for lane in range(min(LANES, len(order) - block * LANES)):
-            item = order[block * LANES + lane]
+        for lane in range(min(BLOCK, len(order) - block * BLOCK)):
+            item = order[block * BLOCK + lane]
             largest = 0.0
             for factor in range(rank):
                 largest = max(largest, abs(np.float64(factors[item, factor])))
-            step = largest / largest_norm / LEVELS
+            step = largest / index.largest / LEVELS
             scale = np.float32(step if step > NEGLIGIBLE else 0.0)
             squared = 0.0
             for factor in range(rank):
-                value = np.float64(factors[item, factor]) / largest_norm
+                value = np.float64(factors[item, factor]) / index.largest
                 if scale > 0.0:
                     code = max(-LEVELS, min(LEVELS, np.rint(value / scale)))
                     codes[block, factor, lane] = np.int8(code)
@@ -86,100 +180,144 @@ def encode(factors, norms, order, largest_norm, start, stop, codes, scales, erro
                 squared += lost * lost
             lost_norm = np.sqrt(squared)
             scales[block, lane] = scale
-            norm = norms[item] / largest_norm
+            norm = norms[item] / index.largest
             errors[block, lane] = lost_norm + slack(rank) * (norm + lost_norm) + NEGLIGIBLE
 
 
 @kernel()
-def search(
-    factors, order, largest, codes, scales, errors, boxes, bounds,
-    queries, indptr, indices, start, stop, out_ids, out_scores,
-):  # fmt: skip
-    """Answer queries `start` to `stop`, writing their rows of `out_ids` and `out_scores`.
+def search(index, queries, excluded, lists, start, stop):
+    """Answer queries `start` to `stop`, writing their rows of `lists`.
 
     Returns the first query whose scores are not finite, or -1.
     """
-    n_blocks, padded_rank, _ = codes.shape
-    rank = queries.shape[1]
-    k = min(out_ids.shape[1], len(order))
-    unit = np.zeros(padded_rank, np.float32)
-    corner = np.zeros(2 * padded_rank, np.float32)  # the query's positive part, then its negative
-    upper = np.empty(LANES, np.float32)
-    places = np.empty(n_blocks * LANES, np.int32)  # survivors: where in `order`
-    uppers = np.empty(n_blocks * LANES, np.float32)  # and their upper bounds
-    reaches = np.empty(RUN_BLOCKS, np.float32)
-    blocks = np.empty(RUN_BLOCKS, np.int32)
-    histogram = np.empty(BINS, np.int32)  # of the survivors' lower bounds
-    seen = np.zeros(len(factors) // 8 + 1 if len(indices) else 1, np.uint8)  # a bit an item
+    scratch = _scratch(index, len(excluded.indices) > 0)
+    indptr, n_items = excluded.indptr, len(index.factors)
+    k = min(lists.ids.shape[1], len(index.order))
     for row in range(start, stop):
-        out_ids[row] = -1
-        out_scores[row] = -np.inf
-        norm = 0.0
-        for factor in range(rank):
-            norm += np.float64(queries[row, factor]) ** 2
-        norm = np.sqrt(norm)
-        if not norm * max(largest, 1.0) <= LARGEST_SCORE:
+        lists.ids[row] = -1
+        lists.scores[row] = -np.inf
+        norm = _set_query(queries[row], scratch)
+        if not norm * max(index.largest, 1.0) <= LARGEST_SCORE:
             return row
         if norm == 0.0 or k == 0:
             continue
-        for factor in range(rank):
-            unit[factor] = queries[row, factor] / norm
-            corner[factor] = max(unit[factor], np.float32(0.0))
-            corner[padded_rank + factor] = min(unit[factor], np.float32(0.0))
-        excluded = indices[indptr[row] : indptr[row + 1]]
-        for item in excluded:
-            if 0 <= item < len(factors):
-                seen[item >> 3] |= np.uint8(1 << (item & 7))
+        items = excluded.indices[indptr[row] : indptr[row + 1]]
+        for item in items:
+            if 0 <= item < n_items:
+                scratch.seen[item >> 3] |= np.uint8(1 << (item & 7))
         # What underflow can add to a score, in units of the query's and the largest item's norm;
         # beyond 4 no bound prunes.
-        underflow = np.float32(min(4.0, (2 * rank + 4) * SUBNORMAL / (norm * largest)))
-        threshold = np.float32(-LARGEST_SCORE)
-        histogram[:] = 0
-        count = above = floor = 0  # `above` survivors lie in bin `floor` or higher
-        for first in range(0, n_blocks, RUN_BLOCKS):
-            if bounds[first] + underflow < threshold:
-                break
-            likely = 0
-            for block in range(first, min(first + RUN_BLOCKS, n_blocks)):
-                reach = _box_bound(boxes, block, corner) + underflow
-                if reach >= threshold:
-                    reaches[likely], blocks[likely] = reach, block
-                    likely += 1
-            for at in np.argsort(-reaches[:likely]):  # the best first, so that the bound rises soon
-                block = blocks[at]
-                if reaches[at] < threshold:
-                    break
-                if not _upper_bounds(
-                    codes, scales, errors, block, unit, underflow, threshold, upper
-                ):
-                    continue
-                for lane in range(LANES):
-                    if upper[lane] < threshold:
-                        continue
-                    place = block * LANES + lane
-                    if len(excluded) and seen[order[place] >> 3] >> (order[place] & 7) & 1:
-                        continue
-                    places[count] = place
-                    uppers[count] = upper[lane]
-                    count += 1
-                    lower = upper[lane] - np.float32(2.0) * (errors[block, lane] + underflow)
-                    bin = int(max(0.0, min(BINS - 1.0, (lower + 1.0) * (BINS / 2))))
-                    histogram[bin] += 1
-                    above += bin >= floor
-                    while above - histogram[floor] >= k:
-                        above -= histogram[floor]
-                        floor += 1
-                if floor > 0:  # a bin lower than it need be: room for rounding
-                    threshold = np.float32((floor - 1) / (BINS / 2) - 1.0)
-        for item in excluded:
-            if 0 <= item < len(factors):
-                seen[item >> 3] = 0
-        count = _prune(places, uppers, count, threshold)
-        _rank(factors, order, places[:count], queries[row], out_ids[row], out_scores[row])
+        lost = (2 * queries.shape[1] + 4) * SUBNORMAL / (norm * index.largest)
+        count = _collect(index, scratch, k, np.float32(min(4.0, lost)))
+        for item in items:
+            if 0 <= item < n_items:
+                scratch.seen[item >> 3] = 0
+        survivors = index.order[scratch.places[:count]]
+        _rank(index.factors, survivors, queries[row], lists.ids[row], lists.scores[row])
     return -1
 
 
-@kernel(fastmath={"contract", "reassoc"})
+@kernel()
+def _scratch(index, excludes):
+    """Allocate the memory of a call."""
+    n_blocks, padded, _ = index.codes.shape
+    return Scratch(
+        np.zeros(padded, np.float32),
+        np.zeros(2 * padded, np.float32),
+        np.empty(BLOCK, np.float32),
+        np.empty(n_blocks * BLOCK, np.int32),
+        np.empty(n_blocks * BLOCK, np.float32),
+        np.empty(RUN_BLOCKS, np.int32),
+        np.empty(RUN_BLOCKS, np.float32),
+        np.empty(BINS, np.int32),
+        np.zeros(len(index.factors) // 8 + 1 if excludes else 1, np.uint8),
+    )
+
+
+@kernel(allocates=False)
+def _set_query(query, scratch):
+    """Write the query at norm 1 and its two parts; returns its norm."""
+    norm = 0.0
+    for factor in range(len(query)):
+        norm += np.float64(query[factor]) ** 2
+    norm = np.sqrt(norm)
+    padded = len(scratch.unit)
+    if norm > 0.0:
+        for factor in range(len(query)):
+            value = np.float32(query[factor] / norm)
+            scratch.unit[factor] = value
+            scratch.corner[factor] = max(value, np.float32(0.0))
+            scratch.corner[padded + factor] = min(value, np.float32(0.0))
+    return norm
+
+
+@kernel()
+def _collect(index, scratch, k, underflow):
+    """Find the items that may be among the k best; returns how many, their places in `scratch`."""
+    bounds, blocks, box_bounds = index.bounds, scratch.blocks, scratch.box_bounds
+    scratch.histogram[:] = 0
+    progress = Progress(0, 0, 0, np.float32(-LARGEST_SCORE))
+    for first in range(0, len(bounds), RUN_BLOCKS):
+        if bounds[first] + underflow < progress.threshold:
+            break
+        likely = _likely_blocks(index, scratch, first, underflow, progress.threshold)
+        # The best first, so that the threshold rises soon.
+        for place in np.argsort(-box_bounds[:likely]):
+            if box_bounds[place] < progress.threshold:
+                break
+            block = blocks[place]
+            if _upper_bounds(index, scratch, block, underflow, progress.threshold):
+                progress = _keep(index, scratch, block, underflow, progress, k)
+    return _prune(scratch.places, scratch.uppers, progress.count, progress.threshold)
+
+
+@kernel(allocates=False, forceinline=True)
+def _likely_blocks(index, scratch, first, underflow, threshold):
+    """List the blocks of the run from `first` on whose boxes reach the threshold; how many."""
+    boxes, corner = index.boxes, scratch.corner
+    blocks, box_bounds = scratch.blocks, scratch.box_bounds
+    likely = 0
+    for block in range(first, min(first + RUN_BLOCKS, len(boxes))):
+        bound = _box_bound(boxes, block, corner) + underflow
+        if bound >= threshold:
+            box_bounds[likely], blocks[likely] = bound, block
+            likely += 1
+    return likely
+
+
+@kernel(allocates=False, forceinline=True)
+def _keep(index, scratch, block, underflow, progress, k):
+    """Add a block's items that reach the threshold to the survivors, and raise the threshold."""
+    order, errors, seen = index.order, index.errors, scratch.seen
+    upper, places, uppers, histogram = (
+        scratch.upper,
+        scratch.places,
+        scratch.uppers,
+        scratch.histogram,
+    )
+    count, above, floor, threshold = progress
+    for lane in range(BLOCK):
+        if upper[lane] < threshold:
+            continue
+        place = block * BLOCK + lane
+        if len(seen) > 1 and seen[order[place] >> 3] >> (order[place] & 7) & 1:
+            continue
+        places[count] = place
+        uppers[count] = upper[lane]
+        count += 1
+        lower = upper[lane] - np.float32(2.0) * (errors[block, lane] + underflow)
+        bin = int(max(0.0, min(BINS - 1.0, (lower + 1.0) * (BINS / 2))))
+        histogram[bin] += 1
+        above += bin >= floor
+        while above - histogram[floor] >= k:
+            above -= histogram[floor]
+            floor += 1
+    if floor > 0:  # a bin lower than it need be: room for rounding
+        threshold = np.float32((floor - 1) / (BINS / 2) - 1.0)
+    return Progress(count, above, floor, threshold)
+
+
+@kernel(fastmath={"contract", "reassoc"}, allocates=False)
 def _box_bound(boxes, block, corner):
     """Bound from above the scores of all of a block's items with a query of norm 1."""
     bound = boxes[block, len(corner)]
@@ -188,17 +326,19 @@ def _box_bound(boxes, block, corner):
     return bound
 
 
-@kernel(fastmath={"contract"})
-def _upper_bounds(codes, scales, errors, block, unit, underflow, threshold, upper):
+@kernel(fastmath={"contract"}, allocates=False, forceinline=True)
+def _upper_bounds(index, scratch, block, underflow, threshold):
     """Bound from above the scores of a block's items with a query of norm 1.
 
     Returns how many reach the threshold.
     """
-    for lane in range(LANES):
+    codes, scales, errors = index.codes, index.scales, index.errors
+    unit, upper = scratch.unit, scratch.upper
+    for lane in range(BLOCK):
         upper[lane] = 0.0
     for factor in range(0, len(unit), UNROLL):
         a, b, c, d = unit[factor], unit[factor + 1], unit[factor + 2], unit[factor + 3]
-        for lane in range(LANES):
+        for lane in range(BLOCK):
             upper[lane] += (
                 a * np.float32(codes[block, factor, lane])
                 + b * np.float32(codes[block, factor + 1, lane])
@@ -206,13 +346,13 @@ def _upper_bounds(codes, scales, errors, block, unit, underflow, threshold, uppe
                 + d * np.float32(codes[block, factor + 3, lane])
             )
     reaching = 0
-    for lane in range(LANES):
+    for lane in range(BLOCK):
         upper[lane] = upper[lane] * scales[block, lane] + (errors[block, lane] + underflow)
         reaching += upper[lane] >= threshold
     return reaching
 
 
-@kernel()
+@kernel(allocates=False)
 def _prune(places, uppers, count, threshold):
     """Keep, in order, the survivors whose upper bound reaches the threshold; return how many."""
     kept = 0
@@ -224,9 +364,8 @@ def _prune(places, uppers, count, threshold):
 
 
 @kernel()
-def _rank(factors, order, places, query, out_ids, out_scores):
+def _rank(factors, items, query, out_ids, out_scores):
     """Score the survivors in full and write the best by falling score, ties by lower id."""
-    items = order[places]
     scores = np.empty(len(items), np.float32)
     inner_products(factors, items, query, scores)
     write_best(items, scores, out_ids, out_scores)

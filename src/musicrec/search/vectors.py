@@ -1,0 +1,35 @@
+"""Norms of vectors, and the dimension that turns inner product into distance."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def norms_of(vectors: np.ndarray) -> np.ndarray:
+    """Euclidean norm of every row, summed in float64: float64 array (n)."""
+    return np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+
+
+def by_falling_norm(norms: np.ndarray) -> np.ndarray:
+    """Rows by falling norm, equal norms by lower row, without those of norm 0: int32 array."""
+    return np.argsort(-norms, kind="stable")[: np.count_nonzero(norms)].astype(np.int32)
+
+
+def lift(vectors: np.ndarray, norms: np.ndarray, largest: float) -> np.ndarray:
+    """Append sqrt(M^2 - |v|^2), M = `largest`: all vectors get the norm M.
+
+    To a query (s q, 0) the nearest of these is then the one of largest inner product with q
+    (Bachrach et al., "Speeding up the Xbox recommender system using a Euclidean transformation for
+    inner-product spaces", RecSys 2014).
+
+    Parameters
+    ----------
+    vectors : float32 array (n, rank)
+    norms : float64 array (n)
+        At most `largest`.
+
+    Returns
+    -------
+    float64 array (n, rank + 1)
+    """
+    return np.column_stack((vectors, np.sqrt(np.maximum(0.0, largest**2 - norms**2))))
