@@ -85,7 +85,7 @@ class Scratch(NamedTuple):
     histogram : int32 array (BINS)
         Of the survivors' lower bounds, from -1 to 1.
     seen : uint8 array
-        A bit an item: whether it is excluded; of length 1 where nothing is.
+        A bit an item: whether it is excluded; empty where nothing is.
     """
 
     unit: np.ndarray
@@ -102,14 +102,14 @@ class Scratch(NamedTuple):
 class Progress(NamedTuple):
     """Where the search for one query stands.
 
-    `count` survivors, of which `above` lie in bin `floor` of the histogram or higher; an item
+    `survivors` so far, of which `above` lie in bin `floor` of the histogram or higher; an item
     whose upper bound is below `threshold` is not among the k best.
     """
 
-    count: int
+    survivors: int
     above: int
     floor: int
-    threshold: float
+    threshold: np.float32
 
 
 @kernel(allocates=False)
@@ -230,7 +230,7 @@ def _scratch(index, excludes):
         np.empty(RUN_BLOCKS, np.int32),
         np.empty(RUN_BLOCKS, np.float32),
         np.empty(BINS, np.int32),
-        np.zeros(len(index.factors) // 8 + 1 if excludes else 1, np.uint8),
+        np.zeros(len(index.factors) // 8 + 1 if excludes else 0, np.uint8),
     )
 
 
@@ -268,7 +268,7 @@ def _collect(index, scratch, k, underflow):
             block = blocks[place]
             if _upper_bounds(index, scratch, block, underflow, progress.threshold):
                 progress = _keep(index, scratch, block, underflow, progress, k)
-    return _prune(scratch.places, scratch.uppers, progress.count, progress.threshold)
+    return _prune(scratch.places, scratch.uppers, progress.survivors, progress.threshold)
 
 
 @kernel(allocates=False, forceinline=True)
@@ -300,7 +300,7 @@ def _keep(index, scratch, block, underflow, progress, k):
         if upper[lane] < threshold:
             continue
         place = block * BLOCK + lane
-        if len(seen) > 1 and seen[order[place] >> 3] >> (order[place] & 7) & 1:
+        if len(seen) and seen[order[place] >> 3] >> (order[place] & 7) & 1:
             continue
         places[count] = place
         uppers[count] = upper[lane]
