@@ -8,6 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
+import numpy as np
+import pytest
+
+from musicrec.jit import kernel
+
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "musicrec"
 CALL = (
     "import numpy as np\n"
@@ -47,3 +53,53 @@ def test_a_home_that_cannot_be_written_costs_time_and_nothing_else(tmp_path: Pat
     blocked = tmp_path / "file"
     blocked.touch()
     assert hits_and_misses(SOURCE.parent, blocked) == "0 1"
+
+
+def answer(package_parent: Path, module: str, cache: Path) -> tuple[int, int]:
+    """What a module's kernel returns in a new process, and how often it had to be compiled."""
+    code = (
+        f"from musicrec.{module} import answer\n"
+        "print(answer(), sum(answer.stats.cache_misses.values()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(package_parent), "MUSICREC_CACHE": str(cache)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    returned, misses = done.stdout.split()
+    return int(returned), int(misses)
+
+
+def write_kernel(package: Path, folder: str, returned: int) -> None:
+    (package / folder).mkdir(exist_ok=True)
+    (package / folder / "__init__.py").touch()
+    (package / folder / "run.py").write_text(
+        f"from musicrec.jit import kernel\n\n\n@kernel()\ndef answer():\n    return {returned}\n"
+    )
+
+
+def test_modules_of_one_name_share_no_cache_and_an_edit_below_a_folder_recompiles(
+    tmp_path: Path,
+) -> None:
+    """The same stem, line and function name in two folders, and then another body."""
+    package = tmp_path / "musicrec"
+    shutil.copytree(SOURCE, package)
+    write_kernel(package, "one", 1)
+    write_kernel(package, "two", 2)
+    cache = tmp_path / "cache"
+    assert answer(tmp_path, "one.run", cache) == (1, 1)
+    assert answer(tmp_path, "two.run", cache) == (2, 1)
+    assert answer(tmp_path, "one.run", cache) == (1, 0)
+    write_kernel(package, "one", 3)
+    assert answer(tmp_path, "one.run", cache) == (3, 1)
+
+
+def test_a_kernel_that_allocates_must_say_so() -> None:
+    @kernel(allocates=False)
+    def make():  # type: ignore[no-untyped-def]
+        return np.empty(1)
+
+    with pytest.raises(numba.core.errors.TypingError, match="empty"):
+        make()

@@ -7,9 +7,11 @@ ICDM; regularised as by Zhou, Wilkinson, Schreiber and Pan 2008, AAIM): for user
         + reg_param (sum_u n_u |x_u|^2 + sum_i n_i |y_i|^2),
 
 with p = 1 and c = 1 + alpha r where user u played item i, p = 0 and c = 1 elsewhere, and n the
-number of plays of a row. Two parameters go beyond it (Rendle, Krichene, Zhang and Koren 2022,
-RecSys, "Revisiting the performance of iALS on item recommendation benchmarks"): the weight of the
-unobserved entries, and the exponent of n. One iteration solves all items, then all users.
+number of plays of a row. Two parameters go beyond it: the weight of the unobserved entries, and the
+exponent e of n. They are not all of Rendle, Krichene, Zhang and Koren (RecSys 2022, "Revisiting the
+performance of iALS on item recommendation benchmarks"), who regularise a row by
+reg_param (n + alpha0 N)^nu, N the number of rows of the other side, where this is reg_param n^e.
+One iteration solves all items, then all users.
 """
 
 from __future__ import annotations
