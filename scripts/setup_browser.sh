@@ -16,5 +16,7 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
   exit 1
 fi
 echo "setup-browser: installing chromium and chromium-driver through apt" >&2
-{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium chromium-driver; } >/dev/null
-found
+{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium chromium-driver; } >/dev/null && found || {
+  echo "error: apt could not install chromium and chromium-driver; install them by hand" >&2
+  exit 1
+}

@@ -73,7 +73,7 @@ def table(n_users=2000, shift=0.0, seed=0, split="validation", k=K, names=NAMES)
         "user_id": [f"u{i:06d}" for i in range(n_users)],
         "truth": np.arange(n_users, dtype=np.uint64) * np.uint64(2**40 + 1),
         **values,
-        "seed_map": pa.array(values[names[0]], mask=np.arange(n_users) < 3),
+        "spark_map": pa.array(values[names[0]], mask=np.arange(n_users) < 3),
     }
     metadata = {TABLE_METADATA: json.dumps({"split": split, "k": k})}
     return pa.table(columns).replace_schema_metadata(metadata)
@@ -246,7 +246,7 @@ def test_refuses_what_cannot_be_compared(head, reason):
         compare(Stored("main", table()), head)
 
 
-@pytest.mark.parametrize("name", ["map_at_11", "seed_map", "user_id"])
+@pytest.mark.parametrize("name", ["map_at_11", "spark_map", "user_id"])
 def test_refuses_a_metric_that_has_no_paired_comparison(name):
     with pytest.raises(MusicRecError, match=f"{name} is not a metric that main"):
         compare(Stored("main", table()), Stored("exp", table()), [name])

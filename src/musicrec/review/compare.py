@@ -62,7 +62,7 @@ def compare(
     base, head : Revision
     metrics : sequence of str, optional
         Names such as `ndcg_at_100`; by default the headline metrics of the list lengths that
-        both revisions have. All of them count in Holm's correction. (The `seed` protocol drops
+        both revisions have. All of them count in Holm's correction. (The `spark` protocol drops
         users, other ones in other configurations, and so has no paired comparison.)
     margin : float
         The relative change that matters (0.01: one percent).
