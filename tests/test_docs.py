@@ -1,0 +1,56 @@
+"""What the README and docs/ say holds: links lead somewhere, figures are those of the committed JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def metrics(name: str) -> dict:
+    return json.loads((ROOT / f"metrics/{name}.json").read_text())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), target
+    for anchor in re.findall(r"\]\(#([^)]+)\)", text):
+        heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        assert anchor in {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in heads}
+
+
+def test_the_index_lists_every_page() -> None:
+    index = (ROOT / "docs/README.md").read_text()
+    pages = {page.name for page in PAGES if page.parent.name == "docs"} - {"README.md"}
+    assert set(re.findall(r"\]\((\w+\.md)\)", index)) == pages
+
+
+def test_the_page_on_metrics_names_every_file_and_figure() -> None:
+    page = (ROOT / "docs/metrics.md").read_text()
+    for path in (ROOT / "metrics").glob("*.json"):
+        assert f"`{path.name}`" in page
+    for name in ("evaluate", "train", "ann_bench", "downsample"):
+        for key in metrics(name):
+            assert f"`{key}`" in page, f"{name}: {key}"
+
+
+def test_the_table_of_results_is_that_of_the_metrics() -> None:
+    figures, baselines = metrics("evaluate"), metrics("baselines")
+    columns = ["map@500", "ndcg@500", "recall@500", "precision@10"]
+    table = [f"| {figures['users']} held-out users | " + " | ".join(columns) + " |"]
+    table.append("|---" * (len(columns) + 1) + "|")
+    for model, row in (
+        ("ALS", figures),
+        ("item neighbours", {c: baselines[f"neighbours_{c}"] for c in columns}),
+        ("popularity", {c: baselines[f"popularity_{c}"] for c in columns}),
+    ):
+        table.append(f"| {model} | " + " | ".join(f"{row[c]:.4f}" for c in columns) + " |")
+    assert "\n".join(table) in (ROOT / "README.md").read_text()
