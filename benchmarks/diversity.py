@@ -40,7 +40,7 @@ def main() -> None:
     rows = rows[model.user_factors[held_out.users[rows]].any(axis=1)]
     truth, history = held_out.truth.rows(rows), held_out.history.rows(rows)
     queries = model.user_factors[held_out.users[rows]]
-    print(f"{len(rows)} users\ndiversity  ndcg_at_{args.k}  of plain  likeness")
+    print(f"{len(rows)} users\ndiversity  ndcg@{args.k}  of plain  likeness")
     plain = None
     for weight in WEIGHTS:
         wish = checked_wish(model.tracks, args.k, {"diversity": weight})

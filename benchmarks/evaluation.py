@@ -176,7 +176,7 @@ def _time_ranx(judged: tuple[Any, ...], timed: Callable[[str, Callable[[], Any]]
     ours = score_lists(*judged).columns()
     for metric in ("precision", "recall", "ndcg"):  # its MAP divides by the whole truth
         for n in k:
-            mean = ours[f"{metric}_at_{n}"].mean()
+            mean = ours[f"{metric}@{n}"].mean()
             if abs(found[f"{metric}@{n}"] - mean) > 1e-9:
                 raise SystemExit(f"{metric}@{n}: ranx {found[f'{metric}@{n}']}, ours {mean}")
 

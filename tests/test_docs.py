@@ -1,4 +1,4 @@
-"""What the README and docs/ say holds: links lead somewhere, figures are those of the committed JSON."""
+"""The README and docs/: links lead somewhere, figures are those of the committed JSON."""
 
 from __future__ import annotations
 

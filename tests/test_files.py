@@ -57,8 +57,8 @@ def test_json_is_sorted_rounded_and_plain(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_json_refuses_what_is_not_finite_by_name(tmp_path: Path, value: float) -> None:
-    with pytest.raises(MusicRecError, match=r"ranking\.map_at_10"):
-        write_json(tmp_path / "m.json", {"ranking": {"map_at_10": value}})
+    with pytest.raises(MusicRecError, match=r"ranking\.map@10"):
+        write_json(tmp_path / "m.json", {"ranking": {"map@10": value}})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -60,7 +60,7 @@ def add_compare(commands: Commands) -> None:
         "--metrics",
         metavar="NAME",
         nargs="+",
-        help="metrics such as ndcg_at_100 (default: four headline metrics)",
+        help="metrics such as ndcg@100 (default: four headline metrics)",
     )
     add_margin(parser)
     parser.add_argument(

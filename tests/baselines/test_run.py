@@ -29,7 +29,7 @@ def test_the_figures_are_means_of_the_lists(held_out):
             reference(lists[name][user][lists[name][user] >= 0].tolist(), truth.row(user), 50)
             for user in range(truth.n_users)
         ]
-        assert figures[f"{name}_map_at_50"] == pytest.approx(np.mean([j["map"] for j in judged]))
+        assert figures[f"{name}_map@50"] == pytest.approx(np.mean([j["map"] for j in judged]))
 
 
 def test_lists_that_do_not_fit_are_refused(tmp_path):

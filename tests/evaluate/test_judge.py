@@ -98,7 +98,7 @@ def test_ranking_protocol_equals_a_slow_evaluation(evaluation, folder, plays, k)
     truth = by_user(plays.validation)
     lists = slow_lists(folder, plays, exclude_seen=True)
     for metric in ("map", "precision", "recall", "ndcg"):
-        got = column(evaluation, folder, f"{metric}_at_{k}")
+        got = column(evaluation, folder, f"{metric}@{k}")
         expected = {user: reference(lists[user], truth[user], k)[metric] for user in truth}
         assert got == pytest.approx(expected, rel=1e-9)
 
@@ -108,7 +108,7 @@ def test_spark_protocol_equals_a_slow_evaluation(evaluation, folder, plays, k):
     truth = {u: [i for i in row if i < N_ITEMS] for u, row in by_user(plays.validation).items()}
     lists = slow_lists(folder, plays, exclude_seen=False)
     for metric in ("map", "precision", "recall", "ndcg"):
-        got = column(evaluation, folder, f"spark_{metric}_at_{k}")
+        got = column(evaluation, folder, f"spark_{metric}@{k}")
         for user in truth:
             if truth[user] and lists[user]:
                 expected = reference(lists[user], truth[user], k)[metric]
@@ -126,7 +126,7 @@ def test_popularity_equals_a_hand_count(evaluation, folder, plays):
         for user in truth:
             top = [item for item in order if item not in seen[user]][:200]
             expected[user] = reference(top, truth[user], k)["recall"]
-        got = column(evaluation, folder, f"popularity_recall_at_{k}")
+        got = column(evaluation, folder, f"popularity_recall@{k}")
         assert got == pytest.approx(expected, rel=1e-9)
 
 

@@ -65,13 +65,13 @@ def test_every_row_is_a_mean_of_the_table(evaluation, rows):
     prefixes = {"als": "", "popularity": "popularity_", "neighbours": "neighbours_"}
     for row in rows["metrics"]:
         for name in ("map", "ndcg", "recall", "precision"):
-            column = f"{prefixes[row['model']]}{name}_at_{row['k']}"
+            column = f"{prefixes[row['model']]}{name}@{row['k']}"
             assert row[name] == pytest.approx(mean(evaluation, column), rel=1e-12)
     for row in rows["spark_protocol"]:
-        column = f"spark_ndcg_at_{row['k']}"
+        column = f"spark_ndcg@{row['k']}"
         assert row["ndcg"] == pytest.approx(mean(evaluation, column), rel=1e-12)
     for row in rows["beyond_accuracy"]:
-        column = f"list_novelty_at_{row['k']}"
+        column = f"list_novelty@{row['k']}"
         assert row["novelty"] == pytest.approx(mean(evaluation, column), rel=1e-12)
     lengths = {name: len(rows[name]) for name in ("metrics", "spark_protocol", "beyond_accuracy")}
     assert lengths == {"metrics": 9, "spark_protocol": 3, "beyond_accuracy": 3}
@@ -110,7 +110,7 @@ def test_a_model_of_taste_beats_popularity_and_says_so(evaluation, rows):
 
 def test_a_few_users_do_not_show_that_a_model_beats_anything(evaluation):
     table = evaluation.table
-    ahead = pc.greater(table.column("map_at_200"), table.column("popularity_map_at_200"))
+    ahead = pc.greater(table.column("map@200"), table.column("popularity_map@200"))
     winners = table.filter(ahead)
     for n in (1, FEWEST_USERS - 1):
         few = replace(evaluation, table=winners.slice(0, n))
@@ -132,7 +132,7 @@ def test_slices_add_up_to_the_whole(evaluation, rows, tmp_path):
     for name in ("by_history", "by_popularity"):
         own = [row for row in rows[name] if row["model"] == "als"]
         total = sum(row["n_users"] * row["map"] for row in own)
-        assert total / evaluation.table.num_rows == pytest.approx(mean(evaluation, "map_at_200"))
+        assert total / evaluation.table.num_rows == pytest.approx(mean(evaluation, "map@200"))
     draw_slices(rows, PARAMS, tmp_path / "slices.svg")
     picture = (tmp_path / "slices.svg").read_text()
     assert "tracks in the user's history" in picture

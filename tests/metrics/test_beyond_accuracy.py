@@ -48,12 +48,12 @@ def test_gini_is_half_the_relative_mean_absolute_difference(counts: list[int]) -
 
 def test_popularity_and_novelty_worked_by_hand() -> None:
     means = list_means(LISTS, np.array([8, 4, 1]), n_users=16, k=[3, 1, 100])
-    np.testing.assert_allclose(means["popularity_at_1"], [8, 8, np.nan])
-    np.testing.assert_allclose(means["popularity_at_3"], [13 / 3, 4.5, np.nan])
+    np.testing.assert_allclose(means["popularity@1"], [8, 8, np.nan])
+    np.testing.assert_allclose(means["popularity@3"], [13 / 3, 4.5, np.nan])
     # -log2(8/16), -log2(4/16), -log2(1/16) are 1, 2 and 4 bits.
-    np.testing.assert_allclose(means["novelty_at_1"], [1, 1, np.nan])
-    np.testing.assert_allclose(means["novelty_at_3"], [7 / 3, 2.5, np.nan])
-    np.testing.assert_allclose(means["novelty_at_100"], means["novelty_at_3"])
+    np.testing.assert_allclose(means["novelty@1"], [1, 1, np.nan])
+    np.testing.assert_allclose(means["novelty@3"], [7 / 3, 2.5, np.nan])
+    np.testing.assert_allclose(means["novelty@100"], means["novelty@3"])
 
 
 @settings(max_examples=50, deadline=None)
@@ -71,8 +71,8 @@ def test_list_means_equal_a_plain_loop(lists: list[list[int]], k: list[int]) -> 
             popularity = sum(users_of[i] for i in top) / len(top) if top else math.nan
             bits = [-math.log2(users_of[i] / 20) for i in top]
             novelty = sum(bits) / len(bits) if bits else math.nan
-            assert means[f"popularity_at_{length}"][user] == pytest.approx(popularity, nan_ok=True)
-            assert means[f"novelty_at_{length}"][user] == pytest.approx(novelty, nan_ok=True)
+            assert means[f"popularity@{length}"][user] == pytest.approx(popularity, nan_ok=True)
+            assert means[f"novelty@{length}"][user] == pytest.approx(novelty, nan_ok=True)
 
 
 def test_median_popularity_counts_unknown_tracks_as_zero() -> None:

@@ -54,39 +54,39 @@ def reference(items, truth, k):
 def test_a_case_worked_by_hand():
     # Hits at positions 1 and 3 of four; the truth has three tracks, so a perfect list has three.
     got = one([7, 1, 9, 2], truth=[7, 9, 11], k=[2, 4])
-    assert got["precision_at_2"] == 1 / 2
-    assert got["recall_at_2"] == 1 / 3
-    assert got["map_at_2"] == pytest.approx((1 / 1) / 2)
-    assert got["ndcg_at_2"] == pytest.approx(1 / (1 + 1 / math.log2(3)))
-    assert got["precision_at_4"] == 2 / 4
-    assert got["recall_at_4"] == 2 / 3
-    assert got["map_at_4"] == pytest.approx((1 / 1 + 2 / 3) / 3)
-    assert got["ndcg_at_4"] == pytest.approx((1 + 0.5) / (1 + 1 / math.log2(3) + 0.5))
+    assert got["precision@2"] == 1 / 2
+    assert got["recall@2"] == 1 / 3
+    assert got["map@2"] == pytest.approx((1 / 1) / 2)
+    assert got["ndcg@2"] == pytest.approx(1 / (1 + 1 / math.log2(3)))
+    assert got["precision@4"] == 2 / 4
+    assert got["recall@4"] == 2 / 3
+    assert got["map@4"] == pytest.approx((1 / 1 + 2 / 3) / 3)
+    assert got["ndcg@4"] == pytest.approx((1 + 0.5) / (1 + 1 / math.log2(3) + 0.5))
 
 
 def test_a_perfect_list_scores_one_but_for_precision_beyond_the_truth():
     got = one([3, 5], truth=[3, 5], k=[1, 2, 4])
     for k in (1, 2, 4):
-        assert got[f"map_at_{k}"] == got[f"ndcg_at_{k}"] == 1
-    assert [got[f"precision_at_{k}"] for k in (1, 2, 4)] == [1, 1, 1 / 2]
-    assert [got[f"recall_at_{k}"] for k in (1, 2, 4)] == [1 / 2, 1, 1]
+        assert got[f"map@{k}"] == got[f"ndcg@{k}"] == 1
+    assert [got[f"precision@{k}"] for k in (1, 2, 4)] == [1, 1, 1 / 2]
+    assert [got[f"recall@{k}"] for k in (1, 2, 4)] == [1 / 2, 1, 1]
 
 
 def test_truth_longer_than_k_divides_average_precision_by_k_and_recall_by_the_truth():
     got = one([0, 1], truth=range(10), k=[2])
-    assert got == {"map_at_2": 1, "precision_at_2": 1, "recall_at_2": 0.2, "ndcg_at_2": 1}
+    assert got == {"map@2": 1, "precision@2": 1, "recall@2": 0.2, "ndcg@2": 1}
 
 
 def test_a_short_list_counts_its_missing_positions_as_misses():
     got = one([4], truth=[4, 5, 6], k=[3])
-    assert got["precision_at_3"] == pytest.approx(1 / 3)
-    assert got["map_at_3"] == pytest.approx(1 / 3)
+    assert got["precision@3"] == pytest.approx(1 / 3)
+    assert got["map@3"] == pytest.approx(1 / 3)
     padded = score([[4, -1, -1, -1]], [[4, 5, 6]], k=[3])
     assert {name: float(values[0]) for name, values in padded.items()} == got
 
 
 def test_an_id_after_the_end_of_a_list_does_not_count():
-    assert one([1, -1, 4], truth=[4], k=[3])["recall_at_3"] == 0
+    assert one([1, -1, 4], truth=[4], k=[3])["recall@3"] == 0
 
 
 def test_empty_truth_and_empty_list_score_zero_and_stay_in_the_arrays():
@@ -110,21 +110,21 @@ def test_one_track_one_user():
 
 def test_lists_are_judged_in_the_order_given_so_a_swap_of_tied_tracks_shows():
     # Tracks 3 and 8 have equal scores; by rule the lower id comes first, and only that is a hit.
-    assert one([3, 8], truth=[3], k=[1])["precision_at_1"] == 1
-    assert one([8, 3], truth=[3], k=[1])["precision_at_1"] == 0
+    assert one([3, 8], truth=[3], k=[1])["precision@1"] == 1
+    assert one([8, 3], truth=[3], k=[1])["precision@1"] == 0
 
 
 def test_a_track_twice_in_the_truth_counts_once_and_twice_in_a_list_twice():
     assert one([5, 6], truth=[5, 5, 6], k=[2]) == one([5, 6], truth=[5, 6], k=[2])
-    assert one([5, 5], truth=[5, 6], k=[2])["precision_at_2"] == 1
+    assert one([5, 5], truth=[5, 6], k=[2])["precision@2"] == 1
 
 
 def test_held_out_tracks_unknown_to_training_stay_in_the_denominators():
-    assert one([0, 1], truth=[0, 1_000_000], k=[2])["recall_at_2"] == 1 / 2
+    assert one([0, 1], truth=[0, 1_000_000], k=[2])["recall@2"] == 1 / 2
 
 
 def test_k_beyond_the_width_of_the_lists():
-    assert one([2], truth=[2], k=[1, 100])["precision_at_100"] == 1 / 100
+    assert one([2], truth=[2], k=[1, 100])["precision@100"] == 1 / 100
 
 
 def test_k_in_any_order_and_repeated():
@@ -163,7 +163,7 @@ def test_equals_the_reference(users, k):
     got = score(lists, truths, k)
     assert len(got) == 4 * len(set(k))
     for name, values in got.items():
-        metric, _, length = name.partition("_at_")
+        metric, _, length = name.partition("@")
         expected = [reference(list(a), b, int(length))[metric] for a, b in users]
         np.testing.assert_allclose(values, expected, rtol=1e-12, atol=0, err_msg=name)
         assert ((values >= 0) & (values <= 1)).all()
@@ -206,10 +206,10 @@ def test_precision_ceiling_is_what_perfect_lists_reach():
     truths = [list(range(n)) for n in (1, 3, 20)]
     ceiling = precision_ceiling(np.array([1, 3, 20]), [10, 2])
     perfect = score(truths, truths, [2, 10])
-    assert list(ceiling) == ["precision_at_2_ceiling", "precision_at_10_ceiling"]
+    assert list(ceiling) == ["precision@2_ceiling", "precision@10_ceiling"]
     for name, value in ceiling.items():
         assert value == pytest.approx(perfect[name.removesuffix("_ceiling")].mean())
-    assert precision_ceiling(np.array([]), [5]) == {"precision_at_5_ceiling": 0.0}
+    assert precision_ceiling(np.array([]), [5]) == {"precision@5_ceiling": 0.0}
 
 
 def test_known_truth_drops_unknown_tracks_and_keeps_every_row():

@@ -29,7 +29,7 @@ def test_agreement_with_ranx_where_definitions_agree():
     theirs = ranx.evaluate(qrels, run, wanted)
     for name in ("precision", "recall", "ndcg"):
         for k in K:
-            mean = columns[f"{name}_at_{k}"].mean()
+            mean = columns[f"{name}@{k}"].mean()
             assert theirs[f"{name}@{k}"] == pytest.approx(mean, rel=1e-9), f"{name}@{k}"
     sizes = np.array([len(truths[u]) for u in kept])
     for column, k in enumerate(scores.k):

@@ -44,10 +44,10 @@ def spark_means(spark, lists, truths):
     theirs = RankingMetrics(spark.sparkContext.parallelize(pairs, 2))
     means = {"map": theirs.meanAveragePrecision}
     for k in K:
-        means[f"map_at_{k}"] = theirs.meanAveragePrecisionAt(k)
-        means[f"precision_at_{k}"] = theirs.precisionAt(k)
-        means[f"recall_at_{k}"] = theirs.recallAt(k)
-        means[f"ndcg_at_{k}"] = theirs.ndcgAt(k)
+        means[f"map@{k}"] = theirs.meanAveragePrecisionAt(k)
+        means[f"precision@{k}"] = theirs.precisionAt(k)
+        means[f"recall@{k}"] = theirs.recallAt(k)
+        means[f"ndcg@{k}"] = theirs.ndcgAt(k)
     return means
 
 

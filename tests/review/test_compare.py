@@ -31,8 +31,8 @@ from musicrec.review.compare import Result, as_json, as_markdown, as_text, compa
 from musicrec.review.gate import gate_sentence, stopping
 
 K = [10, 500]
-NAMES = [f"{metric}_at_{k}" for metric in ("map", "precision", "recall", "ndcg") for k in K]
-HEADLINES = ["map_at_500", "ndcg_at_500", "recall_at_500", "precision_at_10"]
+NAMES = [f"{metric}@{k}" for metric in ("map", "precision", "recall", "ndcg") for k in K]
+HEADLINES = ["map@500", "ndcg@500", "recall@500", "precision@10"]
 
 
 @dataclass
@@ -92,10 +92,10 @@ def test_figures_are_those_of_the_tables():
         assert row.difference == pytest.approx((b - a).mean())
         assert row.low < row.difference < row.high
         assert row.p_value == pytest.approx(scipy_stats.ttest_rel(b, a).pvalue, rel=1e-9)
-    assert result.metrics["map_at_500"].verdict == "better"
-    assert result.metrics["ndcg_at_500"].verdict == "cannot tell"
+    assert result.metrics["map@500"].verdict == "better"
+    assert result.metrics["ndcg@500"].verdict == "cannot tell"
     back = compare(Stored("exp", new), Stored("main", old))
-    assert back.metrics["map_at_500"].verdict == "worse"
+    assert back.metrics["map@500"].verdict == "worse"
 
 
 def test_the_same_table_is_identical():
@@ -104,16 +104,16 @@ def test_the_same_table_is_identical():
 
 
 def test_only_list_lengths_of_both_are_compared():
-    few = [name for name in NAMES if name.endswith("_at_10")]
+    few = [name for name in NAMES if name.endswith("@10")]
     result = compare(Stored("a", table()), Stored("b", table(k=[10, 20], names=few)))
-    assert list(result.metrics) == ["map_at_10", "ndcg_at_10", "recall_at_10", "precision_at_10"]
+    assert list(result.metrics) == ["map@10", "ndcg@10", "recall@10", "precision@10"]
 
 
 def test_chosen_metrics_and_their_number_in_the_correction():
     stored = Stored("a", table()), Stored("b", table(shift=0.001, seed=1))
-    alone = compare(*stored, metrics=["map_at_10"]).metrics["map_at_10"]
+    alone = compare(*stored, metrics=["map@10"]).metrics["map@10"]
     assert alone.adjusted_p_value == alone.p_value
-    pair = compare(*stored, metrics=["map_at_10", "ndcg_at_10"]).metrics
+    pair = compare(*stored, metrics=["map@10", "ndcg@10"]).metrics
     smaller = min(pair.values(), key=lambda row: row.p_value)
     assert smaller.adjusted_p_value == pytest.approx(min(1.0, 2 * smaller.p_value))
 
@@ -122,15 +122,15 @@ def test_forms():
     result = compare(Stored("main", table()), Stored("exp", table(shift=0.01, seed=1)))
     text = as_text(result)
     assert "main against exp: 2,000 validation users" in text
-    line = next(line for line in text.splitlines() if line.startswith("map_at_500"))
+    line = next(line for line in text.splitlines() if line.startswith("map@500"))
     assert line.endswith("better") and "< 0.0001" in line and " to +" in line
     markdown = as_markdown(result).splitlines()
-    row = next(line for line in markdown if line.startswith("| map_at_500"))
+    row = next(line for line in markdown if line.startswith("| map@500"))
     assert row.endswith("| **better** |")
     header = next(line for line in markdown if line.startswith("| metric"))
     assert header.count("|") == row.count("|")
     found = json.loads(as_json(result))
-    assert found["metrics"]["map_at_500"]["verdict"] == "better"
+    assert found["metrics"]["map@500"]["verdict"] == "better"
     assert found["n_users"] == 2000
 
 
@@ -148,7 +148,7 @@ def test_the_bootstrap_is_that_of_the_heads_parameters():
     assert compare(replace(old, evaluate={"seed": 1}), new) == default
     for other in ({"seed": 1}, {"bootstrap_samples": 200}):
         found = compare(old, replace(new, evaluate=other))
-        assert found.metrics["map_at_500"].low != default.metrics["map_at_500"].low
+        assert found.metrics["map@500"].low != default.metrics["map@500"].low
     with pytest.raises(MusicRecError, match=r"params.yaml of b: evaluate.seed = 'x' is not"):
         compare(old, replace(new, evaluate={"seed": "x"}))
 
@@ -184,7 +184,7 @@ def test_gates(gate, passing):
 
 def test_too_few_users_is_said_in_place_of_a_verdict():
     result = compare(Stored("a", table(30)), Stored("b", table(30, shift=0.01)))
-    assert result.metrics["map_at_500"].verdict == TOO_FEW
+    assert result.metrics["map@500"].verdict == TOO_FEW
     assert f"too few users where fewer than {FEWEST_USERS} differ" in " ".join(
         as_text(result).split()
     )
@@ -246,7 +246,7 @@ def test_refuses_what_cannot_be_compared(head, reason):
         compare(Stored("main", table()), head)
 
 
-@pytest.mark.parametrize("name", ["map_at_11", "spark_map", "user_id"])
+@pytest.mark.parametrize("name", ["map@11", "spark_map", "user_id"])
 def test_refuses_a_metric_that_has_no_paired_comparison(name):
     with pytest.raises(MusicRecError, match=f"{name} is not a metric that main"):
         compare(Stored("main", table()), Stored("exp", table()), [name])

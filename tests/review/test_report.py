@@ -25,8 +25,8 @@ def test_compares_branches_experiments_commits_and_the_workspace(project):
     main = project.revision("main")
     for name in ("noisy", "worse-exp"):
         result = compare(main, project.revision(name))
-        assert result.metrics["map_at_100"].verdict == "worse", name
-        assert result.metrics["map_at_100"].high < 0
+        assert result.metrics["map@100"].verdict == "worse", name
+        assert result.metrics["map@100"].high < 0
     commit = project.git("rev-parse", "main").strip()
     for name in ("workspace", commit, commit[:10], "noisy~1"):
         result = compare(main, project.revision(name))
@@ -36,9 +36,9 @@ def test_compares_branches_experiments_commits_and_the_workspace(project):
 def test_figures_are_those_that_dvc_shows(project):
     result = compare(project.revision("main"), project.revision("noisy"))
     shown = json.loads(project.dvc("metrics", "diff", "main", "noisy", "--json"))
-    row = shown["metrics/evaluate.json"]["map_at_100"]
-    assert row["old"] == pytest.approx(result.metrics["map_at_100"].base, abs=1e-6)
-    assert row["new"] == pytest.approx(result.metrics["map_at_100"].head, abs=1e-6)
+    row = shown["metrics/evaluate.json"]["map@100"]
+    assert row["old"] == pytest.approx(result.metrics["map@100"].base, abs=1e-6)
+    assert row["new"] == pytest.approx(result.metrics["map@100"].head, abs=1e-6)
 
 
 def test_dvc_draws_every_plot_of_both_revisions(project):
@@ -61,11 +61,11 @@ def test_the_report_of_a_branch(project):
     section = dict(part.split("\n", 1) for part in report.split("## ")[1:])
     assert "| `als.reg_param` | 0 | 0.3 | +0.3 |" in section["Parameters"]
     assert "No change." in section["Data"]
-    assert "| map_at_100 |" in section["Metrics"] and "**worse**" in section["Metrics"]
+    assert "| map@100 |" in section["Metrics"] and "**worse**" in section["Metrics"]
     assert re.search(
         r"\| main \| popularity \| \+\d+\.\d\d % \| yes \|", section["Beside the baselines"]
     )
-    assert "| `index_recall_at_100` | 0.9 | 0.6 | -0.3 (-33.3%) |" in section["Search"]
+    assert "| `index_recall@100` | 0.9 | 0.6 | -0.3 (-33.3%) |" in section["Search"]
     assert "| annoy | 3 | 3.3 |" in section["Search"]
     assert "None: every output is that of" in section["Stale stages"]
 
@@ -77,7 +77,7 @@ def test_other_data_is_refused_with_a_reason_and_the_bare_figures(project):
     report = review(main, other)
     assert "| `data: train_plays` |" in report
     assert "No verdict: main and other-data cannot be compared" in report
-    assert "| `map_at_100` |" in report
+    assert "| `map@100` |" in report
 
 
 def test_stale_stages_of_the_workspace(project):
@@ -113,7 +113,7 @@ def test_a_clone_without_data_reads_the_remote_and_is_not_stale(project, tmp_pat
     clone = Project(tmp_path / "clone")
     assert stale_stages(clone.revision("workspace")) == {}
     found = compare(clone.revision("origin/noisy"), clone.revision("workspace"))
-    assert found.metrics["map_at_100"].verdict == "better"
+    assert found.metrics["map@100"].verdict == "better"
 
 
 def test_a_table_that_is_nowhere_is_one_sentence(project, tmp_path):
@@ -127,11 +127,11 @@ def test_a_table_that_is_nowhere_is_one_sentence(project, tmp_path):
 def test_command_line(project, monkeypatch, capsys):
     monkeypatch.chdir(project.folder / "metrics")  # any folder of the project
     assert main(["compare", "main", "noisy", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["metrics"]["map_at_100"]["verdict"] == "worse"
-    assert main(["compare", "main", "--md", "--metrics", "ndcg_at_10"]) == 0
-    assert "| ndcg_at_10 |" in capsys.readouterr().out
+    assert json.loads(capsys.readouterr().out)["metrics"]["map@100"]["verdict"] == "worse"
+    assert main(["compare", "main", "--md", "--metrics", "ndcg@10"]) == 0
+    assert "| ndcg@10 |" in capsys.readouterr().out
     assert main(["review", "--base", "main", "--head", "noisy", "--gate", "worse"]) == 0
-    assert "\n**Gate: FAILED (--fail-on worse): map_at_100: worse" in capsys.readouterr().out
+    assert "\n**Gate: FAILED (--fail-on worse): map@100: worse" in capsys.readouterr().out
     assert main(["review", "--base", "main"]) == 0
     assert capsys.readouterr().out.startswith("# workspace against main\n")
     assert main(["compare", "no-such-branch"]) == 1
@@ -141,7 +141,7 @@ def test_command_line(project, monkeypatch, capsys):
 def test_the_gate(project, monkeypatch, capsys):
     monkeypatch.chdir(project.folder)
     assert main(["compare", "main", "noisy", "--fail-on", "worse"]) == 3
-    assert "Gate: FAILED (--fail-on worse): map_at_100: worse" in capsys.readouterr().err
+    assert "Gate: FAILED (--fail-on worse): map@100: worse" in capsys.readouterr().err
     assert main(["compare", "noisy", "main", "--fail-on", "worse"]) == 0
     assert capsys.readouterr().err == "Gate: passed (--fail-on worse).\n"
     assert main(["compare", "main", "main", "--fail-on", "not-better"]) == 3
@@ -186,7 +186,7 @@ def below(project, tmp_path_factory):
 def test_in_a_subfolder_of_a_larger_repository(below):
     main, noisy = below.revision("main"), below.revision("noisy")
     for pair in ((main, noisy), (below.revision("workspace"), noisy)):
-        assert compare(*pair).metrics["map_at_100"].verdict == "worse"
+        assert compare(*pair).metrics["map@100"].verdict == "worse"
     report = review(main, noisy)
     assert "| `als.reg_param` | 0 | 0.3 | +0.3 |" in report and "**worse**" in report
     assert "No change." in report.split("## Data")[1].split("##")[0]

@@ -64,7 +64,7 @@ def test_a_fresh_process_reproduces_the_metrics(tmp_path: Path) -> None:
             text=True,
             check=True,
         )
-        expected = [np.mean(table.column(f"{name}_at_{k}")) for name in ("map", "ndcg")]
+        expected = [np.mean(table.column(f"{name}@{k}")) for name in ("map", "ndcg")]
         assert json.loads(done.stdout) == pytest.approx(expected, abs=1e-12)
 
 

@@ -18,7 +18,7 @@ from musicrec.serve.publish import publish
 INTERVALS = [
     {
         "model": model,
-        "metric": "map_at_10",
+        "metric": "map@10",
         "value": value,
         "low": round(value - 0.01, 6),
         "high": round(value + 0.01, 6),
@@ -26,7 +26,7 @@ INTERVALS = [
     for model, value in (("als", 0.1), ("popularity", 0.05), ("neighbours", 0.2))
 ]
 DIFFERENCES = [
-    {"against": name, "metric": "map_at_10", "baseline": 0.1, "difference": middle}
+    {"against": name, "metric": "map@10", "baseline": 0.1, "difference": middle}
     | {"low": middle - 0.01, "high": middle + 0.01, "shown_higher": middle > 0.01}
     for name, middle in (("popularity", 0.05), ("neighbours", -0.1))
 ]
@@ -75,8 +75,8 @@ def test_the_copy_answers_alike_and_says_where_it_is_from(
     for line in (
         "240 training plays of 30 users and 40 tracks.",
         "| als | 0.1000 (0.0900 to 0.1100) |",
-        "| popularity | map_at_10 | +0.0500 (+0.0400 to +0.0600) | better |",
-        "| neighbours | map_at_10 | -0.1000 (-0.1100 to -0.0900) | worse |",
+        "| popularity | map@10 | +0.0500 (+0.0400 to +0.0600) | better |",
+        "| neighbours | map@10 | -0.1000 (-0.1100 to -0.0900) | worse |",
         "| feedback.transform | `log1p` |",
     ):
         assert line in card

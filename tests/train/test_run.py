@@ -128,10 +128,8 @@ def test_early_stopping_keeps_the_best_iteration(indexed: Path, tmp_path: Path) 
     best = figures["iterations"]
     assert best < 57
     course = json.loads((tmp_path / "plots/loss.json").read_text())
-    scores = [row["ndcg_at_100"] for row in course]
-    assert (
-        len(scores) == best and max(scores) == scores[-1] == figures["early_stopping_ndcg_at_100"]
-    )
+    scores = [row["ndcg@100"] for row in course]
+    assert len(scores) == best and max(scores) == scores[-1] == figures["early_stopping_ndcg@100"]
     plays = read_interactions(indexed / "train", 90, 60)
     alone = fit(plays, als.replace(max_iter=best))
     np.testing.assert_array_equal(factors_of(tmp_path)[0], alone.users)

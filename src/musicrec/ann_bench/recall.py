@@ -76,4 +76,4 @@ def list_quality(
 def judge_lists(lists: np.ndarray, truth: Interactions, k: int) -> dict[str, float]:
     """MAP@k and nDCG@k of recommendation lists: `map` and `ndcg`."""
     columns = score_lists(lists, truth.indptr, truth.indices, [k]).columns()
-    return {name: float(columns[f"{name}_at_{k}"].mean()) for name in ("map", "ndcg")}
+    return {name: float(columns[f"{name}@{k}"].mean()) for name in ("map", "ndcg")}

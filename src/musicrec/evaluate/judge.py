@@ -92,7 +92,7 @@ def judge(held_out: HeldOut, lists: Lists, params: EvaluateParams) -> Evaluation
     the model's list);
     `<metric>` of the model in the `ranking` protocol, `popularity_<metric>` and
     `neighbours_<metric>` of the baselines in the same; `spark_<metric>` of the model in the
-    `spark` protocol, null for users it drops; `list_popularity_at_<k>` and `list_novelty_at_<k>`,
+    `spark` protocol, null for users it drops; `list_popularity@<k>` and `list_novelty@<k>`,
     null for users without recommendations.
     """
     train, truth = held_out.train, held_out.truth

@@ -81,7 +81,7 @@ def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]
     rows["intervals"], rows["differences"] = _interval_rows(table, params)
     models = {
         model: {
-            name.partition("_at_")[0]: _numbers(table, prefix + name)
+            name.partition("@")[0]: _numbers(table, prefix + name)
             for name in headline_metrics(params.k)
         }
         for model, prefix in _prefixes().items()
@@ -102,28 +102,28 @@ def _metric_rows(table: pa.Table, model: str, k: Sequence[int]) -> Rows:
         {
             "model": model,
             "k": length,
-            "precision_ceiling": ceiling[f"precision_at_{length}_ceiling"],
+            "precision_ceiling": ceiling[f"precision@{length}_ceiling"],
         }
-        | {name: float(_numbers(table, f"{prefix}{name}_at_{length}").mean()) for name in METRICS}
+        | {name: float(_numbers(table, f"{prefix}{name}@{length}").mean()) for name in METRICS}
         for length in sorted(k)
     ]
 
 
 def _spark_rows(table: pa.Table, k: Sequence[int]) -> Rows:
-    kept = _numbers(table, f"spark_{METRICS[0]}_at_{min(k)}", drop_null=False) >= 0
+    kept = _numbers(table, f"spark_{METRICS[0]}@{min(k)}", drop_null=False) >= 0
     known = (_numbers(table, "held_out") - _numbers(table, "held_out_unknown"))[kept]
     ceiling = precision_ceiling(known, k)
     whole = _means(table, ["map"], "spark_")["map"]
     rows: Rows = []
     for length in sorted(k):
-        names = {name: f"{name}_at_{length}" for name in METRICS}
+        names = {name: f"{name}@{length}" for name in METRICS}
         means = _means(table, list(names.values()), "spark_")
         rows.append(
             {
                 "k": length,
                 "n_users": len(known),
                 "map_of_whole_list": whole,
-                "precision_ceiling": ceiling[f"precision_at_{length}_ceiling"],
+                "precision_ceiling": ceiling[f"precision@{length}_ceiling"],
             }
             | {name: means[column] for name, column in names.items()}
         )
@@ -133,7 +133,7 @@ def _spark_rows(table: pa.Table, k: Sequence[int]) -> Rows:
 def _beyond_accuracy_rows(evaluation: Evaluation) -> Rows:
     rows: Rows = []
     for row in evaluation.aggregate:
-        names = {name: f"list_{name}_at_{row['k']}" for name in ("popularity", "novelty")}
+        names = {name: f"list_{name}@{row['k']}" for name in ("popularity", "novelty")}
         means = _means(evaluation.table, list(names.values()), "")
         rows.append(row | {name: means[column] for name, column in names.items()})
     return rows
@@ -200,7 +200,7 @@ def draw_slices(plots: Mapping[str, Rows], params: EvaluateParams, path: Path) -
 
 
 def _draw(axis: Any, rows: Rows, name: str, title: str) -> None:
-    metric = name.partition("_at_")[0]
+    metric = name.partition("@")[0]
     labels = list(dict.fromkeys(row["slice"] for row in rows))
     models = list(_prefixes())
     for shift, model in enumerate(models):

@@ -84,10 +84,10 @@ def list_means(
 ) -> dict[str, np.ndarray]:
     """Mean popularity and novelty of each user's top-k recommendations.
 
-    `popularity_at_<k>`
+    `popularity@<k>`
         Mean over the list of the number of training users of a track (average recommendation
         popularity; Yin et al., Challenging the long tail recommendation, VLDB 2012).
-    `novelty_at_<k>`
+    `novelty@<k>`
         Mean over the list of the self-information -log2(p) of a track in bits, p the share of
         the training users who have played it (Zhou et al., PNAS 107(10), 2010; Vargas and
         Castells, RecSys 2011).
@@ -118,7 +118,7 @@ def list_means(
 
     for_blocks(average_block, [*range(0, len(recommended), _BLOCK), len(recommended)])
     return {
-        f"{name}_at_{length}": means[i, column]
+        f"{name}@{length}": means[i, column]
         for i, name in enumerate(("popularity", "novelty"))
         for column, length in enumerate(lengths)
     }

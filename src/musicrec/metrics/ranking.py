@@ -56,7 +56,7 @@ class RankingScores:
         List lengths, ascending; the columns of the arrays below.
     average_precision : float64 array (n_users, n_k)
         sum over i <= k of h_i (h_1 + ... + h_i) / i, divided by min(\\|T\\|, k): Spark's
-        `meanAveragePrecisionAt(k)`. Its mean over users is MAP@k, the key `map_at_<k>`.
+        `meanAveragePrecisionAt(k)`. Its mean over users is MAP@k, the key `map@<k>`.
     precision : float64 array (n_users, n_k)
         (h_1 + ... + h_k) / k, whatever the length of the list and of T.
     recall : float64 array (n_users, n_k)
@@ -83,10 +83,10 @@ class RankingScores:
     whole_average_precision: np.ndarray
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Per-user arrays by the name of their metric: `map_at_10`, `precision_at_10`, ..."""
+        """Per-user arrays by the name of their metric: `map@10`, `precision@10`, ..."""
         arrays = (self.average_precision, self.precision, self.recall, self.ndcg)
         return {
-            f"{name}_at_{k}": array[:, column]
+            f"{name}@{k}": array[:, column]
             for name, array in zip(METRICS, arrays, strict=True)
             for column, k in enumerate(self.k)
         }
@@ -174,11 +174,11 @@ def precision_ceiling(truth_sizes: np.ndarray, k: Sequence[int]) -> dict[str, fl
     Returns
     -------
     dict of str to float
-        By name, `precision_at_<k>_ceiling`; 0 where there is no user.
+        By name, `precision@<k>_ceiling`; 0 where there is no user.
     """
     sizes = np.asarray(truth_sizes)
     return {
-        f"precision_at_{n}_ceiling": float(np.minimum(sizes, n).mean() / n) if len(sizes) else 0.0
+        f"precision@{n}_ceiling": float(np.minimum(sizes, n).mean() / n) if len(sizes) else 0.0
         for n in sorted(k)
     }
 
@@ -250,8 +250,8 @@ def headline_metrics(k: Sequence[int]) -> list[str]:
     """Name the metrics that get intervals and verdicts: few, so the correction costs little."""
     longest, shortest = max(k), min(k)
     return [
-        f"map_at_{longest}",
-        f"ndcg_at_{longest}",
-        f"recall_at_{longest}",
-        f"precision_at_{shortest}",
+        f"map@{longest}",
+        f"ndcg@{longest}",
+        f"recall@{longest}",
+        f"precision@{shortest}",
     ]

@@ -22,7 +22,7 @@ class Standing:
 def standings(revision: Revision) -> list[Standing]:
     """Read one for each baseline; none where the revision has no metrics of `evaluate`."""
     model, others = revision.read_json(EVALUATION), revision.read_json(BASELINES)
-    metric = next((key for key in sorted(model) if key.startswith("map_at_")), "")
+    metric = next((key for key in sorted(model) if key.startswith("map@")), "")
     found = []
     for key in sorted(model):
         if key.startswith("beats_"):

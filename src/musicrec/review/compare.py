@@ -61,7 +61,7 @@ def compare(
     ----------
     base, head : Revision
     metrics : sequence of str, optional
-        Names such as `ndcg_at_100`; by default the headline metrics of the list lengths that
+        Names such as `ndcg@100`; by default the headline metrics of the list lengths that
         both revisions have. All of them count in Holm's correction. (The `spark` protocol drops
         users, other ones in other configurations, and so has no paired comparison.)
     margin : float
@@ -243,7 +243,7 @@ def _refuse_different_truth(base: Revision, head: Revision, old: pa.Table, new: 
 
 
 def _values(table: pa.Table, name: str, revision: Revision) -> np.ndarray:
-    known = [column for column in table.column_names if column.partition("_at_")[0] in METRICS]
+    known = [column for column in table.column_names if column.partition("@")[0] in METRICS]
     if name not in known:
         raise MusicRecError(
             f"{name} is not a metric that {revision.name} can be compared by; "

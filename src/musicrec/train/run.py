@@ -101,7 +101,7 @@ def headline(ratings: Interactions, iterations: int, scores: list[float]) -> dic
     """Figures of metrics/train.json; the loss, which only like objectives share, is for plots."""
     figures: dict[str, float] = {"iterations": iterations, "plays": len(ratings.indices)}
     if scores:
-        figures["early_stopping_ndcg_at_100"] = scores[iterations - 1]
+        figures["early_stopping_ndcg@100"] = scores[iterations - 1]
     return figures
 
 
@@ -129,5 +129,5 @@ def course(iterations: list[int], factors: Factors) -> list[dict[str, float]]:
     for iteration, loss in zip(iterations, factors.losses, strict=True):
         rows.append({"iteration": iteration, "loss": loss})
         if factors.scores:
-            rows[-1]["ndcg_at_100"] = factors.scores[iteration - 1]
+            rows[-1]["ndcg@100"] = factors.scores[iteration - 1]
     return rows

@@ -36,9 +36,9 @@ def test_percentages_have_two_decimals():
 
 
 def test_names_and_shares():
-    assert metric_name("map_at_500") == "MAP@500"
-    assert metric_name("ndcg_at_10") == "nDCG@10"
-    assert metric_name("coverage_at_10") == "Coverage@10"
+    assert metric_name("map@500") == "MAP@500"
+    assert metric_name("ndcg@10") == "nDCG@10"
+    assert metric_name("coverage@10") == "Coverage@10"
     assert share(0.0123) == "+1.2 %"
     assert share(-0.5) == "\N{MINUS SIGN}50.0 %"
 

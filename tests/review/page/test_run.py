@@ -147,7 +147,7 @@ def test_verdicts_are_those_of_compare(browser, project):
     shown = drawn(browser, "changes")
     for name, card in zip(NAMES[1:], cards, strict=True):
         result = compare(main_, project.revision(name))
-        map_at_100 = result.metrics["map_at_100"]
+        map_at_100 = result.metrics["map@100"]
         assert map_at_100.verdict == "worse" and "Worse" in card and name in card
         assert f"{number(map_at_100.base)} → {number(map_at_100.head)}" in card
         for metric, row in result.metrics.items():

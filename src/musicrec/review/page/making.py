@@ -70,7 +70,7 @@ def loss(revisions: Sequence[Figures], series: Sequence[Series]) -> Section:
     figures = []
     for key, title, axis in (
         ("loss", "Objective of ALS", "loss, sum over all entries"),
-        ("ndcg_at_100", "nDCG@100 while training", "nDCG@100 of validation users"),
+        ("ndcg@100", "nDCG@100 while training", "nDCG@100 of validation users"),
     ):
         kept = [
             {name: row[name] for name in ("series", "iteration", key)}

@@ -32,8 +32,8 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def metric_name(key: str) -> str:
-    """`map_at_500` is MAP@500."""
-    name, _, k = key.partition("_at_")
+    """`map@500` is MAP@500."""
+    name, _, k = key.partition("@")
     return NAMES.get(name, name.replace("_", " ").capitalize()) + (f"@{k}" if k else "")
 
 
