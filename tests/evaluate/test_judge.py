@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -151,14 +150,14 @@ def test_the_hash_of_a_truth_does_not_depend_on_the_indexing(evaluation, folder)
     truth = held_out.truth
     reverse = np.arange(len(held_out.track_ids))[::-1]
     rows = [np.sort(reverse[truth.row(user)]) for user in range(truth.n_users)]
-    moved = replace(truth, indices=np.concatenate(rows).astype(np.int32))
+    moved = truth._replace(indices=np.concatenate(rows).astype(np.int32))
     hashes = hash_rows(moved, held_out.track_ids.take(pa.array(reverse)))
     of_user = dict(zip(held_out.user_ids.to_pylist(), hashes.tolist(), strict=True))
     assert column(evaluation, folder, "truth") == {
         int(user): of_user[user_id]
         for user, user_id in zip(held_out.users, held_out.user_ids.to_pylist(), strict=True)
     }
-    changed = replace(truth, indices=np.append(truth.indices[:-1], np.int32(0)))
+    changed = truth._replace(indices=np.append(truth.indices[:-1], np.int32(0)))
     assert np.count_nonzero(hash_rows(changed, held_out.track_ids) != hashes) == 1
 
 
