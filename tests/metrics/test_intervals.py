@@ -112,7 +112,7 @@ def test_without_a_true_change_the_gate_rarely_fails_and_large_samples_pass():
     few = verdicts(change=0.0, noise=0.5, margin=0.05)
     assert few.get("worse", 0) <= 0.04 and few.get("better", 0) <= 0.04
     assert few["cannot tell"] > 0.4
-    many = verdicts(change=0.0, noise=0.5, margin=0.05, n_users=20_000, runs=100)
+    many = verdicts(change=0.0, noise=0.5, margin=0.05, n_users=10_000, runs=60)
     assert many["equivalent within the margin"] > 0.95
 
 
