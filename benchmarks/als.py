@@ -3,7 +3,7 @@
 python benchmarks/als.py --plays FILE.parquet --rank 20 64 128 --iterations 10 --json OUT
 
 FILE has the columns `user`, `item` (any ids) and `count`. Without --plays the matrix is a
-synthetic one of the shape of the seed's data: a share of its users (--share), all its tracks.
+synthetic one shaped like the original project's: a share of its users (--share), all its tracks.
 Each fit runs in a process of its own. One function, `musicrec.als.fit.objective`, gives the loss
 that every engine reached; implicit and irspack regularise each row by a constant instead of
 reg_param times its plays (here reg_param times the mean number of plays of a row), so that they
@@ -36,7 +36,7 @@ from musicrec.params.feedback import FeedbackParams
 from musicrec.parquet import read_table, write_table
 from musicrec.sample.plays import TRACKS, SampleSizes, generate_plays
 
-SEED_USERS = 1_055_000  # of which a share of 0.2 is the seed's training set: 211 K
+ORIGINAL_USERS = 1_055_000  # of which a share of 0.2 is the original project's training set: 211 K
 NONNEGATIVE = ("native-nonnegative", "mllib-nonnegative")
 ENGINES = (
     "native-cholesky",
@@ -55,7 +55,7 @@ def main() -> None:
     """Prepare the matrix, run every engine at every rank, report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--plays", type=Path, help="Parquet file: user, item, count")
-    parser.add_argument("--share", type=float, default=0.2, help="share of the seed's users")
+    parser.add_argument("--share", type=float, default=0.2, help="share of its users")
     parser.add_argument("--rank", type=int, nargs="+", default=[20, 64, 128])
     parser.add_argument("--iterations", type=int, default=10)
     parser.add_argument("--alpha", type=float, default=10.0)
@@ -146,8 +146,8 @@ def read_plays(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def generate(share: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw training plays with a share of the seed's users and all of its tracks."""
-    sizes = SampleSizes(full=round(SEED_USERS * share), validation=0, test=0, tracks=TRACKS)
+    """Draw plays of a share of the original project's users, over all of its tracks."""
+    sizes = SampleSizes(full=round(ORIGINAL_USERS * share), validation=0, test=0, tracks=TRACKS)
     chunks = list(generate_plays(42, sizes))
     users = np.concatenate([chunk.first_user + chunk.user for chunk in chunks]).astype(np.int32)
     items = np.concatenate([chunk.track for chunk in chunks]).astype(np.int32)

@@ -21,7 +21,7 @@ from musicrec.params.als import ALSParams
 def main() -> None:
     """Fit in turns, for each rank and solver."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--share", type=float, default=0.2, help="share of the seed's users")
+    parser.add_argument("--share", type=float, default=0.2, help="share of its users")
     parser.add_argument("--rank", type=int, nargs="+", default=[20, 64])
     parser.add_argument("--iterations", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)

@@ -40,7 +40,7 @@ SPLITS = ("train", "validation", "test")
 SCHEMA = pa.schema([("user_id", pa.string()), ("count", pa.int64()), ("track_id", pa.string())])
 CHUNK_USERS = 20_000  # users generated, and held in memory, at a time: about 900 K plays
 
-# The seed's data: 1 M users with full histories, 10 K validation and 100 K test users.
+# The original project's data: 1 M users with full histories, 10 K validation and 100 K test users.
 FULL_USERS, HELD_OUT_USERS, VALIDATION_USERS, TRACKS = 1_000_000, 110_000, 10_000, 385_000
 
 # Counts: P(1), P(2), and for 3 and more a power law (c + shift)^-exponent cut at the largest count
@@ -74,10 +74,10 @@ class SampleSizes:
 
 
 def sample_sizes(scale: float) -> SampleSizes:
-    """Sizes at a share of the seed's data.
+    """Sizes at a share of the original project's data.
 
     The catalogue shrinks more slowly than the users, to keep lists of 500 tracks meaningful, and
-    half of the held-out users validate while these are fewer than the seed's 10 K, so that small
+    half of the held-out users validate while these are fewer than the original project's 10 K, so that small
     samples are judged on enough users.
     """
     full = max(50, round(FULL_USERS * scale))
