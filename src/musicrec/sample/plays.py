@@ -77,8 +77,8 @@ def sample_sizes(scale: float) -> SampleSizes:
     """Sizes at a share of the original project's data.
 
     The catalogue shrinks more slowly than the users, to keep lists of 500 tracks meaningful, and
-    half of the held-out users validate while these are fewer than the original project's 10 K, so that small
-    samples are judged on enough users.
+    half of the held-out users validate while these are fewer than the original project's 10 K, so
+    that small samples are judged on enough users.
     """
     full = max(50, round(FULL_USERS * scale))
     held_out = max(10, round(HELD_OUT_USERS * scale))
