@@ -70,22 +70,7 @@ def export_bundle(
         "user_id": read_table(indexed / "users.parquet").slice(0, sizes.n_users),
         "track_id": read_table(indexed / "items.parquet").slice(0, sizes.n_items),
     }
-    arrays = {
-        "user_factors": user_factors,
-        "item_factors": item_factors,
-        "user_gram": gram(user_factors),
-        "item_gram": gram(item_factors),
-        "seen_indptr": seen.indptr,
-        "seen_indices": seen.indices,
-        "seen_counts": seen.counts,
-        "listeners": np.bincount(seen.indices, minlength=sizes.n_items),
-    }
-    for column, table in ids.items():
-        parts = id_arrays(table.column(column))
-        arrays |= {
-            f"{column}_{part}": array
-            for part, array in zip(("text", "starts", "order"), parts, strict=True)
-        }
+    arrays = _arrays(user_factors, item_factors, seen, ids)
     with atomic_directory(output) as folder:
         for name, array in arrays.items():
             write_array(folder / f"{name}.npy", array)
@@ -112,6 +97,30 @@ def export_bundle(
             sentinels=_sentinels(folder / INDEX, user_factors, item_factors, seen, ids),
         )
         write_manifest(folder / MANIFEST, manifest)
+
+
+def _arrays(
+    user_factors: np.ndarray, item_factors: np.ndarray, seen: Interactions, ids: dict[str, pa.Table]
+) -> dict[str, np.ndarray]:
+    """Every array of a bundle by its name; see `musicrec.export.manifest.layout`."""
+    arrays = {
+        "user_factors": user_factors,
+        "item_factors": item_factors,
+        "user_gram": gram(user_factors),
+        "item_gram": gram(item_factors),
+        "seen_indptr": seen.indptr,
+        "seen_indices": seen.indices,
+        "seen_counts": seen.counts,
+        "listeners": np.bincount(seen.indices, minlength=seen.n_items),
+    }
+    for column, table in ids.items():
+        text, starts, order = id_arrays(table.column(column))
+        arrays |= {
+            f"{column}_text": text,
+            f"{column}_starts": starts,
+            f"{column}_order": order,
+        }
+    return arrays
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:

@@ -25,14 +25,13 @@ from musicrec.serve.answers import (
     NOTHING_LEFT,
     POPULARITY,
     Answer,
-    Contribution,
     Explanation,
     Neighbour,
     Recommendation,
     Source,
 )
 from musicrec.serve.choose import Found
-from musicrec.serve.explain import parts
+from musicrec.serve.explain import explain
 from musicrec.serve.fold_in import as_trained, known_plays
 from musicrec.serve.ids import Id, Ids
 from musicrec.serve.load import load_content, load_model
@@ -266,13 +265,13 @@ class Bundle:
         """
         user = self._user(user_id)
         plays = self._model.plays.rows(np.array([user]))
-        return self._explain(plays, self.user_factors[user], self._track(track_id))
+        return explain(self._model, plays, self.user_factors[user], self._track(track_id))
 
     def explain_for_plays(self, plays: Plays, track_id: Id) -> Explanation:
         """Say which plays carry the score of a track for anyone with these plays."""
         known, _ = known_plays([plays], self.tracks)
         vector = self._model.fold_users.many(as_trained(known, self._model.feedback))[0]
-        return self._explain(known, vector, self._track(track_id))
+        return explain(self._model, known, vector, self._track(track_id))
 
     def _answer(
         self, query: np.ndarray, wish: Wish, seen: np.ndarray, unknown: tuple[str, ...] = ()
@@ -305,30 +304,6 @@ class Bundle:
         if not tracks:
             note = NOTHING_LEFT if wish.k else NOTHING_ASKED
         return Answer(tracks, source, tuple(dict.fromkeys(unknown + wish.unknown)), note)
-
-    def _explain(self, plays: Interactions, user: np.ndarray, track: int) -> Explanation:
-        keep = plays.counts >= self._model.feedback.min_count
-        items = plays.indices[keep]
-        ratings = as_trained(plays, self._model.feedback).counts
-        vector = self.item_factors[track]
-        score = float(np.dot(user.astype(np.float64), vector))
-        shares = parts(
-            self.item_factors[items],
-            ratings,
-            user,
-            vector,
-            (self._model.fold_users.gram, self._model.als),
-        )
-        if not np.isfinite(shares).all():
-            raise MusicRecError("these play counts are too large to be explained")
-        order = np.argsort(-shares, kind="stable")
-        told = tuple(
-            Contribution(
-                self.tracks.text_of(int(items[i])), int(plays.counts[keep][i]), float(shares[i])
-            )
-            for i in order
-        )
-        return Explanation(self.tracks.text_of(track), score, told, score - float(shares.sum()))
 
     def _user(self, user_id: Id) -> int:
         user = self.users.index(user_id)

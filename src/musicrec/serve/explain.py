@@ -10,7 +10,47 @@ from __future__ import annotations
 import numpy as np
 
 from musicrec.als.half_step import RIDGE, regularisation
+from musicrec.errors import MusicRecError
+from musicrec.interactions import Interactions
 from musicrec.params.als import ALSParams
+from musicrec.serve.answers import Contribution, Explanation
+from musicrec.serve.fold_in import as_trained
+from musicrec.serve.model import Model
+
+
+def explain(model: Model, plays: Interactions, user: np.ndarray, track: int) -> Explanation:
+    """Explain the score of a track for one user.
+
+    Parameters
+    ----------
+    plays : Interactions (1, n_items)
+    user : float32 array (rank)
+    track : int
+        Its index.
+
+    Raises
+    ------
+    MusicRecError
+        The counts are so large that the parts are not finite.
+    """
+    keep = plays.counts >= model.feedback.min_count
+    items, counts = plays.indices[keep], plays.counts[keep]
+    vector = model.item_factors[track]
+    score = float(np.dot(user.astype(np.float64), vector))
+    shares = parts(
+        model.item_factors[items],
+        as_trained(plays, model.feedback).counts,
+        user,
+        vector,
+        (model.fold_users.gram, model.als),
+    )
+    if not np.isfinite(shares).all():
+        raise MusicRecError("these play counts are too large to be explained")
+    told = tuple(
+        Contribution(model.tracks.text_of(int(items[i])), int(counts[i]), float(shares[i]))
+        for i in np.argsort(-shares, kind="stable")
+    )
+    return Explanation(model.tracks.text_of(track), score, told, score - float(shares.sum()))
 
 
 def parts(
@@ -36,6 +76,7 @@ def parts(
     Returns
     -------
     float64 array (n)
+        Not finite where the counts are too large.
     """
     gram_matrix, params = model
     weight = params.unobserved_weight
@@ -46,6 +87,9 @@ def parts(
     reg = max(reg, RIDGE * float(np.trace(shared)) / len(shared))
     matrix = shared + (y.T * (confidence - weight)) @ y + reg * np.eye(len(shared))
     free = np.flatnonzero(user > 0) if params.nonnegative else np.arange(len(user))
-    solved = np.linalg.solve(matrix[np.ix_(free, free)], track[free].astype(np.float64))
+    try:
+        solved = np.linalg.solve(matrix[np.ix_(free, free)], track[free].astype(np.float64))
+    except np.linalg.LinAlgError:  # beyond what float64 holds
+        return np.full(len(ratings), np.nan)
     found: np.ndarray = confidence * (y[:, free] @ solved)
     return found

@@ -38,6 +38,9 @@ class Options(TypedDict, total=False):
     diversity: float
 
 
+_NONE = np.empty(0, np.int32)
+
+
 @dataclass(frozen=True)
 class Wish:
     """A checked question; tracks are dense ids, ascending.
@@ -68,7 +71,7 @@ def checked_wish(tracks: Ids, k: int, options: Options) -> Wish:
         raise TypeError(f"unexpected keyword {sorted(strange)[0]!r}")
     chosen, excluded = options.get("candidates"), options.get("exclude")
     candidates, unknown = (None, ()) if chosen is None else tracks.indices(chosen)
-    exclude, unknown_too = tracks.indices(() if excluded is None else excluded)
+    exclude, unknown_too = (_NONE, ()) if excluded is None else tracks.indices(excluded)
     search_k = options.get("search_k")
     return Wish(
         k=min(whole("k", k, 0), len(tracks)),
