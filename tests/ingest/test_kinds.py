@@ -338,6 +338,13 @@ READ: dict[str, Case] = {
         parquet(**{"a `b`.c (STRING)": USERS}), {"columns": {"user": "a `b`.c (STRING)"}}, PLAYS,
     ),
     "Hive folders": (hive, {}, PLAYS),
+    "Hive folders of packed files": (
+        lambda p: write(
+            p / "s/user_id=a%20b/plays.xz",
+            lzma.compress(text_of([("t", 3)], header="track_id,count").encode()),
+        ).parent.parent,
+        {}, [("a b", "t", 3)],
+    ),
     "Hive folders, odd names": (
         hive_encoded, {}, sorted((n, n, len(n)) for n in ("a b", "é", "x/y", "1+1")),
     ),
@@ -437,7 +444,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], dict, str]] = {
     "copy": (in_folder(**{"plays.csv": CSV, "Copy of plays.csv": CSV + "a,b,1\n"}), {},
              "looks like a backup copy"),
     "plays beside the sample": (
-        in_folder(**{"train.csv": CSV, "validation.csv": "x", "test.csv": "x", "mine.csv": CSV}),
+        in_folder(**{"train.csv": CSV, "validation.csv": "x", "test.csv": "x", "mine.csv": TSV}),
         {}, "train, validation and test files and beside them mine.csv",
     ),
     "equal files": (in_folder(**{"a.csv": CSV, "b.csv": CSV}), {}, "equal byte for byte"),

@@ -185,7 +185,7 @@ def _table(
     else:
         frame = read_text(spark, layout, uris, params.columns, files[0].shown)
     for role, name in hive.items():
-        frame = frame.withColumn(role, hive_value(F.col("_metadata.file_path"), name))
+        frame = frame.withColumn(role, hive_value(_shown_file(files), name))
     frame = frame.select(
         *[role for role in ROLES if role in frame.columns],
         "broken",
@@ -204,7 +204,9 @@ def _shown_file(files: list[SourceFile]) -> Column:
     copies = [file for file in files if file.shown != display_path(file.uri)]
     if not copies:
         return path
-    shown = [F.lit(text) for file in copies for text in (_tail(file.uri), quote(file.shown))]
+    shown = [
+        F.lit(text) for file in copies for text in (_tail(file.uri), quote(file.shown, safe="/="))
+    ]
     return F.coalesce(F.create_map(*shown)[F.substring_index(path, "/", -3)], path)
 
 

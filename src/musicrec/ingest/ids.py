@@ -8,8 +8,7 @@ from musicrec.ingest.flaws import Flaws, is_text, wrong_type
 from musicrec.params.data import ColumnParams
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column
-    from pyspark.sql.types import DataType
+    from pyspark.sql import Column, DataFrame
 
 # What programs write where there is no value.
 USUAL_NULLS = (
@@ -31,8 +30,15 @@ def null_words(choice: str | None) -> tuple[str, ...]:
     return tuple(word.strip() for word in choice.split(",") if word.strip())
 
 
-def id_text(role: str, kind: DataType, file: str, columns: ColumnParams) -> Column:
-    """Turn ids into text without unseen signs around it.
+def checked_id(
+    frame: DataFrame, role: str, file: str, columns: ColumnParams, nulls: tuple[str, ...]
+) -> tuple[DataFrame, Flaws]:
+    """Turn the column of a role into text without unseen signs around it.
+
+    Parameters
+    ----------
+    nulls : tuple of str
+        Words that stand for a missing id.
 
     Raises
     ------
@@ -42,29 +48,41 @@ def id_text(role: str, kind: DataType, file: str, columns: ColumnParams) -> Colu
     from pyspark.sql import functions as F
     from pyspark.sql.types import DecimalType, IntegralType
 
+    kind, value, plain = frame.schema[role].dataType, F.col(role), F.col(f"{role}_plain")
     if is_text(kind):
-        return trimmed(F.col(role))
+        frame = frame.withColumn(f"{role}_plain", _is_plain(value))
+        frame = frame.withColumn(role, F.when(plain, value).otherwise(_without_unseen(value)))
     # Spark reads unsigned 64-bit numbers as decimal(20,0).
-    if isinstance(kind, IntegralType) or (isinstance(kind, DecimalType) and kind.scale == 0):
-        return F.col(role).cast("string")
-    raise wrong_type(role, kind, file, columns, "text or whole numbers")
+    elif isinstance(kind, IntegralType) or (isinstance(kind, DecimalType) and kind.scale == 0):
+        frame = frame.withColumns({f"{role}_plain": F.lit(True), role: value.cast("string")})
+    else:
+        raise wrong_type(role, kind, file, columns, "text or whole numbers")
+    missing = value.isNull() | (value == "")
+    if nulls:
+        missing = missing | ((F.octet_length(value) <= max(map(len, nulls))) & value.isin(*nulls))
+    # Bytes that are not UTF-8 are read as U+FFFD, so that different ids would become one.
+    replaced = ~plain & value.contains("\ufffd")
+    return frame, [(f"{role}_missing", missing), (f"{role}_not_text", replaced)]
 
 
 def trimmed(text: Column) -> Column:
     """Cut unseen signs off both ends; a regular expression runs only where there may be some."""
     from pyspark.sql import functions as F
 
-    last = F.right(text, F.lit(1))
-    plain = (text >= "!") & (text < "\x7f") & (last >= "!") & (last < "\x7f")
-    return F.when(plain, text).otherwise(F.regexp_replace(text, f"^{_UNSEEN}|{_UNSEEN}$", ""))
+    return F.when(_is_plain(text), text).otherwise(_without_unseen(text))
 
 
-def id_flaws(role: str, value: Column, nulls: tuple[str, ...]) -> Flaws:
-    """Say when an id, as `id_text` gives it, is missing or was not decoded."""
+def _is_plain(text: Column) -> Column:
+    """Whether a text is of ASCII alone and has no blank at either end: told in one pass."""
     from pyspark.sql import functions as F
 
-    missing = value.isNull() | (value == "")
-    if nulls:
-        missing = missing | ((F.octet_length(value) <= max(map(len, nulls))) & value.isin(*nulls))
-    # Bytes that are not UTF-8 are read as U+FFFD, so that different ids would become one.
-    return [(f"{role}_missing", missing), (f"{role}_not_text", value.contains("\ufffd"))]
+    plain = (F.octet_length(text) == F.length(text)) & (text >= "!")
+    for blank in " \t\r\n":
+        plain = plain & ~text.endswith(blank)
+    return plain
+
+
+def _without_unseen(text: Column) -> Column:
+    from pyspark.sql import functions as F
+
+    return F.regexp_replace(text, f"^{_UNSEEN}|{_UNSEEN}$", "")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from musicrec.ingest.counts import checked_count
 from musicrec.ingest.flaws import REASONS, Flaws
 from musicrec.ingest.frames import Table
-from musicrec.ingest.ids import id_flaws, id_text, null_words
+from musicrec.ingest.ids import checked_id, null_words
 from musicrec.ingest.times import checked_time
 from musicrec.params.data import ROLES, DataParams
 
@@ -36,12 +36,11 @@ def check_rows(table: Table, params: DataParams) -> DataFrame:
     columns, file = params.columns, table.first
     roles = [role for role in ROLES if role in table.frame.columns]
     frame = table.frame
-    types = {field.name: field.dataType for field in frame.schema.fields}
-    ids = {role: id_text(role, types[role], file, columns) for role in ("user", "track")}
-    frame = frame.withColumns(ids)
+    nulls = null_words(params.null_words)
     flaws: Flaws = [(table.reason, F.col("broken").isNotNull())]
-    for role in ids:
-        flaws += id_flaws(role, F.col(role), null_words(params.null_words))
+    for role in ("user", "track"):
+        frame, found = checked_id(frame, role, file, columns, nulls)
+        flaws += found
     shown = {"": "broken", "user": "user", "track": "track", "timestamp": "timestamp"}
     if "count" in roles:
         frame, found = checked_count(frame, file, columns, params.decimal)

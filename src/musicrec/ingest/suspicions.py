@@ -39,7 +39,6 @@ def numbers(rows: Column, *, timed: bool) -> list[Column]:
         value = F.col(f"{role}_id")
         word = (F.octet_length(value) <= LONGEST_NULL) & value.isin(*USUAL_NULLS)
         found.append(F.sum(F.when(word, rows)).alias(f"null_words {role}"))
-        found.append(F.min(F.when(word, value)).alias(f"first null_word {role}"))
     if timed:
         found.append(F.sum("times_of_zero").alias("times_of_zero"))
         found.append(F.bit_or(F.when(F.col("reason").isNull(), F.col("time_forms"))).alias("forms"))
@@ -60,9 +59,9 @@ def warnings(observed: dict[str, Any], rows: int, params: DataParams) -> list[st
         if found >= _SHARE * rows and found:
             column = getattr(params.columns, role)
             said.append(
-                f"{params.source}: column {column!r} holds words such as "
-                f"{observed[f'first null_word {role}']!r} in {found:,} of {rows:,} rows, which "
-                f"become one {role}; if they stand for a missing id, set data.null_words: usual"
+                f"{params.source}: column {column!r} holds words such as NULL, None or nan in "
+                f"{found:,} of {rows:,} rows, each of which becomes one {role}; if they stand for "
+                "a missing id, set data.null_words: usual"
             )
     zeros, forms = observed.get("times_of_zero") or 0, observed.get("forms") or 0
     column = params.columns.timestamp
