@@ -142,9 +142,11 @@ def test_order_and_partitions_of_the_input_do_not_matter(spark, tmp_path, expect
 
 
 def test_stage_with_other_cores(tmp_path, expected):
-    params = {"data": {"source": str(FORMATS["csv"](tmp_path)), "columns": {"user": 0}, **HOLDOUT}}
+    """And without a locale, where Java alone could not open a file with an accent."""
+    source = write(tmp_path / "é à" / "plays é.csv", text_of(PLAYS)).parent
+    params = {"data": {"source": str(source), "columns": {"user": 0}, **HOLDOUT}}
     (tmp_path / "params.yaml").write_text(json.dumps(params))
-    done = stage(tmp_path, MUSICREC_SPARK_MASTER="local[4]")
+    done = stage(tmp_path, MUSICREC_SPARK_MASTER="local[4]", LC_ALL="C")
     assert done.returncode == 0, done.stderr
     assert contents(tmp_path / "out") == expected
     metrics = json.loads((tmp_path / "data.json").read_text())

@@ -71,6 +71,8 @@ def spark_session(
     java = find_java()
     if "JAVA_HOME" in os.environ and java != java_of_home():
         del os.environ["JAVA_HOME"]  # unusable; without it Spark takes the one on PATH
+    if os.environ.get("LC_ALL") in ("C", "POSIX"):  # Java could not open a file with an accent
+        os.environ["LC_ALL"] = "C.UTF-8"
     master = os.environ.get("MUSICREC_SPARK_MASTER", "local[*]")
     with ExitStack() as stack:
         settings, ours = SETTINGS, False
