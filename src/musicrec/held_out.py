@@ -55,7 +55,7 @@ def read_held_out(indexed: Path, split: str) -> HeldOut:
     sizes = read_sizes(indexed / "sizes.json")
     train = read_interactions(indexed / "train", sizes.n_users, sizes.n_items)
     truth = read_interactions(indexed / split, sizes.n_all_users, sizes.n_all_items)
-    users = np.flatnonzero(np.diff(truth.indptr)).astype(np.int32)
+    users = np.flatnonzero(truth.lengths).astype(np.int32)
     if not len(users):
         raise MusicRecError(
             f"{indexed / split} holds no play, so there is nobody to judge; "

@@ -17,8 +17,9 @@ from annoy import AnnoyIndex as Forest
 
 from musicrec.errors import MusicRecError
 from musicrec.export.annoy_index import build_index, load_index
-from musicrec.parallel import for_blocks, thread_count
+from musicrec.parallel import blocks, for_blocks, thread_count
 from musicrec.search.exact import ExactIndex
+from musicrec.search.vectors import lift, norms_of
 
 QUERY_BLOCK = 16  # queries of one unit of work in a batch
 Ids = Sequence[int] | np.ndarray
@@ -97,7 +98,7 @@ class ExactGemv(ExactArgsort):
             for scores in queries[start:stop] @ self._items.T:
                 _select(scores, k)
 
-        for_blocks(work, [*range(0, len(queries), QUERY_BLOCK), len(queries)])
+        for_blocks(work, blocks(len(queries), QUERY_BLOCK))
         return True
 
 
@@ -301,10 +302,9 @@ def below_full_scan(search_k: Sequence[int], n_trees: int, n_items: int) -> list
 
 
 def _lift(items: np.ndarray) -> np.ndarray:
-    """Append sqrt(M^2 - |v|^2): the nearest to a query of (q, 0) is the largest inner product."""
-    squared = np.einsum("ij,ij->i", items, items, dtype=np.float64)
-    extra = np.sqrt(squared.max(initial=0.0) - squared)
-    return np.column_stack((items, extra)).astype(np.float32)
+    """Lift all items to the largest norm, as float32."""
+    norms = norms_of(items)
+    return lift(items, norms, norms.max(initial=0.0)).astype(np.float32)
 
 
 def _optional(module: str, method: str) -> Any:

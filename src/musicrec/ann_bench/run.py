@@ -91,7 +91,7 @@ def read_catalogue(
     sizes = read_sizes(indexed / "sizes.json")
     truth = read_interactions(indexed / "validation", sizes.n_all_users, sizes.n_all_items)
     user_factors, items = read_factors(factors, sizes.n_users, sizes.n_items)
-    with_plays = np.flatnonzero(np.diff(truth.indptr)[: sizes.n_users])
+    with_plays = np.flatnonzero(truth.lengths[: sizes.n_users])
     users = with_plays[user_factors[with_plays].any(axis=1)]
     if not len(users):
         raise MusicRecError(

@@ -11,7 +11,7 @@ import numpy as np
 
 from musicrec.interactions import Interactions
 from musicrec.jit import kernel
-from musicrec.parallel import for_blocks
+from musicrec.parallel import blocks, for_blocks
 
 _USERS_A_BLOCK = 256
 _ITEM_BLOCKS = 64
@@ -59,7 +59,7 @@ def recommend_neighbours(
             history.indptr, history.indices, row_of, ids, similarities, start, stop, lists
         )
 
-    for_blocks(fill, _blocks(history.n_users), threads)
+    for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK), threads)
     return lists
 
 
@@ -92,7 +92,7 @@ def nearest_items(
     """
     items = np.ascontiguousarray(items, dtype=np.int32)
     by_item = train.transpose()
-    n_users_of = np.diff(by_item.indptr).astype(np.float64)
+    n_users_of = by_item.lengths.astype(np.float64)
     ids = np.full((len(items), neighbours), -1, np.int32)
     similarities = np.zeros((len(items), neighbours))
 
@@ -114,13 +114,9 @@ def nearest_items(
     return ids, similarities
 
 
-def _blocks(n_users: int) -> list[int]:
-    return [*range(0, n_users, _USERS_A_BLOCK), n_users]
-
-
 def _equal_work(train: Interactions, by_item: Interactions, items: np.ndarray) -> list[int]:
     """Cut `items` into blocks of about equal numbers of (item, user, item) steps."""
-    history_lengths = np.diff(train.indptr)
+    history_lengths = train.lengths
     steps_of_plays = np.concatenate(([0], np.cumsum(history_lengths[by_item.indices])))
     steps = np.diff(steps_of_plays[by_item.indptr])[items]
     ends = np.cumsum(steps)

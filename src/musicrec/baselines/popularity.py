@@ -6,7 +6,7 @@ import numpy as np
 
 from musicrec.interactions import Interactions
 from musicrec.jit import kernel
-from musicrec.parallel import for_blocks
+from musicrec.parallel import blocks, for_blocks
 
 _USERS_A_BLOCK = 256
 
@@ -33,14 +33,14 @@ def recommend_popular(
     int32 array (history.n_users, k)
         Item ids, padded with -1.
     """
-    users_of = np.bincount(train.indices, minlength=train.n_items)
+    users_of = train.users_of()
     order = np.argsort(-users_of, kind="stable")[: np.count_nonzero(users_of)].astype(np.int32)
     lists = np.full((history.n_users, k), -1, np.int32)
 
     def fill(start: int, stop: int) -> None:
         _first_unseen(order, train.n_items, history.indptr, history.indices, start, stop, lists)
 
-    for_blocks(fill, [*range(0, history.n_users, _USERS_A_BLOCK), history.n_users], threads)
+    for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK), threads)
     return lists
 
 

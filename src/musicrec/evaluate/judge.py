@@ -25,7 +25,7 @@ from musicrec.metrics.beyond_accuracy import (
     median_popularity,
 )
 from musicrec.metrics.ranking import known_truth, score_lists
-from musicrec.parallel import for_blocks
+from musicrec.parallel import blocks, for_blocks
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.search.exact import ExactIndex
 
@@ -96,7 +96,7 @@ def judge(held_out: HeldOut, lists: Lists, params: EvaluateParams) -> Evaluation
     null for users without recommendations.
     """
     train, truth = held_out.train, held_out.truth
-    users_of = np.bincount(train.indices, minlength=train.n_items)
+    users_of = train.users_of()
     columns = _describe(held_out, users_of)
     columns["recommended"] = np.count_nonzero(lists.unseen >= 0, axis=1)
     for prefix, recommended in (
@@ -106,7 +106,7 @@ def judge(held_out: HeldOut, lists: Lists, params: EvaluateParams) -> Evaluation
         scores = score_lists(recommended, truth.indptr, truth.indices, params.k)
         columns |= {f"{prefix}{metric}": values for metric, values in scores.columns().items()}
     columns |= _spark_protocol(lists.with_seen, held_out, params.k)
-    n_train_users = int(np.count_nonzero(np.diff(train.indptr)))
+    n_train_users = int(np.count_nonzero(train.lengths))
     means = list_means(lists.unseen, users_of, n_train_users, params.k)
     columns |= {f"list_{name}": _masked(values) for name, values in means.items()}
     table = pa.table({"user_id": held_out.user_ids, **columns})
@@ -124,8 +124,8 @@ def _describe(held_out: HeldOut, users_of: np.ndarray) -> dict[str, np.ndarray]:
     truth = held_out.truth
     unknown = np.concatenate(([0], np.cumsum(truth.indices >= len(users_of))))
     return {
-        "history_length": np.diff(held_out.history.indptr),
-        "held_out": np.diff(truth.indptr),
+        "history_length": held_out.history.lengths,
+        "held_out": truth.lengths,
         "held_out_unknown": np.diff(unknown[truth.indptr]),
         "held_out_popularity": median_popularity(truth.indptr, truth.indices, users_of),
         "truth": hash_rows(truth, held_out.track_ids),
@@ -143,7 +143,7 @@ def hash_rows(truth: Interactions, track_ids: pa.Array) -> np.ndarray:
     def hash_block(start: int, stop: int) -> None:
         _hash(truth.indptr, truth.indices, starts, text, start, stop, sums)
 
-    for_blocks(hash_block, [*range(0, len(sums), _BLOCK), len(sums)])
+    for_blocks(hash_block, blocks(len(sums), _BLOCK))
     return sums
 
 

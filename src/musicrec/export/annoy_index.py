@@ -22,6 +22,7 @@ from musicrec.files import atomic_path
 from musicrec.jit import kernel
 from musicrec.search.exact import ExactIndex, checked_factors, readonly
 from musicrec.search.kernels import inner_products, write_best
+from musicrec.search.vectors import by_falling_norm, lift, norms_of
 
 HEAD_SHARE = 1 / 24  # of the items, those of largest norm: searched exactly
 QUERY_SCALE = 4.0  # norm of a query in units of M: the larger, the more direction decides
@@ -53,13 +54,11 @@ def build_index(
     if not len(tail):
         raise MusicRecError("no item has a vector to index; train on more plays")
     largest = norms[tail[0]]
-    lifted = np.sqrt(np.maximum(0.0, largest**2 - norms[tail] ** 2))
     forest = Forest(factors.shape[1] + 1, "euclidean")
     forest.set_seed(seed)
     for start in range(0, len(tail), 4096):
-        vectors = np.column_stack(
-            (factors[tail[start : start + 4096]], lifted[start : start + 4096])
-        )
+        some = tail[start : start + 4096]
+        vectors = lift(factors[some], norms[some], largest)
         for position, vector in enumerate(vectors.tolist(), start):
             forest.add_item(position, vector)
     forest.build(n_trees, n_jobs=1)  # with more, Annoy's bytes differ from run to run
@@ -184,8 +183,8 @@ class AnnoyIndex:
 
 def _tiers(factors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Split the items: norms (n_items), head ids ascending, tail ids by falling norm."""
-    norms = np.sqrt(np.einsum("ij,ij->i", factors, factors, dtype=np.float64))
-    order = np.argsort(-norms, kind="stable")[: np.count_nonzero(norms)].astype(np.int32)
+    norms = norms_of(factors)
+    order = by_falling_norm(norms)
     n_head = int(len(order) * HEAD_SHARE)
     return norms, np.sort(order[:n_head]), order[n_head:]
 

@@ -111,7 +111,7 @@ def _arrays(
         "seen_indptr": seen.indptr,
         "seen_indices": seen.indices,
         "seen_counts": seen.counts,
-        "listeners": np.bincount(seen.indices, minlength=seen.n_items),
+        "listeners": seen.users_of(),
     }
     for column, table in ids.items():
         text, starts, order = id_arrays(table.column(column))

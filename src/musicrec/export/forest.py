@@ -50,7 +50,7 @@ def find_fault(nodes: np.ndarray, factors: np.ndarray, items: np.ndarray) -> str
 
 
 @kernel()
-def _check(nodes, values, factors, items, roots):  # type: ignore[no-untyped-def]
+def _check(nodes, values, factors, items, roots):
     """Return the first fault and its node; `roots` is where the copies of the roots begin."""
     n_nodes, width = nodes.shape
     rank = factors.shape[1]

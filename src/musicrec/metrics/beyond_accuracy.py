@@ -9,7 +9,7 @@ import numpy as np
 
 from musicrec.jit import kernel
 from musicrec.metrics.intervals import mean_intervals
-from musicrec.parallel import for_blocks
+from musicrec.parallel import blocks, for_blocks
 
 HISTORY_EDGES = (0, 1, 5, 10, 20, 50, 100, 200, 500)  # tracks a user has in training
 POPULARITY_EDGES = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000)  # users of a track
@@ -116,7 +116,7 @@ def list_means(
     def average_block(start: int, stop: int) -> None:
         _average(recommended, weights, lengths, start, stop, means)
 
-    for_blocks(average_block, [*range(0, len(recommended), _BLOCK), len(recommended)])
+    for_blocks(average_block, blocks(len(recommended), _BLOCK))
     return {
         f"{name}@{length}": means[i, column]
         for i, name in enumerate(("popularity", "novelty"))

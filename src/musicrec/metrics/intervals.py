@@ -26,7 +26,8 @@ from musicrec.metrics.verdicts import (
     TOO_FEW,
     WORSE,
 )
-from musicrec.parallel import for_blocks
+from musicrec.parallel import blocks, for_blocks
+from musicrec.splitmix import mix
 
 K = TypeVar("K")
 SIGNIFICANCE = 0.05
@@ -112,7 +113,7 @@ def bootstrap_means(
     def resample_block(start: int, stop: int) -> None:
         _resample(rows, np.uint64(seed), start, stop, means)
 
-    for_blocks(resample_block, [*range(0, samples, _BLOCK), samples], threads)
+    for_blocks(resample_block, blocks(samples, _BLOCK), threads)
     return means
 
 
@@ -322,10 +323,10 @@ def _resample(values, seed, start, stop, means):
     n_users, n_metrics = values.shape
     drawn = np.zeros(n_users, np.uint16)  # times; small, so that random access stays in cache
     for sample in range(start, stop):
-        state = _mix(_mix(seed) + np.uint64(sample))
+        state = mix(mix(seed) + np.uint64(sample))
         for _ in range(n_users):
             state += np.uint64(0x9E3779B97F4A7C15)
-            bits = np.int64(_mix(state) >> np.uint64(11))  # signed: one instruction to a float
+            bits = np.int64(mix(state) >> np.uint64(11))  # signed: one instruction to a float
             fraction = np.float64(bits) * (1.0 / 9007199254740992.0)
             drawn[np.int64(fraction * n_users)] += 1
         sums = np.zeros(n_metrics)
@@ -337,11 +338,3 @@ def _resample(values, seed, start, stop, means):
             drawn[user] = 0
         for metric in range(n_metrics):
             means[sample, metric] = sums[metric] / n_users
-
-
-@kernel()
-def _mix(state):
-    """Scramble 64 bits (the output function of SplitMix64)."""
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state ^ (state >> np.uint64(31))

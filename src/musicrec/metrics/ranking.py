@@ -38,7 +38,7 @@ import numpy as np
 
 from musicrec.errors import MusicRecError
 from musicrec.jit import kernel
-from musicrec.parallel import for_blocks
+from musicrec.parallel import blocks, for_blocks
 
 METRICS = ("map", "precision", "recall", "ndcg")
 _BLOCK = 1024  # users a block
@@ -156,7 +156,7 @@ def score_lists(
             whole,
         )
 
-    for_blocks(score_block, [*range(0, n_users, _BLOCK), n_users], threads)
+    for_blocks(score_block, blocks(n_users, _BLOCK), threads)
     average_precision, precision, recall, ndcg = scores
     return RankingScores(tuple(lengths.tolist()), average_precision, precision, recall, ndcg, whole)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from musicrec.jit import kernel
+from musicrec.splitmix import mix
 
 # Streams of random numbers: a purpose each.
 USER_IDS, TRACK_IDS, POPULARITY, LENGTHS, PLAYS = 1, 2, 3, 4, 5
@@ -30,22 +31,14 @@ def fill_hashes(seed, stream, first, out):
 
 
 @kernel()
-def _mix(z):
-    """SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014)."""
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-@kernel()
 def _start(state, seed, stream, row):
-    state[0] = _mix(_mix(_mix(seed) + np.uint64(stream)) + np.uint64(row))
+    state[0] = mix(mix(mix(seed) + np.uint64(stream)) + np.uint64(row))
 
 
 @kernel()
 def _next(state):
     state[0] += np.uint64(0x9E3779B97F4A7C15)
-    return _mix(state[0])
+    return mix(state[0])
 
 
 @kernel()

@@ -6,7 +6,7 @@ import numpy as np
 
 from musicrec.export.annoy_index import AnnoyIndex
 from musicrec.interactions import Interactions
-from musicrec.parallel import for_blocks
+from musicrec.parallel import blocks, for_blocks
 from musicrec.search.exact import ExactIndex
 from musicrec.search.kernels import inner_products, write_best
 from musicrec.serve.kernels import most_marginal
@@ -107,7 +107,7 @@ class Chooser:
                 choose = self.best if queries[i].any() else self._popular_for
                 lists[i] = choose(queries[i], wish, plays.row(i))
 
-        for_blocks(fill, [*range(0, len(queries), USERS_A_BLOCK), len(queries)], self._threads)
+        for_blocks(fill, blocks(len(queries), USERS_A_BLOCK), self._threads)
         return lists
 
     def _popular_for(self, query: np.ndarray, wish: Wish, seen: np.ndarray) -> Found:

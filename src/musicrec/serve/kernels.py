@@ -13,7 +13,7 @@ ROUGHNESS = 2.0**-21  # error of a cosine in float32, a factor: a few roundings,
 
 
 @kernel()
-def find(text, starts, order, key):  # type: ignore[no-untyped-def]
+def find(text, starts, order, key):
     """Index of the id whose bytes are `key`, or -1: binary search where the ids lie."""
     low, high = 0, len(order)
     while low < high:
@@ -28,14 +28,14 @@ def find(text, starts, order, key):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def find_all(text, starts, order, keys, ends, out):  # type: ignore[no-untyped-def]
+def find_all(text, starts, order, keys, ends, out):
     """Write the index of every key, -1 where unknown; key i is `keys[ends[i]:ends[i + 1]]`."""
     for i in range(len(out)):
         out[i] = find(text, starts, order, keys[ends[i] : ends[i + 1]])
 
 
 @kernel()
-def _compare(text, starts, index, key):  # type: ignore[no-untyped-def]
+def _compare(text, starts, index, key):
     """Order of an id and a key by their bytes: below, at or above 0."""
     start, length = starts[index], starts[index + 1] - starts[index]
     for place in range(min(length, len(key))):
@@ -46,7 +46,7 @@ def _compare(text, starts, index, key):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def ids_are_sound(text, starts, order):  # type: ignore[no-untyped-def]
+def ids_are_sound(text, starts, order):
     """Whether every id lies in the text, begins a character, and stands once in `order`."""
     n = len(order)
     if starts[0] != 0 or starts[n] != len(text):
@@ -67,7 +67,7 @@ def ids_are_sound(text, starts, order):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def plays_are_sound(indptr, indices, counts, listeners):  # type: ignore[no-untyped-def]
+def plays_are_sound(indptr, indices, counts, listeners):
     """Whether rows are in order, tracks ascending and known, counts possible, listeners right."""
     n_items = len(listeners)
     if indptr[0] != 0 or indptr[-1] != len(indices):
@@ -87,7 +87,7 @@ def plays_are_sound(indptr, indices, counts, listeners):  # type: ignore[no-unty
 
 
 @kernel()
-def inverse_norms(factors, out):  # type: ignore[no-untyped-def]
+def inverse_norms(factors, out):
     """Write 1 / norm of every row, 0 for rows of zeros; return the sum of the squared norms."""
     total = 0.0
     for row in range(len(factors)):
@@ -100,7 +100,7 @@ def inverse_norms(factors, out):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def nearest(factors, inverse, query, k):  # type: ignore[no-untyped-def]
+def nearest(factors, inverse, query, k):
     """Find the rows whose cosine with the query may be among the k largest, in any order.
 
     One pass in the order of memory scores roughly, in whatever order is fast, and keeps a
@@ -128,13 +128,13 @@ def nearest(factors, inverse, query, k):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _bin(cosine):  # type: ignore[no-untyped-def]
+def _bin(cosine):
     """Bin of a cosine; what rounding put outside [-1, 1] is in the outer ones."""
     return int(max(0.0, min(BINS - 1.0, (cosine + 1.0) * (BINS / 2))))
 
 
 @kernel(fastmath={"contract", "reassoc"})
-def _rough_product(factors, row, query):  # type: ignore[no-untyped-def]
+def _rough_product(factors, row, query):
     total = np.float32(0.0)
     for factor in range(len(query)):
         total += factors[row, factor] * query[factor]
@@ -142,7 +142,7 @@ def _rough_product(factors, row, query):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def cosines(factors, rows, inverse, query, scores):  # type: ignore[no-untyped-def]
+def cosines(factors, rows, inverse, query, scores):
     """Write the cosine of the given rows with the query; neither is of zeros."""
     norm = np.sqrt((query.astype(np.float64) ** 2).sum())
     inner_products(factors, rows, query, scores)
@@ -152,7 +152,7 @@ def cosines(factors, rows, inverse, query, scores):  # type: ignore[no-untyped-d
 
 
 @kernel()
-def most_marginal(vectors, relevance, weight, out):  # type: ignore[no-untyped-def]
+def most_marginal(vectors, relevance, weight, out):
     """Choose rows by maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998).
 
     `vectors` have norm 1 and are in falling order of `relevance`, which lies in [0, 1] at its top.
