@@ -16,6 +16,8 @@ def headline(summary: Mapping[str, Any]) -> dict[str, float]:
     for split in SPLITS:
         figures[f"{split}_plays"] = summary[split]["rows"]
         figures[f"{split}_users"] = summary[split]["users"]
+    if "times_of_zero" in summary["source"]:  # with a column of times alone
+        figures["times_of_zero"] = summary["source"]["times_of_zero"]
     return figures | {
         "train_tracks": summary["train"]["tracks"],
         "train_mean_count": summary["train"]["count"]["mean"],
