@@ -42,8 +42,8 @@ from musicrec.als.problem import CHUNK, SHORT_ROW, SINGULAR, batch_at, read_play
 from musicrec.als.short_rows import solve_short_rows
 from musicrec.jit import kernel
 
-# How ill-conditioned a system may be for products in float32, whose relative error is 6e-8 a
-# product: x is then off by about 6e-6, of the order of float32's own rounding of the factors.
+# How ill-conditioned a system may be for products in float32: each is off by a share of 6e-8, so x
+# by at most about 6e-6. The tests hold it to 1e-5.
 SINGLE_SPREAD = 100.0
 
 

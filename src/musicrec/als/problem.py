@@ -11,12 +11,14 @@ from musicrec.als.panels import vector
 from musicrec.interactions import Interactions
 from musicrec.jit import kernel
 
-# Measured on AVX2 and AVX-512 machines at ranks 20 to 128: with 32 plays of eight rows the panels
-# of a chunk stay in the second-level cache, and the passes over the matrix are few.
+# Plays gathered at a time: enough work between two passes over the matrix, while the panels of eight
+# rows fill 128 KB of float32 at rank 128, less than a second-level cache.
 CHUNK = 32
 SHORT_ROW = 64  # rows of more plays are never solved in the space of their plays
 TINY_WEIGHT = 1e-30  # stands for weight 0 (alpha 0): no effect on the matrix, yet has a root
-SINGULAR = 1e-14  # a pivot below this share of its diagonal entry is rounding (100 times 2^-53)
+SINGULAR = (
+    1e-14  # a pivot below this share of its diagonal entry is rounding (about 90 times 2^-53)
+)
 CACHE_LINE = 16  # float32 entries
 
 
