@@ -11,8 +11,8 @@ from musicrec.als.panels import vector
 from musicrec.interactions import Interactions
 from musicrec.jit import kernel
 
-# Plays gathered at a time: enough work between two passes over the matrix, while the panels of eight
-# rows fill 128 KB of float32 at rank 128, less than a second-level cache.
+# Plays gathered at a time: enough work between two passes over the matrix, while the panels of
+# eight rows fill 128 KB of float32 at rank 128, less than a second-level cache.
 CHUNK = 32
 SHORT_ROW = 64  # rows of more plays are never solved in the space of their plays
 TINY_WEIGHT = 1e-30  # stands for weight 0 (alpha 0): no effect on the matrix, yet has a root
