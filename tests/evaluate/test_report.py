@@ -117,7 +117,9 @@ def test_a_few_users_do_not_show_that_a_model_beats_anything(evaluation):
         differences = plot_rows(few, PARAMS)["differences"]
         row = next(r for r in differences if r["against"] == "popularity")
         assert row["low"] > 0 and row["shown_higher"] is False
-        assert headline(few, differences, PARAMS)["beats_popularity"] is False
+        figures = headline(few, differences, PARAMS)
+        assert figures["beats_popularity"] is False
+        assert f"{n} users are too few to tell" in sentence(figures, few.table, PARAMS)
 
 
 def test_a_model_that_loses_to_popularity_says_so(plays, tmp_path):

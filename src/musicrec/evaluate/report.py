@@ -12,7 +12,7 @@ import pyarrow as pa
 from musicrec.baselines.run import BASELINES
 from musicrec.evaluate.judge import Evaluation
 from musicrec.metrics.beyond_accuracy import HISTORY_EDGES, POPULARITY_EDGES, slice_rows
-from musicrec.metrics.intervals import mean_intervals, shown_higher
+from musicrec.metrics.intervals import FEWEST_USERS, mean_intervals, shown_higher
 from musicrec.metrics.ranking import METRICS, headline_metrics, precision_ceiling
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.pictures import svg_figure
@@ -44,12 +44,16 @@ def headline(evaluation: Evaluation, differences: Rows, params: EvaluateParams) 
 def sentence(figures: Mapping[str, Any], table: pa.Table, params: EvaluateParams) -> str:
     """Say in one line how the model stands beside the baselines."""
     metric = headline_metrics(params.k)[0]
-    words = [
-        f"{'beats' if figures[f'beats_{name}'] else 'DOES NOT BEAT'} {name} "
-        f"({_numbers(table, f'{name}_{metric}').mean():.4f})"
-        for name in BASELINES
-    ]
-    return f"{metric}: {MODEL} {figures[metric]:.4f}, {' and '.join(words)}"
+    means = {name: float(_numbers(table, f"{name}_{metric}").mean()) for name in BASELINES}
+    said = f"{metric}: {MODEL} {figures[metric]:.4f}"
+    if table.num_rows < FEWEST_USERS:
+        beside = ", ".join(f"{name} {mean:.4f}" for name, mean in means.items())
+        return f"{said}, {beside}; {table.num_rows} users are too few to tell which is better"
+    words = (
+        f"{'beats' if figures[f'beats_{name}'] else 'DOES NOT BEAT'} {name} ({mean:.4f})"
+        for name, mean in means.items()
+    )
+    return f"{said}, {' and '.join(words)}"
 
 
 def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]:

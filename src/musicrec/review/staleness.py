@@ -63,6 +63,7 @@ def _changed(stage: Any, recorded: Mapping[str, Any]) -> list[str]:
 
 
 def _made_by_a_stage(dependency: Any, recorded: Mapping[str, Any]) -> bool:
-    """Whether a dependency is an output of a stage, or lies in one."""
+    """Whether a dependency is an output of a stage, lies in one, or is a folder of some."""
     path = Path(dependency.fs_path)
-    return any(str(made) in recorded for made in (path, *path.parents))
+    inside = any(str(made) in recorded for made in (path, *path.parents))
+    return inside or any(Path(made).is_relative_to(path) for made in recorded)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -89,6 +90,8 @@ def _running(
     name: str, master: str, settings: dict[str, str], *, at_once: bool
 ) -> Iterator[SparkSession]:
     """Yield a session and see to its end, at once where Java leaves nothing behind."""
+    # Plays travel as Arrow, whatever pandas the environment holds beside it.
+    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
     from py4j.protocol import Py4JNetworkError  # type: ignore[import-untyped]
     from pyspark.sql import SparkSession
 
