@@ -7,6 +7,8 @@ neighbours.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from musicrec.interactions import Interactions
@@ -15,6 +17,21 @@ from musicrec.parallel import blocks, for_blocks
 
 _USERS_A_BLOCK = 256
 _ITEM_BLOCKS = 64
+
+
+class Nearest(NamedTuple):
+    """Neighbours of some items, a row an item, the nearest first.
+
+    Attributes
+    ----------
+    ids : int32 array (n, neighbours)
+        Padded with -1.
+    similarities : float64 array (n, neighbours)
+        Cosines; 0 where padded.
+    """
+
+    ids: np.ndarray
+    similarities: np.ndarray
 
 
 def recommend_neighbours(
@@ -49,15 +66,13 @@ def recommend_neighbours(
     Aiolli, Efficient top-N recommendation for very large scale binary rated datasets, RecSys 2013.
     """
     items = np.unique(history.indices)
-    ids, similarities = nearest_items(train, items, neighbours, threads)
+    nearest = nearest_items(train, items, neighbours, threads)
     row_of = np.full(train.n_items, -1, np.int32)
     row_of[items] = np.arange(len(items), dtype=np.int32)
     lists = np.full((history.n_users, k), -1, np.int32)
 
     def fill(start: int, stop: int) -> None:
-        _sum_nominations(
-            history.indptr, history.indices, row_of, ids, similarities, start, stop, lists
-        )
+        _sum_nominations(history, row_of, nearest, start, stop, lists)
 
     for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK), threads)
     return lists
@@ -65,7 +80,7 @@ def recommend_neighbours(
 
 def nearest_items(
     train: Interactions, items: np.ndarray, neighbours: int, threads: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Nearest:
     """Find the nearest neighbours of the given items by binary cosine.
 
     The similarity matrix never exists: a row at a time is counted through the users of an item
@@ -84,34 +99,21 @@ def nearest_items(
 
     Returns
     -------
-    ids : int32 array (n, neighbours)
-        By falling similarity, ties by the lower id, padded with -1; never the item itself, and
-        only items that share a user with it.
-    similarities : float64 array (n, neighbours)
-        0 where padded.
+    Nearest
+        By falling similarity, ties by the lower id; never the item itself, and only items that
+        share a user with it.
     """
     items = np.ascontiguousarray(items, dtype=np.int32)
     by_item = train.transpose()
-    n_users_of = by_item.lengths.astype(np.float64)
-    ids = np.full((len(items), neighbours), -1, np.int32)
-    similarities = np.zeros((len(items), neighbours))
+    nearest = Nearest(
+        np.full((len(items), neighbours), -1, np.int32), np.zeros((len(items), neighbours))
+    )
 
     def fill(start: int, stop: int) -> None:
-        _count_together(
-            items,
-            train.indptr,
-            train.indices,
-            by_item.indptr,
-            by_item.indices,
-            n_users_of,
-            start,
-            stop,
-            ids,
-            similarities,
-        )
+        _count_together(items, train, by_item, nearest, start, stop)
 
     for_blocks(fill, _equal_work(train, by_item, items), threads)
-    return ids, similarities
+    return nearest
 
 
 def _equal_work(train: Interactions, by_item: Interactions, items: np.ndarray) -> list[int]:
@@ -127,57 +129,56 @@ def _equal_work(train: Interactions, by_item: Interactions, items: np.ndarray) -
 
 
 @kernel()
-def _count_together(
-    items, indptr, indices, item_indptr, item_users, n_users_of, start, stop, ids, similarities
-):
-    """Fill rows start to stop of `ids` and `similarities` with the nearest items."""
-    n_items = len(item_indptr) - 1
+def _count_together(items, train, by_item, nearest, start, stop):
+    """Fill rows start to stop of `nearest`."""
+    n_items = len(by_item.indptr) - 1
     together = np.zeros(n_items, np.int32)
     touched = np.empty(n_items, np.int32)
     for row in range(start, stop):
         item = items[row]
         n_touched = 0
-        users = item_users[item_indptr[item] : item_indptr[item + 1]]
+        users = by_item.indices[by_item.indptr[item] : by_item.indptr[item + 1]]
         for user in users:
-            for other in indices[indptr[user] : indptr[user + 1]]:
+            for other in train.indices[train.indptr[user] : train.indptr[user + 1]]:
                 if together[other] == 0:
                     touched[n_touched] = other
                     n_touched += 1
                 together[other] += 1
         together[item] = 0
         size = 0
-        best, best_ids = similarities[row], ids[row]
+        best, best_ids = nearest.similarities[row], nearest.ids[row]
         for other in touched[:n_touched]:
             count = together[other]
             together[other] = 0
             # Ranked by count^2 / n_other, one rounding: equal cosines stay equal to the last bit.
-            rank_score = float(count) * float(count) / n_users_of[other]
+            n_users = by_item.indptr[other + 1] - by_item.indptr[other]
+            rank_score = float(count) * float(count) / float(n_users)
             if rank_score > 0.0 and (size < len(best) or rank_score >= best[0]):
                 size = _offer(best, best_ids, size, rank_score, other)
         _sort_best_first(best, best_ids, size)
         for place in range(size):
-            best[place] = np.sqrt(best[place] / n_users_of[item])
+            best[place] = np.sqrt(best[place] / float(len(users)))
 
 
 @kernel()
-def _sum_nominations(indptr, indices, row_of, neighbours, similarities, start, stop, lists):
+def _sum_nominations(history, row_of, nearest, start, stop, lists):
     """Fill rows start to stop of `lists` with the candidates of the highest summed similarity."""
     scores = np.zeros(len(row_of))
     touched = np.empty(len(row_of), np.int32)
     best = np.empty(lists.shape[1])
     for user in range(start, stop):
-        played = indices[indptr[user] : indptr[user + 1]]
+        played = history.indices[history.indptr[user] : history.indptr[user + 1]]
         n_touched = 0
         for item in played:
             row = row_of[item]
-            for place in range(neighbours.shape[1]):
-                candidate = neighbours[row, place]
+            for place in range(nearest.ids.shape[1]):
+                candidate = nearest.ids[row, place]
                 if candidate < 0:
                     break
                 if scores[candidate] == 0.0:
                     touched[n_touched] = candidate
                     n_touched += 1
-                scores[candidate] += similarities[row, place]
+                scores[candidate] += nearest.similarities[row, place]
         for item in played:
             scores[item] = 0.0
         size = 0

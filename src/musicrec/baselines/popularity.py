@@ -38,19 +38,19 @@ def recommend_popular(
     lists = np.full((history.n_users, k), -1, np.int32)
 
     def fill(start: int, stop: int) -> None:
-        _first_unseen(order, train.n_items, history.indptr, history.indices, start, stop, lists)
+        _first_unseen(order, history, start, stop, lists)
 
     for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK), threads)
     return lists
 
 
 @kernel()
-def _first_unseen(order, n_items, indptr, indices, start, stop, lists):
+def _first_unseen(order, history, start, stop, lists):
     """Fill rows start to stop with the first items of `order` that the user has not played."""
     k = lists.shape[1]
-    seen = np.zeros(n_items, np.bool_)
+    seen = np.zeros(history.n_items, np.bool_)
     for user in range(start, stop):
-        played = indices[indptr[user] : indptr[user + 1]]
+        played = history.indices[history.indptr[user] : history.indptr[user + 1]]
         for item in played:
             seen[item] = True
         found = 0

@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -132,33 +133,22 @@ def score_lists(
             f"metrics: lists of shape {recommended.shape} do not fit the truth of {n_users} users"
         )
     recommended = np.ascontiguousarray(recommended, dtype=np.int32)
-    truth_indptr = np.ascontiguousarray(truth_indptr, dtype=np.int64)
-    truth_indices = np.ascontiguousarray(truth_indices, dtype=np.int32)
-    # gains[i] = 1 / log2(i + 2) for position i from 0; ideal[n] = their sum for n leading hits.
+    indices = np.ascontiguousarray(truth_indices, dtype=np.int32)
+    truth = _Truth(
+        np.ascontiguousarray(truth_indptr, dtype=np.int64),
+        indices,
+        int(indices.max(initial=-1)) + 1,
+    )
     gains = 1.0 / np.log2(np.arange(lengths[-1]) + 2.0)
-    ideal = np.concatenate(([0.0], np.cumsum(gains)))
-    scores = np.zeros((len(METRICS), n_users, len(lengths)))  # in the order of METRICS
-    whole = np.zeros(n_users)
-    n_ids = int(truth_indices.max(initial=-1)) + 1
+    cuts = _Cuts(lengths, gains, np.concatenate(([0.0], np.cumsum(gains))))
+    out = _Scores(np.zeros((len(METRICS), n_users, len(lengths))), np.zeros(n_users))
 
     def score_block(start: int, stop: int) -> None:
-        _score(
-            recommended,
-            truth_indptr,
-            truth_indices,
-            n_ids,
-            lengths,
-            gains,
-            ideal,
-            start,
-            stop,
-            scores,
-            whole,
-        )
+        _score(recommended, truth, cuts, out, start, stop)
 
     for_blocks(score_block, blocks(n_users, _BLOCK), threads)
-    average_precision, precision, recall, ndcg = scores
-    return RankingScores(tuple(lengths.tolist()), average_precision, precision, recall, ndcg, whole)
+    precisions, precision, recall, ndcg = out.by_metric  # in the order of METRICS
+    return RankingScores(tuple(lengths.tolist()), precisions, precision, recall, ndcg, out.whole)
 
 
 def precision_ceiling(truth_sizes: np.ndarray, k: Sequence[int]) -> dict[str, float]:
@@ -198,15 +188,38 @@ def known_truth(
     return kept[truth_indptr].astype(np.int64), truth_indices[known].astype(np.int32)
 
 
+class _Truth(NamedTuple):
+    """Held-out items of every user as compressed rows; ids are below `n_ids`."""
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    n_ids: int
+
+
+class _Cuts(NamedTuple):
+    """List lengths; gains[i] = 1 / log2(i + 2) of position i from 0; ideal[n], n hits' sum."""
+
+    lengths: np.ndarray
+    gains: np.ndarray
+    ideal: np.ndarray
+
+
+class _Scores(NamedTuple):
+    """`by_metric` (metric in the order of METRICS, user, k); `whole`: of the whole list (user)."""
+
+    by_metric: np.ndarray
+    whole: np.ndarray
+
+
 @kernel()
-def _score(recommended, indptr, indices, n_ids, lengths, gains, ideal, start, stop, scores, whole):
-    """Fill rows start to stop of `scores` (metric, user, k) and of `whole`."""
-    in_truth = np.zeros(n_ids, np.bool_)  # of one user
-    length = recommended.shape[1]
+def _score(recommended, truth, cuts, out, start, stop):
+    """Fill rows start to stop of `out`."""
+    in_truth = np.zeros(truth.n_ids, np.bool_)  # of one user
+    gains, lengths = cuts.gains, cuts.lengths
     for user in range(start, stop):
-        truth = indices[indptr[user] : indptr[user + 1]]
+        items = truth.indices[truth.indptr[user] : truth.indptr[user + 1]]
         n_truth = 0
-        for item in truth:
+        for item in items:
             n_truth += not in_truth[item]
             in_truth[item] = True
         if n_truth == 0:
@@ -215,7 +228,8 @@ def _score(recommended, indptr, indices, n_ids, lengths, gains, ideal, start, st
         precision_sum = 0.0
         gain_sum = 0.0
         column = 0
-        for position in range(length):
+        row = out.by_metric[:, user]
+        for position in range(recommended.shape[1]):
             item = recommended[user, position]
             if item < 0:
                 break
@@ -225,25 +239,26 @@ def _score(recommended, indptr, indices, n_ids, lengths, gains, ideal, start, st
                 if position < len(gains):
                     gain_sum += gains[position]
             if column < len(lengths) and lengths[column] == position + 1:
-                _set(scores, user, column, lengths, ideal, n_truth, hits, precision_sum, gain_sum)
+                _set(row, column, cuts, n_truth, (hits, precision_sum, gain_sum))
                 column += 1
         while column < len(lengths):  # the list has ended: all further positions are misses
-            _set(scores, user, column, lengths, ideal, n_truth, hits, precision_sum, gain_sum)
+            _set(row, column, cuts, n_truth, (hits, precision_sum, gain_sum))
             column += 1
-        whole[user] = precision_sum / n_truth
-        for item in truth:
+        out.whole[user] = precision_sum / n_truth
+        for item in items:
             in_truth[item] = False
 
 
 @kernel()
-def _set(scores, user, column, lengths, ideal, n_truth, hits, precision_sum, gain_sum):
-    """Write the metrics of one user at one k from the sums so far, in the order of METRICS."""
-    k = lengths[column]
+def _set(row, column, cuts, n_truth, sums):
+    """Write one user's metrics at one k from the sums so far, in the order of METRICS."""
+    hits, precision_sum, gain_sum = sums
+    k = cuts.lengths[column]
     best = min(n_truth, k)
-    scores[0, user, column] = precision_sum / best
-    scores[1, user, column] = hits / k
-    scores[2, user, column] = hits / n_truth
-    scores[3, user, column] = gain_sum / ideal[best]
+    row[0, column] = precision_sum / best
+    row[1, column] = hits / k
+    row[2, column] = hits / n_truth
+    row[3, column] = gain_sum / cuts.ideal[best]
 
 
 def headline_metrics(k: Sequence[int]) -> list[str]:
