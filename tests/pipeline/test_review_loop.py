@@ -15,7 +15,9 @@ pytestmark = pytest.mark.pipeline
 
 @pytest.fixture(scope="module")
 def changed(clone: Clone) -> Iterator[Clone]:
-    """The clone after `dvc exp run -S als.rank=5`, not committed."""
+    """The clone after `dvc exp run -S als.rank=5`, not committed; other tests' runs removed."""
+    clone.dvc("exp", "remove", "--all-commits")
+    clone.dvc("queue", "remove", "--all")
     clone.dvc("exp", "run", "--name", "narrow-model", "-S", "als.rank=5")
     yield clone
     clone.git("checkout", "--quiet", "--", ".")
