@@ -39,8 +39,8 @@ def main() -> None:
     params = load_block(args.params, AnnBenchParams)
     export = load_block(args.params, ExportParams)
     catalogue = read_catalogue(args.factors, args.indexed, params, export)
-    figures = headline(catalogue, params.k)
     measured = run_benchmark(catalogue, params, progress)
+    figures = headline(catalogue, params.k)
     rows = setting_rows(measured)
     with atomic_directory(args.plots) as folder:
         write_json(folder / "tradeoff.json", rows)

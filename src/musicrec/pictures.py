@@ -14,26 +14,24 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def svg_figure(path: str | os.PathLike[str], **subplots: Any) -> Iterator[tuple[Figure, Any]]:
+def svg_figure(
+    path: str | os.PathLike[str], nrows: int = 1, ncols: int = 1, **figure_options: Any
+) -> Iterator[tuple[Figure, Any]]:
     """Yield a figure and its axes, and write them to `path` if the block succeeds.
 
     Parameters
     ----------
-    **subplots
-        As of `matplotlib.pyplot.subplots`.
+    nrows, ncols
+        Of the grid of axes.
+    **figure_options
+        As of `matplotlib.figure.Figure`.
     """
-    import matplotlib
+    # Without pyplot, whose import takes as long as the drawing.
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    with pyplot.rc_context({"svg.hashsalt": "musicrec", "svg.fonttype": "none"}):
-        figure, axes = pyplot.subplots(**subplots)
-        try:
-            yield figure, axes
-            with atomic_path(path) as temporary:
-                figure.savefig(
-                    temporary, format="svg", metadata={"Date": None}, bbox_inches="tight"
-                )
-        finally:
-            pyplot.close(figure)
+    with rc_context({"svg.hashsalt": "musicrec", "svg.fonttype": "none"}):
+        figure = Figure(**figure_options)
+        yield figure, figure.subplots(nrows, ncols)
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format="svg", metadata={"Date": None}, bbox_inches="tight")

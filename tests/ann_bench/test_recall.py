@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from musicrec.ann_bench.methods import METHODS
-from musicrec.ann_bench.recall import QueryPlays, list_quality, recall
+from musicrec.ann_bench.recall import QueryPlays, ask_all, list_quality, recall
 from musicrec.interactions import from_triples
 
 # Items 0 and 1 score 3, items 2 and 3 tie at 2, item 4 scores 1.
@@ -49,6 +49,7 @@ def test_quality_is_of_the_list_without_seen_tracks():
     )
     method = METHODS["exact_argsort"](0, 0)
     method.fit(items)
-    found = list_quality(method, items, np.ones((1, 1), np.float32), plays, 2)
+    answers = ask_all(method, np.ones((1, 1), np.float32), np.array([3]))
+    found = list_quality(answers, plays, 2)
     assert found["map"] == pytest.approx(0.5)  # a hit at 1 of 2, of 2 held out
     assert found["ndcg"] == pytest.approx(1 / (1 + 1 / np.log2(3)))

@@ -40,8 +40,8 @@ def test_a_budget_cuts_runs_and_then_queries(
 ):
     method = Slow(seconds)
     monkeypatch.setattr(timing.time, "perf_counter", lambda: method.now)
-    answers, latencies = time_queries(method, QUERIES, 1, repeats, budget)
-    assert (len(answers), len(latencies), method.asked) == (answered, answered, asked)
+    latencies = time_queries(method, QUERIES, 1, repeats, budget)
+    assert (len(latencies), method.asked) == (answered, asked)
     np.testing.assert_allclose(latencies, seconds)
 
 

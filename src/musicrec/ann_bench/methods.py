@@ -158,6 +158,7 @@ class Annoy(Method):
 
     build_parameter = "n_trees"
     query_parameter = "search_k"
+    fitted = False
 
     def fit(self, items: np.ndarray) -> None:
         """Build, save and load."""
@@ -166,6 +167,7 @@ class Annoy(Method):
             build_index(items, path, self.build, self.seed)
             self.index_bytes = path.stat().st_size
             self._index = load_index(path, items)
+        self.fitted = True
 
     def query(self, vector: np.ndarray, k: int) -> Ids:
         """Search head and tail."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from musicrec.ann_bench.methods import Ids, Method
+from musicrec.ann_bench.methods import QUERY_BLOCK, Ids, Method
 from musicrec.interactions import Interactions
 from musicrec.metrics.ranking import score_lists
+from musicrec.parallel import blocks, for_blocks
 from musicrec.search.kernels import inner_products
 
 TIE = 1e-5  # relative: scores that float32 arithmetic cannot tell apart count as ties
@@ -60,15 +61,35 @@ def recall(
     return found / wanted if wanted else 1.0
 
 
-def list_quality(
-    method: Method, items: np.ndarray, queries: np.ndarray, plays: QueryPlays, k: int
-) -> dict[str, float]:
-    """Judge what a method recommends to the query users: the means of MAP@k and nDCG@k."""
-    lists = np.full((len(queries), k), -1, np.int32)
-    for row, query in enumerate(queries):
-        seen = plays.seen.row(row)
-        answer = np.asarray(method.query(query, min(k + len(seen), len(items))), dtype=np.int64)
-        fresh = answer[(answer >= 0) & ~np.isin(answer, seen)][:k]
+def ask_all(method: Method, queries: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+    """Ask every query, side by side and by no clock, for as many items as `lengths` says.
+
+    Parameters
+    ----------
+    queries : float32 array (n_queries, rank)
+    lengths : int array (n_queries)
+
+    Returns
+    -------
+    list of int64 arrays
+        Item ids, the best first, without padding.
+    """
+    answers: list[np.ndarray] = [np.empty(0, np.int64)] * len(queries)
+
+    def ask(start: int, stop: int) -> None:
+        for row in range(start, stop):
+            answer = np.asarray(method.query(queries[row], int(lengths[row])), dtype=np.int64)
+            answers[row] = answer[answer >= 0]
+
+    for_blocks(ask, blocks(len(queries), QUERY_BLOCK))
+    return answers
+
+
+def list_quality(answers: Sequence[np.ndarray], plays: QueryPlays, k: int) -> dict[str, float]:
+    """Judge what is left of answers without the tracks seen: the means of MAP@k and nDCG@k."""
+    lists = np.full((len(answers), k), -1, np.int32)
+    for row, answer in enumerate(answers):
+        fresh = answer[~np.isin(answer, plays.seen.row(row))][:k]
         lists[row, : len(fresh)] = fresh
     return judge_lists(lists, plays.truth, k)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from musicrec.ann_bench.methods import Ids, Method
+from musicrec.ann_bench.methods import Method
 
 WARM_UP = 10  # queries
 FEWEST = 10  # queries that are timed, however slow
@@ -24,7 +24,7 @@ def one_thread() -> Iterator[None]:
 
 def time_queries(
     method: Method, queries: np.ndarray, k: int, repeats: int, budget: float = np.inf
-) -> tuple[list[Ids], np.ndarray]:
+) -> np.ndarray:
     """Answer queries one at a time.
 
     Parameters
@@ -36,9 +36,9 @@ def time_queries(
 
     Returns
     -------
-    answers : the ids of each query that was asked, the first ones of `queries`
-    latencies : float64 array of the same length
-        Seconds a query of the fastest of the runs, after a warm-up.
+    latencies : float64 array
+        Seconds of each query that was asked, the first ones of `queries`, in the fastest of the
+        runs, after a warm-up.
     """
     start = time.perf_counter()
     for query in queries[:WARM_UP]:
@@ -46,7 +46,6 @@ def time_queries(
     expected = (time.perf_counter() - start) / min(WARM_UP, len(queries))
     affordable = max(FEWEST, int(min(budget / max(expected, 1e-9), len(queries))))
     queries = queries[:affordable]
-    answers: list[Ids] = []
     best = np.full(len(queries), np.inf)
     started = time.perf_counter()
     for run in range(repeats):
@@ -55,13 +54,11 @@ def time_queries(
         latencies = np.empty(len(queries))
         for i, query in enumerate(queries):
             start = time.perf_counter()
-            answer = method.query(query, k)
+            method.query(query, k)
             latencies[i] = time.perf_counter() - start
-            if run == 0:
-                answers.append(answer)
         if latencies.sum() < best.sum():
             best = latencies
-    return answers, best
+    return best
 
 
 def time_batch(method: Method, queries: np.ndarray, k: int, repeats: int) -> float | None:

@@ -195,8 +195,7 @@ def draw_slices(plots: Mapping[str, Rows], params: EvaluateParams, path: Path) -
         "by_history": "tracks in the user's history",
         "by_popularity": "median listeners of the held-out tracks",
     }
-    size: dict[str, Any] = {"figsize": (11, 7), "constrained_layout": True}
-    with svg_figure(path, nrows=2, ncols=2, **size) as (_, axes):
+    with svg_figure(path, 2, 2, figsize=(11, 7), layout="constrained") as (_, axes):
         for column, (plot, title) in enumerate(titles.items()):
             for row, name in enumerate(headline_metrics(params.k)[:2]):
                 _draw(axes[row, column], plots[plot], name, title)
