@@ -239,6 +239,7 @@ def _held_out(rng: np.random.Generator, history: Interactions, lists: np.ndarray
         truth=_interactions(users[known], items[known], n_users, n_items),
         train=train,
         history=history,
+        folded_in=False,
     )
 
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import fit, objective
+from musicrec.als.fold_in import FoldIn
 from musicrec.held_out import HeldOut, read_held_out
 from musicrec.interactions import Interactions, read_interactions, read_sizes
 from musicrec.metrics.intervals import mean_intervals
@@ -28,7 +29,6 @@ from musicrec.metrics.ranking import score_lists
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
 from musicrec.search.exact import ExactIndex
-from musicrec.serve.fold_in import FoldIn
 from musicrec.spark.session import spark_session
 from musicrec.train.mllib import checkpoints, fit_frame, read_plays
 

@@ -29,6 +29,7 @@ import numpy as np
 import pyarrow as pa
 from search import read_factors
 
+from musicrec.als.fold_in import FoldIn
 from musicrec.command import command
 from musicrec.export.bundle import export_bundle
 from musicrec.factors import write_factors
@@ -38,7 +39,6 @@ from musicrec.params.als import ALSParams
 from musicrec.params.export import ExportParams
 from musicrec.params.feedback import FeedbackParams
 from musicrec.parquet import write_table
-from musicrec.serve.fold_in import FoldIn
 
 K = 50
 ROUNDS = 3

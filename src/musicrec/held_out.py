@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec.errors import MusicRecError
-from musicrec.factors import read_factors
 from musicrec.interactions import Interactions, read_interactions, read_sizes
 from musicrec.parquet import read_table
+
+HISTORY = "_history"  # ends the name of a split's folder of plays to fold in
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,10 @@ class HeldOut:
     train : Interactions (n_users, n_items)
         All training plays.
     history : Interactions (n, n_items)
-        Their own training plays; an empty row for a user unknown to training.
+        Their own plays that may be known: those in training or, where `folded_in`, those given to
+        fold them in. An empty row for a user of whom nothing is known.
+    folded_in : bool
+        None of the users is in training (`data.protocol: strong_generalization`).
     """
 
     split: str
@@ -42,6 +46,7 @@ class HeldOut:
     truth: Interactions
     train: Interactions
     history: Interactions
+    folded_in: bool
 
 
 def read_held_out(indexed: Path, split: str) -> HeldOut:
@@ -63,7 +68,14 @@ def read_held_out(indexed: Path, split: str) -> HeldOut:
         )
     user_ids = read_table(indexed / "users.parquet", ["user_id"]).column("user_id")
     track_ids = read_table(indexed / "items.parquet", ["track_id"]).column("track_id")
-    _require_known(users, user_ids, sizes.n_users, f"users of {split}")
+    folder = indexed / f"{split}{HISTORY}"
+    folded_in = folder.is_dir()
+    if folded_in:
+        plays = read_interactions(folder, sizes.n_all_users, sizes.n_all_items)
+        history = _known_tracks(plays.rows(users), sizes.n_items)
+    else:
+        _require_known(users, user_ids, sizes.n_users, f"users of {split}")
+        history = _rows_or_empty(train, users)
     _require_known(truth.indices, track_ids, sizes.n_items, f"tracks of {split}")
     return HeldOut(
         split=split,
@@ -72,7 +84,8 @@ def read_held_out(indexed: Path, split: str) -> HeldOut:
         track_ids=track_ids.combine_chunks(),
         truth=truth.rows(users),
         train=train,
-        history=_rows_or_empty(train, users),
+        history=history,
+        folded_in=folded_in,
     )
 
 
@@ -87,25 +100,17 @@ def _require_known(held: np.ndarray, ids: pa.ChunkedArray, known: int, what: str
     )
 
 
-def read_model(folder: Path, held_out: HeldOut) -> tuple[np.ndarray, np.ndarray]:
-    """Read the factors of the held-out users and of all items; unknown users have zeros.
-
-    Raises
-    ------
-    MusicRecError
-        The factors do not fit the indexed plays.
-    """
-    train = held_out.train
-    user_factors, item_factors = read_factors(folder, train.n_users, train.n_items)
-    known = held_out.users < train.n_users
-    queries = np.zeros((len(held_out.users), user_factors.shape[1]), np.float32)
-    queries[known] = user_factors[held_out.users[known]]
-    return queries, item_factors
-
-
 def _rows_or_empty(train: Interactions, users: np.ndarray) -> Interactions:
     """Rows of ascending `users`; those beyond the matrix are empty."""
     known = train.rows(users[users < train.n_users])
     missing = np.full(len(users) - known.n_users, known.indptr[-1])
     indptr = np.concatenate((known.indptr, missing))
     return Interactions(indptr, known.indices, known.counts, known.n_items)
+
+
+def _known_tracks(plays: Interactions, n_items: int) -> Interactions:
+    """Leave out the plays of tracks unknown to training (`n_items` and above)."""
+    kept = plays.indices < n_items
+    before = np.concatenate(([0], np.cumsum(kept)))
+    indptr = before[plays.indptr].astype(np.int64)
+    return Interactions(indptr, plays.indices[kept], plays.counts[kept], n_items)

@@ -13,6 +13,7 @@ import pytest
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import CG_FROM_RANK, Factors, fit, objective, uses_cg
+from musicrec.als.fold_in import FoldIn, fold_in
 from musicrec.als.gram import eigenbasis, gram, rotate
 from musicrec.als.half_step import HalfStep, in_whole_vectors
 from musicrec.als.start import start_users
@@ -20,7 +21,6 @@ from musicrec.errors import MusicRecError
 from musicrec.interactions import Interactions, from_triples
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
-from musicrec.serve.fold_in import FoldIn, fold_in
 from tests.support.als_reference import dense, loss, random_plays, relative, solve_rows
 
 PLAYS = random_plays(70, 50)

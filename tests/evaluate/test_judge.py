@@ -18,7 +18,8 @@ from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import hash_rows
 from musicrec.evaluate.run import evaluate
 from musicrec.files import read_json
-from musicrec.held_out import read_held_out, read_model
+from musicrec.held_out import read_held_out
+from musicrec.held_out_factors import read_model
 from musicrec.params.evaluate import EvaluateParams
 from tests.metrics.test_ranking import reference
 from tests.support.indexed_data import (

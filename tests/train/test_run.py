@@ -15,13 +15,13 @@ import pyarrow as pa
 import pytest
 
 from musicrec.als.fit import fit, objective
+from musicrec.als.fold_in import fold_in
 from musicrec.errors import MusicRecError
 from musicrec.files import read_json, write_array, write_json
 from musicrec.interactions import Interactions, from_triples, read_interactions
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
 from musicrec.parquet import write_table
-from musicrec.serve.fold_in import fold_in
 from musicrec.train.run import train
 from tests.support.als_reference import random_plays
 

@@ -77,8 +77,8 @@ def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]
     """
     table = evaluation.table
     rows = {
-        "metrics": [row for model in _prefixes() for row in _metric_rows(table, model, params.k)],
-        "spark_protocol": _spark_rows(table, params.k),
+        "metrics": [row for model in _prefixes() for row in metric_rows(table, params.k, model)],
+        "spark_protocol": spark_rows(table, params.k),
         "beyond_accuracy": _beyond_accuracy_rows(evaluation),
         "users": [_user_counts(table)],
     }
@@ -99,7 +99,8 @@ def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]
     return rows
 
 
-def _metric_rows(table: pa.Table, model: str, k: Sequence[int]) -> Rows:
+def metric_rows(table: pa.Table, k: Sequence[int], model: str = MODEL) -> Rows:
+    """Rows of `metrics` of one model."""
     ceiling = precision_ceiling(_numbers(table, "held_out"), k)
     prefix = _prefixes()[model]
     return [
@@ -113,7 +114,8 @@ def _metric_rows(table: pa.Table, model: str, k: Sequence[int]) -> Rows:
     ]
 
 
-def _spark_rows(table: pa.Table, k: Sequence[int]) -> Rows:
+def spark_rows(table: pa.Table, k: Sequence[int]) -> Rows:
+    """Rows of `spark_protocol`."""
     kept = _numbers(table, f"spark_{METRICS[0]}@{min(k)}", drop_null=False) >= 0
     known = (_numbers(table, "held_out") - _numbers(table, "held_out_unknown"))[kept]
     ceiling = precision_ceiling(known, k)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from musicrec.baselines.run import read_baselines
 from musicrec.evaluate.judge import Evaluation, Lists, judge, recommend
-from musicrec.held_out import read_held_out, read_model
+from musicrec.held_out import read_held_out
+from musicrec.held_out_factors import read_model
 from musicrec.params.evaluate import EvaluateParams
 
 

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, Unpack
 
 import numpy as np
 
+from musicrec.als.fold_in import as_trained
 from musicrec.errors import MusicRecError
 from musicrec.export.manifest import Manifest
 from musicrec.interactions import Interactions
@@ -32,8 +33,8 @@ from musicrec.serve.answers import (
 )
 from musicrec.serve.choose import Found
 from musicrec.serve.explain import explain
-from musicrec.serve.fold_in import as_trained, known_plays
 from musicrec.serve.ids import Id, Ids
+from musicrec.serve.known_plays import known_plays
 from musicrec.serve.load import load_content, load_model
 from musicrec.serve.model import Model
 from musicrec.serve.reader import digest_of

@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from musicrec.als.fold_in import FoldIn
 from musicrec.errors import MusicRecError
 from musicrec.export.manifest import MANIFEST
 from musicrec.params.als import ALSParams
@@ -19,7 +20,6 @@ from musicrec.serve.checks import (
     trained_with,
 )
 from musicrec.serve.choose import Chooser
-from musicrec.serve.fold_in import FoldIn
 from musicrec.serve.ids import Ids
 from musicrec.serve.model import Model
 from musicrec.serve.reader import Files, opened

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from musicrec.als.fold_in import FoldIn
 from musicrec.export.manifest import Manifest
 from musicrec.interactions import Interactions
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
 from musicrec.serve.choose import Chooser
-from musicrec.serve.fold_in import FoldIn
 from musicrec.serve.ids import Ids
 from musicrec.serve.reader import Files
 from musicrec.serve.similar import Likeness

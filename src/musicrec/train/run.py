@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from musicrec.als.fit import Factors, fit, objective
 from musicrec.errors import MusicRecError
 from musicrec.factors import write_factors
 from musicrec.files import atomic_directory, write_json
+from musicrec.held_out import read_held_out
 from musicrec.interactions import Interactions, read_interactions, read_sizes
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
@@ -50,8 +52,10 @@ def train(
         factors = Factors(users, items, [objective(ratings, users, items, als)])
         iterations = [als.max_iter]
     else:
-        score = ValidationScore(indexed, sizes, plays) if als.early_stopping else None
-        factors = fit_native(indexed, ratings, als, score)
+        score = None
+        if als.early_stopping:
+            score = ValidationScore(read_held_out(indexed, "validation"), als, feedback)
+        factors = fit_native(indexed, ratings, als, score=score)
         iterations = list(range(1, len(factors.losses) + 1))
     trained_with = {"als": als.model_dump(), "feedback": feedback.model_dump()}
     write_factors(output, factors.users, factors.items, trained_with)
@@ -80,9 +84,24 @@ def check(als: ALSParams) -> None:
 
 
 def fit_native(
-    indexed: Path, ratings: Interactions, als: ALSParams, score: ValidationScore | None
+    indexed: Path,
+    ratings: Interactions,
+    als: ALSParams,
+    *,
+    score: Callable[[Factors], float] | None = None,
+    on_iteration: Callable[[int, Factors], None] | None = None,
+    threads: int | None = None,
 ) -> Factors:
-    """Fit with the native engine, reporting each iteration to whoever watches."""
+    """Fit with the native engine, from `als.warm_start` where there is one.
+
+    Parameters
+    ----------
+    indexed : Path
+        Folder of the index stage, whose ids a warm start is matched by.
+    on_iteration : callable, optional
+        Called after each iteration as (iteration from 1, factors); by default progress is shown
+        to whoever watches.
+    """
     since = time.monotonic()
     start = None
     if als.warm_start is not None:
@@ -94,7 +113,14 @@ def fit_native(
             text += f"  validation nDCG@100 {factors.scores[-1]:.5f}"
         progress(f"{text}  {time.monotonic() - since:.1f} s")
 
-    return fit(ratings, als, start=start, score=score, on_iteration=report)
+    return fit(
+        ratings,
+        als,
+        start=start,
+        threads=threads,
+        score=score,
+        on_iteration=on_iteration or report,
+    )
 
 
 def headline(ratings: Interactions, iterations: int, scores: list[float]) -> dict[str, float]:

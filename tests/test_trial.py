@@ -1,0 +1,78 @@
+"""Trials in one process give the figures of the stages, to the last digit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from musicrec.errors import MusicRecError
+from musicrec.evaluate.report import headline, plot_rows
+from musicrec.evaluate.run import evaluate
+from musicrec.factors import read_factors
+from musicrec.params.als import ALSParams
+from musicrec.params.evaluate import EvaluateParams
+from musicrec.params.feedback import FeedbackParams
+from musicrec.train.run import train
+from musicrec.trial import Trials
+from tests.support.indexed_data import N_ITEMS, N_USERS, make_plays, write_baselines, write_indexed
+
+SETTINGS = [
+    (ALSParams(rank=4, max_iter=3), FeedbackParams()),
+    (ALSParams(rank=6, max_iter=3, alpha=40.0), FeedbackParams(transform="log1p", min_count=2)),
+    (ALSParams(rank=6, max_iter=40, early_stopping=2, nonnegative=False), FeedbackParams()),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trials")
+    write_indexed(folder / "indexed", make_plays())
+    return folder
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_the_figures_are_those_of_the_stages(folder: Path, tmp_path: Path, split: str) -> None:
+    params = EvaluateParams(k=(5, 60), split=split, bootstrap_samples=100)
+    (tmp_path / "indexed").symlink_to(folder / "indexed")
+    write_baselines(tmp_path, params)
+    trials = Trials(folder / "indexed", params)
+    for number, (als, feedback) in enumerate(SETTINGS):
+        out = tmp_path / str(number)
+        train(folder / "indexed", out, out / "train.json", out / "plots", als, feedback)
+        staged = evaluate(folder / "indexed", out, tmp_path / "baselines", params)
+        rows = plot_rows(staged, params)
+
+        model = trials.fit(als, feedback)
+        users, items = read_factors(out, N_USERS, N_ITEMS)
+        np.testing.assert_array_equal(model.factors.users, users)
+        np.testing.assert_array_equal(model.factors.items, items)
+        assert model.factors.losses[-1] > 0
+        judged = trials.judge(model)
+        assert judged.ranking == [row for row in rows["metrics"] if row["model"] == "als"]
+        assert judged.spark == rows["spark_protocol"]
+        figures = headline(staged, rows["differences"], params)
+        assert trials.headline(model).items() <= figures.items()
+        json.dumps(judged.ranking)  # plain numbers
+
+
+def test_a_callback_can_end_a_trial(folder: Path) -> None:
+    seen = []
+
+    def prune(iteration: int, factors: object) -> None:
+        seen.append(iteration)
+        if iteration == 2:
+            raise KeyError("pruned")
+
+    trials = Trials(folder / "indexed", EvaluateParams(k=(5,)))
+    with pytest.raises(KeyError, match="pruned"):
+        trials.fit(*SETTINGS[0], on_iteration=prune)
+    assert seen == [1, 2]
+
+
+def test_spark_does_not_run_here(folder: Path) -> None:
+    trials = Trials(folder / "indexed", EvaluateParams(k=(5,)))
+    with pytest.raises(MusicRecError, match=r"als\.engine = mllib does not run in this process"):
+        trials.fit(ALSParams(engine="mllib"), FeedbackParams())
