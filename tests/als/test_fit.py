@@ -35,8 +35,9 @@ PLAYS = random_plays(70, 50)
         {"reg_param": 1e-3, "alpha": 40.0},
         {"alpha": 0.0},
         {"reg_exponent": 0.5, "unobserved_weight": 0.1},
+        {"reg_param": 0.02, "reg_unobserved": 0.3, "reg_exponent": 0.9, "unobserved_weight": 0.2},
     ],
-    ids=["seed", "sharp", "unweighted", "rendle"],
+    ids=["seed", "sharp", "unweighted", "exponent", "rendle"],
 )
 def test_one_iteration_is_exact(nonnegative: bool, rank: int, settings: dict[str, Any]) -> None:
     params = ALSParams(

@@ -191,6 +191,32 @@ def test_similar_tracks_and_users_are_those_of_the_largest_cosine(bundle: Bundle
     assert bundle.similar_users(name_of("user", LONE_USER)) == ()
 
 
+@pytest.mark.parametrize("reg_unobserved", [0.0, 0.5])
+def test_folding_in_is_the_minimum_of_the_objective(reg_unobserved: float, tmp_path: Path) -> None:
+    """Users and tracks; N is all users or tracks of the bundle, not those that are folded in."""
+    als = ALS.replace(reg_unobserved=reg_unobserved, max_iter=2)
+    bundle = load_bundle(make_project(tmp_path, als) / "bundle")
+    plays = {"item-1": 5, "item-2": 3, "-dash": 9, "nobody": 4}
+    for ids, fixed, fold in (
+        (bundle.tracks, bundle.item_factors, bundle.fold_in),
+        (bundle.users, bundle.user_factors, bundle.fold_in_track),
+    ):
+        named = {
+            name.replace("item", "user") if ids is bundle.users else name: n
+            for name, n in plays.items()
+        }
+        x = fixed.astype(float)
+        r = np.zeros(len(ids))
+        for name, count in named.items():
+            if name != "nobody":
+                r[ids.index(name)] = np.log1p(count)
+        confidence = 1 + als.alpha * r
+        reg = als.reg_param * (3 + reg_unobserved * len(ids))
+        matrix = (x.T * confidence) @ x + reg * np.eye(als.rank)
+        expected = np.linalg.solve(matrix, x.T @ (confidence * (r > 0)))
+        np.testing.assert_allclose(fold(named), expected, rtol=1e-4, atol=1e-6)
+
+
 def test_a_track_folded_in_is_the_minimum_of_the_objective(project: Path, bundle: Bundle) -> None:
     listeners = {"user-1": 5, "user-2": 3, "Sigur Rós": 9, "nobody": 4}
     vector = bundle.fold_in_track(listeners)
@@ -210,7 +236,12 @@ def test_a_track_folded_in_is_the_minimum_of_the_objective(project: Path, bundle
 
 @pytest.mark.parametrize(
     "als",
-    [ALS, ALS.replace(nonnegative=True), ALS.replace(reg_exponent=0.5, unobserved_weight=0.1)],
+    [
+        ALS,
+        ALS.replace(nonnegative=True),
+        ALS.replace(reg_exponent=0.5, unobserved_weight=0.1),
+        ALS.replace(reg_unobserved=2.0),
+    ],
 )
 def test_the_parts_of_an_explanation_sum_to_the_score(als: object, tmp_path: Path) -> None:
     root = make_project(tmp_path, als)

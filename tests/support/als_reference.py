@@ -35,7 +35,7 @@ def solve_rows(r: np.ndarray, fixed: np.ndarray, params: ALSParams) -> np.ndarra
         if n == 0:
             continue
         confidence = np.where(ratings > 0, 1 + params.alpha * ratings, params.unobserved_weight)
-        reg = params.reg_param * n**params.reg_exponent
+        reg = params.reg_param * (n + params.reg_unobserved * len(fixed)) ** params.reg_exponent
         a = (fixed.T * confidence) @ fixed + reg * np.eye(fixed.shape[1])
         b = fixed.T @ (confidence * (ratings > 0))
         if params.nonnegative:
@@ -52,7 +52,8 @@ def loss(r: np.ndarray, users: np.ndarray, items: np.ndarray, params: ALSParams)
     total = np.sum(confidence * ((r > 0) - users.astype(float) @ items.T.astype(float)) ** 2)
     for axis, factors in ((1, users), (0, items)):
         n = np.count_nonzero(r, axis=axis).astype(float)
-        weight = np.where(n > 0, n**params.reg_exponent, 0.0)
+        pairs = n + params.reg_unobserved * r.shape[axis]
+        weight = np.where(n > 0, pairs**params.reg_exponent, 0.0)
         total += params.reg_param * np.sum(weight * np.sum(factors.astype(float) ** 2, axis=1))
     return float(total)
 

@@ -197,7 +197,13 @@ def test_warm_start_that_cannot_be(indexed: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("reg_exponent", 0.5), ("unobserved_weight", 0.1), ("early_stopping", 2), ("solver", "cg")],
+    [
+        ("reg_exponent", 0.5),
+        ("reg_unobserved", 0.1),
+        ("unobserved_weight", 0.1),
+        ("early_stopping", 2),
+        ("solver", "cg"),
+    ],
 )
 def test_mllib_refuses_what_it_would_ignore(
     indexed: Path, tmp_path: Path, name: str, value: object

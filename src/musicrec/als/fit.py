@@ -7,11 +7,11 @@ ICDM; regularised as by Zhou, Wilkinson, Schreiber and Pan 2008, AAIM): for user
         + reg_param (sum_u n_u |x_u|^2 + sum_i n_i |y_i|^2),
 
 with p = 1 and c = 1 + alpha r where user u played item i, p = 0 and c = 1 elsewhere, and n the
-number of plays of a row. Two parameters go beyond it: the weight of the unobserved entries, and the
-exponent e of n. They are not all of Rendle, Krichene, Zhang and Koren (RecSys 2022, "Revisiting the
-performance of iALS on item recommendation benchmarks"), who regularise a row by
-reg_param (n + alpha0 N)^nu, N the number of rows of the other side, where this is reg_param n^e.
-One iteration solves all items, then all users.
+number of plays of a row. Three parameters go beyond it: the weight of the unobserved entries, the
+exponent e of n, and a share a of the N rows of the other side that is added to n: a row is
+regularised by reg_param (n + a N)^e. They are those of Rendle, Krichene, Zhang and Koren (RecSys
+2022, "Revisiting the performance of iALS on item recommendation benchmarks"); docs/als.md maps
+their names to ours. One iteration solves all items, then all users.
 """
 
 from __future__ import annotations
@@ -170,7 +170,10 @@ def objective(
             np.sum(confidence * (1.0 - scores) ** 2 - params.unobserved_weight * scores**2)
         )
     penalty = 0.0
-    for lengths, factors in ((plays.lengths, users), (plays.users_of(), items)):
+    for lengths, factors, n_fixed in (
+        (plays.lengths, users, len(items)),
+        (plays.users_of(), items, len(users)),
+    ):
         squares = np.einsum("ij,ij->i", factors, factors, dtype=np.float64)
-        penalty += float(np.sum(regularisation(lengths, params) * squares))
+        penalty += float(np.sum(regularisation(lengths, n_fixed, params) * squares))
     return every + observed + penalty

@@ -71,7 +71,7 @@ class FoldIn:
         )
         fixed = np.asarray(self._items[used], np.float32)
         users = np.zeros((plays.n_users, self._params.rank), np.float32)
-        HalfStep(local, self._params).solve(
+        HalfStep(local, self._params, len(self._items)).solve(
             fixed, users, shared=self._shared, measure=False, threads=threads
         )
         if not np.isfinite(users).all():

@@ -31,11 +31,14 @@ class HalfStep:
         The objective where all factors are zero: the weights of all plays.
     """
 
-    def __init__(self, plays: Interactions, params: ALSParams) -> None:
-        """Take the rows' plays; sort rows by length, so that eight neighbours are an even batch."""
+    def __init__(self, plays: Interactions, params: ALSParams, n_fixed: int | None = None) -> None:
+        """Take the rows' plays; sort rows by length, so that eight neighbours are an even batch.
+
+        `n_fixed` is the number of rows of the other side, where `plays` holds not all of them.
+        """
         lengths = plays.lengths
         self.params = params
-        self.reg = regularisation(lengths, params)
+        self.reg = regularisation(lengths, plays.n_items if n_fixed is None else n_fixed, params)
         of_plays = params.alpha * float(plays.counts.sum(dtype=np.float64))
         self.loss_at_zero = len(plays.counts) + of_plays
         self._plays = plays
@@ -197,10 +200,30 @@ def in_whole_vectors(factors: np.ndarray) -> np.ndarray:
     return rows
 
 
-def regularisation(lengths: np.ndarray, params: ALSParams) -> np.ndarray:
-    """Weight of |x|^2 of rows with `lengths` plays: reg_param n^reg_exponent, 0 where n is 0."""
+def regularisation(lengths: np.ndarray, n_fixed: int, params: ALSParams) -> np.ndarray:
+    """Weight of each row's squared norm in the objective.
+
+    reg_param (n + reg_unobserved N)^reg_exponent of a row with n plays, 0 where n is 0.
+
+    Parameters
+    ----------
+    lengths : integer array (n_rows)
+        Plays of each row.
+    n_fixed : int
+        N, the rows of the other side: all of its factor table, those without plays as well.
+
+    Returns
+    -------
+    float64 array (n_rows)
+
+    References
+    ----------
+    Rendle, Krichene, Zhang and Koren, Revisiting the performance of iALS on item recommendation
+    benchmarks, RecSys 2022: lambda (n + alpha0 N)^nu.
+    """
     n = lengths.astype(np.float64)
-    return params.reg_param * np.where(n > 0, n**params.reg_exponent, 0.0)
+    pairs = n + params.reg_unobserved * n_fixed
+    return params.reg_param * np.where(n > 0, pairs**params.reg_exponent, 0.0)
 
 
 def block_bounds(lengths: np.ndarray, rank: int) -> list[int]:

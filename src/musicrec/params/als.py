@@ -41,6 +41,12 @@ class ALSParams(Block):
         description="native: a row with n plays is regularised by reg_param n^reg_exponent "
         "(1: MLlib's)",
     )
+    reg_unobserved: Float = Field(
+        0.0,
+        ge=0,
+        description="native: share of the rows of the other side that is added to n before the "
+        "exponent (0: MLlib's; docs/als.md maps Rendle et al. 2022)",
+    )
     unobserved_weight: Float = Field(
         1.0,
         gt=0,

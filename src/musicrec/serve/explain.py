@@ -42,7 +42,7 @@ def explain(model: Model, plays: Interactions, user: np.ndarray, track: int) -> 
         as_trained(plays, model.feedback).counts,
         user,
         vector,
-        (model.fold_users.gram, model.als),
+        (model.fold_users.gram, len(model.item_factors), model.als),
     )
     if not np.isfinite(shares).all():
         raise MusicRecError("these play counts are too large to be explained")
@@ -58,7 +58,7 @@ def parts(
     ratings: np.ndarray,
     user: np.ndarray,
     track: np.ndarray,
-    model: tuple[np.ndarray, ALSParams],
+    model: tuple[np.ndarray, int, ALSParams],
 ) -> np.ndarray:
     """What each play adds to a score.
 
@@ -70,20 +70,20 @@ def parts(
         What `feedback.apply_feedback` makes of their counts.
     user, track : float32 arrays (rank)
         Factors of the user and of the track explained.
-    model : (float64 array (rank, rank), ALSParams)
-        Gram matrix of all tracks, and what they were trained with.
+    model : (float64 array (rank, rank), int, ALSParams)
+        Gram matrix of all tracks, their number, and what they were trained with.
 
     Returns
     -------
     float64 array (n)
         Not finite where the counts are too large.
     """
-    gram_matrix, params = model
+    gram_matrix, n_tracks, params = model
     weight = params.unobserved_weight
     y = played.astype(np.float64)
     confidence = 1.0 + params.alpha * ratings.astype(np.float64)
     shared = weight * gram_matrix
-    reg = float(regularisation(np.array([len(ratings)]), params)[0])
+    reg = float(regularisation(np.array([len(ratings)]), n_tracks, params)[0])
     reg = max(reg, RIDGE * float(np.trace(shared)) / len(shared))
     matrix = shared + (y.T * (confidence - weight)) @ y + reg * np.eye(len(shared))
     free = np.flatnonzero(user > 0) if params.nonnegative else np.arange(len(user))

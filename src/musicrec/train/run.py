@@ -23,7 +23,14 @@ from musicrec.train.early_stopping import ValidationScore
 from musicrec.train.mllib import fit_mllib
 from musicrec.train.warm_start import warm_factors
 
-NATIVE_ONLY = ("solver", "reg_exponent", "unobserved_weight", "early_stopping", "warm_start")
+NATIVE_ONLY = (
+    "solver",
+    "reg_exponent",
+    "reg_unobserved",
+    "unobserved_weight",
+    "early_stopping",
+    "warm_start",
+)
 
 
 def train(
