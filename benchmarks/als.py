@@ -29,11 +29,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.als.fit import fit, objective
+from musicrec.checksums import write_checksums
 from musicrec.files import write_array, write_json
 from musicrec.interactions import Interactions, from_triples, read_interactions
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
-from musicrec.parquet import read_table, write_table
+from musicrec.parquet import parquet_parts, read_files, write_table
 from musicrec.sample.plays import TRACKS, SampleSizes, generate_plays
 
 ORIGINAL_USERS = 1_055_000  # of which a share of 0.2 is the original project's training set: 211 K
@@ -86,6 +87,7 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     n_users, n_items = int(users.max()) + 1, int(items.max()) + 1
     table = pa.table({"user": users, "item": items, "count": counts})
     write_table(folder / "plays" / "part-00000.parquet", table)
+    write_checksums(folder / "plays")
     write_json(folder / "sizes.json", {"n_users": n_users, "n_items": n_items})
     since = time.perf_counter()
     plays = read_interactions(folder / "plays", n_users, n_items)
@@ -137,7 +139,7 @@ def run_engine(
 
 def read_plays(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read a file of plays and give its ids dense numbers."""
-    table = read_table(path, ["user", "item", "count"])
+    table = read_files(parquet_parts(path), ["user", "item", "count"])
     codes = (
         pc.dictionary_encode(table.column(name).combine_chunks()).indices.to_numpy()
         for name in ("user", "item")

@@ -33,7 +33,7 @@ from musicrec.metrics.ranking import METRICS, score_lists
 from musicrec.parallel import thread_count
 from musicrec.params.baselines import BaselinesParams
 from musicrec.params.evaluate import EvaluateParams
-from musicrec.parquet import read_table, write_table
+from musicrec.parquet import parquet_parts, read_files, write_table
 from musicrec.search.exact import ExactIndex
 
 K = EvaluateParams().k
@@ -196,7 +196,7 @@ def _factors(args: argparse.Namespace, rng: np.random.Generator) -> tuple[np.nda
 def _read_factors(path: Path) -> np.ndarray:
     if path.suffix == ".npy":
         return np.load(path, allow_pickle=False)
-    table = read_table(path)
+    table = read_files(parquet_parts(path))
     lists = next(table.column(i) for i, t in enumerate(table.schema.types) if pa.types.is_nested(t))
     return np.stack(lists.to_pylist()).astype(np.float32)
 

@@ -31,7 +31,7 @@ from musicrec.command import command
 from musicrec.errors import MusicRecError
 from musicrec.files import write_json
 from musicrec.params.ann_bench import AnnBenchParams
-from musicrec.parquet import read_table
+from musicrec.parquet import parquet_parts, read_files
 from musicrec.search.exact import checked_factors
 
 COLUMNS = (
@@ -50,7 +50,7 @@ def read_factors(path: str) -> np.ndarray:
     """Read `.npy`, or the one list column of a Parquet file or folder."""
     if path.endswith(".npy"):
         return checked_factors(np.load(path, allow_pickle=False), path)
-    table = read_table(path)
+    table = read_files(parquet_parts(path))
     lists = [
         name
         for name in table.column_names

@@ -30,6 +30,7 @@ import pyarrow as pa
 from search import read_factors
 
 from musicrec.als.fold_in import FoldIn
+from musicrec.checksums import write_checksums
 from musicrec.command import command
 from musicrec.export.bundle import export_bundle
 from musicrec.factors import write_factors
@@ -104,6 +105,7 @@ def build(folder: Path, items: np.ndarray, n_users: int) -> None:
     rows = np.repeat(np.arange(n_users, dtype=np.int32), np.diff(plays.indptr))
     columns = {"user": rows, "item": plays.indices, "count": plays.counts.astype(np.int64)}
     write_table(folder / "indexed/train/part-00000.parquet", pa.table(columns))
+    write_checksums(folder / "indexed/train")
     for name, kind, count in (("users", "user", n_users), ("items", "track", len(items))):
         ids = [f"{kind[:2].upper()}{(i * 7919) % 10_000_019:016d}" for i in range(count)]
         table = {name[:-1]: pa.array(range(count), pa.int32()), f"{kind}_id": ids}
@@ -113,6 +115,7 @@ def build(folder: Path, items: np.ndarray, n_users: int) -> None:
         folder / "indexed/sizes.json",
         sizes | {"n_all_users": n_users, "n_all_items": len(items)},
     )
+    write_checksums(folder / "indexed")
     _say("exporting")
     start = time.perf_counter()
     export_bundle(folder / "indexed", folder / "factors", folder / "bundle", ExportParams())

@@ -11,8 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from musicrec.baselines.run import baseline_metrics, recommend_baselines
-from musicrec.files import atomic_directory, write_array, write_json
+from musicrec.baselines.run import baseline_metrics, recommend_baselines, write_baselines
+from musicrec.files import atomic_directory, write_json
 from musicrec.held_out import read_held_out
 from musicrec.params.baselines import BaselinesParams
 from musicrec.params.evaluate import EvaluateParams
@@ -32,8 +32,7 @@ def main() -> None:
     held_out = read_held_out(args.indexed, judged.split)
     lists = recommend_baselines(held_out, max(judged.k), baselines.neighbours)
     with atomic_directory(args.output) as folder:
-        for name, recommended in lists.items():
-            write_array(folder / f"{name}.npy", recommended)
+        write_baselines(folder, lists)
         write_json(args.metrics, baseline_metrics(held_out, lists, judged.k))
 
 

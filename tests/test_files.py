@@ -13,7 +13,7 @@ import pytest
 from musicrec import parquet
 from musicrec.errors import MusicRecError
 from musicrec.files import atomic_directory, atomic_path, read_json, write_array, write_json
-from musicrec.parquet import read_table, write_table
+from musicrec.parquet import parquet_parts, read_files, read_table, write_table
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
@@ -65,15 +65,18 @@ def test_json_refuses_what_is_not_finite_by_name(tmp_path: Path, value: float) -
 def test_same_table_same_bytes_and_parts_in_name_order(tmp_path: Path) -> None:
     for name, values in (("part-00001", [3, 4]), ("part-00000", [1, 2])):
         write_table(tmp_path / f"{name}.parquet", pa.table({"item": values}))
-    assert read_table(tmp_path).column("item").to_pylist() == [1, 2, 3, 4]
+    assert read_files(parquet_parts(tmp_path)).column("item").to_pylist() == [1, 2, 3, 4]
     first = (tmp_path / "part-00000.parquet").read_bytes()
     write_table(tmp_path / "part-00000.parquet", pa.table({"item": [1, 2]}))
     assert (tmp_path / "part-00000.parquet").read_bytes() == first
 
 
 def test_reading_nothing_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(MusicRecError, match="no Parquet file found"):
+    with pytest.raises(MusicRecError, match="no such file or folder; dvc checkout"):
         read_table(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MusicRecError, match="no Parquet file found"):
+        parquet_parts(tmp_path / "empty")
 
 
 def test_arrays_are_never_pickled(tmp_path: Path) -> None:

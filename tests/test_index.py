@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from musicrec.checksums import CHECKSUMS, write_checksums
 from musicrec.files import read_json
 from musicrec.index import id_map, index_splits
 from musicrec.interactions import read_interactions, read_sizes
@@ -89,7 +90,7 @@ def test_every_play_is_kept_and_sorted(indexed, name):
     assert [str(kind) for kind in table.schema.types] == ["int32", "int32", "int64"]
     rows = [tuple(row.values()) for row in table.to_pylist()]
     assert sorted((users[u], items[i], count) for u, i, count in rows) == sorted(ROWS[name])
-    for part in sorted((folder / name).iterdir()):
+    for part in sorted((folder / name).glob("*.parquet")):
         keys = [(row["user"], row["item"]) for row in pq.read_table(part).to_pylist()]
         assert keys == sorted(keys)
 
@@ -145,6 +146,7 @@ def test_the_stage_on_one_core_writes_the_bytes_of_two(indexed, tmp_path):
         table = pa.table({"user_id": users, "track_id": tracks, "count": counts})
         (tmp_path / name).mkdir()
         pq.write_table(table, tmp_path / name / "part-00000.parquet")
+        write_checksums(tmp_path / name)
     flags = [f"--{name}={tmp_path / name}" for name in NAMES]
     flags += [f"--output={tmp_path / 'indexed'}", f"--metrics={tmp_path / 'index.json'}"]
     flags += [f"--plots={tmp_path / 'rows.json'}"]
@@ -163,4 +165,4 @@ def test_the_stage_on_one_core_writes_the_bytes_of_two(indexed, tmp_path):
     rows = read_json(tmp_path / "rows.json")
     assert rows[0] == {"split": "validation"} | summary["validation"]
     inside = {name.split("/")[0] for name in contents(folder)}
-    assert inside == {*NAMES, "users.parquet", "items.parquet", "sizes.json"}
+    assert inside == {*NAMES, "users.parquet", "items.parquet", "sizes.json", CHECKSUMS}

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from musicrec.checksums import write_checksums
 from musicrec.errors import MusicRecError
 from musicrec.interactions import Interactions, from_triples, read_interactions
 from musicrec.parquet import write_table
@@ -69,6 +70,7 @@ def test_read_interactions_joins_the_parts(tmp_path: Path) -> None:
             "count": pa.array([3, 4], pa.int64()),
         }
         write_table(tmp_path / f"part-{part:05d}.parquet", pa.table(columns))
+    write_checksums(tmp_path)
     made = read_interactions(tmp_path, 2, 3)
     assert made.row(0).tolist() == [0, 2]
     assert made.counts.tolist() == [4, 3, 4, 3]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from musicrec.checksums import require_sound, write_checksums
 from musicrec.errors import MusicRecError
 from musicrec.files import atomic_directory, read_json, write_array, write_exact_json
 
@@ -31,6 +32,7 @@ def write_factors(
         write_array(temporary / USERS, users)
         write_array(temporary / ITEMS, items)
         write_exact_json(temporary / TRAINED_WITH, trained_with)
+        write_checksums(temporary)
 
 
 def read_factors(folder: Path, n_users: int, n_items: int) -> tuple[np.ndarray, np.ndarray]:
@@ -39,8 +41,9 @@ def read_factors(folder: Path, n_users: int, n_items: int) -> tuple[np.ndarray, 
     Raises
     ------
     MusicRecError
-        They are not those of `n_users` users and `n_items` tracks.
+        They are not those of `n_users` users and `n_items` tracks, or not as train left them.
     """
+    require_sound(folder)
     users = np.load(folder / USERS, allow_pickle=False)
     items = np.load(folder / ITEMS, allow_pickle=False)
     if (len(users), len(items)) != (n_users, n_items):
@@ -57,9 +60,7 @@ def read_trained_with(folder: Path) -> dict[str, Any]:
     Raises
     ------
     MusicRecError
-        The folder does not say.
+        The file is not as train left it.
     """
-    path = folder / TRAINED_WITH
-    if not path.is_file():
-        raise MusicRecError(f"{path} is missing, which train writes; run dvc repro train")
-    return read_json(path)
+    require_sound(folder / TRAINED_WITH)
+    return read_json(folder / TRAINED_WITH)

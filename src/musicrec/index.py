@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from musicrec.checksums import write_checksums
 from musicrec.errors import MusicRecError
 from musicrec.files import write_json
 from musicrec.interactions import IndexSizes
-from musicrec.parquet import parquet_parts, write_table
+from musicrec.parquet import READING, parquet_parts, write_table
 from musicrec.spark.parts import PARTS, read_parts, write_splits
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def index_splits(spark: SparkSession, splits: Splits, folder: Path) -> dict[str,
         known["users"], known["items"], tables["users"].num_rows, tables["items"].num_rows
     )
     write_json(folder / "sizes.json", asdict(sizes))
+    write_checksums(folder)
     maps = [
         read_parts(spark, folder / "users.parquet", "user int, user_id string"),
         read_parts(spark, folder / "items.parquet", "item int, track_id string"),
@@ -116,7 +118,7 @@ def summarise(folder: Path, sizes: IndexSizes) -> dict[str, Any]:
         rows_of_user = np.zeros(sizes.n_all_users, np.int64)
         rows_of_item = np.zeros(sizes.n_all_items, np.int64)
         for part in parquet_parts(folder / name):
-            with pq.ParquetFile(part) as reader:
+            with pq.ParquetFile(part, **READING) as reader:
                 for batch in reader.iter_batches(columns=["user", "item"]):
                     rows_of_user += np.bincount(batch["user"], minlength=sizes.n_all_users)
                     rows_of_item += np.bincount(batch["item"], minlength=sizes.n_all_items)

@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from musicrec.checksums import require_sound
 from musicrec.errors import MusicRecError
 from musicrec.files import read_json
 from musicrec.jit import kernel
-from musicrec.parquet import parquet_parts
+from musicrec.parquet import READING, sound_parts
 
 
 class Interactions(NamedTuple):
@@ -96,8 +97,14 @@ def from_triples(
 
 
 def read_interactions(path: str | os.PathLike[str], n_users: int, n_items: int) -> Interactions:
-    """Read indexed Parquet (`user` int32, `item` int32, `count` int64) as a matrix."""
-    parts = parquet_parts(path)
+    """Read indexed Parquet (`user` int32, `item` int32, `count` int64) as a matrix.
+
+    Raises
+    ------
+    MusicRecError
+        The files are not as the index stage left them, or an index is out of range.
+    """
+    parts = sound_parts(path)
     indptr = np.zeros(n_users + 1, np.int64)
     for (users,) in _batches(parts, ["user"]):
         _count_rows(_checked("user", users, n_users), indptr)
@@ -134,7 +141,7 @@ def _batches(parts: list[Path], columns: list[str]) -> Iterator[tuple[np.ndarray
     would import pandas where it is installed.
     """
     for part in parts:
-        with pq.ParquetFile(part, pre_buffer=False) as file:
+        with pq.ParquetFile(part, pre_buffer=False, **READING) as file:
             for batch in file.iter_batches(1 << 18, columns=columns, use_threads=False):
                 yield tuple(np.from_dlpack(batch.column(name)) for name in columns)
 
@@ -157,6 +164,7 @@ class IndexSizes:
 
 def read_sizes(path: str | os.PathLike[str]) -> IndexSizes:
     """Read the sizes that the index stage wrote beside its splits (`sizes.json`)."""
+    require_sound(Path(path))
     return IndexSizes(**read_json(path))
 
 

@@ -1,24 +1,28 @@
-"""Parquet files with the same bytes for the same rows."""
+"""Parquet files with the same bytes for the same rows, and a checksum in every page."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from musicrec.checksums import require_sound
 from musicrec.errors import MusicRecError
 from musicrec.files import atomic_path
 
 ROW_GROUP = 1 << 20  # rows of a Parquet row group
+WRITING: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+READING: dict[str, Any] = {"page_checksum_verification": True}  # of pages that have one
 
 
 def write_table(path: str | os.PathLike[str], table: pa.Table) -> None:
     """Write one Parquet file; the same table gives the same bytes."""
     with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=ROW_GROUP)
+        pq.write_table(table, temporary, row_group_size=ROW_GROUP, **WRITING)
 
 
 def rewrite_table(source: str | os.PathLike[str], destination: str | os.PathLike[str]) -> None:
@@ -28,9 +32,9 @@ def rewrite_table(source: str | os.PathLike[str], destination: str | os.PathLike
     changes from run to run, and the size of row groups follows heap and cores. Reads and writes
     one row group at a time.
     """
-    with atomic_path(destination) as temporary, pq.ParquetFile(source) as reader:
+    with atomic_path(destination) as temporary, pq.ParquetFile(source, **READING) as reader:
         schema = reader.schema_arrow.remove_metadata()
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        with pq.ParquetWriter(temporary, schema, **WRITING) as writer:
             for table in _row_groups(reader, schema):
                 writer.write_table(table, row_group_size=ROW_GROUP)
 
@@ -65,8 +69,29 @@ def parquet_parts(path: str | os.PathLike[str]) -> list[Path]:
     return parts
 
 
+def sound_parts(path: str | os.PathLike[str]) -> list[Path]:
+    """List the Parquet files that a stage wrote, none of them missing, altered or foreign.
+
+    Parameters
+    ----------
+    path : path
+        A file of a folder with checksums, or such a folder.
+
+    Raises
+    ------
+    MusicRecError
+        They are not as the stage left them, or there is none; see `musicrec.checksums`.
+    """
+    require_sound(Path(path))
+    return parquet_parts(path)
+
+
 def read_table(path: str | os.PathLike[str], columns: Iterable[str] | None = None) -> pa.Table:
-    """Read a Parquet file, or a folder's `*.parquet` files in name order, as one table."""
+    """Read a stage's Parquet file, or a folder's in name order, as one table; see `sound_parts`."""
+    return read_files(sound_parts(path), columns)
+
+
+def read_files(paths: Iterable[Path], columns: Iterable[str] | None = None) -> pa.Table:
+    """Read Parquet files as one table; pages are compared with their checksums."""
     wanted = None if columns is None else list(columns)
-    tables = [pq.read_table(part, columns=wanted) for part in parquet_parts(path)]
-    return pa.concat_tables(tables)
+    return pa.concat_tables([pq.read_table(path, columns=wanted, **READING) for path in paths])

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from musicrec.baselines.run import BASELINES, baseline_metrics, read_baselines, recommend_baselines
+from musicrec.baselines.run import (
+    BASELINES,
+    baseline_metrics,
+    read_baselines,
+    recommend_baselines,
+    write_baselines,
+)
 from musicrec.errors import MusicRecError
 from musicrec.held_out import read_held_out
 from tests.metrics.test_ranking import reference
@@ -33,8 +39,7 @@ def test_the_figures_are_means_of_the_lists(held_out):
 
 
 def test_lists_that_do_not_fit_are_refused(tmp_path):
-    for name in BASELINES:
-        np.save(tmp_path / f"{name}.npy", np.zeros((3, 5), np.int32))
+    write_baselines(tmp_path, {name: np.zeros((3, 5), np.int32) for name in BASELINES})
     assert set(read_baselines(tmp_path, 3, 5)) == set(BASELINES)
     for n_users, length in ((2, 5), (3, 6)):
         with pytest.raises(MusicRecError, match="run dvc repro baselines"):

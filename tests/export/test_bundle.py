@@ -46,6 +46,6 @@ def test_a_later_edit_of_params_does_not_change_what_a_bundle_says(project: Path
 
 def test_factors_that_do_not_say_how_they_were_trained_are_refused(project: Path) -> None:
     (project / "factors" / TRAINED_WITH).unlink()
-    with pytest.raises(MusicRecError, match=r"params.json is missing.*run dvc repro train"):
+    with pytest.raises(MusicRecError, match=r"params.json is missing.*dvc checkout"):
         export_bundle(project / "indexed", project / "factors", project / "bundle", ExportParams())
     assert not (project / "bundle").exists()

@@ -10,7 +10,9 @@ import pyarrow as pa
 
 from musicrec import factors
 from musicrec.baselines.run import recommend_baselines
-from musicrec.files import write_array, write_json
+from musicrec.baselines.run import write_baselines as write_lists
+from musicrec.checksums import write_checksums
+from musicrec.files import write_json
 from musicrec.held_out import read_held_out
 from musicrec.params.als import ALSParams
 from musicrec.params.evaluate import EvaluateParams
@@ -77,6 +79,7 @@ def write_indexed(folder: Path, plays: Plays) -> None:
         table = pa.table(columns)
         write_table(folder / name / "part-00000.parquet", table.slice(0, half))
         write_table(folder / name / "part-00001.parquet", table.slice(half))
+        write_checksums(folder / name)
     for name, column, count, place in (
         ("users", "user", n_all_users, 0),
         ("items", "item", n_all_items, 1),
@@ -96,6 +99,7 @@ def write_indexed(folder: Path, plays: Plays) -> None:
             "n_all_items": n_all_items,
         },
     )
+    write_checksums(folder)
 
 
 def write_factors(folder: Path, users: np.ndarray, items: np.ndarray) -> None:
@@ -108,5 +112,4 @@ def write_factors(folder: Path, users: np.ndarray, items: np.ndarray) -> None:
 def write_baselines(folder: Path, params: EvaluateParams) -> None:
     """Write what the baselines stage writes beside `folder/indexed`."""
     held_out = read_held_out(folder / "indexed", params.split)
-    for name, lists in recommend_baselines(held_out, max(params.k), neighbours=20).items():
-        write_array(folder / "baselines" / f"{name}.npy", lists)
+    write_lists(folder / "baselines", recommend_baselines(held_out, max(params.k), neighbours=20))

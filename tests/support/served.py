@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from musicrec.checksums import write_checksums
 from musicrec.export.bundle import export_bundle
 from musicrec.files import write_json
 from musicrec.params.als import ALSParams
@@ -45,6 +46,7 @@ def make_project(
         root / "indexed/train/part-00000.parquet",
         pa.table({"user": user.astype("i4"), "item": item.astype("i4"), "count": count}),
     )
+    write_checksums(root / "indexed/train")
     for name, key, known in (("users", "user", N_USERS), ("items", "item", N_ITEMS)):
         label = "user_id" if key == "user" else "track_id"
         columns = {
@@ -62,6 +64,7 @@ def make_project(
             "n_all_items": N_ITEMS + 1,
         },
     )
+    write_checksums(root / "indexed")
     train(root / "indexed", root / "factors", root / "train.json", root / "plots", als, feedback)
     export(root, root / "bundle")
     return root

@@ -14,6 +14,7 @@ import pytest
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors, fit, objective
+from musicrec.checksums import write_checksums
 from musicrec.interactions import Interactions, from_triples
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
@@ -31,6 +32,7 @@ def write_plays(folder: Path, plays: Interactions) -> Path:
     users = np.repeat(np.arange(plays.n_users, dtype=np.int32), np.diff(plays.indptr))
     columns = {"user": users, "item": plays.indices, "count": plays.counts.astype(np.int64)}
     write_table(folder / "part-00000.parquet", pa.table(columns))
+    write_checksums(folder)
     return folder
 
 
@@ -138,6 +140,7 @@ def test_lastfm_nonnegative_with_raw_counts(
 def test_a_failure_of_spark_is_one_sentence(tmp_path: Path) -> None:
     """In a process of its own, since it starts and ends a session."""
     (tmp_path / "part-00000.parquet").write_bytes(b"PAR1 and no more")
+    write_checksums(tmp_path)
     code = (
         "import sys\n"
         "from pathlib import Path\n"

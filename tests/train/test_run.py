@@ -16,10 +16,13 @@ import pytest
 
 from musicrec.als.fit import fit, objective
 from musicrec.als.fold_in import fold_in
+from musicrec.checksums import write_checksums
 from musicrec.errors import MusicRecError
-from musicrec.files import read_json, write_array, write_json
+from musicrec.export.bundle import export_bundle
+from musicrec.files import read_json, write_json
 from musicrec.interactions import Interactions, from_triples, read_interactions
 from musicrec.params.als import ALSParams
+from musicrec.params.export import ExportParams
 from musicrec.params.feedback import FeedbackParams
 from musicrec.parquet import write_table
 from musicrec.train.run import train
@@ -40,6 +43,7 @@ def write_indexed(folder: Path, plays: Interactions, prefix: str = "") -> Path:
             "count": plays.counts[chosen].astype(np.int64),
         }
         write_table(folder / split / "part-00000.parquet", pa.table(columns))
+        write_checksums(folder / split)
     for kind, column, n in (
         ("user", "user_id", plays.n_users),
         ("item", "track_id", plays.n_items),
@@ -52,6 +56,7 @@ def write_indexed(folder: Path, plays: Interactions, prefix: str = "") -> Path:
         folder / "sizes.json",
         {**sizes, "n_all_users": plays.n_users, "n_all_items": plays.n_items},
     )
+    write_checksums(folder)
     return folder
 
 
@@ -107,7 +112,7 @@ def test_a_rerun_writes_the_same_bytes_with_any_number_of_threads(
         out = run(indexed, tmp_path / threads)
         files = sorted(path for path in out.rglob("*") if path.is_file())
         contents.append([path.read_bytes() for path in files])
-    assert len(contents[0]) == 6 and contents[0] == contents[1]
+    assert len(contents[0]) == 7 and contents[0] == contents[1]
 
 
 def test_feedback_acts_on_training(indexed: Path, tmp_path: Path) -> None:
@@ -153,10 +158,7 @@ def test_early_stopping_with_conjugate_gradients_exports_solved_users(
 
 
 def bundle_of(indexed: Path, out: Path, folder: Path) -> Path:
-    """The part of an exported bundle that a warm start reads."""
-    for kind, factors in zip(("user", "item"), factors_of(out), strict=True):
-        write_array(folder / f"{kind}_factors.npy", factors)
-        (folder / f"{kind}s.parquet").write_bytes((indexed / f"{kind}s.parquet").read_bytes())
+    export_bundle(indexed, out / "factors", folder, ExportParams(n_trees=1))
     return folder
 
 
@@ -173,6 +175,7 @@ def test_warm_start_matches_by_id(tmp_path: Path) -> None:
     ids = [f"item{i}" for i in order]
     table = pa.table({"item": np.arange(60, dtype=np.int32), "track_id": ids})
     write_table(after / "items.parquet", table)
+    write_checksums(after)
     one = PARAMS.replace(max_iter=1)
     cold = last_loss(run(after, tmp_path / "cold", one))
     warm = one.replace(warm_start=str(bundle))
@@ -183,7 +186,7 @@ def test_warm_start_matches_by_id(tmp_path: Path) -> None:
 
 def test_warm_start_that_cannot_be(indexed: Path, tmp_path: Path) -> None:
     warm = PARAMS.replace(warm_start=str(tmp_path / "none"))
-    with pytest.raises(MusicRecError, match=r"no item_factors\.npy there"):
+    with pytest.raises(MusicRecError, match=r"no manifest\.json there"):
         run(indexed, tmp_path / "out", warm)
     bundle = bundle_of(indexed, run(indexed, tmp_path / "first"), tmp_path / "bundle")
     other_rank = PARAMS.replace(rank=7, warm_start=str(bundle))
@@ -192,6 +195,12 @@ def test_warm_start_that_cannot_be(indexed: Path, tmp_path: Path) -> None:
     strange = write_indexed(tmp_path / "strange", random_plays(90, 60), prefix="other-")
     with pytest.raises(MusicRecError, match="none of its tracks"):
         run(strange, tmp_path / "out", PARAMS.replace(warm_start=str(bundle)))
+    damaged = bundle / "user_factors.npy"
+    content = bytearray(damaged.read_bytes())
+    content[-1] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(MusicRecError, match=r"user_factors\.npy is not the one its manifest names"):
+        run(indexed, tmp_path / "out", PARAMS.replace(warm_start=str(bundle)))
     assert not (tmp_path / "out").exists()
 
 

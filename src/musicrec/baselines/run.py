@@ -9,7 +9,9 @@ import numpy as np
 
 from musicrec.baselines.neighbours import recommend_neighbours
 from musicrec.baselines.popularity import recommend_popular
+from musicrec.checksums import require_sound, write_checksums
 from musicrec.errors import MusicRecError
+from musicrec.files import write_array
 from musicrec.held_out import HeldOut
 from musicrec.metrics.ranking import headline_metrics, score_lists
 
@@ -59,14 +61,22 @@ def baseline_metrics(
     return figures
 
 
+def write_baselines(folder: Path, lists: Mapping[str, np.ndarray]) -> None:
+    """Write the lists of every baseline, one `.npy` each, with their checksums."""
+    for name, recommended in lists.items():
+        write_array(folder / f"{name}.npy", recommended)
+    write_checksums(folder)
+
+
 def read_baselines(folder: Path, n_users: int, length: int) -> dict[str, np.ndarray]:
     """Read the lists that the stage wrote, one `.npy` a baseline.
 
     Raises
     ------
     MusicRecError
-        They are not those of `n_users` users, or of another length.
+        They are not those of `n_users` users, of another length, or not as the stage left them.
     """
+    require_sound(folder)
     lists = {}
     for name in BASELINES:
         path = folder / f"{name}.npy"

@@ -32,7 +32,7 @@ from musicrec.factors import read_factors, read_trained_with
 from musicrec.files import atomic_directory, fingerprint, write_array, write_exact_json
 from musicrec.interactions import Interactions, read_interactions, read_sizes
 from musicrec.params.export import ExportParams
-from musicrec.parquet import parquet_parts, read_table, write_table
+from musicrec.parquet import read_table, sound_parts, write_table
 from musicrec.search.exact import ExactIndex
 
 SENTINELS = 5  # users whose answers the manifest holds
@@ -92,7 +92,7 @@ def export_bundle(
             files=_fingerprints(sorted(folder.iterdir())),
             **read_trained_with(factors),
             export=export.model_dump(),
-            data=_fingerprints(parquet_parts(indexed / "train")),
+            data=_fingerprints(sound_parts(indexed / "train")),
             versions={name: version(name) for name in LIBRARIES},
             sentinels=_sentinels(folder / INDEX, user_factors, item_factors, seen, ids),
         )

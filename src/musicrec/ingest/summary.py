@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from musicrec.parallel import for_blocks
-from musicrec.parquet import parquet_parts
+from musicrec.parquet import READING, parquet_parts
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def read_contents(folder: Path) -> Contents:
 def _read_part(part: Path) -> tuple[pa.Array, pa.Array, pa.Array]:
     """Distinct users, distinct tracks and numbers of each count, a row group at a time."""
     users, tracks, counts = [], [], []
-    with pq.ParquetFile(part) as reader:
+    with pq.ParquetFile(part, **READING) as reader:
         for group in range(reader.num_row_groups):
             rows = reader.read_row_group(group, use_threads=False)
             users.append(rows["user_id"].unique())

@@ -30,6 +30,7 @@ from musicrec.metrics.ranking import METRICS, headline_metrics
 from musicrec.metrics.verdicts import BETTER, MARGIN, TOO_FEW, WORSE
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.load import check_block
+from musicrec.parquet import READING
 from musicrec.review.revisions import Revision
 
 TABLE = "data/per_user.parquet"
@@ -200,8 +201,15 @@ def _read(revision: Revision) -> pa.Table:
         )
     # By this thread alone, from memory: Arrow's threads (`pq.read_table` has one even without
     # `use_threads`), still holding a Python object when the interpreter ends, abort the process.
-    with pq.ParquetFile(pa.BufferReader(pa.py_buffer(content)), pre_buffer=False) as file:
-        return file.read(use_threads=False)
+    buffer = pa.BufferReader(pa.py_buffer(content))
+    try:
+        with pq.ParquetFile(buffer, pre_buffer=False, **READING) as file:
+            return file.read(use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise MusicRecError(
+            f"{TABLE} of {revision.name} is damaged ({str(error).splitlines()[0]}); run "
+            "`dvc repro evaluate` there, or `dvc checkout --force`"
+        ) from None
 
 
 def _bootstrap(revision: Revision) -> tuple[int, int]:

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from musicrec.errors import MusicRecError
 from musicrec.files import atomic_files
 from musicrec.params.sample import SampleParams
+from musicrec.parquet import WRITING
 from musicrec.progress import progress
 from musicrec.sample.draws import (
     POPULARITY,
@@ -253,7 +254,7 @@ def _writer(path: Path) -> pq.ParquetWriter:
     return pq.ParquetWriter(
         path,
         SCHEMA,
-        compression="zstd",
+        **WRITING,
         dictionary_pagesize_limit=1 << 24,  # fits all tracks of the largest sample
     )
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from musicrec.files import atomic_path
 from musicrec.interactions import Interactions
-from musicrec.parquet import ROW_GROUP
+from musicrec.parquet import ROW_GROUP, WRITING
 from musicrec.serve.answers import FACTORS, POPULARITY
 from musicrec.serve.choose import Chooser
 from musicrec.serve.ids import Ids
@@ -109,7 +109,7 @@ def write_rows(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
     """Write one Parquet file, the same bytes for the same rows however these are cut."""
     waiting: list[pa.RecordBatch] = []
     count = 0
-    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+    with pq.ParquetWriter(path, SCHEMA, **WRITING) as writer:
         for batch in batches:
             waiting.append(batch)
             count += len(batch)

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from musicrec.errors import MusicRecError
 from musicrec.files import atomic_path
 from musicrec.interactions import Interactions
+from musicrec.parquet import READING
 from musicrec.search.exact import ExactIndex
 from musicrec.serve.choose import Chooser
 from musicrec.serve.everyone import Users, id_array, lists_of, user_blocks, write_rows
@@ -141,6 +142,6 @@ _PREPARED: dict[str, Chooser] = {}
 def _rows(folder: Path) -> Iterator[pa.RecordBatch]:
     """Rows of the part files, which are in the order of the users."""
     for part in sorted(folder.glob("part-*.parquet")):
-        with pq.ParquetFile(part) as reader:
+        with pq.ParquetFile(part, **READING) as reader:
             for batch in reader.iter_batches(1 << 16):
                 yield batch.replace_schema_metadata(None)

@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from musicrec.checksums import write_checksums
 from musicrec.parallel import for_blocks
-from musicrec.parquet import parquet_parts, rewrite_table
+from musicrec.parquet import rewrite_table, sound_parts
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -25,10 +26,10 @@ def read_parts(
     Raises
     ------
     MusicRecError
-        The path does not exist or holds no Parquet file.
+        The files are not as the stage left them, or there is none.
     """
-    parquet_parts(path)
-    return spark.read.schema(schema).parquet(local_uri(path))
+    uris = [local_uri(part) for part in sound_parts(path)]
+    return spark.read.schema(schema).parquet(*uris)
 
 
 def write_parts(
@@ -74,7 +75,10 @@ def write_splits(frame: DataFrame, folder: Path, sort_by: list[str]) -> None:
 
 
 def rewrite_parts(scratch: Path, folder: Path) -> None:
-    """Rewrite the part files Spark wrote to `scratch` as `part-00000.parquet` … in `folder`."""
+    """Rewrite the part files Spark wrote to `scratch` as `part-00000.parquet` … in `folder`.
+
+    Their checksums are written beside them.
+    """
     written = sorted(scratch.glob("part-*.parquet"))
 
     def rewrite(start: int, stop: int) -> None:
@@ -82,6 +86,7 @@ def rewrite_parts(scratch: Path, folder: Path) -> None:
             rewrite_table(path, folder / f"{path.name[:10]}.parquet")
 
     for_blocks(rewrite, list(range(len(written) + 1)))
+    write_checksums(folder)
 
 
 def local_uri(path: str | os.PathLike[str]) -> str:

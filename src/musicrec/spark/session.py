@@ -38,6 +38,8 @@ SETTINGS = {
     "spark.sql.autoBroadcastJoinThreshold": "64m",  # id maps of a million, not plays, travel
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.ui.showConsoleProgress": "false",
+    "spark.hadoop.parquet.page.write-checksum.enabled": "true",
+    "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
 }
 
 

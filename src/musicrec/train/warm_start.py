@@ -11,9 +11,13 @@ import pyarrow.compute as pc
 from musicrec.als.fit import Factors
 from musicrec.als.half_step import HalfStep
 from musicrec.errors import MusicRecError
+from musicrec.export.manifest import MANIFEST, Fingerprint, parse_manifest
+from musicrec.files import fingerprint
 from musicrec.interactions import Interactions
 from musicrec.params.als import ALSParams
-from musicrec.parquet import read_table
+from musicrec.parquet import read_files, read_table
+
+FILES = ("item_factors.npy", "user_factors.npy", "items.parquet", "users.parquet")
 
 
 def warm_factors(bundle: Path, indexed: Path, plays: Interactions, params: ALSParams) -> Factors:
@@ -32,14 +36,10 @@ def warm_factors(bundle: Path, indexed: Path, plays: Interactions, params: ALSPa
     Raises
     ------
     MusicRecError
-        The bundle is missing, has another rank, or shares no track with the training data.
+        The bundle is missing or damaged, has another rank, or shares no track with the
+        training data.
     """
-    for name in ("item_factors.npy", "user_factors.npy", "items.parquet", "users.parquet"):
-        if not (bundle / name).is_file():
-            raise MusicRecError(
-                f"als.warm_start = {bundle}: no {name} there; name a folder that the export "
-                "stage wrote, or set als.warm_start to null"
-            )
+    _require_sound(bundle)
     items = _carry(bundle, indexed, "item", "track_id", plays.n_items, params)
     users = _carry(bundle, indexed, "user", "user_id", plays.n_users, params)
     if not items.any():
@@ -52,6 +52,23 @@ def warm_factors(bundle: Path, indexed: Path, plays: Interactions, params: ALSPa
     return Factors(users, items)
 
 
+def _require_sound(bundle: Path) -> None:
+    """Stop unless the files that are read here are those of the bundle's manifest."""
+    for name in (MANIFEST, *FILES):
+        if not (bundle / name).is_file():
+            raise MusicRecError(
+                f"als.warm_start = {bundle}: no {name} there; name a folder that the export "
+                "stage wrote, or set als.warm_start to null"
+            )
+    manifest = parse_manifest((bundle / MANIFEST).read_bytes(), str(bundle / MANIFEST))
+    for name in FILES:
+        if Fingerprint(**fingerprint(bundle / name)) != manifest.files[name]:
+            raise MusicRecError(
+                f"als.warm_start = {bundle}: {name} is not the one its manifest names; take an "
+                "undamaged copy of the bundle"
+            )
+
+
 def _carry(
     bundle: Path, indexed: Path, kind: str, column: str, n: int, params: ALSParams
 ) -> np.ndarray:
@@ -62,7 +79,7 @@ def _carry(
             f"als.warm_start = {bundle}: its rank is {factors.shape[1]}, not als.rank = "
             f"{params.rank}; train with als.rank={factors.shape[1]} or start anew"
         )
-    old = read_table(bundle / f"{kind}s.parquet", [column]).column(column).combine_chunks()
+    old = read_files([bundle / f"{kind}s.parquet"], [column]).column(column).combine_chunks()
     new = read_table(indexed / f"{kind}s.parquet", [column]).column(column).slice(0, n)
     place = pc.index_in(new.cast(old.type), value_set=old)
     place = pc.fill_null(place, pa.scalar(-1, place.type)).to_numpy()

@@ -1,0 +1,152 @@
+"""A folder of a stage tells when a file of it is missing, altered or foreign."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from musicrec.checksums import CHECKSUMS, require_sound, write_checksums
+from musicrec.errors import MusicRecError
+from musicrec.files import write_array
+from musicrec.parquet import read_files, read_table, rewrite_table, write_table
+from musicrec.spark.parts import local_uri, read_parts, write_parts
+
+PLAYS = pa.table(
+    {
+        "user_id": [f"u{n % 50}" for n in range(3000)],
+        "track_id": [f"t{n * 7 % 3000}" for n in range(3000)],
+        "count": list(range(1, 3001)),
+    }
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two Parquet files, an array and a folder below, as a stage leaves them."""
+    root = tmp_path / "out"
+    for part in range(2):
+        write_table(root / f"part-0000{part}.parquet", PLAYS.slice(1500 * part, 1500))
+    write_array(root / "factors.npy", np.arange(100, dtype=np.float32))
+    (root / "below").mkdir()
+    write_checksums(root)
+    return root
+
+
+def test_what_the_stage_left_is_sound_as_a_whole_and_file_by_file(folder: Path) -> None:
+    (folder / ".DS_Store").touch()  # a file manager's
+    require_sound(folder)
+    require_sound(folder / "factors.npy")
+    before = (folder / CHECKSUMS).read_bytes()
+    write_checksums(folder)
+    assert (folder / CHECKSUMS).read_bytes() == before
+    assert read_table(folder / "part-00001.parquet").equals(PLAYS.slice(1500))
+
+
+def flip(path: Path, place: int, bit: int = 1) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= bit
+    path.write_bytes(content)
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (
+        lambda root: (root / "part-00001.parquet").unlink(),
+        "part-00001.parquet is missing",
+    ),
+    "emptied": (lambda root: (root / "part-00001.parquet").write_bytes(b""), r"\(0 bytes, not "),
+    "cut": (
+        lambda root: (root / "factors.npy").write_bytes((root / "factors.npy").read_bytes()[:-9]),
+        r"factors.npy: not as the stage wrote it \(519 bytes, not 528\)",
+    ),
+    "flipped": (lambda root: flip(root / "factors.npy", 300), "other content of the same length"),
+    "swapped": (
+        lambda root: (root / "part-00000.parquet").write_bytes(
+            (root / "part-00001.parquet").read_bytes()
+        ),
+        "part-00000.parquet: not as the stage wrote it",
+    ),
+    "extra": (
+        lambda root: write_table(root / "part-00002.parquet", PLAYS),
+        "part-00002.parquet: not a file of the stage",
+    ),
+    "a folder in a file's place": (
+        lambda root: ((root / "factors.npy").unlink(), (root / "factors.npy").mkdir()),
+        "factors.npy is missing",
+    ),
+    "no checksums": (lambda root: (root / CHECKSUMS).unlink(), f"{CHECKSUMS} is missing"),
+    "foreign checksums": (lambda root: (root / CHECKSUMS).write_text("[]"), "damaged since"),
+    "damaged checksums": (lambda root: flip(root / CHECKSUMS, 0), "damaged since"),
+    "binary checksums": (lambda root: (root / CHECKSUMS).write_bytes(b"\xff\x00"), "damaged since"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_is_one_sentence_that_says_how_to_get_the_file_back(folder: Path, kind: str) -> None:
+    damage, sentence = DAMAGE[kind]
+    damage(folder)
+    with pytest.raises(MusicRecError, match=sentence) as error:
+        require_sound(folder)
+    assert re.search("dvc checkout --force brings it back, dvc repro makes", str(error.value))
+    assert "\n" not in str(error.value)
+
+
+def test_only_the_file_that_is_read_must_be_sound(folder: Path) -> None:
+    flip(folder / "factors.npy", 300)
+    read_table(folder / "part-00000.parquet")
+    with pytest.raises(MusicRecError, match=r"factors\.npy"):
+        read_table(folder)
+
+
+def data_pages(path: Path) -> list[int]:
+    """Places within the data pages of a file's last column."""
+    chunk = pq.read_metadata(path).row_group(0).column(2)
+    start = chunk.data_page_offset
+    end = (chunk.dictionary_page_offset or start) + chunk.total_compressed_size
+    return [start + (end - start) * share // 10 for share in (5, 7, 9)]
+
+
+@pytest.mark.parametrize("write", [write_table, None])
+def test_arrow_finds_a_flipped_bit_by_the_checksum_of_its_page(
+    tmp_path: Path, write: Callable[..., None] | None
+) -> None:
+    """Without the folder's checksums, as where a table is read from a revision."""
+    path = tmp_path / "plays.parquet"
+    if write is not None:
+        write(path, PLAYS)
+    else:
+        pq.write_table(PLAYS, tmp_path / "spark.parquet")
+        rewrite_table(tmp_path / "spark.parquet", path)
+    assert read_files([path]).equals(PLAYS)
+    for place in data_pages(path):
+        flip(path, place)
+        with pytest.raises(OSError, match=r"[Cc]hecksum|CRC"):
+            read_files([path])
+        flip(path, place)
+
+
+def test_spark_finds_a_flipped_bit_by_the_checksum_of_its_page(spark, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "plays.parquet"
+    pq.write_table(PLAYS, path, compression="none", use_dictionary=False, write_page_checksum=True)
+    whole = spark.read.parquet(local_uri(path)).collect()
+    assert len(whole) == 3000
+    for place in data_pages(path):
+        flip(path, place)
+        with pytest.raises(Exception, match=r"[Cc]hecksum|CRC"):
+            spark.read.parquet(local_uri(path)).collect()
+        flip(path, place)
+
+
+def test_a_stage_on_spark_does_not_read_damaged_parts(spark, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    rows = [(f"u{n}", f"t{n}", n + 1) for n in range(50)]
+    frame = spark.createDataFrame(rows, "user_id string, track_id string, count long")
+    write_parts(frame, tmp_path / "out", "user_id", ["user_id", "track_id"], 3)
+    assert read_parts(spark, tmp_path / "out").count() == 50
+    (tmp_path / "out/part-00001.parquet").unlink()
+    with pytest.raises(MusicRecError, match=r"part-00001\.parquet is missing"):
+        read_parts(spark, tmp_path / "out")
