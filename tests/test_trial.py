@@ -41,12 +41,12 @@ def test_the_figures_are_those_of_the_stages(folder: Path, tmp_path: Path, split
     trials = Trials(folder / "indexed", params)
     for number, (als, feedback) in enumerate(SETTINGS):
         out = tmp_path / str(number)
-        train(folder / "indexed", out, out / "train.json", out / "plots", als, feedback)
-        staged = evaluate(folder / "indexed", out, tmp_path / "baselines", params)
+        train(folder / "indexed", out / "factors", out / "train.json", out / "plots", als, feedback)
+        staged = evaluate(folder / "indexed", out / "factors", tmp_path / "baselines", params)
         rows = plot_rows(staged, params)
 
         model = trials.fit(als, feedback)
-        users, items = read_factors(out, N_USERS, N_ITEMS)
+        users, items = read_factors(out / "factors", N_USERS, N_ITEMS)
         np.testing.assert_array_equal(model.factors.users, users)
         np.testing.assert_array_equal(model.factors.items, items)
         assert model.factors.losses[-1] > 0
