@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from musicrec.command import command
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int | None:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=IdParser)
     serving = (add_recommend, add_similar, add_explain, add_verify, add_publish)
-    for add in (add_compare, add_review, add_report, *serving):
+    for add in (add_compare, add_review, add_report, add_tune, *serving):
         add(commands)
     args = parser.parse_args(arguments)
     return args.run(args)
@@ -177,6 +178,70 @@ def run_report(args: argparse.Namespace) -> None:
     with atomic_path(args.output) as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(f"{args.output}: open it in a browser; it needs no network")
+
+
+def add_tune(commands: Commands) -> None:
+    """Search for the best parameters of als and feedback on the validation users."""
+    parser = commands.add_parser("tune", help=add_tune.__doc__, description=TUNE)
+    parser.add_argument(
+        "-S",
+        "--set-param",
+        metavar="NAME=VALUES",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="a range to search, a list, or one value to keep; as often as needed",
+    )
+    parser.add_argument("--trials", type=int, default=100, help="how many (default: %(default)s)")
+    parser.add_argument("--metric", default="", help="what to maximise (default: ndcg@ longest k)")
+    parser.add_argument("--seed", type=int, default=42, help="of the search (default: %(default)s)")
+    parser.add_argument(
+        "--beyond",
+        action="store_true",
+        help="go on with a wider space if the best is on its border",
+    )
+    parser.add_argument("--workers", type=int, help="trials at once (default: as many as cores)")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help=argparse.SUPPRESS)
+    parser.add_argument("--indexed", type=Path, default=Path("data/indexed"), help="indexed plays")
+    parser.add_argument(
+        "--output", metavar="FILE", default="tune.html", help="page to write (%(default)s)"
+    )
+    parser.set_defaults(run=run_tune)
+
+
+TUNE = """Search for the best parameters of als and feedback on the validation users, all trials in
+one process. Ranges are typed as Hydra's: als.rank=8,16,32, als.rank=range(8,65,8) or
+als.reg_param=tag(log,interval(0.01,10)). A run that was stopped goes on where it was, and the same
+command gives the same trials."""
+
+
+def run_tune(args: argparse.Namespace) -> None:
+    """Search, print what was found and the command that trains it, and write the page."""
+    from musicrec.files import atomic_path
+    from musicrec.review.page.tuning import tuning_page
+    from musicrec.tune import tell
+    from musicrec.tune.run import Request, tune
+
+    for name in ("trials", "workers"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise MusicRecError(f"--{name} must be at least 1, not {getattr(args, name)}")
+    request = Request(
+        params=args.params,
+        indexed=args.indexed,
+        overrides=args.overrides,
+        n_trials=args.trials,
+        metric=args.metric,
+        seed=args.seed,
+        beyond=args.beyond,
+        workers=args.workers,
+    )
+    study = tune(request, lambda *told: print(tell.trial_line(*told), file=sys.stderr, flush=True))
+    with atomic_path(args.output) as temporary:
+        temporary.write_text(tuning_page(study), encoding="utf-8")
+    print(f"\n{tell.table(study)}\n")
+    for note in tell.notes(study):
+        print(note)
+    print(f"{args.output}: the trials as charts\n\n    {tell.command(study)}")
 
 
 if __name__ == "__main__":

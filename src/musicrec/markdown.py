@@ -1,4 +1,4 @@
-"""Tables in Markdown."""
+"""Tables in Markdown, and in plain text."""
 
 from __future__ import annotations
 
@@ -21,6 +21,21 @@ def markdown_table(
     """
     rule = ["---:" if column in right else "---" for column in range(len(header))]
     return "\n".join(f"| {' | '.join(map(_escaped, cells))} |" for cells in (header, rule, *rows))
+
+
+def text_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()
+) -> str:
+    """Lay out cells in columns two blanks apart; see `markdown_table`."""
+    table = [header, *rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ).rstrip()
+        for cells in table
+    )
 
 
 def _escaped(cell: str) -> str:

@@ -147,6 +147,26 @@ def lines(figure: Figure, x: Axis, y: Axis) -> Figure:
     )
 
 
+def points(figure: Figure, x: Axis, y: Axis) -> Figure:
+    """Draw a point a row."""
+    base = alt.Chart().encode(x=x.channel(alt.X), y=y.channel(alt.Y), color=_colour(figure))
+    marks = base.mark_point(filled=True, size=44, opacity=0.8)
+    return _drawn(figure, [marks.encode(tooltip=_tooltip(figure))])
+
+
+def bars(figure: Figure, category: str, value: Axis) -> Figure:
+    """Draw a bar a row from left to right, in the order of the rows."""
+    names = [row[category] for row in figure.rows]
+    axis = alt.Axis(title=value.title, tickCount=5)
+    marks = alt.Chart().encode(
+        y=alt.Y(f"{category}:N", sort=names, axis=alt.Axis(title=None, domain=False, ticks=False)),
+        x=alt.X(f"{value.field}:Q", axis=axis),
+        color=_colour(figure),
+        tooltip=_tooltip(figure),
+    )
+    return _drawn(figure, [marks.mark_bar()], height=max(90, 30 * len(names)))
+
+
 def fronts(figure: Figure, x: Axis, y: Axis, kind: str, kinds: Sequence[Series]) -> Figure:
     """Draw points whose shape tells `kind`, and join those that are on the `front` of their kind.
 

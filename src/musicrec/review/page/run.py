@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from importlib.metadata import version
-from importlib.resources import files
 from typing import Any
-
-import jinja2
-import vl_convert
 
 from musicrec.metrics.intervals import CONFIDENCE
 from musicrec.metrics.verdicts import MARGIN, WORSE
-from musicrec.review.page import making, quality, standing
+from musicrec.review.page import making, quality, standing, tuning
 from musicrec.review.page.figures import Figures, read_figures
+from musicrec.review.page.render import render
 from musicrec.review.page.section import Section, revision_series
 from musicrec.review.page.tables import Table
 from musicrec.review.page.words import NO_SIGN, NOTHING, SIGNS, metric_name, number, share
 from musicrec.review.revisions import Revision, changes
-
-PACKAGES = ("musicrec", "altair", "vl-convert-python")
 
 
 def page(base: Revision, heads: Sequence[Revision], margin: float = MARGIN) -> str:
@@ -46,28 +40,21 @@ def page(base: Revision, heads: Sequence[Revision], margin: float = MARGIN) -> s
         quality.slices(shown, series),
         quality.beyond_accuracy(shown, series),
         making.loss(shown, series),
+        *tuning.found_by(shown),
         making.search(shown, series),
         making.data(shown),
         parameters(shown),
         provenance(shown),
     ]
     parts = [part for part in parts if part.figures or part.table or part.key == "params"]
-    templates = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_packed), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    return templates.get_template("page.html").render(
-        title=f"{', '.join(head.name for head in others)} against {first.name}",
-        verdicts=[
+    return render(
+        f"{', '.join(head.name for head in others)} against {first.name}",
+        "musicrec report",
+        parts,
+        cards=[
             verdict(head, first, one.colour) for head, one in zip(others, series[1:], strict=True)
         ],
-        sections=parts,
         missing=[sentence for one in shown for sentence in one.missing],
-        specs=_script_safe({f.key: f.spec for part in parts for f in part.figures}),
-        vega=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
-        share=share,
-        style=_packed("page.css"),
-        script=_packed("page.js"),
-        versions=", ".join(f"{name} {version(name)}" for name in PACKAGES),
     )
 
 
@@ -134,12 +121,3 @@ def provenance(revisions: Sequence[Figures]) -> Section:
     text = "Commit and hashes say which code, parameters and data made these figures."
     table = Table("provenance", header, cells)
     return Section("provenance", "Provenance", text, table=table)
-
-
-def _packed(name: str) -> str:
-    return (files("musicrec.review.page") / name).read_text(encoding="utf-8")
-
-
-def _script_safe(value: Any) -> str:
-    """JSON that can stand in a script element, whatever names the revisions have."""
-    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")

@@ -1,0 +1,96 @@
+"""The space of a search: what is read, suggested, at a border and beyond it."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+
+from musicrec.errors import MusicRecError
+from musicrec.tune.space import Space, read_space
+
+
+def swept(text):
+    (kind,) = read_space([text]).swept.values()
+    return kind
+
+
+def test_sweeps_of_hydra_become_distributions():
+    assert swept("als.rank=8,16,32").choices == (8, 16, 32)
+    assert swept("feedback.transform=choice(none,'log1p')").choices == ("none", "log1p")
+    assert swept("als.nonnegative=true,false").choices == (True, False)
+    stepped = swept("als.rank=range(8,65,8)")
+    assert (stepped.low, stepped.high, stepped.step) == (8, 64, 8)
+    log = swept("als.reg_param=tag(log,interval(0.01,10))")
+    assert (log.low, log.high, log.log) == (0.01, 10.0, True)
+    whole = swept("als.rank=tag(log,int(interval(4,64)))")
+    assert isinstance(whole, optuna.distributions.IntDistribution) and whole.log
+
+
+def test_the_last_word_on_a_parameter_counts():
+    space = read_space(
+        ["als.rank=8,16", "als.alpha=1,2", "als.rank=12", "als.alpha=3", "als.alpha=4,5"]
+    )
+    assert space.fixed == {"als.rank": 12}
+    assert list(space.swept) == ["als.alpha"] and space.swept["als.alpha"].choices == (4, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("als.rnak=8,16", "tune knows no parameter als.rnak"),
+        ("data.seed=1,2", "tune knows no parameter data.seed"),
+        ("als.rank", "is not NAME=VALUES"),
+        ("als.rank=interval(0,8)", "als.rank = 0 is not allowed; it must be a whole number >= 1"),
+        ("als.engine=native,gpu", "als.engine = 'gpu' is not allowed"),
+        ("als.rank=8.5", "als.rank = 8.5 is not allowed"),
+        ("als.reg_param=tag(log,interval(0,1))", "low"),
+        ("als.reg_param=interval(2,1)", "low"),
+        ("als.rank=glob(*)", "a range or a list of values is needed"),
+    ],
+)
+def test_what_cannot_be_searched_is_one_sentence(text, words):
+    with pytest.raises(MusicRecError) as error:
+        read_space([text])
+    assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_alpha_is_another_parameter_under_each_transform():
+    space = read_space(["als.alpha=tag(log,interval(0.1,10))", "feedback.transform=none,log1p"])
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    names = set()
+    for _ in range(10):
+        trial = study.ask()
+        setting = space.suggest(trial)
+        assert setting.keys() == {"als.alpha", "feedback.transform"}
+        assert setting["als.alpha"] == float(f"{setting['als.alpha']:.3g}")
+        names |= trial.params.keys()
+        study.tell(trial, 0.0)
+    assert names == {"feedback.transform", "als.alpha (none)", "als.alpha (log1p)"}
+
+
+def test_borders_are_of_the_space_and_not_of_the_parameter():
+    space = read_space(
+        [
+            "als.reg_exponent=interval(0.5,1)",
+            "als.rank=8,16,32",
+            "als.reg_param=tag(log,interval(0.01,1))",
+        ]
+    )
+    inside = {"als.reg_exponent": 0.7, "als.rank": 16, "als.reg_param": 0.1}
+    assert space.on_border(inside) == {}
+    assert space.on_border(inside | {"als.reg_exponent": 1.0}) == {}  # 1 is the most there is
+    assert space.on_border(inside | {"als.reg_exponent": 0.51}) == {"als.reg_exponent": "low"}
+    assert space.on_border(inside | {"als.rank": 32}) == {"als.rank": "high"}
+    assert space.on_border(inside | {"als.reg_param": 0.95}) == {"als.reg_param": "high"}
+    assert space.on_border(inside | {"als.reg_param": 0.0}) == {"als.reg_param": "low"}
+
+
+def test_a_wider_space_goes_on_from_the_border():
+    space = read_space(
+        ["als.rank=8,16,32", "als.alpha=interval(1,3)", "als.reg_param=tag(log,interval(0.01,1))"]
+    )
+    wider = space.widened({"als.rank": "high", "als.alpha": "high", "als.reg_param": "low"})
+    assert wider.swept["als.rank"].choices == (8, 16, 32, 64)
+    assert (wider.swept["als.alpha"].low, wider.swept["als.alpha"].high) == (1, 4)
+    assert wider.swept["als.reg_param"].low == pytest.approx(0.001)
+    assert Space.from_json(wider.as_json()) == wider
