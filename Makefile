@@ -5,10 +5,10 @@ BASE ?= main
 REVS ?= workspace
 MARGIN ?= 0.01
 FAIL_ON ?= worse
-# The environment first on PATH, for the `python` of every stage in dvc.yaml.
-run := PATH="$(CURDIR)/.venv/bin:$$PATH"
+# The environment first on PATH; a shell that DVC can run stages in, whatever the login shell is.
+run := SHELL=$(SHELL) PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help check-lock setup setup-bench setup-browser repro test lint format review report gate lock lock-new clean
+.PHONY: help checkout check-lock setup setup-bench setup-browser repro test lint format review report gate lock lock-new clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -27,10 +27,15 @@ setup-bench: setup .venv/setup-bench-done ## add the peers that the benchmarks c
 setup-browser: ## find or install Chromium, for the tests that look at pages (they skip without)
 	@bash scripts/setup_browser.sh
 
-repro: setup ## run the pipeline: dvc repro
+checkout: # what DVC needs to be in
+	@if git rev-parse 2>&1 | grep -q "not a git repository"; then \
+	  echo "error: $(CURDIR) is not a Git repository (an unpacked archive?); clone the project" \
+	    "instead, or run: git init && git add -A && git commit -m Start" >&2; exit 1; fi
+
+repro: checkout setup ## run the pipeline: dvc repro
 	@$(run) dvc repro
 
-test: setup ## run the tests
+test: checkout setup ## run the tests
 	@$(run) python -m pytest
 
 lint: setup ## ruff, mypy, and the direction of imports

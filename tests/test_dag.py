@@ -156,7 +156,7 @@ def test_what_wraps_a_stage_is_no_dependency_of_it() -> None:
 def test_every_stage_says_what_it_does_and_names_its_paths(stage: str) -> None:
     spec = STAGES[stage]
     assert len(spec["desc"]) > 20
-    assert spec["cmd"].startswith(f"PYTHONPATH=src python stages/{script(stage).name} ")
+    assert spec["cmd"].startswith(f"sh stages/python.sh stages/{script(stage).name} ")
     words = spec["cmd"].split()
     for kind in ("outs", "metrics", "plots"):
         for out in spec.get(kind, []):

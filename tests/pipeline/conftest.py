@@ -78,7 +78,16 @@ class Clone:
 def copy_checkout(folder: Path) -> Clone:
     """Copy what git tracks, or would, into a new repository: the work tree as it is."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        [
+            "git",
+            "-c",
+            "safe.directory=*",
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,

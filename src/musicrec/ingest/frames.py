@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +39,7 @@ from musicrec.ingest.unpack import (
 )
 from musicrec.params.data import ROLES, DataParams
 from musicrec.spark.failures import display_path
+from musicrec.spark.parts import literal
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -177,7 +177,7 @@ def _table(
 ) -> Table:
     from pyspark.sql import functions as F
 
-    uris = [_literal(file.uri) for file in files]
+    uris = [literal(file.uri) for file in files]
     if isinstance(layout, ParquetLayout):
         frame = read_parquet(spark, layout, uris)
     elif isinstance(layout, JsonLayout):
@@ -213,8 +213,3 @@ def _shown_file(files: list[SourceFile]) -> Column:
 def _tail(uri: str) -> str:
     """The last three names of a path: enough to tell a copy from any other file."""
     return "/".join(uri.split("/")[-3:])
-
-
-def _literal(uri: str) -> str:
-    """Escape what Spark takes for a pattern in a path: `[` in a file's name is a `[`."""
-    return re.sub(r"([\[\]{}*?\\])", r"\\\1", uri)

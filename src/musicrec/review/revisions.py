@@ -43,7 +43,9 @@ class Revision:
         """Find the project and the commit."""
         from dvc.exceptions import NotDvcRepoError
         from dvc.repo import Repo
-        from dvc.scm import RevError, SCMError, resolve_rev
+        from dvc.scm import SCMError, resolve_rev
+        from pygit2 import GitError
+        from scmrepo.exceptions import SCMError as NoCommitError
 
         self.name = name
         self.commit: str | None = None
@@ -55,11 +57,8 @@ class Revision:
             repo = self.open()
         except NotDvcRepoError:
             raise MusicRecError(self._no_project(folder)) from None
-        except (RevError, SCMError):
-            raise MusicRecError(
-                f"{name}: no Git revision, branch or experiment has this name; "
-                "`git branch -a` and `dvc exp list` show what there is"
-            ) from None
+        except (GitError, NoCommitError, SCMError) as error:
+            raise MusicRecError(self._no_revision(error)) from None
         from dvc.api import DVCFileSystem
 
         self._files = DVCFileSystem(repo)
@@ -85,6 +84,26 @@ class Revision:
         if self.commit is None:
             return f"{Path(folder).resolve()} is not in a DVC project; go to your clone of it"
         return f"{self.name} has no DVC project in {self.root}; name a revision that has it"
+
+    def _no_revision(self, error: Exception) -> str:
+        from dvc.scm import RevError, SCMError
+
+        if isinstance(error, RevError):
+            return (
+                f"{self.name}: no Git revision, branch or experiment has this name; "
+                "`git branch -a` and `dvc exp list` show what there is"
+            )
+        if isinstance(error, SCMError):
+            return (
+                f"{self.root} is not a Git repository, so it has no revisions; clone the project "
+                "instead of unpacking an archive of it, or `git init` there and commit"
+            )
+        if "not owned by" in str(error):
+            return (
+                f"Git refuses {self.root}, which another user owns; if you trust it, `git config "
+                f"--global --add safe.directory {self.root}`"
+            )
+        return f"{self.root} has no revision to name ({error}); commit the project first"
 
     def read(self, path: str) -> bytes | None:
         """Bytes of a file, named from the project's root; None where it does not exist.

@@ -93,7 +93,7 @@ def _revision(root: Path) -> dict[str, Any]:
     def git(*words: str) -> str:
         done = subprocess.run(["git", "-C", root, *words], capture_output=True, text=True)
         if done.returncode:
-            raise MusicRecError(f"{root}: no git revision ({done.stderr.strip()})")
+            raise MusicRecError(f"{root}: no git revision ({' '.join(done.stderr.split())})")
         return done.stdout.strip()
 
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ def read_parts(
     MusicRecError
         The files are not as the stage left them, or there is none.
     """
-    uris = [local_uri(part) for part in sound_parts(path)]
+    uris = [literal(local_uri(part)) for part in sound_parts(path)]
     return spark.read.schema(schema).parquet(*uris)
 
 
@@ -95,3 +96,8 @@ def local_uri(path: str | os.PathLike[str]) -> str:
     Hadoop does not decode %20, so this is not `Path.as_uri`.
     """
     return f"file://{Path(path).absolute()}"
+
+
+def literal(uri: str) -> str:
+    """Escape what Spark takes for a pattern in a path that it reads: `[` in a name is a `[`."""
+    return re.sub(r"([\[\]{}*?\\])", r"\\\1", uri)

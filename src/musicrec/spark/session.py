@@ -18,6 +18,7 @@ from musicrec.signals import signals_deferred
 from musicrec.spark.class_archive import archive_options, quoted
 from musicrec.spark.java import find_java, java_of_home
 from musicrec.spark.parts import PARTS
+from musicrec.spark.surroundings import blamed, leave_other_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -69,7 +70,8 @@ def spark_session(
     Raises
     ------
     MusicRecError
-        No Java of at least version 17 is found, or Java stopped during the work.
+        No Java of at least version 17 is found, the environment is of another Spark, or Java
+        stopped during the work.
     """
     java = find_java()
     if "JAVA_HOME" in os.environ and java != java_of_home():
@@ -77,6 +79,7 @@ def spark_session(
     if os.environ.get("LC_ALL") in ("C", "POSIX"):  # Java could not open a file with an accent
         os.environ["LC_ALL"] = "C.UTF-8"
     master = os.environ.get("MUSICREC_SPARK_MASTER", "local[*]")
+    leave_other_spark(master)
     with ExitStack() as stack:
         settings, ours = SETTINGS, False
         if master.startswith("local"):  # a cluster brings its own configuration
@@ -124,8 +127,8 @@ def _start(builder: SparkSession.Builder, master: str) -> SparkSession:
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
         raise MusicRecError(
-            f"Spark could not start on {master} ({reason}); check MUSICREC_SPARK_MASTER, "
-            "MUSICREC_SPARK_MEMORY and Spark's own configuration"
+            f"Spark could not start on {master} ({reason}); check {blamed()} and Spark's own "
+            "configuration"
         ) from None
 
 

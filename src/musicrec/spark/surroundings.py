@@ -1,0 +1,77 @@
+"""What another installation of Spark left in the environment, and what becomes of it here."""
+
+from __future__ import annotations
+
+import os
+from itertools import pairwise
+from pathlib import Path
+
+from musicrec.errors import MusicRecError
+
+# A Java that is running already, or a server to connect to: of whoever started this process.
+OF_ANOTHER_SESSION = (
+    *("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET"),
+    *("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED", "SPARK_API_MODE"),
+)
+OF_ANOTHER_PYTHON = ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON", "PYSPARK_DRIVER_PYTHON_OPTS")
+
+
+def leave_other_spark(master: str) -> None:
+    """Keep the settings of another installation from reaching the session on `master`.
+
+    On one machine PySpark brings a whole Spark and this Python runs its workers, so a SPARK_HOME
+    of another version and another Python are removed from the environment. On a cluster they may
+    be meant, so a SPARK_HOME that PySpark cannot talk to is an error.
+
+    Raises
+    ------
+    MusicRecError
+        SPARK_HOME is of another version and `master` is a cluster, or PYSPARK_SUBMIT_ARGS is no
+        setting of a session in Python.
+    """
+    local = master.startswith("local")
+    for name in (*OF_ANOTHER_SESSION, *(OF_ANOTHER_PYTHON if local else ())):
+        os.environ.pop(name, None)
+    home = os.environ.get("SPARK_HOME")
+    if home is not None and not _is_of_pyspark(Path(home)):
+        if not local:
+            from pyspark import __version__
+
+            raise MusicRecError(
+                f"SPARK_HOME = {home} holds no Spark {__version__}, the version of the installed "
+                "PySpark; name one that does, or unset it"
+            )
+        del os.environ["SPARK_HOME"]
+    _check_arguments(os.environ.get("PYSPARK_SUBMIT_ARGS"), local=local)
+
+
+def blamed() -> str:
+    """Say which variables may keep Spark from starting: for the sentence after it did not."""
+    names = ["MUSICREC_SPARK_MASTER", "MUSICREC_SPARK_MEMORY"]
+    more = ("PYSPARK_SUBMIT_ARGS", "SPARK_HOME", "JAVA_TOOL_OPTIONS")
+    set_here = [f"{name} = {os.environ[name]}" for name in more if os.environ.get(name)]
+    return ", ".join([*names, *set_here])
+
+
+def _is_of_pyspark(home: Path) -> bool:
+    import pyspark
+
+    if home.resolve() == Path(pyspark.__file__).resolve().parent:
+        return True
+    return any((home / "jars").glob(f"spark-core_*-{pyspark.__version__}.jar"))
+
+
+def _check_arguments(given: str | None, *, local: bool) -> None:
+    words = (given or "pyspark-shell").split()
+    elsewhere = [
+        f"{option} {value}"
+        for option, value in pairwise(words)
+        if option == "--deploy-mode" or (option == "--master" and not value.startswith("local"))
+    ]
+    if words[-1] != "pyspark-shell":
+        problem = "does not end in pyspark-shell, without which no session starts"
+    elif local and elsewhere:
+        problem = f"names {elsewhere[0]}, and MUSICREC_SPARK_MASTER alone says where Spark runs"
+    else:
+        return
+    raise MusicRecError(f"PYSPARK_SUBMIT_ARGS = {given!r} {problem}; correct it or unset it")
