@@ -44,8 +44,8 @@ def test_a_scalar_is_a_list_of_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("als: {rnk: 5}", ["unknown parameter als.rnk", "rank"]),
-        ("alz: {rank: 5}", ["unknown parameter alz", "als"]),
+        ("als: {rnk: 5}", ["unknown parameter als.rnk (did you mean als.rank?)", "alpha"]),
+        ("alz: {rank: 5}", ["unknown parameter alz (did you mean als?)", "data"]),
         ("als: 5", ["als must be a block of keys", "5"]),
         ("als: {rank: many}", ["als.rank", "'many'", "a whole number >= 1"]),
         ("als: {rank: 0}", ["als.rank", "0", ">= 1"]),

@@ -18,6 +18,7 @@ from musicrec.metrics.verdicts import MARGIN
 from musicrec.review.gate import GATES, STOPPED, gate_sentence, stopping
 from musicrec.serve.commands import (
     IdParser,
+    SentenceParser,
     add_explain,
     add_publish,
     add_recommend,
@@ -32,15 +33,19 @@ if TYPE_CHECKING:
 @command
 def main(arguments: Sequence[str] | None = None) -> int | None:
     """Run the sub-command that the arguments name."""
-    parser = argparse.ArgumentParser(
+    parser = SentenceParser(
         prog="musicrec",
         description="Compare, review and report on revisions; recommend from a bundle.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=16, width=108),
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=IdParser)
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=IdParser)
     serving = (add_recommend, add_similar, add_explain, add_verify, add_publish)
     for add in (add_compare, add_review, add_report, add_tune, *serving):
         add(commands)
     args = parser.parse_args(arguments)
+    if "run" not in args:
+        parser.print_help(sys.stderr)
+        return 2
     return args.run(args)
 
 
@@ -115,7 +120,7 @@ def run_compare(args: argparse.Namespace) -> int:
 
 
 def add_review(commands: Commands) -> None:
-    """Print a Markdown report of a change: params, data, metrics, speed and stale stages."""
+    """Print a Markdown report of a change: params, data, metrics, speed, stale stages."""
     parser = commands.add_parser("review", help=add_review.__doc__)
     parser.add_argument(
         "--base", default="main", help="revision to compare with (default: %(default)s)"

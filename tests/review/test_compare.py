@@ -43,6 +43,7 @@ class Stored:
     table: pa.Table | None
     data: str | None = "abc.dir"
     evaluate: dict[str, int] = field(default_factory=dict)
+    source: str = "data/sample"
 
     def read(self, path: str) -> bytes | None:
         assert path == "data/per_user.parquet"
@@ -54,7 +55,7 @@ class Stored:
 
     def read_yaml(self, path: str) -> dict:
         assert path == "params.yaml"
-        return {"evaluate": self.evaluate}
+        return {"evaluate": self.evaluate, "data": {"source": self.source, "seed": 42}}
 
     def output_hash(self, path: str) -> str | None:
         assert path == "data/ingested"
@@ -233,7 +234,11 @@ def other_truth(old: pa.Table) -> pa.Table:
     ("head", "reason"),
     [
         (Stored("exp", table(split="test")), "different splits, validation and test"),
-        (Stored("exp", table(), data="def.dir"), "their data differ .*abc.dir and def.dir"),
+        (
+            Stored("exp", table(), data="def.dir", source="mine.csv"),
+            "their data differ: data.source is 'data/sample' and 'mine.csv'; reproduce",
+        ),
+        (Stored("exp", table(), data="def.dir"), "the same parameters, but other plays"),
         (Stored("exp", other_users(table())), "users differ, 2,000 and 2,000 with 1,999 in common"),
         (Stored("exp", table(1500)), "users differ, 2,000 and 1,500 with 1,500 in common"),
         (Stored("exp", other_truth(table())), "1 of 2,000 users have different held-out tracks"),

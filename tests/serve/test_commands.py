@@ -174,3 +174,28 @@ def test_wrong_usage_is_exit_code_2(say: Say, words: list[str]) -> None:
     with pytest.raises(SystemExit) as left:
         say(*words)
     assert left.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["recommend", "--usr", "a"], "there is no option --usr (did you mean --user?)"),
+        (["recommend", "--user", "a", "--nonsense=3"], "there is no option --nonsense"),
+        (["recommend"], "one of the arguments --user --plays"),
+        (["recommed"], "invalid choice: 'recommed'"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(
+    say: Say, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
+) -> None:
+    with pytest.raises(SystemExit):
+        say(*words)
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1
+    assert sentence in said
+
+
+def test_no_command_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    said = capsys.readouterr().err
+    assert all(f"\n    {name}" in said for name in ("compare", "recommend", "publish"))

@@ -6,9 +6,11 @@ blocks it reads and on nothing of the others.
 
 from __future__ import annotations
 
+import difflib
 import os
 import types
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
@@ -113,7 +115,8 @@ def read_blocks(path: str | os.PathLike[str]) -> dict[str, Any]:
     for name in content:
         if name not in BLOCKS:
             raise MusicRecError(
-                f"{path}: unknown parameter {name}; the top level has: {', '.join(BLOCKS)}"
+                f"{path}: unknown parameter {name}{near(str(name), BLOCKS)}; the top level has: "
+                + ", ".join(BLOCKS)
             )
     return content
 
@@ -156,7 +159,15 @@ def _sentence(error: ValidationError, block: type[Block], values: Any) -> str:
 def _unknown(key: str, where: str, model: type[BaseModel]) -> str:
     if key in RENAMED:
         return f"{key} is now called {RENAMED[key]}; rename it"
-    return f"unknown parameter {key}; {where} has: {', '.join(model.model_fields)}"
+    fields = list(model.model_fields)
+    suggestion = near(key.rpartition(".")[2], fields, f"{where}.")
+    return f"unknown parameter {key}{suggestion}; {where} has: {', '.join(fields)}"
+
+
+def near(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Suggest the known name that a mistyped one is most like: ` (did you mean als.rank?)`."""
+    likely = difflib.get_close_matches(name, list(known), 1)
+    return f" (did you mean {prefix}{likely[0]}?)" if likely else ""
 
 
 def allowed(field: FieldInfo) -> str:

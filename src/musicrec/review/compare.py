@@ -31,10 +31,12 @@ from musicrec.metrics.verdicts import BETTER, MARGIN, TOO_FEW, WORSE
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.load import check_block
 from musicrec.parquet import READING
-from musicrec.review.revisions import Revision
+from musicrec.review.revisions import Revision, changes
 
 TABLE = "data/per_user.parquet"
 DATA = "data/ingested"
+DATA_BLOCKS = ("data", "sample")  # parameters that DATA follows from
+SHOWN = 5  # of them, in a sentence
 PARAMS = "params.yaml"
 WIDTH = 100  # of text on a terminal
 
@@ -232,8 +234,8 @@ def _refuse_different_truth(base: Revision, head: Revision, old: pa.Table, new: 
     data = [revision.output_hash(DATA) for revision in (base, head)]
     if None not in data and data[0] != data[1]:
         raise MusicRecError(
-            f"{pair} their data differ ({DATA} is {data[0]} and {data[1]} in dvc.lock); "
-            "reproduce one of them on the other's data"
+            f"{pair} their data differ: {_data_difference(base, head)}; reproduce one of them on "
+            "the other's data"
         )
     users = [table.column("user_id") for table in (old, new)]
     if not users[0].equals(users[1]):
@@ -248,6 +250,17 @@ def _refuse_different_truth(base: Revision, head: Revision, old: pa.Table, new: 
             f"{pair} {differ:,} of {old.num_rows:,} users have different held-out tracks; "
             "reproduce one of them on the other's data"
         )
+
+
+def _data_difference(base: Revision, head: Revision) -> str:
+    """Say which parameters of the data differ, or that the plays themselves do."""
+    old, new = (revision.read_yaml(PARAMS) for revision in (base, head))
+    of_data = [{block: params.get(block) for block in DATA_BLOCKS} for params in (old, new)]
+    found = [f"{name} is {a!r} and {b!r}" for name, (a, b) in changes(*of_data).items()]
+    if not found:
+        return f"the same parameters, but other plays or another ingest ({DATA} in dvc.lock)"
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return ", ".join(found[:SHOWN]) + more
 
 
 def _values(table: pa.Table, name: str, revision: Revision) -> np.ndarray:

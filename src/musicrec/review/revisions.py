@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,7 +20,19 @@ WORKSPACE = "workspace"
 
 
 class UnavailableError(MusicRecError):
-    """An output of DVC that is neither in the cache nor in a remote."""
+    """Outputs of a revision that are neither in DVC's cache nor in a remote."""
+
+    def __init__(self, revision: str, paths: Sequence[str], reason: object) -> None:
+        """Say which, and how to bring them here."""
+        self.reason = reason
+        are = "is" if len(paths) == 1 else "are"
+        todo = f"`dvc push` on {revision} where it ran and `dvc fetch` here, or reproduce {revision}"
+        if revision == WORKSPACE:
+            todo = "`dvc push` where its commit ran and `dvc pull` here, or `dvc repro`"
+        super().__init__(
+            f"{', '.join(paths)} of {revision} {are} neither in the cache nor in a remote "
+            f"({reason}); {todo}"
+        )
 
 
 class Revision:
@@ -130,10 +142,7 @@ class Revision:
             raise self._unavailable(path, error) from None
 
     def _unavailable(self, path: str, error: Exception) -> UnavailableError:
-        return UnavailableError(
-            f"{path} of {self.name} is neither in the cache nor in a remote ({error}); "
-            f"`dvc fetch` it where it was made, or reproduce {self.name}"
-        )
+        return UnavailableError(self.name, [path], error)
 
     def read_json(self, path: str) -> Any:
         """Content of a JSON file; an empty dict where the revision does not have it."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from musicrec.errors import MusicRecError
+from musicrec.params.load import near
 
 if TYPE_CHECKING:
     from musicrec.serve.bundle import Bundle
@@ -21,7 +22,15 @@ LISTS = ("--plays", "--candidates", "--exclude")
 ID_OPTIONS = ("--user", "--track", *LISTS)
 
 
-class IdParser(argparse.ArgumentParser):
+class SentenceParser(argparse.ArgumentParser):
+    """A parser that answers wrong usage with one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with exit code 2."""
+        self.exit(2, f"error: {message}; `{self.prog} --help` lists what there is\n")
+
+
+class IdParser(SentenceParser):
     """A parser whose options of ids take the next words as they are, dashes and all."""
 
     def parse_known_args(  # type: ignore[override]
@@ -45,8 +54,14 @@ class IdParser(argparse.ArgumentParser):
                 bound.append(f"{option}={word}")
                 option = option if option in LISTS else None
             else:
+                self._require_known(word.partition("=")[0])
                 bound.append(word)
         return bound
+
+    def _require_known(self, option: str) -> None:
+        known = self._option_string_actions
+        if option[:2] == "--" != option and not any(name.startswith(option) for name in known):
+            self.error(f"there is no option {option}{near(option, known)}")
 
 
 def add_recommend(commands: Commands) -> None:

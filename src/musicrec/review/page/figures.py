@@ -73,23 +73,28 @@ class _Reader:
 
     revision: Revision
     absent: list[str] = field(default_factory=list)
-    out_of_reach: list[str] = field(default_factory=list)
+    out_of_reach: dict[str, UnavailableError] = field(default_factory=dict)
 
     def read(self, path: str) -> Any:
         try:
             content = self.revision.read_json(path)
         except UnavailableError as error:
-            self.out_of_reach.append(f"{error}.")
+            self.out_of_reach[path] = error
             return {}
         if not content:
             self.absent.append(path)
         return content
 
     def missing(self) -> list[str]:
-        if not self.absent:
-            return self.out_of_reach
-        paths = ", ".join(self.absent)
-        return [*self.out_of_reach, f"{self.revision.name} has no {paths}; run `dvc repro` there."]
+        """Say it, in a sentence for those out of reach and one for those that do not exist."""
+        name, sentences = self.revision.name, []
+        if self.out_of_reach:
+            reason = next(iter(self.out_of_reach.values())).reason
+            sentences.append(f"{UnavailableError(name, list(self.out_of_reach), reason)}.")
+        if self.absent:
+            paths = ", ".join(self.absent)
+            sentences.append(f"{name} has no {paths}; run `dvc repro` there.")
+        return sentences
 
 
 def read_figures(
