@@ -26,7 +26,9 @@ class UnavailableError(MusicRecError):
         """Say which, and how to bring them here."""
         self.reason = reason
         are = "is" if len(paths) == 1 else "are"
-        todo = f"`dvc push` on {revision} where it ran and `dvc fetch` here, or reproduce {revision}"
+        todo = (
+            f"`dvc push` on {revision} where it ran and `dvc fetch` here, or reproduce {revision}"
+        )
         if revision == WORKSPACE:
             todo = "`dvc push` where its commit ran and `dvc pull` here, or `dvc repro`"
         super().__init__(
