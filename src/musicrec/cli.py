@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int | None:
     )
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=IdParser)
     serving = (add_recommend, add_similar, add_explain, add_verify, add_publish)
-    for add in (add_compare, add_review, add_report, add_tune, *serving):
+    for add in (add_compare, add_review, add_report, add_tune, add_tested, *serving):
         add(commands)
     args = parser.parse_args(arguments)
     if "run" not in args:
@@ -113,6 +113,10 @@ def run_compare(args: argparse.Namespace) -> int:
         print(same_table_sentence(base, head))
         return 0
     print({"text": as_text, "md": as_markdown, "json": as_json}[args.form](result))
+    if result.split == "test":
+        from musicrec.review.tested import scored_on_test, sentence
+
+        print(f"\n{sentence(scored_on_test())}", file=sys.stderr)
     if args.fail_on is None:
         return 0
     print(gate_sentence(result, args.fail_on), file=sys.stderr)
@@ -183,6 +187,20 @@ def run_report(args: argparse.Namespace) -> None:
     with atomic_path(args.output) as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(f"{args.output}: open it in a browser; it needs no network")
+
+
+def add_tested(commands: Commands) -> None:
+    """List the settings that were ever scored on test users in this clone."""
+    parser = commands.add_parser("tested", help=add_tested.__doc__, description=add_tested.__doc__)
+    parser.set_defaults(run=run_tested)
+
+
+def run_tested(args: argparse.Namespace) -> None:
+    """Print the list."""
+    from musicrec.review.revisions import Revision
+    from musicrec.review.tested import as_text, scored_on_test
+
+    print(as_text(scored_on_test(), Revision("workspace").read_yaml("params.yaml")))
 
 
 def add_tune(commands: Commands) -> None:
