@@ -7,6 +7,9 @@ clock says: `tradeoff.json`, `speed_up.json`, `machine.json` and a picture, `tra
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import musicrec.early  # noqa: F401  (first, for signals during the imports below)
+
 import argparse
 import sys
 from pathlib import Path

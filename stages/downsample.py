@@ -7,6 +7,9 @@ and plays kept and dropped.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import musicrec.early  # noqa: F401  (first, for signals during the imports below)
+
 import argparse
 import sys
 from pathlib import Path
@@ -15,6 +18,7 @@ from musicrec.downsample import describe, downsample, headline, kept_rows
 from musicrec.files import atomic_directory, write_json
 from musicrec.params.downsample import DownsampleParams
 from musicrec.params.load import load_block
+from musicrec.parquet import sound_parts
 from musicrec.spark.failures import quiet, readable_errors
 from musicrec.spark.parts import read_parts, write_parts
 from musicrec.spark.session import spark_session
@@ -30,15 +34,16 @@ def main() -> None:
     parser.add_argument("--plots", type=Path, required=True, help="JSON file of rows to write")
     args = parser.parse_args()
     params = load_block(args.params, DownsampleParams)
+    inputs = [args.ingested / split for split in ("train", "validation", "test")]
+    for path in inputs:
+        sound_parts(path)  # before Spark starts
     with (
         atomic_directory(args.output) as folder,
-        spark_session("downsample", inputs=[args.ingested]) as spark,
+        spark_session("downsample", inputs) as spark,
         quiet(spark),
         readable_errors("downsample"),
     ):
-        train, validation, test = (
-            read_parts(spark, args.ingested / split) for split in ("train", "validation", "test")
-        )
+        train, validation, test = (read_parts(spark, path) for path in inputs)
         plays, summary = downsample(train, validation, test, params)
         write_parts(plays, folder, "user_id", ["user_id", "track_id"])
         write_json(args.plots, kept_rows(summary))

@@ -7,12 +7,16 @@ with the id maps (`users.parquet`, `items.parquet`), `sizes.json` and the indexe
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import musicrec.early  # noqa: F401  (first, for signals during the imports below)
+
 import argparse
 import sys
 from pathlib import Path
 
 from musicrec.files import atomic_directory, write_json
 from musicrec.index import headline, index_splits, split_rows
+from musicrec.parquet import sound_parts
 from musicrec.spark.failures import quiet, readable_errors
 from musicrec.spark.parts import read_parts
 from musicrec.spark.session import spark_session
@@ -29,6 +33,8 @@ def main() -> None:
     parser.add_argument("--plots", type=Path, required=True, help="JSON file of rows to write")
     args = parser.parse_args()
     inputs = {"train": args.train, "validation": args.validation, "test": args.test}
+    for path in inputs.values():
+        sound_parts(path)  # before Spark starts
     with (
         atomic_directory(args.output) as folder,
         spark_session("index", inputs=inputs.values()) as spark,

@@ -6,6 +6,9 @@ Reads params.yaml (block `sample`). Writes a folder with `train.parquet`, `valid
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import musicrec.early  # noqa: F401  (first, for signals during the imports below)
+
 import argparse
 import sys
 from pathlib import Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from musicrec.jit import kernel
+from musicrec.jit_cache import SoundCacheFile
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "musicrec"
 CALL = (
@@ -47,6 +49,39 @@ def test_the_cache_follows_the_source_and_not_the_folder(tmp_path: Path) -> None
         edited.write_text(edited.read_text() + "\n# edited\n")
         assert hits_and_misses(tmp_path / "second", cache) == "0 1"
         assert hits_and_misses(tmp_path / "first", cache) == "1 0"
+
+
+@pytest.mark.parametrize("name", ["*.nbi", "*.nbc"])
+def test_a_damaged_entry_is_compiled_anew_and_replaced(tmp_path: Path, name: str) -> None:
+    assert hits_and_misses(SOURCE.parent, tmp_path) == "0 1"
+    for damage in (lambda content: b"", lambda content: content[:-20], flipped):
+        for path in tmp_path.rglob(name):
+            path.write_bytes(damage(path.read_bytes()))
+        assert hits_and_misses(SOURCE.parent, tmp_path) == "0 1"
+        assert hits_and_misses(SOURCE.parent, tmp_path) == "1 0"
+
+
+def flipped(content: bytes) -> bytes:
+    changed = bytearray(content)
+    changed[len(content) // 2] ^= 1
+    return bytes(changed)
+
+
+def test_a_cache_that_takes_no_more_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: object, name: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", name)
+
+    monkeypatch.setattr(SoundCacheFile, "_open_for_write", full)
+    monkeypatch.setenv("MUSICREC_CACHE", str(tmp_path))
+
+    @kernel()
+    def double(x):  # type: ignore[no-untyped-def]
+        return 2 * x
+
+    assert double(2) == 4
+    assert not list(tmp_path.rglob("*.nb*"))
 
 
 def test_a_home_that_cannot_be_written_costs_time_and_nothing_else(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ dependency of theirs in dvc.yaml: a new word in an error does not run Spark agai
 
 from __future__ import annotations
 
-import errno
 import functools
 import io
+import itertools
 import os
 import signal
 import sys
@@ -17,23 +17,38 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, ParamSpec
 
-from musicrec.errors import MusicRecError
+from musicrec.ancestors import end_with_parent
+from musicrec.outputs import require_writable
+from musicrec.parallel import thread_count
 from musicrec.params.all import load_params
+from musicrec.sentences import sentence_of
 from musicrec.signals import handled_by
 
 P = ParamSpec("P")
+OUTPUT_FLAGS = ("--output", "--metrics", "--plots", "--per-user")  # of the stages
+RETRY_SECONDS = 0.05  # until a signal is tried again that came amid compiled code
+# Where an exception would be lost, or would crash compiled code that does not look for one.
+_DEAF_PACKAGES = tuple(f"{os.sep}{name}{os.sep}" for name in ("numba", "llvmlite"))
+_DEAF_FUNCTIONS = ("__del__", "_garbage_collect_object")
 
 
 def run_stage(main: Callable[[], None]) -> int:
-    """Run a stage's `main` as a command, after a check of the whole parameter file.
+    """Run a stage's `main` as a command, after a look at what would stop it late.
 
-    A misspelt name or a value out of range in any block stops the first stage, not the last one.
+    A misspelt name or a value out of range in any block of the parameters stops the first stage,
+    not the last one, and so does an output that cannot be written. A stage that DVC started ends
+    when DVC does.
     """
 
     def check_and_run() -> None:
+        thread_count()
         words = sys.argv[1:]
-        if "--params" in words[:-1]:
-            load_params(Path(words[words.index("--params") + 1]))
+        named = dict(itertools.pairwise(words))
+        if "--params" in named:
+            load_params(Path(named["--params"]))
+        require_writable([Path(named[flag]) for flag in OUTPUT_FLAGS if flag in named])
+        if "DVC_STAGE" in os.environ:
+            end_with_parent()
         main()
 
     return command(check_and_run)()
@@ -42,32 +57,64 @@ def run_stage(main: Callable[[], None]) -> int:
 def command(main: Callable[P, int | None]) -> Callable[P, int]:
     """Turn `main` into an entry point: one clear sentence and an exit status.
 
-    Returns what `main` returns (None: 0), and 1 on an error a person can fix (`MusicRecError`, a
-    full disk, a missing file). Ctrl-C, SIGTERM and a reader that stops reading (`| head`) unwind
-    the stack, so that temporary files are removed, and return 130, 143 and 141. Anything else is
-    a bug and keeps its stack trace. Characters that the terminal's encoding lacks are escaped.
+    Returns what `main` returns (None: 0), and 1 on an error that `musicrec.sentences` has words
+    for. Ctrl-C, SIGTERM and a reader that stops reading (`| head`) unwind the stack, so that
+    temporary files are removed, and return 130, 143 and 141. Anything else is a bug and keeps its
+    stack trace. Characters that the terminal's encoding lacks are escaped.
+
+    A signal takes effect between two lines of Python, but never amid numba: compiled code that
+    boxes its first result does not expect an exception and crashes. There it waits. A second
+    signal changes nothing, so that the cleaning up is not disturbed.
     """
 
     @functools.wraps(main)
     def run(*args: P.args, **kwargs: P.kwargs) -> int:
         received: list[int] = []
+        waiting: list[int] = []
 
-        def stop(signum: int, frame: FrameType | None) -> NoReturn:
+        def stop(signum: int, frame: FrameType | None) -> None:
+            if received:
+                return
+            if _is_deaf(frame):
+                waiting.append(signum)
+                signal.setitimer(signal.ITIMER_REAL, RETRY_SECONDS)
+                return
             received.append(signum)
-            raise KeyboardInterrupt if signum == signal.SIGINT else _Terminated
+            _raise(signum)
+
+        def try_again(signum: int, frame: FrameType | None) -> None:
+            signal.raise_signal(waiting[-1])  # to whoever handles it now
 
         if isinstance(sys.stdout, io.TextIOWrapper):  # a test may have put something else there
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
-            with handled_by(stop):
+            with handled_by(stop), handled_by(try_again, [signal.SIGALRM]):
                 status = main(*args, **kwargs)
                 sys.stdout.flush()  # here, where a closed pipe can still be told
         except BaseException as error:
             # Compiled code that a signal arrives in may raise something else in its place.
             return _explain(error, received[0] if received else None)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         return status or 0
 
     return run
+
+
+def _raise(signum: int) -> NoReturn:
+    raise KeyboardInterrupt if signum == signal.SIGINT else _Terminated
+
+
+def _is_deaf(frame: FrameType | None) -> bool:
+    """Whether a frame, or one that called it, must not be interrupted by an exception."""
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name in _DEAF_FUNCTIONS:
+            return True
+        if any(package in code.co_filename for package in _DEAF_PACKAGES):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _explain(error: BaseException, signum: int | None) -> int:
@@ -76,18 +123,14 @@ def _explain(error: BaseException, signum: int | None) -> int:
         return _fail("terminated; no output was written", 128 + signum)
     if signum is not None or isinstance(error, KeyboardInterrupt):
         return _fail("interrupted; no output was written", 128 + signal.SIGINT)
-    if isinstance(error, MusicRecError):
-        return _fail(str(error))
     if isinstance(error, BrokenPipeError):
         # What is still buffered goes nowhere, or the interpreter's end would trip over it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    if isinstance(error, FileNotFoundError):
-        return _fail(f"{error.filename}: no such file or folder")
-    no_room = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
-    if isinstance(error, OSError) and error.errno in no_room:
-        return _fail(f"cannot write {error.filename or 'output'}: {error.strerror}")
-    raise error
+    sentence = sentence_of(error)
+    if sentence is None:
+        raise error
+    return _fail(sentence)
 
 
 class _Terminated(BaseException):

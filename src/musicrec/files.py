@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -15,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from musicrec.claims import claimed, sweep
 from musicrec.errors import MusicRecError
 
 METRIC_DECIMALS = 6
+ENDING = ".unfinished"  # of temporary names
 
 
 @contextmanager
@@ -25,21 +28,21 @@ def atomic_path(destination: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary file path that becomes `destination` if the block succeeds.
 
     The temporary lies in the destination's folder, so the rename cannot cross devices; when
-    the block raises (or is interrupted) it is removed and `destination` stays as it was.
+    the block raises (or is interrupted) it is removed and `destination` stays as it was. What a
+    killed process left is removed by the next that writes the same file.
     """
     target = Path(destination)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp's 0600 is too tight for a shared output
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    sweep(target.parent, _beginning(target), ENDING)
+    with claimed(lambda: _new_file(target)) as temporary, _named(temporary, target):
+        try:
+            yield temporary
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)  # mkstemp's 0600 is too tight for a shared output
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -47,15 +50,43 @@ def atomic_directory(destination: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield an empty temporary folder that replaces `destination` if the block succeeds."""
     target = Path(destination)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    sweep(target.parent, _beginning(target), ENDING)
+
+    def make() -> str:
+        return tempfile.mkdtemp(prefix=_beginning(target), suffix=ENDING, dir=target.parent)
+
+    with claimed(make) as temporary, _named(temporary, target):
+        try:
+            temporary.chmod(0o755)
+            yield temporary
+            if target.exists():
+                shutil.rmtree(target)
+            temporary.replace(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _beginning(target: Path) -> str:
+    return f".{target.name}."
+
+
+def _new_file(target: Path) -> str:
+    handle, name = tempfile.mkstemp(prefix=_beginning(target), suffix=ENDING, dir=target.parent)
+    os.close(handle)
+    return name
+
+
+@contextmanager
+def _named(temporary: Path, target: Path) -> Iterator[None]:
+    """Let errors of the system name the output and not its temporary."""
     try:
-        temporary.chmod(0o755)
-        yield temporary
-        if target.exists():
-            shutil.rmtree(target)
-        temporary.replace(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            error.filename = str(target)
+        elif isinstance(error.filename, str):
+            error.filename = error.filename.replace(str(temporary), str(target))
+        raise
 
 
 @contextmanager
@@ -108,14 +139,32 @@ def _plain(value: Any, name: str) -> Any:
 
 
 def write_array(path: str | os.PathLike[str], array: np.ndarray) -> None:
-    """Write an array as `.npy` in C order, never pickled."""
+    """Write an array as `.npy` in C order, never pickled.
+
+    Through Python's stream: of a full disk NumPy's own says how much it wrote, and not why.
+    """
+    if array.dtype.hasobject:
+        raise ValueError("Object arrays cannot be saved without pickle")
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
+        whole = np.ascontiguousarray(array)
+        np.lib.format.write_array_header_1_0(
+            stream, np.lib.format.header_data_from_array_1_0(whole)
+        )
+        stream.write(whole.reshape(-1).view(np.uint8).data)
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a JSON object."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read a JSON object.
+
+    Raises
+    ------
+    MusicRecError
+        The file holds none.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:  # of JSON or of UTF-8
+        raise MusicRecError(f"{path}: not JSON ({error}); write it anew") from None
 
 
 def fingerprint(path: Path) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from numba.core import config
 from numba.core.caching import _CacheLocator
 
 from musicrec.cache import cache_root
+from musicrec.jit_cache import SoundCache
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,7 +49,10 @@ def kernel(*, allocates: bool = True, **options: Any) -> Callable[[F], F]:
         before = config.CACHE_LOCATOR_CLASSES
         config.CACHE_LOCATOR_CLASSES = f"{__name__}.SourceHashLocator"
         try:
-            return numba.njit(cache=True, nogil=True, **options)(function)
+            dispatcher = numba.njit(nogil=True, **options)(function)
+            with suppress(OSError, RuntimeError):  # a read-only home: compile in each process
+                dispatcher._cache = SoundCache(function)
+            return dispatcher
         finally:
             config.CACHE_LOCATOR_CLASSES = before
 
@@ -84,16 +88,9 @@ class SourceHashLocator(_CacheLocator):
         return self
 
 
-@functools.cache
 def cache_folder() -> Path:
     """Folder for compiled kernels: below MUSICREC_CACHE, XDG_CACHE_HOME or ~/.cache."""
-    folder = cache_root() / "kernels"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError:  # a read-only home: compile anew in each process
-        folder = Path(tempfile.mkdtemp(prefix="musicrec-kernels-"))
-    return folder
+    return cache_root() / "kernels"
 
 
 def _module_name(source: Path) -> str:

@@ -21,8 +21,8 @@ def thread_count(threads: int | None = None) -> int:
     """
     if threads is not None:
         return max(1, threads)
-    text = os.environ.get("MUSICREC_THREADS")
-    if text is None:
+    text = os.environ.get("MUSICREC_THREADS", "").strip()
+    if not text:  # empty is unset
         return (
             len(os.sched_getaffinity(0))
             if hasattr(os, "sched_getaffinity")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -30,9 +30,12 @@ def signals_deferred() -> Iterator[list[int]]:
 
 
 @contextmanager
-def handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def handled_by(
+    handler: Callable[[int, FrameType | None], None],
+    signals: Iterable[int] = (signal.SIGINT, signal.SIGTERM),
+) -> Iterator[None]:
     """Handle ctrl-C and SIGTERM, unless they are ignored or not Python's to handle."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in signals}
     before = {n: old for n, old in before.items() if old not in (signal.SIG_IGN, None)}
     for number in before:
         signal.signal(number, handler)

@@ -16,6 +16,7 @@ their names to ours. One iteration solves all items, then all users.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -62,6 +63,7 @@ def fit(
     threads: int | None = None,
     score: Callable[[Factors], float] | None = None,
     on_iteration: Callable[[int, Factors], None] | None = None,
+    on_rows: Callable[[str, int, int], None] | None = None,
     track_loss: bool = True,
 ) -> Factors:
     """Factorise the plays; the same bits for any number of threads.
@@ -80,6 +82,8 @@ def fit(
         factors of the best are returned.
     on_iteration : callable, optional
         Called after each iteration as (iteration from 1, factors).
+    on_rows : callable, optional
+        Called within a half step as ("users" or "tracks", rows done, rows), by several threads.
     track_loss : bool
         False: add nothing to `losses`.
 
@@ -104,6 +108,9 @@ def fit(
         factors.users, factors.items = users[:, : params.rank], items[:, : params.rank]
     item_rows = HalfStep(plays.transpose(), params)
     user_rows = HalfStep(plays, params)
+    if on_rows is not None:
+        item_rows.on_rows = functools.partial(on_rows, "tracks")
+        user_rows.on_rows = functools.partial(on_rows, "users")
     best = factors
     for iteration in range(1, params.max_iter + 1):
         if iterative:

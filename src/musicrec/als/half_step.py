@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from musicrec.als.cholesky import solve_rows
@@ -29,6 +31,8 @@ class HalfStep:
         Weight of each row's squared norm in the objective.
     loss_at_zero : float
         The objective where all factors are zero: the weights of all plays.
+    on_rows : callable, optional
+        Called within a half step as (rows done, rows).
     """
 
     def __init__(self, plays: Interactions, params: ALSParams, n_fixed: int | None = None) -> None:
@@ -45,6 +49,7 @@ class HalfStep:
         self._empty = lengths == 0
         self._order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
         self._bounds = block_bounds(lengths[self._order], params.rank)
+        self.on_rows: Callable[[int, int], None] | None = None
 
     def solve(
         self,
@@ -85,7 +90,7 @@ class HalfStep:
             else:
                 solve_rows(problem, shared, workspace(problem.padded), out, start, stop)
 
-        for_blocks(work, self._bounds, threads)
+        self._for_blocks(work, threads)
         return float(out.gains.sum())
 
     def improve(
@@ -128,8 +133,21 @@ class HalfStep:
             memory = step_workspace(problem.padded, longest)
             improve_rows(problem, shared, memory, out, start, stop)
 
-        for_blocks(work, self._bounds, threads)
+        self._for_blocks(work, threads)
         return float(out.gains.sum())
+
+    def _for_blocks(self, work: Callable[[int, int], None], threads: int | None) -> None:
+        """Do all rows, and tell `on_rows` how many are done."""
+        done = 0
+
+        def told(start: int, stop: int) -> None:
+            nonlocal done
+            work(start, stop)
+            done += stop - start  # two threads may lose a block; it is for a person who waits
+            if self.on_rows is not None:
+                self.on_rows(done, len(self._order))
+
+        for_blocks(told, self._bounds, threads)
 
     def penalty(self, solved: np.ndarray) -> float:
         """Sum over the rows of `reg` times the squared norm."""

@@ -17,6 +17,17 @@ _CLASS = re.compile(r"^((\w+\.)+\w+(Exception|Error): )+|^\[[A-Z0-9_.]+\] ")
 _STATE = re.compile(r"\s*SQLSTATE: \w+")
 _FAILED_FILE = re.compile(r"reading file (\S+?)\.?\s")
 
+# No fault of what was read: what Java says, and what to do.
+_OF_THE_MACHINE = {
+    "No space left on device": "free some where the output and Spark's temporary files are",
+    "Disk quota exceeded": "free some where the output and Spark's temporary files are",
+    "Read-only file system": "Spark's temporary files (SPARK_LOCAL_DIRS, TMPDIR) need another",
+    "Too many open files": "raise the limit (ulimit -n)",
+    "unable to create native thread": "raise the limit of threads (ulimit -u)",
+    "Java heap space": "give Spark more memory with MUSICREC_SPARK_MEMORY, such as 8g",
+    "GC overhead limit exceeded": "give Spark more memory with MUSICREC_SPARK_MEMORY, such as 8g",
+}
+
 
 @contextmanager
 def readable_errors(what: str) -> Iterator[None]:
@@ -38,7 +49,15 @@ def readable_errors(what: str) -> Iterator[None]:
     try:
         yield
     except (Py4JJavaError, PySparkException) as error:
-        raise MusicRecError(f"{_failed_file(error) or what}: {root_cause(error)}") from None
+        raise MusicRecError(_sentence(error, what)) from None
+
+
+def _sentence(error: Exception, what: str) -> str:
+    cause = root_cause(error)
+    for sign, advice in _OF_THE_MACHINE.items():
+        if sign in cause:
+            return f"{cause}; {advice}"
+    return f"{_failed_file(error) or what}: {cause}"
 
 
 @contextmanager

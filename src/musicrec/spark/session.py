@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import subprocess
 import threading
 import time
@@ -10,13 +12,16 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from musicrec.claims import scratch_directory
 from musicrec.errors import MusicRecError
 from musicrec.signals import signals_deferred
 from musicrec.spark.class_archive import archive_options, quoted
+from musicrec.spark.failures import root_cause
 from musicrec.spark.java import find_java, java_of_home
+from musicrec.spark.java_output import JavaOutput
+from musicrec.spark.masters import require_master, room_watched
 from musicrec.spark.parts import PARTS
 from musicrec.spark.surroundings import blamed, leave_other_spark
 
@@ -30,6 +35,7 @@ LASTING_JAVA = "-XX:+UseParallelGC -XX:-UsePerfData"
 LOGGING = Path(__file__).parent / "conf" / "log4j2.properties"
 NO_CONFIGURATION = Path(__file__).parent / "conf" / "none"
 END_SECONDS = 300  # for Java to write its class archive; a few are enough on an idle machine
+INTERRUPTED_SECONDS = 3  # for Java to take leave of a cluster; a driver that is gone it notices
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.caseSensitive": "true",  # a source may have columns that differ in case alone
@@ -78,14 +84,13 @@ def spark_session(
         del os.environ["JAVA_HOME"]  # unusable; without it Spark takes the one on PATH
     if os.environ.get("LC_ALL") in ("C", "POSIX"):  # Java could not open a file with an accent
         os.environ["LC_ALL"] = "C.UTF-8"
-    master = os.environ.get("MUSICREC_SPARK_MASTER", "local[*]")
+    master = os.environ.get("MUSICREC_SPARK_MASTER", "").strip() or "local[*]"
     leave_other_spark(master)
     with ExitStack() as stack:
         settings, ours = SETTINGS, False
         if master.startswith("local"):  # a cluster brings its own configuration
             quick = inputs is not None and sum(map(_size, inputs)) < QUICK_BYTES
-            scratch = TemporaryDirectory(prefix="musicrec-spark-", ignore_cleanup_errors=True)
-            folder = Path(stack.enter_context(scratch))
+            folder = stack.enter_context(scratch_directory("musicrec-spark-"))
             settings = SETTINGS | _local_settings(folder, quick, archive_options(java, record))
             ours = record is None and "SPARK_LOCAL_DIRS" not in os.environ
         yield from _running(name, master, settings, at_once=ours)
@@ -97,6 +102,7 @@ def _running(
     """Yield a session and see to its end, at once where Java leaves nothing behind."""
     # Plays travel as Arrow, whatever pandas the environment holds beside it.
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # its traces come before our sentence
     from py4j.protocol import Py4JNetworkError  # type: ignore[import-untyped]
     from pyspark.sql import SparkSession
 
@@ -106,7 +112,8 @@ def _running(
         with signals_deferred():  # so that whoever interrupts the start can end Java too
             session = _start(builder, master)
         session.sparkContext.setLogLevel("ERROR")
-        yield session
+        with room_watched(session):
+            yield session
     except (Py4JNetworkError, ConnectionError):
         raise MusicRecError(
             f"Java stopped during {name}, most often because memory ran out; free some, or set "
@@ -122,14 +129,36 @@ def _running(
 
 
 def _start(builder: SparkSession.Builder, master: str) -> SparkSession:
+    output = JavaOutput()
+    os.environ.setdefault("SPARK_LAUNCHER_OPTS", "-XX:ErrorFile=/dev/null")
+    if master.startswith("spark://"):
+        require_master(master)
     try:
-        return builder.getOrCreate()
+        with output.held():
+            return builder.getOrCreate()
     except Exception as error:
-        reason = str(error).strip().split("\n")[0]
+        asked = hasattr(error, "java_exception")  # Java runs, and has said no
+        reason = root_cause(error)
+        if not asked or "stopped SparkContext" in reason:  # that is not why
+            reason = output.reason() or reason
+        _forget_java()
         raise MusicRecError(
             f"Spark could not start on {master} ({reason}); check {blamed()} and Spark's own "
             "configuration"
         ) from None
+
+
+def _forget_java() -> None:
+    """End the Java of a session that did not start, which would live as long as this process."""
+    from pyspark import SparkContext
+
+    gateway = SparkContext._gateway
+    java = getattr(gateway, "proc", None)
+    if java is not None:
+        gateway.shutdown()
+        java.kill()
+        java.wait()
+    SparkContext._gateway = SparkContext._jvm = SparkContext._active_spark_context = None
 
 
 def _stop(session: SparkSession, *, at_once: bool, ask: bool) -> None:
@@ -142,7 +171,7 @@ def _stop(session: SparkSession, *, at_once: bool, ask: bool) -> None:
         java.wait()
     elif not ask:
         java.terminate()
-        _wait(java, 20)
+        _wait(java, INTERRUPTED_SECONDS)
     else:
         session.stop()
         if java.stdin is not None:
@@ -186,11 +215,11 @@ def _forget(session: SparkSession) -> None:
 def _local_settings(scratch: Path, quick: bool, archive: str) -> dict[str, str]:
     """Settings of a Java on this machine, which leaves nothing outside its scratch folder."""
     java = f"{QUICK_JAVA if quick else LASTING_JAVA} {archive}"
-    java += f" -Djava.io.tmpdir={quoted(scratch)}"
+    java += f" -Djava.io.tmpdir={quoted(scratch)} -XX:ErrorFile={quoted(scratch / 'crash.log')}"
     if os.environ.setdefault("SPARK_CONF_DIR", str(NO_CONFIGURATION)) == str(NO_CONFIGURATION):
         java += f" -Dlog4j2.configurationFile={LOGGING.as_uri()}"
     return {
-        "spark.driver.memory": os.environ.get("MUSICREC_SPARK_MEMORY") or _half_of_memory(),
+        "spark.driver.memory": _memory(),
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.extraJavaOptions": java,
@@ -205,6 +234,25 @@ def _size(path: str | os.PathLike[str]) -> int:
     root = Path(path)
     files = root.rglob("*") if root.is_dir() else [root]
     return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _memory() -> str:
+    """Java's memory, as Spark writes it: MUSICREC_SPARK_MEMORY, or half of the machine's.
+
+    Raises
+    ------
+    MusicRecError
+        The variable is no size, or one that Spark cannot start with.
+    """
+    text = os.environ.get("MUSICREC_SPARK_MEMORY", "").strip()
+    if not text:
+        return _half_of_memory()
+    match = re.fullmatch(r"([0-9]{1,9})([kmgt]?)b?", text.lower())
+    if match is None:
+        raise MusicRecError(f"MUSICREC_SPARK_MEMORY = {text!r} is no size of memory, such as 8g")
+    if int(match[1]) * {"k": 1 / 1024, "": 1, "m": 1, "g": 1 << 10, "t": 1 << 20}[match[2]] < 500:
+        raise MusicRecError(f"MUSICREC_SPARK_MEMORY = {text!r} is less than the 500m Spark needs")
+    return text
 
 
 def _half_of_memory() -> str:

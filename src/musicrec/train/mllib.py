@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import shutil
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from musicrec.claims import scratch_directory
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
 from musicrec.progress import progress
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT_INTERVAL = 5  # iterations; without it the lineage of fifteen may overflow the stack
 PROGRESS_SECONDS = 5.0
+CLEANING_SECONDS = 5.0  # for a cluster's file system, after a signal
 
 
 def fit_mllib(
@@ -118,21 +120,36 @@ def checkpoints(spark: SparkSession) -> Iterator[None]:
     """
     context = spark.sparkContext
     if context.master.startswith("local"):
-        with tempfile.TemporaryDirectory(prefix="musicrec-checkpoints-") as folder:
-            context.setCheckpointDir(folder)
+        with scratch_directory("musicrec-checkpoints-") as folder:
+            context.setCheckpointDir(str(folder))
             yield
         return
-    base = os.environ.get("MUSICREC_CHECKPOINT_DIR")
+    base = os.environ.get("MUSICREC_CHECKPOINT_DIR", "").strip()
     name = f"musicrec-checkpoints-{uuid.uuid4().hex}"
     context.setCheckpointDir(f"{base.rstrip('/')}/{name}" if base else name)
+    made = context._jvm.org.apache.hadoop.fs.Path(context._jsc.sc().getCheckpointDir().get())
+    ours = made.getParent()  # Spark makes a folder of its own in the one that we name
+    files = ours.getFileSystem(context._jsc.hadoopConfiguration())
+    local = ours.toUri().getPath() if files.getScheme() == "file" else None
     try:
         yield
-    finally:
-        made = context._jsc.sc().getCheckpointDir()
-        if made.isDefined():
-            folder_path = context._jvm.org.apache.hadoop.fs.Path(made.get())
-            configuration = context._jsc.hadoopConfiguration()
-            folder_path.getFileSystem(configuration).delete(folder_path, True)
+    except BaseException as error:
+        if not isinstance(error, Exception):  # a signal, after which no call may reach Java
+            _remove_after_signal(local, lambda: files.delete(ours, True))
+            raise
+        files.delete(ours, True)
+        raise
+    files.delete(ours, True)
+
+
+def _remove_after_signal(local: str | None, delete: Callable[[], object]) -> None:
+    """Remove the checkpoints although a call to Java was cut off: by a connection of its own."""
+    if local is not None:
+        shutil.rmtree(local, ignore_errors=True)
+        return
+    thread = threading.Thread(target=delete, daemon=True)
+    thread.start()
+    thread.join(CLEANING_SECONDS)
 
 
 @contextmanager

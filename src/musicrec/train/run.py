@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +21,11 @@ from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
 from musicrec.progress import progress
 from musicrec.train.early_stopping import ValidationScore
+from musicrec.train.hope import refuse_hopeless, require_falling, require_finite
 from musicrec.train.mllib import fit_mllib
 from musicrec.train.warm_start import warm_factors
 
+SHOW_SECONDS = 5.0
 NATIVE_ONLY = (
     "solver",
     "reg_exponent",
@@ -55,8 +58,11 @@ def train(
     plays = read_interactions(indexed / "train", sizes.n_users, sizes.n_items)
     ratings = training_ratings(plays, feedback)
     if als.engine == "mllib":
+        refuse_hopeless(ratings, als)
         users, items = fit_mllib(indexed / "train", sizes.n_users, sizes.n_items, als, feedback)
         factors = Factors(users, items, [objective(ratings, users, items, als)])
+        require_finite(factors, als)
+        require_falling(factors.losses, ratings, als)
         iterations = [als.max_iter]
     else:
         score = None
@@ -109,6 +115,7 @@ def fit_native(
         Called after each iteration as (iteration from 1, factors); by default progress is shown
         to whoever watches.
     """
+    refuse_hopeless(ratings, als)
     since = time.monotonic()
     start = None
     if als.warm_start is not None:
@@ -120,14 +127,39 @@ def fit_native(
             text += f"  validation nDCG@100 {factors.scores[-1]:.5f}"
         progress(f"{text}  {time.monotonic() - since:.1f} s")
 
-    return fit(
+    def look(iteration: int, factors: Factors) -> None:
+        require_falling(factors.losses, ratings, als)
+        (on_iteration or report)(iteration, factors)
+
+    factors = fit(
         ratings,
         als,
         start=start,
         threads=threads,
         score=score,
-        on_iteration=on_iteration or report,
+        on_iteration=look,
+        on_rows=RowsShown(since),
     )
+    require_finite(factors, als)
+    return factors
+
+
+class RowsShown:
+    """Shows how far a half step has come, where one takes long; called by several threads."""
+
+    def __init__(self, since: float) -> None:  # noqa: D107
+        self._since = since
+        self._shown = time.monotonic()
+        self._lock = threading.Lock()
+
+    def __call__(self, side: str, done: int, rows: int) -> None:
+        """Take the number of rows done of all."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._shown < SHOW_SECONDS:
+                return
+            self._shown = now
+        progress(f"  {done:,} of {rows:,} {side}  {now - self._since:.1f} s")
 
 
 def headline(ratings: Interactions, iterations: int, scores: list[float]) -> dict[str, float]:
