@@ -102,12 +102,13 @@ class Pruning:
             raise KeyboardInterrupt
 
 
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # no line for every study in memory
+
 Objective = Callable[[Setting, Pruning], Trial]
 
 
 def known_study(trials: Sequence[Trial], space: Space, seed: int) -> optuna.Study:
     """Optuna's study in memory that knows some trials, all of them as of the present space."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler = TPESampler(

@@ -13,7 +13,7 @@ from musicrec.review.page.tables import Table
 from musicrec.review.page.words import metric_name, number
 from musicrec.tune import tell
 from musicrec.tune.run import Study, newest_study
-from musicrec.tune.space import MODELS
+from musicrec.tune.space import MODELS, Setting
 from musicrec.tune.study import COMPLETE, PRUNED, importance
 
 OUTCOMES = {
@@ -49,16 +49,19 @@ def found_by(revisions: Sequence[Figures]) -> list[Section]:
     if study is None:
         return []
     best = {**study.base, **study.changes(study.best)}
-    names = [
-        revision.name
-        for revision in revisions
-        if best == {f"{b}.{k}": v for b in MODELS for k, v in revision.params.get(b, {}).items()}
-    ]
+    names = [revision.name for revision in revisions if _has(revision, best)]
     if not names:
         return []
     trials, *rest = sections(study)
-    text = f"`musicrec tune` found the setting of {', '.join(names)}. {trials.text}"
+    text = f"musicrec tune found the setting of {', '.join(names)}. {trials.text}"
     return [replace(trials, title="The search for parameters", text=text), *rest[:-1]]
+
+
+def _has(revision: Figures, setting: Setting) -> bool:
+    """Whether a revision's parameters are those of a setting; one left out may be anything."""
+    blocks = {block: revision.params.get(block) or {} for block in MODELS}
+    written = {f"{block}.{key}": v for block, keys in blocks.items() for key, v in keys.items()}
+    return bool(written) and all(setting.get(name) == value for name, value in written.items())
 
 
 def _rows(study: Study) -> Rows:
