@@ -276,7 +276,7 @@ def _read(path: Path, whole: bool = True) -> Study:
             n_users=content["n_users"],
             trials=trials if whole else trials[: content["n_trials"]],
         )
-    except (ValueError, KeyError, TypeError):
+    except (MusicRecError, ValueError, KeyError, TypeError):
         raise MusicRecError(f"{path} is damaged; remove it, and the search starts anew") from None
 
 
