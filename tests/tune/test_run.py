@@ -147,7 +147,7 @@ def test_the_command_line_prints_a_table_and_writes_a_page(
     out, err = capsys.readouterr()
     assert len(err.splitlines()) == 24
     assert "params.yaml" in out and tell.command(study) in out
-    assert "Judge it once on the test users" in out
+    assert "to judge it once, on the test users" in out
     page = (project / "tune.html").read_text()
     assert "http://" not in page.split("<script")[0] and tell.command(study)[:20] in page
     with chromium(tmp_path_factory.mktemp("profile")) as browser:

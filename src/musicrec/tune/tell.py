@@ -68,7 +68,7 @@ def notes(study: Study) -> list[str]:
     found += _alpha_by_transform(study)
     found.append(
         f"The best of {len(study.trials)} on {study.n_users:,} validation users looks better than "
-        "it is. Judge it once on the test users: add -S evaluate.split=test."
+        "it is. Add -S evaluate.split=test to judge it once, on the test users."
     )
     return found
 
