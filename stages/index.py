@@ -1,8 +1,9 @@
 """Give users and tracks dense ids, the most frequent first, and rewrite the splits with them.
 
-Reads the downsampled training plays and the ingested validation and test plays. Writes a folder
-with the id maps (`users.parquet`, `items.parquet`), `sizes.json` and the indexed `train`,
-`validation` and `test`, and as metrics the sizes and what training does not know.
+Reads the downsampled training plays and all other ingested plays: `validation`, `test` and what
+their users are folded in with, where the protocol does that. Writes a folder with the id maps
+(`users.parquet`, `items.parquet`), `sizes.json` and the indexed splits under the same names, and as
+metrics the sizes and what training does not know.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from musicrec.files import atomic_directory, write_json
 from musicrec.index import headline, index_splits, split_rows
-from musicrec.parquet import sound_parts
+from musicrec.parquet import HISTORY, sound_parts
 from musicrec.spark.failures import quiet, readable_errors
 from musicrec.spark.parts import read_parts
 from musicrec.spark.session import spark_session
@@ -26,13 +27,17 @@ def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--train", type=Path, required=True, help="training plays")
-    parser.add_argument("--validation", type=Path, required=True, help="held-out plays to tune on")
-    parser.add_argument("--test", type=Path, required=True, help="held-out plays to report on")
+    parser.add_argument("--ingested", type=Path, required=True, help="folder of held-out plays")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--plots", type=Path, required=True, help="JSON file of rows to write")
     args = parser.parse_args()
-    inputs = {"train": args.train, "validation": args.validation, "test": args.test}
+    inputs = {"train": args.train}
+    for split in ("validation", "test"):
+        inputs[split] = args.ingested / split
+        history = args.ingested / f"{split}{HISTORY}"
+        if history.is_dir():  # data.protocol: strong_generalization
+            inputs[history.name] = history
     for path in inputs.values():
         sound_parts(path)  # before Spark starts
     with (
@@ -41,8 +46,8 @@ def main() -> None:
         quiet(spark),
         readable_errors("index"),
     ):
-        splits = {name: read_parts(spark, path) for name, path in inputs.items()}
-        summary = index_splits(spark, splits, folder)
+        frames = {name: read_parts(spark, path) for name, path in inputs.items()}
+        summary = index_splits(spark, frames, folder)
         write_json(args.plots, split_rows(summary))
         write_json(args.metrics, headline(summary))
 

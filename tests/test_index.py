@@ -144,10 +144,10 @@ def test_the_stage_on_one_core_writes_the_bytes_of_two(indexed, tmp_path):
     for name, rows in ROWS.items():
         users, tracks, counts = zip(*reversed(rows), strict=True)
         table = pa.table({"user_id": users, "track_id": tracks, "count": counts})
-        (tmp_path / name).mkdir()
-        pq.write_table(table, tmp_path / name / "part-00000.parquet")
-        write_checksums(tmp_path / name)
-    flags = [f"--{name}={tmp_path / name}" for name in NAMES]
+        (tmp_path / "ingested" / name).mkdir(parents=True)
+        pq.write_table(table, tmp_path / "ingested" / name / "part-00000.parquet")
+        write_checksums(tmp_path / "ingested" / name)
+    flags = [f"--train={tmp_path / 'ingested/train'}", f"--ingested={tmp_path / 'ingested'}"]
     flags += [f"--output={tmp_path / 'indexed'}", f"--metrics={tmp_path / 'index.json'}"]
     flags += [f"--plots={tmp_path / 'rows.json'}"]
     done = subprocess.run(
@@ -166,3 +166,18 @@ def test_the_stage_on_one_core_writes_the_bytes_of_two(indexed, tmp_path):
     assert rows[0] == {"split": "validation"} | summary["validation"]
     inside = {name.split("/")[0] for name in contents(folder)}
     assert inside == {*NAMES, "users.parquet", "items.parquet", "sizes.json", CHECKSUMS}
+
+
+def test_plays_to_fold_in_are_indexed_like_the_rest(spark, splits, tmp_path):
+    """A user whom training does not know, with a known track and one that nobody else has."""
+    history = [("stranger", "t2", 3), ("stranger", "new d", 1)]
+    frame = spark.createDataFrame(history, SCHEMA)
+    index_splits(spark, splits | {"validation_history": frame}, tmp_path)
+    sizes = read_sizes(tmp_path / "sizes.json")
+    plays = read_table(tmp_path / "validation_history").to_pylist()
+    users = read_table(tmp_path / "users.parquet")["user_id"].to_pylist()
+    items = read_table(tmp_path / "items.parquet")["track_id"].to_pylist()
+    found = {(users[row["user"]], items[row["item"]], row["count"]) for row in plays}
+    assert found == set(history)
+    assert {row["user"] >= sizes.n_users for row in plays} == {True}
+    assert sorted(row["item"] >= sizes.n_items for row in plays) == [False, True]

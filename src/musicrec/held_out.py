@@ -10,9 +10,7 @@ import pyarrow as pa
 
 from musicrec.errors import MusicRecError
 from musicrec.interactions import Interactions, read_interactions, read_sizes
-from musicrec.parquet import read_table
-
-HISTORY = "_history"  # ends the name of a split's folder of plays to fold in
+from musicrec.parquet import HISTORY, read_table
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def read_held_out(indexed: Path, split: str) -> HeldOut:
     if not len(users):
         raise MusicRecError(
             f"{indexed / split} holds no play, so there is nobody to judge; "
-            "choose the other evaluate.split or hold plays out in data"
+            "hold plays out in data, or judge the other split by evaluate.split"
         )
     user_ids = read_table(indexed / "users.parquet", ["user_id"]).column("user_id")
     track_ids = read_table(indexed / "items.parquet", ["track_id"]).column("track_id")

@@ -23,7 +23,7 @@ from musicrec.spark.parts import PARTS, read_parts, write_splits
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-Splits = dict[str, "DataFrame"]  # train, validation, test
+Splits = dict[str, "DataFrame"]  # train, validation, test, and what the latter are folded in with
 
 
 def index_splits(spark: SparkSession, splits: Splits, folder: Path) -> dict[str, Any]:
@@ -32,7 +32,8 @@ def index_splits(spark: SparkSession, splits: Splits, folder: Path) -> dict[str,
     Parameters
     ----------
     splits : dict
-        Frames `train`, `validation` and `test` of columns `user_id`, `track_id`, `count`.
+        Frames `train`, `validation`, `test` and, where the protocol folds users in,
+        `validation_history`, `test_history`, of columns `user_id`, `track_id`, `count`.
     folder : Path
         Existing; receives `users.parquet` and `items.parquet` (id maps), `sizes.json`, and a
         folder of part files for each split (`user` int32, `item` int32, `count` int64).
@@ -70,7 +71,7 @@ def index_splits(spark: SparkSession, splits: Splits, folder: Path) -> dict[str,
 
 
 def id_map(splits: Splits, column: str, index: str) -> pa.Table:
-    """Give every id of the three splits an index by falling number of training rows.
+    """Give every id of the splits an index by falling number of training rows.
 
     This is the order of Spark's `StringIndexer` (frequencyDesc). Ids without training rows come
     last, so that they get indices above all known ones. Ids are counted in Spark; only the

@@ -15,6 +15,7 @@ from musicrec.errors import MusicRecError
 from musicrec.files import atomic_path
 
 ROW_GROUP = 1 << 20  # rows of a Parquet row group
+HISTORY = "_history"  # ends the name of a split whose plays its held-out users are folded in with
 WRITING: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 READING: dict[str, Any] = {"page_checksum_verification": True}  # of pages that have one
 

@@ -19,10 +19,10 @@ from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import Evaluation, Lists, judge, recommend
-from musicrec.evaluate.report import metric_rows, spark_rows
+from musicrec.evaluate.report import metric_rows, shown_metrics, spark_rows
 from musicrec.held_out import HeldOut, read_held_out
 from musicrec.held_out_factors import queries
-from musicrec.metrics.ranking import headline_metrics, score_lists
+from musicrec.metrics.ranking import score_lists
 from musicrec.params.als import ALSParams
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.feedback import FeedbackParams
@@ -134,9 +134,8 @@ class Trials:
         )
         truth = held_out.truth
         columns = score_lists(lists, truth.indptr, truth.indices, params.k, threads).columns()
-        return {
-            name: float(columns[name][self._by_id].mean()) for name in headline_metrics(params.k)
-        }
+        shown = shown_metrics(params.k, folded_in=held_out.folded_in)
+        return {name: float(columns[name][self._by_id].mean()) for name in shown}
 
     def judge(self, model: Model) -> Judged:
         """Judge the model in both protocols at every k, as the evaluate stage does."""

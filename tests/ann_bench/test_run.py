@@ -137,5 +137,5 @@ def test_dvc_plots_can_read_the_rows():
 def test_nobody_to_query_for_is_one_sentence(project, tmp_path):
     plays = make_plays()
     write_indexed(tmp_path / "indexed", replace(plays, validation=set()))
-    with pytest.raises(MusicRecError, match="nobody can be queried"):
+    with pytest.raises(MusicRecError, match="holds no play"):
         read_catalogue(project / "factors", tmp_path / "indexed", AnnBenchParams(), ExportParams())

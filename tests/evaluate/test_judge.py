@@ -20,6 +20,7 @@ from musicrec.evaluate.run import evaluate
 from musicrec.files import read_json
 from musicrec.held_out import read_held_out
 from musicrec.held_out_factors import read_model
+from musicrec.metrics.ranking import METRICS
 from musicrec.params.evaluate import EvaluateParams
 from tests.metrics.test_ranking import reference
 from tests.support.indexed_data import (
@@ -97,7 +98,7 @@ def column(evaluation, folder, name):
 def test_ranking_protocol_equals_a_slow_evaluation(evaluation, folder, plays, k):
     truth = by_user(plays.validation)
     lists = slow_lists(folder, plays, exclude_seen=True)
-    for metric in ("map", "precision", "recall", "ndcg"):
+    for metric in METRICS:
         got = column(evaluation, folder, f"{metric}@{k}")
         expected = {user: reference(lists[user], truth[user], k)[metric] for user in truth}
         assert got == pytest.approx(expected, rel=1e-9)
@@ -107,7 +108,7 @@ def test_ranking_protocol_equals_a_slow_evaluation(evaluation, folder, plays, k)
 def test_spark_protocol_equals_a_slow_evaluation(evaluation, folder, plays, k):
     truth = {u: [i for i in row if i < N_ITEMS] for u, row in by_user(plays.validation).items()}
     lists = slow_lists(folder, plays, exclude_seen=False)
-    for metric in ("map", "precision", "recall", "ndcg"):
+    for metric in METRICS:
         got = column(evaluation, folder, f"spark_{metric}@{k}")
         for user in truth:
             if truth[user] and lists[user]:

@@ -11,7 +11,7 @@ import pytest
 from musicrec.evaluate.report import draw_slices, headline, plot_rows, sentence
 from musicrec.evaluate.run import evaluate
 from musicrec.metrics.intervals import FEWEST_USERS
-from musicrec.metrics.ranking import headline_metrics
+from musicrec.metrics.ranking import METRICS, headline_metrics
 from musicrec.params.evaluate import EvaluateParams
 from tests.support.indexed_data import (
     N_ITEMS,
@@ -64,7 +64,7 @@ def test_the_headline_is_a_handful_of_means_of_the_table(evaluation, rows):
 def test_every_row_is_a_mean_of_the_table(evaluation, rows):
     prefixes = {"als": "", "popularity": "popularity_", "neighbours": "neighbours_"}
     for row in rows["metrics"]:
-        for name in ("map", "ndcg", "recall", "precision"):
+        for name in METRICS:
             column = f"{prefixes[row['model']]}{name}@{row['k']}"
             assert row[name] == pytest.approx(mean(evaluation, column), rel=1e-12)
     for row in rows["spark_protocol"]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicrec.errors import MusicRecError
-from musicrec.metrics.ranking import known_truth, precision_ceiling, score_lists
+from musicrec.metrics.ranking import METRICS, known_truth, precision_ceiling, score_lists
 
 
 def pack(lists, truths, width=None):
@@ -37,7 +37,7 @@ def reference(items, truth, k):
     """The definitions, one user at one k, written to be read and not to be fast."""
     truth = set(truth)
     if not truth:
-        return {"map": 0.0, "precision": 0.0, "recall": 0.0, "ndcg": 0.0}
+        return dict.fromkeys(METRICS, 0.0)
     top = items[:k]
     hit = [1 if item in truth else 0 for item in top]
     precision_sum = sum(sum(hit[: i + 1]) / (i + 1) for i in range(len(top)) if hit[i])
@@ -48,6 +48,7 @@ def reference(items, truth, k):
         "precision": sum(hit) / k,
         "recall": sum(hit) / len(truth),
         "ndcg": gain / best_gain,
+        "calibrated_recall": sum(hit) / min(len(truth), k),
     }
 
 
@@ -56,10 +57,11 @@ def test_a_case_worked_by_hand():
     got = one([7, 1, 9, 2], truth=[7, 9, 11], k=[2, 4])
     assert got["precision@2"] == 1 / 2
     assert got["recall@2"] == 1 / 3
+    assert got["calibrated_recall@2"] == 1 / 2
     assert got["map@2"] == pytest.approx((1 / 1) / 2)
     assert got["ndcg@2"] == pytest.approx(1 / (1 + 1 / math.log2(3)))
     assert got["precision@4"] == 2 / 4
-    assert got["recall@4"] == 2 / 3
+    assert got["recall@4"] == got["calibrated_recall@4"] == 2 / 3
     assert got["map@4"] == pytest.approx((1 / 1 + 2 / 3) / 3)
     assert got["ndcg@4"] == pytest.approx((1 + 0.5) / (1 + 1 / math.log2(3) + 0.5))
 
@@ -74,6 +76,7 @@ def test_a_perfect_list_scores_one_but_for_precision_beyond_the_truth():
 
 def test_truth_longer_than_k_divides_average_precision_by_k_and_recall_by_the_truth():
     got = one([0, 1], truth=range(10), k=[2])
+    assert got.pop("calibrated_recall@2") == 1
     assert got == {"map@2": 1, "precision@2": 1, "recall@2": 0.2, "ndcg@2": 1}
 
 
@@ -161,7 +164,7 @@ users = st.lists(
 def test_equals_the_reference(users, k):
     lists, truths = zip(*users, strict=True)
     got = score(lists, truths, k)
-    assert len(got) == 4 * len(set(k))
+    assert len(got) == len(METRICS) * len(set(k))
     for name, values in got.items():
         metric, _, length = name.partition("@")
         expected = [reference(list(a), b, int(length))[metric] for a, b in users]

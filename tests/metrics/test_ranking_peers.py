@@ -64,3 +64,24 @@ def test_agreement_with_implicit_where_definitions_agree():
         assert theirs["ndcg"] == pytest.approx(scores.ndcg[:, column].mean(), rel=1e-9)
         hits = scores.precision[:, column] * k
         assert theirs["precision"] == pytest.approx(hits.sum() / np.minimum(sizes, k).sum())
+
+
+def test_calibrated_recall_is_the_recall_of_published_tables():
+    """irspack computes Recall@k as Liang et al. do when told to (`recall_with_cutoff`)."""
+    irspack = pytest.importorskip("irspack", reason=f"irspack {WITHOUT}")
+    lists, truths = make_cases()
+    kept = [u for u in range(len(lists)) if truths[u] and len(lists[u]) >= max(K[:2])]
+    lists, truths = [lists[u] for u in kept], [truths[u] for u in kept]
+    columns = ours(lists, truths).columns()
+    rows = np.repeat(np.arange(len(truths)), [len(truth) for truth in truths])
+    held_out = csr_matrix(
+        (np.ones(len(rows)), (rows, np.concatenate(truths))), shape=(len(truths), 200)
+    )
+    scores = np.zeros(held_out.shape)
+    for user, items in enumerate(lists):
+        scores[user, items] = np.arange(len(items), 0, -1) + 1.0
+    for calibrated, name in ((True, "calibrated_recall"), (False, "recall")):
+        for k in K[:2]:
+            evaluator = irspack.Evaluator(held_out, cutoff=k, recall_with_cutoff=calibrated)
+            theirs = evaluator._get_metrics(scores, k, 0).as_dict()["recall"]
+            assert theirs == pytest.approx(columns[f"{name}@{k}"].mean(), rel=1e-9)

@@ -54,7 +54,8 @@ def spark_means(spark, lists, truths):
 def our_means(lists, truths):
     scores = ours(lists, truths)
     columns = {"map": scores.whole_average_precision, **scores.columns()}
-    return {name: values.mean() for name, values in columns.items()}
+    spark_lacks = "calibrated_recall"
+    return {name: v.mean() for name, v in columns.items() if not name.startswith(spark_lacks)}
 
 
 def test_means_equal_those_of_spark(spark):

@@ -45,7 +45,7 @@ def test_dvc_draws_every_plot_of_both_revisions(project):
     found = json.loads(project.dvc("plots", "diff", "main", "noisy", "--json"))
     assert "errors" not in found
     drawn = found["data"]
-    assert len(drawn) == 10
+    assert len(drawn) == 11
     for name, plots in drawn.items():
         revisions = {revision for plot in plots for revision in plot["revisions"]}
         assert revisions == {"main", "noisy"}, name

@@ -16,12 +16,11 @@ from musicrec.ann_bench.methods import METHODS, Annoy, Method, below_full_scan, 
 from musicrec.ann_bench.recall import QueryPlays, ask_all, judge_lists, list_quality, recall
 from musicrec.ann_bench.timing import one_thread, time_batch, time_queries
 from musicrec.errors import MusicRecError
-from musicrec.factors import read_factors
-from musicrec.interactions import read_interactions, read_sizes
+from musicrec.held_out import read_held_out
+from musicrec.held_out_factors import read_model
 from musicrec.parallel import for_blocks
 from musicrec.params.ann_bench import AnnBenchParams
 from musicrec.params.export import ExportParams
-from musicrec.parquet import read_table
 from musicrec.search.exact import ExactIndex
 
 RECALL_LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
@@ -100,26 +99,23 @@ def read_catalogue(
     MusicRecError
         No validation user has factors, or the factors do not fit the indexed plays.
     """
-    sizes = read_sizes(indexed / "sizes.json")
-    truth = read_interactions(indexed / "validation", sizes.n_all_users, sizes.n_all_items)
-    user_factors, items = read_factors(factors, sizes.n_users, sizes.n_items)
-    with_plays = np.flatnonzero(truth.lengths[: sizes.n_users])
-    users = with_plays[user_factors[with_plays].any(axis=1)]
+    held_out = read_held_out(indexed, "validation")
+    of_users, items = read_model(factors, held_out)
+    users = np.flatnonzero(of_users.any(axis=1))
     if not len(users):
         raise MusicRecError(
             f"{indexed / 'validation'} holds no play of a user with factors, so nobody can be "
             "queried for; train on more plays or hold fewer out"
         )
-    names = read_table(indexed / "users.parquet", ["user_id"]).column("user_id")
+    names = held_out.user_ids
     digest = [
         hashlib.blake2b(f"{params.seed}:{names[int(user)]}".encode()).digest() for user in users
     ]
     chosen = users[sorted(range(len(users)), key=digest.__getitem__)[: params.n_queries]]
-    seen = read_interactions(indexed / "train", sizes.n_users, sizes.n_items)
     return Catalogue(
         items=items,
-        queries=user_factors[chosen],
-        plays=QueryPlays(seen.rows(chosen), truth.rows(chosen)),
+        queries=of_users[chosen],
+        plays=QueryPlays(held_out.history.rows(chosen), held_out.truth.rows(chosen)),
         exported=Annoy(export.n_trees, export.seed),
     )
 

@@ -50,10 +50,14 @@ class Lists:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The per-user table and the figures that are not means over users."""
+    """The per-user table and the figures that are not means over users.
+
+    `folded_in`: none of the users is in training.
+    """
 
     table: pa.Table
     aggregate: list[dict[str, float]]
+    folded_in: bool
 
 
 def recommend(
@@ -86,7 +90,7 @@ def judge(held_out: HeldOut, lists: Lists, params: EvaluateParams) -> Evaluation
 
     Columns of the table, one row a user, sorted by `user_id`:
 
-    `user_id`, `history_length` (tracks in training), `held_out` (tracks held out),
+    `user_id`, `history_length` (tracks in training or folded in), `held_out` (tracks held out),
     `held_out_unknown` (those unknown to training), `held_out_popularity` (median training users
     of a held-out track), `truth` (a hash of the held-out track ids), `recommended` (length of
     the model's list);
@@ -116,6 +120,7 @@ def judge(held_out: HeldOut, lists: Lists, params: EvaluateParams) -> Evaluation
             {TABLE_METADATA: json.dumps(described)}
         ),
         aggregate=_aggregate(lists.unseen, len(users_of), params.k),
+        folded_in=held_out.folded_in,
     )
 
 

@@ -34,11 +34,22 @@ def headline(evaluation: Evaluation, differences: Rows, params: EvaluateParams) 
     """
     table = evaluation.table
     metrics = headline_metrics(params.k)
-    figures: dict[str, Any] = {"users": table.num_rows} | _means(table, metrics, "")
+    shown = shown_metrics(params.k, folded_in=evaluation.folded_in)
+    figures: dict[str, Any] = {"users": table.num_rows} | _means(table, shown, "")
     for row in differences:
         if row["metric"] == metrics[0]:
             figures[f"beats_{row['against']}"] = row["shown_higher"]
     return figures
+
+
+def shown_metrics(k: Sequence[int], *, folded_in: bool) -> list[str]:
+    """Name the means of `metrics/evaluate.json`.
+
+    Where users are folded in, calibrated recall at the shortest k stands with the metrics that get
+    verdicts: it is the Recall@k of published tables.
+    """
+    extra = [f"calibrated_recall@{min(k)}"] if folded_in else []
+    return headline_metrics(k) + extra
 
 
 def sentence(figures: Mapping[str, Any], table: pa.Table, params: EvaluateParams) -> str:
@@ -60,8 +71,8 @@ def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]
     """Rows of each file of plots/evaluate, by its name without the ending.
 
     `metrics`
-        A row a model and k in the `ranking` protocol: map, ndcg, recall, precision and its
-        ceiling, what perfect lists would reach.
+        A row a model and k in the `ranking` protocol: map, ndcg, recall, calibrated recall,
+        precision and its ceiling, what perfect lists would reach.
     `spark_protocol`
         The same of the model alone in the `spark` protocol, and the users that protocol keeps.
     `beyond_accuracy`
@@ -70,8 +81,8 @@ def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]
         A row a headline metric (and baseline): the mean with its 95 % bootstrap interval.
     `by_history`, `by_popularity`
         A row a slice and model: the headline metrics (`map`, `ndcg`, `recall`, `precision`)
-        with their intervals. Users are sliced by the number of tracks they have in training, or
-        by the median popularity of their held-out tracks.
+        with their intervals. Users are sliced by the number of tracks they have in training
+        (or are folded in with), or by the median popularity of their held-out tracks.
     `users`
         One row: how many users, held-out plays and those of unknown tracks.
     """

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from musicrec.ingest.split import SPLITS
+from musicrec.parquet import HISTORY
 
 Rows = list[dict[str, Any]]
 
@@ -18,6 +19,10 @@ def headline(summary: Mapping[str, Any]) -> dict[str, float]:
         figures[f"{split}_users"] = summary[split]["users"]
     if "times_of_zero" in summary["source"]:  # with a column of times alone
         figures["times_of_zero"] = summary["source"]["times_of_zero"]
+    figures |= summary.get("left_out", {})
+    for split in SPLITS:
+        if f"{split}{HISTORY}" in summary:
+            figures[f"{split}{HISTORY}_plays"] = summary[f"{split}{HISTORY}"]["rows"]
     return figures | {
         "train_tracks": summary["train"]["tracks"],
         "train_mean_count": summary["train"]["count"]["mean"],
@@ -29,7 +34,8 @@ def headline(summary: Mapping[str, Any]) -> dict[str, float]:
 def count_rows(summary: Mapping[str, Any]) -> Rows:
     """Rows of `plots/data/counts.json`, the table of play counts: one a split."""
     rows = []
-    for split in SPLITS:
+    histories = (f"{split}{HISTORY}" for split in SPLITS)
+    for split in (*SPLITS, *(name for name in histories if name in summary)):
         described = summary[split]
         row = {name: value for name, value in described.items() if not isinstance(value, dict)}
         rows.append({"split": split} | row | described["count"])

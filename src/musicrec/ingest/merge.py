@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from musicrec.errors import MusicRecError
+from musicrec.ingest.filters import needs_whole_table
 from musicrec.ingest.flaws import MAX_COUNT, REASONS
 from musicrec.ingest.split import SPLITS, holdout_split
 from musicrec.ingest.suspicions import group_sums, numbers
@@ -35,7 +36,8 @@ def merge_plays(
     -------
     DataFrame
         `split`, `user_id`, `track_id`, `count`. A (user, track) of training that is held out too
-        is in training alone.
+        is in training alone. Where the split needs the whole table first
+        (`filters.needs_whole_table`), all are in training and `merged` and `time` stay.
     """
     from pyspark.sql import functions as F
 
@@ -64,12 +66,16 @@ def merge_plays(
         count = _first_split([F.col(f"count_{name}") for name in SPLITS])
         merged = _first_split([F.col(f"rows_{name}") for name in SPLITS]) - 1
     else:
-        split = holdout_split(params, timed=timed)
+        whole = needs_whole_table(params)
+        split = F.lit("train") if whole else holdout_split(params, timed=timed)
         count, merged = F.col("count_plays"), F.col("rows_plays") - 1
     plays = groups.withColumns({"split": split, "count": count, "merged": merged})
     reasons = [] if params.on_bad_rows == "error" else list(REASONS)  # with error, Spark has failed
     plays = plays.observe(observation, *_numbers(list(tables), reasons, timed=timed))
-    return plays.filter(F.col("reason").isNull()).select("split", "user_id", "track_id", "count")
+    kept = ["split", "user_id", "track_id", "count"]
+    if needs_whole_table(params):
+        kept += ["merged", *(["time"] if timed else [])]
+    return plays.filter(F.col("reason").isNull()).select(*kept)
 
 
 def _first_split(values: list[Column]) -> Column:

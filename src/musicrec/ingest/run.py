@@ -11,21 +11,31 @@ import pyarrow.compute as pc
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.bad_rows import require_good_rows, stop_at_bad_rows
+from musicrec.ingest.filters import (
+    add_filtered,
+    filters_on,
+    needs_whole_table,
+    require_table,
+    split_filtered,
+)
 from musicrec.ingest.frames import read_tables
 from musicrec.ingest.merge import merge_plays, merge_summary
 from musicrec.ingest.overlap import require_overlap
 from musicrec.ingest.row_checks import check_rows
 from musicrec.ingest.source import list_files
-from musicrec.ingest.split import SPLITS, given_splits, refuse_splits_and_more
+from musicrec.ingest.split import given_splits, refuse_splits_and_more, splits_of
 from musicrec.ingest.summary import Contents, describe_splits, read_contents
 from musicrec.ingest.suspicions import warnings
 from musicrec.ingest.times import require_pattern
 from musicrec.params.data import DataParams
+from musicrec.parquet import HISTORY
 from musicrec.spark.failures import quiet, readable_errors
-from musicrec.spark.parts import write_splits
+from musicrec.spark.parts import local_uri, write_splits
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+KEY = ["user_id", "track_id"]
 
 
 def ingest(spark: SparkSession, params: DataParams, folder: Path) -> dict[str, Any]:
@@ -36,7 +46,7 @@ def ingest(spark: SparkSession, params: DataParams, folder: Path) -> dict[str, A
     Parameters
     ----------
     folder : Path
-        Empty; gets `train`, `validation` and `test`, each with `part-0000N.parquet` of columns
+        Empty; gets the folders of `split.splits_of`, each with `part-0000N.parquet` of columns
         `user_id` string, `track_id` string, `count` int64 > 0, one row a (user, track).
 
     Returns
@@ -52,6 +62,7 @@ def ingest(spark: SparkSession, params: DataParams, folder: Path) -> dict[str, A
     if params.protocol == "given":  # the time of a play matters to holdout alone
         columns = params.columns.replace(timestamp=None)
         params = params.replace(columns=columns)
+    require_table(params)
     with quiet(spark), readable_errors(params.source):
         tables = checked_tables(spark, params, folder / "source")
         try:
@@ -63,7 +74,7 @@ def ingest(spark: SparkSession, params: DataParams, folder: Path) -> dict[str, A
                 frames = (frame for table in tables.values() for frame in table)
                 require_good_rows(frames, params.columns)
             raise
-        contents = {split: read_contents(folder / split) for split in SPLITS}
+        contents = {split: read_contents(folder / split) for split in splits_of(params)}
         if params.protocol == "given":
             _require_disjoint_users(contents, params)
         for split, described in describe_splits(contents).items():
@@ -115,11 +126,23 @@ def _write_splits(
             name: [stop_at_bad_rows(frame) for frame in frames] for name, frames in tables.items()
         }
     observation = Observation("ingest")
-    write_splits(merge_plays(tables, params, observation), folder, ["user_id", "track_id"])
+    plays = merge_plays(tables, params, observation)
+    whole = needs_whole_table(params)
+    if whole:
+        scratch = local_uri(folder / "merged")
+        plays.write.parquet(scratch)
+    else:
+        write_splits(plays, folder, KEY)
     summary = merge_summary(observation.get, list(tables), params)
     for sentence in warnings(observation.get, summary["source"]["rows"], params):
         print(f"warning: {sentence}", file=sys.stderr)
-    for split in SPLITS:
+    if whole:  # from files, so that the source is read once
+        merged = plays.sparkSession.read.schema(plays.schema).parquet(scratch)
+        observation = Observation("filters")
+        write_splits(split_filtered(merged, params, observation), folder, KEY)
+        add_filtered(summary, observation.get, params)
+        shutil.rmtree(folder / "merged")
+    for split in splits_of(params):
         if not (folder / split).is_dir():
             raise MusicRecError(_nobody_left(split, params))
     return summary
@@ -137,9 +160,16 @@ def _require_disjoint_users(contents: dict[str, Contents], params: DataParams) -
 
 
 def _nobody_left(split: str, params: DataParams) -> str:
-    if params.protocol == "given" or split == "train":
+    if params.protocol == "given":
         return f"{params.source}: no usable row is left in {split}"
-    share = getattr(params, f"{split}_users")
+    if split == "train":
+        filters = (
+            f" of users with {params.min_user_plays} or more tracks and tracks with "
+            f"{params.min_track_users} or more users; lower data.min_user_plays or "
+            "data.min_track_users"
+        )
+        return f"{params.source}: no usable row is left in train" + filters * filters_on(params)
+    share = getattr(params, f"{split.removesuffix(HISTORY)}_users")
     return (
         f"{params.source}: no {split} user: none of the users with two or more tracks was chosen "
         f"by data.{split}_users = {share:g}; raise it or use more plays"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from musicrec.errors import MusicRecError
 from musicrec.ingest.source_file import SourceFile
 from musicrec.params.data import DataParams
+from musicrec.parquet import HISTORY
 from musicrec.spark.hashing import hash_fraction
 
 if TYPE_CHECKING:
@@ -19,6 +20,13 @@ _WORDS = {
     "validation": {"validation", "valid", "val", "dev"},
     "test": {"test", "testing"},
 }
+
+
+def splits_of(params: DataParams) -> tuple[str, ...]:
+    """The folders that a protocol fills: `SPLITS`, and what held-out users are folded in with."""
+    if params.protocol != "strong_generalization":
+        return SPLITS
+    return (*SPLITS, f"validation{HISTORY}", f"test{HISTORY}")
 
 
 def given_splits(files: list[SourceFile], source: str) -> dict[str, list[SourceFile]]:
@@ -78,17 +86,24 @@ def _named(file: SourceFile) -> tuple[str, list[str]]:
     return name, [split for split in SPLITS if words & _WORDS[split]]
 
 
-def holdout_split(params: DataParams, *, timed: bool) -> Column:
+def holdout_split(params: DataParams, *, timed: bool, usable: Column | None = None) -> Column:
     """Choose the split of each play of one table (one row a user and track).
 
     A user's own hash says whether they are a validation or test user; then `held_out` of their
     plays (rounded, at least one, never all) are held out: the latest, where the plays have a
-    `time`, else those with the lowest hash. Users with a single play keep it in training.
+    `time`, else those with the lowest hash. With `holdout` the rest is for training, as are users
+    with a single play. With `strong_generalization` the rest is what their recommendations may be
+    made from (`validation_history`, `test_history`), and users with a single play have no split.
+
+    Parameters
+    ----------
+    usable : Column, optional
+        Plays that are not are as if they were not there, and have no split.
 
     Returns
     -------
     Column
-        string, one of `SPLITS`; a window over `user_id`.
+        string, one of `splits_of(params)`, or null; a window over `user_id`.
 
     Raises
     ------
@@ -103,18 +118,25 @@ def holdout_split(params: DataParams, *, timed: bool) -> Column:
             f"data.validation_users + data.test_users = {params.validation_users:g} + "
             f"{params.test_users:g} leaves no user to train on; their sum must be below 1"
         )
-    user = hash_fraction(params.seed, "user_id", salt="holdout users")
-    chosen = user < params.validation_users + params.test_users
+    user, chosen = held_out_user(params)
     play = hash_fraction(params.seed, "user_id", "track_id", salt="holdout plays")
     # Training users need no order among their plays: a constant spares comparing it.
     key = F.when(chosen, F.col("time")) if timed else F.lit(0)
     of_user = Window.partitionBy("user_id")
-    order = of_user.orderBy(key.desc(), F.when(chosen, play), "track_id")
-    plays = F.count("*").over(of_user)
+    first = [] if usable is None else [usable.desc()]
+    order = of_user.orderBy(*first, key.desc(), F.when(chosen, play), "track_id")
+    plays = (F.count("*") if usable is None else F.count_if(usable)).over(of_user)
     wanted = F.floor(plays * params.held_out + 0.5)
     held = chosen & (F.row_number().over(order) <= F.least(plays - 1, F.greatest(wanted, F.lit(1))))
-    return (
-        F.when(held & (user < params.validation_users), F.lit("validation"))
-        .when(held, F.lit("test"))
-        .otherwise(F.lit("train"))
-    )
+    kind = F.when(user < params.validation_users, F.lit("validation")).otherwise(F.lit("test"))
+    split = F.when(held, kind)
+    if params.protocol == "strong_generalization":
+        split = split.when(chosen, F.when(plays > 1, F.concat(kind, F.lit(HISTORY))))
+    split = split.otherwise(F.lit("train"))
+    return split if usable is None else F.when(usable, split)
+
+
+def held_out_user(params: DataParams) -> tuple[Column, Column]:
+    """A user's hash, from 0 to 1, and whether it makes them a validation or test user."""
+    user = hash_fraction(params.seed, "user_id", salt="holdout users")
+    return user, user < params.validation_users + params.test_users

@@ -41,7 +41,8 @@ from musicrec.errors import MusicRecError
 from musicrec.jit import kernel
 from musicrec.parallel import blocks, for_blocks
 
-METRICS = ("map", "precision", "recall", "ndcg")
+METRICS = ("map", "precision", "recall", "ndcg", "calibrated_recall")
+ATTRIBUTES = ("average_precision", *METRICS[1:])  # of RankingScores, in the same order
 _BLOCK = 1024  # users a block
 
 
@@ -65,6 +66,9 @@ class RankingScores:
     ndcg : float64 array (n_users, n_k)
         sum over i <= k of h_i / log2(i + 1), divided by the same sum for a list whose first
         min(\\|T\\|, k) positions are hits; binary gains.
+    calibrated_recall : float64 array (n_users, n_k)
+        (h_1 + ... + h_k) / min(\\|T\\|, k), which a list of k tracks can bring to 1. The name is
+        RecPack's; published tables since Liang et al. call it Recall@k.
     whole_average_precision : float64 array (n_users)
         The sum of `average_precision` over the whole list, divided by \\|T\\|: Spark's
         `meanAveragePrecision`, the key `map`.
@@ -73,7 +77,9 @@ class RankingScores:
     ----------
     Järvelin and Kekäläinen, Cumulated gain-based evaluation of IR techniques, ACM TOIS 20(4),
     2002 (nDCG). Manning, Raghavan and Schütze, Introduction to Information Retrieval, 2008,
-    section 8.4 (average precision). Spark's RankingMetrics.scala (denominators).
+    section 8.4 (average precision). Spark's RankingMetrics.scala (denominators). Liang, Krishnan,
+    Hoffman and Jebara, Variational autoencoders for collaborative filtering, WWW 2018
+    (calibrated recall).
     """
 
     k: tuple[int, ...]
@@ -81,11 +87,12 @@ class RankingScores:
     precision: np.ndarray
     recall: np.ndarray
     ndcg: np.ndarray
+    calibrated_recall: np.ndarray
     whole_average_precision: np.ndarray
 
     def columns(self) -> dict[str, np.ndarray]:
         """Per-user arrays by the name of their metric: `map@10`, `precision@10`, ..."""
-        arrays = (self.average_precision, self.precision, self.recall, self.ndcg)
+        arrays = [getattr(self, attribute) for attribute in ATTRIBUTES]
         return {
             f"{name}@{k}": array[:, column]
             for name, array in zip(METRICS, arrays, strict=True)
@@ -147,8 +154,8 @@ def score_lists(
         _score(recommended, truth, cuts, out, start, stop)
 
     for_blocks(score_block, blocks(n_users, _BLOCK), threads)
-    precisions, precision, recall, ndcg = out.by_metric  # in the order of METRICS
-    return RankingScores(tuple(lengths.tolist()), precisions, precision, recall, ndcg, out.whole)
+    by_metric = dict(zip(ATTRIBUTES, out.by_metric, strict=True))
+    return RankingScores(k=tuple(lengths.tolist()), whole_average_precision=out.whole, **by_metric)
 
 
 def precision_ceiling(truth_sizes: np.ndarray, k: Sequence[int]) -> dict[str, float]:
@@ -259,6 +266,7 @@ def _set(row, column, cuts, n_truth, sums):
     row[1, column] = hits / k
     row[2, column] = hits / n_truth
     row[3, column] = gain_sum / cuts.ideal[best]
+    row[4, column] = hits / best
 
 
 def headline_metrics(k: Sequence[int]) -> list[str]:

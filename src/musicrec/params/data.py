@@ -41,10 +41,12 @@ class DataParams(Block):
         description="file, folder or URI that Spark reads, or a local file *.uri that holds the "
         "URI",
     )
-    protocol: Literal["given", "holdout"] = Field(
+    protocol: Literal["given", "holdout", "strong_generalization"] = Field(
         "given",
         description="given: source is a folder with train, validation and test files (the "
-        "original project's protocol); holdout: source is one table, split by hash of (seed, id)",
+        "original project's protocol); holdout: source is one table, split by hash of (seed, id); "
+        "strong_generalization: the same, but held-out users have no play in training and are "
+        "folded in",
     )
     format: Literal["auto", "parquet", "text", "json"] = Field(
         "auto", description="file format; auto goes by ending and content"
@@ -89,15 +91,21 @@ class DataParams(Block):
         "them",
     )
     validation_users: Float = Field(
-        0.05, gt=0, lt=1, description="holdout: share of users who become validation users"
+        0.05, gt=0, lt=1, description="one table: share of users who become validation users"
     )
     test_users: Float = Field(
-        0.05, gt=0, lt=1, description="holdout: share of users who become test users"
+        0.05, gt=0, lt=1, description="one table: share of users who become test users"
     )
     held_out: Float = Field(
         0.5,
         gt=0,
         lt=1,
-        description="holdout: share of a validation or test user's plays that is held out",
+        description="one table: share of a validation or test user's plays that is held out",
     )
-    seed: Seed = Field(42, description="holdout: seed of the hash")
+    min_user_plays: Whole = Field(
+        1, ge=1, description="one table: users with fewer tracks are left out"
+    )
+    min_track_users: Whole = Field(
+        1, ge=1, description="one table: tracks with fewer users are left out, before the users"
+    )
+    seed: Seed = Field(42, description="one table: seed of the hash")

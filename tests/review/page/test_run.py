@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from musicrec.cli import main
+from musicrec.metrics.ranking import METRICS
 from musicrec.review.compare import compare
 from musicrec.review.page.figures import ROWS
 from musicrec.review.page.run import page
@@ -89,7 +90,7 @@ def test_every_chart_is_drawn_with_names_on_its_axes(browser):
 
 
 def test_metrics_at_k_are_those_of_the_json(browser, rows):
-    for metric in ("map", "ndcg", "recall", "precision"):
+    for metric in METRICS:
         wanted = {
             (revision, row["k"]): row[metric]
             for revision in NAMES

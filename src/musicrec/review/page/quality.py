@@ -57,7 +57,12 @@ def at_k(revisions: Sequence[Figures], series: Sequence[Series]) -> Section:
                 for row in ceiling
             ]
             among = [*shown, Series("ceiling", COLOURS[0], DOTTED)]
-        kept = [{key: row[key] for key in ("series", "k", metric)} for row in drawn]
+        # A revision may be older than the metric.
+        kept = [
+            {key: row[key] for key in ("series", "k", metric)} for row in drawn if metric in row
+        ]
+        if not kept:
+            continue
         columns = {"series": "series", "k": "k", metric: f"{name}@k"}
         figure = Figure(f"{metric}_at_k", f"{name} at k", kept, columns, among)
         figures.append(lines(figure, x, Axis(metric, f"{name}@k, mean over users", zero=True)))

@@ -14,7 +14,13 @@ from musicrec.metrics.verdicts import (
     WORSE,
 )
 
-NAMES = {"map": "MAP", "ndcg": "nDCG", "recall": "Recall", "precision": "Precision"}
+NAMES = {
+    "map": "MAP",
+    "ndcg": "nDCG",
+    "recall": "Recall",
+    "calibrated_recall": "Calibrated recall",
+    "precision": "Precision",
+}
 # A sign beside the word, so that no one needs to tell colours apart, and the class of its colour.
 SIGNS = {
     BETTER: ("▲", "good"),

@@ -1,0 +1,162 @@
+"""Users who are not in training: folded in, judged and served, beside a slow reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from musicrec.checksums import write_checksums
+from musicrec.evaluate.report import headline, plot_rows
+from musicrec.evaluate.run import evaluate
+from musicrec.factors import read_factors
+from musicrec.files import read_json, write_json
+from musicrec.held_out import read_held_out
+from musicrec.params.als import ALSParams
+from musicrec.params.evaluate import EvaluateParams
+from musicrec.params.feedback import FeedbackParams
+from musicrec.parquet import write_table
+from musicrec.train.run import train
+from musicrec.trial import Trials
+from tests.metrics.test_ranking import reference
+from tests.support.indexed_data import write_baselines
+
+N_USERS, N_ITEMS, N_HELD = 200, 50, 24  # items from N_ITEMS on are unknown to training
+PARAMS = EvaluateParams(k=(5, 30), bootstrap_samples=100)
+ALS = ALSParams(rank=5, max_iter=6, alpha=3.0, nonnegative=False)
+FEEDBACK = FeedbackParams(transform="log1p", min_count=2)
+Row = tuple[int, int, int]
+
+
+def draw() -> dict[str, list[Row]]:
+    """Users with two tastes; the last N_HELD are held out, with plays to fold in and a truth."""
+    rng = np.random.default_rng(3)
+    splits: dict[str, list[Row]] = {"train": [], "validation_history": [], "validation": []}
+    for user in range(N_USERS + N_HELD):
+        odd = np.arange(N_ITEMS) % 2 == user % 2
+        played = np.flatnonzero(rng.random(N_ITEMS) < np.where(odd, 0.35, 0.05))
+        rows = [(user, int(item), int(rng.integers(1, 6))) for item in played]
+        if user < N_USERS:
+            splits["train"] += rows
+        else:
+            cut = len(rows) // 2
+            splits["validation"] += rows[:cut]
+            splits["validation_history"] += rows[cut:]
+    splits["validation"].append((N_USERS, N_ITEMS, 1))
+    splits["validation_history"].append((N_USERS + 1, N_ITEMS + 1, 4))
+    return splits
+
+
+@pytest.fixture(scope="module")
+def splits() -> dict[str, list[Row]]:
+    return draw()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, splits: dict[str, list[Row]]) -> Path:
+    folder = tmp_path_factory.mktemp("strong")
+    indexed = folder / "indexed"
+    for name, rows in splits.items():
+        users, items, counts = (np.array(column) for column in zip(*rows, strict=True))
+        columns = {"user": users.astype(np.int32), "item": items.astype(np.int32), "count": counts}
+        write_table(indexed / name / "part-00000.parquet", pa.table(columns))
+        write_checksums(indexed / name)
+    for kind, name, n in (("user", "user_id", N_USERS + N_HELD), ("item", "track_id", N_ITEMS + 2)):
+        ids = [f"{kind}{(i * 71) % 1009:04d}" for i in range(n)]
+        table = pa.table({kind: np.arange(n, dtype=np.int32), name: ids})
+        write_table(indexed / f"{kind}s.parquet", table)
+    sizes = {"n_users": N_USERS, "n_items": N_ITEMS}
+    write_json(
+        indexed / "sizes.json",
+        sizes | {"n_all_users": N_USERS + N_HELD, "n_all_items": N_ITEMS + 2},
+    )
+    write_checksums(indexed)
+    write_baselines(folder, PARAMS)
+    run_train(folder, ALS)
+    return folder
+
+
+def run_train(folder: Path, als: ALSParams) -> None:
+    out = folder / "factors"
+    train(folder / "indexed", out, folder / "train.json", folder / "plots", als, FEEDBACK)
+
+
+def slow_factor(rows: list[Row], items: np.ndarray, als: ALSParams) -> np.ndarray:
+    """Minimise the objective over one user's factor by solving its normal equations whole."""
+    weight = np.full(len(items), als.unobserved_weight)
+    wanted = np.zeros(len(items))
+    kept = [(item, np.log1p(count)) for _, item, count in rows if count >= 2 and item < N_ITEMS]
+    for item, rating in kept:
+        weight[item] = wanted[item] = 1 + als.alpha * rating
+    matrix = items.T @ (weight[:, None] * items)
+    matrix += als.reg_param * len(kept) ** als.reg_exponent * np.eye(items.shape[1])
+    return np.linalg.solve(matrix, items.T @ wanted)
+
+
+def slow_lists(folder: Path, splits: dict[str, list[Row]], als: ALSParams) -> dict[int, list[int]]:
+    """Recommend to each held-out user from the plays to fold in alone."""
+    items = read_factors(folder / "factors", N_USERS, N_ITEMS)[1].astype(np.float64)
+    lists = {}
+    for user in range(N_USERS, N_USERS + N_HELD):
+        rows = [row for row in splits["validation_history"] if row[0] == user]
+        scores = items @ slow_factor(rows, items, als)
+        seen = {item for _, item, _ in rows}
+        lists[user] = sorted(set(range(N_ITEMS)) - seen, key=lambda item: -scores[item])[:30]
+    return lists
+
+
+def test_metrics_equal_a_slow_evaluation(folder: Path, splits: dict[str, list[Row]]) -> None:
+    judged = evaluate(folder / "indexed", folder / "factors", folder / "baselines", PARAMS)
+    plots = plot_rows(judged, PARAMS)
+    figures = headline(judged, plots["differences"], PARAMS)
+    lists = slow_lists(folder, splits, ALS)
+    truth = {u: [i for v, i, _ in splits["validation"] if v == u] for u in lists}
+    for metric, k in (("map", 30), ("ndcg", 30), ("recall", 30), ("calibrated_recall", 5)):
+        by_hand = [reference(lists[user], truth[user], k)[metric] for user in lists]
+        assert figures[f"{metric}@{k}"] == pytest.approx(np.mean(by_hand), rel=1e-9)
+    assert figures["users"] == N_HELD
+    assert figures["beats_popularity"] or figures["map@30"] > 0.1  # tastes are found
+    (users,) = plots["users"]
+    assert users["n_users_unknown_to_training"] == 0  # each has plays to be folded in with
+    (spark,) = (row for row in plots["spark_protocol"] if row["k"] == 30)
+    assert spark["n_users"] == N_HELD
+
+
+def test_history_is_of_known_tracks_and_truth_is_whole(folder: Path) -> None:
+    held_out = read_held_out(folder / "indexed", "validation")
+    assert held_out.folded_in
+    assert held_out.train.n_users == N_USERS <= held_out.users.min()
+    assert held_out.history.indices.max() < N_ITEMS <= held_out.truth.indices.max()
+
+
+def test_early_stopping_judges_users_who_are_folded_in(
+    folder: Path, splits: dict[str, list[Row]], tmp_path: Path
+) -> None:
+    (tmp_path / "indexed").symlink_to(folder / "indexed")
+    als = ALS.replace(max_iter=30, early_stopping=2)
+    run_train(tmp_path, als)
+    lists = slow_lists(tmp_path, splits, als)
+    truth = {u: [i for v, i, _ in splits["validation"] if v == u] for u in lists}
+    items = read_factors(tmp_path / "factors", N_USERS, N_ITEMS)[1].astype(np.float64)
+    ndcg = []
+    for user in lists:
+        rows = [row for row in splits["validation_history"] if row[0] == user]
+        scores = items @ slow_factor(rows, items, als)
+        seen = {item for _, item, _ in rows}
+        every = sorted(set(range(N_ITEMS)) - seen, key=lambda item, s=scores: -s[item])
+        ndcg.append(reference(every, truth[user], 100)["ndcg"])
+    figures = read_json(tmp_path / "train.json")
+    assert figures["early_stopping_ndcg@100"] == pytest.approx(np.mean(ndcg), abs=1e-6)
+
+
+def test_trials_fold_in_too(folder: Path) -> None:
+    trials = Trials(folder / "indexed", PARAMS)
+    model = trials.fit(ALS, FEEDBACK)
+    staged = evaluate(folder / "indexed", folder / "factors", folder / "baselines", PARAMS)
+    rows = plot_rows(staged, PARAMS)
+    figures = headline(staged, rows["differences"], PARAMS)
+    mine = trials.headline(model)
+    assert "calibrated_recall@5" in mine and mine.items() <= figures.items()
+    assert trials.judge(model).spark == rows["spark_protocol"]
