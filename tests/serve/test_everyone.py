@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,12 +54,6 @@ def test_bytes_do_not_follow_the_blocks(
     assert pq.ParquetFile(tmp_path / "top.parquet").num_row_groups == -(-N_USERS * 5 // 37)
 
 
-needs_pandas = pytest.mark.skipif(
-    importlib.util.find_spec("pandas") is None, reason="Spark's mapInArrow wants pandas installed"
-)
-
-
-@needs_pandas
 @pytest.mark.parametrize("k", [6, 10**9])
 def test_spark_gives_the_same_bytes(
     spark: SparkSession,
@@ -76,7 +69,6 @@ def test_spark_gives_the_same_bytes(
     assert {path.name for path in tmp_path.iterdir()} == {"here.parquet", "there.parquet"}
 
 
-@needs_pandas
 def test_spark_shuffles_nothing(spark: SparkSession, bundle: Bundle, tmp_path: Path) -> None:
     before = (
         spark.sparkContext._jsc.sc().statusStore().executorSummary("driver").totalShuffleWrite()
@@ -86,9 +78,16 @@ def test_spark_shuffles_nothing(spark: SparkSession, bundle: Bundle, tmp_path: P
     assert after == before
 
 
-def test_the_command_writes_the_file(project: Path, bundle: Bundle, tmp_path: Path) -> None:
+def test_the_command_writes_the_file(
+    project: Path, bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "new/top.parquet"
     words = ["recommend", "--bundle", str(project / "bundle"), "--all", "-k", "5"]
     assert main([*words, "--output", str(path)]) == 0
     everyone.recommend_all(bundle.model, tmp_path / "top.parquet", 5)
     assert path.read_bytes() == (tmp_path / "top.parquet").read_bytes()
+    said = capsys.readouterr().out
+    assert said.startswith(
+        f"{path}: up to 5 tracks for each of {N_USERS} users, {5 * N_USERS} rows"
+    )
+    assert said.count("\n") == 1

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from musicrec.baselines.run import read_baselines
 from musicrec.evaluate.judge import Evaluation, Lists, judge, recommend
+from musicrec.evaluate.on_spark import on_spark, recommend_on_spark
 from musicrec.held_out import read_held_out
 from musicrec.held_out_factors import read_model
 from musicrec.params.evaluate import EvaluateParams
+from musicrec.spark.session import spark_session
 
 
 def evaluate(
@@ -38,5 +40,9 @@ def evaluate(
     of_baselines = read_baselines(baselines, len(held_out.users), length)
     queries, item_factors = read_model(factors, held_out)
     on_step(f"searching the top {length} of {len(queries):,} users")
-    unseen, with_seen = recommend(held_out, queries, item_factors, length)
+    if on_spark():
+        with spark_session("evaluate") as spark:
+            unseen, with_seen = recommend_on_spark(spark, held_out, queries, item_factors, length)
+    else:
+        unseen, with_seen = recommend(held_out, queries, item_factors, length)
     return judge(held_out, Lists(unseen, with_seen, of_baselines), params)

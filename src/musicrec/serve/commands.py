@@ -117,7 +117,7 @@ def run_recommend(args: argparse.Namespace) -> None:
 
 
 def _run_all(args: argparse.Namespace) -> None:
-    from musicrec.serve.everyone import recommend_all
+    from musicrec.serve.everyone import recommend_all, written
 
     if args.output is None:
         args.usage_error("--all needs --output FILE")
@@ -126,12 +126,13 @@ def _run_all(args: argparse.Namespace) -> None:
     model = _load(args).model
     if args.engine == "native":
         recommend_all(model, args.output, args.k, not args.with_seen, _progress)
-        return
-    from musicrec.serve.on_spark import recommend_all_on_spark
-    from musicrec.spark.session import spark_session
+    else:
+        from musicrec.serve.on_spark import recommend_all_on_spark
+        from musicrec.spark.session import spark_session
 
-    with spark_session("recommend") as spark:
-        recommend_all_on_spark(spark, model, args.output, args.k, not args.with_seen)
+        with spark_session("recommend") as spark:
+            recommend_all_on_spark(spark, model, args.output, args.k, not args.with_seen)
+    print(written(args.output, len(model.users), args.k))
 
 
 def add_similar(commands: Commands) -> None:

@@ -76,6 +76,17 @@ def recommend_all(
     on_progress(len(model.users), len(model.users))
 
 
+def written(output: str | os.PathLike[str], n_users: int, k: int) -> str:
+    """Say in a line what was written."""
+    rows = pq.read_metadata(output).num_rows
+    size = Path(output).stat().st_size
+    columns = ", ".join(SCHEMA.names)
+    return (
+        f"{os.fspath(output)}: up to {k:,} tracks for each of {n_users:,} users, {rows:,} rows "
+        f"({columns}), {size:,} bytes"
+    )
+
+
 def user_blocks(model: Model) -> Iterator[tuple[int, Users]]:
     """Cut the users into blocks; yields where each starts."""
     names = id_array(model.users)

@@ -6,7 +6,6 @@ shuffled. Rows and bytes are those of `musicrec.serve.everyone`.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import tempfile
 import uuid
@@ -18,9 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicrec.errors import MusicRecError
+from musicrec.executors import once_a_process, packed, require_pandas, unpacked
 from musicrec.files import atomic_path
-from musicrec.interactions import Interactions
 from musicrec.parquet import READING
 from musicrec.search.exact import ExactIndex
 from musicrec.serve.choose import Chooser
@@ -65,11 +63,7 @@ def recommend_all_on_spark(
     MusicRecError
         Spark failed, or pandas is not installed.
     """
-    if importlib.util.find_spec("pandas") is None:
-        raise MusicRecError(
-            "Spark's mapInArrow wants pandas installed: pip install pandas, or leave out "
-            "--engine spark"
-        )
+    require_pandas("leave out --engine spark")
     catalogue = Catalogue(
         uuid.uuid4().hex,
         model.item_factors,
@@ -96,20 +90,7 @@ def recommend_all_on_spark(
 
 def _packed(users: Users) -> pa.RecordBatch:
     """A block of users as Spark carries them."""
-    plays = users.plays
-    rows = [plays.row(i).tobytes() for i in range(plays.n_users)]
-    vectors = [np.asarray(vector, np.float32).tobytes() for vector in users.factors]
-    columns = {"user_id": users.ids, "factors": pa.array(vectors, pa.binary())}
-    return pa.record_batch(columns | {"seen": pa.array(rows, pa.binary())})
-
-
-def _unpacked(batch: pa.RecordBatch, n_items: int) -> Users:
-    factors = np.frombuffer(b"".join(batch.column("factors").to_pylist()), np.float32)
-    seen = batch.column("seen").to_pylist()
-    indices = np.frombuffer(b"".join(seen), np.int32)
-    indptr = np.concatenate(([0], np.cumsum([len(row) // 4 for row in seen])))
-    plays = Interactions(indptr, indices, np.ones(len(indices), np.float32), n_items)
-    return Users(batch.column("user_id"), factors.reshape(len(seen), -1), plays)
+    return pa.record_batch({"user_id": users.ids, **packed(users.factors, users.plays)})
 
 
 def _on_executor(
@@ -119,24 +100,17 @@ def _on_executor(
 
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         shared = catalogue()
-        chooser = _chooser(shared)
+        chooser = once_a_process(shared.name, lambda: _chooser(shared))
         for batch in batches:
-            users = _unpacked(batch, len(shared.factors))
+            users = Users(batch.column("user_id"), *unpacked(batch, len(shared.factors)))
             yield lists_of(users, chooser, shared.wish, shared.track_ids)
 
     return work
 
 
 def _chooser(catalogue: Catalogue) -> Chooser:
-    """Prepare the tracks once a process; Spark runs a process, not a thread, on each core."""
-    if catalogue.name not in _PREPARED:
-        _PREPARED.clear()
-        exact = ExactIndex(catalogue.factors)
-        _PREPARED[catalogue.name] = Chooser(exact, None, catalogue.listeners, threads=1)
-    return _PREPARED[catalogue.name]
-
-
-_PREPARED: dict[str, Chooser] = {}
+    exact = ExactIndex(catalogue.factors)
+    return Chooser(exact, None, catalogue.listeners, threads=1)
 
 
 def _rows(folder: Path) -> Iterator[pa.RecordBatch]:
