@@ -4,14 +4,15 @@ python benchmarks/loop.py --base main~20 --repeats 3 > loop.md
 
 The other revision is checked out beside this one (`git worktree`) with data folders of its own, and
 both run the same stages in turns with this environment, so that a drift of the machine's speed
-falls on both. `repro` runs every stage by force; `experiment` runs those that als.rank=50 reruns.
-Commands come from each revision's own dvc.yaml. Prints minimum and median seconds as Markdown.
+falls on both, with the original project's setting. `repro` runs every stage by force; `experiment`
+runs those that als.rank=50 reruns. Commands come from each revision's own dvc.yaml. Prints minimum and median seconds as Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -29,7 +30,8 @@ from musicrec.errors import MusicRecError
 from musicrec.progress import progress
 
 ROOT = Path(__file__).resolve().parents[1]
-RANK = ("rank: 20", "rank: 50")
+RANK = (r"(?m)^  rank: \d+$", "  rank: 50")
+ORIGINAL = "params.original.yaml"  # the setting of both revisions, older ones ship no other
 AFTER_RANK = ("train", "evaluate", "export", "ann-bench")  # what als.rank reruns
 
 Seconds = dict[tuple[str, str], list[float]]  # (stage, revision) -> a figure a run
@@ -69,6 +71,8 @@ def checkout(revision: str, name: str) -> Iterator[Checkout]:
         _git("worktree", "add", "--detach", str(folder), revision)
         try:
             stages = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+            if (folder / ORIGINAL).exists():
+                shutil.copy(folder / ORIGINAL, folder / "params.yaml")
             yield Checkout(name, folder, {stage: text["cmd"] for stage, text in stages.items()})
         finally:
             _git("worktree", "remove", "--force", str(folder))
@@ -119,10 +123,10 @@ def table(seconds: Seconds, names: list[str], title: str) -> str:
 def set_rank(one: Checkout) -> None:
     """Change als.rank in a checkout as `dvc exp run -S als.rank=50` does."""
     path = one.folder / "params.yaml"
-    text = path.read_text(encoding="utf-8")
-    if text.count(RANK[0]) != 1:
-        raise MusicRecError(f"{one.name}: params.yaml does not hold `{RANK[0]}` once")
-    path.write_text(text.replace(*RANK), encoding="utf-8")
+    text, changed = re.subn(*RANK, path.read_text(encoding="utf-8"))
+    if changed != 1:
+        raise MusicRecError(f"{one.name}: params.yaml does not hold als.rank once")
+    path.write_text(text, encoding="utf-8")
 
 
 def main() -> None:
