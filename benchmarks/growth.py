@@ -5,8 +5,8 @@
 At each scale (1.0: about 50 M plays) every stage of dvc.yaml runs once, in a copy of this checkout,
 with the shipped parameters but for `sample.scale` and `downsample.fraction`. Memory is the peak of
 the sum over a stage's processes of their proportional set size (Linux; pages that several share
-count once), looked at ten times a second. Prints Markdown: a table a scale, and how every stage grows
-between the two largest scales, with what that makes of 1 and 10 billion plays.
+count once), looked at ten times a second. Prints Markdown: a table a scale, and how every stage
+grows between the two largest scales, with what that makes of 1 and 10 billion plays.
 """
 
 from __future__ import annotations
@@ -164,7 +164,8 @@ def growth(runs: Sequence[tuple[int, dict[str, Used]]]) -> str:
     """
     (few, small), (many, large) = runs[-2:]
     lines = [
-        "| stage | seconds ~ plays^ | memory ~ plays^ | at 1 billion: s, GB | at 10 billion: s, GB |",
+        "| stage | seconds ~ plays^ | memory ~ plays^ "
+        "| at 1 billion: s, GB | at 10 billion: s, GB |",
         "|---|---:|---:|---:|---:|",
     ]
     for stage, last in large.items():

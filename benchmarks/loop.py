@@ -5,7 +5,8 @@ python benchmarks/loop.py --base main~20 --repeats 3 > loop.md
 The other revision is checked out beside this one (`git worktree`) with data folders of its own, and
 both run the same stages in turns with this environment, so that a drift of the machine's speed
 falls on both, with the original project's setting. `repro` runs every stage by force; `experiment`
-runs those that als.rank=50 reruns. Commands come from each revision's own dvc.yaml. Prints minimum and median seconds as Markdown.
+runs those that als.rank=50 reruns. Commands come from each revision's own dvc.yaml. Prints minimum
+and median seconds as Markdown.
 """
 
 from __future__ import annotations
