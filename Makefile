@@ -8,7 +8,7 @@ FAIL_ON ?= worse
 # The environment first on PATH; a shell that DVC can run stages in, whatever the login shell is.
 run := SHELL=$(SHELL) PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help checkout check-lock setup setup-bench setup-browser repro test lint format review report gate lock lock-new clean
+.PHONY: help checkout check-lock setup setup-bench setup-browser repro test faults lint format review report gate lock lock-new clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,9 @@ repro: checkout setup ## run the pipeline: dvc repro
 
 test: checkout setup ## run the tests
 	@$(run) python -m pytest
+
+faults: setup ## hundreds of faults over all stages: kills, damage, full disks, limits; prints counts
+	@$(run) python -m tests.faults.run && $(run) python -m tests.faults.together
 
 lint: setup ## ruff, mypy, and the direction of imports
 	@$(run) ruff check . && $(run) ruff format --check . && $(run) mypy && $(run) lint-imports

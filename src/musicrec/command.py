@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, ParamSpec
+from typing import ParamSpec
 
 from musicrec.ancestors import end_with_parent
 from musicrec.outputs import require_writable
@@ -80,7 +80,7 @@ def command(main: Callable[P, int | None]) -> Callable[P, int]:
                 signal.setitimer(signal.ITIMER_REAL, RETRY_SECONDS)
                 return
             received.append(signum)
-            _raise(signum)
+            raise _Stopped
 
         def try_again(signum: int, frame: FrameType | None) -> None:
             signal.raise_signal(waiting[-1])  # to whoever handles it now
@@ -99,10 +99,6 @@ def command(main: Callable[P, int | None]) -> Callable[P, int]:
         return status or 0
 
     return run
-
-
-def _raise(signum: int) -> NoReturn:
-    raise KeyboardInterrupt if signum == signal.SIGINT else _Terminated
 
 
 def _is_deaf(frame: FrameType | None) -> bool:
@@ -133,8 +129,11 @@ def _explain(error: BaseException, signum: int | None) -> int:
     return _fail(sentence)
 
 
-class _Terminated(BaseException):
-    """Raised in the main thread by SIGTERM."""
+class _Stopped(BaseException):
+    """Raised in the main thread by a signal.
+
+    By ctrl-C too: of a KeyboardInterrupt py4j would print the stack trace.
+    """
 
 
 def _fail(sentence: str, status: int = 1) -> int:

@@ -65,8 +65,8 @@ class SourceHashLocator(_CacheLocator):
     def __init__(self, function: Callable[..., Any], source: str) -> None:
         """Take a function and the file that defines it."""
         self._line = function.__code__.co_firstlineno
-        name = _module_name(Path(source))
-        self._path = cache_folder() / f"{name}-{_sources_hash()}"
+        name = _module_name(Path(source).resolve())
+        self._path = cache_folder() / f"{name}-{sources_hash()}"
 
     def get_cache_path(self) -> str:
         """Folder of the compiled code."""
@@ -74,7 +74,7 @@ class SourceHashLocator(_CacheLocator):
 
     def get_source_stamp(self) -> str:
         """The folder's name holds the hash already, so that branches do not evict each other."""
-        return _sources_hash()
+        return sources_hash()
 
     def get_disambiguator(self) -> str:
         """Tell apart functions of one name in one module."""
@@ -104,7 +104,8 @@ def _module_name(source: Path) -> str:
 
 
 @functools.cache
-def _sources_hash() -> str:
+def sources_hash() -> str:
+    """Hash of the text of all kernel modules, which ends the name of each folder of kernels."""
     digest = hashlib.sha256(numba.__version__.encode())
     for path in sorted(PACKAGE.rglob("*.py")):
         text = path.read_bytes()

@@ -1,0 +1,46 @@
+"""A few faults of `make faults` for every run of the tests, on the stages without Spark."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.faults.faults import KINDS, NEEDS_MOUNT, SHARES, can_mount, plan
+from tests.faults.world import World
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="looks for surviving processes in Linux's /proc"
+)
+FEW = [
+    ("signal", "train"),
+    ("flipped", "train"),
+    ("missing", "baselines"),
+    ("extra", "train"),
+    ("foreign", "baselines"),
+    ("file size", "train"),
+    ("full disk", "train"),
+    ("read-only", "train"),
+]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(tmp_path_factory.mktemp("faults"), ["train", "baselines"])
+
+
+@pytest.mark.parametrize(("kind", "stage"), FEW)
+def test_a_fault_ends_in_a_sentence_or_the_right_outputs(
+    world: World, tmp_path: Path, kind: str, stage: str
+) -> None:
+    if kind in NEEDS_MOUNT and not can_mount(tmp_path):
+        pytest.skip("this user may not mount a file system")
+    folder = world.copy(tmp_path / "project", stage)
+    assert KINDS[kind](world, stage, folder, random.Random(f"{kind} {stage}")) is None
+
+
+def test_a_plan_follows_from_its_seed_and_holds_every_kind() -> None:
+    stages = ["index", "train"]
+    assert plan(1, 300, stages) == plan(1, 300, stages) != plan(2, 300, stages)
+    assert {kind for kind, _ in plan(1, 300, stages)} == set(KINDS) == set(SHARES)
