@@ -15,6 +15,7 @@ from musicrec.parallel import blocks, for_blocks
 PARTIAL_SUMS = 16  # a fixed number, added in order, whatever the number of threads
 ROWS_AT_ONCE = 32  # added to a partial sum: at rank 128 they fill 32 KB, a first-level cache
 ROTATION_BLOCKS = 96  # of rows: several a core, so that the last core to finish is not late
+FEWEST_ROWS = 64  # of a block: below that, handing it out takes longer than rotating it
 AXES_AT_ONCE = (
     2 * LANES
 )  # with four rows, eight sums of eight: sixteen registers of 256 bits if float64
@@ -95,7 +96,7 @@ def rotate(
         scratch = aligned(4 * (rank + axes.shape[1]), kind)
         _rotate_rows(rows, axes.reshape(-1), scratch, out, start, stop)
 
-    size = max(4, -(-n // ROTATION_BLOCKS))
+    size = max(FEWEST_ROWS, -(-n // ROTATION_BLOCKS))
     for_blocks(work, blocks(n, size), threads)
 
 

@@ -246,6 +246,8 @@ def regularisation(lengths: np.ndarray, n_fixed: int, params: ALSParams) -> np.n
 
 def block_bounds(lengths: np.ndarray, rank: int) -> list[int]:
     """Cut the sorted rows into batches of about equal work, for any number of threads."""
+    if len(lengths) <= LANES:  # one batch; folding a user in takes microseconds
+        return sorted({0, len(lengths)})
     work = np.concatenate(([0.0], np.cumsum(lengths + rank / 2)))
     marks = np.searchsorted(work, np.linspace(0, work[-1], ROW_BLOCKS + 1)[1:-1]) // LANES * LANES
     return np.unique(np.concatenate(([0], marks, [len(lengths)]))).tolist()
