@@ -1,8 +1,8 @@
-"""Recommend to the held-out users by popularity and by item neighbours, which no model changes.
+"""Recommend to the held-out users by popularity, item neighbours and EASE, which no model changes.
 
 Reads the indexed plays and params `baselines` and `evaluate`. Writes a folder with the lists of
-each baseline (`popularity.npy`, `neighbours.npy`: int32, a row a held-out user by index) and, as
-metrics, their headline figures.
+each baseline (`popularity.npy`, `neighbours.npy`, `ease.npy`: int32, a row a held-out user by
+index), `baselines.json`, which says how they were made, and, as metrics, their headline figures.
 """
 
 from __future__ import annotations
@@ -14,7 +14,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from musicrec.baselines.run import baseline_metrics, recommend_baselines, write_baselines
+from musicrec.baselines.run import (
+    baseline_metrics,
+    describe,
+    recommend_baselines,
+    write_baselines,
+)
 from musicrec.files import atomic_directory, write_json
 from musicrec.held_out import read_held_out
 from musicrec.params.baselines import BaselinesParams
@@ -33,10 +38,10 @@ def main() -> None:
     baselines = load_block(args.params, BaselinesParams)
     judged = load_block(args.params, EvaluateParams)
     held_out = read_held_out(args.indexed, judged.split)
-    lists = recommend_baselines(held_out, max(judged.k), baselines.neighbours)
+    lists = recommend_baselines(held_out, max(judged.k), baselines)
     with atomic_directory(args.output) as folder:
-        write_baselines(folder, lists)
-        write_json(args.metrics, baseline_metrics(held_out, lists, judged.k))
+        write_baselines(folder, lists, describe(held_out, baselines))
+        write_json(args.metrics, baseline_metrics(held_out, lists, judged.k, baselines))
 
 
 if __name__ == "__main__":

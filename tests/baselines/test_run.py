@@ -14,8 +14,11 @@ from musicrec.baselines.run import (
 )
 from musicrec.errors import MusicRecError
 from musicrec.held_out import read_held_out
+from musicrec.params.baselines import BaselinesParams
 from tests.metrics.test_ranking import reference
 from tests.support.indexed_data import make_plays, write_indexed
+
+PARAMS = BaselinesParams(neighbours=20)
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +29,9 @@ def held_out(tmp_path_factory):
 
 
 def test_the_figures_are_means_of_the_lists(held_out):
-    lists = recommend_baselines(held_out, 50, neighbours=20)
-    figures = baseline_metrics(held_out, lists, (10, 50))
-    assert len(figures) == 4 * len(BASELINES)
+    lists = recommend_baselines(held_out, 50, PARAMS)
+    figures = baseline_metrics(held_out, lists, (10, 50), PARAMS)
+    assert len(figures) == 4 * len(BASELINES) + 1 and figures["ease_exact"] is True
     truth = held_out.truth
     for name in BASELINES:
         judged = [
@@ -39,7 +42,7 @@ def test_the_figures_are_means_of_the_lists(held_out):
 
 
 def test_lists_that_do_not_fit_are_refused(tmp_path):
-    write_baselines(tmp_path, {name: np.zeros((3, 5), np.int32) for name in BASELINES})
+    write_baselines(tmp_path, {name: np.zeros((3, 5), np.int32) for name in BASELINES}, {})
     assert set(read_baselines(tmp_path, 3, 5)) == set(BASELINES)
     for n_users, length in ((2, 5), (3, 6)):
         with pytest.raises(MusicRecError, match="run dvc repro baselines"):

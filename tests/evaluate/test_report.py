@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
+from musicrec.baselines.run import BASELINES
 from musicrec.evaluate.report import draw_slices, headline, plot_rows, sentence
 from musicrec.evaluate.run import evaluate
 from musicrec.metrics.intervals import FEWEST_USERS
@@ -58,11 +59,11 @@ def test_the_headline_is_a_handful_of_means_of_the_table(evaluation, rows):
     for name in headline_metrics(PARAMS.k):
         assert figures[name] == pytest.approx(mean(evaluation, name), rel=1e-12)
     assert figures["users"] == evaluation.table.num_rows
-    assert len(figures) == 7 and not any(isinstance(v, dict | list) for v in figures.values())
+    assert len(figures) == 8 and not any(isinstance(v, dict | list) for v in figures.values())
 
 
 def test_every_row_is_a_mean_of_the_table(evaluation, rows):
-    prefixes = {"als": "", "popularity": "popularity_", "neighbours": "neighbours_"}
+    prefixes = {"als": ""} | {name: f"{name}_" for name in BASELINES}
     for row in rows["metrics"]:
         for name in METRICS:
             column = f"{prefixes[row['model']]}{name}@{row['k']}"
@@ -74,7 +75,7 @@ def test_every_row_is_a_mean_of_the_table(evaluation, rows):
         column = f"list_novelty@{row['k']}"
         assert row["novelty"] == pytest.approx(mean(evaluation, column), rel=1e-12)
     lengths = {name: len(rows[name]) for name in ("metrics", "spark_protocol", "beyond_accuracy")}
-    assert lengths == {"metrics": 9, "spark_protocol": 3, "beyond_accuracy": 3}
+    assert lengths == {"metrics": 12, "spark_protocol": 3, "beyond_accuracy": 3}
 
 
 def test_users_are_counted_whatever_the_model(evaluation, rows, plays):

@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec import factors
-from musicrec.baselines.run import recommend_baselines
+from musicrec.baselines.run import describe, recommend_baselines
 from musicrec.baselines.run import write_baselines as write_lists
 from musicrec.checksums import write_checksums
 from musicrec.files import write_json
 from musicrec.held_out import read_held_out
 from musicrec.params.als import ALSParams
+from musicrec.params.baselines import BaselinesParams
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.feedback import FeedbackParams
 from musicrec.parquet import write_table
@@ -112,4 +113,6 @@ def write_factors(folder: Path, users: np.ndarray, items: np.ndarray) -> None:
 def write_baselines(folder: Path, params: EvaluateParams) -> None:
     """Write what the baselines stage writes beside `folder/indexed`."""
     held_out = read_held_out(folder / "indexed", params.split)
-    write_lists(folder / "baselines", recommend_baselines(held_out, max(params.k), neighbours=20))
+    baselines = BaselinesParams(neighbours=20)
+    lists = recommend_baselines(held_out, max(params.k), baselines)
+    write_lists(folder / "baselines", lists, describe(held_out, baselines))

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from musicrec.baselines.ease import ease_form, recommend_ease
 from musicrec.baselines.neighbours import recommend_neighbours
 from musicrec.baselines.popularity import recommend_popular
 from musicrec.checksums import require_sound, write_checksums
 from musicrec.errors import MusicRecError
-from musicrec.files import write_array
+from musicrec.files import write_array, write_json
 from musicrec.held_out import HeldOut
 from musicrec.metrics.ranking import headline_metrics, score_lists
+from musicrec.params.baselines import BaselinesParams
 
-BASELINES = ("popularity", "neighbours")
+BASELINES = ("popularity", "neighbours", "ease")
 
 
 def recommend_baselines(
     held_out: HeldOut,
     length: int,
-    neighbours: int,
+    params: BaselinesParams,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> dict[str, np.ndarray]:
     """Recommend tracks that a user has not played in training.
@@ -31,8 +34,7 @@ def recommend_baselines(
     held_out : HeldOut
     length : int
         Of the lists.
-    neighbours : int
-        Neighbours an item of the item-based baseline.
+    params : BaselinesParams
     on_step : callable, optional
         Told what comes next, before each step that may take long.
 
@@ -44,15 +46,20 @@ def recommend_baselines(
     train, history = held_out.train, held_out.history
     popularity = recommend_popular(train, history, length)
     on_step("finding the nearest neighbours of the users' tracks")
-    nearest = recommend_neighbours(train, history, length, neighbours)
-    return dict(zip(BASELINES, (popularity, nearest), strict=True))
+    nearest = recommend_neighbours(train, history, length, params.neighbours)
+    on_step(f"solving EASE, {ease_form(train, params)}")
+    ease = recommend_ease(train, history, length, params)
+    return dict(zip(BASELINES, (popularity, nearest, ease), strict=True))
 
 
 def baseline_metrics(
-    held_out: HeldOut, lists: Mapping[str, np.ndarray], k: Sequence[int]
+    held_out: HeldOut, lists: Mapping[str, np.ndarray], k: Sequence[int], params: BaselinesParams
 ) -> dict[str, float]:
-    """Figures of metrics/baselines.json: the headline metrics of each baseline."""
-    figures = {}
+    """Figures of metrics/baselines.json: the headline metrics of each baseline.
+
+    `ease_exact` says whether EASE was solved exactly, not in its sparse form.
+    """
+    figures: dict[str, float] = {"ease_exact": ease_form(held_out.train, params) == "exact"}
     for name, recommended in lists.items():
         truth = held_out.truth
         columns = score_lists(recommended, truth.indptr, truth.indices, k).columns()
@@ -61,8 +68,16 @@ def baseline_metrics(
     return figures
 
 
-def write_baselines(folder: Path, lists: Mapping[str, np.ndarray]) -> None:
-    """Write the lists of every baseline, one `.npy` each, with their checksums."""
+def describe(held_out: HeldOut, params: BaselinesParams) -> dict[str, Any]:
+    """How the lists were made: the parameters, and the form of EASE."""
+    return {"ease_form": ease_form(held_out.train, params), **params.model_dump()}
+
+
+def write_baselines(
+    folder: Path, lists: Mapping[str, np.ndarray], described: Mapping[str, Any]
+) -> None:
+    """Write the lists of every baseline, one `.npy` each, how they were made, and checksums."""
+    write_json(folder / "baselines.json", dict(described))
     for name, recommended in lists.items():
         write_array(folder / f"{name}.npy", recommended)
     write_checksums(folder)

@@ -1,0 +1,129 @@
+"""EASE against ridge regression, column by column, on the plays themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from musicrec.baselines.ease import ease_form, recommend_ease, solve
+from musicrec.baselines.ease_sparse import sparse_weights
+from musicrec.baselines.neighbours import nearest_items
+from musicrec.errors import MusicRecError
+from musicrec.interactions import Interactions, from_triples
+from musicrec.params.baselines import BaselinesParams
+
+REG = 3.0
+EXACT = BaselinesParams(ease_reg=REG, ease_exact=1000)
+SPARSE = BaselinesParams(ease_reg=REG, ease_exact=0, neighbours=8)
+
+
+def draw(n_users: int, n_items: int, seed: int) -> Interactions:
+    """Plays with a long tail; item 3 has none, and items 5 and 6 have the same listeners."""
+    rng = np.random.default_rng(seed)
+    played = rng.random((n_users, n_items)) < 0.6 / np.arange(1, n_items + 1) ** 0.4
+    played[:, 3], played[:, 6] = False, played[:, 5]
+    users, items = np.nonzero(played)
+    return from_triples(users, items, rng.integers(1, 99, len(users)), n_users, n_items)
+
+
+def dense(plays: Interactions) -> np.ndarray:
+    matrix = np.zeros((plays.n_users, plays.n_items))
+    matrix[np.repeat(np.arange(plays.n_users), plays.lengths), plays.indices] = 1
+    return matrix
+
+
+def ridge(x: np.ndarray, column: int, others: np.ndarray) -> np.ndarray:
+    """Weights of other columns that predict one, by least squares on a matrix with reg below it."""
+    tall = np.vstack((x[:, others], np.sqrt(REG) * np.eye(len(others))))
+    target = np.concatenate((x[:, column], np.zeros(len(others))))
+    return np.linalg.lstsq(tall, target, rcond=None)[0]
+
+
+def full_weights(x: np.ndarray) -> np.ndarray:
+    weights = np.zeros((x.shape[1], x.shape[1]))
+    for column in range(x.shape[1]):
+        others = np.delete(np.arange(x.shape[1]), column)
+        weights[others, column] = ridge(x, column, others)
+    return weights
+
+
+@pytest.mark.parametrize(("n_users", "n_items"), [(15, 40), (40, 15)], ids=["users", "tracks"])
+def test_the_exact_form_is_ridge_regression(n_users: int, n_items: int) -> None:
+    """With the inverse of either side, for users of the training and for others."""
+    train, strangers = draw(n_users, n_items, 1), draw(9, n_items, 2)
+    assert ease_form(train, EXACT) == "exact"
+    weights = full_weights(dense(train))
+    for history in (train, strangers):
+        seen = dense(history)
+        scores = seen @ weights
+        scores[(seen > 0) | (dense(train).sum(axis=0) == 0)] = -np.inf
+        lists = recommend_ease(train, history, n_items, EXACT)
+        for mine, expected in zip(lists, scores, strict=True):
+            found = mine[mine >= 0]
+            assert len(set(found)) == len(found) == np.isfinite(expected).sum()
+            best = np.sort(expected[np.isfinite(expected)])[::-1]
+            np.testing.assert_allclose(expected[found], best, atol=1e-6)
+
+
+def test_tracks_with_the_same_listeners_tie_and_the_lower_id_is_first() -> None:
+    train, played = draw(15, 40, 1), [0, 1, 2, 4, 7, 8, 9]
+    history = from_triples(np.zeros(7, int), played, np.ones(7), 1, 40)
+    for params in (EXACT, SPARSE.replace(neighbours=40)):
+        found = recommend_ease(train, history, 40, params)[0].tolist()
+        assert found.index(6) == found.index(5) + 1
+
+
+def test_the_sparse_form_is_ridge_regression_on_the_neighbours() -> None:
+    train = draw(60, 30, 3)
+    x, expected = dense(train), np.zeros((30, 30))
+    near = nearest_items(train, np.arange(30), SPARSE.neighbours).ids
+    for column in range(30):
+        chosen = near[column][near[column] >= 0]
+        expected[chosen, column] = ridge(x, column, chosen)
+    found = sparse_weights(train, np.arange(30), SPARSE)
+    weights = np.zeros((30, 30))
+    weights[np.repeat(np.arange(30), found.lengths), found.indices] = found.counts
+    np.testing.assert_allclose(weights, expected, atol=1e-6)
+    assert (np.count_nonzero(weights, axis=0) <= SPARSE.neighbours).all()
+    history = draw(9, 30, 4)
+    scores = dense(history) @ expected
+    scores[dense(history) > 0] = -np.inf
+    for mine, of_user in zip(recommend_ease(train, history, 30, SPARSE), scores, strict=True):
+        kept = mine[mine >= 0]
+        best = np.sort(of_user[of_user > 1e-7])[::-1]
+        assert len(best) == len(kept)
+        np.testing.assert_allclose(of_user[kept], best, atol=1e-6)
+    some = sparse_weights(train, np.array([4, 4, 1]), SPARSE)
+    assert np.flatnonzero(some.lengths).tolist() == [1, 4]
+    np.testing.assert_array_equal(some.row(4), found.row(4))
+
+
+def test_weights_do_not_depend_on_how_many_items_are_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train = draw(60, 30, 3)
+    whole = sparse_weights(train, np.arange(30), SPARSE)
+    monkeypatch.setattr("musicrec.baselines.ease_sparse._ITEMS_AT_ONCE", 7)
+    for a, b in zip(whole, sparse_weights(train, np.arange(30), SPARSE), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("params", [EXACT, SPARSE], ids=["exact", "sparse"])
+def test_an_empty_history_gets_nothing(params: BaselinesParams) -> None:
+    train = draw(15, 40, 1)
+    nobody = Interactions(np.zeros(2, np.int64), train.indices[:0], train.counts[:0], 40)
+    assert (recommend_ease(train, nobody, 5, params) == -1).all()
+
+
+@pytest.mark.parametrize(("n_users", "n_items"), [(300, 700), (700, 300)])
+@pytest.mark.parametrize("params", [EXACT, SPARSE], ids=["exact", "sparse"])
+def test_threads_change_no_bit(params: BaselinesParams, n_users: int, n_items: int) -> None:
+    train = draw(n_users, n_items, 5)
+    one, two = (recommend_ease(train, train, 100, params, threads) for threads in (1, 2))
+    np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize(("n_users", "n_items"), [(3, 9), (9, 3)])
+def test_a_matrix_that_cannot_be_inverted_is_an_error(n_users: int, n_items: int) -> None:
+    with pytest.raises(MusicRecError, match=r"baselines\.ease_reg = 0 is too small"):
+        solve(from_triples([0], [0], [1], n_users, n_items), 0.0)
