@@ -250,6 +250,7 @@ def test_an_output_that_cannot_be_written_is_said_first(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "file").touch()
+    monkeypatch.setattr("musicrec.command.all_done", lambda: None)
     monkeypatch.setattr(sys, "argv", ["stage", *(w.format(folder=tmp_path) for w in words)])
 
     def main() -> None:
@@ -264,8 +265,21 @@ def test_a_bad_number_of_threads_is_said_first(
     threads: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MUSICREC_THREADS", threads)
+    monkeypatch.setattr("musicrec.command.all_done", lambda: None)
     monkeypatch.setattr(sys, "argv", ["stage"])
     assert run_stage(lambda: None) == 1
     assert "MUSICREC_THREADS" in capsys.readouterr().err
     monkeypatch.setenv("MUSICREC_THREADS", "")  # empty is unset
     assert run_stage(lambda: None) == 0
+
+
+def test_a_signal_after_the_work_changes_nothing(tmp_path: Path) -> None:
+    """The interpreter's end takes a moment, in which a stage has written all it writes."""
+    code = (
+        "import musicrec.early, atexit, signal, sys\n"
+        "from musicrec.command import run_stage\n"
+        "atexit.register(signal.raise_signal, signal.SIGTERM)\n"
+        "sys.exit(run_stage(lambda: None))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -6,11 +6,15 @@ import sys
 
 import musicrec.early  # noqa: F401  (first, for signals during the imports below)
 from musicrec.cli import main
+from musicrec.command import all_done
 
 
 def run() -> int:
     """Run the command line."""
-    return main()
+    try:
+        return main()
+    finally:
+        all_done()
 
 
 if __name__ == "__main__":

@@ -51,7 +51,16 @@ def run_stage(main: Callable[[], None]) -> int:
             end_with_parent()
         main()
 
-    return command(check_and_run)()
+    try:
+        return command(check_and_run)()
+    finally:
+        all_done()
+
+
+def all_done() -> None:
+    """Ignore ctrl-C and SIGTERM from here on: the work has ended, and so has been told how."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def command(main: Callable[P, int | None]) -> Callable[P, int]:
