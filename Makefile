@@ -8,7 +8,7 @@ FAIL_ON ?= worse
 # The environment first on PATH; a shell that DVC can run stages in, whatever the login shell is.
 run := SHELL=$(SHELL) PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help checkout check-lock setup setup-bench setup-browser repro test faults lint format review report gate lock lock-new clean
+.PHONY: help checkout check-lock setup setup-bench setup-browser repro test faults lint format review original report gate lock lock-new clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,9 @@ format: setup ## let ruff format the code
 
 review: setup ## one Markdown report against BASE (default main) for a pull request
 	@$(run) musicrec review --base "$(BASE)" --margin "$(MARGIN)" --gate "$(FAIL_ON)"
+
+original: setup ## original.html: the original project's whole report on the plays of data.source
+	@$(run) dvc repro index && $(run) musicrec original
 
 report: setup ## report.html: REVS (default workspace) drawn over BASE, for any browser
 	@$(run) musicrec report $(REVS) --base "$(BASE)" --margin "$(MARGIN)"

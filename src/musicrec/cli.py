@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int | None:
     )
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=IdParser)
     serving = (add_recommend, add_similar, add_explain, add_verify, add_publish)
-    for add in (add_compare, add_review, add_report, add_tune, add_tested, *serving):
+    for add in (add_compare, add_review, add_report, add_tune, add_original, add_tested, *serving):
         add(commands)
     args = parser.parse_args(arguments)
     if "run" not in args:
@@ -201,6 +201,43 @@ def run_tested(args: argparse.Namespace) -> None:
     from musicrec.review.tested import as_text, scored_on_test
 
     print(as_text(scored_on_test(), Revision("workspace").read_yaml("params.yaml")))
+
+
+def add_original(commands: Commands) -> None:
+    """Compute the original project's whole report anew, on the plays that are indexed."""
+    parser = commands.add_parser("original", help=add_original.__doc__, description=ORIGINAL)
+    parser.add_argument("--indexed", type=Path, default=Path("data/indexed"), help="indexed plays")
+    parser.add_argument(
+        "--params",
+        type=Path,
+        default=Path("params.original.yaml"),
+        help="its setting; the grid keeps what it does not vary (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", default="original.html", help="page to write (%(default)s)"
+    )
+    parser.set_defaults(run=run_original)
+
+
+ORIGINAL = """Compute the original project's whole report anew, on the plays that are indexed: its
+grid, the best point on the test users, log compression, dropped counts, and its search by Annoy.
+Every result is kept below data/original, so that a run that was stopped goes on where it was and a
+second run computes nothing."""
+
+
+def run_original(args: argparse.Namespace) -> None:
+    """Compute what is missing and write the page."""
+    from musicrec.files import atomic_path
+    from musicrec.original.run import original
+    from musicrec.progress import progress
+    from musicrec.review.page.original import original_page, summary
+
+    counts = Path("plots/data/counts.json")
+    report, computed = original(args.indexed, args.params, counts, on_step=progress)
+    with atomic_path(args.output) as temporary:
+        temporary.write_text(original_page(report), encoding="utf-8")
+    print(summary(report))
+    print(f"{computed} results computed; {args.output}: open it in a browser; it needs no network")
 
 
 def add_tune(commands: Commands) -> None:

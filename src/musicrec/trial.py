@@ -122,6 +122,15 @@ class Trials:
         )
         return Model(factors, als, feedback)
 
+    def queries(self, model: Model) -> np.ndarray:
+        """Factors of the held-out users: float32 array (n, rank)."""
+        return queries(self.held_out, *model)
+
+    def lists_with_seen(self, model: Model) -> np.ndarray:
+        """Lists that may hold tracks of a user's history: int32 array (n, max(evaluate.k))."""
+        index = ExactIndex(model.factors.items)
+        return index.search(self.queries(model), max(self._evaluate.k))[0]
+
     def headline(self, model: Model, *, threads: int | None = None) -> dict[str, float]:
         """The model's figures of `metrics/evaluate.json`, and no more work than they take."""
         params, held_out = self._evaluate, self.held_out

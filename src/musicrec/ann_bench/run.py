@@ -16,7 +16,7 @@ from musicrec.ann_bench.methods import METHODS, Annoy, Method, below_full_scan, 
 from musicrec.ann_bench.recall import QueryPlays, ask_all, judge_lists, list_quality, recall
 from musicrec.ann_bench.timing import one_thread, time_batch, time_queries
 from musicrec.errors import MusicRecError
-from musicrec.held_out import read_held_out
+from musicrec.held_out import HeldOut, read_held_out
 from musicrec.held_out_factors import read_model
 from musicrec.parallel import for_blocks
 from musicrec.params.ann_bench import AnnBenchParams
@@ -100,12 +100,27 @@ def read_catalogue(
         No validation user has factors, or the factors do not fit the indexed plays.
     """
     held_out = read_held_out(indexed, "validation")
-    of_users, items = read_model(factors, held_out)
+    return catalogue_of(held_out, *read_model(factors, held_out), params, export)
+
+
+def catalogue_of(
+    held_out: HeldOut,
+    of_users: np.ndarray,
+    items: np.ndarray,
+    params: AnnBenchParams,
+    export: ExportParams,
+) -> Catalogue:
+    """Choose held-out users to query for, as `read_catalogue` does, given all their factors.
+
+    Parameters
+    ----------
+    of_users, items : float32 arrays (n_held_out, rank), (n_items, rank)
+    """
     users = np.flatnonzero(of_users.any(axis=1))
     if not len(users):
         raise MusicRecError(
-            f"{indexed / 'validation'} holds no play of a user with factors, so nobody can be "
-            "queried for; train on more plays or hold fewer out"
+            f"no user of {held_out.split} has factors, so nobody can be queried for; train on more "
+            "plays or hold fewer out"
         )
     names = held_out.user_ids
     digest = [

@@ -112,12 +112,15 @@ class Axis:
     zero: bool = False
     values: Sequence[float] | None = None
     format: str = ""
+    domain: tuple[float, float] | None = None
 
     def channel(self, kind: type[alt.X] | type[alt.Y]) -> Any:
         """The axis as a channel of Altair."""
         scale: dict[str, Any] = {"zero": self.zero}
         if self.log:
             scale = {"type": "log", "nice": False, "padding": 12}
+        if self.domain is not None:
+            scale["domain"] = list(self.domain)
         ticks: dict[str, Any] = {"tickCount": 5}
         if self.values is not None:
             ticks = {"values": list(self.values)}
