@@ -146,7 +146,7 @@ def hash_rows(truth: Interactions, track_ids: pa.Array) -> np.ndarray:
     sums = np.zeros(truth.n_users, np.uint64)
 
     def hash_block(start: int, stop: int) -> None:
-        _hash(truth.indptr, truth.indices, starts, text, start, stop, sums)
+        _hash(truth, starts, text, start, stop, sums)
 
     for_blocks(hash_block, blocks(len(sums), _BLOCK))
     return sums
@@ -176,14 +176,14 @@ def _masked(values: np.ndarray) -> pa.Array:
 
 
 @kernel()
-def _hash(indptr, indices, starts, characters, start, stop, sums):
+def _hash(truth, starts, characters, start, stop, sums):
     """Fill `sums[start:stop]`: modulo 2^64, of the hashes of a row's texts in whatever order.
 
     A text's hash is FNV-1a (Fowler, Noll and Vo), mixed by the finalizer of MurmurHash3, because
     sums of plain FNV hashes collide too easily.
     """
     for row in range(start, stop):
-        for text in indices[indptr[row] : indptr[row + 1]]:
+        for text in truth.indices[truth.indptr[row] : truth.indptr[row + 1]]:
             value = np.uint64(0xCBF29CE484222325)
             for place in range(starts[text], starts[text + 1]):
                 value = (value ^ np.uint64(characters[place])) * np.uint64(0x100000001B3)

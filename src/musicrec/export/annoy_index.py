@@ -140,12 +140,10 @@ class AnnoyIndex:
         found = self._head_ids[places]
         if len(found) == k and norm * self._largest < scores[-1] * (1.0 - 1e-5):
             return found, scores  # no other item can score so high
-        ids = np.empty(k, np.int32)
-        best = np.empty(k, np.float32)
-        count = _merge(
-            self._factors, query, found, scores, self.near(query, k, search_k), ids, best
-        )
-        return ids[:count], best[:count]
+        out = (np.empty(k, np.int32), np.empty(k, np.float32))
+        tail = self.near(query, k, search_k)
+        count = _merge(self._factors, query, (found, scores), tail, out)
+        return out[0][:count], out[1][:count]
 
     def near(self, query: np.ndarray, k: int, search_k: int) -> np.ndarray:
         """Ask Annoy alone, which knows all items but the head; ids, int32, the nearest first.
@@ -190,10 +188,14 @@ def _tiers(factors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @kernel()
-def _merge(factors, query, found, scores, tail, out_ids, out_scores):
-    """Score the tail's candidates and write the best of head and tail; return how many."""
-    ids = np.concatenate((found, tail))
-    all_scores = np.empty(len(ids), np.float32)
-    all_scores[: len(found)] = scores
-    inner_products(factors, tail, query, all_scores[len(found) :])
-    return write_best(ids, all_scores, out_ids, out_scores)
+def _merge(factors, query, head, tail, out):
+    """Score the tail's candidates and write the best of head and tail; return how many.
+
+    `head` and `out` are pairs: ids and scores.
+    """
+    ids = np.concatenate((head[0], tail))
+    n_head = len(head[0])
+    scores = np.empty(len(ids), np.float32)
+    scores[:n_head] = head[1]
+    inner_products(factors, tail, query, scores[n_head:])
+    return write_best(ids, scores, out[0], out[1])

@@ -68,8 +68,9 @@ def draw_lengths(seed, first, n_users, histories):
 
 
 @kernel()
-def _draw_tastes(state, n_plays, popularity, scenes, genres, taste):
+def _draw_tastes(state, n_plays, catalogue, taste):
     """Choose the scenes a listener follows; return how many. A favourite may come twice."""
+    popularity, scenes, genres = catalogue.popularity, catalogue.scenes, catalogue.genres
     n_scenes = min(MAX_SCENES, 2 + n_plays // PLAYS_A_SCENE)
     genre = 0
     for place in range(n_scenes):
@@ -84,14 +85,14 @@ def _draw_tastes(state, n_plays, popularity, scenes, genres, taste):
 
 
 @kernel()
-def draw_plays(seed, first, indptr, popularity, scenes, genres, counts):
+def draw_plays(seed, first, indptr, catalogue, counts):
     """Draw each user's distinct tracks and their counts; int32 arrays (n_plays).
 
-    User first + u gets the rows indptr[u] to indptr[u + 1] - 1. `popularity` and `counts` are
-    tables of cumulative weights, of tracks and of the counts 1, 2, …; `scenes` and `genres` as in
-    `sample.Catalogue`.
+    User first + u gets the rows indptr[u] to indptr[u + 1] - 1. `catalogue` is a
+    `sample.plays.Catalogue`, `counts` a table of cumulative weights of the counts 1, 2, …
     """
-    n_tracks = len(popularity) - 1
+    scenes, genres = catalogue.scenes, catalogue.genres
+    n_tracks = len(catalogue.popularity) - 1
     tracks = np.empty(indptr[-1], np.int32)
     plays = np.empty(indptr[-1], np.int32)
     owner = np.full(n_tracks, -1, np.int32)  # the last user who drew the track
@@ -101,7 +102,7 @@ def draw_plays(seed, first, indptr, popularity, scenes, genres, counts):
     for user in range(len(indptr) - 1):
         _start(state, seed, PLAYS, first + user)
         start, stop = indptr[user], indptr[user + 1]
-        n_scenes = _draw_tastes(state, stop - start, popularity, scenes, genres, taste)
+        n_scenes = _draw_tastes(state, stop - start, catalogue, taste)
         at = start
         while at < stop:
             level = np.float64(_next(state) >> np.uint64(11)) * 2.0**-53
@@ -112,7 +113,7 @@ def draw_plays(seed, first, indptr, popularity, scenes, genres, counts):
             elif level < SCENE_SHARE + GENRE_SHARE:
                 genre = np.searchsorted(genres, scene, "right") - 1
                 low, high = scenes[genres[genre]], scenes[genres[genre + 1]]
-            track = _draw(state, popularity, low, high)
+            track = _draw(state, catalogue.popularity, low, high)
             if owner[track] != user:
                 owner[track] = user
                 tracks[at] = track

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -105,8 +106,7 @@ def history_distribution(n_tracks: int) -> np.ndarray:
     return density / density.sum()
 
 
-@dataclass(frozen=True)
-class Catalogue:
+class Catalogue(NamedTuple):
     """Tracks in order of scene, scenes in order of genre.
 
     Attributes
@@ -213,9 +213,7 @@ def generate_plays(seed: int, sizes: SampleSizes) -> Iterator[Plays]:
         n_users = min(CHUNK_USERS, sizes.users - first)
         lengths = MIN_HISTORY + draw_lengths(np.uint64(seed), first, n_users, histories)
         indptr = np.concatenate(([0], np.cumsum(lengths)))
-        track, count = draw_plays(
-            np.uint64(seed), first, indptr, layout.popularity, layout.scenes, layout.genres, counts
-        )
+        track, count = draw_plays(np.uint64(seed), first, indptr, layout, counts)
         user = np.repeat(np.arange(n_users, dtype=np.int32), lengths)
         odd = (np.arange(indptr[-1]) - np.repeat(indptr[:-1], lengths)) % 2 == 1
         split = np.where(odd, kinds[first + user], 0)  # every second play is held out

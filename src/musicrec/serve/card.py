@@ -7,6 +7,7 @@ from typing import Any
 
 from musicrec.export.manifest import Manifest
 from musicrec.markdown import markdown_table
+from musicrec.metrics.intervals import CONFIDENCE
 
 LIMITS = """\
 - A play is taken for liking, and no play for not knowing: nothing here knows dislike.
@@ -48,7 +49,7 @@ def model_card(manifest: Manifest) -> str:
             "",
             "## How good it is",
             "",
-            "Held-out plays of users, 95 % bootstrap intervals over users.",
+            f"Held-out plays of users, {CONFIDENCE} bootstrap intervals over users.",
             "",
             _metrics(facts["intervals"]),
             "",
