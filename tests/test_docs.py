@@ -55,12 +55,16 @@ def test_the_table_of_results_is_that_of_the_metrics() -> None:
     table = [f"| {figures['users']} held-out users | " + " | ".join(columns) + " |"]
     table.append("|---" * (len(columns) + 1) + "|")
     for model, row in (
-        ("ALS", figures),
+        ("ALS, params.yaml", figures),
+        ("EASE", {c: baselines[f"ease_{c}"] for c in columns}),
         ("item neighbours", {c: baselines[f"neighbours_{c}"] for c in columns}),
         ("popularity", {c: baselines[f"popularity_{c}"] for c in columns}),
     ):
         table.append(f"| {model} | " + " | ".join(f"{row[c]:.4f}" for c in columns) + " |")
-    assert "\n".join(table) in (ROOT / "README.md").read_text()
+    page = (ROOT / "README.md").read_text().splitlines()
+    start = page.index(table[0])
+    shown = [line for line in page[start : start + 8] if "original project's setting" not in line]
+    assert shown[: len(table)] == table
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
