@@ -40,6 +40,8 @@ def claimed(make: Callable[[], str]) -> Iterator[Path]:
     finally:
         if handle is not None:
             os.close(handle)
+        if path.exists():  # where the block had no file handle left to remove it with
+            _remove(path)
 
 
 def sweep(folder: Path, beginning: str, ending: str = "") -> None:
@@ -66,11 +68,15 @@ def _remove_dead(path: Path) -> None:
     handle = _lock(path)
     if handle is None:
         return
+    _remove(path)
+    os.close(handle)
+
+
+def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-    os.close(handle)
 
 
 def _lock(path: Path) -> int | None:

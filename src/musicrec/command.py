@@ -12,10 +12,11 @@ import itertools
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import ParamSpec
+from typing import NoReturn, ParamSpec
 
 from musicrec.ancestors import end_with_parent
 from musicrec.outputs import require_writable
@@ -26,6 +27,7 @@ from musicrec.signals import handled_by
 
 P = ParamSpec("P")
 OUTPUT_FLAGS = ("--output", "--metrics", "--plots", "--per-user")  # of the stages
+IMPATIENT_SECONDS = 2.0  # after the first signal; a shell may send one twice at once
 RETRY_SECONDS = 0.05  # until a signal is tried again that came amid compiled code
 # Where an exception would be lost, or would crash compiled code that does not look for one.
 _DEAF_PACKAGES = tuple(f"{os.sep}{name}{os.sep}" for name in ("numba", "llvmlite"))
@@ -72,19 +74,24 @@ def command(main: Callable[P, int | None]) -> Callable[P, int]:
     stack trace. Characters that the terminal's encoding lacks are escaped.
 
     A signal takes effect between two lines of Python, but never amid numba: compiled code that
-    boxes its first result does not expect an exception and crashes. There it waits. A second
-    signal changes nothing, so that the cleaning up is not disturbed.
+    boxes its first result does not expect an exception and crashes. There it waits, and a second
+    signal that comes later ends the process as it is. Otherwise a second signal changes nothing,
+    so that the cleaning up is not disturbed.
     """
 
     @functools.wraps(main)
     def run(*args: P.args, **kwargs: P.kwargs) -> int:
         received: list[int] = []
         waiting: list[int] = []
+        asked: list[float] = []  # when
 
         def stop(signum: int, frame: FrameType | None) -> None:
             if received:
                 return
             if _is_deaf(frame):
+                if waiting and time.monotonic() - asked[0] > IMPATIENT_SECONDS:
+                    _end(signum)
+                asked.append(time.monotonic())
                 waiting.append(signum)
                 signal.setitimer(signal.ITIMER_REAL, RETRY_SECONDS)
                 return
@@ -92,7 +99,8 @@ def command(main: Callable[P, int | None]) -> Callable[P, int]:
             raise _Stopped
 
         def try_again(signum: int, frame: FrameType | None) -> None:
-            signal.raise_signal(waiting[-1])  # to whoever handles it now
+            if waiting:
+                signal.raise_signal(waiting.pop())  # to whoever handles it now
 
         if isinstance(sys.stdout, io.TextIOWrapper):  # a test may have put something else there
             sys.stdout.reconfigure(errors="backslashreplace")
@@ -108,6 +116,12 @@ def command(main: Callable[P, int | None]) -> Callable[P, int]:
         return status or 0
 
     return run
+
+
+def _end(signum: int) -> NoReturn:
+    """End at once; what is left lying about the next run removes."""
+    os.write(2, b"error: ended at the second signal; no output was written\n")
+    os._exit(128 + signum)
 
 
 def _is_deaf(frame: FrameType | None) -> bool:

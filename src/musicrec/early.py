@@ -1,13 +1,14 @@
-"""Ctrl-C and SIGTERM during the imports of a command: one sentence, and no stack trace.
+"""What stops a command during its imports: a signal, or too little memory. One sentence, no trace.
 
-Imported first, for its effect. Later `musicrec.command` handles signals, and unwinds the stack.
+Imported first, for its effect. Later `musicrec.command` handles both, and unwinds the stack.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from types import FrameType
+import sys
+from types import FrameType, TracebackType
 
 
 def _end(signum: int, frame: FrameType | None) -> None:
@@ -16,6 +17,17 @@ def _end(signum: int, frame: FrameType | None) -> None:
     os._exit(128 + signum)  # an import would make an ImportError of an exception, or lose it
 
 
+def _say(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    from musicrec.sentences import sentence_of
+
+    sentence = sentence_of(error)
+    if sentence is None:  # a bug
+        sys.__excepthook__(kind, error, trace)
+    else:
+        os.write(2, f"error: {sentence}\n".encode())
+
+
+sys.excepthook = _say
 for _number in (signal.SIGINT, signal.SIGTERM):
     if signal.getsignal(_number) not in (signal.SIG_IGN, None):
         signal.signal(_number, _end)

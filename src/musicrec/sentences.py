@@ -9,6 +9,7 @@ from pathlib import Path
 from musicrec.errors import MusicRecError
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_MEMORY = ("failed to map segment", "annot allocate memory")  # of a library's loading
 _FEW = (errno.EMFILE, errno.ENFILE)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NOT_PLAIN = (errno.EISDIR, errno.ENOTDIR)
@@ -31,6 +32,8 @@ def sentence_of(error: BaseException) -> str | None:
             "the system allows no more threads; raise the limit (ulimit -u), or set "
             "MUSICREC_THREADS=1"
         )
+    if isinstance(error, ImportError) and any(sign in str(error) for sign in _NO_MEMORY):
+        return f"not enough memory{_detail(error)}; free some, or raise the limit (ulimit -v)"
     if isinstance(error, ImportError):
         return f"{_first_line(error)}; run make setup"
     if _of_arrow(error):

@@ -17,6 +17,11 @@ from tests.faults.world import SPARK, Run, World, leftovers
 
 Fault = Callable[[World, str, Path, random.Random], "str | None"]
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+# Loading a library into too little memory ends the process before anything can be caught.
+BY_A_LIBRARY = (
+    "cannot allocate memory for thread-local data: ABORT",
+    "OpenBLAS error: Memory allocation still failed",
+)
 TRACES = ("Traceback (most recent call last)", "\tat ", "Fatal Python error", "Exception ignored")
 
 
@@ -39,6 +44,8 @@ def judge(world: World, stage: str, folder: Path, run: Run) -> str | None:
             wrong = sorted(name for name in {*found, *good} if found.get(name) != good.get(name))
             return f"finished with other outputs: {wrong[:3]}"
     else:
+        if any(words in run.said for words in BY_A_LIBRARY):
+            return f"left {left[:3]}" if (left := leftovers(folder)) else None
         if run.status < 0:
             return f"crashed with status {run.status}: {run.said[-300:]}"
         sentences = [line for line in run.said.splitlines() if line.startswith("error: ")]

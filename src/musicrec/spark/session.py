@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -12,6 +13,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from musicrec.claims import scratch_directory
@@ -134,7 +136,7 @@ def _start(builder: SparkSession.Builder, master: str) -> SparkSession:
     if master.startswith("spark://"):
         require_master(master)
     try:
-        with output.held():
+        with output.held(), _without_its_handler():
             return builder.getOrCreate()
     except Exception as error:
         asked = hasattr(error, "java_exception")  # Java runs, and has said no
@@ -146,6 +148,18 @@ def _start(builder: SparkSession.Builder, master: str) -> SparkSession:
             f"Spark could not start on {master} ({reason}); check {blamed()} and Spark's own "
             "configuration"
         ) from None
+
+
+@contextmanager
+def _without_its_handler() -> Iterator[None]:
+    """Keep PySpark from handling ctrl-C, by a call to Java amid another."""
+    from pyspark.core import context
+
+    context.signal = SimpleNamespace(signal=lambda *_: None, SIGINT=signal.SIGINT)
+    try:
+        yield
+    finally:
+        context.signal = signal
 
 
 def _forget_java() -> None:
