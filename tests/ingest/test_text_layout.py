@@ -53,3 +53,15 @@ def test_a_header_is_what_the_user_says():
 def test_a_position_beyond_the_last_column():
     with pytest.raises(MusicRecError, match=r"^f: no column 3 \(data.columns.count, counted fr"):
         column_position(3, "count", ("a", "b", "c"), named=True, file="f")
+
+
+@pytest.mark.parametrize("params", [NAMES, POSITIONS])
+def test_aligned_columns_are_named_as_such(params: DataParams) -> None:
+    rows = [("user_id", "track_id", "count"), *((f"u{i}", f"t{i}", str(i)) for i in range(20))]
+    text = "".join(f"{u:<12}{t:<12}{c:>6}\n" for u, t, c in rows[params is POSITIONS :])
+    with pytest.raises(MusicRecError, match="aligned by runs of blanks; write one separator"):
+        layout(text.encode(), params)
+    single = text.replace("  ", " ")
+    while "  " in single:
+        single = single.replace("  ", " ")
+    assert layout(single.encode(), params).dialect.separator == " "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import shlex
 from dataclasses import dataclass, field
 
 from musicrec.errors import MusicRecError
@@ -73,6 +74,7 @@ def text_layout(head: bytes, params: DataParams, name: str, *, whole: bool) -> T
     if separator and wanted == "auto":
         wanted = separator[1]
     dialect, split = _split(lines, wanted, params, name)
+    _refuse_aligned(dialect, split, name)
     start, titles = find_header(split, params, name)
     rows = split[start + bool(titles) :]
     width = _row_width(rows, params, name) if rows else len(titles)
@@ -143,6 +145,16 @@ def _split(
             f"{lines[0][:80]!r}"
         )
     return found
+
+
+def _refuse_aligned(dialect: Dialect, split: list[tuple[str, ...]], name: str) -> None:
+    """Stop where runs of blanks align the columns, so that one blank separates nothing."""
+    runs = sum("" in row[1:-1] for row in split)
+    if dialect.separator == " " and 2 * runs > len(split):
+        raise MusicRecError(
+            f"{name}: its columns are aligned by runs of blanks; write one separator between two "
+            f"fields, such as with: sed -E 's/ +/\\t/g' {shlex.quote(name)} > plays.tsv"
+        )
 
 
 def _row_width(rows: list[tuple[str, ...]], params: DataParams, name: str) -> int:
