@@ -18,6 +18,9 @@ def _end(signum: int, frame: FrameType | None) -> None:
 
 
 def _say(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if isinstance(error, MemoryError):  # too little to import more
+        os.write(2, b"error: not enough memory; free some, or raise the limit (ulimit -v)\n")
+        return
     from musicrec.sentences import sentence_of
 
     sentence = sentence_of(error)

@@ -21,6 +21,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 BY_A_LIBRARY = (
     "cannot allocate memory for thread-local data: ABORT",
     "OpenBLAS error: Memory allocation still failed",
+    "LLVM ERROR: out of memory",
 )
 TRACES = ("Traceback (most recent call last)", "\tat ", "Fatal Python error", "Exception ignored")
 
