@@ -171,18 +171,30 @@ def test_nonnegative_factors_are_nonnegative() -> None:
     assert fitted.users.max() > 0 and fitted.items.max() > 0
 
 
-@pytest.mark.parametrize("solver", ["cholesky", "cg", "nonnegative"])
-def test_threads_change_no_bit(solver: str) -> None:
+@pytest.mark.parametrize(
+    ("solver", "rank"), [("cholesky", 10), ("cg", 10), ("nonnegative", 10), ("cg", 136)]
+)
+def test_threads_change_no_bit(solver: str, rank: int) -> None:
     plays = random_plays(900, 400, seed=3)
     nonnegative = solver == "nonnegative"
     params = ALSParams(
-        rank=10, max_iter=2, nonnegative=nonnegative, solver="auto" if nonnegative else solver
+        rank=rank, max_iter=2, nonnegative=nonnegative, solver="auto" if nonnegative else solver
     )
     runs = [fit(plays, params, threads=threads) for threads in (1, 2, 5)]
     for other in runs[1:]:
         assert other.losses == runs[0].losses
         assert other.users.tobytes() == runs[0].users.tobytes()
         assert other.items.tobytes() == runs[0].items.tobytes()
+
+
+def test_plays_that_do_not_fit_in_memory_are_read_again_to_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    params = ALSParams(rank=10, max_iter=2, nonnegative=False, solver="cg")
+    whole = fit(PLAYS, params)
+    monkeypatch.setattr("musicrec.als.conjugate_gradients.MOST_HELD", 16 * 16)
+    assert PLAYS.lengths.max() > 16
+    np.testing.assert_array_equal(fit(PLAYS, params).users, whole.users)
 
 
 @pytest.mark.parametrize("solver", ["cholesky", "cg", "nonnegative"])
@@ -278,7 +290,8 @@ def test_early_stopping_returns_the_best_iteration(solver: str) -> None:
     assert stopped.losses == third.losses
 
 
-@hypothesis.given(n=st.integers(1, 30), seed=st.integers(0, 1000))
+@hypothesis.given(n=st.integers(1, 30) | st.just(130), seed=st.integers(0, 1000))
+@hypothesis.settings(deadline=None)
 def test_eigenbasis(n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     factors = (rng.standard_normal((40, n)) * np.logspace(0, -3, n)).astype(np.float32)

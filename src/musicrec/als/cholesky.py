@@ -38,7 +38,7 @@ from musicrec.als.panels import (
     vector,
     zeros4,
 )
-from musicrec.als.problem import CHUNK, SHORT_ROW, SINGULAR, batch_at, read_plays
+from musicrec.als.problem import CHUNK, SINGULAR, batch_at, longest_short_row, read_plays
 from musicrec.als.short_rows import solve_short_rows
 from musicrec.jit import kernel
 
@@ -61,7 +61,7 @@ def solve_rows(problem, shared, work, out, start, stop):
     out : Solution
     start, stop : int
     """
-    longest_short = min(problem.padded, SHORT_ROW)
+    longest_short = longest_short_row(problem.padded)
     for first in range(start, stop, LANES):
         batch = batch_at(problem, first, stop)
         if batch.longest <= longest_short:

@@ -44,6 +44,7 @@ AHEAD = 16  # plays whose factors are asked for ahead of their use
 # and a ten-thousandth; a fixed three steps ended up to 34 % above the exact solver's loss.
 ENOUGH = 1e-3  # of what a row can gain at most by its first gradient: what may be left to gain
 MOST_STEPS = 30
+MOST_HELD = 1 << 24  # entries of copied plays, 64 MB a thread; a longer row copies anew each step
 NEGLIGIBLE = 1e-9  # of a row's loss at zero: a step that can gain no more is not taken
 
 
@@ -56,7 +57,7 @@ class StepWorkspace(NamedTuple):
     x, residual, direction, image : by factor; of `direction`, what the matrix makes of it
     weight, confidence : by play, 1 + alpha r - w and 1 + alpha r
     score, change, coefficient : by play; what x gives, what `direction` gives, what to add
-    plays : (plays, padded), the factors of the row's plays
+    plays : (plays held, padded), the factors of the row's plays, or of eight of them at a time
     """
 
     diagonal: np.ndarray
@@ -84,7 +85,8 @@ class Row(NamedTuple):
 def step_workspace(padded: int, longest: int) -> StepWorkspace:
     """Allocate a thread's memory for rows of up to `longest` plays."""
     plays = -(-longest // LANES) * LANES
-    sizes = [*(padded,) * 6, *(plays,) * 5, plays * padded]
+    held = min(plays, MOST_HELD // padded // LANES * LANES)
+    sizes = [*(padded,) * 6, *(plays,) * 5, held * padded]
     return StepWorkspace(*aligned_parts(sizes, np.float32))
 
 
@@ -141,7 +143,7 @@ def _improve(problem, row, work):
     for _ in range(MOST_STEPS):
         if slope <= enough:
             break
-        slope = _step(work, row.whole, slope)
+        slope = _step(problem, row, work, slope)
 
 
 @kernel(allocates=False)
@@ -157,13 +159,15 @@ def _first_direction(problem, row, work):
     minus = cast_like(x, from_scalar(-1.0))
     for k in range(0, padded, LANES):
         store(residual, k, multiply(minus, multiply(load(diagonal, k), load(x, k))))
+    held = row.whole * padded <= len(plays)
     for p in range(0, row.whole, LANES):
-        _copy_plays(problem, row, plays, p)
-        score = _scores(plays, p, x)
+        at = p if held else 0
+        _copy_plays(problem, row, plays, p, at)
+        score = _scores(plays, at, x)
         store(scores, p, score)
         weight = multiply(minus, load(weights, p))
         store(coefficients, p, multiply_add(weight, score, load(confidences, p)))
-        _add_plays(plays, p, coefficients, residual)
+        _add_plays(plays, at, coefficients, p, residual)
     total = zeros_like(x)
     for k in range(0, padded, LANES):
         r = load(residual, k)
@@ -174,25 +178,30 @@ def _first_direction(problem, row, work):
 
 
 @kernel(allocates=False)
-def _step(work, whole, slope):
+def _step(problem, row, work, slope):
     """Go along the direction to its minimum, choose the next one, and return its slope."""
     x, residual, direction, image = work.x, work.residual, work.direction, work.image
     diagonal, inverse, scores, changes = work.diagonal, work.inverse, work.score, work.change
     plays, weights, coefficients = work.plays, work.weight, work.coefficient
     for k in range(0, len(x), LANES):
         store(image, k, multiply(load(direction, k), load(diagonal, k)))
-    for p in range(0, whole, LANES):
-        change = _scores(plays, p, direction)
+    held = row.whole * problem.padded <= len(plays)
+    for p in range(0, row.whole, LANES):
+        at = p
+        if not held:
+            at = 0
+            _copy_plays(problem, row, plays, p, at)
+        change = _scores(plays, at, direction)
         store(changes, p, change)
         store(coefficients, p, multiply(change, load(weights, p)))
-        _add_plays(plays, p, coefficients, image)
+        _add_plays(plays, at, coefficients, p, image)
     total = zeros_like(x)
     for k in range(0, len(x), LANES):
         total = multiply_add(load(direction, k), load(image, k), total)
     length = slope / total_of(widen(total))
     forward = cast_like(x, from_scalar(length))
     back = cast_like(x, from_scalar(-length))
-    for p in range(0, whole, LANES):
+    for p in range(0, row.whole, LANES):
         store(scores, p, multiply_add(forward, load(changes, p), load(scores, p)))
     total = zeros_like(x)
     for k in range(0, len(x), LANES):
@@ -270,11 +279,11 @@ def _expect(problem, solved, place, stop):
 
 
 @kernel(allocates=False)
-def _copy_plays(problem, row, copies, p):
-    """Copy the factors of plays [p, p + 8) of a row to their place; zeros past its end."""
+def _copy_plays(problem, row, copies, p, at):
+    """Copy the factors of plays [p, p + 8) of a row to place `at`; zeros past its end."""
     factors, indices, padded = problem.factors, problem.plays.indices, problem.padded
     for q in range(p, p + LANES):
-        to = q * padded
+        to = (at + q - p) * padded
         if q + AHEAD < row.n:
             ahead = np.int64(indices[row.begin + q + AHEAD]) * padded
             for line in range(0, padded, CACHE_LINE):
@@ -315,8 +324,8 @@ def _scores(plays, p, x):
 
 
 @kernel(allocates=False)
-def _add_plays(plays, p, coefficients, x):
-    """Add plays [p, p + 8), each times its coefficient, to x."""
+def _add_plays(plays, at, coefficients, p, x):
+    """Add the plays at [at, at + 8), times the coefficients at [p, p + 8), to x."""
     c0 = broadcast(coefficients, p)
     c1 = broadcast(coefficients, p + 1)
     c2 = broadcast(coefficients, p + 2)
@@ -327,7 +336,7 @@ def _add_plays(plays, p, coefficients, x):
     c7 = broadcast(coefficients, p + 7)
     padded = len(x)
     for k in range(0, padded, LANES):
-        y = p * padded + k
+        y = at * padded + k
         a = multiply_add(c0, load(plays, y), load(x, k))
         b = multiply(c1, load(plays, y + padded))
         a = multiply_add(c2, load(plays, y + 2 * padded), a)

@@ -1,17 +1,22 @@
 """Gram matrices, their eigenvectors and rotated factors, the same bits for any number of threads.
 
-LAPACK's eigenvectors may differ in the last bit with the number of BLAS threads; a model trained
-through them would too.
+BLAS and LAPACK may give other last bits with another number of their threads, and on another
+processor. Up to rank `OWN_TO_RANK` our own kernels are as fast or nearly; beyond, where they are
+not, one thread of BLAS works on blocks of fixed shape.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from musicrec.als.lanes import LANES, aligned, broadcast, load, multiply_add, store, zeros_like
 from musicrec.jit import kernel
 from musicrec.parallel import blocks, for_blocks
 
+OWN_TO_RANK = 128
+BLAS_ROWS = 1024  # made float64 at a time for a product of BLAS
+FEW_SUMS = 8  # instead of the next, where each is large: 268 MB at rank 2,048
 PARTIAL_SUMS = 16  # a fixed number, added in order, whatever the number of threads
 ROWS_AT_ONCE = 32  # added to a partial sum: at rank 128 they fill 32 KB, a first-level cache
 ROTATION_BLOCKS = 96  # of rows: several a core, so that the last core to finish is not late
@@ -24,6 +29,8 @@ AXES_AT_ONCE = (
 def gram(factors: np.ndarray, threads: int | None = None) -> np.ndarray:
     """Sum of the outer products of all rows of float32 `factors`, as float64 (rank, rank)."""
     n, rank = factors.shape
+    if rank > OWN_TO_RANK:
+        return _gram_by_blas(factors, threads)
     size = max(1, -(-n // PARTIAL_SUMS))
     width = -(-rank // LANES) * LANES
     parts = np.zeros((PARTIAL_SUMS, width * width))
@@ -34,6 +41,22 @@ def gram(factors: np.ndarray, threads: int | None = None) -> np.ndarray:
     for_blocks(work, blocks(n, size), threads)
     lower = parts.sum(axis=0).reshape(width, width)[:rank, :rank]
     return np.tril(lower) + np.tril(lower, -1).T
+
+
+def _gram_by_blas(factors: np.ndarray, threads: int | None) -> np.ndarray:
+    n, rank = factors.shape
+    size = max(1, -(-n // FEW_SUMS))
+    parts = np.zeros((FEW_SUMS, rank, rank))
+
+    def work(start: int, stop: int) -> None:
+        for first in range(start, stop, BLAS_ROWS):
+            rows = factors[first : min(first + BLAS_ROWS, stop)].astype(np.float64)
+            parts[start // size] += rows.T @ rows
+
+    with threadpool_limits(1, user_api="blas"):
+        for_blocks(work, blocks(n, size), threads)
+    whole: np.ndarray = parts.sum(axis=0)
+    return whole
 
 
 @kernel()
@@ -86,9 +109,19 @@ def rotate(
     out : float32 array (n, at least rank)
         May be `rows` itself. Columns past the rank are left alone.
     kind : float32 or float64
-        What sums are made in.
+        What sums are made in. In float64 a row's bits do not depend on what rows are beside it.
     """
     n, rank = rows.shape
+    size = max(FEWEST_ROWS, -(-n // ROTATION_BLOCKS))
+    if rank > OWN_TO_RANK and kind is np.float32:
+        single = basis.astype(np.float32)
+
+        def multiply(start: int, stop: int) -> None:
+            out[start:stop, :rank] = rows[start:stop] @ single
+
+        with threadpool_limits(1, user_api="blas"):
+            for_blocks(multiply, blocks(n, size), threads)
+        return
     axes = np.zeros((rank, -(-rank // AXES_AT_ONCE) * AXES_AT_ONCE), kind)
     axes[:, :rank] = basis
 
@@ -96,7 +129,6 @@ def rotate(
         scratch = aligned(4 * (rank + axes.shape[1]), kind)
         _rotate_rows(rows, axes.reshape(-1), scratch, out, start, stop)
 
-    size = max(FEWEST_ROWS, -(-n // ROTATION_BLOCKS))
     for_blocks(work, blocks(n, size), threads)
 
 
@@ -149,12 +181,24 @@ def _rotate_rows(rows, axes, scratch, out, start, stop):
                 out[first + r, k] = scratch[rotated + r * width + k]
 
 
-@kernel()
-def eigenbasis(matrix):
-    """Eigenvalues and eigenvectors (columns) of a symmetric matrix by cyclic Jacobi rotations.
+def eigenbasis(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues and eigenvectors (columns) of a symmetric float64 matrix, in no set order."""
+    if len(matrix) <= OWN_TO_RANK:
+        found: tuple[np.ndarray, np.ndarray] = _jacobi(matrix)
+        return found
+    used = np.flatnonzero(np.diag(matrix))  # what is padded with zeros stays where it is
+    inside = np.ix_(used, used)
+    values, vectors = np.zeros(len(matrix)), np.eye(len(matrix))
+    with threadpool_limits(1, user_api="blas"):
+        values[used], vectors[inside] = np.linalg.eigh(matrix[inside])
+    return values, vectors
 
-    Golub and Van Loan, Matrix Computations, section 8.5. Quadratic convergence: seven or eight
-    sweeps reach rounding. The values come in no particular order.
+
+@kernel()
+def _jacobi(matrix):
+    """Cyclic Jacobi rotations (Golub and Van Loan, Matrix Computations, section 8.5).
+
+    Quadratic convergence: seven or eight sweeps reach rounding.
     """
     n = matrix.shape[0]
     a = matrix.copy()

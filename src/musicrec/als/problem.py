@@ -7,14 +7,15 @@ from typing import NamedTuple
 import numpy as np
 
 from musicrec.als.lanes import LANES, aligned_parts, prefetch
-from musicrec.als.panels import vector
+from musicrec.als.panels import TILE_ROWS, vector
 from musicrec.interactions import Interactions
 from musicrec.jit import kernel
 
 # Plays gathered at a time: enough work between two passes over the matrix, while the panels of
 # eight rows fill 128 KB of float32 at rank 128, less than a second-level cache.
 CHUNK = 32
-SHORT_ROW = 64  # rows of more plays are never solved in the space of their plays
+SHORT_ROW = 64  # plays of a row that is solved in their space, up to rank 128
+LONGEST_SHORT_ROW = 512  # and at any rank: half the rank, which halves the operations or better
 TINY_WEIGHT = 1e-30  # stands for weight 0 (alpha 0): no effect on the matrix, yet has a root
 SINGULAR = (
     1e-14  # a pivot below this share of its diagonal entry is rounding (about 90 times 2^-53)
@@ -134,9 +135,16 @@ class Workspace(NamedTuple):
     scratch: np.ndarray
 
 
+@kernel(allocates=False)
+def longest_short_row(padded):
+    """The most plays of a row that is solved in the space of its plays; of whole tiles."""
+    half = padded // 2 // TILE_ROWS * TILE_ROWS
+    return min(padded, min(LONGEST_SHORT_ROW, max(SHORT_ROW, half)))
+
+
 def workspace(padded: int) -> Workspace:
     """Allocate a thread's memory for a padded rank: every array starts at a cache line."""
-    plays = max(CHUNK, min(padded, SHORT_ROW))
+    plays = max(CHUNK, longest_short_row(padded))
     entries = LANES * max(padded, plays)
     triangle = LANES * padded * (padded + 4) // 2
     panels, scale = LANES * padded * plays, LANES * padded

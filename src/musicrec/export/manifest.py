@@ -32,7 +32,7 @@ class Sizes(_Part):
 
     n_users: Size
     n_items: Annotated[int, Field(ge=1, le=2**31 - 1)]
-    rank: Annotated[int, Field(ge=1, le=1024)]
+    rank: Annotated[int, Field(ge=1, le=2048)]
     n_plays: Size
     user_id_bytes: Size
     track_id_bytes: Size

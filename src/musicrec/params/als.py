@@ -17,7 +17,7 @@ class ALSParams(Block):
     engine: Literal["native", "mllib"] = Field(
         "native", description="native: compiled, one machine; mllib: Spark"
     )
-    rank: Whole = Field(20, ge=1, le=1024, description="number of latent factors")
+    rank: Whole = Field(20, ge=1, le=2048, description="number of latent factors")
     reg_param: Float = Field(0.1, ge=0, description="regularisation lambda")
     alpha: Float = Field(10.0, ge=0, description="confidence of a play: 1 + alpha r")
     max_iter: Whole = Field(10, ge=1, description="iterations (one iteration: items, then users)")
