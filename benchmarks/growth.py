@@ -30,7 +30,7 @@ import yaml
 from dvc.utils.hydra import apply_overrides
 
 from musicrec.errors import MusicRecError
-from musicrec.progress import progress
+from musicrec.process.progress import progress
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ("stages", "src", "params.yaml", "dvc.yaml")

@@ -28,7 +28,7 @@ from pathlib import Path
 import yaml
 
 from musicrec.errors import MusicRecError
-from musicrec.progress import progress
+from musicrec.process.progress import progress
 
 ROOT = Path(__file__).resolve().parents[1]
 RANK = (r"(?m)^  rank: \d+$", "  rank: 50")

@@ -8,7 +8,7 @@ clock says: `tradeoff.json`, `speed_up.json`, `machine.json` and a picture, `tra
 from __future__ import annotations
 
 if __name__ == "__main__":
-    import musicrec.early  # noqa: F401  (first, for signals during the imports below)
+    import musicrec.process.early  # noqa: F401  (first, for signals during the imports below)
 
 import argparse
 import sys
@@ -27,7 +27,7 @@ from musicrec.files import atomic_directory, write_json
 from musicrec.params.ann_bench import AnnBenchParams
 from musicrec.params.export import ExportParams
 from musicrec.params.load import load_block
-from musicrec.progress import progress
+from musicrec.process.progress import progress
 
 
 def main() -> None:

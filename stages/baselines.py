@@ -8,7 +8,7 @@ index), `baselines.json`, which says how they were made, and, as metrics, their 
 from __future__ import annotations
 
 if __name__ == "__main__":
-    import musicrec.early  # noqa: F401  (first, for signals during the imports below)
+    import musicrec.process.early  # noqa: F401  (first, for signals during the imports below)
 
 import argparse
 import sys

@@ -8,7 +8,7 @@ every k, intervals, slices of the users (JSON), and a picture (SVG).
 from __future__ import annotations
 
 if __name__ == "__main__":
-    import musicrec.early  # noqa: F401  (first, for signals during the imports below)
+    import musicrec.process.early  # noqa: F401  (first, for signals during the imports below)
 
 import argparse
 import sys
@@ -20,7 +20,7 @@ from musicrec.files import atomic_directory, write_json
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.load import load_block
 from musicrec.parquet import write_table
-from musicrec.progress import progress
+from musicrec.process.progress import progress
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ Writes data/bundle: factors, id maps, training plays, an Annoy index and a manif
 from __future__ import annotations
 
 if __name__ == "__main__":
-    import musicrec.early  # noqa: F401  (first, for signals during the imports below)
+    import musicrec.process.early  # noqa: F401  (first, for signals during the imports below)
 
 import argparse
 import sys

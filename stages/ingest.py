@@ -8,7 +8,7 @@ the table of play counts as rows for plots and the report.
 from __future__ import annotations
 
 if __name__ == "__main__":
-    import musicrec.early  # noqa: F401  (first, for signals during the imports below)
+    import musicrec.process.early  # noqa: F401  (first, for signals during the imports below)
 
 import argparse
 import sys

@@ -7,7 +7,7 @@ Reads params.yaml (block `sample`). Writes a folder with `train.parquet`, `valid
 from __future__ import annotations
 
 if __name__ == "__main__":
-    import musicrec.early  # noqa: F401  (first, for signals during the imports below)
+    import musicrec.process.early  # noqa: F401  (first, for signals during the imports below)
 
 import argparse
 import sys

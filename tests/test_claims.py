@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from musicrec.claims import scratch_directory
 from musicrec.files import atomic_directory, atomic_path
+from musicrec.process.claims import scratch_directory
 
 BEGIN = """
 import sys

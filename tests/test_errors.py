@@ -14,7 +14,7 @@ import pytest
 
 from musicrec.command import command, run_stage
 from musicrec.errors import MusicRecError
-from musicrec.signals import signals_deferred
+from musicrec.process.signals import signals_deferred
 
 
 def run(error: BaseException | None) -> int:
@@ -190,7 +190,7 @@ def test_a_second_signal_does_not_disturb_the_cleaning_up() -> None:
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_during_the_imports_is_one_sentence(sent: signal.Signals) -> None:
-    code = "import musicrec.early, signal\nprint('importing', flush=True)\nsignal.pause()\n"
+    code = "import musicrec.process.early, signal\nprint('importing', flush=True)\nsignal.pause()\n"
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -276,7 +276,7 @@ def test_a_bad_number_of_threads_is_said_first(
 def test_a_signal_after_the_work_changes_nothing(tmp_path: Path) -> None:
     """The interpreter's end takes a moment, in which a stage has written all it writes."""
     code = (
-        "import musicrec.early, atexit, signal, sys\n"
+        "import musicrec.process.early, atexit, signal, sys\n"
         "from musicrec.command import run_stage\n"
         "atexit.register(signal.raise_signal, signal.SIGTERM)\n"
         "sys.exit(run_stage(lambda: None))\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-import musicrec.early  # noqa: F401  (first, for signals during the imports below)
+import musicrec.process.early  # noqa: F401  (first, for signals during the imports below)
 from musicrec.cli import main
 from musicrec.command import all_done
 

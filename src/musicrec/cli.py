@@ -229,7 +229,7 @@ def run_original(args: argparse.Namespace) -> None:
     """Compute what is missing and write the page."""
     from musicrec.files import atomic_path
     from musicrec.original.run import original
-    from musicrec.progress import progress
+    from musicrec.process.progress import progress
     from musicrec.review.page.original import original_page, summary
 
     counts = Path("plots/data/counts.json")

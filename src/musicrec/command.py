@@ -18,12 +18,12 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, ParamSpec
 
-from musicrec.ancestors import end_with_parent
 from musicrec.outputs import require_writable
 from musicrec.parallel import thread_count
 from musicrec.params.all import load_params
-from musicrec.sentences import sentence_of
-from musicrec.signals import handled_by
+from musicrec.process.ancestors import end_with_parent
+from musicrec.process.sentences import sentence_of
+from musicrec.process.signals import handled_by
 
 P = ParamSpec("P")
 OUTPUT_FLAGS = ("--output", "--metrics", "--plots", "--per-user")  # of the stages
@@ -68,8 +68,8 @@ def all_done() -> None:
 def command(main: Callable[P, int | None]) -> Callable[P, int]:
     """Turn `main` into an entry point: one clear sentence and an exit status.
 
-    Returns what `main` returns (None: 0), and 1 on an error that `musicrec.sentences` has words
-    for. Ctrl-C, SIGTERM and a reader that stops reading (`| head`) unwind the stack, so that
+    Returns what `main` returns (None: 0), and 1 on an error that `process.sentences` has words for.
+    Ctrl-C, SIGTERM and a reader that stops reading (`| head`) unwind the stack, so that
     temporary files are removed, and return 130, 143 and 141. Anything else is a bug and keeps its
     stack trace. Characters that the terminal's encoding lacks are escaped.
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from musicrec.claims import claimed, sweep
 from musicrec.errors import MusicRecError
+from musicrec.process.claims import claimed, sweep
 
 METRIC_DECIMALS = 6
 ENDING = ".unfinished"  # of temporary names

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from musicrec.errors import MusicRecError
-from musicrec.signals import signals_deferred
+from musicrec.process.signals import signals_deferred
 
 
 def thread_count(threads: int | None = None) -> int:

@@ -28,7 +28,7 @@ from musicrec.errors import MusicRecError
 from musicrec.files import atomic_files
 from musicrec.params.sample import SampleParams
 from musicrec.parquet import WRITING
-from musicrec.progress import progress
+from musicrec.process.progress import progress
 from musicrec.sample.draws import (
     POPULARITY,
     TRACK_IDS,

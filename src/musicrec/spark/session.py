@@ -16,9 +16,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from musicrec.claims import scratch_directory
 from musicrec.errors import MusicRecError
-from musicrec.signals import signals_deferred
+from musicrec.process.claims import scratch_directory
+from musicrec.process.signals import signals_deferred
 from musicrec.spark.class_archive import archive_options, quoted
 from musicrec.spark.failures import root_cause
 from musicrec.spark.java import find_java, java_of_home

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from musicrec.claims import scratch_directory
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
-from musicrec.progress import progress
+from musicrec.process.claims import scratch_directory
+from musicrec.process.progress import progress
 from musicrec.spark.failures import quiet, readable_errors
 from musicrec.spark.parts import PARTS, read_parts
 from musicrec.spark.session import spark_session

@@ -19,7 +19,7 @@ from musicrec.held_out import read_held_out
 from musicrec.interactions import Interactions, read_interactions, read_sizes
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
-from musicrec.progress import progress
+from musicrec.process.progress import progress
 from musicrec.train.early_stopping import ValidationScore
 from musicrec.train.hope import refuse_hopeless, require_falling, require_finite
 from musicrec.train.mllib import fit_mllib

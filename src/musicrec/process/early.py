@@ -21,7 +21,7 @@ def _say(kind: type[BaseException], error: BaseException, trace: TracebackType |
     if isinstance(error, MemoryError):  # too little to import more
         os.write(2, b"error: not enough memory; free some, or raise the limit (ulimit -v)\n")
         return
-    from musicrec.sentences import sentence_of
+    from musicrec.process.sentences import sentence_of
 
     sentence = sentence_of(error)
     if sentence is None:  # a bug
