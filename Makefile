@@ -8,7 +8,7 @@ FAIL_ON ?= worse
 # The environment first on PATH; a shell that DVC can run stages in, whatever the login shell is.
 run := SHELL=$(SHELL) PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help checkout check-lock setup setup-bench setup-browser repro test faults lint format review original report gate lock lock-new clean
+.PHONY: help checkout check-lock setup setup-bench setup-browser repro test faults cluster lint format review original report gate lock lock-new clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,9 @@ test: checkout setup ## run the tests
 
 faults: setup ## hundreds of faults over all stages: kills, damage, full disks, limits; prints counts
 	@$(run) python -m tests.faults.run && $(run) python -m tests.faults.together
+
+cluster: setup ## the Spark stages and MLlib on executors that die in the middle (about ten minutes)
+	@$(run) python -m pytest --override-ini addopts= -q tests/cluster
 
 lint: setup ## ruff, mypy, and the direction of imports
 	@$(run) ruff check . && $(run) ruff format --check . && $(run) mypy && $(run) lint-imports

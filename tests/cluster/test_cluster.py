@@ -1,0 +1,197 @@
+"""The Spark stages and MLlib on executors: the bytes of one machine, whatever dies in the middle.
+
+`make cluster` runs this; two dozen starts of Spark are too slow for every run of the tests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from musicrec.als.feedback import training_ratings
+from musicrec.als.fit import objective
+from musicrec.interactions import read_interactions, read_sizes
+from musicrec.params.als import ALSParams
+from musicrec.params.feedback import FeedbackParams
+from tests.cluster.standalone import Standalone, standalone
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+SPARK_STAGES = ("ingest", "downsample", "index")
+OUTPUTS = (
+    *("data/ingested", "data/downsampled", "data/indexed", "plots/data"),
+    *("metrics/data.json", "metrics/downsample.json", "metrics/index.json"),
+    *("plots/downsample.json", "plots/index.json"),
+)
+MLLIB = ALSParams(engine="mllib", rank=6, max_iter=4)
+PARAMS = {"sample": {"scale": 0.001}, "als": MLLIB.model_dump(), "evaluate": {"k": [10]}}
+PATIENCE = 120  # seconds for executors to appear
+
+
+class Place:
+    """A folder in which stages run, as dvc.yaml has them."""
+
+    def __init__(self, folder: Path, **env: str) -> None:
+        self.folder, self.env = folder, env
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("src", "stages"):
+            (folder / name).symlink_to(ROOT / name)
+        (folder / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+
+    def start(self, stage: str) -> subprocess.Popen[str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.Popen(
+            STAGES[stage]["cmd"],
+            shell=True,
+            cwd=self.folder,
+            env={**os.environ, "PATH": path, "MUSICREC_SPARK_MEMORY": "1g", **self.env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *stages: str) -> None:
+        for stage in stages:
+            finished(self.start(stage))
+
+    def digests(self) -> dict[str, str]:
+        """Hashes of all files that the Spark stages wrote."""
+        roots = [self.folder / name for name in OUTPUTS]
+        paths = [p for root in roots for p in (root.rglob("*") if root.is_dir() else [root])]
+        return {
+            str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(paths)
+            if path.is_file()
+        }
+
+
+def finished(process: subprocess.Popen[str]) -> str:
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, f"{out}\n{err}"
+    return err
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    place = Place(tmp_path_factory.mktemp("local") / "place")
+    place.run("sample", *SPARK_STAGES)
+    return place
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+    with standalone(tmp_path_factory.mktemp("cluster")) as found:
+        yield found
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    """A cluster's own configuration."""
+    folder = tmp_path / "conf"
+    folder.mkdir()
+    (tmp_path / "events").mkdir()
+    (folder / "spark-defaults.conf").write_text(
+        "spark.executor.memory 512m\n"
+        "spark.executor.cores 1\n"
+        "spark.eventLog.enabled true\n"
+        f"spark.eventLog.dir {(tmp_path / 'events').as_uri()}\n"
+        "spark.eventLog.rolling.enabled false\n"
+        "spark.eventLog.compress false\n"
+    )
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path: Path, local: Place, conf: Path) -> Place:
+    """Another folder with the same source, for a cluster."""
+    found = Place(tmp_path / "place", SPARK_CONF_DIR=str(conf), SPARK_LOCAL_IP="127.0.0.1")
+    (found.folder / "data").mkdir()
+    (found.folder / "data/sample").symlink_to(local.folder / "data/sample")
+    return found
+
+
+@pytest.mark.parametrize("kind", ["local-cluster[2,1,1024]", "standalone"])
+def test_a_cluster_writes_the_bytes_of_one_machine(
+    kind: str, place: Place, local: Place, cluster: Standalone
+) -> None:
+    place.env["MUSICREC_SPARK_MASTER"] = cluster.master if kind == "standalone" else kind
+    place.run(*SPARK_STAGES)
+    assert place.digests() == local.digests() and len(local.digests()) > 20
+    events = [
+        json.loads(line)
+        for path in (place.folder.parent / "events").iterdir()
+        for line in path.read_text().splitlines()
+    ]
+    added = [e for e in events if e["Event"] == "SparkListenerExecutorAdded"]
+    assert len(added) >= 2 * len(SPARK_STAGES)  # the cluster's configuration counts: two each
+    (memory,) = {
+        e["Spark Properties"]["spark.executor.memory"]
+        for e in events
+        if e["Event"] == "SparkListenerEnvironmentUpdate"
+    }
+    assert memory == "512m"
+
+
+def test_mllib_trains_on_executors_and_leaves_nothing(
+    place: Place, local: Place, cluster: Standalone
+) -> None:
+    place.env["MUSICREC_SPARK_MASTER"] = cluster.master
+    (place.folder / "data/indexed").symlink_to(local.folder / "data/indexed")
+    before = set(place.folder.iterdir())
+    place.run("train")
+    assert {path.name for path in set(place.folder.iterdir()) - before} <= {"metrics", "plots"}
+    factors = place.folder / "data/factors"
+    users, items = (np.load(factors / f"{name}_factors.npy") for name in ("user", "item"))
+    sizes = read_sizes(local.folder / "data/indexed/sizes.json")
+    plays = read_interactions(local.folder / "data/indexed/train", sizes.n_users, sizes.n_items)
+    there = objective(training_ratings(plays, FeedbackParams()), users, items, MLLIB)
+    local.run("train")
+    here = json.loads((local.folder / "plots/train/loss.json").read_text())[-1]["loss"]
+    assert there == pytest.approx(here, rel=1e-4)  # executors sum in the order they finish
+
+
+@pytest.mark.parametrize("what", ["executor", "worker"])
+def test_what_dies_in_the_middle_changes_no_byte(
+    what: str, place: Place, local: Place, tmp_path: Path
+) -> None:
+    with standalone(tmp_path / "cluster") as cluster:
+        place.env["MUSICREC_SPARK_MASTER"] = cluster.master
+        for stage in SPARK_STAGES:
+            process = place.start(stage)
+            wait_for(lambda: len(cluster.executors()) >= 2, process)
+            if what == "executor":
+                os.kill(cluster.executors()[0], signal.SIGKILL)
+            else:
+                cluster.kill_worker()
+            finished(process)
+            if what == "worker":
+                cluster.add_worker(f"after {stage}")
+    assert place.digests() == local.digests()
+
+
+def test_a_master_that_is_gone_is_one_sentence(place: Place) -> None:
+    place.env["MUSICREC_SPARK_MASTER"] = "spark://127.0.0.1:1"
+    process = place.start("ingest")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert err.startswith("error: ") and len(err.splitlines()) == 1 and "no Spark master" in err
+    assert not (place.folder / "data/ingested").exists()
+
+
+def wait_for(condition, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
