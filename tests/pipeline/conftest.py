@@ -109,6 +109,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A scratch clone, in a path with a space, after one `dvc repro` whose result is committed."""
     scratch = copy_checkout(tmp_path_factory.mktemp("scratch") / "a clone")
     (scratch.folder / "dvc.lock").unlink(missing_ok=True)
+    # The original project's setting, which both engines have.
+    shutil.copy(ROOT / "params.original.yaml", scratch.folder / "params.yaml")
     scratch.set_params(SMALL)
     scratch.commit("small parameters")
     scratch.dvc("repro")

@@ -199,6 +199,6 @@ def test_without_java_a_spark_stage_says_what_to_install(clone: Clone, tmp_path:
 
 
 def clone_command(clone: Clone, stage: str) -> list[str]:
-    """Words of a stage's command after `python`."""
+    """Words of a stage's command after what chooses the Python."""
     words = clone.lock()[stage]["cmd"].split()
-    return words[words.index("python") + 1 :]
+    return words[words.index("stages/python.sh") + 1 :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -88,11 +89,11 @@ def check(als: ALSParams) -> None:
     """
     if als.engine == "mllib":
         for name in NATIVE_ONLY:
-            value = getattr(als, name)
-            if value != ALSParams.model_fields[name].default:
+            value, default = getattr(als, name), ALSParams.model_fields[name].default
+            if value != default:
                 raise MusicRecError(
-                    f"als.engine = mllib has no als.{name} (it is {value}); "
-                    "use als.engine = native or leave it at its default"
+                    f"als.engine = mllib has no als.{name} (it is {value}); use als.engine = "
+                    f"native or set it to {json.dumps(default)}"
                 )
 
 
