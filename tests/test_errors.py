@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -213,9 +214,10 @@ def test_a_stage_ends_with_the_dvc_that_started_it(tmp_path: Path) -> None:
         "    signal.pause()\n"
         "sys.exit(run_stage(main))\n"
     )
+    python = shlex.quote(sys.executable)
     code = (
         "import subprocess, sys\n"
-        f"command = 'true; {sys.executable} {script}; true'\n"
+        f"command = {f'true; {python} {shlex.quote(str(script))}; true'!r}\n"
         "subprocess.run(['/bin/sh', '-c', command])\n"
     )
     parent = subprocess.Popen(

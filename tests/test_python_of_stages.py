@@ -98,7 +98,7 @@ def test_without_any_one_sentence_says_what_was_found(
 
 def test_the_stages_run_the_source_of_their_own_checkout() -> None:
     done = subprocess.run(["sh", SCRIPT, "-c", ASK], capture_output=True, text=True, check=True)
-    assert done.stdout.split()[-1] == str(ROOT / "src")
+    assert done.stdout.rstrip("\n").endswith(f" {ROOT / 'src'}")
 
 
 def test_every_package_is_looked_for() -> None:
@@ -106,7 +106,10 @@ def test_every_package_is_looked_for() -> None:
     names = {re.split("[<>=]", package)[0].replace("pyyaml", "yaml") for package in wanted}
     looked_for = re.search('names = "(.*)"', SCRIPT.read_text())
     assert looked_for is not None
-    assert set(looked_for[1].split()) == names - {"dvc"}  # which runs the stages, from anywhere
+    assert set(looked_for[1].split()) == names - {
+        "dvc",  # which runs the stages, from anywhere
+        "optuna",  # of `musicrec tune`, which is no stage
+    }
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash", "dash", "zsh", "csh", "tcsh", "fish"])
