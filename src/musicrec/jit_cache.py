@@ -1,19 +1,22 @@
 """Numba's cache of compiled kernels, made to survive damage and full disks.
 
 Numba stops with a stack trace at an entry that is cut, and would run machine code in which a bit
-has flipped. Here each entry begins with its CRC-32: one that does not fit is as good as absent and
-is written anew, and one that cannot be written is not missed.
+has flipped. Here each file ends with its CRC-32: one that does not fit is as good as absent and is
+written anew, and one that cannot be written is not missed.
 """
 
 from __future__ import annotations
 
-import pickle
+import io
 import zlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+BYTES = 4  # of a CRC-32
 
 
 class SoundCacheFile(IndexDataCacheFile):  # type: ignore[misc]
@@ -30,7 +33,7 @@ class SoundCacheFile(IndexDataCacheFile):  # type: ignore[misc]
         """Read the code for a signature; None where there is none that is whole."""
         try:
             return super().load(key)
-        except Exception:  # whatever a damaged pickle raises
+        except Exception:  # whatever numba makes of a damaged entry
             return None
 
     def save(self, key: Any, data: Any) -> None:
@@ -38,22 +41,19 @@ class SoundCacheFile(IndexDataCacheFile):  # type: ignore[misc]
         with suppress(OSError):
             super().save(key, data)
 
-    def _dump(self, obj: Any) -> bytes:
-        content: bytes = super()._dump(obj)
-        return zlib.crc32(content).to_bytes(4, "big") + content
+    @contextmanager
+    def _open_for_write(self, filepath: str) -> Iterator[io.BytesIO]:
+        """Add the checksum, which numba does not look at: it reads up to the end of its content."""
+        content = io.BytesIO()
+        with super()._open_for_write(filepath) as stream:
+            yield content
+            stream.write(content.getvalue() + _checksum(content.getvalue()))
 
     def _load_index(self) -> dict[Any, str]:
-        try:
-            with Path(self._index_path).open("rb") as stream:
-                version = pickle.load(stream)
-                stamp, overloads = _checked(stream.read())
-        except Exception:  # absent or damaged
-            return {}
-        fresh = (version, stamp) == (self._version, self._source_stamp)
-        return overloads if fresh else {}
+        return super()._load_index() if _sound(self._index_path) else {}
 
     def _load_data(self, name: str) -> Any:
-        return _checked(Path(self._data_path(name)).read_bytes())
+        return super()._load_data(name) if _sound(self._data_path(name)) else None
 
 
 class SoundCache(FunctionCache):  # type: ignore[misc]
@@ -71,7 +71,14 @@ class SoundCache(FunctionCache):  # type: ignore[misc]
         self._cache_file: Any = SoundCacheFile.instead_of(self._cache_file)
 
 
-def _checked(content: bytes) -> Any:
-    if zlib.crc32(content[4:]).to_bytes(4, "big") != content[:4]:
-        raise ValueError("damaged")
-    return pickle.loads(content[4:])
+def _checksum(content: bytes) -> bytes:
+    return zlib.crc32(content).to_bytes(BYTES, "big")
+
+
+def _sound(path: str) -> bool:
+    """Whether a file is there and ends with its own checksum."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError:
+        return False
+    return content[-BYTES:] == _checksum(content[:-BYTES])

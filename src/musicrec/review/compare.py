@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import TABLE_METADATA
-from musicrec.markdown import markdown_table
+from musicrec.markdown import markdown_table, text_table
 from musicrec.metrics.intervals import (
     CONFIDENCE,
     FEWEST_USERS,
@@ -118,17 +118,10 @@ def as_json(result: Result) -> str:
 
 def as_text(result: Result) -> str:
     """A table for a terminal."""
-    rows = [_header(result), *_rows(result)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i in (0, len(row) - 1) else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    header = _header(result)
+    table = text_table(header, _rows(result), right=range(1, len(header) - 1))
     footnote = textwrap.fill(_footnote(result), WIDTH)
-    return "\n".join([_title(result), "", *lines, "", footnote])
+    return "\n".join([_title(result), "", table, "", footnote])
 
 
 def as_markdown(result: Result) -> str:

@@ -9,9 +9,11 @@ from dataclasses import asdict
 from typing import Any
 
 from musicrec.errors import MusicRecError
+from musicrec.markdown import text_table
 from musicrec.serve.answers import Answer, Explanation, Neighbour
 
 Labels = Mapping[str, str]
+NUMBERS = ("", "count", "part", "score", "listeners", "cosine")  # columns that stand right
 
 
 def tell_answer(answer: Answer, labels: Labels, as_json: bool) -> None:
@@ -83,18 +85,10 @@ def tell_explanation(why: Explanation, k: int, labels: Labels, as_json: bool) ->
 
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], with_names: bool) -> None:
-    """Print columns, text to the left and the first and last ones' numbers to the right."""
+    """Print columns, text to the left and numbers to the right."""
     keep = [i for i, name in enumerate(header) if name != "name" or with_names]
-    table = [[row[i] for i in keep] for row in (header, *rows)]
-    widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
-    for row in table:
-        cells = [
-            cell.rjust(width)
-            if header[keep[i]] in ("", "count", "part", "score", "listeners", "cosine")
-            else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print("  ".join(cells).rstrip())
+    right = [place for place, i in enumerate(keep) if header[i] in NUMBERS]
+    print(text_table([header[i] for i in keep], [[row[i] for i in keep] for row in rows], right))
 
 
 def _number(value: float, kind: str) -> str:
