@@ -18,10 +18,6 @@ from musicrec.downsample import describe, downsample, headline, kept_rows
 from musicrec.files import atomic_directory, write_json
 from musicrec.params.downsample import DownsampleParams
 from musicrec.params.load import load_block
-from musicrec.parquet import sound_parts
-from musicrec.spark.failures import quiet, readable_errors
-from musicrec.spark.parts import read_parts, write_parts
-from musicrec.spark.session import spark_session
 
 
 def main() -> None:
@@ -34,18 +30,9 @@ def main() -> None:
     parser.add_argument("--plots", type=Path, required=True, help="JSON file of rows to write")
     args = parser.parse_args()
     params = load_block(args.params, DownsampleParams)
-    inputs = [args.ingested / split for split in ("train", "validation", "test")]
-    for path in inputs:
-        sound_parts(path)  # before Spark starts
-    with (
-        atomic_directory(args.output) as folder,
-        spark_session("downsample", inputs) as spark,
-        quiet(spark),
-        readable_errors("downsample"),
-    ):
-        train, validation, test = (read_parts(spark, path) for path in inputs)
-        plays, summary = downsample(train, validation, test, params)
-        write_parts(plays, folder, "user_id", ["user_id", "track_id"])
+    held_out = {split: args.ingested / split for split in ("validation", "test")}
+    with atomic_directory(args.output) as folder:
+        summary = downsample(args.ingested / "train", held_out, folder, params)
         write_json(args.plots, kept_rows(summary))
         write_json(args.metrics, headline(summary))
     print(describe(summary), file=sys.stderr)

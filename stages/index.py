@@ -16,11 +16,9 @@ import sys
 from pathlib import Path
 
 from musicrec.files import atomic_directory, write_json
-from musicrec.index import headline, index_splits, split_rows
-from musicrec.parquet import HISTORY, sound_parts
-from musicrec.spark.failures import quiet, readable_errors
-from musicrec.spark.parts import read_parts
-from musicrec.spark.session import spark_session
+from musicrec.index.figures import headline, split_rows
+from musicrec.index.run import index_splits
+from musicrec.parquet import HISTORY
 
 
 def main() -> None:
@@ -38,16 +36,8 @@ def main() -> None:
         history = args.ingested / f"{split}{HISTORY}"
         if history.is_dir():  # data.protocol: strong_generalization
             inputs[history.name] = history
-    for path in inputs.values():
-        sound_parts(path)  # before Spark starts
-    with (
-        atomic_directory(args.output) as folder,
-        spark_session("index", inputs=inputs.values()) as spark,
-        quiet(spark),
-        readable_errors("index"),
-    ):
-        frames = {name: read_parts(spark, path) for name, path in inputs.items()}
-        summary = index_splits(spark, frames, folder)
+    with atomic_directory(args.output) as folder:
+        summary = index_splits(inputs, folder)
         write_json(args.plots, split_rows(summary))
         write_json(args.metrics, headline(summary))
 

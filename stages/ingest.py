@@ -17,10 +17,8 @@ from pathlib import Path
 from musicrec.files import atomic_directory, write_json
 from musicrec.ingest.figures import count_rows, headline, rejected_rows
 from musicrec.ingest.run import ingest
-from musicrec.ingest.source import local_inputs
 from musicrec.params.data import DataParams
 from musicrec.params.load import load_block
-from musicrec.spark.session import spark_session
 
 
 def main() -> None:
@@ -32,9 +30,8 @@ def main() -> None:
     parser.add_argument("--plots", type=Path, required=True, help="folder of rows to write")
     args = parser.parse_args()
     data = load_block(args.params, DataParams)
-    inputs = local_inputs(data.source)
-    with atomic_directory(args.output) as folder, spark_session("ingest", inputs) as spark:
-        summary = ingest(spark, data, folder)
+    with atomic_directory(args.output) as folder:
+        summary = ingest(data, folder)
         with atomic_directory(args.plots) as plots:
             write_json(plots / "counts.json", count_rows(summary))
             write_json(plots / "rejected.json", rejected_rows(summary))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,11 +29,12 @@ def spark() -> Iterator[SparkSession]:
     A test must not enter `spark_session` itself: it would get this session and stop it. Run a
     stage that starts Spark in a process of its own.
     """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MUSICREC_SPARK_MASTER", "local[2]")
-        patch.setenv("MUSICREC_SPARK_MEMORY", "1g")
-        with spark_session("tests", inputs=[]) as session:
-            yield session
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:  # later on, no master is named
+            patch.setenv("MUSICREC_SPARK_MASTER", "local[2]")
+            patch.setenv("MUSICREC_SPARK_MEMORY", "1g")
+            session = stack.enter_context(spark_session("tests", inputs=[]))
+        yield session
 
 
 @pytest.fixture(scope="session")

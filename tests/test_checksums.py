@@ -15,7 +15,7 @@ from musicrec.checksums import CHECKSUMS, require_sound, write_checksums
 from musicrec.errors import MusicRecError
 from musicrec.files import write_array
 from musicrec.parquet import read_files, read_table, rewrite_table, write_table
-from musicrec.spark.parts import local_uri, read_parts, write_parts
+from musicrec.spark.parts import local_uri, read_parts, write_splits
 
 PLAYS = pa.table(
     {
@@ -143,9 +143,12 @@ def test_spark_finds_a_flipped_bit_by_the_checksum_of_its_page(spark, tmp_path: 
 
 
 def test_a_stage_on_spark_does_not_read_damaged_parts(spark, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    from pyspark.sql.functions import lit
+
     rows = [(f"u{n}", f"t{n}", n + 1) for n in range(50)]
     frame = spark.createDataFrame(rows, "user_id string, track_id string, count long")
-    write_parts(frame, tmp_path / "out", "user_id", ["user_id", "track_id"], 3)
+    rows_of_split = frame.withColumn("split", lit("out")).repartition(3, "user_id")
+    write_splits(rows_of_split, tmp_path, ["user_id", "track_id"])
     assert read_parts(spark, tmp_path / "out").count() == 50
     (tmp_path / "out/part-00001.parquet").unlink()
     with pytest.raises(MusicRecError, match=r"part-00001\.parquet is missing"):

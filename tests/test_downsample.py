@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from musicrec.checksums import write_checksums
 from musicrec.downsample import downsample
 from musicrec.errors import MusicRecError
 from musicrec.params.downsample import DownsampleParams
+from musicrec.parquet import read_table, write_rows
 
-SCHEMA = "user_id string, track_id string, count bigint"
+PLAYS = pa.schema([("user_id", pa.string()), ("track_id", pa.string()), ("count", pa.int64())])
 N_FULL, N_VALIDATION, N_TEST = 2_000, 30, 20
 
 
@@ -23,21 +29,37 @@ ROWS = plays_of("full", N_FULL) + plays_of("validation", N_VALIDATION) + plays_o
 
 
 @pytest.fixture(scope="module")
-def splits(spark):
-    train = spark.createDataFrame(ROWS, SCHEMA)
+def splits(tmp_path_factory):
     validation = [(f"validation{i}", f"h{j}", 2) for i in range(N_VALIDATION) for j in range(3)]
     test = [(f"test{i}", f"h{j}", 2) for i in range(N_TEST) for j in range(3)]
     cold = [("validation without train", "h0", 1)]
-    return (
-        train,
-        spark.createDataFrame(validation + cold, SCHEMA),
-        spark.createDataFrame(test, SCHEMA),
-    )
+    folder = tmp_path_factory.mktemp("ingested")
+    return {
+        "train": written(folder / "train", ROWS),
+        "validation": written(folder / "validation", validation + cold),
+        "test": written(folder / "test", test),
+    }
+
+
+def written(folder, rows, part_of=hash):
+    """A split as ingest leaves it: all plays of a user in one part, sorted."""
+    folder.mkdir()
+    for number in range(3):
+        part = sorted(row for row in rows if part_of(row[0]) % 3 == number)
+        table = pa.table(list(zip(*part, strict=True)) or [[], [], []], PLAYS)
+        write_rows(folder / f"part-0000{number}.parquet", [table], PLAYS)
+    write_checksums(folder)
+    return folder
 
 
 def run(splits, fraction, seed=42):
-    frame, summary = downsample(*splits, DownsampleParams(fraction=fraction, seed=seed))
-    return sorted(tuple(row) for row in frame.collect()), summary
+    held_out = {name: splits[name] for name in ("validation", "test")}
+    with tempfile.TemporaryDirectory() as name:
+        params = DownsampleParams(fraction=fraction, seed=seed)
+        summary = downsample(splits["train"], held_out, Path(name), params)
+        table = read_table(name)
+    assert table.schema == PLAYS
+    return sorted(tuple(row.values()) for row in table.to_pylist()), summary
 
 
 def users(rows):
@@ -80,32 +102,52 @@ def test_a_larger_fraction_keeps_the_same_users_and_more(splits):
     assert len(nested[-1]) == N_FULL
 
 
-def test_the_seed_chooses_and_the_order_of_rows_does_not(splits):
-    train, validation, test = splits
+def test_the_seed_chooses_and_how_the_users_lie_in_parts_does_not(splits, tmp_path):
     first, summary = run(splits, 0.2)
-    assert run((train.repartition(5), validation, test), 0.2) == (first, summary)
+    moved = written(tmp_path / "train", ROWS, part_of=len)
+    assert run(splits | {"train": moved}, 0.2) == (first, summary)
     assert full_history(run(splits, 0.2, seed=43)[0]) != full_history(first)
 
 
-def test_nothing_left_is_one_sentence(spark):
-    full = spark.createDataFrame([(f"u{i}", "t", 1) for i in range(20)], SCHEMA)
-    nobody = spark.createDataFrame([], SCHEMA)
+def test_users_are_those_of_spark(spark, splits):
+    """Independent road: Spark's own hash in a filter of its own."""
+    from pyspark.sql import functions as F
+
+    from musicrec.spark.hashing import hash_fraction
+
+    names = [(f"full{i}",) for i in range(N_FULL)]
+    frame = spark.createDataFrame(names, "user_id string")
+    chosen = frame.where(hash_fraction(42, "user_id", salt="downsample") < 0.2)
+    expected = {row.user_id for row in chosen.select(F.col("user_id")).collect()}
+    assert full_history(run(splits, 0.2)[0]) == expected
+
+
+def test_row_groups_change_nothing(splits, monkeypatch):
+    """A user may lie across two row groups, and a group may lose all its rows."""
+    expected = run(splits, 0.05)
+    monkeypatch.setattr("musicrec.downsample.ROW_GROUP", 7)
+    assert run(splits, 0.05) == expected
+
+
+def test_rows_stay_in_order_and_parts_in_place(splits, tmp_path):
+    held_out = {name: splits[name] for name in ("validation", "test")}
+    downsample(splits["train"], held_out, tmp_path, DownsampleParams(fraction=0.5))
+    for part in tmp_path.glob("*.parquet"):
+        kept = pq.read_table(part).to_pylist()
+        whole = pq.read_table(splits["train"] / part.name).to_pylist()
+        names = {row["user_id"] for row in kept}
+        assert kept == [row for row in whole if row["user_id"] in names]
+
+
+def test_nothing_left_is_one_sentence(tmp_path):
+    full = written(tmp_path / "full", [(f"u{i}", "t", 1) for i in range(20)])
+    nobody = written(tmp_path / "nobody", [])
     with pytest.raises(MusicRecError, match=r"downsample\.fraction = 1e-06 leaves no .* 20 full"):
-        run((full, nobody, nobody), 1e-6)
+        run({"train": full, "validation": nobody, "test": nobody}, 1e-6)
 
 
-def test_ids_never_reach_the_driver(splits, monkeypatch):
-    """What is collected is one small table of counts."""
-    from pyspark.sql.classic.dataframe import DataFrame
-
-    collected = []
-    collect = DataFrame.collect
-
-    def watched(frame):
-        rows = collect(frame)
-        collected.append((frame.columns, len(rows)))
-        return rows
-
-    monkeypatch.setattr(DataFrame, "collect", watched)
-    downsample(*splits, DownsampleParams())
-    assert collected == [(["kind", "kept", "users", "plays"], 4)]
+def test_a_damaged_part_is_refused(splits, tmp_path):
+    moved = written(tmp_path / "train", ROWS)
+    (moved / "part-00001.parquet").unlink()
+    with pytest.raises(MusicRecError, match=r"part-00001\.parquet is missing"):
+        run(splits | {"train": moved}, 0.2)

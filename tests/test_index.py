@@ -15,9 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicrec.checksums import CHECKSUMS, write_checksums
+from musicrec.columnar.index_sizes import read_sizes
 from musicrec.files import read_json
-from musicrec.index import id_map, index_splits
-from musicrec.interactions import read_interactions, read_sizes
+from musicrec.index.on_spark import index_on_spark
+from musicrec.index.run import index_splits
+from musicrec.interactions import read_interactions
 from musicrec.parquet import read_table
 
 ROOT = Path(__file__).parents[1]
@@ -41,14 +43,24 @@ ROWS = draw_rows()
 
 
 @pytest.fixture(scope="module")
-def splits(spark):
-    return {name: spark.createDataFrame(rows, SCHEMA).repartition(3) for name, rows in ROWS.items()}
+def inputs(tmp_path_factory):
+    """The splits as files."""
+    return written(tmp_path_factory.mktemp("ingested"), ROWS)
+
+
+def written(folder, rows_of):
+    for name, rows in rows_of.items():
+        columns = dict(zip(("user_id", "track_id", "count"), zip(*rows, strict=True), strict=True))
+        (folder / name).mkdir()
+        pq.write_table(pa.table(columns), folder / name / "part-00000.parquet")
+        write_checksums(folder / name)
+    return {name: folder / name for name in rows_of}
 
 
 @pytest.fixture(scope="module")
-def indexed(spark, splits, tmp_path_factory):
+def indexed(inputs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("index")
-    summary = index_splits(spark, splits, folder)
+    summary = index_splits(inputs, folder)
     return folder, summary
 
 
@@ -72,11 +84,13 @@ def test_id_maps_are_by_falling_frequency_then_id(indexed, file, names, column):
 
 
 @pytest.mark.parametrize("column", ["user_id", "track_id"])
-def test_known_ids_are_in_the_order_of_string_indexer(splits, column):
+def test_known_ids_are_in_the_order_of_string_indexer(spark, indexed, column):
     from pyspark.ml.feature import StringIndexer
 
-    model = StringIndexer(inputCol=column, outputCol="index").fit(splits["train"])
-    table = id_map(splits, column, "index")
+    train = spark.createDataFrame(ROWS["train"], SCHEMA)
+    model = StringIndexer(inputCol=column, outputCol="index").fit(train)
+    file = {"user_id": "users", "track_id": "items"}[column]
+    table = pq.read_table(indexed[0] / f"{file}.parquet")
     known = table.filter(pc.greater(table["plays"], 0))
     assert known[column].to_pylist() == model.labels
 
@@ -139,14 +153,23 @@ def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def test_the_stage_on_one_core_writes_the_bytes_of_two(indexed, tmp_path):
-    """A process of its own with other cores, memory and order of rows; flags as in dvc.yaml."""
-    for name, rows in ROWS.items():
-        users, tracks, counts = zip(*reversed(rows), strict=True)
-        table = pa.table({"user_id": users, "track_id": tracks, "count": counts})
-        (tmp_path / "ingested" / name).mkdir(parents=True)
-        pq.write_table(table, tmp_path / "ingested" / name / "part-00000.parquet")
-        write_checksums(tmp_path / "ingested" / name)
+def test_the_bytes_are_those_of_spark(spark, indexed, tmp_path):
+    frames = {n: spark.createDataFrame(rows, SCHEMA).repartition(3) for n, rows in ROWS.items()}
+    index_on_spark(spark, frames, tmp_path)
+    assert contents(tmp_path) == contents(indexed[0])
+
+
+@pytest.mark.parametrize("threads", ["1", "5"])
+def test_threads_do_not_change_the_bytes(inputs, indexed, tmp_path, monkeypatch, threads):
+    monkeypatch.setenv("MUSICREC_THREADS", threads)
+    index_splits(inputs, tmp_path)
+    assert contents(tmp_path) == contents(indexed[0])
+
+
+def test_the_stage_on_spark_writes_the_bytes_of_this_process(indexed, tmp_path):
+    """A process of its own with one core, other memory and order of rows; flags as in dvc.yaml."""
+    (tmp_path / "ingested").mkdir()
+    written(tmp_path / "ingested", {name: rows[::-1] for name, rows in ROWS.items()})
     flags = [f"--train={tmp_path / 'ingested/train'}", f"--ingested={tmp_path / 'ingested'}"]
     flags += [f"--output={tmp_path / 'indexed'}", f"--metrics={tmp_path / 'index.json'}"]
     flags += [f"--plots={tmp_path / 'rows.json'}"]
@@ -168,11 +191,14 @@ def test_the_stage_on_one_core_writes_the_bytes_of_two(indexed, tmp_path):
     assert inside == {*NAMES, "users.parquet", "items.parquet", "sizes.json", CHECKSUMS}
 
 
-def test_plays_to_fold_in_are_indexed_like_the_rest(spark, splits, tmp_path):
+def test_plays_to_fold_in_are_indexed_like_the_rest(inputs, tmp_path):
     """A user whom training does not know, with a known track and one that nobody else has."""
     history = [("stranger", "t2", 3), ("stranger", "new d", 1)]
-    frame = spark.createDataFrame(history, SCHEMA)
-    index_splits(spark, splits | {"validation_history": frame}, tmp_path)
+    (tmp_path / "more").mkdir()
+    more = written(tmp_path / "more", {"validation_history": history})
+    tmp_path = tmp_path / "indexed"
+    tmp_path.mkdir()
+    index_splits(inputs | more, tmp_path)
     sizes = read_sizes(tmp_path / "sizes.json")
     plays = read_table(tmp_path / "validation_history").to_pylist()
     users = read_table(tmp_path / "users.parquet")["user_id"].to_pylist()

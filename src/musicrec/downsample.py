@@ -1,22 +1,43 @@
-"""Keep a share of the full-history users, and every validation and test user whole."""
+"""Keep a share of the full-history users, and every validation and test user whole.
+
+Plays pass through a row group at a time, so that memory follows the number of users and not of
+plays, and no cluster is needed: ingest has put them in order, and leaving rows out keeps it.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from musicrec.checksums import write_checksums
+from musicrec.columnar.coded import dictionary
+from musicrec.columnar.hashing import hash_fraction
 from musicrec.errors import MusicRecError
+from musicrec.parallel import for_blocks
 from musicrec.params.downsample import DownsampleParams
-from musicrec.spark.hashing import hash_fraction
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+from musicrec.parquet import READING, ROW_GROUP, sound_parts, write_rows
 
 KINDS = ("full_history", "validation", "test")
 
 
+class Users(NamedTuple):
+    """Some users of training, each once: `kinds` are places in KINDS."""
+
+    ids: pa.StringArray
+    kinds: np.ndarray
+    kept: np.ndarray
+    plays: np.ndarray
+
+
 def downsample(
-    train: DataFrame, validation: DataFrame, test: DataFrame, params: DownsampleParams
-) -> tuple[DataFrame, dict[str, Any]]:
+    train: Path, held_out: Mapping[str, Path], folder: Path, params: DownsampleParams
+) -> dict[str, Any]:
     """Choose the training users by hash of (seed, user).
 
     A full-history user (one of neither `validation` nor `test`) is kept when the hash, a number
@@ -24,63 +45,125 @@ def downsample(
 
     Parameters
     ----------
-    train, validation, test : DataFrame
-        Columns `user_id`, `track_id`, `count`.
+    train : Path
+        Folder of Parquet parts with columns `user_id`, `track_id`, `count`, of which each holds all
+        plays of its users.
+    held_out : mapping
+        `validation` and `test` -> a folder of the same columns.
+    folder : Path
+        Existing; gets a part for every one of `train` of whose rows any are kept, in their order,
+        and their checksums.
 
     Returns
     -------
-    plays : DataFrame
-        The rows of `train` of the users kept.
-    summary : dict
+    dict
         For each of KINDS, and together: users and plays of `train`, kept and dropped.
 
     Raises
     ------
     MusicRecError
-        No play is left.
+        No play is left, or an input is not as its stage wrote it.
     """
-    from pyspark.sql import functions as F
+    parts = sound_parts(train)
+    held = {KINDS.index(name): _users_of(path) for name, path in held_out.items()}
+    found: list[Users | None] = [None] * len(parts)
 
-    held_out = validation.select("user_id", F.lit("validation").alias("kind")).unionByName(
-        test.select("user_id", F.lit("test").alias("kind"))
-    )
-    kinds = held_out.groupBy("user_id").agg(F.min("kind").alias("kind"))
-    chosen = hash_fraction(params.seed, "user_id", salt="downsample") < params.fraction
+    def work(start: int, stop: int) -> None:
+        for place in range(start, stop):
+            found[place] = _thin(parts[place], folder / parts[place].name, held, params)
 
-    def judge(frame: DataFrame) -> DataFrame:
-        known = frame.join(kinds, "user_id", "left")
-        return known.withColumn("kept", F.col("kind").isNotNull() | chosen)
-
-    summary = summarise(judge(train.groupBy("user_id").agg(F.count("*").alias("plays"))))
+    for_blocks(work, list(range(len(parts) + 1)))
+    summary = summarise([users for users in found if users is not None])
     if not summary["kept"]["plays"]:
         raise MusicRecError(
             f"downsample.fraction = {params.fraction:g} leaves no training plays of the "
             f"{summary['dropped']['users']} full-history users; raise it"
         )
-    return judge(train).where("kept").select("user_id", "track_id", "count"), summary
+    write_checksums(folder)
+    return summary
 
 
-def summarise(users: DataFrame) -> dict[str, Any]:
-    """Count users and plays, kept and dropped, by kind of user; ids stay in Spark.
+def _users_of(folder: Path) -> pa.StringArray:
+    users = []
+    for part in sound_parts(folder):
+        with pq.ParquetFile(part, read_dictionary=["user_id"], **READING) as reader:
+            for batch in reader.iter_batches(columns=["user_id"], use_threads=False):
+                users.append(dictionary(batch.column("user_id")).dictionary)
+    return pc.unique(pa.chunked_array(users, pa.string()))
 
-    `users` has a row a user: `kind` (null: full history), `kept`, `plays`.
-    """
-    from pyspark.sql import functions as F
 
-    groups = users.groupBy("kind", "kept").agg(
-        F.count("*").alias("users"), F.sum("plays").alias("plays")
+def _thin(
+    source: Path, destination: Path, held: Mapping[int, pa.StringArray], params: DownsampleParams
+) -> Users:
+    """Copy the rows of one part that are kept, if there are any; returns all its users."""
+    seen: list[Users] = []
+    with pq.ParquetFile(source, read_dictionary=["user_id"], **READING) as reader:
+        text = [pa.field(name, pa.string()) for name in ("user_id", "track_id")]
+        schema = pa.schema([*text, ("count", pa.int64())])
+        kept = _kept_rows(reader, schema, held, params, seen)
+        first = next(kept, None)
+        if first is not None:
+            write_rows(destination, _chained(first, kept), schema)
+    return _each_once(seen)
+
+
+def _chained(first: pa.Table, others: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    yield first
+    yield from others
+
+
+def _kept_rows(
+    reader: pq.ParquetFile,
+    schema: pa.Schema,
+    held: Mapping[int, pa.StringArray],
+    params: DownsampleParams,
+    seen: list[Users],
+) -> Iterator[pa.Table]:
+    """Yield the rows kept of each row group, and add its users to `seen`."""
+    for batch in reader.iter_batches(batch_size=ROW_GROUP, use_threads=False):
+        users = dictionary(batch.column("user_id"))
+        codes = users.indices.to_numpy()
+        plays = np.bincount(codes, minlength=len(users.dictionary))
+        kinds, kept = _judge(users.dictionary, held, params)
+        seen.append(Users(users.dictionary, kinds, kept, plays))
+        chosen = kept[codes]
+        if chosen.any():
+            yield pa.Table.from_batches([batch.filter(pa.array(chosen))]).cast(schema)
+
+
+def _judge(
+    ids: pa.StringArray, held: Mapping[int, pa.StringArray], params: DownsampleParams
+) -> tuple[np.ndarray, np.ndarray]:
+    kinds = np.zeros(len(ids), np.int8)
+    for kind, known in held.items():
+        kinds[pc.is_in(ids, value_set=known).to_numpy(zero_copy_only=False)] = kind
+    return kinds, (kinds > 0) | (
+        hash_fraction(params.seed, ids, salt="downsample") < params.fraction
     )
-    found = {(row.kind or "full_history", row.kept): row for row in groups.collect()}
+
+
+def _each_once(seen: list[Users]) -> Users:
+    """Join users that stand in two row groups."""
+    whole = pa.chunked_array([users.ids for users in seen], pa.string()).combine_chunks()
+    codes = whole.dictionary_encode()
+    _, first, place = np.unique(codes.indices.to_numpy(), return_index=True, return_inverse=True)
+    plays = np.bincount(place, np.concatenate([users.plays for users in seen]), len(first))
+    kinds, kept = (np.concatenate(column)[first] for column in list(zip(*seen, strict=True))[1:3])
+    return Users(codes.dictionary, kinds, kept, plays.astype(np.int64))
+
+
+def summarise(parts: list[Users]) -> dict[str, Any]:
+    """Count users and plays, kept and dropped, by kind of user."""
+    kinds, kept, plays = (np.concatenate(column) for column in list(zip(*parts, strict=True))[1:])
     summary: dict[str, Any] = {}
-    for fate, kept in (("kept", True), ("dropped", False)):
-        rows = {kind: found.get((kind, kept)) for kind in KINDS}
-        counts = {
-            kind: {"users": row.users if row else 0, "plays": row.plays if row else 0}
-            for kind, row in rows.items()
-            if kept or kind == "full_history"
-        }
+    for fate, judged in (("kept", kept), ("dropped", ~kept)):
+        counts = {}
+        for number, kind in enumerate(KINDS):
+            chosen = judged & (kinds == number)
+            if fate == "kept" or kind == "full_history":
+                counts[kind] = {"users": int(chosen.sum()), "plays": int(plays[chosen].sum())}
         total = {name: sum(c[name] for c in counts.values()) for name in ("users", "plays")}
-        summary[fate] = total | (counts if kept else {})
+        summary[fate] = total | (counts if fate == "kept" else {})
     return summary
 
 

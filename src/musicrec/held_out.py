@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from musicrec.columnar.index_sizes import read_sizes
 from musicrec.errors import MusicRecError
-from musicrec.interactions import Interactions, read_interactions, read_sizes
+from musicrec.interactions import Interactions, read_interactions
 from musicrec.parquet import HISTORY, read_table
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicrec.checksums import require_sound
 from musicrec.errors import MusicRecError
-from musicrec.files import read_json
 from musicrec.jit import kernel
 from musicrec.parquet import READING, sound_parts
 
@@ -150,22 +147,6 @@ def _checked(name: str, values: np.ndarray, bound: int) -> np.ndarray:
     if len(values) and (values.min() < 0 or values.max() >= bound):
         raise MusicRecError(f"interactions: {name} index outside 0 to {bound - 1}")
     return values
-
-
-@dataclass(frozen=True)
-class IndexSizes:
-    """How many dense ids the index stage gave; ids of `n_*` and above are unknown to training."""
-
-    n_users: int
-    n_items: int
-    n_all_users: int
-    n_all_items: int
-
-
-def read_sizes(path: str | os.PathLike[str]) -> IndexSizes:
-    """Read the sizes that the index stage wrote beside its splits (`sizes.json`)."""
-    require_sound(Path(path))
-    return IndexSizes(**read_json(path))
 
 
 @kernel()

@@ -14,6 +14,7 @@ from musicrec.checksums import require_sound
 from musicrec.errors import MusicRecError
 from musicrec.files import atomic_path
 
+PARTS = 8  # files of every table of plays: pinned, so that bytes do not follow the core count
 ROW_GROUP = 1 << 20  # rows of a Parquet row group
 HISTORY = "_history"  # ends the name of a split whose plays its held-out users are folded in with
 WRITING: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
@@ -33,20 +34,30 @@ def rewrite_table(source: str | os.PathLike[str], destination: str | os.PathLike
     changes from run to run, and the size of row groups follows heap and cores. Reads and writes
     one row group at a time.
     """
-    with atomic_path(destination) as temporary, pq.ParquetFile(source, **READING) as reader:
-        schema = reader.schema_arrow.remove_metadata()
-        with pq.ParquetWriter(temporary, schema, **WRITING) as writer:
-            for table in _row_groups(reader, schema):
-                writer.write_table(table, row_group_size=ROW_GROUP)
+    with pq.ParquetFile(source, **READING) as reader:
+        batches = reader.iter_batches(batch_size=ROW_GROUP // 8)
+        tables = (pa.Table.from_batches([batch]) for batch in batches)
+        write_rows(destination, tables, reader.schema_arrow.remove_metadata())
 
 
-def _row_groups(reader: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.Table]:
-    """Yield a file's rows in tables of ROW_GROUP rows and a rest, however the file groups them."""
+def write_rows(
+    destination: str | os.PathLike[str], tables: Iterable[pa.Table], schema: pa.Schema
+) -> None:
+    """Write tables of any length as one Parquet file, whose bytes follow from its rows alone."""
+    with (
+        atomic_path(destination) as temporary,
+        pq.ParquetWriter(temporary, schema, **WRITING) as writer,
+    ):
+        for table in _row_groups(tables, schema):
+            writer.write_table(table, row_group_size=ROW_GROUP)
+
+
+def _row_groups(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield the rows in tables of ROW_GROUP rows and a rest, however they came."""
     waiting = schema.empty_table()
-    for batch in reader.iter_batches(batch_size=ROW_GROUP // 8):
-        rows = pa.Table.from_batches([batch]).replace_schema_metadata()
-        waiting = pa.concat_tables([waiting, rows])
-        if waiting.num_rows >= ROW_GROUP:
+    for table in tables:
+        waiting = pa.concat_tables([waiting, table.replace_schema_metadata()])
+        while waiting.num_rows >= ROW_GROUP:
             yield waiting.slice(0, ROW_GROUP).combine_chunks()
             waiting = waiting.slice(ROW_GROUP)
     if waiting.num_rows:

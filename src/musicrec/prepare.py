@@ -1,7 +1,7 @@
 """Record Java's class archive, so that every stage on Spark starts faster: `make setup` runs this.
 
-Runs ingest, downsample and index on a handful of plays in one session, so that the archive holds
-the classes that they need. It is a convenience: where it cannot be written (a read-only or full
+Runs ingest and index on a handful of plays in one session, so that the archive holds the classes
+that they need. It is a convenience: where it cannot be written (a read-only or full
 disk), nothing fails, and whatever was begun is removed.
 """
 
@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicrec.downsample import downsample
 from musicrec.errors import MusicRecError
-from musicrec.index import index_splits
-from musicrec.ingest.run import ingest
+from musicrec.index.on_spark import index_on_spark
+from musicrec.ingest.run import ingest_on_spark
 from musicrec.params.data import ColumnParams, DataParams
-from musicrec.params.downsample import DownsampleParams
 from musicrec.spark.class_archive import archive_path
 from musicrec.spark.java import find_java
-from musicrec.spark.parts import read_parts, write_parts
+from musicrec.spark.parts import read_parts
 from musicrec.spark.session import spark_session
 
 if TYPE_CHECKING:
@@ -58,7 +56,7 @@ def prepare() -> Path | None:
 
 
 def _run_stages(spark: SparkSession, folder: Path) -> None:
-    """Run the three stages on a few plays, each written to a folder of its name."""
+    """Run the stages that may use Spark on a few plays."""
     source = folder / "source"
     source.mkdir()
     for number, split in enumerate(SPLITS):
@@ -66,16 +64,13 @@ def _run_stages(spark: SparkSession, folder: Path) -> None:
         tracks = [f"track {i + number}" for i in range(40)]
         rows = pa.table({"user_id": users, "track_id": tracks, "count": [1] * 40})
         pq.write_table(rows, source / f"{split}.parquet")
-    for name in ("ingested", "downsampled", "indexed"):
+    for name in ("ingested", "indexed"):
         (folder / name).mkdir()
     columns = ColumnParams.model_validate({})
     params = DataParams(source=str(source), protocol="given", columns=columns)
-    ingest(spark, params, folder / "ingested")
+    ingest_on_spark(spark, params, folder / "ingested")
     splits = {split: read_parts(spark, folder / "ingested" / split) for split in SPLITS}
-    plays, _ = downsample(**splits, params=DownsampleParams(fraction=1.0))
-    write_parts(plays, folder / "downsampled", "user_id", ["user_id", "track_id"])
-    splits["train"] = read_parts(spark, folder / "downsampled")
-    index_splits(spark, splits, folder / "indexed")
+    index_on_spark(spark, splits, folder / "indexed")
 
 
 def _remove_old(folder: Path) -> None:

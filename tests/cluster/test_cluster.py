@@ -21,7 +21,8 @@ import yaml
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import objective
-from musicrec.interactions import read_interactions, read_sizes
+from musicrec.columnar.index_sizes import read_sizes
+from musicrec.interactions import read_interactions
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
 from tests.cluster.standalone import Standalone, standalone

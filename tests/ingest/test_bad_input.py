@@ -10,7 +10,7 @@ import pytest
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.bad_rows import require_good_rows
-from musicrec.ingest.run import checked_tables, ingest
+from musicrec.ingest.run import checked_tables, ingest_on_spark
 from musicrec.spark.failures import quiet, readable_errors
 from tests.support.plays import (
     HOLDOUT,
@@ -248,7 +248,7 @@ def test_bad_input_is_one_sentence(spark, tmp_path, case):
             with quiet(spark), readable_errors(params.source):
                 (frames,) = checked_tables(spark, params, tmp_path / "source").values()
                 require_good_rows(frames, params.columns)
-        ingest(spark, params, tmp_path)
+        ingest_on_spark(spark, params, tmp_path)
     sentence = str(raised.value)
     for part in parts:
         assert part in sentence

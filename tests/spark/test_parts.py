@@ -7,7 +7,7 @@ from pathlib import Path
 
 from musicrec.checksums import CHECKSUMS
 from musicrec.parquet import read_table
-from musicrec.spark.parts import read_parts, write_parts
+from musicrec.spark.parts import read_parts, write_splits
 
 ODD = r"a 1%20 [b] {c,d} *e? \f ~ #é"
 
@@ -18,16 +18,20 @@ def digests(folder: Path) -> dict[str, str]:
 
 def test_parts_have_stable_names_and_bytes(spark, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """In folders with a space and what Spark takes for patterns, from rows in another order."""
+    from pyspark.sql.functions import lit
+
     rows = [(f"u{n % 7}", f"t{n}", n + 1) for n in range(50)]
     for name, order, partitions in ((ODD, rows, 1), ("b", rows[::-1], 5)):
         frame = spark.createDataFrame(order, "user_id string, track_id string, count long")
-        write_parts(
-            frame.repartition(partitions), tmp_path / name, "user_id", ["user_id", "track_id"], 3
+        rows_of_split = frame.repartition(partitions).withColumn("split", lit("all"))
+        (tmp_path / name).mkdir()
+        write_splits(
+            rows_of_split.repartition(3, "user_id"), tmp_path / name, ["user_id", "track_id"]
         )
-    first, second = digests(tmp_path / ODD), digests(tmp_path / "b")
+    first, second = digests(tmp_path / ODD / "all"), digests(tmp_path / "b/all")
     assert first == second
     assert set(first) - {CHECKSUMS} == {f"part-0000{n}.parquet" for n in range(3)}
-    written = read_table(tmp_path / "b").to_pylist()
+    written = read_table(tmp_path / "b/all").to_pylist()
     assert sorted(tuple(row.values()) for row in written) == sorted(rows)
     (tmp_path / "a 1%20 b c *e? f ~ #é").mkdir()  # which the name would match as a pattern
-    assert sorted(map(tuple, read_parts(spark, tmp_path / ODD).collect())) == sorted(rows)
+    assert sorted(map(tuple, read_parts(spark, tmp_path / ODD / "all").collect())) == sorted(rows)

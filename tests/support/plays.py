@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicrec.ingest.run import ingest
+from musicrec.ingest.clean import ingest_clean
+from musicrec.ingest.run import ingest_on_spark
 from musicrec.params.data import ColumnParams, DataParams
 from musicrec.parquet import read_table
 
@@ -75,9 +77,19 @@ def text_of(plays, separator=",", header="user_id,track_id,count", end="\n") -> 
 
 
 def run(spark, source, tmp_path, **kwargs):
+    """Ingest on Spark; what needs no Spark must come out the same without."""
     folder = tmp_path / "ingested"
     folder.mkdir()
-    return ingest(spark, data_params(source, **kwargs), folder), folder
+    params = data_params(source, **kwargs)
+    summary = ingest_on_spark(spark, params, folder)
+    with tempfile.TemporaryDirectory() as name:
+        found = ingest_clean(params, Path(name))
+        if found is None:
+            assert not list(Path(name).iterdir())
+        else:
+            assert found == summary
+            assert contents(Path(name)) == contents(folder)
+    return summary, folder
 
 
 def rows(folder: Path, split: str) -> list[tuple[str, str, int]]:

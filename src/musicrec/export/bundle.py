@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec.als.gram import gram
+from musicrec.columnar.index_sizes import read_sizes
 from musicrec.errors import MusicRecError
 from musicrec.export.annoy_index import build_index, load_index
 from musicrec.export.ids import id_arrays
@@ -30,7 +31,7 @@ from musicrec.export.manifest import (
 )
 from musicrec.factors import read_factors, read_trained_with
 from musicrec.files import atomic_directory, fingerprint, write_array, write_exact_json
-from musicrec.interactions import Interactions, read_interactions, read_sizes
+from musicrec.interactions import Interactions, read_interactions
 from musicrec.params.export import ExportParams
 from musicrec.parquet import read_table, sound_parts, write_table
 from musicrec.search.exact import ExactIndex

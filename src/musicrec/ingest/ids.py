@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from musicrec.ingest.flaws import Flaws, is_text, wrong_type
@@ -19,6 +20,11 @@ LONGEST_NULL = max(map(len, USUAL_NULLS))
 # Signs that cannot be seen at the edge of an id: controls, all kinds of blanks, of no width too,
 # and the byte order mark.
 _UNSEEN = r"[\x00-\x20\x7f\u0085\u00a0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]+"
+
+
+def unseen_signs() -> str:
+    """The signs that are cut off both ends of an id."""
+    return "".join(filter(re.compile(_UNSEEN).fullmatch, map(chr, range(1 << 16))))
 
 
 def null_words(choice: str | None) -> tuple[str, ...]:

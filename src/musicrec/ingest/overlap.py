@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,20 +36,26 @@ def require_overlap(
     MusicRecError
         Under 5 % are known; the sentence shows two ids side by side.
     """
+    for split, role, known in strangers(summary, params):
+        ours, theirs = _two_ids(spark, folder, split, f"{role}_id")
+        column = getattr(params.columns, role)
+        raise MusicRecError(
+            f"{params.source}: train has {known:,} of the {summary[split][f'{role}s']:,} {role}s "
+            f"of {split} (column {column!r}), such as {ours!r} in train and {theirs!r} in "
+            f"{split}; write the ids of all splits in the same form"
+        )
+
+
+def strangers(summary: dict[str, Any], params: DataParams) -> Iterator[tuple[str, str, int]]:
+    """Yield split, role and number of those known, where training knows hardly any."""
     if params.protocol != "given":  # of one table, whose ids all have one form
         return
     for split in ("validation", "test"):
         described = summary[split]
-        for role, name in (("user", "users"), ("track", "tracks")):
-            known = described[name] - described[f"cold_{name}"]
-            if known < _LEAST * described[name]:
-                ours, theirs = _two_ids(spark, folder, split, f"{role}_id")
-                column = getattr(params.columns, role)
-                raise MusicRecError(
-                    f"{params.source}: train has {known:,} of the {described[name]:,} {name} of "
-                    f"{split} (column {column!r}), such as {ours!r} in train and {theirs!r} in "
-                    f"{split}; write the ids of all splits in the same form"
-                )
+        for role in ("user", "track"):
+            known = described[f"{role}s"] - described[f"cold_{role}s"]
+            if known < _LEAST * described[f"{role}s"]:
+                yield split, role, known
 
 
 def _two_ids(spark: SparkSession, folder: Path, split: str, column: str) -> tuple[str, str]:

@@ -7,13 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.compute as pc
-
 from musicrec.errors import MusicRecError
 from musicrec.ingest.bad_rows import require_good_rows, stop_at_bad_rows
+from musicrec.ingest.clean import ingest_clean
 from musicrec.ingest.filters import (
     add_filtered,
-    filters_on,
     needs_whole_table,
     require_table,
     split_filtered,
@@ -22,15 +20,15 @@ from musicrec.ingest.frames import read_tables
 from musicrec.ingest.merge import merge_plays, merge_summary
 from musicrec.ingest.overlap import require_overlap
 from musicrec.ingest.row_checks import check_rows
-from musicrec.ingest.source import list_files
-from musicrec.ingest.split import given_splits, refuse_splits_and_more, splits_of
-from musicrec.ingest.summary import Contents, describe_splits, read_contents
+from musicrec.ingest.source import list_files, local_inputs
+from musicrec.ingest.split import require_splits, splits_of, tables_of
+from musicrec.ingest.summary import describe_splits, read_contents, require_disjoint_users
 from musicrec.ingest.suspicions import warnings
 from musicrec.ingest.times import require_pattern
 from musicrec.params.data import DataParams
-from musicrec.parquet import HISTORY
 from musicrec.spark.failures import quiet, readable_errors
 from musicrec.spark.parts import local_uri, write_splits
+from musicrec.spark.session import spark_session
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -38,8 +36,29 @@ if TYPE_CHECKING:
 KEY = ["user_id", "track_id"]
 
 
-def ingest(spark: SparkSession, params: DataParams, folder: Path) -> dict[str, Any]:
+def ingest(params: DataParams, folder: Path) -> dict[str, Any]:
     """Read, check, merge and split the plays of `params.source`.
+
+    In this process where they are plain and without a flaw (`ingest_clean`), else on Spark; the
+    splits have the same bytes either way. For parameters, result and errors see
+    `ingest_on_spark`.
+    """
+    params = _without_unused_time(params)
+    summary = ingest_clean(params, folder)
+    if summary is None:
+        with spark_session("ingest", local_inputs(params.source)) as spark:
+            summary = ingest_on_spark(spark, params, folder)
+    return summary
+
+
+def _without_unused_time(params: DataParams) -> DataParams:
+    if params.protocol != "given":
+        return params
+    return params.replace(columns=params.columns.replace(timestamp=None))  # holdout alone asks
+
+
+def ingest_on_spark(spark: SparkSession, params: DataParams, folder: Path) -> dict[str, Any]:
+    """Read, check, merge and split the plays of `params.source`, whatever they look like.
 
     The source is read once, and once more where bad rows must be named.
 
@@ -59,9 +78,7 @@ def ingest(spark: SparkSession, params: DataParams, folder: Path) -> dict[str, A
     MusicRecError
         The source cannot be used as it is; the sentence says why.
     """
-    if params.protocol == "given":  # the time of a play matters to holdout alone
-        columns = params.columns.replace(timestamp=None)
-        params = params.replace(columns=columns)
+    params = _without_unused_time(params)
     require_table(params)
     with quiet(spark), readable_errors(params.source):
         tables = checked_tables(spark, params, folder / "source")
@@ -76,7 +93,7 @@ def ingest(spark: SparkSession, params: DataParams, folder: Path) -> dict[str, A
             raise
         contents = {split: read_contents(folder / split) for split in splits_of(params)}
         if params.protocol == "given":
-            _require_disjoint_users(contents, params)
+            require_disjoint_users(contents, params)
         for split, described in describe_splits(contents).items():
             summary[split] = described | summary.get(split, {})
         require_overlap(spark, summary, params, folder)
@@ -106,13 +123,9 @@ def checked_tables(
     """
     require_pattern(spark, params.time_format)
     files = list_files(spark, params.source)
-    given = params.protocol == "given"
-    if not given:
-        refuse_splits_and_more(files, params.source)
-    tables = given_splits(files, params.source) if given else {"plays": files}
     return {
         name: [check_rows(table, params) for table in read_tables(spark, members, params, scratch)]
-        for name, members in tables.items()
+        for name, members in tables_of(files, params).items()
     }
 
 
@@ -142,35 +155,5 @@ def _write_splits(
         write_splits(split_filtered(merged, params, observation), folder, KEY)
         add_filtered(summary, observation.get, params)
         shutil.rmtree(folder / "merged")
-    for split in splits_of(params):
-        if not (folder / split).is_dir():
-            raise MusicRecError(_nobody_left(split, params))
+    require_splits(folder, params)
     return summary
-
-
-def _require_disjoint_users(contents: dict[str, Contents], params: DataParams) -> None:
-    held = contents["validation"].users
-    both = held.filter(pc.is_in(held, value_set=contents["test"].users))
-    if len(both):
-        raise MusicRecError(
-            f"{params.source}: {len(both):,} user{'s are' if len(both) > 1 else ' is'} in both "
-            f"validation and test, first {pc.min(both).as_py()!r} (column "
-            f"{params.columns.user!r}); keep each user in one of them"
-        )
-
-
-def _nobody_left(split: str, params: DataParams) -> str:
-    if params.protocol == "given":
-        return f"{params.source}: no usable row is left in {split}"
-    if split == "train":
-        filters = (
-            f" of users with {params.min_user_plays} or more tracks and tracks with "
-            f"{params.min_track_users} or more users; lower data.min_user_plays or "
-            "data.min_track_users"
-        )
-        return f"{params.source}: no usable row is left in train" + filters * filters_on(params)
-    share = getattr(params, f"{split.removesuffix(HISTORY)}_users")
-    return (
-        f"{params.source}: no {split} user: none of the users with two or more tracks was chosen "
-        f"by data.{split}_users = {share:g}; raise it or use more plays"
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from musicrec.errors import MusicRecError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column
 
 SPLITS = ("train", "validation", "test")
+HOLDOUT_USERS, HOLDOUT_PLAYS = "holdout users", "holdout plays"  # what is drawn by hash
 _WORDS = {
     "train": {"train", "training"},
     "validation": {"validation", "valid", "val", "dev"},
@@ -86,6 +88,66 @@ def _named(file: SourceFile) -> tuple[str, list[str]]:
     return name, [split for split in SPLITS if words & _WORDS[split]]
 
 
+def tables_of(files: list[SourceFile], params: DataParams) -> dict[str, list[SourceFile]]:
+    """Sort a source's files into tables: one a split with `given`, else the one called `plays`.
+
+    Raises
+    ------
+    MusicRecError
+        See `given_splits` and `refuse_splits_and_more`.
+    """
+    if params.protocol == "given":
+        return given_splits(files, params.source)
+    refuse_splits_and_more(files, params.source)
+    return {"plays": files}
+
+
+def require_training_users(params: DataParams) -> None:
+    """Stop where the shares of validation and test users leave nobody to train on.
+
+    Raises
+    ------
+    MusicRecError
+        Their sum is 1 or more.
+    """
+    if params.protocol != "given" and params.validation_users + params.test_users >= 1:
+        raise MusicRecError(
+            f"data.validation_users + data.test_users = {params.validation_users:g} + "
+            f"{params.test_users:g} leaves no user to train on; their sum must be below 1"
+        )
+
+
+def require_splits(folder: Path, params: DataParams) -> None:
+    """Stop where a split has got no row, and so no folder.
+
+    Raises
+    ------
+    MusicRecError
+        The sentence names the parameter that left it empty.
+    """
+    for split in splits_of(params):
+        if not (folder / split).is_dir():
+            raise MusicRecError(_nobody_left(split, params))
+
+
+def _nobody_left(split: str, params: DataParams) -> str:
+    if params.protocol == "given":
+        return f"{params.source}: no usable row is left in {split}"
+    if split == "train":
+        filtered = params.min_user_plays > 1 or params.min_track_users > 1
+        filters = (
+            f" of users with {params.min_user_plays} or more tracks and tracks with "
+            f"{params.min_track_users} or more users; lower data.min_user_plays or "
+            "data.min_track_users"
+        )
+        return f"{params.source}: no usable row is left in train" + filters * filtered
+    share = getattr(params, f"{split.removesuffix(HISTORY)}_users")
+    return (
+        f"{params.source}: no {split} user: none of the users with two or more tracks was chosen "
+        f"by data.{split}_users = {share:g}; raise it or use more plays"
+    )
+
+
 def holdout_split(params: DataParams, *, timed: bool, usable: Column | None = None) -> Column:
     """Choose the split of each play of one table (one row a user and track).
 
@@ -113,13 +175,9 @@ def holdout_split(params: DataParams, *, timed: bool, usable: Column | None = No
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    if params.validation_users + params.test_users >= 1:
-        raise MusicRecError(
-            f"data.validation_users + data.test_users = {params.validation_users:g} + "
-            f"{params.test_users:g} leaves no user to train on; their sum must be below 1"
-        )
+    require_training_users(params)
     user, chosen = held_out_user(params)
-    play = hash_fraction(params.seed, "user_id", "track_id", salt="holdout plays")
+    play = hash_fraction(params.seed, "user_id", "track_id", salt=HOLDOUT_PLAYS)
     # Training users need no order among their plays: a constant spares comparing it.
     key = F.when(chosen, F.col("time")) if timed else F.lit(0)
     of_user = Window.partitionBy("user_id")
@@ -138,5 +196,5 @@ def holdout_split(params: DataParams, *, timed: bool, usable: Column | None = No
 
 def held_out_user(params: DataParams) -> tuple[Column, Column]:
     """A user's hash, from 0 to 1, and whether it makes them a validation or test user."""
-    user = hash_fraction(params.seed, "user_id", salt="holdout users")
+    user = hash_fraction(params.seed, "user_id", salt=HOLDOUT_USERS)
     return user, user < params.validation_users + params.test_users

@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from musicrec.errors import MusicRecError
 from musicrec.parallel import for_blocks
+from musicrec.params.data import DataParams
 from musicrec.parquet import READING, parquet_parts
 
 
@@ -157,3 +159,21 @@ def _nth(histogram: dict[int, int], n: int) -> int:
         if passed > n:
             return count
     raise IndexError(n)
+
+
+def require_disjoint_users(contents: dict[str, Contents], params: DataParams) -> None:
+    """Stop where a user is held out for validation and for test.
+
+    Raises
+    ------
+    MusicRecError
+        There are such; the sentence names the first.
+    """
+    held = contents["validation"].users
+    both = held.filter(pc.is_in(held, value_set=contents["test"].users))
+    if len(both):
+        raise MusicRecError(
+            f"{params.source}: {len(both):,} user{'s are' if len(both) > 1 else ' is'} in both "
+            f"validation and test, first {pc.min(both).as_py()!r} (column "
+            f"{params.columns.user!r}); keep each user in one of them"
+        )

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 PLAYS_SCHEMA = "user_id string, track_id string, count bigint"
-PARTS = 8  # files of every Parquet output: pinned, so that bytes do not follow the core count
 
 
 def read_parts(
@@ -33,32 +32,13 @@ def read_parts(
     return spark.read.schema(schema).parquet(*uris)
 
 
-def write_parts(
-    frame: DataFrame, folder: Path, partition_by: str, sort_by: list[str], parts: int = PARTS
-) -> None:
-    """Write a frame as `part-00000.parquet` …, the same bytes for the same rows.
-
-    Rows go to a part by hash of `partition_by` and are sorted there by `sort_by`, a unique key;
-    the number of parts is pinned. Spark's files, whose names and bytes differ from run to run, are
-    rewritten one by one; its markers and checksums are removed.
-
-    Parameters
-    ----------
-    folder : Path
-        Must be empty or not exist; give that of `files.atomic_directory` or a folder inside.
-    """
-    scratch = folder / "spark"
-    rows = frame.repartition(parts, partition_by).sortWithinPartitions(*sort_by)
-    rows.write.option("compression", "snappy").parquet(local_uri(scratch))
-    rewrite_parts(scratch, folder)
-    shutil.rmtree(scratch)
-
-
 def write_splits(frame: DataFrame, folder: Path, sort_by: list[str]) -> None:
     """Write a frame's rows below a folder named by their `split`, all in one job.
 
-    As `write_parts`, but for rows that lie in their partitions already. A split without rows gets
-    no folder, and a partition without rows of a split no file there.
+    Partition n becomes `part-0000n.parquet`, sorted by a unique key: the same bytes for the same
+    rows. Spark's files, whose names and bytes differ from run to run, are rewritten one by one; its
+    markers and checksums are removed. A split without rows gets no folder, and a partition without
+    rows of a split no file there.
 
     Parameters
     ----------

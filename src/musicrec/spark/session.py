@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from musicrec.errors import MusicRecError
+from musicrec.parquet import PARTS
 from musicrec.process.claims import scratch_directory
 from musicrec.process.signals import signals_deferred
 from musicrec.spark.class_archive import archive_options, quoted
@@ -24,7 +25,6 @@ from musicrec.spark.failures import root_cause
 from musicrec.spark.java import find_java, java_of_home
 from musicrec.spark.java_output import JavaOutput
 from musicrec.spark.masters import require_master, room_watched
-from musicrec.spark.parts import PARTS
 from musicrec.spark.surroundings import blamed, leave_other_spark
 
 if TYPE_CHECKING:

@@ -13,11 +13,12 @@ import numpy as np
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors, fit, objective
+from musicrec.columnar.index_sizes import read_sizes
 from musicrec.errors import MusicRecError
 from musicrec.factors import write_factors
 from musicrec.files import atomic_directory, write_json
 from musicrec.held_out import read_held_out
-from musicrec.interactions import Interactions, read_interactions, read_sizes
+from musicrec.interactions import Interactions, read_interactions
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
 from musicrec.process.progress import progress
