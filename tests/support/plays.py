@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicrec.ingest.clean import ingest_clean
+from musicrec.ingest.clean.run import ingest_clean
 from musicrec.ingest.run import ingest_on_spark
 from musicrec.params.data import ColumnParams, DataParams
 from musicrec.parquet import read_table

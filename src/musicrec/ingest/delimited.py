@@ -35,7 +35,7 @@ def read_text(
     """
     from pyspark.sql import functions as F
 
-    places = _places(layout, columns, name)
+    places = places_of(layout, columns, name)
     schema = ", ".join([f"f{i} string" for i in range(len(layout.fields))] + ["broken string"])
     dialect = layout.dialect
     frame = (
@@ -56,7 +56,14 @@ def read_text(
     return frame.select(*picked, "broken", "_metadata")
 
 
-def _places(layout: TextLayout, columns: ColumnParams, name: str) -> dict[str, int]:
+def places_of(layout: TextLayout, columns: ColumnParams, name: str) -> dict[str, int]:
+    """Role -> place among the fields, for the mapped columns.
+
+    Raises
+    ------
+    MusicRecError
+        A mapped column is missing, or there twice; two roles have one column.
+    """
     places: dict[str, int] = {}
     for role in ROLES:
         column = getattr(columns, role)

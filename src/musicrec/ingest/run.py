@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.bad_rows import require_good_rows, stop_at_bad_rows
-from musicrec.ingest.clean import ingest_clean
+from musicrec.ingest.clean.run import ingest_clean
 from musicrec.ingest.filters import (
     add_filtered,
     needs_whole_table,

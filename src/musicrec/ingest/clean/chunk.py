@@ -1,0 +1,48 @@
+"""A piece of a source without a flaw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from musicrec.columnar.coded import dictionary
+
+
+class Doubt(Exception):
+    """The source may have a flaw, or is more than this road reads."""
+
+
+class Chunk(NamedTuple):
+    """Some rows of a file: ids without nulls, counts from 1."""
+
+    users: pa.DictionaryArray
+    tracks: pa.DictionaryArray
+    counts: np.ndarray
+
+
+Reading = Callable[[], Chunk]
+
+
+def ids_of(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """A column of texts or whole numbers as ids.
+
+    Raises
+    ------
+    Doubt
+        One is missing.
+    """
+    if column.null_count:
+        raise Doubt
+    if column.num_chunks == 1:
+        found = dictionary(column.chunk(0))
+    else:
+        chunks = [dictionary(chunk) for chunk in column.chunks] or [
+            dictionary(pa.array([], pa.string()))
+        ]
+        found = pa.chunked_array(chunks).unify_dictionaries().combine_chunks()
+    if found.dictionary.null_count:
+        raise Doubt
+    return found
