@@ -41,6 +41,8 @@ pip() { .venv/bin/python -m pip --disable-pip-version-check --quiet "$@"; }
 pip install --require-hashes -r requirements-build.lock
 pip install --no-build-isolation --require-hashes -r requirements.lock
 pip install --no-build-isolation --no-deps --editable .
+# Where PYTHONDONTWRITEBYTECODE is set, every stage would compile these anew.
+.venv/bin/python -m compileall -q src || true
 say "recording Java's class archive, so that Spark starts faster"
 .venv/bin/python -m musicrec.prepare >/dev/null 2>&1 || true
 touch .venv/setup-done

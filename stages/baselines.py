@@ -14,12 +14,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from musicrec.baselines.run import (
-    baseline_metrics,
-    describe,
-    recommend_baselines,
-    write_baselines,
-)
+from musicrec.baselines.lists import write_baselines
+from musicrec.baselines.run import baseline_metrics, describe, recommend_baselines
 from musicrec.files import atomic_directory, write_json
 from musicrec.held_out import read_held_out
 from musicrec.params.baselines import BaselinesParams

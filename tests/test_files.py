@@ -107,3 +107,13 @@ def test_rewritten_parquet_without_rows_keeps_its_columns(tmp_path):
     pq.write_table(table, tmp_path / "source.parquet")
     parquet.rewrite_table(tmp_path / "source.parquet", tmp_path / "copy.parquet")
     assert pq.read_table(tmp_path / "copy.parquet").equals(table)
+
+
+def test_columns_come_in_the_order_asked_for_and_a_missing_one_is_one_sentence(tmp_path):
+    table = pa.table({"a": [1, 2], "b": ["x", "y"], "c": [0.5, None]})
+    write_table(tmp_path / "one.parquet", table)
+    assert read_files([tmp_path / "one.parquet"]).equals(table)
+    some = read_files([tmp_path / "one.parquet"] * 2, ["c", "a"])
+    assert some.to_pydict() == {"c": [0.5, None] * 2, "a": [1, 2] * 2}
+    with pytest.raises(MusicRecError, match=r"one.parquet: has no column 'd', only a, b, c"):
+        read_files([tmp_path / "one.parquet"], ["a", "d"])

@@ -51,6 +51,68 @@ def test_the_cache_follows_the_source_and_not_the_folder(tmp_path: Path) -> None
         assert hits_and_misses(tmp_path / "first", cache) == "1 0"
 
 
+def test_a_kernel_from_the_cache_imports_nothing_of_what_compiles(tmp_path: Path) -> None:
+    """Not even where it is made of numba's own functions: here of `argsort` and indexing."""
+    code = (
+        "import sys\n"
+        "import numpy as np\n"
+        "from musicrec import interactions as m\n"
+        "one = np.zeros(2, np.int32)\n"
+        "print(m.from_triples(one, one[:2] + [1, 0], one + 1, 1, 2).indices.tolist(), end=' ')\n"
+        "print(*sorted({'numba.np.arraymath', 'scipy.linalg', 'pandas'} & set(sys.modules)))\n"
+        "print(sum(m._sort_rows.stats.cache_hits.values()))\n"
+    )
+    lines = []
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": str(SOURCE.parent), "MUSICREC_CACHE": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        lines.append(done.stdout.split("\n")[:2])
+    assert lines == [["[0, 1] numba.np.arraymath scipy.linalg", "0"], ["[0, 1] ", "1"]]
+
+
+def test_a_kernel_from_the_cache_can_be_compiled_into_another(tmp_path: Path) -> None:
+    """Loaded first, by itself; then a kernel that calls it, and NumPy, is compiled."""
+    package = tmp_path / "musicrec"
+    shutil.copytree(SOURCE, package)
+    (package / "one").mkdir()
+    (package / "one" / "__init__.py").touch()
+    (package / "one" / "run.py").write_text(
+        "import numpy as np\n"
+        "from musicrec.jit import kernel\n\n\n"
+        "@kernel()\ndef order(x):\n    return np.argsort(x)\n\n\n"
+        "@kernel()\ndef both(x):\n    return order(x) + np.argsort(-x) + int(np.median(x))\n"
+    )
+    code = (
+        "import sys\n"
+        "import numpy as np\n"
+        "from musicrec.one.run import both, order\n"
+        "x = np.array([3.0, 1.0, 2.0])\n"
+        "print(order(x).tolist(), sum(order.stats.cache_hits.values()))\n"
+        "if sys.argv[1:]:\n"
+        "    print(both(x).tolist(), sum(both.stats.cache_misses.values()))\n"
+    )
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", code, *more],
+            env={
+                **os.environ,
+                "PYTHONPATH": str(tmp_path),
+                "MUSICREC_CACHE": str(tmp_path / "cache"),
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for more in ([], ["both"])
+    ]
+    assert printed == ["[1, 2, 0] 0\n", "[1, 2, 0] 1\n[3, 6, 3] 1\n"]
+
+
 @pytest.mark.parametrize("name", ["*.nbi", "*.nbc"])
 def test_a_damaged_entry_is_compiled_anew_and_replaced(tmp_path: Path, name: str) -> None:
     assert hits_and_misses(SOURCE.parent, tmp_path) == "0 1"

@@ -22,6 +22,7 @@ from musicrec.outputs import require_writable
 from musicrec.parallel import thread_count
 from musicrec.params.all import load_params
 from musicrec.process.ancestors import end_with_parent
+from musicrec.process.pandas_free import leave_pandas_out
 from musicrec.process.sentences import sentence_of
 from musicrec.process.signals import handled_by
 
@@ -51,6 +52,7 @@ def run_stage(main: Callable[[], None]) -> int:
         require_writable([Path(named[flag]) for flag in OUTPUT_FLAGS if flag in named])
         if "DVC_STAGE" in os.environ:
             end_with_parent()
+        leave_pandas_out()
         main()
 
     try:

@@ -14,7 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
+from numba.core.environment import Environment
+from numba.core.runtime import rtsys
 
 BYTES = 4  # of a CRC-32
 
@@ -56,8 +58,24 @@ class SoundCacheFile(IndexDataCacheFile):  # type: ignore[misc]
         return super()._load_data(name) if _sound(self._data_path(name)) else None
 
 
+class LightImpl(CompileResultCacheImpl):  # type: ignore[misc]
+    """Writes compiled code so that reading it imports no module of numba."""
+
+    def reduce(self, compiled: Any) -> tuple[Any, ...]:
+        """Take apart what was compiled.
+
+        With a kernel go the environments of numba's own functions in it, and reading one imports
+        the function's module for its globals, which compiled code never looks at. That of NumPy's
+        functions imports SciPy's linear algebra. So they name numba itself.
+        """
+        *parts, environments = super().reduce(compiled)
+        return (*parts, tuple(map(_light, environments)))
+
+
 class SoundCache(FunctionCache):  # type: ignore[misc]
     """The cache of one kernel."""
+
+    _impl_class = LightImpl
 
     def __init__(self, function: Any) -> None:
         """Find the folder, as numba's configuration says.
@@ -69,6 +87,27 @@ class SoundCache(FunctionCache):  # type: ignore[misc]
         """
         super().__init__(function)
         self._cache_file: Any = SoundCacheFile.instead_of(self._cache_file)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Load the code for a signature without what only a compilation needs.
+
+        Numba's own first imports and registers all of Python and NumPy that it can compile, SciPy's
+        linear algebra with it: half a second of each process. Code that is compiled needs numba's
+        runtime alone, and a compilation registers what it needs itself.
+        """
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
+
+def _light(environment: Any) -> Any:
+    """An environment as it is, or one of the same constants that is of the package numba."""
+    if not environment.globals["__name__"].startswith("numba."):
+        return environment
+    light = Environment({"__name__": "numba"})
+    light.consts[:] = environment.consts
+    light.env_name = environment.env_name
+    return light
 
 
 def _checksum(content: bytes) -> bytes:

@@ -104,6 +104,24 @@ def read_table(path: str | os.PathLike[str], columns: Iterable[str] | None = Non
 
 
 def read_files(paths: Iterable[Path], columns: Iterable[str] | None = None) -> pa.Table:
-    """Read Parquet files as one table; pages are compared with their checksums."""
+    """Read Parquet files as one table; pages are compared with their checksums.
+
+    Raises
+    ------
+    MusicRecError
+        A file lacks one of the columns.
+    """
     wanted = None if columns is None else list(columns)
-    return pa.concat_tables([pq.read_table(path, columns=wanted, **READING) for path in paths])
+    return pa.concat_tables([_read_file(path, wanted) for path in paths])
+
+
+def _read_file(path: Path, columns: list[str] | None) -> pa.Table:
+    """Read one file, not by `pq.read_table`, which imports pandas where it is installed."""
+    with pq.ParquetFile(path, **READING) as file:
+        if columns is None:
+            return file.read()
+        if missing := [name for name in columns if name not in file.schema_arrow.names]:
+            raise MusicRecError(
+                f"{path}: has no column {missing[0]!r}, only {', '.join(file.schema_arrow.names)}"
+            )
+        return file.read(columns=columns).select(columns)

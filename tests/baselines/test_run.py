@@ -5,13 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from musicrec.baselines.run import (
-    BASELINES,
-    baseline_metrics,
-    read_baselines,
-    recommend_baselines,
-    write_baselines,
-)
+from musicrec.baselines.lists import BASELINES, read_baselines, write_baselines
+from musicrec.baselines.run import baseline_metrics, recommend_baselines
 from musicrec.errors import MusicRecError
 from musicrec.held_out import read_held_out
 from musicrec.params.baselines import BaselinesParams

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
-from musicrec.baselines.run import BASELINES
+from musicrec.baselines.lists import BASELINES
 from musicrec.evaluate.report import draw_slices, headline, plot_rows, sentence
 from musicrec.evaluate.run import evaluate
 from musicrec.metrics.intervals import FEWEST_USERS

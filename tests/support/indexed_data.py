@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec import factors
+from musicrec.baselines.lists import write_baselines as write_lists
 from musicrec.baselines.run import describe, recommend_baselines
-from musicrec.baselines.run import write_baselines as write_lists
 from musicrec.checksums import write_checksums
 from musicrec.files import write_json
 from musicrec.held_out import read_held_out

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from musicrec.baselines.ease import ease_form, recommend_ease
+from musicrec.baselines.lists import BASELINES
 from musicrec.baselines.neighbours import recommend_neighbours
 from musicrec.baselines.popularity import recommend_popular
-from musicrec.checksums import require_sound, write_checksums
-from musicrec.errors import MusicRecError
-from musicrec.files import write_array, write_json
 from musicrec.held_out import HeldOut
 from musicrec.metrics.ranking import headline_metrics, score_lists
 from musicrec.params.baselines import BaselinesParams
-
-BASELINES = ("popularity", "neighbours", "ease")
 
 
 def recommend_baselines(
@@ -71,35 +66,3 @@ def baseline_metrics(
 def describe(held_out: HeldOut, params: BaselinesParams) -> dict[str, Any]:
     """How the lists were made: the parameters, and the form of EASE."""
     return {"ease_form": ease_form(held_out.train, params), **params.model_dump()}
-
-
-def write_baselines(
-    folder: Path, lists: Mapping[str, np.ndarray], described: Mapping[str, Any]
-) -> None:
-    """Write the lists of every baseline, one `.npy` each, how they were made, and checksums."""
-    write_json(folder / "baselines.json", dict(described))
-    for name, recommended in lists.items():
-        write_array(folder / f"{name}.npy", recommended)
-    write_checksums(folder)
-
-
-def read_baselines(folder: Path, n_users: int, length: int) -> dict[str, np.ndarray]:
-    """Read the lists that the stage wrote, one `.npy` a baseline.
-
-    Raises
-    ------
-    MusicRecError
-        They are not those of `n_users` users, of another length, or not as the stage left them.
-    """
-    require_sound(folder)
-    lists = {}
-    for name in BASELINES:
-        path = folder / f"{name}.npy"
-        found = np.load(path, allow_pickle=False)
-        if found.shape != (n_users, length):
-            raise MusicRecError(
-                f"{path}: lists of shape {found.shape} do not fit {n_users} held-out users and "
-                f"{length} tracks a list; run dvc repro baselines"
-            )
-        lists[name] = found
-    return lists

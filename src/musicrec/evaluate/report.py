@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from musicrec.baselines.run import BASELINES
+from musicrec.baselines.lists import BASELINES
 from musicrec.evaluate.judge import Evaluation
 from musicrec.metrics.beyond_accuracy import HISTORY_EDGES, POPULARITY_EDGES, slice_rows
 from musicrec.metrics.intervals import FEWEST_USERS, mean_intervals, shown_higher

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from musicrec.baselines.run import read_baselines
+from musicrec.baselines.lists import read_baselines
 from musicrec.evaluate.judge import Evaluation, Lists, judge, recommend
 from musicrec.evaluate.on_spark import on_spark, recommend_on_spark
 from musicrec.held_out import read_held_out

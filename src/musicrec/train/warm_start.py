@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from musicrec.als.fit import Factors
 from musicrec.als.half_step import HalfStep
@@ -73,6 +72,8 @@ def _carry(
     bundle: Path, indexed: Path, kind: str, column: str, n: int, params: ALSParams
 ) -> np.ndarray:
     """Factors of the bundle in the order of the new ids, zero where the bundle has none."""
+    import pyarrow.compute as pc  # which a run without a warm start need not wait for
+
     factors = np.load(bundle / f"{kind}_factors.npy", mmap_mode="r", allow_pickle=False)
     if factors.shape[1] != params.rank:
         raise MusicRecError(

@@ -1,0 +1,50 @@
+"""The folder of the baselines' lists: what `baselines` writes and `evaluate` reads.
+
+Apart from what makes the lists, which who reads them need not import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from musicrec.checksums import require_sound, write_checksums
+from musicrec.errors import MusicRecError
+from musicrec.files import write_array, write_json
+
+BASELINES = ("popularity", "neighbours", "ease")
+
+
+def write_baselines(
+    folder: Path, lists: Mapping[str, np.ndarray], described: Mapping[str, Any]
+) -> None:
+    """Write the lists of every baseline, one `.npy` each, how they were made, and checksums."""
+    write_json(folder / "baselines.json", dict(described))
+    for name, recommended in lists.items():
+        write_array(folder / f"{name}.npy", recommended)
+    write_checksums(folder)
+
+
+def read_baselines(folder: Path, n_users: int, length: int) -> dict[str, np.ndarray]:
+    """Read the lists that the stage wrote, one `.npy` a baseline.
+
+    Raises
+    ------
+    MusicRecError
+        They are not those of `n_users` users, of another length, or not as the stage left them.
+    """
+    require_sound(folder)
+    lists = {}
+    for name in BASELINES:
+        path = folder / f"{name}.npy"
+        found = np.load(path, allow_pickle=False)
+        if found.shape != (n_users, length):
+            raise MusicRecError(
+                f"{path}: lists of shape {found.shape} do not fit {n_users} held-out users and "
+                f"{length} tracks a list; run dvc repro baselines"
+            )
+        lists[name] = found
+    return lists
