@@ -1,10 +1,12 @@
-"""Time `ingest` on clean plays: an older revision of this repository against the work tree.
+"""Time `ingest` on clean plays: on Spark, or at an older revision, against the work tree.
 
-    python benchmarks/ingest_speed.py --base main~20 --rows 3000000
+    python benchmarks/ingest_speed.py --rows 3000000
+    python benchmarks/ingest_speed.py --base main~20
 
-Writes the same synthetic plays as Parquet and as tab-separated text, then runs the stage of both
-revisions by turns (A B A B), each in a process of its own, and prints seconds of wall clock with
-their ratio. The older revision is checked out as a git worktree, and removed afterwards.
+Writes the same synthetic plays as Parquet and as tab-separated text, then runs the stage both ways
+by turns (A B A B), each in a process of its own, and prints seconds of wall clock with their ratio,
+and whether both wrote the same bytes. An older revision is checked out as a git worktree, and
+removed afterwards.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -67,18 +69,19 @@ def checked_out(revision: str) -> Iterator[Path]:
             subprocess.run(["git", "worktree", "remove", "--force", path], cwd=ROOT, check=True)
 
 
-def seconds(code: Path, source: Path, scratch: Path) -> float:
-    """Run the stage of one revision and return its wall-clock time."""
+def seconds(code: Path, source: Path, scratch: Path, out: str, spark: bool) -> float:
+    """Run the stage of one revision into a folder `out` and return its wall-clock time."""
     params = scratch / "params.yaml"
     params.write_text(yaml.safe_dump({"data": {"source": str(source), "protocol": "holdout"}}))
     words: list[str | Path]
-    words = ["--params", params, "--output", scratch / "out", "--metrics", scratch / "data.json"]
+    words = ["--params", params, "--output", scratch / out, "--metrics", scratch / "data.json"]
     if "--plots" in (code / "stages" / "ingest.py").read_text():  # not in the oldest revisions
         words += ["--plots", scratch / "plots"]
     start = time.perf_counter()
     subprocess.run(
         [sys.executable, code / "stages" / "ingest.py", *words],
-        env=os.environ | {"PYTHONPATH": str(code / "src")},
+        env=os.environ
+        | {"PYTHONPATH": str(code / "src"), "MUSICREC_SPARK_MASTER": "local[*]" if spark else ""},
         check=True,
     )
     return time.perf_counter() - start
@@ -89,22 +92,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--base", default="main", help="older revision")
+    parser.add_argument("--base", default="spark", help="`spark`, or an older revision")
     parser.add_argument("--rows", type=int, default=3_000_000)
     parser.add_argument("--repeats", type=int, default=2, help="times A B")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, checked_out(args.base) as base:
-        scratch = Path(folder)
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        spark = args.base == "spark"
+        base = ROOT if spark else stack.enter_context(checked_out(args.base))
         for name, source in write_plays(scratch, args.rows).items():
             before, after = [], []
             for _ in range(args.repeats):
-                before.append(seconds(base, source, scratch))
-                after.append(seconds(ROOT, source, scratch))
+                before.append(seconds(base, source, scratch, "before", spark))
+                after.append(seconds(ROOT, source, scratch, "after", False))
+            difference = subprocess.run(
+                ["diff", "-rq", scratch / "before", scratch / "after"], stdout=subprocess.DEVNULL
+            )
+            alike = "other bytes" if difference.returncode else "the same bytes"
             ratio = min(after) / min(before)
             print(
                 f"{name}, {args.rows:,} rows: {args.base} "
                 f"{', '.join(f'{value:.1f}' for value in before)} s; now "
-                f"{', '.join(f'{value:.1f}' for value in after)} s; ratio of the best {ratio:.2f}",
+                f"{', '.join(f'{value:.1f}' for value in after)} s; "
+                f"ratio of the best {ratio:.2f}; {alike}",
                 flush=True,
             )
 

@@ -227,7 +227,7 @@ def read_only(world: World, stage: str, folder: Path, draw: random.Random) -> st
 KINDS: dict[str, Fault] = {
     "signal": signalled,
     **{how: damaged(how) for how in DAMAGE},
-    "memory": limited(resource.RLIMIT_AS, 150e6, 6e9),
+    "memory": limited(resource.RLIMIT_AS, 700e6, 6e9),
     "open files": limited(resource.RLIMIT_NOFILE, 10, 100),
     "file size": limited(resource.RLIMIT_FSIZE, 100, 200_000),
     "variable": variable,
@@ -256,7 +256,7 @@ SHARES = {
 
 
 def plan(seed: int, number: int, stages: list[str]) -> list[tuple[str, str]]:
-    """Kinds of faults and the stages they befall; stages on Spark, which are slow, less often."""
+    """Kinds of faults and the stages they befall; those that Spark may run, slowly, less often."""
     draw = random.Random(seed)
     kinds = draw.choices(list(SHARES), list(SHARES.values()), k=number)
     weights = [0.4 if stage in SPARK else 1.0 for stage in stages]
@@ -267,6 +267,7 @@ def befall(world: World, place: int, kind: str, stage: str, seed: int) -> str | 
     """Do a fault to a stage in a project of its own; say what is wrong, or None."""
     folder = world.copy(world.folder / f"fault-{place}", stage)
     draw = random.Random(f"{seed} {place}")
+    world.master = draw.choice(["", "local[2]"])
     try:
         return KINDS[kind](world, stage, folder, draw)
     finally:

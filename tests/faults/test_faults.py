@@ -1,4 +1,4 @@
-"""A few faults of `make faults` for every run of the tests, on the stages without Spark."""
+"""A few faults of `make faults` for every run of the tests, none of them on Spark."""
 
 from __future__ import annotations
 
@@ -22,12 +22,20 @@ FEW = [
     ("file size", "train"),
     ("full disk", "train"),
     ("read-only", "train"),
+    ("flipped", "ingest"),
+    ("signal", "ingest"),
+    ("full disk", "ingest"),
+    ("missing", "downsample"),
+    ("flipped", "downsample"),
+    ("cut", "index"),
+    ("memory", "index"),
 ]
+STAGES = ["sample", "ingest", "downsample", "index", "train", "baselines"]
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return World(tmp_path_factory.mktemp("faults"), ["train", "baselines"])
+    return World(tmp_path_factory.mktemp("faults"), STAGES)
 
 
 @pytest.mark.parametrize(("kind", "stage"), FEW)

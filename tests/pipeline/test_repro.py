@@ -136,7 +136,7 @@ def test_push_pull_and_the_same_bytes_in_another_clone(clone: Clone, tmp_path: P
     before = fingerprints(other)
     assert before == fingerprints(clone)
 
-    # Another clone, another number of cores, every stage forced to run.
+    # Another clone, another number of cores, on Spark what can be, every stage forced to run.
     printed = other.dvc("repro", "--force", MUSICREC_THREADS="3", MUSICREC_SPARK_MASTER="local[3]")
     assert stages_run(printed) == STAGES
     assert fingerprints(other) == before
@@ -185,11 +185,16 @@ def test_without_java_a_spark_stage_says_what_to_install(clone: Clone, tmp_path:
     import sys
 
     (tmp_path / "python").symlink_to(sys.executable)
-    command = clone_command(clone, "downsample")
+    command = clone_command(clone, "index")
     done = subprocess.run(
         [sys.executable, *command],
         cwd=clone.folder,
-        env={"PATH": str(tmp_path), "PYTHONPATH": "src", "HOME": str(tmp_path)},
+        env={
+            "PATH": str(tmp_path),
+            "PYTHONPATH": "src",
+            "HOME": str(tmp_path),
+            "MUSICREC_SPARK_MASTER": "local[1]",
+        },
         capture_output=True,
         text=True,
     )

@@ -6,9 +6,13 @@ Imported first, for its effect. Later `musicrec.command` handles both, and unwin
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 from types import FrameType, TracebackType
+
+# Below it the C++ of Arrow and LLVM ends a process without a word, or spins (tried: 500 to 900 MB).
+LEAST_ADDRESS_SPACE = 1 << 30  # bytes
 
 
 def _end(signum: int, frame: FrameType | None) -> None:
@@ -30,7 +34,19 @@ def _say(kind: type[BaseException], error: BaseException, trace: TracebackType |
         os.write(2, f"error: {sentence}\n".encode())
 
 
+def _require_address_space() -> None:
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESS_SPACE:
+        os.write(
+            2,
+            b"error: not enough memory: the limit of address space (ulimit -v) is %d MB, and "
+            b"musicrec needs %d MB; raise it\n" % (limit >> 20, LEAST_ADDRESS_SPACE >> 20),
+        )
+        os._exit(1)
+
+
 sys.excepthook = _say
+_require_address_space()
 for _number in (signal.SIGINT, signal.SIGTERM):
     if signal.getsignal(_number) not in (signal.SIG_IGN, None):
         signal.signal(_number, _end)

@@ -50,6 +50,8 @@ def clean_chunks(tables: dict[str, list[SourceFile]], params: DataParams) -> dic
         for place in range(start, stop):
             try:
                 read[place] = waiting[place][1]()
+            except MemoryError:
+                raise
             except (pa.ArrowException, OSError, UnicodeError) as error:
                 raise Doubt from error
 
@@ -78,5 +80,7 @@ def _readings(file: SourceFile, params: DataParams) -> tuple[str, list[Reading],
         if params.format == "json" or (params.format == "auto" and looks_json(head, file.relative)):
             raise Doubt
         return "text", *text_chunks(file, head, params, whole=len(head) < HEAD)
+    except MemoryError:
+        raise
     except (pa.ArrowException, OSError, UnicodeError) as error:
         raise Doubt from error
