@@ -35,13 +35,17 @@ class Clone:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def run(self, *words: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the clone, with this Python's programs first on PATH."""
+    def environment(self) -> dict[str, str]:
+        """What commands see: this Python's programs come first on PATH."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return {**os.environ, "PATH": path, "MUSICREC_SPARK_MEMORY": "1g"}
+
+    def run(self, *words: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the clone."""
         done = subprocess.run(
             words,
             cwd=self.folder,
-            env={**os.environ, "PATH": path, "MUSICREC_SPARK_MEMORY": "1g", **env},
+            env={**self.environment(), **env},
             capture_output=True,
             text=True,
             timeout=600,
@@ -58,6 +62,14 @@ class Clone:
         """Run dvc and return what it printed."""
         done = self.run("dvc", *words, **env)
         return done.stdout + done.stderr
+
+    def start_workers(self, jobs: int) -> None:
+        """Run `dvc queue start`; its workers live on, and would keep a pipe of its output open."""
+        words = ("dvc", "queue", "start", "--jobs", str(jobs))
+        quiet = subprocess.DEVNULL
+        subprocess.run(
+            words, cwd=self.folder, env=self.environment(), stdout=quiet, stderr=quiet, check=True
+        )
 
     def set_params(self, changes: dict) -> None:
         """Change values in params.yaml, block by block."""

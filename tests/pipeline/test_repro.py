@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
@@ -100,27 +99,6 @@ def test_mllib_gives_the_native_factors(clone: Clone, tmp_path: Path) -> None:
         native = np.load(clone.folder / "data/factors" / name)
         mllib = np.load(tmp_path / "output" / name)
         np.testing.assert_allclose(mllib, native, atol=1e-3 * float(np.abs(native).max()))
-
-
-def test_a_queued_sweep_in_temporary_workspaces(clone: Clone) -> None:
-    clone.dvc("exp", "run", "--queue", "-S", "als.rank=4,5", "-S", "als.alpha=1")
-    clone.dvc("queue", "start")
-    deadline = time.monotonic() + 400
-    while True:
-        status = clone.dvc("queue", "status")
-        if "Queued" not in status and "Running" not in status:
-            break
-        assert time.monotonic() < deadline, status
-        time.sleep(2)
-    assert status.count("Success") == 2, status + clone.dvc("queue", "logs", "1")
-    shown = json.loads(clone.run("dvc", "exp", "show", "--json").stdout)
-    ranks = {
-        point["revs"][0]["data"]["params"]["params.yaml"]["data"]["als"]["rank"]
-        for base in shown
-        for point in base.get("experiments") or []
-    }
-    assert {4, 5} <= ranks
-    assert clone.git("status", "--porcelain") == ""
 
 
 def test_push_pull_and_the_same_bytes_in_another_clone(clone: Clone, tmp_path: Path) -> None:
