@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def svg_figure(
-    path: str | os.PathLike[str], nrows: int = 1, ncols: int = 1, **figure_options: Any
+    path: str | os.PathLike[str],
+    nrows: int = 1,
+    ncols: int = 1,
+    cropped: bool = True,
+    **figure_options: Any,
 ) -> Iterator[tuple[Figure, Any]]:
     """Yield a figure and its axes, and write them to `path` if the block succeeds.
 
@@ -23,6 +27,8 @@ def svg_figure(
     ----------
     nrows, ncols
         Of the grid of axes.
+    cropped : bool
+        Fit the paper to what is drawn on it, for which all is drawn twice.
     **figure_options
         As of `matplotlib.figure.Figure`.
     """
@@ -34,4 +40,5 @@ def svg_figure(
         figure = Figure(**figure_options)
         yield figure, figure.subplots(nrows, ncols)
         with atomic_path(path) as temporary:
-            figure.savefig(temporary, format="svg", metadata={"Date": None}, bbox_inches="tight")
+            box = "tight" if cropped else None
+            figure.savefig(temporary, format="svg", metadata={"Date": None}, bbox_inches=box)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from musicrec.ann_bench import run
 from musicrec.ann_bench.run import Catalogue, Setting, read_catalogue, run_benchmark, speed_up_rows
 from musicrec.errors import MusicRecError
 from musicrec.params.ann_bench import AnnBenchParams
@@ -75,8 +76,8 @@ def test_stage_writes_stable_figures_apart_from_the_clock(project, tmp_path):
         "export: {n_trees: 2}\n"
     )
     texts = []
-    for run in ("a", "b"):
-        out = tmp_path / run
+    for name in ("a", "b"):
+        out = tmp_path / name
         subprocess.run(
             [sys.executable, ROOT / "stages/ann_bench.py", "--params", tmp_path / "params.yaml",
              "--factors", project / "factors", "--indexed", project / "indexed",
@@ -90,16 +91,15 @@ def test_stage_writes_stable_figures_apart_from_the_clock(project, tmp_path):
     plots = out / "plots"
     rows = json.loads((plots / "tradeoff.json").read_text())
     by_name = {(row["method"], row["setting"]): row for row in rows}
-    # The index as it is exported, its default search_k too; 1000 is a full scan of its 120 tracks.
-    assert [s for m, s in by_name if m == "annoy, n_trees 2"] == [
-        "search_k 10", "search_k 40", "search_k 1000"
-    ]  # fmt: skip
+    # The index as it is exported, its default search_k too, and no 1000 nodes of 120 tracks.
+    assert [s for m, s in by_name if m == "annoy, n_trees 2"] == ["search_k 10", "search_k 40"]
     assert by_name["annoy, n_trees 2", "search_k 40"]["recall"] == figures["ann_recall"]
     least = by_name["annoy_dot, n_trees 1", "search_k 10"]
     assert least["recall"] < 1 and least["ndcg_lost"] > 0
-    full = by_name["annoy, n_trees 2", "search_k 1000"]
-    assert (full["recall"], full["map_lost"], full["ndcg_lost"]) == (1.0, 0.0, 0.0)
-    assert by_name["exact", "exact"]["batch_queries_per_second"] > 0
+    exact = by_name["exact", "exact"]
+    assert (exact["recall"], exact["map_lost"], exact["ndcg_lost"]) == (1.0, 0.0, 0.0)
+    assert exact["map"] == pytest.approx(least["map"] + least["map_lost"], abs=2e-6)
+    assert exact["batch_queries_per_second"] > 0 and exact["checked_queries"] == 15
     assert {row["recall"] for row in json.loads((plots / "speed_up.json").read_text())} == {
         0.5, 0.8, 0.9, 0.95, 0.99
     }  # fmt: skip
@@ -114,6 +114,24 @@ def test_thorough_builds_our_index_at_every_number_of_trees(project):
     assert {s.build for s in run_benchmark(catalogue, params)} == {2}
     thorough = run_benchmark(catalogue, params.replace(thorough=True))
     assert {s.build for s in thorough} == {1, 3} and len(thorough) > 3
+    assert thorough[-1].recall == 1  # where every node is inspected
+
+
+def test_what_takes_long_and_adds_little_is_left_to_thorough(project, monkeypatch):
+    monkeypatch.setattr(run, "PLACED", 5 * 120)  # items in trees
+    monkeypatch.setattr(run, "NODES", 1000)
+    monkeypatch.setattr(run, "CHECKED", 4)
+    catalogue = read(project, 30, 1)
+    settings = {"k": 20, "methods": ("annoy_dot",), "n_trees": (6, 1, 5)}
+    params = AnnBenchParams(search_k=(20, 100, 500), **settings)
+    measured = run_benchmark(catalogue, params)
+    asked = [(s.build, s.argument, s.checked_queries) for s in measured]
+    assert asked == [(1, 20, 30), (1, 100, 10), (5, 20, 30), (5, 100, 10)]
+    thorough = run_benchmark(catalogue, params.replace(thorough=True))
+    assert {s.build for s in thorough} == {1, 5, 6}
+    assert {s.checked_queries for s in thorough} == {30}
+    least = run_benchmark(catalogue, AnnBenchParams(search_k=(500, 200), **settings))
+    assert {s.argument for s in least} == {200}  # something must be drawn
 
 
 def test_methods_keep_the_order_of_the_parameters(project):

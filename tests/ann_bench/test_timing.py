@@ -30,8 +30,8 @@ class Slow(ExactArgsort):
     [
         (0.001, 3, 1.0, 50, 10 + 3 * 50),  # all queries, all runs
         (0.015, 3, 1.0, 50, 10 + 50),  # all queries, but no time for another run
-        (0.050, 3, 1.0, 20, 10 + 20),  # as many as the budget buys
-        (0.500, 3, 1.0, 10, 10 + 10),  # never fewer than ten
+        (0.050, 3, 1.0, 20, 6 + 20),  # as many as the budget buys, a quarter of it to warm up
+        (0.500, 3, 1.0, 10, 2 + 10),  # never fewer than two and ten
         (0.500, 2, np.inf, 50, 10 + 2 * 50),
     ],
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import tempfile
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from annoy import AnnoyIndex as Forest
 
+from musicrec.ann_bench.dot_forests import write_forests
 from musicrec.errors import MusicRecError
 from musicrec.export.annoy_index import build_index, load_index
 from musicrec.parallel import blocks, for_blocks, thread_count
@@ -36,14 +38,23 @@ class Method(ABC):
         Whether it finds the k best items, apart from float32's rounding.
     build_parameter, query_parameter : str
         What `build` and `set_query_argument` set; empty where there is no such parameter.
+    haphazard : bool
+        Whether it looks at items nearly at random, so that a few queries tell its recall.
+    fits_together : bool
+        Whether `fit_all` makes several indexes in less time than one after the other.
     index_bytes : int
         Size of what `fit` made beside the factors.
+    build_seconds : float, optional
+        What `fit` took by itself; None before.
     """
 
     exact: ClassVar[bool] = False
     build_parameter: ClassVar[str] = ""
     query_parameter: ClassVar[str] = ""
+    haphazard: ClassVar[bool] = False
+    fits_together: ClassVar[bool] = False
     index_bytes: int = 0
+    build_seconds: float | None = None
 
     def __init__(self, build: int, seed: int) -> None:
         """Take the build parameter's value, 0 where there is none, and a random seed."""
@@ -53,6 +64,14 @@ class Method(ABC):
     @abstractmethod
     def fit(self, items: np.ndarray) -> None:
         """Index float32 factors (n_items, rank)."""
+
+    @classmethod
+    def fit_all(cls, methods: Sequence[Any], items: np.ndarray) -> None:
+        """Index the same items by several methods of this class, and note the seconds of each."""
+        for method in methods:
+            since = time.perf_counter()
+            method.fit(items)
+            method.build_seconds = time.perf_counter() - since
 
     def set_query_argument(self, value: int) -> None:
         """Set the parameter that trades recall for speed."""
@@ -110,22 +129,22 @@ def _select(scores: np.ndarray, k: int) -> np.ndarray:
 
 
 class Exact(Method):
-    """The exact kernel of this project (`musicrec.search.exact`)."""
+    """The exact kernel of this project (`musicrec.search.exact`); `index` answers queries."""
 
     exact = True
 
     def fit(self, items: np.ndarray) -> None:
         """Order, box and encode the items."""
-        self._index = ExactIndex(items)
-        self.index_bytes = self._index.nbytes
+        self.index = ExactIndex(items)
+        self.index_bytes = self.index.nbytes
 
     def query(self, vector: np.ndarray, k: int) -> Ids:
         """Search exactly."""
-        return self._index.search_one(vector, k)[0]
+        return self.index.search_one(vector, k)[0]
 
     def query_batch(self, queries: np.ndarray, k: int) -> bool:
         """Search all queries in one call."""
-        self._index.search(queries, k)
+        self.index.search(queries, k)
         return True
 
 
@@ -134,19 +153,27 @@ class AnnoyDot(Method):
 
     build_parameter = "n_trees"
     query_parameter = "search_k"
+    haphazard = True
+    fits_together = True
+    _forest: Forest
 
     def fit(self, items: np.ndarray) -> None:
-        """Build in memory."""
-        self._forest = Forest(items.shape[1], "dot")
-        self._forest.set_seed(self.seed)
-        for item, vector in enumerate(items.tolist()):
-            self._forest.add_item(item, vector)
-        self._forest.build(self.build, n_jobs=1)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "index.ann"
-            self._forest.save(str(path))
-            self.index_bytes = path.stat().st_size
-            self._forest.load(str(path))
+        """Build, save and load."""
+        self.fit_all([self], items)
+
+    @classmethod
+    def fit_all(cls, methods: Sequence[Any], items: np.ndarray) -> None:
+        """Build the forest of most trees; the others, which have one seed, are its first trees."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            builds = [method.build for method in methods]
+            seconds = write_forests(items, builds, methods[0].seed, folder)
+            for method in methods:
+                path = folder / f"{method.build}.ann"
+                method.build_seconds = seconds[method.build]
+                method.index_bytes = path.stat().st_size
+                method._forest = Forest(items.shape[1], "dot")
+                method._forest.load(str(path))
 
     def query(self, vector: np.ndarray, k: int) -> Ids:
         """Ask Annoy."""
@@ -158,7 +185,6 @@ class Annoy(Method):
 
     build_parameter = "n_trees"
     query_parameter = "search_k"
-    fitted = False
 
     def fit(self, items: np.ndarray) -> None:
         """Build, save and load."""
@@ -167,7 +193,6 @@ class Annoy(Method):
             build_index(items, path, self.build, self.seed)
             self.index_bytes = path.stat().st_size
             self._index = load_index(path, items)
-        self.fitted = True
 
     def query(self, vector: np.ndarray, k: int) -> Ids:
         """Search head and tail."""

@@ -26,7 +26,8 @@ def draw_tradeoff(
     methods = dict.fromkeys(name.partition(",")[0] for name in lines)
     colours = {method: f"C{i}" for i, method in enumerate(methods)}
     builds = dict.fromkeys(colours, 0)  # drawn so far, for another marker each
-    with svg_figure(path, figsize=(9, 6)) as (_, axes):
+    with svg_figure(path, cropped=False, figsize=(10, 6)) as (figure, axes):
+        figure.subplots_adjust(left=0.08, right=0.8, top=0.93, bottom=0.09)
         for name, places in lines.items():
             method = name.partition(",")[0]
             style, size = ("osDv^PX"[builds[method] % 7], 5) if len(places) > 1 else ("*", 12)

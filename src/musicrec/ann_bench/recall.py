@@ -85,8 +85,8 @@ def ask_all(method: Method, queries: np.ndarray, lengths: np.ndarray) -> list[np
     return answers
 
 
-def list_quality(answers: Sequence[np.ndarray], plays: QueryPlays, k: int) -> dict[str, float]:
-    """Judge what is left of answers without the tracks seen: the means of MAP@k and nDCG@k."""
+def list_quality(answers: Sequence[np.ndarray], plays: QueryPlays, k: int) -> dict[str, np.ndarray]:
+    """Judge what is left of the first queries' answers without the tracks seen."""
     lists = np.full((len(answers), k), -1, np.int32)
     for row, answer in enumerate(answers):
         fresh = answer[~np.isin(answer, plays.seen.row(row))][:k]
@@ -94,7 +94,8 @@ def list_quality(answers: Sequence[np.ndarray], plays: QueryPlays, k: int) -> di
     return judge_lists(lists, plays.truth, k)
 
 
-def judge_lists(lists: np.ndarray, truth: Interactions, k: int) -> dict[str, float]:
-    """MAP@k and nDCG@k of recommendation lists: `map` and `ndcg`."""
-    columns = score_lists(lists, truth.indptr, truth.indices, [k]).columns()
-    return {name: float(columns[f"{name}@{k}"].mean()) for name in ("map", "ndcg")}
+def judge_lists(lists: np.ndarray, truth: Interactions, k: int) -> dict[str, np.ndarray]:
+    """Average precision at k and nDCG@k of the first queries' lists: `map` and `ndcg`, each (n)."""
+    indptr = truth.indptr[: len(lists) + 1]
+    columns = score_lists(lists, indptr, truth.indices[: indptr[-1]], [k]).columns()
+    return {name: columns[f"{name}@{k}"] for name in ("map", "ndcg")}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from musicrec.ann_bench.methods import METHODS, Annoy, Method, below_full_scan, grid
+from musicrec.ann_bench.methods import METHODS, Annoy, Exact, Method, below_full_scan, grid
 from musicrec.ann_bench.recall import QueryPlays, ask_all, judge_lists, list_quality, recall
 from musicrec.ann_bench.timing import one_thread, time_batch, time_queries
 from musicrec.errors import MusicRecError
@@ -21,13 +20,15 @@ from musicrec.held_out_factors import read_model
 from musicrec.parallel import for_blocks
 from musicrec.params.ann_bench import AnnBenchParams
 from musicrec.params.export import ExportParams
-from musicrec.search.exact import ExactIndex
 
 RECALL_LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
 FOUND = 0.9995  # of all: a setting that inspects more has nothing to find
-BUDGET = 1.0  # seconds of timed queries of an exact method, unless thorough
-BUDGET_OF_SETTING = 0.1  # the same of an approximate one's settings, which are many
-EXACT_CHECKED = 20  # queries that an exact method's recall is of; an approximate one's is of all
+# What is left to `thorough`, where it takes long and adds little to the curves:
+BUDGET = 0.5  # timed queries of an exact method, beyond so many seconds
+BUDGET_OF_SETTING = 0.03  # the same of an approximate one's settings, which are many
+PLACED = 4_000_000  # forests of Annoy's `dot` that place more items in trees
+NODES = 250_000  # queries after those that make such a forest inspect so many, for its recall
+CHECKED = 20  # queries for such a recall at least; for an exact method's, all
 THOROUGH_SEARCH_K = (100, 500, 1000, 5000, 10_000, 50_000, 100_000, 500_000)
 THOROUGH_REPEATS = 3
 MEGABYTE = 1e6
@@ -54,13 +55,15 @@ class Catalogue:
     exported: Annoy | None = None
 
     @cached_property
-    def index(self) -> ExactIndex:
+    def exact(self) -> Exact:
         """Exact search of the items, built once."""
-        return ExactIndex(self.items)
+        method = Exact(0, 0)
+        method.fit_all([method], self.items)
+        return method
 
     def exact_scores(self, k: int) -> np.ndarray:
         """Scores of the k best items of each query, falling: float32 (n_queries, k)."""
-        return self.index.search(self.queries, k)[1]
+        return self.exact.index.search(self.queries, k)[1]
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class Setting:
     build_seconds: float
     index_bytes: int
     quality: dict[str, float] = field(default_factory=dict)
+    checked_queries: int = 0
     batch_seconds: float | None = None
 
     @property
@@ -154,27 +158,35 @@ def run_benchmark(
     """
     k = min(params.k, len(catalogue.items))
     exact_scores = catalogue.exact_scores(k)
-    exact: dict[str, float] = {}
+    exact: dict[str, np.ndarray] = {}
     if catalogue.plays is not None:
         seen = (catalogue.plays.seen.indptr, catalogue.plays.seen.indices)
-        unseen, _ = catalogue.index.search(catalogue.queries, k, seen)
+        unseen, _ = catalogue.exact.index.search(catalogue.queries, k, seen)
         exact = judge_lists(unseen, catalogue.plays.truth, k)
+    plan = list(_plan(catalogue, params))
+    on_step("building the indexes")
+    _fit_all([method for _, group in plan for method, _ in group], catalogue.items)
     measured: list[Setting] = []
-    for name, plan in _plan(catalogue, params):
+    for name, group in plan:
         on_step(f"measuring {name}")
-        seconds = _fit_all([method for method, _ in plan], catalogue.items)
-        for (method, arguments), build_seconds in zip(plan, seconds, strict=True):
+        for method, arguments in group:
             for argument in arguments:
                 method.set_query_argument(argument)
+                asked = None if params.thorough else _checked(method)
+                with one_thread():
+                    found = _found(method, catalogue, exact_scores[:asked], exact)
+                    latencies = _latencies(method, catalogue.queries, k, params)
+                timed = catalogue.queries[: len(latencies)]
                 measured.append(
                     Setting(
                         method=name,
                         build=method.build,
                         argument=argument,
-                        build_seconds=build_seconds,
+                        latencies=latencies,
+                        build_seconds=method.build_seconds or 0.0,
                         index_bytes=method.index_bytes,
-                        **_found(method, catalogue, exact_scores, exact),
-                        **_clocked(method, catalogue, params),
+                        batch_seconds=time_batch(method, timed, k, _repeats(params)),
+                        **found,
                     )
                 )
                 if measured[-1].recall >= FOUND:
@@ -182,75 +194,100 @@ def run_benchmark(
     return measured
 
 
-def _fit_all(methods: Sequence[Method], items: np.ndarray) -> list[float]:
-    """Build the indexes side by side, a thread each; returns the seconds that each took."""
-    seconds = [0.0] * len(methods)
+def _fit_all(methods: Sequence[Method], items: np.ndarray) -> None:
+    """Build the indexes that are not built yet side by side, on a thread each."""
+    units: list[list[Method]] = []
+    for method in methods:
+        if method.build_seconds is not None:
+            continue
+        if method.fits_together and (mates := [u for u in units if type(u[0]) is type(method)]):
+            mates[0].append(method)
+        else:
+            units.append([method])
+    # The longest build first: the others share the remaining cores meanwhile.
+    units.sort(key=lambda unit: -max(method.build for method in unit))
 
     def fit(start: int, stop: int) -> None:
-        for place in range(start, stop):
-            since = time.perf_counter()
-            methods[place].fit(items)
-            seconds[place] = time.perf_counter() - since
+        for unit in units[start:stop]:
+            type(unit[0]).fit_all(unit, items)
 
-    # The longest build first: the others share the remaining cores meanwhile.
-    order = sorted(range(len(methods)), key=lambda place: -methods[place].build)
-    methods = [methods[place] for place in order]
-    for_blocks(fit, list(range(len(methods) + 1)))
-    return [seconds[order.index(place)] for place in range(len(methods))]
+    for_blocks(fit, list(range(len(units) + 1)))
+
+
+def _checked(method: Method) -> int | None:
+    """Of how many queries a method's recall is, as it is set; None: of all."""
+    if method.exact:
+        return CHECKED
+    return max(CHECKED, NODES // method.argument) if method.haphazard else None
 
 
 def _found(
-    method: Method, catalogue: Catalogue, exact_scores: np.ndarray, exact: dict[str, float]
+    method: Method, catalogue: Catalogue, exact_scores: np.ndarray, exact: dict[str, np.ndarray]
 ) -> dict[str, Any]:
     """Recall of a method as it is set, and the quality of its lists beside that of exact ones.
 
     Every query is asked for as many items more than k as its user has played tracks, as a
-    recommender asks; the first k count for recall.
+    recommender asks; the first k count for recall. Only the queries of `exact_scores` are asked,
+    and the quality is that of exact lists, of all queries, less what those lose.
     """
     k, plays = exact_scores.shape[1], catalogue.plays
-    queries = catalogue.queries[: EXACT_CHECKED if method.exact else None]
+    queries = catalogue.queries[: len(exact_scores)]
     lengths = np.full(len(queries), k)
     if plays is not None:
         lengths += plays.seen.lengths[: len(queries)]
-    with one_thread():
-        answers = ask_all(method, queries, np.minimum(lengths, len(catalogue.items)))
+    answers = ask_all(method, queries, np.minimum(lengths, len(catalogue.items)))
     best = [answer[:k] for answer in answers]
-    found = recall(catalogue.items, queries, best, exact_scores[: len(queries)])
-    if plays is None:
-        return {"recall": found}
-    quality = exact if method.exact else list_quality(answers, plays, k)
-    lost = {f"{name}_lost": exact[name] - value for name, value in quality.items()}
-    return {"recall": found, "quality": quality | lost}
-
-
-def _clocked(method: Method, catalogue: Catalogue, params: AnnBenchParams) -> dict[str, Any]:
-    """Time a method as it is set: one query at a time, then all at once."""
-    k = min(params.k, len(catalogue.items))
-    repeats = max(params.repeats, THOROUGH_REPEATS if params.thorough else 1)
-    budget = BUDGET if method.exact else BUDGET_OF_SETTING
-    with one_thread():
-        latencies = time_queries(
-            method, catalogue.queries, k, repeats, np.inf if params.thorough else budget
-        )
-    return {
-        "latencies": latencies,
-        "batch_seconds": time_batch(method, catalogue.queries[: len(latencies)], k, repeats),
+    found: dict[str, Any] = {
+        "recall": recall(catalogue.items, queries, best, exact_scores),
+        "checked_queries": len(queries),
     }
+    if plays is None:
+        return found
+    quality = {} if method.exact else list_quality(answers, plays, k)
+    row: dict[str, float] = {}
+    for name, values in exact.items():
+        lost = float((values[: len(queries)] - quality.get(name, values[: len(queries)])).mean())
+        row |= {name: float(values.mean()) - lost, f"{name}_lost": lost}
+    return found | {"quality": row}
+
+
+def _latencies(method: Method, queries: np.ndarray, k: int, params: AnnBenchParams) -> np.ndarray:
+    """Seconds of each of the queries that the budget buys, one at a time."""
+    budget = BUDGET if method.exact else BUDGET_OF_SETTING
+    return time_queries(method, queries, k, _repeats(params), np.inf if params.thorough else budget)
+
+
+def _repeats(params: AnnBenchParams) -> int:
+    return max(params.repeats, THOROUGH_REPEATS if params.thorough else 1)
 
 
 def _plan(
     catalogue: Catalogue, params: AnnBenchParams
 ) -> Iterator[tuple[str, list[tuple[Method, list[int]]]]]:
-    """Methods to measure: each build of them with the query arguments to try."""
+    """Methods to measure: each build of them with the query arguments to try.
+
+    Unless thorough, Annoy is not asked to inspect as many nodes as there are items, which costs
+    more than to look at every item, but at the default of our own index.
+    """
     n_items = len(catalogue.items)
-    search_k = sorted({*params.search_k, *(THOROUGH_SEARCH_K if params.thorough else ())})
     for name in params.methods:
-        if name == "annoy" and catalogue.exported is not None and not params.thorough:
-            trees = catalogue.exported.build
-            values = below_full_scan([*search_k, trees * params.k], trees, n_items)
-            yield name, [(catalogue.exported, values)]
+        if name == "exact":
+            yield name, [(catalogue.exact, [0])]
             continue
-        builds = grid(name, params.n_trees, search_k, n_items, params.k)
+        if params.thorough:
+            search_k = sorted({*params.search_k, *THOROUGH_SEARCH_K})
+            builds = grid(name, params.n_trees, search_k, n_items, params.k)
+        else:
+            search_k = [value for value in params.search_k if value < n_items]
+            search_k = search_k or [min(params.search_k)]
+            if name == "annoy" and catalogue.exported is not None:
+                trees = catalogue.exported.build
+                values = below_full_scan([*search_k, trees * params.k], trees, n_items)
+                yield name, [(catalogue.exported, values)]
+                continue
+            n_trees = [trees for trees in params.n_trees if trees * n_items <= PLACED]
+            n_trees = n_trees or [min(params.n_trees)]
+            builds = grid(name, n_trees, search_k, n_items, params.k)
         yield name, [(METHODS[name](build, params.seed), values) for build, values in builds]
 
 
@@ -263,8 +300,8 @@ def headline(catalogue: Catalogue, k: int) -> dict[str, float]:
     if method is None:
         raise MusicRecError("the headline figures are those of an exported index")
     k = min(k, len(items))
-    if not method.fitted:
-        method.fit(items)
+    if method.build_seconds is None:
+        method.fit_all([method], items)
     method.set_query_argument(method.build * k)
     answers = [method.query(query, k) for query in queries]
     return {"ann_recall": recall(items, queries, answers, catalogue.exact_scores(k))}
@@ -291,6 +328,7 @@ def _row(setting: Setting) -> dict[str, Any]:
         "build_seconds": setting.build_seconds,
         "index_megabytes": setting.index_bytes / MEGABYTE,
         "timed_queries": len(setting.latencies),
+        "checked_queries": setting.checked_queries,
     }
     if setting.batch_seconds is not None:
         row["batch_queries_per_second"] = len(setting.latencies) / setting.batch_seconds

@@ -11,7 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from musicrec.ann_bench.methods import Method
 
-WARM_UP = 10  # queries
+WARM_UP = 10  # queries at most
+COLD = 2  # of them at least, whatever they take
 FEWEST = 10  # queries that are timed, however slow
 
 
@@ -32,7 +33,8 @@ def time_queries(
     repeats : int
         Runs; the fastest counts.
     budget : float
-        Seconds. What is slower than this answers fewer queries (never below FEWEST), once.
+        Seconds. What is slower than this answers fewer queries (never below FEWEST), once, after
+        a warm-up of a quarter of it.
 
     Returns
     -------
@@ -40,10 +42,13 @@ def time_queries(
         Seconds of each query that was asked, the first ones of `queries`, in the fastest of the
         runs, after a warm-up.
     """
-    start = time.perf_counter()
+    start, asked = time.perf_counter(), 0
     for query in queries[:WARM_UP]:
         method.query(query, k)
-    expected = (time.perf_counter() - start) / min(WARM_UP, len(queries))
+        asked += 1
+        if asked >= COLD and time.perf_counter() - start > budget / 4:
+            break
+    expected = (time.perf_counter() - start) / asked
     affordable = max(FEWEST, int(min(budget / max(expected, 1e-9), len(queries))))
     queries = queries[:affordable]
     best = np.full(len(queries), np.inf)

@@ -41,7 +41,8 @@ class AnnBenchParams(Block):
     repeats: Whole = Field(1, ge=1, description="timed runs of each setting; the best counts")
     thorough: bool = Field(
         False,
-        description="true: our own index at every n_trees too (false: as it was exported), more "
-        "of search_k, three runs, all queries of slow methods: minutes on a large catalogue",
+        description="true: our own index at every n_trees too (false: as it was exported), every "
+        "n_trees however large the catalogue, more of search_k, three runs, all queries of slow "
+        "methods: minutes on a large catalogue",
     )
     seed: Seed = Field(42, description="seed of the indexes and of the choice of query users")
