@@ -5,6 +5,10 @@ Every other test of this folder compares the two roads as well: `tests.support.p
 
 from __future__ import annotations
 
+import gzip
+import lzma
+import zipfile
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -108,6 +112,33 @@ def test_plain_text_needs_no_spark(spark, tmp_path, name):
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
 
 
+@pytest.mark.parametrize("packed", ["plays.tsv.gz", "plays.tsv.zst", "plays.tsv.xz", "plays.zip"])
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_packed_text_needs_no_spark(spark, tmp_path, packed, encoding):
+    text = text_of([(f"é{user}", track, count) for user, track, count in PLAYS], "\t")
+    source = tmp_path / packed
+    write_packed(source, text.encode(encoding))
+    kwargs = HOLDOUT | {"encoding": encoding}
+    summary = clean(source, tmp_path / "here", **kwargs)
+    assert summary is not None
+    (tmp_path / "there").mkdir()
+    assert summary == ingest_on_spark(spark, data_params(source, **kwargs), tmp_path / "there")
+    assert contents(tmp_path / "here") == contents(tmp_path / "there")
+
+
+def write_packed(path, content):
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("plays.tsv", content)
+    elif path.suffix == ".zst":
+        with pa.CompressedOutputStream(str(path), "zstd") as out:
+            out.write(content)
+    else:
+        opener = {".gz": gzip.open, ".xz": lzma.open}[path.suffix]
+        with opener(path, "wb") as out:
+            out.write(content)
+
+
 @pytest.mark.parametrize("name", TEXTS)
 def test_blocks_of_text_change_nothing(tmp_path, monkeypatch, name):
     text, kwargs = TEXTS[name]
@@ -164,7 +195,9 @@ DOUBTFUL_TEXTS = {
     "several signs between fields": text_of(PLAYS, "::"),
     "JSON": '{"user_id": "1", "track_id": "2", "count": 3}\n' * 9,
     "a preamble": "plays of 2020\n" + text_of(PLAYS),
-    "Latin-1": text_of([(f"é{u}", t, n) for u, t, n in PLAYS]).encode("latin-1"),
+    "Latin-1 that is said to be UTF-8": text_of([(f"é{u}", t, n) for u, t, n in PLAYS]).encode(
+        "latin-1"
+    ),
     "a byte order mark amid": text_of(PLAYS) + "\ufeff1,2,3\n",
     "old Macintosh": text_of(PLAYS, end="\r"),
 }
@@ -186,6 +219,27 @@ def test_a_named_master_or_little_memory_means_spark(tmp_path, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setenv("MUSICREC_SPARK_MASTER", "local[1]")
     assert clean(source, tmp_path / "named") is None
+
+
+@pytest.mark.parametrize("name", ["text", "duplicates"])
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"min_user_plays": 3},
+        {"min_track_users": 4, "min_user_plays": 2},
+        {"protocol": "strong_generalization"},
+        {"protocol": "strong_generalization", "min_user_plays": 2, "min_track_users": 7},
+    ],
+)
+def test_filters_need_no_spark(spark, tmp_path, name, filters):
+    source = tmp_path / "plays.parquet"
+    pq.write_table(PLAIN[name], source)
+    summary = clean(source, tmp_path / "here", **filters)
+    assert summary is not None and "left_out" in summary
+    (tmp_path / "there").mkdir()
+    params = data_params(source, **(HOLDOUT | filters))
+    assert summary == ingest_on_spark(spark, params, tmp_path / "there")
+    assert contents(tmp_path / "here") == contents(tmp_path / "there")
 
 
 @pytest.mark.parametrize("threads", ["1", "3"])

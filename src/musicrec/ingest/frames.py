@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +29,7 @@ from musicrec.ingest.source import read_head
 from musicrec.ingest.source_file import SourceFile
 from musicrec.ingest.text_layout import TextLayout, text_layout
 from musicrec.ingest.unpack import (
+    known_encoding,
     linked,
     packing,
     recoded,
@@ -131,7 +131,7 @@ def _layout(
             footers[text] = parquet_layout(footer, params.columns, file.shown)
         return footers[text], file
     head = read_head(spark, file, _HEAD, unpack=True)
-    encoding = text_encoding(head, _known_encoding(params.encoding))
+    encoding = text_encoding(head, known_encoding(params.encoding))
     if encoding != "utf-8":
         file = recoded(file, encoding, scratch)
         head = read_head(spark, file, _HEAD, unpack=True)
@@ -155,17 +155,6 @@ def _unpacked(spark: SparkSession, file: SourceFile, scratch: Path) -> tuple[Sou
             break
         file = unpacked(file, packed, scratch)
     return file, raw
-
-
-def _known_encoding(name: str) -> str:
-    try:
-        found = codecs.lookup(name).name
-    except LookupError:
-        raise MusicRecError(
-            f"data.encoding = {name!r} is not known; it must be an encoding such as utf-8, "
-            "latin-1, windows-1252 or utf-16"
-        ) from None
-    return "utf-8" if found in ("utf-8", "utf-8-sig", "ascii") else found
 
 
 def _table(

@@ -47,6 +47,24 @@ def spark_unpacks(file: SourceFile, packed: str) -> bool:
     return Path(file.uri).suffix == _ENDINGS.get(packed)
 
 
+def known_encoding(name: str) -> str:
+    """Python's name of `data.encoding`; `utf-8` for its subsets.
+
+    Raises
+    ------
+    MusicRecError
+        There is no such encoding.
+    """
+    try:
+        found = codecs.lookup(name).name
+    except LookupError:
+        raise MusicRecError(
+            f"data.encoding = {name!r} is not known; it must be an encoding such as utf-8, "
+            "latin-1, windows-1252 or utf-16"
+        ) from None
+    return "utf-8" if found in ("utf-8", "utf-8-sig", "ascii") else found
+
+
 def text_encoding(head: bytes, chosen: str) -> str:
     """Name a text's encoding: the one chosen, unless a byte order mark says UTF-16 or UTF-32."""
     return next((name for bom, name in _BOMS.items() if head.startswith(bom)), chosen)
@@ -151,7 +169,8 @@ def recoded(file: SourceFile, encoding: str, scratch: Path) -> SourceFile:
     decoder = codecs.getincrementaldecoder(encoding)()
     done = 0
     with open_unpacked(file.path) as stream, copy.open("w", encoding="utf-8", newline="") as out:
-        while True:
+        chunk = b"?"
+        while chunk:
             chunk = stream.read(_CHUNK)
             try:
                 text = decoder.decode(chunk, final=not chunk)
@@ -162,8 +181,7 @@ def recoded(file: SourceFile, encoding: str, scratch: Path) -> SourceFile:
                 ) from None
             out.write(text if done else text.removeprefix("\ufeff"))
             done += len(chunk)
-            if not chunk:
-                return file.stands_for(copy)
+    return file.stands_for(copy)
 
 
 def linked(file: SourceFile, scratch: Path) -> SourceFile:

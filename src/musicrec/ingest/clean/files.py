@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow as pa
 
 from musicrec.columnar.memory import in_process
@@ -13,7 +15,7 @@ from musicrec.ingest.hive_columns import hive_columns
 from musicrec.ingest.json_lines import looks_json
 from musicrec.ingest.local_files import OPENERS, read_head
 from musicrec.ingest.source_file import SourceFile
-from musicrec.ingest.unpack import packing, text_encoding
+from musicrec.ingest.unpack import known_encoding, packing, recoded, text_encoding, unpacked
 from musicrec.parallel import for_blocks
 from musicrec.params.data import DataParams
 
@@ -21,8 +23,15 @@ HEAD = 1 << 16  # bytes looked at to tell a text file's layout
 PARQUET_MAGIC = b"PAR1"
 
 
-def clean_chunks(tables: dict[str, list[SourceFile]], params: DataParams) -> dict[str, list[Chunk]]:
+def clean_chunks(
+    tables: dict[str, list[SourceFile]], params: DataParams, scratch: Path
+) -> dict[str, list[Chunk]]:
     """Read the files of each table.
+
+    Parameters
+    ----------
+    scratch : Path
+        Folder that need not exist, for files unpacked and text in another encoding.
 
     Raises
     ------
@@ -38,7 +47,7 @@ def clean_chunks(tables: dict[str, list[SourceFile]], params: DataParams) -> dic
         if hive_columns([file.relative for file in files], params.columns):
             raise Doubt
         for file in files:
-            kind, readings, within = _readings(file, params)
+            kind, readings, within = _readings(file, params, scratch)
             kinds.add(kind)
             waiting += [(name, reading) for reading in readings]
             rows += within
@@ -63,19 +72,20 @@ def clean_chunks(tables: dict[str, list[SourceFile]], params: DataParams) -> dic
     return found
 
 
-def _readings(file: SourceFile, params: DataParams) -> tuple[str, list[Reading], int]:
+def _readings(
+    file: SourceFile, params: DataParams, scratch: Path
+) -> tuple[str, list[Reading], int]:
     """A file's kind, what reads each piece of it, and about how many rows it has."""
-    assert file.path is not None
-    raw = read_head(file.path, 16, unpack=False)
-    parquet = file.relative.endswith(".parquet") or raw.startswith(PARQUET_MAGIC)
-    if packing(raw) is not None or file.path.suffix in OPENERS:
-        raise Doubt
     try:
+        file, raw = _unpacked(file, scratch)
+        parquet = file.relative.endswith(".parquet") or raw.startswith(PARQUET_MAGIC)
         if params.format == "parquet" or (params.format == "auto" and parquet):
             return "parquet", *parquet_chunks(file, params.columns)
-        head = read_head(file.path, HEAD, unpack=False)
-        if text_encoding(head, params.encoding.lower()) not in ("utf-8", "utf8"):
-            raise Doubt
+        head = _head(file, HEAD)
+        encoding = text_encoding(head, known_encoding(params.encoding))
+        if encoding != "utf-8":
+            file = recoded(file, encoding, scratch)
+            head = _head(file, HEAD)
         refuse_foreign(head, file.shown)
         if params.format == "json" or (params.format == "auto" and looks_json(head, file.relative)):
             raise Doubt
@@ -84,3 +94,21 @@ def _readings(file: SourceFile, params: DataParams) -> tuple[str, list[Reading],
         raise
     except (pa.ArrowException, OSError, UnicodeError) as error:
         raise Doubt from error
+
+
+def _unpacked(file: SourceFile, scratch: Path) -> tuple[SourceFile, bytes]:
+    """Unpack a file into `scratch`, if it is packed; returns it with its first bytes."""
+    for _ in range(3):  # a .zip of a .gz
+        raw = _head(file, 16)
+        packed = packing(raw)
+        if packed is None:
+            break
+        file = unpacked(file, packed, scratch)
+    if file.path is None or packing(raw) or file.path.suffix in OPENERS:
+        raise Doubt  # a name that promises what the content does not keep
+    return file, raw
+
+
+def _head(file: SourceFile, size: int) -> bytes:
+    assert file.path is not None
+    return read_head(file.path, size, unpack=False)
