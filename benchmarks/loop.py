@@ -6,7 +6,8 @@ The other revision is checked out beside this one (`git worktree`) with data fol
 both run the same stages in turns with this environment, so that a drift of the machine's speed
 falls on both, with the original project's setting. `repro` runs every stage by force; `experiment`
 runs those that als.rank=50 reruns. Commands come from each revision's own dvc.yaml. Prints minimum
-and median seconds as Markdown.
+and median seconds as Markdown, and the minimum of CPU seconds, which other work on the machine
+changes least. What DVC itself takes is not among them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -24,6 +26,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
@@ -35,7 +38,15 @@ RANK = (r"(?m)^  rank: \d+$", "  rank: 50")
 ORIGINAL = "params.original.yaml"  # the setting of both revisions, older ones ship no other
 AFTER_RANK = ("train", "evaluate", "export", "ann-bench")  # what als.rank reruns
 
-Seconds = dict[tuple[str, str], list[float]]  # (stage, revision) -> a figure a run
+
+class Took(NamedTuple):
+    """Seconds of a run: by the clock, and of the processor."""
+
+    wall: float
+    cpu: float
+
+
+Seconds = dict[tuple[str, str], list[Took]]  # (stage, revision) -> a figure a run
 
 
 @dataclass(frozen=True)
@@ -46,9 +57,9 @@ class Checkout:
     folder: Path
     commands: dict[str, str]
 
-    def run(self, stage: str) -> float:
+    def run(self, stage: str) -> Took:
         """Run a stage's command there; returns the seconds it took."""
-        since = time.perf_counter()
+        since, used = time.perf_counter(), _used()
         done = subprocess.run(
             self.commands[stage],
             shell=True,
@@ -58,10 +69,16 @@ class Checkout:
             stderr=subprocess.PIPE,
             text=True,
         )
-        seconds = time.perf_counter() - since
+        took = Took(time.perf_counter() - since, _used() - used)
         if done.returncode:
             raise MusicRecError(f"{self.name}: stage {stage} failed: {done.stderr.strip()[-500:]}")
-        return seconds
+        return took
+
+
+def _used() -> float:
+    """CPU seconds of all processes that were started here and have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return children.ru_utime + children.ru_stime
 
 
 @contextmanager
@@ -94,31 +111,44 @@ def time_in_turns(checkouts: list[Checkout], stages: list[str], repeats: int) ->
                 if stage not in one.commands:
                     continue
                 took = one.run(stage)
-                progress(f"run {repeat} of {repeats}: {one.name} {stage} {took:.1f} s")
+                progress(f"run {repeat} of {repeats}: {one.name} {stage} {took.wall:.1f} s")
                 if repeat:
                     seconds.setdefault((stage, one.name), []).append(took)
     return seconds
 
 
 def table(seconds: Seconds, names: list[str], title: str) -> str:
-    """A Markdown table of a loop: minimum and median of each stage, and of all of them."""
+    """A Markdown table of a loop: minimum, median and CPU seconds of each stage, and of all."""
     stages = list(dict.fromkeys(stage for stage, _ in seconds))
     lines = [
-        f"| {title} | {' | '.join(f'{name}: min | median' for name in names)} |",
-        f"|---|{'---:|' * 2 * len(names)}",
+        f"| {title} | {' | '.join(f'{name}: min | median | CPU' for name in names)} |",
+        f"|---|{'---:|' * 3 * len(names)}",
     ]
     rows = [(stage, [seconds.get((stage, name), []) for name in names]) for stage in stages]
     totals = []
     for name in names:
         runs = [seconds[stage, name] for stage in stages if (stage, name) in seconds]
-        totals.append([sum(run) for run in zip(*runs, strict=True)])
+        totals.append([Took(*map(sum, zip(*run, strict=True))) for run in zip(*runs, strict=True)])
     for label, figures in [*rows, ("**together**", totals)]:
-        cells = [
-            f"{min(runs):.1f} | {statistics.median(runs):.1f}" if runs else "- | -"
-            for runs in figures
-        ]
-        lines.append(f"| {label} | {' | '.join(cells)} |")
+        lines.append(f"| {label} | {' | '.join(map(_cells, figures))} |")
     return "\n".join(lines)
+
+
+def _cells(runs: list[Took]) -> str:
+    if not runs:
+        return "- | - | -"
+    walls, cpus = zip(*runs, strict=True)
+    return f"{min(walls):.1f} | {statistics.median(walls):.1f} | {min(cpus):.1f}"
+
+
+def prepare(one: Checkout, stages: list[str]) -> None:
+    """Run the stages that come before the last of `stages` and are none of them."""
+    known = list(one.commands)
+    last = max((known.index(stage) for stage in stages if stage in known), default=0)
+    for stage in known[:last]:
+        if stage not in stages:
+            progress(f"{one.name} {stage}, not timed")
+            one.run(stage)
 
 
 def set_rank(one: Checkout) -> None:
@@ -136,7 +166,9 @@ def main() -> None:
     parser.add_argument("--base", required=True, help="revision to compare with")
     parser.add_argument("--head", default="HEAD", help="revision that is judged")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--stages", nargs="+", help="stages to time (default: all)")
+    parser.add_argument(
+        "--stages", nargs="+", help="stages to time (default: all); those before run once"
+    )
     args = parser.parse_args()
     if shutil.which("git") is None:
         raise MusicRecError("git is missing; install it")
@@ -144,6 +176,8 @@ def main() -> None:
         both = [base, head]
         stages = args.stages or list(dict.fromkeys([*head.commands, *base.commands]))
         names = [one.name for one in both]
+        for one in both:
+            prepare(one, stages)
         seconds = time_in_turns(both, stages, args.repeats)
         print(table(seconds, names, "`dvc repro --force`"))
         again = [stage for stage in stages if stage in AFTER_RANK]

@@ -90,8 +90,17 @@ def test_the_loop_is_timed_in_turns(loop_script, tmp_path):
         *("rank:", "20", "base", "rank:", "50", "head")
     ]
     rows = loop_script.table(seconds, ["base", "head"], "all").splitlines()
-    assert [row.count("|") for row in rows] == [6] * 5
-    assert rows[3].startswith("| baselines | - | - | 0.") and "together" in rows[4]
+    assert [row.count("|") for row in rows] == [8] * 5
+    assert rows[3].startswith("| baselines | - | - | - | 0.") and "together" in rows[4]
+
+
+def test_stages_that_are_not_timed_run_once_if_they_come_before(loop_script, tmp_path):
+    commands = {name: f"echo {name} >> ran" for name in ("sample", "train", "export", "ann-bench")}
+    one = loop_script.Checkout("base", tmp_path, commands)
+    loop_script.prepare(one, ["train", "export"])
+    assert (tmp_path / "ran").read_text().split() == ["sample"]
+    loop_script.prepare(one, ["ann-bench"])
+    assert (tmp_path / "ran").read_text().split() == ["sample", "sample", "train", "export"]
 
 
 def test_a_stage_that_fails_in_the_loop_is_named(loop_script, tmp_path):
