@@ -11,6 +11,7 @@ import zipfile
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -110,6 +111,65 @@ def test_plain_text_needs_no_spark(spark, tmp_path, name):
     params = data_params(source, **(HOLDOUT | kwargs))
     assert summary == ingest_on_spark(spark, params, tmp_path / "there")
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
+
+
+SINCE = 1_300_000_000
+WHEN = [SINCE + 86_399 * (7 * i % len(PLAYS)) for i in range(len(PLAYS))]
+DATES = pa.array(WHEN, pa.timestamp("s"))
+TIMES = {
+    "seconds": pa.array(WHEN),
+    "milliseconds": pa.array([1000 * time for time in WHEN]),
+    "a clock without a zone": DATES.cast(pa.timestamp("us")),
+    "a clock of UTC": DATES.cast(pa.timestamp("ms", "UTC")),
+    "days": DATES.cast(pa.date32()),
+    "nanoseconds": DATES.cast(pa.timestamp("ns")),
+    "text, a number": pa.array([str(time) for time in WHEN]),
+    "text, T and Z": pc.strftime(DATES, "%Y-%m-%dT%H:%M:%SZ"),
+    "text, a blank": pc.strftime(DATES, "%Y-%m-%d %H:%M:%S"),
+}
+
+
+@pytest.mark.parametrize("form", ["parquet", "text"])
+@pytest.mark.parametrize("name", TIMES)
+def test_times_need_no_spark(spark, tmp_path, name, form):
+    table = PLAIN["duplicates"].append_column(
+        "time", pa.concat_arrays([TIMES[name], TIMES[name][::-1], TIMES[name]])
+    )
+    if form == "parquet":
+        pq.write_table(table, tmp_path / "plays.parquet")
+    elif name.startswith("text"):
+        rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
+        header = "user_id,track_id,count,time"
+        write(tmp_path / "plays.csv", text_of(list(rows), header=header))
+    else:
+        return
+    (source,) = tmp_path.iterdir()
+    kwargs = HOLDOUT | {"columns": {"timestamp": "time"}}
+    summary = clean(source, tmp_path / "here", **kwargs)
+    assert summary is not None and summary["source"]["times_of_zero"] == 0
+    (tmp_path / "there").mkdir()
+    assert summary == ingest_on_spark(spark, data_params(source, **kwargs), tmp_path / "there")
+    assert contents(tmp_path / "here") == contents(tmp_path / "there")
+
+
+DOUBTFUL_TIMES = {
+    "none": [None, *WHEN[1:]],
+    "1970": [0, *WHEN[1:]],
+    "two units": [1000 * WHEN[0], *WHEN[1:]],
+    "text in two forms": [str(WHEN[0]), *["2012-01-02 03:04:05"] * (len(WHEN) - 1)],
+    "a month that is none": ["2012-13-02 03:04:05"] * len(WHEN),
+    "another form": ["02 Jan 2012, 17:05"] * len(WHEN),
+    "fractions": [time + 0.5 for time in WHEN],
+}
+
+
+@pytest.mark.parametrize("name", DOUBTFUL_TIMES)
+def test_doubtful_times_are_left_to_spark(tmp_path, name):
+    table = PLAIN["text"].append_column("time", pa.array(DOUBTFUL_TIMES[name]))
+    pq.write_table(table, tmp_path / "plays.parquet")
+    kwargs = {"columns": {"timestamp": "time"}}
+    assert clean(tmp_path / "plays.parquet", tmp_path / "here", **kwargs) is None
+    assert not list((tmp_path / "here").iterdir())
 
 
 @pytest.mark.parametrize("packed", ["plays.tsv.gz", "plays.tsv.zst", "plays.tsv.xz", "plays.zip"])

@@ -16,7 +16,7 @@ _SECONDS = "decimal(38,9)"
 # How a time may be written, each a bit.
 FORMS = {"dates": 1, "seconds": 2, "milliseconds": 4, "microseconds": 8, "nanoseconds": 16}
 # From which size on a number counts smaller units; in seconds the first is the year 5138.
-_UNITS = ((10**17, 16, 10**9), (10**14, 8, 10**6), (10**11, 4, 10**3))
+UNITS = ((10**17, 16, 10**9), (10**14, 8, 10**6), (10**11, 4, 10**3))
 _CLOCK = r"^T?\d{1,2}:\d{2}"  # without a date, Spark takes today's
 _NAMED_MONTH = r"[A-Za-z]{3}"
 _PATTERNS = (
@@ -75,7 +75,7 @@ def checked_time(
     frame = frame.withColumn("time_micros", micros)
     forms = [
         (number.isNull(), FORMS["dates"], F.col("time_micros"), 10**6),
-        *[(F.abs(number) >= least, form, number, unit) for least, form, unit in _UNITS],
+        *[(F.abs(number) >= least, form, number, unit) for least, form, unit in UNITS],
     ]
     plain = (F.lit(FORMS["seconds"]), number)
     frame = frame.withColumns(

@@ -15,12 +15,20 @@ class Doubt(Exception):
     """The source may have a flaw, or is more than this road reads."""
 
 
+class Times(NamedTuple):
+    """When some plays were: int64 (n), nanoseconds of `dates`, else numbers as they stood."""
+
+    values: np.ndarray
+    dates: bool
+
+
 class Chunk(NamedTuple):
-    """Some rows of a file: ids without nulls, counts from 1."""
+    """Some rows of a file: ids without nulls, counts from 1, times where they are mapped."""
 
     users: pa.DictionaryArray
     tracks: pa.DictionaryArray
     counts: np.ndarray
+    times: Times | None
 
 
 Reading = Callable[[], Chunk]

@@ -7,9 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec.ingest.clean.chunk import Chunk, Doubt, Reading, ids_of
+from musicrec.ingest.clean.times import times_of
 from musicrec.ingest.header import column_position
 from musicrec.ingest.source_file import SourceFile
-from musicrec.params.data import ColumnParams
+from musicrec.params.data import ROLES, ColumnParams
 from musicrec.parquet import READING
 
 _SPARK_CANNOT = {"BROTLI", "LZO"}  # unpack: what it refuses is refused here
@@ -34,7 +35,7 @@ def parquet_chunks(file: SourceFile, columns: ColumnParams) -> tuple[list[Readin
 def _places(schema: pa.Schema, columns: ColumnParams, shown: str) -> dict[str, int]:
     names = tuple(schema.names)
     places = {}
-    for role in ("user", "track", "count"):
+    for role in ROLES:
         column = getattr(columns, role)
         if column is not None:
             places[role] = column_position(column, role, names, named=True, file=shown)
@@ -43,12 +44,14 @@ def _places(schema: pa.Schema, columns: ColumnParams, shown: str) -> dict[str, i
     for role, place in places.items():
         kind = schema.field(place).type
         text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-        if pa.types.is_dictionary(kind) and role != "count":
+        if pa.types.is_dictionary(kind) and role in ("user", "track"):
             text = pa.types.is_string(kind.value_type)
-        number = pa.types.is_integer(kind)
+        known = text or pa.types.is_integer(kind)
         if role == "count":
-            text, number = False, number or pa.types.is_float32(kind) or pa.types.is_float64(kind)
-        if not text and not number:
+            known = pa.types.is_integer(kind) or kind in (pa.float32(), pa.float64())
+        elif role == "timestamp":
+            known |= pa.types.is_timestamp(kind) or pa.types.is_date32(kind)
+        if not known:
             raise Doubt
     return places
 
@@ -60,6 +63,8 @@ def _require_sound_columns(reader: pq.ParquetFile, places: dict[str, int]) -> No
         raise Doubt
     for place in places.values():
         annotated = metadata.schema.column(place)
+        if annotated.physical_type == "INT96":
+            raise Doubt
         if annotated.physical_type == "BYTE_ARRAY" and annotated.logical_type.type != "STRING":
             raise Doubt
         for group in range(metadata.num_row_groups):
@@ -76,9 +81,12 @@ def _group(path: str, group: int, places: dict[str, int]) -> Reading:
         with pq.ParquetFile(path, read_dictionary=ids, **READING) as reader:
             rows = reader.read_row_group(group, columns=wanted, use_threads=False)
         users, tracks = (ids_of(rows.column(name)) for name in ids)
-        if "count" not in places:
-            return Chunk(users, tracks, np.ones(rows.num_rows, np.int64))
-        return Chunk(users, tracks, _whole_counts(rows.column(names[places["count"]])))
+        counts, times = np.ones(rows.num_rows, np.int64), None
+        if "count" in places:
+            counts = _whole_counts(rows.column(names[places["count"]]))
+        if "timestamp" in places:
+            times = times_of(rows.column(names[places["timestamp"]]))
+        return Chunk(users, tracks, counts, times)
 
     return read
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from musicrec.columnar.coded import Coded, code_ids
 from musicrec.ingest.clean.chunk import Chunk, Doubt
+from musicrec.ingest.clean.times import joined
 from musicrec.ingest.flaws import MAX_COUNT
 from musicrec.ingest.ids import USUAL_NULLS, null_words, unseen_signs
 from musicrec.params.data import DataParams
@@ -23,6 +24,8 @@ class Plays(NamedTuple):
     ----------
     users, tracks : Coded
     counts : int64 array (n), from 1
+    times : int64 array (n)
+        Larger is later; all 0 where the column is not mapped.
     tables : dict
         Table -> bounds of its rows.
     """
@@ -30,6 +33,7 @@ class Plays(NamedTuple):
     users: Coded
     tracks: Coded
     counts: np.ndarray
+    times: np.ndarray
     tables: dict[str, tuple[int, int]]
 
 
@@ -41,6 +45,8 @@ class Part(NamedTuple):
     users, tracks : int32 array (n)
         Codes.
     counts : int64 array (n)
+    times : int64 array (n)
+        The latest of each.
     merged : int64 array (n)
         Source rows of each beyond the first.
     """
@@ -48,6 +54,7 @@ class Part(NamedTuple):
     users: np.ndarray
     tracks: np.ndarray
     counts: np.ndarray
+    times: np.ndarray
     merged: np.ndarray
 
     def rows(self, chosen: np.ndarray) -> Part:
@@ -74,7 +81,11 @@ def coded_plays(tables: dict[str, list[Chunk]], params: DataParams) -> Plays:
     tracks = code_ids([chunk.tracks for chunk in chunks])
     _require_plain(users.ids, params)
     _require_plain(tracks.ids, params)
-    return Plays(users, tracks, np.concatenate([chunk.counts for chunk in chunks]), bounds)
+    counts = np.concatenate([chunk.counts for chunk in chunks])
+    times = np.broadcast_to(np.int64(0), len(counts))
+    if params.columns.timestamp is not None:
+        times = joined([chunk.times for chunk in chunks if chunk.times is not None])
+    return Plays(users, tracks, counts, times, bounds)
 
 
 def _require_plain(ids: pa.StringArray, params: DataParams) -> None:
@@ -102,15 +113,17 @@ def merged_rows(plays: Plays, mine: np.ndarray, table: str) -> Part:
     width = len(plays.tracks.ids)
     key = plays.users.codes[rows].astype(np.int64) * width + plays.tracks.codes[rows]
     order = np.argsort(key)
-    key, counts = key[order], plays.counts[rows[order]]
+    key, rows = key[order], rows[order]
+    counts, times = plays.counts[rows], plays.times[rows]
     firsts = np.flatnonzero(np.diff(key, prepend=-1))
     merged = np.diff(firsts, append=len(key)) - 1
     if len(firsts) < len(key):
         if counts.max() >= MAX_COUNT // len(counts):  # a sum may be above int64
             raise Doubt
         key, counts = key[firsts], np.add.reduceat(counts, firsts)
+        times = np.maximum.reduceat(times, firsts)
     users, tracks = np.divmod(key, width)
-    return Part(users.astype(np.int32), tracks.astype(np.int32), counts, merged)
+    return Part(users.astype(np.int32), tracks.astype(np.int32), counts, times, merged)
 
 
 def require_apart(tables: dict[str, Part], plays: Plays) -> None:

@@ -77,7 +77,7 @@ def ingest_clean(params: DataParams, folder: Path) -> dict[str, Any] | None:
         There is no such source, or its files or columns cannot be used.
     """
     far = local_inputs(params.source) is None
-    if far or params.columns.timestamp is not None:
+    if far or (params.columns.timestamp is not None and params.time_format != "auto"):
         return None
     require_table(params)
     require_training_users(params)
@@ -172,7 +172,7 @@ def _written(tables: dict[str, Part], plays: Plays, folder: Path, number: int) -
 
 def _tables(part: Part, plays: Plays) -> Iterator[pa.Table]:
     for start in range(0, len(part.counts), ROW_GROUP):
-        users, tracks, counts, _ = (column[start : start + ROW_GROUP] for column in part)
+        users, tracks, counts = (column[start : start + ROW_GROUP] for column in part[:3])
         ids = plays.users.ids.take(pa.array(users)), plays.tracks.ids.take(pa.array(tracks))
         yield pa.table([*ids, pa.array(counts)], SCHEMA)
 
@@ -191,6 +191,8 @@ def _tally(part: Part, plays: Plays) -> Tally:
 
 def _summary(plays: Plays, outcomes: list[Outcome], params: DataParams) -> dict[str, Any]:
     observed: dict[str, Any] = {"too_large": 0}
+    if params.columns.timestamp is not None:
+        observed["times_of_zero"] = 0
     for name, (start, stop) in plays.tables.items():
         observed[f"read {name}"] = stop - start
     contents = {}

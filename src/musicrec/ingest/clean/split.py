@@ -95,7 +95,8 @@ def places(
     users, tracks = part.users[rows], part.tracks[rows]
     ids = plays.users.ids.take(pa.array(users)), plays.tracks.ids.take(pa.array(tracks))
     draw = hash_fraction(params.seed, *ids, salt=HOLDOUT_PLAYS)
-    order = np.lexsort((draw, users))  # stable, so that equal draws stay in the order of tracks
+    # Stable, so that equal draws stay in the order of tracks.
+    order = np.lexsort((draw, -part.times[rows], users))
     starts = np.flatnonzero(np.diff(users, prepend=-1))
     lengths = np.diff(starts, append=len(users))
     wanted = np.maximum(np.floor(lengths * params.held_out + 0.5), 1).astype(np.int64)

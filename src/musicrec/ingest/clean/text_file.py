@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from musicrec.ingest.clean.chunk import Chunk, Doubt, Reading, ids_of
+from musicrec.ingest.clean.times import times_of
 from musicrec.ingest.delimited import places_of
 from musicrec.ingest.source_file import SourceFile
 from musicrec.ingest.text_layout import TextLayout, text_layout
@@ -79,9 +80,12 @@ def _block(path: Path, begin: int, end: int, layout: TextLayout, places: dict[st
         title = layout.titles[place] if 0 <= place < len(layout.titles) else None
         if title is not None and pc.index(users.dictionary, title).as_py() >= 0:
             raise Doubt  # a header amid the rows, where files were joined
-        if "count" not in places:
-            return Chunk(users, tracks, np.ones(rows.num_rows, np.int64))
-        return Chunk(users, tracks, _counts(ids_of(rows.column("count"))))
+        counts, times = np.ones(rows.num_rows, np.int64), None
+        if "count" in places:
+            counts = _counts(ids_of(rows.column("count")))
+        if "timestamp" in places:
+            times = times_of(rows.column("timestamp"))
+        return Chunk(users, tracks, counts, times)
 
     return read
 
@@ -101,9 +105,11 @@ def _require_plain(text: bytes, layout: TextLayout) -> None:
 
 def _table(text: bytes, layout: TextLayout, places: dict[str, int]) -> pa.Table:
     """The mapped fields of lines of text, under the names of their roles."""
-    kind = pa.dictionary(pa.int32(), pa.string())
+    kinds = dict.fromkeys(places, pa.dictionary(pa.int32(), pa.string()))
+    if "timestamp" in kinds:  # most are there once
+        kinds["timestamp"] = pa.string()
     if text.isspace():
-        return pa.schema([(role, kind) for role in places]).empty_table()
+        return pa.schema(kinds.items()).empty_table()
     names = [f"f{i}" for i in range(len(layout.fields))]
     for role, place in places.items():
         names[place] = role
@@ -111,7 +117,7 @@ def _table(text: bytes, layout: TextLayout, places: dict[str, int]) -> pa.Table:
         pa.BufferReader(text),
         csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=names),
         csv.ParseOptions(delimiter=layout.dialect.separator, quote_char=False, escape_char=False),
-        csv.ConvertOptions(column_types=dict.fromkeys(places, kind), include_columns=list(places)),
+        csv.ConvertOptions(column_types=kinds, include_columns=list(places)),
     )
 
 
