@@ -31,13 +31,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.als.fit import fit, objective
-from musicrec.checksums import write_checksums
-from musicrec.files import write_array, write_json
-from musicrec.interactions import Interactions, from_triples, read_interactions
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
-from musicrec.parquet import parquet_parts, read_files, write_table
+from musicrec.plays.interactions import Interactions, from_triples, read_interactions
 from musicrec.sample.plays import TRACKS, SampleSizes, generate_plays
+from musicrec.storage.checksums import write_checksums
+from musicrec.storage.files import write_array, write_json
+from musicrec.storage.parquet import parquet_parts, read_files, write_table
 
 ORIGINAL_USERS = 1_055_000  # of which a share of 0.2 is the original project's training set: 211 K
 NONNEGATIVE = ("native-nonnegative", "mllib-nonnegative")

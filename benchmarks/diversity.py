@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from musicrec.command import command
-from musicrec.held_out import read_held_out
 from musicrec.metrics.ranking import score_lists
+from musicrec.plays.held_out import read_held_out
 from musicrec.serve.bundle import load_bundle
 from musicrec.serve.wish import checked_wish
 

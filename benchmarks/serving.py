@@ -30,16 +30,16 @@ import pyarrow as pa
 from search import read_factors
 
 from musicrec.als.fold_in import FoldIn
-from musicrec.checksums import write_checksums
 from musicrec.command import command
 from musicrec.export.bundle import export_bundle
-from musicrec.factors import write_factors
-from musicrec.files import write_json
-from musicrec.interactions import Interactions
+from musicrec.model.factors import write_factors
 from musicrec.params.als import ALSParams
 from musicrec.params.export import ExportParams
 from musicrec.params.feedback import FeedbackParams
-from musicrec.parquet import write_table
+from musicrec.plays.interactions import Interactions
+from musicrec.storage.checksums import write_checksums
+from musicrec.storage.files import write_json
+from musicrec.storage.parquet import write_table
 
 K = 50
 ROUNDS = 3

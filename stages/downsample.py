@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 
 from musicrec.downsample import describe, downsample, headline, kept_rows
-from musicrec.files import atomic_directory, write_json
 from musicrec.params.downsample import DownsampleParams
 from musicrec.params.load import load_block
+from musicrec.storage.files import atomic_directory, write_json
 
 
 def main() -> None:

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from musicrec.evaluate.report import draw_slices, headline, plot_rows, sentence
 from musicrec.evaluate.run import evaluate
-from musicrec.files import atomic_directory, write_json
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.load import load_block
-from musicrec.parquet import write_table
 from musicrec.process.progress import progress
+from musicrec.storage.files import atomic_directory, write_json
+from musicrec.storage.parquet import write_table
 
 
 def main() -> None:

@@ -15,10 +15,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from musicrec.files import atomic_directory, write_json
 from musicrec.index.figures import headline, split_rows
 from musicrec.index.run import index_splits
-from musicrec.parquet import HISTORY
+from musicrec.storage.files import atomic_directory, write_json
+from musicrec.storage.parquet import HISTORY
 
 
 def main() -> None:

@@ -14,11 +14,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from musicrec.files import atomic_directory, write_json
 from musicrec.ingest.figures import count_rows, headline, rejected_rows
 from musicrec.ingest.run import ingest
 from musicrec.params.data import DataParams
 from musicrec.params.load import load_block
+from musicrec.storage.files import atomic_directory, write_json
 
 
 def main() -> None:

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec.checksums import write_checksums
 from musicrec.downsample import downsample
 from musicrec.errors import MusicRecError
 from musicrec.params.downsample import DownsampleParams
-from musicrec.parquet import read_table, write_rows
+from musicrec.storage.checksums import write_checksums
+from musicrec.storage.parquet import read_table, write_rows
 
 PLAYS = pa.schema([("user_id", pa.string()), ("track_id", pa.string()), ("count", pa.int64())])
 N_FULL, N_VALIDATION, N_TEST = 2_000, 30, 20

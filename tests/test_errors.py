@@ -138,7 +138,7 @@ BOXED_IN_THE_RAIN = """
 import os, signal, sys, threading
 import numpy as np
 from musicrec.command import command, run_stage
-from musicrec.jit import kernel
+from musicrec.jit.kernel import kernel
 
 @kernel()
 def make(n):

@@ -8,18 +8,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from musicrec.checksums import write_checksums
 from musicrec.evaluate.report import headline, plot_rows
 from musicrec.evaluate.run import evaluate
-from musicrec.factors import read_factors
-from musicrec.files import read_json, write_json
-from musicrec.held_out import read_held_out
+from musicrec.model.factors import read_factors
 from musicrec.params.als import ALSParams
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.feedback import FeedbackParams
-from musicrec.parquet import write_table
+from musicrec.plays.held_out import read_held_out
+from musicrec.storage.checksums import write_checksums
+from musicrec.storage.files import read_json, write_json
+from musicrec.storage.parquet import write_table
 from musicrec.train.run import train
-from musicrec.trial import Trials
+from musicrec.tune.trial import Trials
 from tests.metrics.test_ranking import reference
 from tests.support.indexed_data import write_baselines
 

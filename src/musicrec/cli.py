@@ -171,8 +171,8 @@ def add_report(commands: Commands) -> None:
 
 def run_report(args: argparse.Namespace) -> None:
     """Write the page and name it."""
-    from musicrec.files import atomic_path
     from musicrec.review.revisions import Revision
+    from musicrec.storage.files import atomic_path
 
     try:
         from musicrec.review.page.run import page
@@ -227,10 +227,10 @@ second run computes nothing."""
 
 def run_original(args: argparse.Namespace) -> None:
     """Compute what is missing and write the page."""
-    from musicrec.files import atomic_path
     from musicrec.original.run import original
     from musicrec.process.progress import progress
     from musicrec.review.page.original import original_page, summary
+    from musicrec.storage.files import atomic_path
 
     counts = Path("plots/data/counts.json")
     report, computed = original(args.indexed, args.params, counts, on_step=progress)
@@ -277,8 +277,8 @@ command gives the same trials."""
 
 def run_tune(args: argparse.Namespace) -> None:
     """Search, print what was found and the command that trains it, and write the page."""
-    from musicrec.files import atomic_path
     from musicrec.review.page.tuning import tuning_page
+    from musicrec.storage.files import atomic_path
     from musicrec.tune import tell
     from musicrec.tune.run import Request, tune
 

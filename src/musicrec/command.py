@@ -18,10 +18,10 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, ParamSpec
 
-from musicrec.outputs import require_writable
-from musicrec.parallel import thread_count
+from musicrec.jit.parallel import thread_count
 from musicrec.params.all import load_params
 from musicrec.process.ancestors import end_with_parent
+from musicrec.process.outputs import require_writable
 from musicrec.process.pandas_free import leave_pandas_out
 from musicrec.process.sentences import sentence_of
 from musicrec.process.signals import handled_by

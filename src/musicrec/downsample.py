@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from musicrec.checksums import write_checksums
 from musicrec.columnar.coded import dictionary
 from musicrec.columnar.hashing import hash_fraction
 from musicrec.errors import MusicRecError
-from musicrec.parallel import for_blocks
+from musicrec.jit.parallel import for_blocks
 from musicrec.params.downsample import DownsampleParams
-from musicrec.parquet import READING, ROW_GROUP, sound_parts, write_rows
+from musicrec.storage.checksums import write_checksums
+from musicrec.storage.parquet import READING, ROW_GROUP, sound_parts, write_rows
 
 KINDS = ("full_history", "validation", "test")
 

@@ -11,8 +11,8 @@ import pytest
 from musicrec.errors import MusicRecError
 from musicrec.evaluate import on_spark
 from musicrec.evaluate.judge import recommend
-from musicrec.held_out import read_held_out
-from musicrec.held_out_factors import read_model
+from musicrec.model.held_out_factors import read_model
+from musicrec.plays.held_out import read_held_out
 from tests.support.indexed_data import make_plays, write_factors, write_indexed
 
 if TYPE_CHECKING:

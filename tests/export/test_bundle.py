@@ -10,11 +10,11 @@ import pytest
 
 from musicrec.errors import MusicRecError
 from musicrec.export.bundle import export_bundle
-from musicrec.factors import TRAINED_WITH, write_factors
-from musicrec.files import read_json
+from musicrec.model.factors import TRAINED_WITH, write_factors
 from musicrec.params.als import ALSParams
 from musicrec.params.export import ExportParams
 from musicrec.params.feedback import FeedbackParams
+from musicrec.storage.files import read_json
 from tests.support.indexed_data import make_plays, write_indexed
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import yaml
 
-from musicrec.checksums import CHECKSUMS
-from musicrec.jit import cache_folder, sources_hash
+from musicrec.jit.kernel import cache_folder, sources_hash
+from musicrec.storage.checksums import CHECKSUMS
 from tests.support.indexed_data import make_plays, write_indexed
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from musicrec.files import atomic_directory, atomic_path
 from musicrec.process.claims import scratch_directory
+from musicrec.storage.files import atomic_directory, atomic_path
 
 BEGIN = """
 import sys
-from musicrec.files import atomic_directory, atomic_path
+from musicrec.storage.files import atomic_directory, atomic_path
 with atomic_directory(sys.argv[1] + "/folder") as folder, atomic_path(sys.argv[1] + "/file") as one:
     (folder / "half").touch()
     print("ready", flush=True)

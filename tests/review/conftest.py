@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from musicrec.files import write_json
+from musicrec.storage.files import write_json
 from tests.support.indexed_data import make_plays, write_factors, write_indexed
 
 params = yaml.safe_load(Path("params.yaml").read_text())

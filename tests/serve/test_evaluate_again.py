@@ -69,7 +69,7 @@ def test_a_fresh_process_reproduces_the_metrics(tmp_path: Path) -> None:
 
 
 def read_ids(path: Path, column: str) -> list[str]:
-    from musicrec.parquet import read_table
+    from musicrec.storage.parquet import read_table
 
     ids: list[str] = read_table(path).column(column).to_pylist()
     return ids

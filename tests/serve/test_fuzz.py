@@ -16,8 +16,8 @@ import pytest
 
 from musicrec.errors import MusicRecError
 from musicrec.export.annoy_index import load_index
-from musicrec.files import fingerprint
 from musicrec.serve.bundle import Bundle, load_bundle
+from musicrec.storage.files import fingerprint
 
 SEED = 20_240_817
 MUTATIONS = 700  # each with and without `verify`

@@ -16,10 +16,10 @@ import pytest
 
 from musicrec.errors import MusicRecError
 from musicrec.export.bundle import export_bundle
-from musicrec.factors import write_factors
-from musicrec.files import fingerprint
+from musicrec.model.factors import write_factors
 from musicrec.params.export import ExportParams
 from musicrec.serve.bundle import Bundle, load_bundle
+from musicrec.storage.files import fingerprint
 from tests.support.served import ALS, FEEDBACK, N_USERS, export, make_project, name_of, plays_of
 
 USERS = [name_of("user", user) for user in range(N_USERS)]

@@ -11,9 +11,9 @@ import pytest
 
 from musicrec.cli import main
 from musicrec.errors import MusicRecError
-from musicrec.files import write_json
 from musicrec.serve.bundle import load_bundle
 from musicrec.serve.publish import publish
+from musicrec.storage.files import write_json
 
 INTERVALS = [
     {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from musicrec.checksums import CHECKSUMS
-from musicrec.parquet import read_table
 from musicrec.spark.parts import read_parts, write_splits
+from musicrec.storage.checksums import CHECKSUMS
+from musicrec.storage.parquet import read_table
 
 ODD = r"a 1%20 [b] {c,d} *e? \f ~ #é"
 

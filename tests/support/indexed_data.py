@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from musicrec import factors
 from musicrec.baselines.lists import write_baselines as write_lists
 from musicrec.baselines.run import describe, recommend_baselines
-from musicrec.checksums import write_checksums
-from musicrec.files import write_json
-from musicrec.held_out import read_held_out
+from musicrec.model import factors
 from musicrec.params.als import ALSParams
 from musicrec.params.baselines import BaselinesParams
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.feedback import FeedbackParams
-from musicrec.parquet import write_table
+from musicrec.plays.held_out import read_held_out
+from musicrec.storage.checksums import write_checksums
+from musicrec.storage.files import write_json
+from musicrec.storage.parquet import write_table
 
 N_USERS, N_ITEMS, N_UNKNOWN_USERS, N_UNKNOWN_ITEMS, RANK = 300, 120, 4, 7, 4
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from musicrec.ingest.clean.run import ingest_clean
 from musicrec.ingest.run import ingest_on_spark
 from musicrec.params.data import ColumnParams, DataParams
-from musicrec.parquet import read_table
+from musicrec.storage.parquet import read_table
 
 HOLDOUT = {"protocol": "holdout", "validation_users": 0.3, "test_users": 0.3}
 SPLITS = ("train", "validation", "test")

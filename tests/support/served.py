@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from musicrec.checksums import write_checksums
 from musicrec.export.bundle import export_bundle
-from musicrec.files import write_json
 from musicrec.params.als import ALSParams
 from musicrec.params.export import ExportParams
 from musicrec.params.feedback import FeedbackParams
-from musicrec.parquet import read_table, write_table
+from musicrec.storage.checksums import write_checksums
+from musicrec.storage.files import write_json
+from musicrec.storage.parquet import read_table, write_table
 from musicrec.train.run import train
 
 N_USERS, N_ITEMS = 30, 40

@@ -16,9 +16,9 @@ from musicrec.params.als import ALSParams
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.feedback import FeedbackParams
 from musicrec.params.load import load_block
-from musicrec.trial import Trials
 from musicrec.tune import tell
 from musicrec.tune.run import Request, newest_study, tune
+from musicrec.tune.trial import Trials
 from tests.support.browser import chromium
 from tests.support.indexed_data import make_plays, write_indexed
 

@@ -40,7 +40,7 @@ from musicrec.als.panels import (
 )
 from musicrec.als.problem import CHUNK, SINGULAR, batch_at, longest_short_row, read_plays
 from musicrec.als.short_rows import solve_short_rows
-from musicrec.jit import kernel
+from musicrec.jit.kernel import kernel
 
 # How ill-conditioned a system may be for products in float32: each is off by a share of 6e-8, so x
 # by at most about 6e-6. The tests hold it to 1e-5.

@@ -37,7 +37,7 @@ from musicrec.als.lanes import (
     zeros_like,
 )
 from musicrec.als.problem import CACHE_LINE
-from musicrec.jit import kernel
+from musicrec.jit.kernel import kernel
 
 AHEAD = 16  # plays whose factors are asked for ahead of their use
 # The next two are chosen on data, see docs/als.md: a thousandth among a hundredth, a thousandth

@@ -11,8 +11,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from musicrec.als.lanes import LANES, aligned, broadcast, load, multiply_add, store, zeros_like
-from musicrec.jit import kernel
-from musicrec.parallel import blocks, for_blocks
+from musicrec.jit.kernel import kernel
+from musicrec.jit.parallel import blocks, for_blocks
 
 OWN_TO_RANK = 128
 BLAS_ROWS = 1024  # made float64 at a time for a product of BLAS

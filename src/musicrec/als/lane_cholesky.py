@@ -36,7 +36,7 @@ from musicrec.als.panels import (
     widen4,
     zeros4,
 )
-from musicrec.jit import kernel
+from musicrec.jit.kernel import kernel
 
 
 @kernel(allocates=False)

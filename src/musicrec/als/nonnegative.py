@@ -36,7 +36,7 @@ from musicrec.als.panels import (
     vector,
 )
 from musicrec.als.problem import SINGULAR, Workspace, batch_at, workspace
-from musicrec.jit import kernel
+from musicrec.jit.kernel import kernel
 
 FULL_EXCHANGES = (
     3  # exchanges without progress before going one entry at a time (3 in the authors' code)

@@ -22,7 +22,7 @@ from musicrec.als.lanes import (
     store,
     widen,
 )
-from musicrec.jit import kernel
+from musicrec.jit.kernel import kernel
 
 TILE_ROWS = 4
 COLUMN = TILE_ROWS * LANES  # entries of one column of a panel

@@ -44,7 +44,7 @@ from musicrec.als.panels import (
     zeros4,
 )
 from musicrec.als.problem import CHUNK, SINGULAR, read_plays
-from musicrec.jit import kernel
+from musicrec.jit.kernel import kernel
 
 
 @kernel(allocates=False)

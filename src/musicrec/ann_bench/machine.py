@@ -6,7 +6,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from musicrec.parallel import thread_count
+from musicrec.jit.parallel import thread_count
 
 MEASURED = ("numpy", "numba", "annoy", "faiss-cpu", "hnswlib")
 

@@ -19,7 +19,7 @@ from annoy import AnnoyIndex as Forest
 from musicrec.ann_bench.dot_forests import write_forests
 from musicrec.errors import MusicRecError
 from musicrec.export.annoy_index import build_index, load_index
-from musicrec.parallel import blocks, for_blocks, thread_count
+from musicrec.jit.parallel import blocks, for_blocks, thread_count
 from musicrec.search.exact import ExactIndex
 from musicrec.search.vectors import lift, norms_of
 

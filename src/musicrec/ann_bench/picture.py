@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from musicrec.pictures import svg_figure
+from musicrec.reporting.pictures import svg_figure
 
 
 def draw_tradeoff(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from musicrec.jit import kernel
+from musicrec.jit.kernel import kernel
 
 
 @kernel()

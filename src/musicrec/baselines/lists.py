@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from musicrec.checksums import require_sound, write_checksums
 from musicrec.errors import MusicRecError
-from musicrec.files import write_array, write_json
+from musicrec.storage.checksums import require_sound, write_checksums
+from musicrec.storage.files import write_array, write_json
 
 BASELINES = ("popularity", "neighbours", "ease")
 

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from musicrec.checksums import require_sound
-from musicrec.files import read_json
+from musicrec.storage.checksums import require_sound
+from musicrec.storage.files import read_json
 
 
 @dataclass(frozen=True)

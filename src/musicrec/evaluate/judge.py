@@ -14,9 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.held_out import HeldOut
-from musicrec.interactions import Interactions
-from musicrec.jit import kernel
+from musicrec.jit.kernel import kernel
+from musicrec.jit.parallel import blocks, for_blocks
 from musicrec.metrics.beyond_accuracy import (
     catalogue_coverage,
     exposure,
@@ -25,8 +24,9 @@ from musicrec.metrics.beyond_accuracy import (
     median_popularity,
 )
 from musicrec.metrics.ranking import known_truth, score_lists
-from musicrec.parallel import blocks, for_blocks
 from musicrec.params.evaluate import EvaluateParams
+from musicrec.plays.held_out import HeldOut
+from musicrec.plays.interactions import Interactions
 from musicrec.search.exact import ExactIndex
 
 TABLE_METADATA = b"musicrec"

@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec.errors import MusicRecError
-from musicrec.executors import once_a_process, packed, require_pandas, unpacked
-from musicrec.held_out import HeldOut
-from musicrec.interactions import Interactions
-from musicrec.parallel import blocks
+from musicrec.jit.parallel import blocks
+from musicrec.model.on_spark import once_a_process, packed, require_pandas, unpacked
+from musicrec.plays.held_out import HeldOut
+from musicrec.plays.interactions import Interactions
 from musicrec.search.exact import ExactIndex
 from musicrec.spark.failures import quiet, readable_errors
 

@@ -15,7 +15,7 @@ from musicrec.metrics.beyond_accuracy import HISTORY_EDGES, POPULARITY_EDGES, sl
 from musicrec.metrics.intervals import FEWEST_USERS, mean_intervals, shown_higher
 from musicrec.metrics.ranking import METRICS, headline_metrics, precision_ceiling
 from musicrec.params.evaluate import EvaluateParams
-from musicrec.pictures import svg_figure
+from musicrec.reporting.pictures import svg_figure
 
 MODEL = "als"
 Rows = list[dict[str, Any]]

@@ -8,9 +8,9 @@ from pathlib import Path
 from musicrec.baselines.lists import read_baselines
 from musicrec.evaluate.judge import Evaluation, Lists, judge, recommend
 from musicrec.evaluate.on_spark import on_spark, recommend_on_spark
-from musicrec.held_out import read_held_out
-from musicrec.held_out_factors import read_model
+from musicrec.model.held_out_factors import read_model
 from musicrec.params.evaluate import EvaluateParams
+from musicrec.plays.held_out import read_held_out
 from musicrec.spark.session import spark_session
 
 

@@ -18,11 +18,11 @@ from annoy import AnnoyIndex as Forest
 
 from musicrec.errors import MusicRecError
 from musicrec.export.forest import HEADER, find_fault
-from musicrec.files import atomic_path
-from musicrec.jit import kernel
+from musicrec.jit.kernel import kernel
 from musicrec.search.exact import ExactIndex, checked_factors, readonly
 from musicrec.search.kernels import inner_products, write_best
 from musicrec.search.vectors import by_falling_norm, lift, norms_of
+from musicrec.storage.files import atomic_path
 
 HEAD_SHARE = 1 / 24  # of the items, those of largest norm: searched exactly
 QUERY_SCALE = 4.0  # norm of a query in units of M: the larger, the more direction decides

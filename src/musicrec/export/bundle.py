@@ -29,12 +29,12 @@ from musicrec.export.manifest import (
     Sizes,
     layout,
 )
-from musicrec.factors import read_factors, read_trained_with
-from musicrec.files import atomic_directory, fingerprint, write_array, write_exact_json
-from musicrec.interactions import Interactions, read_interactions
+from musicrec.model.factors import read_factors, read_trained_with
 from musicrec.params.export import ExportParams
-from musicrec.parquet import read_table, sound_parts, write_table
+from musicrec.plays.interactions import Interactions, read_interactions
 from musicrec.search.exact import ExactIndex
+from musicrec.storage.files import atomic_directory, fingerprint, write_array, write_exact_json
+from musicrec.storage.parquet import read_table, sound_parts, write_table
 
 SENTINELS = 5  # users whose answers the manifest holds
 SENTINEL_K = 10

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from musicrec.jit import kernel
+from musicrec.jit.kernel import kernel
 
 HEADER = 4  # words of a node before its vector
 SOUND = 0

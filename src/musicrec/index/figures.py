@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from musicrec.columnar.index_sizes import IndexSizes
-from musicrec.parquet import READING, parquet_parts
+from musicrec.storage.parquet import READING, parquet_parts
 
 
 def summarise(folder: Path, sizes: IndexSizes) -> dict[str, Any]:

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.checksums import write_checksums
 from musicrec.columnar.index_sizes import IndexSizes
 from musicrec.errors import MusicRecError
-from musicrec.files import write_json
-from musicrec.parquet import write_table
+from musicrec.storage.checksums import write_checksums
+from musicrec.storage.files import write_json
+from musicrec.storage.parquet import write_table
 
 COLUMNS = {"users": ("user_id", "user"), "items": ("track_id", "item")}
 

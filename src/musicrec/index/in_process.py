@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicrec.checksums import write_checksums
 from musicrec.columnar.coded import Coded, code_ids, dictionary
 from musicrec.columnar.hashing import number_parts
 from musicrec.columnar.index_sizes import IndexSizes
 from musicrec.index.id_maps import COLUMNS, id_map, write_id_maps
-from musicrec.parallel import for_blocks
-from musicrec.parquet import PARTS, READING, ROW_GROUP, parquet_parts, write_rows
+from musicrec.jit.parallel import for_blocks
+from musicrec.storage.checksums import write_checksums
+from musicrec.storage.parquet import PARTS, READING, ROW_GROUP, parquet_parts, write_rows
 
 SCHEMA = pa.schema([("user", pa.int32()), ("item", pa.int32()), ("count", pa.int64())])
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from musicrec.columnar.index_sizes import IndexSizes
 from musicrec.index.id_maps import COLUMNS, id_map, write_id_maps
-from musicrec.parquet import PARTS
 from musicrec.spark.parts import read_parts, write_splits
+from musicrec.storage.parquet import PARTS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -12,10 +12,10 @@ from musicrec.columnar.memory import in_process
 from musicrec.index.figures import summarise
 from musicrec.index.in_process import index_in_process
 from musicrec.index.on_spark import index_on_spark
-from musicrec.parquet import sound_parts
 from musicrec.spark.failures import quiet, readable_errors
 from musicrec.spark.parts import read_parts
 from musicrec.spark.session import spark_session
+from musicrec.storage.parquet import sound_parts
 
 
 def index_splits(inputs: Mapping[str, Path], folder: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from musicrec.ingest.split import SPLITS
-from musicrec.parquet import HISTORY
+from musicrec.storage.parquet import HISTORY
 
 Rows = list[dict[str, Any]]
 

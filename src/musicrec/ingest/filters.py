@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from musicrec.errors import MusicRecError
 from musicrec.ingest.split import held_out_user, holdout_split, splits_of
 from musicrec.params.data import DataParams
-from musicrec.parquet import PARTS
+from musicrec.storage.parquet import PARTS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, Observation

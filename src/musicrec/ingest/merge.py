@@ -10,7 +10,7 @@ from musicrec.ingest.flaws import MAX_COUNT, REASONS
 from musicrec.ingest.split import SPLITS, holdout_split
 from musicrec.ingest.suspicions import group_sums, numbers
 from musicrec.params.data import DataParams
-from musicrec.parquet import PARTS
+from musicrec.storage.parquet import PARTS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, Observation

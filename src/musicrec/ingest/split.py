@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from musicrec.errors import MusicRecError
 from musicrec.ingest.source_file import SourceFile
 from musicrec.params.data import DataParams
-from musicrec.parquet import HISTORY
 from musicrec.spark.hashing import hash_fraction
+from musicrec.storage.parquet import HISTORY
 
 if TYPE_CHECKING:
     from pyspark.sql import Column

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
-from musicrec.parallel import for_blocks
+from musicrec.jit.parallel import for_blocks
 from musicrec.params.data import DataParams
-from musicrec.parquet import READING, parquet_parts
+from musicrec.storage.parquet import READING, parquet_parts
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from musicrec.jit import kernel
+from musicrec.jit.kernel import kernel
+from musicrec.jit.parallel import blocks, for_blocks
 from musicrec.metrics.intervals import mean_intervals
-from musicrec.parallel import blocks, for_blocks
 
 HISTORY_EDGES = (0, 1, 5, 10, 20, 50, 100, 200, 500)  # tracks a user has in training
 POPULARITY_EDGES = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000)  # users of a track

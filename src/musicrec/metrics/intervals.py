@@ -15,7 +15,9 @@ from typing import TypeVar
 import numpy as np
 from scipy.special import ndtr, stdtrit
 
-from musicrec.jit import kernel
+from musicrec.jit.kernel import kernel
+from musicrec.jit.parallel import blocks, for_blocks
+from musicrec.jit.splitmix import mix
 from musicrec.metrics.verdicts import (
     BETTER,
     CANNOT_TELL,
@@ -26,8 +28,6 @@ from musicrec.metrics.verdicts import (
     TOO_FEW,
     WORSE,
 )
-from musicrec.parallel import blocks, for_blocks
-from musicrec.splitmix import mix
 
 K = TypeVar("K")
 SIGNIFICANCE = 0.05

@@ -38,8 +38,8 @@ from typing import NamedTuple
 import numpy as np
 
 from musicrec.errors import MusicRecError
-from musicrec.jit import kernel
-from musicrec.parallel import blocks, for_blocks
+from musicrec.jit.kernel import kernel
+from musicrec.jit.parallel import blocks, for_blocks
 
 METRICS = ("map", "precision", "recall", "ndcg", "calibrated_recall")
 ATTRIBUTES = ("average_precision", *METRICS[1:])  # of RankingScores, in the same order

@@ -16,9 +16,7 @@ import numpy as np
 from musicrec.als.feedback import training_ratings
 from musicrec.ann_bench.machine import describe_machine
 from musicrec.ann_bench.run import catalogue_of, run_benchmark, setting_rows
-from musicrec.checksums import CHECKSUMS
 from musicrec.errors import MusicRecError
-from musicrec.files import read_json, write_json
 from musicrec.original import plan
 from musicrec.original.plan import Setting
 from musicrec.params.als import ALSParams
@@ -26,7 +24,9 @@ from musicrec.params.ann_bench import AnnBenchParams
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.export import ExportParams
 from musicrec.params.load import load_block
-from musicrec.trial import Model, Trials
+from musicrec.storage.checksums import CHECKSUMS
+from musicrec.storage.files import read_json, write_json
+from musicrec.tune.trial import Model, Trials
 
 FOLDER = Path("data/original")
 KS = (10, plan.K)

@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import TABLE_METADATA
-from musicrec.markdown import markdown_table, text_table
 from musicrec.metrics.intervals import (
     CONFIDENCE,
     FEWEST_USERS,
@@ -30,8 +29,9 @@ from musicrec.metrics.ranking import METRICS, headline_metrics
 from musicrec.metrics.verdicts import BETTER, MARGIN, TOO_FEW, WORSE
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.load import check_block
-from musicrec.parquet import READING
+from musicrec.reporting.markdown import markdown_table, text_table
 from musicrec.review.revisions import Revision, changes
+from musicrec.storage.parquet import READING
 
 TABLE = "data/per_user.parquet"
 DATA = "data/ingested"

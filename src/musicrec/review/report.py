@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from musicrec.errors import MusicRecError
-from musicrec.markdown import markdown_table
 from musicrec.metrics.verdicts import MARGIN
+from musicrec.reporting.markdown import markdown_table
 from musicrec.review.baselines import EVALUATION, standings
 from musicrec.review.compare import (
     as_markdown,

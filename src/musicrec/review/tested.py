@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from musicrec.factors import TRAINED_WITH
-from musicrec.markdown import text_table
 from musicrec.metrics.ranking import headline_metrics
+from musicrec.model.factors import TRAINED_WITH
+from musicrec.reporting.markdown import text_table
 from musicrec.review.compare import PARAMS, TABLE
 from musicrec.review.revisions import Revision, changes
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from musicrec.jit import kernel
-from musicrec.splitmix import mix
+from musicrec.jit.kernel import kernel
+from musicrec.jit.splitmix import mix
 
 # Streams of random numbers: a purpose each.
 USER_IDS, TRACK_IDS, POPULARITY, LENGTHS, PLAYS = 1, 2, 3, 4, 5

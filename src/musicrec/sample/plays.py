@@ -25,9 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
-from musicrec.files import atomic_files
 from musicrec.params.sample import SampleParams
-from musicrec.parquet import WRITING
 from musicrec.process.progress import progress
 from musicrec.sample.draws import (
     POPULARITY,
@@ -37,6 +35,8 @@ from musicrec.sample.draws import (
     draw_plays,
     fill_hashes,
 )
+from musicrec.storage.files import atomic_files
+from musicrec.storage.parquet import WRITING
 
 SPLITS = ("train", "validation", "test")
 SCHEMA = pa.schema([("user_id", pa.string()), ("count", pa.int64()), ("track_id", pa.string())])

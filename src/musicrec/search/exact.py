@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from musicrec.errors import MusicRecError
-from musicrec.parallel import blocks, for_blocks
+from musicrec.jit.parallel import blocks, for_blocks
 from musicrec.search.kernels import (
     BLOCK,
     LARGEST_SCORE,

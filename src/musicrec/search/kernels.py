@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from musicrec.jit import kernel
+from musicrec.jit.kernel import kernel
 
 BLOCK = 64  # items scored together: one factor's 8-bit copies of all are one cache line
 RUN_BLOCKS = 64  # blocks of items of like norm, which are put in order of dominant factor

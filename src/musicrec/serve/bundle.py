@@ -18,7 +18,7 @@ import numpy as np
 from musicrec.als.fold_in import as_trained
 from musicrec.errors import MusicRecError
 from musicrec.export.manifest import Manifest
-from musicrec.interactions import Interactions
+from musicrec.plays.interactions import Interactions
 from musicrec.serve.answers import (
     FACTORS,
     NO_FACTORS,

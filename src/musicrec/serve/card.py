@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from musicrec.export.manifest import Manifest
-from musicrec.markdown import markdown_table
 from musicrec.metrics.intervals import CONFIDENCE
+from musicrec.reporting.markdown import markdown_table
 
 LIMITS = """\
 - A play is taken for liking, and no play for not knowing: nothing here knows dislike.

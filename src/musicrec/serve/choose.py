@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from musicrec.export.annoy_index import AnnoyIndex
-from musicrec.interactions import Interactions
-from musicrec.parallel import blocks, for_blocks
+from musicrec.jit.parallel import blocks, for_blocks
+from musicrec.plays.interactions import Interactions
 from musicrec.search.exact import ExactIndex
 from musicrec.search.kernels import inner_products, write_best
 from musicrec.serve.kernels import most_marginal

@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicrec.files import atomic_path
-from musicrec.interactions import Interactions
-from musicrec.parquet import ROW_GROUP, WRITING
+from musicrec.plays.interactions import Interactions
 from musicrec.serve.answers import FACTORS, POPULARITY
 from musicrec.serve.choose import Chooser
 from musicrec.serve.ids import Ids
 from musicrec.serve.model import Model
 from musicrec.serve.wish import Wish, checked_wish
+from musicrec.storage.files import atomic_path
+from musicrec.storage.parquet import ROW_GROUP, WRITING
 
 USERS_A_BLOCK = 4096
 SCHEMA = pa.schema(

@@ -12,8 +12,8 @@ import numpy as np
 from musicrec.als.fold_in import as_trained
 from musicrec.als.half_step import RIDGE, regularisation
 from musicrec.errors import MusicRecError
-from musicrec.interactions import Interactions
 from musicrec.params.als import ALSParams
+from musicrec.plays.interactions import Interactions
 from musicrec.serve.answers import Contribution, Explanation
 from musicrec.serve.model import Model
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from musicrec.jit import kernel
+from musicrec.jit.kernel import kernel
 from musicrec.search.kernels import inner_products
 
 LARGEST_COUNT = 2.0**63

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from musicrec.errors import MusicRecError
-from musicrec.interactions import Interactions
+from musicrec.plays.interactions import Interactions
 from musicrec.serve.ids import Ids, as_text
 from musicrec.serve.wish import whole
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from musicrec.als.fold_in import FoldIn
 from musicrec.export.manifest import Manifest
-from musicrec.interactions import Interactions
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
+from musicrec.plays.interactions import Interactions
 from musicrec.serve.choose import Chooser
 from musicrec.serve.ids import Ids
 from musicrec.serve.reader import Files

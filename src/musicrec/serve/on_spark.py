@@ -17,9 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicrec.executors import once_a_process, packed, require_pandas, unpacked
-from musicrec.files import atomic_path
-from musicrec.parquet import READING
+from musicrec.model.on_spark import once_a_process, packed, require_pandas, unpacked
 from musicrec.search.exact import ExactIndex
 from musicrec.serve.choose import Chooser
 from musicrec.serve.everyone import Users, id_array, lists_of, user_blocks, write_rows
@@ -27,6 +25,8 @@ from musicrec.serve.model import Model
 from musicrec.serve.wish import Wish, checked_wish
 from musicrec.spark.failures import quiet, readable_errors
 from musicrec.spark.parts import local_uri
+from musicrec.storage.files import atomic_path
+from musicrec.storage.parquet import READING
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -19,9 +19,9 @@ import yaml
 from musicrec.errors import MusicRecError
 from musicrec.export.bundle import write_manifest
 from musicrec.export.manifest import CARD, MANIFEST, Fingerprint, parse_manifest
-from musicrec.files import atomic_directory, fingerprint
 from musicrec.serve.bundle import load_bundle
 from musicrec.serve.card import model_card
+from musicrec.storage.files import atomic_directory, fingerprint
 
 INTERVALS, DIFFERENCES = "plots/evaluate/intervals.json", "plots/evaluate/differences.json"
 DATA = "metrics/data.json"

@@ -30,7 +30,7 @@ from musicrec.export.manifest import (
     Manifest,
     parse_manifest,
 )
-from musicrec.parallel import thread_count
+from musicrec.jit.parallel import thread_count
 
 _MAGIC = b"\x93NUMPY\x01\x00"
 _HEADER = re.compile(

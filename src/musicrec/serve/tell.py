@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from musicrec.errors import MusicRecError
-from musicrec.markdown import text_table
+from musicrec.reporting.markdown import text_table
 from musicrec.serve.answers import Answer, Explanation, Neighbour
 
 Labels = Mapping[str, str]

@@ -11,7 +11,7 @@ import importlib.util
 import os
 from pathlib import Path
 
-from musicrec.cache import cache_root
+from musicrec.storage.cache import cache_root
 
 SILENT = "-Xlog:disable -Xlog:all=error:stderr"  # an archive that does not fit is no one's worry
 

@@ -8,9 +8,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from musicrec.checksums import write_checksums
-from musicrec.parallel import for_blocks
-from musicrec.parquet import rewrite_table, sound_parts
+from musicrec.jit.parallel import for_blocks
+from musicrec.storage.checksums import write_checksums
+from musicrec.storage.parquet import rewrite_table, sound_parts
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -17,7 +17,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from musicrec.errors import MusicRecError
-from musicrec.parquet import PARTS
 from musicrec.process.claims import scratch_directory
 from musicrec.process.signals import signals_deferred
 from musicrec.spark.class_archive import archive_options, quoted
@@ -26,6 +25,7 @@ from musicrec.spark.java import find_java, java_of_home
 from musicrec.spark.java_output import JavaOutput
 from musicrec.spark.masters import require_master, room_watched
 from musicrec.spark.surroundings import blamed, leave_other_spark
+from musicrec.storage.parquet import PARTS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -16,12 +16,12 @@ import numpy as np
 
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
-from musicrec.parquet import PARTS
 from musicrec.process.claims import scratch_directory
 from musicrec.process.progress import progress
 from musicrec.spark.failures import quiet, readable_errors
 from musicrec.spark.parts import read_parts
 from musicrec.spark.session import spark_session
+from musicrec.storage.parquet import PARTS
 
 if TYPE_CHECKING:
     import pyarrow as pa

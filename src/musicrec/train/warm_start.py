@@ -11,10 +11,10 @@ from musicrec.als.fit import Factors
 from musicrec.als.half_step import HalfStep
 from musicrec.errors import MusicRecError
 from musicrec.export.manifest import MANIFEST, Fingerprint, parse_manifest
-from musicrec.files import fingerprint
-from musicrec.interactions import Interactions
 from musicrec.params.als import ALSParams
-from musicrec.parquet import read_files, read_table
+from musicrec.plays.interactions import Interactions
+from musicrec.storage.files import fingerprint
+from musicrec.storage.parquet import read_files, read_table
 
 FILES = ("item_factors.npy", "user_factors.npy", "items.parquet", "users.parquet")
 

@@ -13,14 +13,13 @@ from typing import Any
 
 from musicrec.als.fit import Factors
 from musicrec.errors import MusicRecError
-from musicrec.files import read_json, write_exact_json
+from musicrec.jit.parallel import thread_count
 from musicrec.metrics.ranking import headline_metrics
-from musicrec.parallel import thread_count
 from musicrec.params.als import ALSParams
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.feedback import FeedbackParams
 from musicrec.params.load import load_block
-from musicrec.trial import Model, Trials
+from musicrec.storage.files import read_json, write_exact_json
 from musicrec.tune.space import Setting, Space, read_space
 from musicrec.tune.study import (
     BATCH,
@@ -34,6 +33,7 @@ from musicrec.tune.study import (
     best_of,
     run_batch,
 )
+from musicrec.tune.trial import Model, Trials
 
 DEFAULT_SPACE = (
     "als.rank=tag(log,int(interval(8,128)))",

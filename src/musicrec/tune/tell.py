@@ -6,7 +6,7 @@ import json
 import shlex
 from typing import Any
 
-from musicrec.markdown import text_table
+from musicrec.reporting.markdown import text_table
 from musicrec.tune.run import Study
 from musicrec.tune.space import ALPHA, TRANSFORM, Setting
 from musicrec.tune.study import COMPLETE, FAILED, PRUNED, Trial

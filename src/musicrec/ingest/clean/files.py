@@ -16,7 +16,7 @@ from musicrec.ingest.json_lines import looks_json
 from musicrec.ingest.local_files import OPENERS, read_head
 from musicrec.ingest.source_file import SourceFile
 from musicrec.ingest.unpack import known_encoding, packing, recoded, text_encoding, unpacked
-from musicrec.parallel import for_blocks
+from musicrec.jit.parallel import for_blocks
 from musicrec.params.data import DataParams
 
 HEAD = 1 << 16  # bytes looked at to tell a text file's layout

@@ -11,7 +11,7 @@ from musicrec.ingest.clean.times import times_of
 from musicrec.ingest.header import column_position
 from musicrec.ingest.source_file import SourceFile
 from musicrec.params.data import ROLES, ColumnParams
-from musicrec.parquet import READING
+from musicrec.storage.parquet import READING
 
 _SPARK_CANNOT = {"BROTLI", "LZO"}  # unpack: what it refuses is refused here
 

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from musicrec.checksums import write_checksums
 from musicrec.columnar.hashing import text_parts
 from musicrec.ingest.clean.chunk import Doubt
 from musicrec.ingest.clean.files import clean_chunks
@@ -41,9 +40,10 @@ from musicrec.ingest.split import (
     tables_of,
 )
 from musicrec.ingest.summary import Contents, describe_splits, require_disjoint_users
-from musicrec.parallel import for_blocks
+from musicrec.jit.parallel import for_blocks
 from musicrec.params.data import DataParams
-from musicrec.parquet import PARTS, ROW_GROUP, write_rows
+from musicrec.storage.checksums import write_checksums
+from musicrec.storage.parquet import PARTS, ROW_GROUP, write_rows
 
 SCHEMA = pa.schema([("user_id", pa.string()), ("track_id", pa.string()), ("count", pa.int64())])
 _TYPICAL = 1 << 16  # counts below are tallied by place, all others by sorting

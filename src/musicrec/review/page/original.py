@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from musicrec.markdown import text_table
 from musicrec.original import plan
 from musicrec.original.plan import BASELINE, LOG, Published, Setting
 from musicrec.original.run import Figures, Report
+from musicrec.reporting.markdown import text_table
 from musicrec.review.page.charts import COLOURS, Axis, Figure, Series, lines
 from musicrec.review.page.render import render
 from musicrec.review.page.section import Section

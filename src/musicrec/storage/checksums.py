@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from musicrec.errors import MusicRecError
-from musicrec.files import write_exact_json
+from musicrec.storage.files import write_exact_json
 
 CHECKSUMS = "_checksums.json"
 REPAIR = "dvc checkout --force brings it back, dvc repro makes it anew"

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from musicrec.checksums import require_sound, write_checksums
 from musicrec.errors import MusicRecError
-from musicrec.files import atomic_directory, read_json, write_array, write_exact_json
+from musicrec.storage.checksums import require_sound, write_checksums
+from musicrec.storage.files import atomic_directory, read_json, write_array, write_exact_json
 
 USERS, ITEMS = "user_factors.npy", "item_factors.npy"
 TRAINED_WITH = "params.json"

@@ -20,12 +20,12 @@ from musicrec.als.fit import Factors
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import Evaluation, Lists, judge, recommend
 from musicrec.evaluate.report import metric_rows, shown_metrics, spark_rows
-from musicrec.held_out import HeldOut, read_held_out
-from musicrec.held_out_factors import queries
 from musicrec.metrics.ranking import score_lists
+from musicrec.model.held_out_factors import queries
 from musicrec.params.als import ALSParams
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.feedback import FeedbackParams
+from musicrec.plays.held_out import HeldOut, read_held_out
 from musicrec.search.exact import ExactIndex
 from musicrec.train.early_stopping import ValidationScore
 from musicrec.train.run import fit_native

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from musicrec.jit import kernel
+from musicrec.jit.kernel import kernel
 
 
 @kernel(allocates=False)

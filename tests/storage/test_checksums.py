@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec.checksums import CHECKSUMS, require_sound, write_checksums
 from musicrec.errors import MusicRecError
-from musicrec.files import write_array
-from musicrec.parquet import read_files, read_table, rewrite_table, write_table
 from musicrec.spark.parts import local_uri, read_parts, write_splits
+from musicrec.storage.checksums import CHECKSUMS, require_sound, write_checksums
+from musicrec.storage.files import write_array
+from musicrec.storage.parquet import read_files, read_table, rewrite_table, write_table
 
 PLAYS = pa.table(
     {

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec import parquet
 from musicrec.errors import MusicRecError
-from musicrec.files import atomic_directory, atomic_path, read_json, write_array, write_json
-from musicrec.parquet import parquet_parts, read_files, read_table, write_table
+from musicrec.storage import parquet
+from musicrec.storage.files import atomic_directory, atomic_path, read_json, write_array, write_json
+from musicrec.storage.parquet import parquet_parts, read_files, read_table, write_table
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ import pytest
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.report import headline, plot_rows
 from musicrec.evaluate.run import evaluate
-from musicrec.factors import read_factors
+from musicrec.model.factors import read_factors
 from musicrec.params.als import ALSParams
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.feedback import FeedbackParams
 from musicrec.train.run import train
-from musicrec.trial import Trials
+from musicrec.tune.trial import Trials
 from tests.support.indexed_data import N_ITEMS, N_USERS, make_plays, write_baselines, write_indexed
 
 SETTINGS = [

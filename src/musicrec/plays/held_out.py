@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from musicrec.columnar.index_sizes import read_sizes
 from musicrec.errors import MusicRecError
-from musicrec.interactions import Interactions, read_interactions
-from musicrec.parquet import HISTORY, read_table
+from musicrec.plays.interactions import Interactions, read_interactions
+from musicrec.storage.parquet import HISTORY, read_table
 
 
 @dataclass(frozen=True)

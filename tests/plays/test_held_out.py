@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.held_out import read_held_out
+from musicrec.plays.held_out import read_held_out
 from tests.support.indexed_data import N_ITEMS, N_USERS, make_plays, write_indexed
 
 

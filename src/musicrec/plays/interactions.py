@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
-from musicrec.jit import kernel
-from musicrec.parquet import READING, sound_parts
+from musicrec.jit.kernel import kernel
+from musicrec.storage.parquet import READING, sound_parts
 
 
 class Interactions(NamedTuple):

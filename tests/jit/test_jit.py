@@ -13,13 +13,13 @@ import numba
 import numpy as np
 import pytest
 
-from musicrec.jit import kernel
-from musicrec.jit_cache import SoundCacheFile
+from musicrec.jit.kernel import kernel
+from musicrec.jit.kernel_cache import SoundCacheFile
 
-SOURCE = Path(__file__).resolve().parents[1] / "src" / "musicrec"
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "musicrec"
 CALL = (
     "import numpy as np\n"
-    "from musicrec import interactions as m\n"
+    "from musicrec.plays import interactions as m\n"
     "one = np.zeros(1, np.int32)\n"
     "m.from_triples(one, one, one, 1, 1)\n"
     "print(sum(m._place.stats.cache_hits.values()), sum(m._place.stats.cache_misses.values()))\n"
@@ -56,7 +56,7 @@ def test_a_kernel_from_the_cache_imports_nothing_of_what_compiles(tmp_path: Path
     code = (
         "import sys\n"
         "import numpy as np\n"
-        "from musicrec import interactions as m\n"
+        "from musicrec.plays import interactions as m\n"
         "one = np.zeros(2, np.int32)\n"
         "print(m.from_triples(one, one[:2] + [1, 0], one + 1, 1, 2).indices.tolist(), end=' ')\n"
         "print(*sorted({'numba.np.arraymath', 'scipy.linalg', 'pandas'} & set(sys.modules)))\n"
@@ -83,7 +83,7 @@ def test_a_kernel_from_the_cache_can_be_compiled_into_another(tmp_path: Path) ->
     (package / "one" / "__init__.py").touch()
     (package / "one" / "run.py").write_text(
         "import numpy as np\n"
-        "from musicrec.jit import kernel\n\n\n"
+        "from musicrec.jit.kernel import kernel\n\n\n"
         "@kernel()\ndef order(x):\n    return np.argsort(x)\n\n\n"
         "@kernel()\ndef both(x):\n    return order(x) + np.argsort(-x) + int(np.median(x))\n"
     )
@@ -173,7 +173,8 @@ def write_kernel(package: Path, folder: str, returned: int) -> None:
     (package / folder).mkdir(exist_ok=True)
     (package / folder / "__init__.py").touch()
     (package / folder / "run.py").write_text(
-        f"from musicrec.jit import kernel\n\n\n@kernel()\ndef answer():\n    return {returned}\n"
+        "from musicrec.jit.kernel import kernel\n\n\n"
+        f"@kernel()\ndef answer():\n    return {returned}\n"
     )
 
 

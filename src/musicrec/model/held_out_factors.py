@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from musicrec.factors import read_factors, read_trained_with
-from musicrec.held_out import HeldOut
+from musicrec.model.factors import read_factors, read_trained_with
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
+from musicrec.plays.held_out import HeldOut
 
 if TYPE_CHECKING:
     from musicrec.als.fit import Factors

@@ -11,10 +11,10 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicrec.checksums import write_checksums
 from musicrec.errors import MusicRecError
-from musicrec.interactions import Interactions, from_triples, read_interactions
-from musicrec.parquet import write_table
+from musicrec.plays.interactions import Interactions, from_triples, read_interactions
+from musicrec.storage.checksums import write_checksums
+from musicrec.storage.parquet import write_table
 
 N_USERS, N_ITEMS = 7, 5
 pairs = st.sets(st.tuples(st.integers(0, N_USERS - 1), st.integers(0, N_ITEMS - 1)))

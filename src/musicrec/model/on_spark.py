@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec.errors import MusicRecError
-from musicrec.interactions import Interactions
+from musicrec.plays.interactions import Interactions
 
 
 def packed(factors: np.ndarray, plays: Interactions) -> dict[str, pa.Array]:

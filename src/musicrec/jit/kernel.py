@@ -19,20 +19,21 @@ import numba
 from numba.core import config
 from numba.core.caching import _CacheLocator
 
-from musicrec.cache import cache_root
-from musicrec.jit_cache import SoundCache
+from musicrec.jit.kernel_cache import SoundCache
+from musicrec.storage.cache import cache_root
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PACKAGE = Path(__file__).resolve().parent
-KERNELS = (b"musicrec.jit", b"import numba", b"from numba")  # in the text of every kernel module
+PACKAGE = Path(__file__).resolve().parents[1]
+# In the text of every kernel module.
+KERNELS = (b"musicrec.jit.kernel", b"import numba", b"from numba")
 
 
 def kernel(*, allocates: bool = True, **options: Any) -> Callable[[F], F]:
     """Compile a function with `numba.njit`, free of the GIL and cached on disk.
 
-    Threads are the caller's (`musicrec.parallel`), so that what a kernel returns cannot depend on
-    their number.
+    Threads are the caller's (`musicrec.jit.parallel`), so that what a kernel returns cannot depend
+    on their number.
 
     Parameters
     ----------

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicrec.checksums import require_sound
 from musicrec.errors import MusicRecError
-from musicrec.files import atomic_path
+from musicrec.storage.checksums import require_sound
+from musicrec.storage.files import atomic_path
 
 PARTS = 8  # files of every table of plays: pinned, so that bytes do not follow the core count
 ROW_GROUP = 1 << 20  # rows of a Parquet row group
@@ -92,7 +92,7 @@ def sound_parts(path: str | os.PathLike[str]) -> list[Path]:
     Raises
     ------
     MusicRecError
-        They are not as the stage left them, or there is none; see `musicrec.checksums`.
+        They are not as the stage left them, or there is none; see `musicrec.storage.checksums`.
     """
     require_sound(Path(path))
     return parquet_parts(path)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from musicrec.parallel import for_blocks
+from musicrec.jit.parallel import for_blocks
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -57,7 +57,7 @@ def test_an_interrupt_cancels_the_blocks_that_have_not_begun(
             cancelled.set()
             super().shutdown(wait)
 
-    monkeypatch.setattr("musicrec.parallel.ThreadPoolExecutor", Pool)
+    monkeypatch.setattr("musicrec.jit.parallel.ThreadPoolExecutor", Pool)
     begun: list[int] = []
 
     def work(start: int, stop: int) -> None:
