@@ -17,6 +17,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from musicrec.errors import MusicRecError
+from musicrec.ingest.clean.run import ingest_clean
 from musicrec.params.data import DataParams
 from tests.support.many_sources import read_many
 from tests.support.plays import HOLDOUT, contents, data_params, run, small_jobs, write
@@ -153,12 +155,12 @@ def small(spark):
         yield
 
 
-def forms() -> list[dict]:
-    """The forms that hypothesis draws, read together in one Spark job."""
+def forms(number: int = 60) -> list[dict]:
+    """The forms that hypothesis draws."""
     drawn: list[dict] = []
 
     @settings(
-        max_examples=60, database=None, phases=[Phase.generate],
+        max_examples=number, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(st.one_of(text_forms(), text_forms(), other_forms()))
@@ -168,6 +170,37 @@ def forms() -> list[dict]:
 
     draw()
     return drawn
+
+
+def is_sure(form: dict) -> bool:
+    """Whether nothing in the form can be taken for something else."""
+    ambiguous = form["kind"] == "text" and form["quoting"] == "none" and form["odd"]
+    told = form.get("told", True) or (form["encoding"] != "latin-1" and not form["odd"])
+    return told and not ambiguous
+
+
+def test_without_spark_right_or_left_to_spark(tmp_path):
+    """The road without Spark reads a form right, refuses it from the same list, or passes."""
+    expected = {}
+    for odd in (False, True):
+        folder = tmp_path / f"odd {odd}"
+        form = {"kind": "parquet", "odd": odd, "order": 0, "ids": "string", "counts": "int64"}
+        (folder / "out").mkdir(parents=True)
+        assert ingest_clean(written(form, folder), folder / "out") is not None
+        expected[odd] = contents(folder / "out")
+    drawn, read = forms(300), 0
+    for place, form in enumerate(drawn):
+        folder = tmp_path / str(place)
+        (folder / "out").mkdir(parents=True)
+        try:
+            summary = ingest_clean(written(form, folder), folder / "out")
+        except MusicRecError as error:
+            assert any(re.search(words, str(error)) for words in CLOSED_LIST), (form, error)
+            assert not is_sure(form), (form, error)
+            continue
+        assert contents(folder / "out") == ({} if summary is None else expected[form["odd"]]), form
+        read += summary is not None
+    assert len(drawn) > 250 and read > len(drawn) / 6
 
 
 def test_right_or_refused(spark, tmp_path):
@@ -181,14 +214,12 @@ def test_right_or_refused(spark, tmp_path):
     read = 0
     for place, form in enumerate(drawn):
         here = found[str(place)]
-        sure = form.get("told", True) or (form["encoding"] != "latin-1" and not form["odd"])
-        ambiguous = form["kind"] == "text" and form["quoting"] == "none" and form["odd"]
         if here.sentence or here.bad:
             from musicrec.ingest.flaws import REASONS
 
             said = here.sentence or " ".join(REASONS[reason][2] for reason in here.bad)
             assert any(re.search(words, said) for words in CLOSED_LIST), (form, said)
-            assert not sure or ambiguous, (form, said)
+            assert not is_sure(form), (form, said)
             continue
         assert here.plays == sorted(ODD if form["odd"] else PLAIN), form
         read += 1
