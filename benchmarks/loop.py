@@ -142,13 +142,14 @@ def _cells(runs: list[Took]) -> str:
 
 
 def prepare(one: Checkout, stages: list[str]) -> None:
-    """Run the stages that come before the last of `stages` and are none of them."""
+    """Run all that comes before the last of `stages` once, unless all of it is timed anyway."""
     known = list(one.commands)
     last = max((known.index(stage) for stage in stages if stage in known), default=0)
+    if set(known[:last]) <= set(stages):
+        return
     for stage in known[:last]:
-        if stage not in stages:
-            progress(f"{one.name} {stage}, not timed")
-            one.run(stage)
+        progress(f"{one.name} {stage}, not timed")
+        one.run(stage)
 
 
 def set_rank(one: Checkout) -> None:
