@@ -21,9 +21,9 @@ import yaml
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import objective
-from musicrec.columnar.index_sizes import read_sizes
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
+from musicrec.plays.index_sizes import read_sizes
 from musicrec.plays.interactions import read_interactions
 from tests.cluster.standalone import Standalone, standalone
 

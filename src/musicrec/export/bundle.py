@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec.als.gram import gram
-from musicrec.columnar.index_sizes import read_sizes
 from musicrec.errors import MusicRecError
 from musicrec.export.annoy_index import build_index, load_index
 from musicrec.export.ids import id_arrays
@@ -31,6 +30,7 @@ from musicrec.export.manifest import (
 )
 from musicrec.model.factors import read_factors, read_trained_with
 from musicrec.params.export import ExportParams
+from musicrec.plays.index_sizes import read_sizes
 from musicrec.plays.interactions import Interactions, read_interactions
 from musicrec.search.exact import ExactIndex
 from musicrec.storage.files import atomic_directory, fingerprint, write_array, write_exact_json

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.columnar.index_sizes import IndexSizes
 from musicrec.errors import MusicRecError
+from musicrec.plays.index_sizes import IndexSizes
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.files import write_json
 from musicrec.storage.parquet import write_table

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from musicrec.columnar.index_sizes import IndexSizes
 from musicrec.index.id_maps import COLUMNS, id_map, write_id_maps
+from musicrec.plays.index_sizes import IndexSizes
 from musicrec.spark.parts import read_parts, write_splits
 from musicrec.storage.parquet import PARTS
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from musicrec.columnar.index_sizes import read_sizes
 from musicrec.errors import MusicRecError
+from musicrec.plays.index_sizes import read_sizes
 from musicrec.plays.interactions import Interactions, read_interactions
 from musicrec.storage.parquet import HISTORY, read_table
 

@@ -13,12 +13,12 @@ import numpy as np
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors, fit, objective
-from musicrec.columnar.index_sizes import read_sizes
 from musicrec.errors import MusicRecError
 from musicrec.model.factors import write_factors
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
 from musicrec.plays.held_out import read_held_out
+from musicrec.plays.index_sizes import read_sizes
 from musicrec.plays.interactions import Interactions, read_interactions
 from musicrec.process.progress import progress
 from musicrec.storage.files import atomic_directory, write_json

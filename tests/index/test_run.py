@@ -14,15 +14,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec.columnar.index_sizes import read_sizes
 from musicrec.index.on_spark import index_on_spark
 from musicrec.index.run import index_splits
+from musicrec.plays.index_sizes import read_sizes
 from musicrec.plays.interactions import read_interactions
 from musicrec.storage.checksums import CHECKSUMS, write_checksums
 from musicrec.storage.files import read_json
 from musicrec.storage.parquet import read_table
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCHEMA = "user_id string, track_id string, count bigint"
 NAMES = ("train", "validation", "test")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.outputs import require_writable
+from musicrec.process.outputs import require_writable
 
 PETABYTE = 10**15
 
