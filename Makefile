@@ -8,7 +8,7 @@ FAIL_ON ?= worse
 # The environment first on PATH; a shell that DVC can run stages in, whatever the login shell is.
 run := SHELL=$(SHELL) PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help checkout check-lock setup setup-bench setup-browser repro test faults cluster lint format review original report gate lock lock-new clean
+.PHONY: help checkout check-lock setup setup-bench setup-spark setup-browser repro test faults cluster lint format review original report gate lock lock-new clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -23,6 +23,9 @@ setup-bench: setup .venv/setup-bench-done ## add the peers that the benchmarks c
 .venv/setup-bench-done: requirements-bench.lock .venv/setup-done
 	@.venv/bin/python -m pip install --quiet --require-hashes -r requirements-bench.lock
 	@touch "$@"
+
+setup-spark: setup ## record Java's classes once (25 s), so that stages that need Spark start faster
+	@.venv/bin/python -m musicrec.prepare
 
 setup-browser: ## find or install Chromium, for the tests that look at pages (they skip without)
 	@bash scripts/setup_browser.sh

@@ -43,7 +43,5 @@ pip install --no-build-isolation --require-hashes -r requirements.lock
 pip install --no-build-isolation --no-deps --editable .
 # Where PYTHONDONTWRITEBYTECODE is set, every stage would compile these anew.
 .venv/bin/python -m compileall -q src || true
-say "recording Java's class archive, so that Spark starts faster"
-.venv/bin/python -m musicrec.prepare >/dev/null 2>&1 || true
 touch .venv/setup-done
 say "done; 'source .venv/bin/activate' puts dvc and musicrec on your PATH"

@@ -1,4 +1,4 @@
-"""Record Java's class archive, so that every stage on Spark starts faster: `make setup` runs this.
+"""Record Java's class archive, so that every stage on Spark starts faster: `make setup-spark`.
 
 Runs ingest and index on a handful of plays in one session, so that the archive holds the classes
 that they need. It is a convenience: where it cannot be written (a read-only or full
