@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from musicrec.errors import MusicRecError
 from musicrec.evaluate.report import headline, plot_rows
 from musicrec.evaluate.run import evaluate
+from musicrec.export.bundle import export_bundle
 from musicrec.model.factors import read_factors
 from musicrec.params.als import ALSParams
 from musicrec.params.evaluate import EvaluateParams
+from musicrec.params.export import ExportParams
 from musicrec.params.feedback import FeedbackParams
 from musicrec.plays.held_out import read_held_out
+from musicrec.plays.interactions import read_interactions
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.files import read_json, write_json
-from musicrec.storage.parquet import write_table
+from musicrec.storage.parquet import read_table, write_table
 from musicrec.train.run import train
+from musicrec.train.warm_start import warm_factors
 from musicrec.tune.trial import Trials
 from tests.metrics.test_ranking import reference
 from tests.support.indexed_data import write_baselines
@@ -149,6 +155,39 @@ def test_early_stopping_judges_users_who_are_folded_in(
         ndcg.append(reference(every, truth[user], 100)["ndcg"])
     figures = read_json(tmp_path / "train.json")
     assert figures["early_stopping_ndcg@100"] == pytest.approx(np.mean(ndcg), abs=1e-6)
+
+
+def test_a_warm_start_carries_users_and_tracks_of_the_training(
+    folder: Path, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle"
+    export_bundle(folder / "indexed", folder / "factors", bundle, ExportParams(n_trees=1))
+    plays = read_interactions(folder / "indexed/train", N_USERS, N_ITEMS)
+    als = ALS.replace(max_iter=1, warm_start=str(bundle))
+    factors = warm_factors(bundle, folder / "indexed", plays, als)
+    assert factors.users.shape == (N_USERS, ALS.rank)  # nobody who is held out
+    np.testing.assert_array_equal(factors.items, np.load(bundle / "item_factors.npy"))
+
+    (tmp_path / "indexed").symlink_to(folder / "indexed")
+    run_train(tmp_path, als)
+    cold, warm = (read_json(at / "plots/loss.json") for at in (folder, tmp_path))
+    assert warm[-1]["loss"] < cold[-1]["loss"] < cold[0]["loss"]  # one step further than it was
+
+
+def test_a_warm_start_from_those_who_are_held_out_is_refused(folder: Path, tmp_path: Path) -> None:
+    """Of another seed or protocol: the factors know what these users are asked for."""
+    bundle, other = tmp_path / "bundle", tmp_path / "other"
+    shutil.copytree(folder / "indexed", other)
+    users = read_table(other / "users.parquet")
+    names = pa.array(users.column("user_id").to_pylist()[::-1])
+    table = pa.table({"user": users.column("user"), "user_id": names})
+    (other / "users.parquet").unlink()
+    write_table(other / "users.parquet", table)
+    write_checksums(other)
+    export_bundle(other, folder / "factors", bundle, ExportParams(n_trees=1))
+    (tmp_path / "indexed").symlink_to(folder / "indexed")
+    with pytest.raises(MusicRecError, match=f"trained on plays of {N_HELD} users who are held out"):
+        run_train(tmp_path, ALS.replace(warm_start=str(bundle)))
 
 
 def test_trials_fold_in_too(folder: Path) -> None:

@@ -310,8 +310,8 @@ class Bundle:
         user = self.users.index(user_id)
         if user < 0:
             raise MusicRecError(
-                f"user {user_id!r} is not in {self._model.root}: not in the plays, or left out by "
-                "downsample.fraction; give the user's plays instead"
+                f"user {user_id!r} is not in {self._model.root}, which knows the users of its "
+                "training alone; give the user's plays instead"
             )
         return user
 

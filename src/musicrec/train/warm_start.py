@@ -16,6 +16,7 @@ from musicrec.plays.interactions import Interactions
 from musicrec.storage.files import fingerprint
 from musicrec.storage.parquet import read_files, read_table
 
+HISTORIES = ("validation_history", "test_history")  # of data.protocol = strong_generalization
 FILES = ("item_factors.npy", "user_factors.npy", "items.parquet", "users.parquet")
 
 
@@ -35,10 +36,12 @@ def warm_factors(bundle: Path, indexed: Path, plays: Interactions, params: ALSPa
     Raises
     ------
     MusicRecError
-        The bundle is missing or damaged, has another rank, or shares no track with the
-        training data.
+        The bundle is missing or damaged, has another rank, shares no track with the training
+        data, or was trained on users whom data.protocol = strong_generalization holds out.
     """
     _require_sound(bundle)
+    if any((indexed / history).is_dir() for history in HISTORIES):
+        _require_strangers(bundle, indexed, plays.n_users)
     items = _carry(bundle, indexed, "item", "track_id", plays.n_items, params)
     users = _carry(bundle, indexed, "user", "user_id", plays.n_users, params)
     if not items.any():
@@ -66,6 +69,21 @@ def _require_sound(bundle: Path) -> None:
                 f"als.warm_start = {bundle}: {name} is not the one its manifest names; take an "
                 "undamaged copy of the bundle"
             )
+
+
+def _require_strangers(bundle: Path, indexed: Path, n_users: int) -> None:
+    """Stop where the bundle has learned from users who are held out as strangers here."""
+    import pyarrow.compute as pc
+
+    old = read_files([bundle / "users.parquet"], ["user_id"]).column("user_id").combine_chunks()
+    held_out = read_table(indexed / "users.parquet", ["user_id"]).column("user_id").slice(n_users)
+    known = pc.sum(pc.is_in(held_out.cast(old.type), value_set=old)).as_py() or 0
+    if known:
+        raise MusicRecError(
+            f"als.warm_start = {bundle}: it was trained on plays of {known:,} users who are held "
+            "out here, so that its factors know their answers; use a bundle of the same "
+            "data.protocol and data.seed, or set als.warm_start to null"
+        )
 
 
 def _carry(
