@@ -429,6 +429,21 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], dict, str]] = {
     "SQLite": (sqlite, {}, "an SQLite database"),
     "Feather": (feather, {}, "a Feather (Arrow) file"),
     "NumPy": (npy, {}, "a NumPy array"),
+    "Markdown": (
+        text("| user | track | count |\n|---|:---|---:|\n| a | b | 3 |\n", "a.md"),
+        {},
+        "a Markdown table; write it as CSV or Parquet",
+    ),
+    "Markdown of pandas": (
+        text("|    | user   | track   |\n|---:|:-------|:--------|\n|  0 | a      | b       |\n"),
+        {},
+        "a Markdown table",
+    ),
+    "Markdown without outer pipes": (
+        text("user | track\n--- | ---\na | b\n"),
+        {},
+        "a Markdown table",
+    ),
     "pickle": (text(pickle.dumps(PLAYS), "a.pkl"), {}, "a Python pickle"),
     "pickle of a dict": (text(pickle.dumps({"a": 1}, 2), "a.pkl"), {}, "a Python pickle"),
     "HDF5": (text(b"\x89HDF\r\n\x1a\n" + b"\0" * 99, "a.h5"), {}, "an HDF5 file"),

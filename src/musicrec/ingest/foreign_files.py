@@ -32,6 +32,9 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
 )
 _PICKLE = re.compile(rb"\x80[\x02-\x05][\x8a-\x96cK(\]}X)q]")
 _HTML = re.compile(rb"\s*<(!doctype\s+html|html|head|body)\b", re.I)
+_MARKDOWN = re.compile(  # a line of cells, and below it the line that closes a table's head
+    rb"\s*[^\n]*\|[^\n]*\n[ \t]*(\|[ \t]*[:-]{3,}|[:-]{3,}[ \t]*\|)[ \t|:-]*\r?(\n|$)"
+)
 _DVC = re.compile(rb"(outs:\n\s*- |md5: [0-9a-f]{32}\n)(.|\n)*?\bpath: ")
 
 
@@ -70,5 +73,7 @@ def refuse_foreign(head: bytes, name: str) -> None:
             f"{name}: this is an HTML page, such as a login or an error in place of a download; "
             "download the file again"
         )
+    if _MARKDOWN.match(start):
+        raise MusicRecError(f"{name}: this is a Markdown table; write it as CSV or Parquet")
     if _DVC.match(start):
         raise MusicRecError(f"{name}: this is DVC's pointer, not the file itself; run dvc pull")
