@@ -6,11 +6,13 @@ Figures and settings are those of the report of zhengyangb/music-recsys on the M
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import NamedTuple
 
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
 
+FOLDER = Path("data/original")  # a file a result
 K = 500  # length of its lists
 RANKS, REG_PARAMS, ALPHAS = (5, 10, 20), (0.1, 1.0, 10.0), (1.0, 5.0, 10.0)
 AXES = {"rank": RANKS, "reg_param": REG_PARAMS, "alpha": ALPHAS}

@@ -28,9 +28,12 @@ from musicrec.storage.checksums import CHECKSUMS
 from musicrec.storage.files import read_json, write_json
 from musicrec.tune.trial import Model, Trials
 
-FOLDER = Path("data/original")
 KS = (10, plan.K)
-CODE = ("als", "ann_bench", "evaluate", "metrics", "original", "search", "train")
+# What a result follows from.
+CODE = (
+    *("als", "ann_bench", "evaluate", "export", "jit", "metrics", "model", "original"),
+    *("params", "plays", "search", "train", "tune"),
+)
 Figures = dict[str, Any]
 
 
@@ -105,7 +108,6 @@ class Work:
         """Hash of the plays, by the checksums beside them, and of the code."""
         rooms = [Path(str(files("musicrec") / room)) for room in CODE]
         sources = [path for room in rooms for path in sorted(room.rglob("*.py"))]
-        sources += sorted(rooms[0].parent.glob("*.py"))
         whole = hashlib.sha256()
         for path in [*sorted(self.indexed.rglob(CHECKSUMS)), *sources]:
             whole.update(path.read_bytes())
@@ -192,7 +194,7 @@ def original(
     indexed: Path,
     params: Path,
     counts: Path,
-    folder: Path = FOLDER,
+    folder: Path = plan.FOLDER,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> tuple[Report, int]:
     """Compute the report, or what is missing of it.

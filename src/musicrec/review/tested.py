@@ -2,7 +2,8 @@
 
 Test users are there for one last figure. Whoever scores many settings on them and shows the best
 one chooses by them, and the figure is no test any more. DVC's run cache holds every run of the
-stage evaluate in this clone, committed or not (and those of others after `dvc pull --run-cache`).
+stage evaluate in this clone, committed or not (and those of others after `dvc pull --run-cache`);
+`musicrec original` keeps a record of its own.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ import yaml
 
 from musicrec.metrics.ranking import headline_metrics
 from musicrec.model.factors import TRAINED_WITH
+from musicrec.original.plan import FOLDER as ORIGINAL
 from musicrec.reporting.markdown import text_table
 from musicrec.review.compare import PARAMS, TABLE
 from musicrec.review.revisions import Revision, changes
+from musicrec.storage.files import read_json
 
 FACTORS, INDEXED = "data/factors", "data/indexed"
 UNKNOWN = "no longer in the cache"
@@ -38,7 +41,8 @@ class Tested:
     when : datetime
         Of the first run.
     factors, indexed : str
-        DVC's hashes of the model and of the plays.
+        DVC's hashes of the model and of the plays; of `musicrec original` the name of its record,
+        and nothing.
     trained_with : dict, optional
         Blocks `als` and `feedback`; None if the cache has lost them.
     figures : dict
@@ -70,7 +74,8 @@ def scored_on_test(folder: str | os.PathLike[str] = ".") -> list[Tested]:
         for path in records:
             for one in _of_record(path, cache):
                 found.setdefault((one.factors, one.indexed), one)
-        return list(found.values())
+        found |= {(one.factors, ""): one for one in _of_original(Path(folder) / ORIGINAL)}
+        return sorted(found.values(), key=lambda one: one.when)
 
 
 def _of_record(path: Path, cache: Path) -> Iterator[Tested]:
@@ -91,6 +96,22 @@ def _of_record(path: Path, cache: Path) -> Iterator[Tested]:
         trained_with=_trained_with(cache, deps.get(FACTORS, "")),
         figures=_figures(_cached(cache, outs[TABLE]), judged["k"]),
     )
+
+
+def _of_original(folder: Path) -> Iterator[Tested]:
+    """What `musicrec original` scored on test users."""
+    for path in sorted(folder.glob("*.json")):
+        record = read_json(path)
+        about = record.get("about", {})
+        if about.get("split") == "test":
+            row = record["result"]["ranking"]
+            yield Tested(
+                when=datetime.fromtimestamp(path.stat().st_mtime),
+                factors=path.stem,
+                indexed="",
+                trained_with={block: about[block] for block in ("als", "feedback")},
+                figures={f"{name}@{row['k']}": row[name] for name in ("map", "ndcg", "recall")},
+            )
 
 
 def _cached(cache: Path, md5: str) -> Path:
@@ -131,7 +152,7 @@ def as_text(found: Sequence[Tested], params: Mapping[str, Any]) -> str:
     rows = [
         [
             f"{one.when:%Y-%m-%d %H:%M}",
-            one.indexed[:8],
+            one.indexed[:8] or "original",
             *(f"{one.figures[m]:.4f}" if m in one.figures else "" for m in metrics),
             _setting(one.trained_with, params),
         ]
