@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 import warnings
@@ -112,7 +113,7 @@ def _running(
     session: SparkSession | None = None
     try:
         with signals_deferred():  # so that whoever interrupts the start can end Java too
-            session = _start(builder, master)
+            session = _start(builder, master, settings.get("spark.local.dir"))
         session.sparkContext.setLogLevel("ERROR")
         with room_watched(session):
             yield session
@@ -130,13 +131,13 @@ def _running(
         _stop(session, at_once=at_once, ask=True)
 
 
-def _start(builder: SparkSession.Builder, master: str) -> SparkSession:
+def _start(builder: SparkSession.Builder, master: str, scratch: str | None) -> SparkSession:
     output = JavaOutput()
     os.environ.setdefault("SPARK_LAUNCHER_OPTS", "-XX:ErrorFile=/dev/null")
     if master.startswith("spark://"):
         require_master(master)
     try:
-        with output.held(), _without_its_handler():
+        with output.held(), _without_its_handler(), _temporaries_in(scratch):
             return builder.getOrCreate()
     except Exception as error:
         asked = hasattr(error, "java_exception")  # Java runs, and has said no
@@ -160,6 +161,17 @@ def _without_its_handler() -> Iterator[None]:
         yield
     finally:
         context.signal = signal
+
+
+@contextmanager
+def _temporaries_in(folder: str | None) -> Iterator[None]:
+    """Let PySpark make its temporary folder where a killed stage's is swept, if there is such."""
+    before = tempfile.tempdir
+    tempfile.tempdir = folder or before
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _forget_java() -> None:
