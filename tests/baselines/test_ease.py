@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from musicrec.baselines.ease import ease_form, recommend_ease, solve
+from musicrec.baselines.ease import ease_form, recommend_ease
+from musicrec.baselines.ease_exact import solve
 from musicrec.baselines.ease_sparse import sparse_weights
 from musicrec.baselines.neighbours import nearest_items
 from musicrec.errors import MusicRecError
