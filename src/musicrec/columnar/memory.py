@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 
-ROW_BYTES = 64  # at the peak, a row: two codes, a count, and the sort of some parts
+ROW_BYTES = 96  # at the peak, a row: two codes, a count, a time, and the sort of some parts
+MEMINFO = Path("/proc/meminfo")
+CONTAINER = Path("/sys/fs/cgroup")
 
 
 def in_process(rows: int) -> bool:
     """Whether plays are for this process: they fit in memory, and nobody has named a Spark master.
 
-    Half of what no process holds is taken (Linux), or half of all.
+    Half of the memory that can be had is taken.
     """
     if os.environ.get("MUSICREC_SPARK_MASTER", "").strip():
         return False
-    free = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
-    return rows * ROW_BYTES <= os.sysconf(free) * os.sysconf("SC_PAGE_SIZE") // 2
+    return rows * ROW_BYTES <= available_memory() // 2
+
+
+def available_memory() -> int:
+    """Bytes that a process can have: of a container, of Linux, or else all that there are."""
+    found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    free = re.search(r"^MemAvailable: +(\d+) kB", _text(MEMINFO), re.M)
+    if free:
+        found = min(found, int(free[1]) << 10)
+    limit, used = (_text(CONTAINER / f"memory.{name}").strip() for name in ("max", "current"))
+    if limit.isdigit() and used.isdigit():
+        found = min(found, max(0, int(limit) - int(used)))
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except OSError:
+        return ""
