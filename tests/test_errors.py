@@ -285,3 +285,33 @@ def test_a_signal_after_the_work_changes_nothing(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("work", "status", "printed", "said"),
+    [
+        ("pass", 0, "work handler", ""),
+        ("raise MusicRecError('no plays')", 1, "work handler", "error: no plays"),
+        ("raise KeyError('a bug')", 1, "work handler taken-down", "KeyError: 'a bug'"),
+    ],
+)
+def test_a_stage_ends_at_once_after_its_exit_handlers(
+    work: str, status: int, printed: str, said: str
+) -> None:
+    """With its status and all its words, but without freeing what the system frees."""
+    code = (
+        "import musicrec.process.early, atexit, sys\n"
+        "from musicrec.command import run_stage\n"
+        "from musicrec.errors import MusicRecError\n"
+        "class Late:\n"
+        "    def __del__(self): print('taken-down')\n"
+        "late = Late()\n"
+        "atexit.register(print, 'handler')\n"
+        "def main():\n"
+        "    print('work')\n"
+        f"    {work}\n"
+        "sys.exit(run_stage(main))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()) == (status, printed.split())
+    assert done.stderr.strip().splitlines()[-1:] == ([said] if said else [])

@@ -21,6 +21,7 @@ from typing import NoReturn, ParamSpec
 from musicrec.jit.parallel import thread_count
 from musicrec.params.all import load_params
 from musicrec.process.ancestors import end_with_parent
+from musicrec.process.leaving import work_done
 from musicrec.process.outputs import require_writable
 from musicrec.process.pandas_free import leave_pandas_out
 from musicrec.process.sentences import sentence_of
@@ -56,9 +57,12 @@ def run_stage(main: Callable[[], None]) -> int:
         main()
 
     try:
-        return command(check_and_run)()
+        status = command(check_and_run)()
     finally:
         all_done()
+    if main.__module__ == "__main__":  # this process is the stage and nothing else
+        work_done(status)
+    return status
 
 
 def all_done() -> None:

@@ -5,11 +5,14 @@ Imported first, for its effect. Later `musicrec.command` handles both, and unwin
 
 from __future__ import annotations
 
+import atexit
 import os
 import resource
 import signal
 import sys
 from types import FrameType, TracebackType
+
+from musicrec.process.leaving import leave
 
 # Below it the C++ of Arrow and LLVM ends a process without a word, or spins (tried: 500 to 900 MB).
 LEAST_ADDRESS_SPACE = 1 << 30  # bytes
@@ -45,6 +48,7 @@ def _require_address_space() -> None:
         os._exit(1)
 
 
+atexit.register(leave)  # the first to be registered is the last to run
 sys.excepthook = _say
 _require_address_space()
 for _number in (signal.SIGINT, signal.SIGTERM):
