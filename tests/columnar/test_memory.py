@@ -32,6 +32,8 @@ def test_the_least_of_system_and_container_counts(system: Path) -> None:
     assert memory.available_memory() == 5000 * 1024
     (system / "memory.max").write_text("4001000\n")
     assert memory.available_memory() == 4_000_000
+    (system / "memory.stat").write_text("anon 5\ninactive_file 600\n")  # of read files, given up
+    assert memory.available_memory() == 4_000_600
     (system / "memory.current").write_text("5000000\n")
     assert memory.available_memory() == 0
 

@@ -29,7 +29,9 @@ def available_memory() -> int:
         found = min(found, int(free[1]) << 10)
     limit, used = (_text(CONTAINER / f"memory.{name}").strip() for name in ("max", "current"))
     if limit.isdigit() and used.isdigit():
-        found = min(found, max(0, int(limit) - int(used)))
+        cache = re.search(r"^inactive_file (\d+)", _text(CONTAINER / "memory.stat"), re.M)
+        taken = int(used) - (int(cache[1]) if cache else 0)
+        found = min(found, max(0, int(limit) - taken))
     return found
 
 
