@@ -9,6 +9,11 @@ checkout=$(cd "$(dirname "$0")/.." && pwd)
 # A queued experiment runs in a copy below .dvc/tmp, which has no .venv of its own.
 home=${checkout%%/.dvc/tmp/*}
 
+# What make setup made and finished needs no look at its packages, which takes as long as to start.
+if [ -z "${MUSICREC_PYTHON:-}" ] && [ -x "$home/.venv/bin/python" ] && [ -e "$home/.venv/setup-done" ]; then
+  PYTHONPATH="$checkout/src" exec "$home/.venv/bin/python" "$@"
+fi
+
 missing='
 import importlib.util, sys
 if sys.version_info < (3, 11):

@@ -68,6 +68,18 @@ def test_a_foreign_python_first_on_path_is_passed_over(checkout: Checkout) -> No
     assert checkout.run().stdout.strip() == str(right)
 
 
+def test_an_environment_that_make_setup_finished_is_taken_at_its_word(checkout: Checkout) -> None:
+    """A look at its packages takes as long as Python's start, in every stage."""
+    own = checkout.python(checkout.folder / ".venv/bin/python", whole=False)
+    other = checkout.python(checkout.bin / "python")
+    assert checkout.run().stdout.strip() == str(other)
+    (checkout.folder / ".venv/setup-done").touch()
+    assert checkout.run().stdout.strip() == str(own)
+    assert checkout.run(MUSICREC_PYTHON=str(other)).stdout.strip() == str(other)
+    own.unlink()
+    assert checkout.run().stdout.strip() == str(other)
+
+
 def test_a_queued_experiment_has_the_environment_of_its_workspace(checkout: Checkout) -> None:
     own = checkout.python(checkout.folder / ".venv/bin/python")
     copy = checkout.folder / ".dvc/tmp/exps/tmpa1b2/stages"
@@ -109,6 +121,7 @@ def test_every_package_is_looked_for() -> None:
     assert set(looked_for[1].split()) == names - {
         "dvc",  # which runs the stages, from anywhere
         "optuna",  # of `musicrec tune`, which is no stage
+        "ruamel.yaml.clib",  # of DVC's parser
     }
 
 
