@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--split", choices=("validation", "test"), default="validation")
     parser.add_argument("--reg", type=float, default=200.0)
     parser.add_argument("--neighbours", type=int, default=100, help="of the sparse form")
+    parser.add_argument("--tracks", type=int, help="only so many, the most frequent")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)  # the folder of one method
     args = parser.parse_args()
@@ -83,6 +84,9 @@ def _measure(args: argparse.Namespace) -> None:
     """Time one method and print its figures as JSON; write the scores of the first users."""
     (method,) = args.methods
     held_out = read_held_out(args.indexed, args.split)
+    if args.tracks:
+        kept = (_most_frequent(plays, args.tracks) for plays in (held_out.train, held_out.history))
+        held_out = HeldOut(**(vars(held_out) | dict(zip(("train", "history"), kept, strict=True))))
     params = BaselinesParams(
         neighbours=args.neighbours,
         ease_reg=args.reg,
@@ -92,7 +96,7 @@ def _measure(args: argparse.Namespace) -> None:
         some = held_out.train.rows(np.arange(min(64, held_out.train.n_users)))
         recommend_ease(some, some, K, params)
     start, cpu = time.perf_counter(), time.process_time()
-    lists = _lists(method, held_out, params)
+    lists, weights = _lists(method, held_out, params)
     figures = {
         "wall": time.perf_counter() - start,
         "cpu": time.process_time() - cpu,
@@ -100,7 +104,7 @@ def _measure(args: argparse.Namespace) -> None:
     }
     judged = score_lists(lists, held_out.truth.indptr, held_out.truth.indices, [K])
     figures["ndcg"] = float(judged.ndcg.mean())
-    np.save(args.one / f"{method}.npy", _scores(method, held_out, params))
+    np.save(args.one / f"{method}.npy", _scores(method, held_out, params, weights))
     print(json.dumps(figures))
 
 
@@ -111,10 +115,12 @@ def peak_mb() -> float:
     )
 
 
-def _lists(method: str, held_out: HeldOut, params: BaselinesParams) -> np.ndarray:
-    """The best K of every held-out user, who has played none of them."""
+def _lists(
+    method: str, held_out: HeldOut, params: BaselinesParams
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The best K of every held-out user, who has played none of them; and a peer's matrix B."""
     if method in ("exact", "sparse"):
-        return recommend_ease(held_out.train, held_out.history, K, params)
+        return recommend_ease(held_out.train, held_out.history, K, params), None
     weights = _dense_weights(method, held_out.train, params.ease_reg)
     histories = _ones(held_out.history)
     lists = np.empty((held_out.history.n_users, K), np.int32)
@@ -123,7 +129,18 @@ def _lists(method: str, held_out: HeldOut, params: BaselinesParams) -> np.ndarra
         scores = np.asarray(block @ weights)
         scores[block.nonzero()] = -np.inf
         lists[start : start + LIST_BLOCK] = np.argsort(-scores, axis=1, kind="stable")[:, :K]
-    return lists
+    return lists, weights
+
+
+def _most_frequent(plays: Interactions, n: int) -> Interactions:
+    """The plays of tracks 0 to n - 1: ids follow the number of plays."""
+    kept = _ones(plays)[:, :n]
+    return Interactions(
+        kept.indptr.astype(np.int64),
+        kept.indices.astype(np.int32),
+        np.ones(len(kept.indices), np.float32),
+        n,
+    )
 
 
 def _dense_weights(method: str, train: Interactions, reg: float) -> np.ndarray:
@@ -141,7 +158,9 @@ def _dense_weights(method: str, train: Interactions, reg: float) -> np.ndarray:
     return weights
 
 
-def _scores(method: str, held_out: HeldOut, params: BaselinesParams) -> np.ndarray:
+def _scores(
+    method: str, held_out: HeldOut, params: BaselinesParams, weights: np.ndarray | None
+) -> np.ndarray:
     """Scores h B of the first users, NaN for what they have played."""
     train = held_out.train
     first = _ones(held_out.history)[:COMPARED]
@@ -154,7 +173,7 @@ def _scores(method: str, held_out: HeldOut, params: BaselinesParams) -> np.ndarr
         matrix = csr_array((found.counts, found.indices, found.indptr), (train.n_items,) * 2)
         scores = (first @ matrix).toarray()
     else:
-        scores = np.asarray(first @ _dense_weights(method, train, params.ease_reg), np.float64)
+        scores = np.asarray(first @ weights, np.float64)
     scores[first.nonzero()] = np.nan
     return scores
 

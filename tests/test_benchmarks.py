@@ -14,6 +14,9 @@ import pytest
 from musicrec.ann_bench.run import Catalogue, run_benchmark
 from musicrec.errors import MusicRecError
 from musicrec.params.ann_bench import AnnBenchParams
+from musicrec.params.baselines import BaselinesParams
+from musicrec.plays.held_out import read_held_out
+from tests.support.indexed_data import make_plays, write_indexed
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMS = AnnBenchParams(
@@ -107,3 +110,15 @@ def test_a_stage_that_fails_in_the_loop_is_named(loop_script, tmp_path):
     broken = loop_script.Checkout("base", tmp_path, {"train": "echo no factors >&2; exit 3"})
     with pytest.raises(MusicRecError, match="base: stage train failed: no factors"):
         broken.run("train")
+
+
+def test_ease_has_the_scores_of_the_papers_lines(tmp_path):
+    spec = importlib.util.spec_from_file_location("ease", ROOT / "benchmarks" / "ease.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    write_indexed(tmp_path, make_plays())
+    held_out = read_held_out(tmp_path, "validation")
+    params = BaselinesParams(ease_reg=20.0)
+    weights = script._dense_weights("numpy", held_out.train, 20.0)
+    numpy, exact = (script._scores(name, held_out, params, weights) for name in ("numpy", "exact"))
+    np.testing.assert_allclose(exact, numpy, atol=1e-12)
