@@ -42,7 +42,8 @@ test: checkout setup ## run the tests
 	@$(run) python -m pytest
 
 faults: setup ## hundreds of faults over all stages: kills, damage, full disks, limits; prints counts
-	@$(run) python -m tests.faults.run && $(run) python -m tests.faults.together
+	@$(run) python -m tests.faults.run && $(run) python -m tests.faults.together && \
+	  $(run) python -m tests.faults.run --engine mllib --stages train --faults 40
 
 cluster: setup ## the Spark stages and MLlib on executors that die in the middle (about ten minutes)
 	@$(run) python -m pytest --override-ini addopts= -q tests/cluster

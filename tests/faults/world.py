@@ -49,7 +49,7 @@ class Run:
 class World:
     """Inputs of every stage as an undisturbed run left them, and the outputs it gave."""
 
-    def __init__(self, folder: Path, stages: Sequence[str]) -> None:
+    def __init__(self, folder: Path, stages: Sequence[str], engine: str = "native") -> None:
         self.folder = folder
         self.cache = folder / "cache"
         self.stages = list(stages)
@@ -64,6 +64,8 @@ class World:
         params = yaml.safe_load((ROOT / "params.yaml").read_text())
         for block, values in SMALL.items():
             params[block].update(values)
+        if engine == "mllib":
+            params["als"].update(engine=engine, reg_exponent=1.0)
         (folder / "params.yaml").write_text(yaml.safe_dump(params))
         if "index" not in stages:
             write_indexed(folder / "data/indexed", make_plays())
