@@ -54,7 +54,8 @@ def require_writable(outputs: Iterable[Path]) -> None:
 def _last_sizes() -> dict[str, int]:
     """Bytes of every output that the last run of `dvc repro` left."""
     try:
-        lock = yaml.load(LOCK.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        safe = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where there is one
+        lock = safe(LOCK.read_bytes()).get_single_data()
         outs = [out for stage in lock["stages"].values() for out in stage.get("outs", [])]
         return {out["path"]: int(out["size"]) for out in outs}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError):
