@@ -8,7 +8,7 @@ import pytest
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.figures import count_rows, headline
-from musicrec.spark.hashing import hash_fraction
+from musicrec.ingest.hashing import hash_fraction
 from tests.support.plays import rows, run, small_jobs, text_of, write
 
 SHARES = {"validation_users": 0.3, "test_users": 0.2, "held_out": 0.3}

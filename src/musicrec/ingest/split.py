@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from musicrec.errors import MusicRecError
+from musicrec.ingest.hashing import hash_fraction
 from musicrec.ingest.source_file import SourceFile
 from musicrec.params.data import DataParams
-from musicrec.spark.hashing import hash_fraction
 from musicrec.storage.parquet import HISTORY
 
 if TYPE_CHECKING:

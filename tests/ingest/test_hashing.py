@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pyspark.sql import functions as F
 
-from musicrec.spark.hashing import hash_fraction
+from musicrec.ingest.hashing import hash_fraction
 
 
 def fractions(frame, *args, **kwargs):
