@@ -29,7 +29,7 @@ from tests.cluster.standalone import Standalone, standalone
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-STAGES = ("ingest", "downsample", "index")
+FIRST_STAGES = ("ingest", "downsample", "index")
 SPARK_STAGES = ("ingest", "index")  # where a master is named
 OUTPUTS = (
     *("data/ingested", "data/downsampled", "data/indexed", "plots/data"),
@@ -87,7 +87,7 @@ def finished(process: subprocess.Popen[str]) -> str:
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Place:
     place = Place(tmp_path_factory.mktemp("local") / "place")
-    place.run("sample", *STAGES)  # without Spark
+    place.run("sample", *FIRST_STAGES)  # without Spark
     return place
 
 
@@ -128,7 +128,7 @@ def test_a_cluster_writes_the_bytes_of_one_machine(
     kind: str, place: Place, local: Place, cluster: Standalone
 ) -> None:
     place.env["MUSICREC_SPARK_MASTER"] = cluster.master if kind == "standalone" else kind
-    place.run(*STAGES)
+    place.run(*FIRST_STAGES)
     assert place.digests() == local.digests() and len(local.digests()) > 20
     events = [
         json.loads(line)
@@ -169,7 +169,7 @@ def test_what_dies_in_the_middle_changes_no_byte(
 ) -> None:
     with standalone(tmp_path / "cluster") as cluster:
         place.env["MUSICREC_SPARK_MASTER"] = cluster.master
-        for stage in STAGES:
+        for stage in FIRST_STAGES:
             if stage not in SPARK_STAGES:
                 place.run(stage)
                 continue
