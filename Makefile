@@ -21,7 +21,7 @@ setup: .venv/setup-done ## make .venv with the locked packages; find or install 
 setup-bench: setup .venv/setup-bench-done ## add the peers that the benchmarks compare with (faiss, implicit, …)
 
 .venv/setup-bench-done: requirements-bench.lock .venv/setup-done
-	@.venv/bin/python -m pip install --quiet --require-hashes -r requirements-bench.lock
+	@.venv/bin/python -m pip install -qq --require-hashes -r requirements-bench.lock
 	@touch "$@"
 
 setup-spark: setup ## record Java's classes once (25 s), so that stages that need Spark start faster
@@ -37,6 +37,7 @@ checkout: # what DVC needs to be in
 
 repro: checkout setup ## run the pipeline: dvc repro
 	@$(run) dvc repro
+	@echo "next: source .venv/bin/activate, then dvc metrics show, or your own plays (README.md)"
 
 test: checkout setup ## run the tests
 	@$(run) python -m pytest

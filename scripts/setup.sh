@@ -37,7 +37,7 @@ command -v "${CXX:-c++}" >/dev/null || command -v g++ >/dev/null || apt_install 
 
 say "making .venv (a few minutes the first time)"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
-pip() { .venv/bin/python -m pip --disable-pip-version-check --quiet "$@"; }
+pip() { .venv/bin/python -m pip --disable-pip-version-check -qq "$@"; }
 pip install --require-hashes -r requirements-build.lock
 pip install --no-build-isolation --require-hashes -r requirements.lock
 pip install --no-build-isolation --no-deps --editable .

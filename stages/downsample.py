@@ -35,7 +35,7 @@ def main() -> None:
         summary = downsample(args.ingested / "train", held_out, folder, params)
         write_json(args.plots, kept_rows(summary))
         write_json(args.metrics, headline(summary))
-    print(describe(summary), file=sys.stderr)
+    print(describe(summary, params), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -295,13 +295,17 @@ def run_tune(args: argparse.Namespace) -> None:
         beyond=args.beyond,
         workers=args.workers,
     )
+    shown = args.metric or "ndcg at the longest k"
+    print(f"each trial: {shown} of the validation users", file=sys.stderr)
     study = tune(request, lambda *told: print(tell.trial_line(*told), file=sys.stderr, flush=True))
     with atomic_path(args.output) as temporary:
         temporary.write_text(tuning_page(study), encoding="utf-8")
     print(f"\n{tell.table(study)}\n")
     for note in tell.notes(study):
         print(note)
-    print(f"{args.output}: the trials as charts\n\n    {tell.command(study)}")
+    print(f"{args.output}: the trials as charts")
+    if command := tell.command(study):
+        print(f"\n    {command}")
 
 
 if __name__ == "__main__":

@@ -183,10 +183,13 @@ def kept_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def describe(summary: dict[str, Any]) -> str:
+def describe(summary: dict[str, Any], params: DownsampleParams) -> str:
     """Say in a line what was kept, for the terminal."""
     kept, dropped = summary["kept"], summary["dropped"]
+    said = f"kept {kept['users']:,} users with {kept['plays']:,} plays"
+    if not dropped["users"]:
+        return said
     return (
-        f"kept {kept['users']:,} users with {kept['plays']:,} plays; left out {dropped['users']:,} "
-        f"full-history users with {dropped['plays']:,} plays (downsample.fraction)"
+        f"{said}; left out {dropped['users']:,} full-history users with {dropped['plays']:,} plays "
+        f"(downsample.fraction = {params.fraction:g}; 1.0 keeps all)"
     )

@@ -46,6 +46,28 @@ def test_a_table_for_people(say: Say, bundle: Bundle, tmp_path: Path) -> None:
         assert line.endswith(f"{found.score:.4f}")
 
 
+def test_names_stand_for_ids(say: Say, bundle: Bundle, tmp_path: Path) -> None:
+    labels = tmp_path / "names.csv"
+    names = {name_of("item", item): f"Song {item}" for item in range(N_ITEMS)}
+    first, second, *others = [track for track in names if "," not in track and "=" not in track]
+    names[others[0]] = names[others[1]] = "Twice"
+    labels.write_text("".join(f"{track},{name}\n" for track, name in names.items()))
+    words = ["--labels", str(labels), "--json", "-k", "3"]
+    status, printed, _ = say("recommend", "--plays", f"{names[first]}=3", f"{second}=2", *words)
+    assert status == 0
+    assert ids_of(printed) == bundle.recommend_for_plays({first: 3, second: 2}, 3).track_ids
+    by_name, by_id = (say("similar", "--track", t, *words)[1] for t in (names[first], first))
+    assert by_name == by_id
+    status, printed, _ = say(
+        "recommend", "--user", "user-3", "--candidates", names[first], second, *words
+    )
+    assert set(ids_of(printed)) <= {first, second}
+    status, _, told = say("similar", "--track", "Twice", *words)
+    assert status == 1 and "'Twice' is the name of 2 tracks" in told
+    status, _, told = say("similar", "--track", "Nobody's", *words)
+    assert status == 1 and "nobody played it" in told
+
+
 @pytest.mark.parametrize("name", HARD_IDS)
 def test_hard_ids(say: Say, bundle: Bundle, name: str) -> None:
     if name == "--json":  # an option's own name is an id only behind an equals sign

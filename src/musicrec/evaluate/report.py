@@ -64,7 +64,7 @@ def sentence(figures: Mapping[str, Any], table: pa.Table, params: EvaluateParams
         f"{'beats' if figures[f'beats_{name}'] else 'DOES NOT BEAT'} {name} ({mean:.4f})"
         for name, mean in means.items()
     )
-    return f"{said}, {' and '.join(words)}"
+    return f"{said}, {' and '.join(words)}; {table.num_rows:,} {params.split} users"
 
 
 def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]:

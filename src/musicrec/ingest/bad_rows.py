@@ -51,7 +51,8 @@ def require_good_rows(frames: Iterable[DataFrame], columns: ColumnParams) -> Non
     hint = f"{advice}, " if advice else ""
     others = sum(row.rows for row in found[1:])
     shown = [_shown(value) for value in (chosen.first[name] for name in fields)]
-    also = f" ({others:,} more rows of the source are bad in other ways or files)" if others else ""
+    more = "row of the source is" if others == 1 else "rows of the source are"
+    also = f" ({others:,} more {more} bad in other ways or files)" if others else ""
     ids = "" if not role else f" (user {shown[1]}, track {shown[2]})"
     raise MusicRecError(
         f"{display_path(chosen.file)}: {what} in {chosen.rows:,} row{'s' * (chosen.rows != 1)}, "

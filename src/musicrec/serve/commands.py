@@ -101,19 +101,20 @@ def run_recommend(args: argparse.Namespace) -> None:
         return
     if args.output is not None:
         args.usage_error("--output goes with --all")
-    bundle = _load(args)
+    bundle, labels = _load(args), _labels(args)
     options = {
         "exclude_seen": not args.with_seen,
-        "candidates": args.candidates,
-        "exclude": args.exclude,
+        "candidates": _tracks(args.candidates, bundle, labels),
+        "exclude": _tracks(args.exclude, bundle, labels),
         "search_k": args.search_k,
         "diversity": args.diversity,
     }
     if args.user is not None:
         answer = bundle.recommend(args.user, args.k, **options)  # type: ignore[arg-type]
     else:
-        answer = bundle.recommend_for_plays(_plays(args), args.k, **options)  # type: ignore[arg-type]
-    tell_answer(answer, _labels(args), args.json)
+        plays = _plays(args, bundle, labels)
+        answer = bundle.recommend_for_plays(plays, args.k, **options)  # type: ignore[arg-type]
+    tell_answer(answer, labels, args.json)
 
 
 def _run_all(args: argparse.Namespace) -> None:
@@ -147,12 +148,13 @@ def add_similar(commands: Commands) -> None:
 
 def run_similar(args: argparse.Namespace) -> None:
     """Print the neighbours and their cosine."""
+    from musicrec.serve.plays import by_name
     from musicrec.serve.tell import tell_neighbours
 
-    bundle = _load(args)
+    bundle, labels = _load(args), _labels(args)
     if args.track is not None:
-        found = bundle.similar_tracks(args.track, args.k)
-        tell_neighbours(found, "track", _labels(args), args.json)
+        found = bundle.similar_tracks(by_name(args.track, bundle.tracks, labels), args.k)
+        tell_neighbours(found, "track", labels, args.json)
     else:
         tell_neighbours(bundle.similar_users(args.user, args.k), "user", {}, args.json)
 
@@ -170,14 +172,16 @@ def add_explain(commands: Commands) -> None:
 
 def run_explain(args: argparse.Namespace) -> None:
     """Print the largest parts, and the score they sum to."""
+    from musicrec.serve.plays import by_name
     from musicrec.serve.tell import tell_explanation
 
-    bundle = _load(args)
+    bundle, labels = _load(args), _labels(args)
+    track = by_name(args.track, bundle.tracks, labels)
     if args.user is not None:
-        why = bundle.explain(args.user, args.track)
+        why = bundle.explain(args.user, track)
     else:
-        why = bundle.explain_for_plays(_plays(args), args.track)
-    tell_explanation(why, max(0, args.k), _labels(args), args.json)
+        why = bundle.explain_for_plays(_plays(args, bundle, labels), track)
+    tell_explanation(why, max(0, args.k), labels, args.json)
 
 
 def add_verify(commands: Commands) -> None:
@@ -224,7 +228,11 @@ def run_publish(args: argparse.Namespace) -> None:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", default="data/bundle", help="exported model (%(default)s)")
     parser.add_argument("-k", type=int, default=10, help="how many (%(default)s)")
-    parser.add_argument("--labels", metavar="FILE", help="names: id and name a line, TSV or CSV")
+    parser.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="names, which may stand for ids: id and name a line, TSV or CSV",
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -241,10 +249,17 @@ def _add_plays(who: argparse._MutuallyExclusiveGroup) -> None:
     )
 
 
-def _plays(args: argparse.Namespace) -> dict[str, int]:
-    from musicrec.serve.plays import parse_plays, read_plays
+def _plays(args: argparse.Namespace, bundle: Bundle, labels: dict[str, str]) -> dict[str, int]:
+    from musicrec.serve.plays import parse_plays, plays_by_name, read_plays
 
-    return parse_plays(args.plays) if args.plays else read_plays(args.plays_from)
+    plays = parse_plays(args.plays) if args.plays else read_plays(args.plays_from)
+    return plays_by_name(plays, bundle.tracks, labels)
+
+
+def _tracks(given: list[str] | None, bundle: Bundle, labels: dict[str, str]) -> list[str] | None:
+    from musicrec.serve.plays import by_name
+
+    return None if given is None else [by_name(one, bundle.tracks, labels) for one in given]
 
 
 def _labels(args: argparse.Namespace) -> dict[str, str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from musicrec.errors import MusicRecError
+from musicrec.serve.ids import Ids
 
 
 def parse_plays(words: Iterable[str]) -> dict[str, int]:
@@ -65,6 +66,45 @@ def read_labels(path: str) -> dict[str, str]:
             f"{path}: no names; an id and a name a line are needed, separated by a tab or a comma"
         )
     return {row[0]: row[1] for row in rows if len(row) > 1}
+
+
+def by_name(given: str, tracks: Ids, labels: Mapping[str, str]) -> str:
+    """The id that is meant: as it stands, if there is such a track, else that of the one so named.
+
+    Parameters
+    ----------
+    labels : mapping
+        Id -> name.
+
+    Returns
+    -------
+    str
+        `given` itself where it is neither an id nor a name.
+
+    Raises
+    ------
+    MusicRecError
+        Several tracks have the name.
+    """
+    if not labels or tracks.index(given) >= 0:
+        return given
+    ids = [track for track, name in labels.items() if name == given and tracks.index(track) >= 0]
+    if len(ids) > 1:
+        raise MusicRecError(
+            f"{given!r} is the name of {len(ids)} tracks ({', '.join(ids[:5])}); give an id"
+        )
+    return ids[0] if ids else given
+
+
+def plays_by_name(
+    plays: Mapping[str, int], tracks: Ids, labels: Mapping[str, str]
+) -> dict[str, int]:
+    """Plays with `by_name` of each track; those of one track add up."""
+    found: dict[str, int] = {}
+    for given, count in plays.items():
+        track = by_name(given, tracks, labels)
+        found[track] = found.get(track, 0) + count
+    return found
 
 
 def _count(text: str, where: str) -> int:

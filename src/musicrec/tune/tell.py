@@ -58,6 +58,8 @@ def notes(study: Study) -> list[str]:
     if counts[FAILED]:
         reason = next(trial.reason for trial in study.trials if trial.state == FAILED)
         found.append(f"The first that failed: {reason}.")
+    if not study.changes(study.best):
+        return [*found, "No trial beats params.yaml: there is nothing to change."]
     for name, end in study.space.on_border(study.best.setting).items():
         side = {"low": "lower", "high": "upper"}[end]
         value = _written(study.best.setting[name])
@@ -95,8 +97,13 @@ def _alpha_by_transform(study: Study) -> list[str]:
 
 
 def command(study: Study, trial: Trial | None = None) -> str:
-    """The `dvc exp run` that trains a trial's model, by default the best one's, byte for byte."""
+    """The `dvc exp run` that trains a trial's model, by default the best one's, byte for byte.
+
+    Nothing, where that is the model of params.yaml.
+    """
     changes = study.changes(trial or study.best)
+    if not changes:
+        return ""
     return " ".join(["dvc exp run", *(f"-S {override(changes, name)}" for name in sorted(changes))])
 
 

@@ -88,13 +88,18 @@ def baselines(revisions: Sequence[Figures], series: Sequence[Series]) -> Section
             "high": "high, %",
             "shown_higher": "shown to be higher",
         }
-        figure = Figure(f"over_{baseline}", f"Over {baseline}", rows, columns, series)
-        axis = Axis("share", f"difference, % of {baseline}")
+        figure = Figure(f"over_{baseline}", f"Over {_title(baseline)}", rows, columns, series)
+        axis = Axis("share", f"difference, % of {_title(baseline)}")
         if rows:
             figures.append(intervals_across(figure, "metric", axis))
     text = (
-        "What any model has to beat, on the same users: the most played tracks, and the tracks "
-        "most similar to those a user has played. Right of 0 the model is ahead; "
+        "What any model has to beat, on the same users: the most played tracks (popularity), the "
+        "tracks most similar to those a user has played (neighbours), and a linear model of the "
+        "same (EASE). Right of 0 the model is ahead; "
         f"{CONFIDENCE} intervals."
     )
     return Section("baselines", "Against the baselines", text, figures)
+
+
+def _title(baseline: str) -> str:
+    return {"ease": "EASE"}.get(baseline, baseline)
