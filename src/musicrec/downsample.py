@@ -6,6 +6,7 @@ plays, and no cluster is needed: ingest has put them in order, and leaving rows 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from musicrec.errors import MusicRecError
 from musicrec.jit.parallel import for_blocks
 from musicrec.params.downsample import DownsampleParams
 from musicrec.storage.checksums import write_checksums
-from musicrec.storage.parquet import READING, ROW_GROUP, sound_parts, write_rows
+from musicrec.storage.parquet import PLAYS, READING, ROW_GROUP, sound_parts, write_rows
 
 KINDS = ("full_history", "validation", "test")
 
@@ -98,23 +99,15 @@ def _thin(
     """Copy the rows of one part that are kept, if there are any; returns all its users."""
     seen: list[Users] = []
     with pq.ParquetFile(source, read_dictionary=["user_id"], **READING) as reader:
-        text = [pa.field(name, pa.string()) for name in ("user_id", "track_id")]
-        schema = pa.schema([*text, ("count", pa.int64())])
-        kept = _kept_rows(reader, schema, held, params, seen)
+        kept = _kept_rows(reader, held, params, seen)
         first = next(kept, None)
         if first is not None:
-            write_rows(destination, _chained(first, kept), schema)
+            write_rows(destination, itertools.chain([first], kept), PLAYS)
     return _each_once(seen)
-
-
-def _chained(first: pa.Table, others: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    yield first
-    yield from others
 
 
 def _kept_rows(
     reader: pq.ParquetFile,
-    schema: pa.Schema,
     held: Mapping[int, pa.StringArray],
     params: DownsampleParams,
     seen: list[Users],
@@ -128,7 +121,7 @@ def _kept_rows(
         seen.append(Users(users.dictionary, kinds, kept, plays))
         chosen = kept[codes]
         if chosen.any():
-            yield pa.Table.from_batches([batch.filter(pa.array(chosen))]).cast(schema)
+            yield pa.Table.from_batches([batch.filter(pa.array(chosen))]).cast(PLAYS)
 
 
 def _judge(

@@ -21,20 +21,14 @@ Splits = dict[str, "DataFrame"]  # train, validation, test, and what the latter 
 
 
 def index_on_spark(spark: SparkSession, splits: Splits, folder: Path) -> IndexSizes:
-    """Replace string ids by dense ones and write everything the later stages need.
+    """Do what `run.index_splits` says through Spark.
 
     Parameters
     ----------
     splits : dict
-        Frames `train`, `validation`, `test` and, where the protocol folds users in,
-        `validation_history`, `test_history`, of columns `user_id`, `track_id`, `count`.
+        Split -> frame of columns `user_id`, `track_id`, `count`.
     folder : Path
-        Existing; receives `users.parquet` and `items.parquet` (id maps), `sizes.json`, and a
-        folder of part files for each split (`user` int32, `item` int32, `count` int64).
-
-    Returns
-    -------
-    IndexSizes
+        As for `index_splits`.
     """
     from pyspark.sql import functions as F
 

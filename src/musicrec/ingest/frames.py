@@ -26,7 +26,7 @@ from musicrec.ingest.parquet_columns import (
     read_parquet,
 )
 from musicrec.ingest.source import read_head
-from musicrec.ingest.source_file import SourceFile
+from musicrec.ingest.source_file import HEAD, PARQUET_MAGIC, SourceFile, is_parquet
 from musicrec.ingest.text_layout import TextLayout, text_layout
 from musicrec.ingest.unpack import (
     known_encoding,
@@ -44,8 +44,6 @@ from musicrec.spark.parts import literal
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-_HEAD = 1 << 16  # bytes looked at to tell a text file's layout
-_PARQUET_MAGIC = b"PAR1"
 Layout = TextLayout | ParquetLayout | JsonLayout
 
 
@@ -124,24 +122,23 @@ def _layout(
 ) -> tuple[Layout, SourceFile]:
     """Tell a file's layout, and name the file that Spark reads: itself, or one in `scratch`."""
     file, raw = _unpacked(spark, linked(file, scratch), scratch)
-    parquet = file.relative.endswith(".parquet") or raw.startswith(_PARQUET_MAGIC)
-    if params.format == "parquet" or (params.format == "auto" and parquet):
+    if is_parquet(file, raw, params.format):
         text, footer = parquet_schema(spark, file)
         if text not in footers:
             footers[text] = parquet_layout(footer, params.columns, file.shown)
         return footers[text], file
-    head = read_head(spark, file, _HEAD, unpack=True)
+    head = read_head(spark, file, HEAD, unpack=True)
     encoding = text_encoding(head, known_encoding(params.encoding))
     if encoding != "utf-8":
         file = recoded(file, encoding, scratch)
-        head = read_head(spark, file, _HEAD, unpack=True)
+        head = read_head(spark, file, HEAD, unpack=True)
     refuse_foreign(head, file.shown)
     if params.format == "json" or (params.format == "auto" and looks_json(head, file.relative)):
         if not is_lines(head):
             file = rewritten(file, scratch)
-            head = read_head(spark, file, _HEAD, unpack=True)
+            head = read_head(spark, file, HEAD, unpack=True)
         return json_layout(head, params.columns, file.shown), file
-    return text_layout(head, params, file.shown, whole=len(head) < _HEAD), file
+    return text_layout(head, params, file.shown, whole=len(head) < HEAD), file
 
 
 def _unpacked(spark: SparkSession, file: SourceFile, scratch: Path) -> tuple[SourceFile, bytes]:
@@ -150,7 +147,7 @@ def _unpacked(spark: SparkSession, file: SourceFile, scratch: Path) -> tuple[Sou
         raw = read_head(spark, file, 16, unpack=False)
         packed = packing(raw)
         if packed is None or (
-            spark_unpacks(file, packed) and read_head(spark, file, 4, unpack=True) != _PARQUET_MAGIC
+            spark_unpacks(file, packed) and read_head(spark, file, 4, unpack=True) != PARQUET_MAGIC
         ):
             break
         file = unpacked(file, packed, scratch)

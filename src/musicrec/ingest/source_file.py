@@ -8,6 +8,8 @@ from pathlib import Path
 
 from musicrec.spark.failures import display_path
 
+HEAD = 1 << 16  # bytes looked at to tell a text file's layout
+PARQUET_MAGIC = b"PAR1"
 _ABOUT = re.compile(r"(read_?me|licen[cs]e|copying|notice|changelog|citation)(\.\w+)?", re.I)
 
 
@@ -19,6 +21,12 @@ def is_hidden(relative: str) -> bool:
     """
     names = relative.split("/")
     return any(name.startswith(("_", ".")) for name in names) or bool(_ABOUT.fullmatch(names[-1]))
+
+
+def is_parquet(file: SourceFile, raw: bytes, choice: str) -> bool:
+    """Whether a file is to be read as Parquet, by `data.format`, its name and its first bytes."""
+    named = file.relative.endswith(".parquet") or raw.startswith(PARQUET_MAGIC)
+    return choice == "parquet" or (choice == "auto" and named)
 
 
 @dataclass(frozen=True, order=True)

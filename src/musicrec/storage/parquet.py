@@ -15,6 +15,7 @@ from musicrec.storage.checksums import require_sound
 from musicrec.storage.files import atomic_path
 
 PARTS = 8  # files of every table of plays: pinned, so that bytes do not follow the core count
+PLAYS = pa.schema([("user_id", pa.string()), ("track_id", pa.string()), ("count", pa.int64())])
 ROW_GROUP = 1 << 20  # rows of a Parquet row group
 HISTORY = "_history"  # ends the name of a split whose plays its held-out users are folded in with
 WRITING: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,17 @@ from musicrec.columnar.coded import dictionary
 
 class Doubt(Exception):
     """The source may have a flaw, or is more than this road reads."""
+
+
+@contextmanager
+def doubting() -> Iterator[None]:
+    """Doubt what cannot be read; too little memory stays what it is."""
+    try:
+        yield
+    except MemoryError:  # which is one of Arrow's, too
+        raise
+    except (pa.ArrowException, OSError, UnicodeError) as error:
+        raise Doubt from error
 
 
 class Times(NamedTuple):

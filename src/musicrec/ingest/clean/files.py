@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow as pa
-
 from musicrec.columnar.memory import in_process
-from musicrec.ingest.clean.chunk import Chunk, Doubt, Reading
+from musicrec.ingest.clean.chunk import Chunk, Doubt, Reading, doubting
 from musicrec.ingest.clean.parquet_file import parquet_chunks
 from musicrec.ingest.clean.text_file import text_chunks
 from musicrec.ingest.foreign_files import refuse_foreign
 from musicrec.ingest.hive_columns import hive_columns
 from musicrec.ingest.json_lines import looks_json
 from musicrec.ingest.local_files import OPENERS, read_head
-from musicrec.ingest.source_file import SourceFile
+from musicrec.ingest.source_file import HEAD, SourceFile, is_parquet
 from musicrec.ingest.unpack import known_encoding, packing, recoded, text_encoding, unpacked
 from musicrec.jit.parallel import for_blocks
 from musicrec.params.data import DataParams
-
-HEAD = 1 << 16  # bytes looked at to tell a text file's layout
-PARQUET_MAGIC = b"PAR1"
 
 
 def clean_chunks(
@@ -57,12 +52,8 @@ def clean_chunks(
 
     def work(start: int, stop: int) -> None:
         for place in range(start, stop):
-            try:
+            with doubting():
                 read[place] = waiting[place][1]()
-            except MemoryError:
-                raise
-            except (pa.ArrowException, OSError, UnicodeError) as error:
-                raise Doubt from error
 
     for_blocks(work, list(range(len(waiting) + 1)))
     found: dict[str, list[Chunk]] = {name: [] for name in tables}
@@ -76,10 +67,9 @@ def _readings(
     file: SourceFile, params: DataParams, scratch: Path
 ) -> tuple[str, list[Reading], int]:
     """A file's kind, what reads each piece of it, and about how many rows it has."""
-    try:
+    with doubting():
         file, raw = _unpacked(file, scratch)
-        parquet = file.relative.endswith(".parquet") or raw.startswith(PARQUET_MAGIC)
-        if params.format == "parquet" or (params.format == "auto" and parquet):
+        if is_parquet(file, raw, params.format):
             return "parquet", *parquet_chunks(file, params.columns)
         head = _head(file, HEAD)
         encoding = text_encoding(head, known_encoding(params.encoding))
@@ -90,10 +80,6 @@ def _readings(
         if params.format == "json" or (params.format == "auto" and looks_json(head, file.relative)):
             raise Doubt
         return "text", *text_chunks(file, head, params, whole=len(head) < HEAD)
-    except MemoryError:
-        raise
-    except (pa.ArrowException, OSError, UnicodeError) as error:
-        raise Doubt from error
 
 
 def _unpacked(file: SourceFile, scratch: Path) -> tuple[SourceFile, bytes]:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec.columnar.hashing import text_parts
+from musicrec.columnar.memory import in_process
 from musicrec.ingest.clean.chunk import Doubt
 from musicrec.ingest.clean.files import clean_chunks
 from musicrec.ingest.clean.outcome import Outcome, Tally, summarise, tally
@@ -26,9 +27,7 @@ from musicrec.ingest.split import require_splits, require_training_users, splits
 from musicrec.jit.parallel import for_blocks
 from musicrec.params.data import DataParams
 from musicrec.storage.checksums import write_checksums
-from musicrec.storage.parquet import PARTS, ROW_GROUP, write_rows
-
-SCHEMA = pa.schema([("user_id", pa.string()), ("track_id", pa.string()), ("count", pa.int64())])
+from musicrec.storage.parquet import PARTS, PLAYS, ROW_GROUP, write_rows
 
 
 def ingest_clean(params: DataParams, folder: Path) -> dict[str, Any] | None:
@@ -50,7 +49,11 @@ def ingest_clean(params: DataParams, folder: Path) -> dict[str, Any] | None:
         There is no such source, or its files or columns cannot be used.
     """
     far = local_inputs(params.source) is None
-    if far or (params.columns.timestamp is not None and params.time_format != "auto"):
+    if (
+        far
+        or not in_process(0)
+        or (params.columns.timestamp is not None and params.time_format != "auto")
+    ):
         return None
     require_table(params)
     require_training_users(params)
@@ -128,7 +131,7 @@ def _written(tables: dict[str, Part], plays: Plays, folder: Path, number: int) -
     for name, part in tables.items():
         if len(part.counts):
             path = folder / name / f"part-{number:05d}.parquet"
-            write_rows(path, _tables(part, plays), SCHEMA)
+            write_rows(path, _tables(part, plays), PLAYS)
             tallies[name] = tally(part, plays)
     return tallies
 
@@ -137,4 +140,4 @@ def _tables(part: Part, plays: Plays) -> Iterator[pa.Table]:
     for start in range(0, len(part.counts), ROW_GROUP):
         users, tracks, counts = (column[start : start + ROW_GROUP] for column in part[:3])
         ids = plays.users.ids.take(pa.array(users)), plays.tracks.ids.take(pa.array(tracks))
-        yield pa.table([*ids, pa.array(counts)], SCHEMA)
+        yield pa.table([*ids, pa.array(counts)], PLAYS)
