@@ -113,7 +113,7 @@ def test_users_are_those_of_spark(spark, splits):
     """Independent road: Spark's own hash in a filter of its own."""
     from pyspark.sql import functions as F
 
-    from musicrec.ingest.hashing import hash_fraction
+    from musicrec.ingest.splits.hashing import hash_fraction
 
     names = [(f"full{i}",) for i in range(N_FULL)]
     frame = spark.createDataFrame(names, "user_id string")

@@ -16,7 +16,7 @@ from musicrec.command import command
 from musicrec.errors import MusicRecError
 from musicrec.metrics.verdicts import MARGIN
 from musicrec.review.gate import GATES, STOPPED, gate_sentence, stopping
-from musicrec.serve.commands import (
+from musicrec.serve.commands.parsers import (
     IdParser,
     SentenceParser,
     add_explain,
@@ -27,7 +27,7 @@ from musicrec.serve.commands import (
 )
 
 if TYPE_CHECKING:
-    from musicrec.serve.commands import Commands
+    from musicrec.serve.commands.parsers import Commands
 
 
 @command

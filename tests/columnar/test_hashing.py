@@ -35,7 +35,7 @@ def test_xxh64_of_known_texts():
 
 @pytest.mark.parametrize("seed", [0, 7, -5, 2**62])
 def test_hash_fraction_is_that_of_spark(spark, seed):
-    from musicrec.ingest.hashing import hash_fraction
+    from musicrec.ingest.splits.hashing import hash_fraction
 
     rows = [(i, a, b) for i, (a, b) in enumerate(zip(A, B, strict=True))]
     frame = spark.createDataFrame(rows, "i int, a string, b string")

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.bad_rows import require_good_rows
-from musicrec.ingest.run import checked_tables, ingest_on_spark
+from musicrec.ingest.on_spark import checked_tables, ingest_on_spark
+from musicrec.ingest.rows.bad_rows import require_good_rows
 from musicrec.spark.failures import quiet, readable_errors
 from tests.support.plays import (
     HOLDOUT,

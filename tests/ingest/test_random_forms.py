@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.clean.run import ingest_clean
+from musicrec.ingest.in_process.run import ingest_in_process
 from musicrec.params.data import DataParams
 from tests.support.many_sources import read_many
 from tests.support.plays import HOLDOUT, contents, data_params, run, small_jobs, write
@@ -186,14 +186,14 @@ def test_without_spark_right_or_left_to_spark(tmp_path):
         folder = tmp_path / f"odd {odd}"
         form = {"kind": "parquet", "odd": odd, "order": 0, "ids": "string", "counts": "int64"}
         (folder / "out").mkdir(parents=True)
-        assert ingest_clean(written(form, folder), folder / "out") is not None
+        assert ingest_in_process(written(form, folder), folder / "out") is not None
         expected[odd] = contents(folder / "out")
     drawn, read = forms(300), 0
     for place, form in enumerate(drawn):
         folder = tmp_path / str(place)
         (folder / "out").mkdir(parents=True)
         try:
-            summary = ingest_clean(written(form, folder), folder / "out")
+            summary = ingest_in_process(written(form, folder), folder / "out")
         except MusicRecError as error:
             assert any(re.search(words, str(error)) for words in CLOSED_LIST), (form, error)
             assert not is_sure(form), (form, error)
@@ -215,7 +215,7 @@ def test_right_or_refused(spark, tmp_path):
     for place, form in enumerate(drawn):
         here = found[str(place)]
         if here.sentence or here.bad:
-            from musicrec.ingest.flaws import REASONS
+            from musicrec.ingest.rows.flaws import REASONS
 
             said = here.sentence or " ".join(REASONS[reason][2] for reason in here.bad)
             assert any(re.search(words, said) for words in CLOSED_LIST), (form, said)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.run import checked_tables
+from musicrec.ingest.on_spark import checked_tables
 from tests.support.plays import (
     HOLDOUT,
     PLAYS,

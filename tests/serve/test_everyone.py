@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicrec.cli import main
-from musicrec.serve import everyone
 from musicrec.serve.bundle import Bundle
-from musicrec.serve.on_spark import recommend_all_on_spark
+from musicrec.serve.everyone import in_process as everyone
+from musicrec.serve.everyone.on_spark import recommend_all_on_spark
 from tests.support.served import N_USERS, name_of
 
 if TYPE_CHECKING:

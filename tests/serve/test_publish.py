@@ -12,7 +12,7 @@ import pytest
 from musicrec.cli import main
 from musicrec.errors import MusicRecError
 from musicrec.serve.bundle import load_bundle
-from musicrec.serve.publish import publish
+from musicrec.serve.publishing.publish import publish
 from musicrec.storage.files import write_json
 
 INTERVALS = [

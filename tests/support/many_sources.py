@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.run import checked_tables
+from musicrec.ingest.on_spark import checked_tables
 from musicrec.params.data import DataParams
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicrec.ingest.clean.run import ingest_clean
-from musicrec.ingest.run import ingest_on_spark
+from musicrec.ingest.in_process.run import ingest_in_process
+from musicrec.ingest.on_spark import ingest_on_spark
 from musicrec.params.data import ColumnParams, DataParams
 from musicrec.storage.parquet import read_table
 
@@ -83,7 +83,7 @@ def run(spark, source, tmp_path, **kwargs):
     params = data_params(source, **kwargs)
     summary = ingest_on_spark(spark, params, folder)
     with tempfile.TemporaryDirectory() as name:
-        found = ingest_clean(params, Path(name))
+        found = ingest_in_process(params, Path(name))
         if found is None:
             assert not list(Path(name).iterdir())
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from musicrec.ingest.split import SPLITS
+from musicrec.ingest.splits.split import SPLITS
 from musicrec.storage.parquet import HISTORY
 
 Rows = list[dict[str, Any]]

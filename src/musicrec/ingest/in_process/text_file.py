@@ -1,0 +1,129 @@
+"""Delimited text read as Arrow, as long as its lines are plain: no quotes, no comments."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from musicrec.ingest.formats.delimited import places_of
+from musicrec.ingest.formats.text_layout import TextLayout, text_layout
+from musicrec.ingest.in_process.chunk import Chunk, Doubt, Reading, ids_of
+from musicrec.ingest.in_process.times import times_of
+from musicrec.ingest.source.source_file import SourceFile
+from musicrec.params.data import DataParams
+
+BLOCK = 1 << 25  # bytes of text read at a time
+_FIRST_LINE = re.compile(rb"(\xef\xbb\xbf)?([ \t]*(\r\n|\n|\r))*[^\r\n]*(\r\n|\n|\r|$)")
+_COUNT = "^[0-9]{1,18}$"
+
+
+def text_chunks(
+    file: SourceFile, head: bytes, params: DataParams, *, whole: bool
+) -> tuple[list[Reading], int]:
+    """What reads each block of a file's lines, and about how many lines it has.
+
+    Raises
+    ------
+    Doubt
+        Fields may be quoted, or other lines than the header may not be part of the table.
+    MusicRecError
+        The file is no table, or lacks a mapped column.
+    """
+    layout = text_layout(head, params, file.shown, whole=whole)
+    places = places_of(layout, params.columns, file.shown)
+    separator = layout.dialect.separator
+    if layout.preamble or layout.comments or len(separator.encode()) != 1 or separator == " ":
+        raise Doubt
+    start = 0
+    if layout.titles:
+        first = _FIRST_LINE.match(head)
+        start = first.end() if first else 0
+    elif head.startswith(b"\xef\xbb\xbf"):
+        start = 3
+    assert file.path is not None
+    bounds = _line_bounds(file.path, start, file.size)
+    lines = head.count(b"\n") + head.count(b"\r") + 1
+    readings = [
+        _block(file.path, begin, end, layout, places) for begin, end in itertools.pairwise(bounds)
+    ]
+    return readings, lines * file.size // len(head)
+
+
+def _line_bounds(path: Path, start: int, size: int) -> list[int]:
+    """Where blocks of whole lines begin, and the file's end."""
+    bounds = [start]
+    with path.open("rb") as stream:
+        while bounds[-1] < size:
+            stream.seek(bounds[-1] + BLOCK)
+            stream.readline(BLOCK)
+            bounds.append(min(max(stream.tell(), bounds[-1] + 1), size))
+    return bounds
+
+
+def _block(path: Path, begin: int, end: int, layout: TextLayout, places: dict[str, int]) -> Reading:
+    def read() -> Chunk:
+        with path.open("rb") as stream:
+            stream.seek(begin)
+            text = stream.read(end - begin)
+        _require_plain(text, layout)
+        if end < path.stat().st_size and not text.endswith(b"\n"):
+            raise Doubt  # a line longer than a block, or lines that end in another way
+        rows = _table(text, layout, places)
+        users, tracks = ids_of(rows.column("user")), ids_of(rows.column("track"))
+        place = places["user"] - _shift(layout)
+        title = layout.titles[place] if 0 <= place < len(layout.titles) else None
+        if title is not None and pc.index(users.dictionary, title).as_py() >= 0:
+            raise Doubt  # a header amid the rows, where files were joined
+        counts, times = np.ones(rows.num_rows, np.int64), None
+        if "count" in places:
+            counts = _counts(ids_of(rows.column("count")))
+        if "timestamp" in places:
+            times = times_of(rows.column("timestamp"))
+        return Chunk(users, tracks, counts, times)
+
+    return read
+
+
+def _shift(layout: TextLayout) -> int:
+    """One, where rows have a field without a name on the left of those of the header."""
+    return int(bool(layout.titles) and layout.fields[0] == "" and layout.titles[0] != "")
+
+
+def _require_plain(text: bytes, layout: TextLayout) -> None:
+    """Doubt quotes that may enclose, comments, and bytes that are no text."""
+    quote = layout.dialect.quote.encode()
+    strange = text.startswith(b"#") or any(sign in text for sign in (b"\n#", b"\r#", b"\0"))
+    if strange or (quote and quote in text):
+        raise Doubt
+
+
+def _table(text: bytes, layout: TextLayout, places: dict[str, int]) -> pa.Table:
+    """The mapped fields of lines of text, under the names of their roles."""
+    kinds = dict.fromkeys(places, pa.dictionary(pa.int32(), pa.string()))
+    if "timestamp" in kinds:  # most are there once
+        kinds["timestamp"] = pa.string()
+    if text.isspace():
+        return pa.schema(kinds.items()).empty_table()
+    names = [f"f{i}" for i in range(len(layout.fields))]
+    for role, place in places.items():
+        names[place] = role
+    return csv.read_csv(
+        pa.BufferReader(text),
+        csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=names),
+        csv.ParseOptions(delimiter=layout.dialect.separator, quote_char=False, escape_char=False),
+        csv.ConvertOptions(column_types=kinds, include_columns=list(places)),
+    )
+
+
+def _counts(texts: pa.DictionaryArray) -> np.ndarray:
+    plain = pc.all(pc.match_substring_regex(texts.dictionary, _COUNT)).as_py()
+    values = texts.dictionary.cast(pa.int64()).to_numpy() if plain else np.zeros(1, np.int64)
+    if len(values) and values.min() < 1:
+        raise Doubt
+    return values[texts.indices.to_numpy()]
