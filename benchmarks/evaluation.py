@@ -26,7 +26,7 @@ import pyarrow as pa
 from musicrec.baselines.neighbours import recommend_neighbours
 from musicrec.baselines.popularity import recommend_popular
 from musicrec.evaluate.judge import Lists, judge
-from musicrec.evaluate.report import draw_slices, plot_rows
+from musicrec.evaluate.report import plot_rows
 from musicrec.jit.parallel import thread_count
 from musicrec.metrics.ranking import METRICS, score_lists
 from musicrec.params.baselines import BaselinesParams
@@ -101,12 +101,11 @@ def run(items: np.ndarray, queries: np.ndarray, rng: np.random.Generator) -> dic
     judged = (unseen, truth.indptr, truth.indices, K)
     timed("metrics of one model", lambda: score_lists(*judged).columns())
     evaluation = timed("metrics of all, per-user table", lambda: judge(held_out, lists, params))
-    plots = timed("means, slices and intervals", lambda: plot_rows(evaluation, params))
+    timed("means, slices and intervals", lambda: plot_rows(evaluation, params))
     with TemporaryDirectory() as folder:
         timed("table to Parquet", lambda: write_table(f"{folder}/table", evaluation.table))
         steps = (step for step in seconds if step not in ("search", "metrics of one model"))
         seconds["judging, all steps"] = sum(seconds[step] for step in steps)
-        timed("picture", lambda: draw_slices(plots, params, Path(folder) / "slices.svg"))
     _time_ranx(judged, timed)
     return seconds
 

@@ -2,7 +2,7 @@
 
 Reads the indexed plays, the factors and the lists of the baselines. Writes the per-user table
 (Parquet), the headline metrics (JSON) and a folder of rows for plots and the report: metrics at
-every k, intervals, slices of the users (JSON), and a picture (SVG).
+every k, intervals, slices of the users (JSON).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from musicrec.evaluate.report import draw_slices, headline, plot_rows, sentence
+from musicrec.evaluate.report import headline, plot_rows, sentence
 from musicrec.evaluate.run import evaluate
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.load import load_block
@@ -41,7 +41,6 @@ def main() -> None:
     with atomic_directory(args.plots) as folder:
         for name, rows in plots.items():
             write_json(folder / f"{name}.json", rows)
-        draw_slices(plots, params, folder / "slices.svg")
         write_table(args.per_user, evaluation.table)
         write_json(args.metrics, figures)
     print(sentence(figures, evaluation.table, params))

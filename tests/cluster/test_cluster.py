@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,6 +162,53 @@ def test_mllib_trains_on_executors_and_leaves_nothing(
     local.run("train")
     here = json.loads((local.folder / "plots/train/loss.json").read_text())[-1]["loss"]
     assert there == pytest.approx(here, rel=1e-4)  # executors sum in the order they finish
+
+
+def test_evaluate_brings_its_package_and_its_python(
+    place: Place, local: Place, cluster: Standalone, conf: Path, tmp_path: Path
+) -> None:
+    """Executors have another Python, in an archive that Spark unpacks, and no `musicrec` in it."""
+    local.run("train", "baselines", "evaluate")
+    used = tmp_path / "used"
+    archive = packed_python(tmp_path, used)
+    with (conf / "spark-defaults.conf").open("a") as settings:
+        settings.write(f"spark.archives {archive.as_uri()}#environment\n")
+        settings.write("spark.pyspark.python ./environment/python\n")
+    place.env |= {"MUSICREC_SPARK_MASTER": cluster.master, "MUSICREC_EVALUATE_ON": "spark"}
+    for name in ("indexed", "factors", "baselines"):
+        (place.folder / "data" / name).symlink_to(local.folder / "data" / name)
+    place.run("evaluate")
+    for name in ("metrics/evaluate.json", "plots/evaluate/metrics.json"):
+        assert (place.folder / name).read_bytes() == (local.folder / name).read_bytes()
+    assert used.read_text().count("without musicrec") >= 1
+
+
+def packed_python(folder: Path, used: Path) -> Path:
+    """An archive of a Python with what an executor imports, but for Spark's package and ours.
+
+    Each start of it adds a line to `used`.
+    """
+    imported = "import pandas, sys, musicrec.evaluate.on_spark; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", imported], capture_output=True, text=True)
+    names = {name.split(".")[0] for name in found.stdout.split()} - {"musicrec", "pyspark"}
+    site = Path(np.__file__).parents[1]
+    python = folder / "python"
+    python.write_text(
+        "#!/bin/sh\n"
+        'here=$(dirname "$0")\n'
+        'export PYTHONPATH="$here/site:$PYTHONPATH"\n'
+        f"base={Path(sys.base_prefix) / 'bin' / Path(sys.executable).resolve().name}\n"
+        f'(cd / && "$base" -c "import musicrec") 2>/dev/null || echo without musicrec >> {used}\n'
+        'exec "$base" "$@"\n'
+    )
+    python.chmod(0o755)
+    archive = folder / "environment.tar.gz"
+    with tarfile.open(archive, "w:gz", compresslevel=1) as packed:
+        packed.add(python, "python")
+        for entry in sorted(site.iterdir()):
+            if {entry.stem, entry.name.split(".")[0]} & names or entry.suffix == ".libs":
+                packed.add(entry, f"site/{entry.name}")
+    return archive
 
 
 @pytest.mark.parametrize("what", ["executor", "worker"])

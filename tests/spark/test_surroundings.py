@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pyspark
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.spark.surroundings import blamed, leave_other_spark
+from musicrec.spark.surroundings import blamed, leave_other_spark, python_of_executors
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 def test_on_one_machine_another_spark_and_python_are_left(
@@ -68,3 +74,17 @@ def test_arguments_for_another_session_are_named(
         with pytest.raises(MusicRecError, match="PYSPARK_SUBMIT_ARGS = ") as raised:
             leave_other_spark("local[*]")
         assert said in str(raised.value)
+
+
+def test_executors_run_this_python_unless_another_is_named(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert spark.sparkContext.pythonExec == sys.executable  # and not the first one on PATH
+    conf: dict[str, str] = {}
+    session: Any = SimpleNamespace(sparkContext=SimpleNamespace(getConf=lambda: conf))
+    monkeypatch.delenv("PYSPARK_PYTHON", raising=False)
+    assert python_of_executors(session) == sys.executable
+    conf["spark.pyspark.python"] = "./environment/bin/python"
+    assert python_of_executors(session) == "./environment/bin/python"
+    monkeypatch.setenv("PYSPARK_PYTHON", "/opt/python")
+    assert python_of_executors(session) == "/opt/python"

@@ -18,7 +18,13 @@ import pyarrow as pa
 
 from musicrec.errors import MusicRecError
 from musicrec.jit.parallel import blocks
-from musicrec.model.on_spark import once_a_process, packed, require_pandas, unpacked
+from musicrec.model.on_spark import (
+    once_a_process,
+    package_shipped,
+    packed,
+    require_pandas,
+    unpacked,
+)
 from musicrec.plays.held_out import HeldOut
 from musicrec.plays.interactions import Interactions
 from musicrec.search.exact import ExactIndex
@@ -73,7 +79,7 @@ def recommend_on_spark(
     catalogue = Catalogue(uuid.uuid4().hex, item_factors, length)
     n = len(queries)
     lists = [np.empty((n, length), np.int32) for _ in range(2)]
-    with quiet(spark), readable_errors("evaluate"):
+    with quiet(spark), readable_errors("evaluate"), package_shipped(spark):
         shared = spark.sparkContext.broadcast(catalogue)
         bounds = blocks(n, max(1, BYTES_A_JOB // (8 * length)))
         for start, stop in pairwise(bounds):

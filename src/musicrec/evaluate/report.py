@@ -1,9 +1,8 @@
-"""What `evaluate` reports of its per-user table: metrics, plot data and a picture."""
+"""What `evaluate` reports of its per-user table: metrics and plot data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from musicrec.metrics.beyond_accuracy import HISTORY_EDGES, POPULARITY_EDGES, sl
 from musicrec.metrics.intervals import FEWEST_USERS, mean_intervals, shown_higher
 from musicrec.metrics.ranking import METRICS, headline_metrics, precision_ceiling
 from musicrec.params.evaluate import EvaluateParams
-from musicrec.reporting.pictures import svg_figure
 
 MODEL = "als"
 Rows = list[dict[str, Any]]
@@ -200,40 +198,6 @@ def _interval_rows(table: pa.Table, params: EvaluateParams) -> tuple[Rows, Rows]
             for name in metrics
         ],
     )
-
-
-def draw_slices(plots: Mapping[str, Rows], params: EvaluateParams, path: Path) -> None:
-    """Draw MAP and nDCG over both kinds of slices, with intervals, as an SVG file."""
-    titles = {
-        "by_history": "tracks in the user's history",
-        "by_popularity": "median listeners of the held-out tracks",
-    }
-    with svg_figure(path, 2, 2, figsize=(11, 7), layout="constrained") as (_, axes):
-        for column, (plot, title) in enumerate(titles.items()):
-            for row, name in enumerate(headline_metrics(params.k)[:2]):
-                _draw(axes[row, column], plots[plot], name, title)
-        axes[0, 0].legend(frameon=False)
-
-
-def _draw(axis: Any, rows: Rows, name: str, title: str) -> None:
-    metric = name.partition("@")[0]
-    labels = list(dict.fromkeys(row["slice"] for row in rows))
-    models = list(_prefixes())
-    for shift, model in enumerate(models):
-        of_model = [row for row in rows if row["model"] == model]
-        middle = np.array([row[metric] for row in of_model])
-        low, high = (
-            np.array([row[f"{metric}_{end}"] for row in of_model]) for end in ("low", "high")
-        )
-        places = np.arange(len(labels)) + (shift - 1) * 0.12
-        errors = np.maximum([middle - low, high - middle], 0.0)
-        axis.errorbar(places, middle, yerr=errors, marker="o", capsize=2, label=model)
-    users = [row["n_users"] for row in rows if row["model"] == MODEL]
-    axis.set_xticks(range(len(labels)))
-    axis.set_xticklabels([f"{label}\n{n:,}" for label, n in zip(labels, users, strict=True)])
-    axis.set_xlabel(f"{title}; below it, users")
-    axis.set_ylabel(name)
-    axis.set_ylim(bottom=0)
 
 
 def _prefixes() -> dict[str, str]:

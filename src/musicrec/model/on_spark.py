@@ -1,16 +1,25 @@
-"""Users as Spark carries them to its executors: a row each, factors and plays as bytes."""
+"""What goes to the executors: users as rows of bytes, and this package."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
-from typing import Any
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from musicrec.errors import MusicRecError
 from musicrec.plays.interactions import Interactions
+from musicrec.process.claims import scratch_directory
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def packed(factors: np.ndarray, plays: Interactions) -> dict[str, pa.Array]:
@@ -56,3 +65,23 @@ def require_pandas(otherwise: str) -> None:
         raise MusicRecError(
             f"Spark's mapInArrow wants pandas installed: pip install pandas, or {otherwise}"
         )
+
+
+@contextmanager
+def package_shipped(spark: SparkSession) -> Iterator[None]:
+    """Let the Python of executors import `musicrec` as it is here, ahead of one they have.
+
+    Spark unpacks the archive beside the files it gives to Python workers, which is the first
+    folder on their path. What the package itself imports (numpy, numba, pyarrow) they must have:
+    docs/cluster.md.
+    """
+    if spark.sparkContext.master.startswith("local["):  # executors are this process
+        yield
+        return
+    with scratch_directory("musicrec-package-") as folder:
+        archive = folder / f"{PACKAGE.name}.zip"
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+            for source in sorted(PACKAGE.rglob("*.py")):
+                packed.write(source, source.relative_to(PACKAGE))
+        spark.sparkContext.addArchive(f"{archive.as_uri()}#{PACKAGE.name}")
+        yield

@@ -25,7 +25,7 @@ from musicrec.spark.failures import root_cause
 from musicrec.spark.java import find_java, java_of_home
 from musicrec.spark.java_output import JavaOutput
 from musicrec.spark.masters import require_master, room_watched
-from musicrec.spark.surroundings import blamed, leave_other_spark
+from musicrec.spark.surroundings import blamed, leave_other_spark, python_of_executors
 from musicrec.storage.parquet import PARTS
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def _running(
         with signals_deferred():  # so that whoever interrupts the start can end Java too
             session = _start(builder, master, settings.get("spark.local.dir"))
         session.sparkContext.setLogLevel("ERROR")
+        session.sparkContext.pythonExec = python_of_executors(session)
         with room_watched(session):
             yield session
     except (Py4JNetworkError, ConnectionError):

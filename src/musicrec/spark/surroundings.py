@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from musicrec.errors import MusicRecError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 # A Java that is running already, or a server to connect to: of whoever started this process.
 OF_ANOTHER_SESSION = (
@@ -43,6 +48,15 @@ def leave_other_spark(master: str) -> None:
             )
         del os.environ["SPARK_HOME"]
     _check_arguments(os.environ.get("PYSPARK_SUBMIT_ARGS"), local=local)
+
+
+def python_of_executors(session: SparkSession) -> str:
+    """Say which Python executors run: PYSPARK_PYTHON, `spark.pyspark.python`, else this one.
+
+    PySpark alone would take the first `python3` on PATH, whatever that has installed.
+    """
+    configured = session.sparkContext.getConf().get("spark.pyspark.python")
+    return os.environ.get("PYSPARK_PYTHON") or configured or sys.executable
 
 
 def blamed() -> str:

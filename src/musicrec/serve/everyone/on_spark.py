@@ -17,7 +17,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicrec.model.on_spark import once_a_process, packed, require_pandas, unpacked
+from musicrec.model.on_spark import (
+    once_a_process,
+    package_shipped,
+    packed,
+    require_pandas,
+    unpacked,
+)
 from musicrec.search.exact import ExactIndex
 from musicrec.serve.choose import Chooser
 from musicrec.serve.everyone.in_process import Users, id_array, lists_of, user_blocks, write_rows
@@ -78,6 +84,7 @@ def recommend_all_on_spark(
         tempfile.TemporaryDirectory(prefix=".recommend-", dir=target.parent) as folder,
         quiet(spark),
         readable_errors("recommend --all"),
+        package_shipped(spark),
     ):
         shared = spark.sparkContext.broadcast(catalogue)
         users = pa.Table.from_batches([_packed(users) for _, users in user_blocks(model)])
