@@ -183,9 +183,10 @@ def run_report(args: argparse.Namespace) -> None:
         ) from None
     names = [name for name in dict.fromkeys(args.revisions) if name != args.base]
     heads = [Revision(name) for name in names or [args.base]]
-    text = page(Revision(args.base), heads, args.margin)
+    written = page(Revision(args.base), heads, args.margin)
     with atomic_path(args.output) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(written.html, encoding="utf-8")
+    print(*written.verdicts, sep="\n")
     print(f"{args.output}: open it in a browser; it needs no network")
 
 

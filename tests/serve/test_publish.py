@@ -58,10 +58,13 @@ def lock(root: Path, exported: str, judged: str) -> None:
 
 
 def test_the_copy_answers_alike_and_says_where_it_is_from(
-    project: Path, checkout: Path, tmp_path: Path
+    project: Path, checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--bundle", str(project / "bundle"), "--project", str(checkout)]
     assert main(["publish", *words, str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().err == (
+        "warning: the model is not shown to beat neighbours; its card says so\n"
+    )
     copy, source = load_bundle(tmp_path / "out", verify=True), load_bundle(project / "bundle")
     assert copy.recommend("user-3", 5) == source.recommend("user-3", 5)
     told = copy.manifest.published

@@ -24,7 +24,7 @@ def report(project, tmp_path_factory):
     project.git("branch", "-f", ODD, "noisy")
     path = tmp_path_factory.mktemp("the report") / "report.html"
     base, *heads = map(project.revision, NAMES)
-    path.write_text(page(base, heads), encoding="utf-8")
+    path.write_text(page(base, heads).html, encoding="utf-8")
     return path
 
 
@@ -59,6 +59,16 @@ def table(browser, key):
         ".map(row => [...row.cells].map(cell => cell.textContent))"
     )
     return browser.script(script, key)
+
+
+def test_the_verdicts_are_told_in_a_line_each(project):
+    base = project.revision("main")
+    noisy, same = page(base, [project.revision("noisy"), base]).verdicts
+    first = next(iter(compare(base, project.revision("noisy")).metrics.items()))
+    assert noisy.startswith(f"noisy: {first[1].verdict}") and metric_name(first[0]) in noisy
+    assert same.startswith(f"main: identical ({metric_name(first[0])} ")
+    (other,) = page(base, [project.revision("other-data")]).verdicts
+    assert other.startswith("other-data: no verdict (main and other-data cannot be compared")
 
 
 def test_nothing_is_asked_of_a_network_and_nothing_goes_wrong(browser, report):

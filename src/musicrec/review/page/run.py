@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from musicrec.metrics.intervals import CONFIDENCE
 from musicrec.metrics.verdicts import MARGIN, WORSE
@@ -17,7 +17,14 @@ from musicrec.review.page.words import NO_SIGN, NOTHING, SIGNS, metric_name, num
 from musicrec.review.revisions import Revision, changes
 
 
-def page(base: Revision, heads: Sequence[Revision], margin: float = MARGIN) -> str:
+class Page(NamedTuple):
+    """A report: the page, and what its cards say, a line a revision."""
+
+    html: str
+    verdicts: list[str]
+
+
+def page(base: Revision, heads: Sequence[Revision], margin: float = MARGIN) -> Page:
     """Lay out what is known of some revisions beside a base, as HTML with no reference outside.
 
     Parameters
@@ -47,15 +54,24 @@ def page(base: Revision, heads: Sequence[Revision], margin: float = MARGIN) -> s
         provenance(shown),
     ]
     parts = [part for part in parts if part.figures or part.table or part.key == "params"]
-    return render(
+    cards = [
+        verdict(head, first, one.colour) for head, one in zip(others, series[1:], strict=True)
+    ]
+    html = render(
         f"{', '.join(head.name for head in others)} against {first.name}",
         "musicrec report",
         parts,
-        cards=[
-            verdict(head, first, one.colour) for head, one in zip(others, series[1:], strict=True)
-        ],
+        cards=cards,
         missing=[sentence for one in shown for sentence in one.missing],
     )
+    return Page(html, [told(card) for card in cards])
+
+
+def told(card: Mapping[str, Any]) -> str:
+    """A card in one line, for a terminal."""
+    detail = card.get("sentence") or card.get("why", "")
+    worse = f"; {' and '.join(card['but'])} worse" if card.get("but") else ""
+    return f"{card['name']}: {card['word']}{worse}" + (f" ({detail})" if detail else "")
 
 
 def verdict(head: Figures, base: Figures, colour: str) -> dict[str, Any]:

@@ -221,8 +221,13 @@ def run_publish(args: argparse.Namespace) -> None:
     """Write the copy."""
     from musicrec.serve.publishing.publish import publish
 
-    publish(args.bundle, args.project, args.output)
+    unbeaten = publish(args.bundle, args.project, args.output)
     print(f"{args.output}: published")
+    if unbeaten:
+        print(
+            f"warning: the model is not shown to beat {' and '.join(unbeaten)}; its card says so",
+            file=sys.stderr,
+        )
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

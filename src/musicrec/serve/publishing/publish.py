@@ -31,7 +31,7 @@ def publish(
     bundle: str | os.PathLike[str],
     project: str | os.PathLike[str],
     output: str | os.PathLike[str],
-) -> None:
+) -> list[str]:
     """Copy a sound bundle, with git revision, metrics and a model card.
 
     Parameters
@@ -42,6 +42,11 @@ def publish(
         Checkout whose `evaluate` stage judged the same factors.
     output : path
         Folder to write; it appears whole or not at all.
+
+    Returns
+    -------
+    list of str
+        Baselines that the model is not shown to beat by its MAP, `evaluate`'s first metric.
 
     Raises
     ------
@@ -68,6 +73,12 @@ def publish(
         files = manifest.files | {CARD: Fingerprint(**fingerprint(folder / CARD))}
         write_manifest(folder / MANIFEST, told.model_copy(update={"files": files}))
         load_bundle(folder, verify=True)
+    rows = facts["differences"]
+    return [
+        row["against"]
+        for row in rows
+        if row["metric"] == rows[0]["metric"] and not row["shown_higher"]
+    ]
 
 
 def _check_same_factors(root: Path) -> None:
