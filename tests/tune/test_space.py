@@ -94,3 +94,19 @@ def test_a_wider_space_goes_on_from_the_border():
     assert (wider.swept["als.alpha"].low, wider.swept["als.alpha"].high) == (1, 4)
     assert wider.swept["als.reg_param"].low == pytest.approx(0.001)
     assert Space.from_json(wider.as_json()) == wider
+
+
+def test_a_space_is_widened_until_a_setting_lies_within():
+    texts = ["als.rank=tag(log,int(interval(8,128)))", "als.reg_param=tag(log,interval(0.01,3))"]
+    space = read_space([*texts, "als.reg_exponent=interval(0.5,1)", "als.nonnegative=true,false"])
+    usual = {"als.rank": 20, "als.reg_param": 0.1, "als.reg_exponent": 0.7, "als.nonnegative": True}
+    assert space.around(usual) == space
+    beyond = usual | {"als.rank": 128, "als.reg_param": 8.0, "als.reg_exponent": 0.2}
+    wider = space.around(beyond)
+    assert wider.holds(beyond) and not wider.on_border(beyond).keys() - {"als.reg_exponent"}
+    assert (wider.swept["als.rank"].low, wider.swept["als.rank"].high) == (8, 256)
+    assert (wider.swept["als.reg_param"].low, wider.swept["als.reg_param"].high) == (0.01, 16.0)
+    assert wider.swept["als.reg_exponent"].low == 0.2
+    most = space.around(usual | {"als.rank": 2048, "als.reg_param": 0.0})  # 0 has no logarithm
+    assert most.swept["als.rank"].high == 2048 and most.swept["als.reg_param"].low == 0.01
+    assert read_space(["als.rank=20"], wider).fixed == {"als.rank": 20}

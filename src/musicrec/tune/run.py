@@ -143,9 +143,9 @@ def tune(
     metric = request.metric or metrics[1]
     if metric not in metrics:
         raise MusicRecError(f"tune knows no metric {metric}; it has {', '.join(metrics)}")
-    space = _space(request.overrides)
-    runner = _Runner(Trials(request.indexed, judged), als, feedback, space.fixed, metric)
     base = {**_named("als", als), **_named("feedback", feedback)}
+    space = _space(request.overrides, base)
+    runner = _Runner(Trials(request.indexed, judged), als, feedback, space.fixed, metric)
     study = Study(metric, space, base, len(runner.trials.held_out.users))
     store = _Store(request, study, judged.k)
     workers = min(request.workers or thread_count(), BATCH)
@@ -175,9 +175,9 @@ def _batch(study: Study, seed: int) -> list[Setting]:
     return first + ask(study.trials, study.space, seed, BATCH - len(first))
 
 
-def _space(overrides: Sequence[str]) -> Space:
-    """Read the overrides, over those of the default space."""
-    space = read_space([*DEFAULT_SPACE, *overrides])
+def _space(overrides: Sequence[str], base: Setting) -> Space:
+    """Read the overrides, over those of the default space, in which the setting `base` lies."""
+    space = read_space(overrides, read_space(DEFAULT_SPACE).around(base))
     if not space.swept:
         raise MusicRecError("there is nothing to search: every parameter has one value")
     return space

@@ -118,6 +118,29 @@ class Space:
                 found[name] = end
         return found
 
+    def around(self, setting: Setting) -> Space:
+        """Widen ranges of numbers until a setting lies within: by twice the value where it is a
+        matter of scale, as far as the parameter allows.
+        """
+        swept = dict(self.swept)
+        for name, distribution in swept.items():
+            value = setting[name]
+            if not isinstance(distribution, FloatDistribution | IntDistribution):
+                continue
+            factor = 2 if distribution.log else 1
+            if distribution.log and value <= 0:
+                continue
+            whole = isinstance(distribution, IntDistribution)
+            low = value // factor if whole else value / factor
+            ends = {
+                "low": min(distribution.low, low),
+                "high": max(distribution.high, value * factor),
+            }
+            ends = {end: far if _valid(name, far) else value for end, far in ends.items()}
+            kept: dict[str, Any] = {"log": distribution.log, "step": distribution.step}
+            swept[name] = type(distribution)(**ends, **kept)
+        return Space(self.fixed, swept)
+
     def widened(self, borders: Mapping[str, str]) -> Space:
         """Go half a range beyond each of some ends, or as far as the parameter allows."""
         swept = dict(self.swept)
@@ -135,8 +158,8 @@ class Space:
         return Space(self.fixed, swept)
 
 
-def read_space(texts: Iterable[str]) -> Space:
-    """Read overrides; the last of a parameter counts.
+def read_space(texts: Iterable[str], within: Space = Space()) -> Space:
+    """Read overrides on top of a space; the last of a parameter counts.
 
     Raises
     ------
@@ -144,8 +167,7 @@ def read_space(texts: Iterable[str]) -> Space:
         A text is none, names no parameter of als or feedback, or holds a value out of range.
     """
     parser = OverridesParser.create()
-    fixed: Setting = {}
-    swept: dict[str, BaseDistribution] = {}
+    fixed, swept = dict(within.fixed), dict(within.swept)
     for text in texts:
         try:
             override = parser.parse_override(text)

@@ -54,9 +54,7 @@ def page(base: Revision, heads: Sequence[Revision], margin: float = MARGIN) -> P
         provenance(shown),
     ]
     parts = [part for part in parts if part.figures or part.table or part.key == "params"]
-    cards = [
-        verdict(head, first, one.colour) for head, one in zip(others, series[1:], strict=True)
-    ]
+    cards = [verdict(head, first, one.colour) for head, one in zip(others, series[1:], strict=True)]
     html = render(
         f"{', '.join(head.name for head in others)} against {first.name}",
         "musicrec report",
