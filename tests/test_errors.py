@@ -40,6 +40,11 @@ def test_success_is_zero(capsys: pytest.CaptureFixture[str]) -> None:
             1,
             "plays.csv: column count is missing",
         ),
+        (
+            MusicRecError("ftp://ann:s3cret@host:21/a: no such file; cf. s3a://key:s3/b c:d@e"),
+            1,
+            "ftp://ann:***@host:21/a: no such file; cf. s3a://key:s3/b c:d@e",
+        ),
         (FileNotFoundError(errno.ENOENT, "no", "x.npy"), 1, "x.npy: no such file or folder"),
         (
             OSError(errno.ENOSPC, "No space left on device", "out"),

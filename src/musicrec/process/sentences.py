@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_MEMORY = ("failed to map segment", "annot allocate memory")  # of a library's loading
 _FEW = (errno.EMFILE, errno.ENFILE)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_PASSWORD = re.compile(r"(\w://[^/\s:@]+):[^/\s@]+@")  # in a URI: of FTP, of a bucket
 _NOT_PLAIN = (errno.EISDIR, errno.ENOTDIR)
 
 
@@ -19,8 +21,13 @@ def sentence_of(error: BaseException) -> str | None:
     """Say what went wrong and what to do, in one line; None where the error is a bug.
 
     Whatever the machine refuses is no bug: a full disk, a limit of memory, files or threads, a
-    missing or unreadable file, a library that is not there.
+    missing or unreadable file, a library that is not there. A password in a URI is left out.
     """
+    sentence = _sentence(error)
+    return None if sentence is None else _PASSWORD.sub(r"\1:***@", sentence)
+
+
+def _sentence(error: BaseException) -> str | None:
     if isinstance(error, MusicRecError):
         return str(error)
     if isinstance(error, MemoryError):
