@@ -10,19 +10,25 @@ from hypothesis import strategies as st
 from musicrec.export.ids import id_arrays
 from musicrec.serve.ids import Ids
 
-TEXTS = st.lists(st.text(st.characters(codec="utf-8"), max_size=6), unique=True, max_size=20)
+# Of few letters too, so that many share their first bytes, and one is the beginning of another.
+LETTERS = st.characters(codec="utf-8") | st.sampled_from("ab\0\x7f")
+WORDS = st.builds(
+    str.__add__, st.sampled_from(["", "user-", "0" * 12]), st.text(LETTERS, max_size=9)
+)
+TEXTS = st.lists(WORDS, unique=True, max_size=20)
 
 
 @given(TEXTS, st.integers(0, 5))
 def test_every_id_is_found_and_no_other(texts: list[str], skipped: int) -> None:
     column = pa.chunked_array([texts[:3], texts[3:]], pa.string()).slice(skipped)
     kept = texts[skipped:]
-    ids = Ids("track", *id_arrays(column))
-    assert ids.sound() and ids.texts() == kept
-    assert [ids.index(text) for text in kept] == list(range(len(kept)))
-    assert all(ids.index(text) == -1 for text in texts[:skipped])
-    found, unknown = ids.indices([*kept[::-1], *texts[:skipped]])
-    assert found.tolist() == list(range(len(kept))) and list(unknown) == texts[:skipped]
+    plain = Ids.of("track", *id_arrays(column))
+    assert plain.sound() and plain.texts() == kept
+    for ids in (plain, plain.prepared()):
+        assert [ids.index(text) for text in kept] == list(range(len(kept)))
+        assert all(ids.index(text) == -1 for text in texts[:skipped])
+        found, unknown = ids.indices([*kept[::-1], *texts[:skipped]])
+        assert found.tolist() == list(range(len(kept))) and list(unknown) == texts[:skipped]
 
 
 @pytest.mark.parametrize(
@@ -43,4 +49,4 @@ def test_arrays_that_hold_no_ids(text: bytes, starts: list[int], order: list[int
     import numpy as np
 
     arrays = (np.frombuffer(text, "u1"), np.array(starts, "i8"), np.array(order, "i4"))
-    assert not Ids("track", *arrays).sound()
+    assert not Ids.of("track", *arrays).sound()

@@ -2,52 +2,130 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from musicrec.jit.kernel import kernel
 from musicrec.search.kernels import inner_products
 
+MOST = np.uint64(2**64 - 1)
 LARGEST_COUNT = 2.0**63
 BINS = 4096  # of the histogram of cosines
 ROUGHNESS = 2.0**-21  # error of a cosine in float32, a factor: a few roundings, and to spare
 
 
+class IdArrays(NamedTuple):
+    """Ids one behind the other, and their order.
+
+    Attributes
+    ----------
+    text : uint8 array
+        Id i is the bytes `text[starts[i]:starts[i + 1]]`.
+    starts : int64 array (n + 1,)
+    order : int32 array (n,)
+        Dense ids by their bytes.
+    heads : uint64 array (n,) or (0,)
+        Of every id, in that order, the eight bytes after the first `skip`. A search in them
+        touches a few lines of memory, and one in the text three at each step.
+    skip : int
+        Bytes that all ids begin with alike.
+    """
+
+    text: np.ndarray
+    starts: np.ndarray
+    order: np.ndarray
+    heads: np.ndarray
+    skip: int
+
+
 @kernel()
-def find(text, starts, order, key):
-    """Index of the id whose bytes are `key`, or -1: binary search where the ids lie."""
-    low, high = 0, len(order)
+def find(ids, key):
+    """Index of the id whose bytes are `key`, or -1: binary search, of the heads where there are."""
+    low, high = 0, len(ids.order)
+    if len(ids.heads):
+        first = ids.starts[ids.order[0]]
+        for place in range(ids.skip):
+            if place >= len(key) or ids.text[first + place] != key[place]:
+                return -1
+        head = _head(key, ids.skip, len(key))
+        low = _first_at_least(ids.heads, head)
+        if head < MOST:
+            high = _first_at_least(ids.heads, head + np.uint64(1))
     while low < high:
         middle = (low + high) // 2
-        if _compare(text, starts, order[middle], key) < 0:
+        if _compare(ids, ids.order[middle], key) < 0:
             low = middle + 1
         else:
             high = middle
-    if low < len(order) and _compare(text, starts, order[low], key) == 0:
-        return order[low]
+    if low < len(ids.order) and _compare(ids, ids.order[low], key) == 0:
+        return ids.order[low]
     return -1
 
 
 @kernel()
-def find_all(text, starts, order, keys, ends, out):
+def find_all(ids, keys, ends, out):
     """Write the index of every key, -1 where unknown; key i is `keys[ends[i]:ends[i + 1]]`."""
     for i in range(len(out)):
-        out[i] = find(text, starts, order, keys[ends[i] : ends[i + 1]])
+        out[i] = find(ids, keys[ends[i] : ends[i + 1]])
 
 
 @kernel()
-def _compare(text, starts, index, key):
+def shared_start(ids):
+    """How many bytes all ids begin with alike: as many as the first and the last in order do."""
+    first, last = ids.starts[ids.order[0]], ids.starts[ids.order[-1]]
+    length = min(ids.starts[ids.order[0] + 1] - first, ids.starts[ids.order[-1] + 1] - last)
+    for place in range(length):
+        if ids.text[first + place] != ids.text[last + place]:
+            return place
+    return length
+
+
+@kernel()
+def write_heads(ids, skip, heads):
+    """Write the eight bytes after the first `skip` of every id, in the order of the ids."""
+    for place in range(len(ids.order)):
+        index = ids.order[place]
+        heads[place] = _head(ids.text, ids.starts[index] + skip, ids.starts[index + 1])
+
+
+@kernel()
+def _head(text, start, stop):
+    """Eight bytes as a number that sorts as they do; 0 stands for those beyond the end."""
+    head = np.uint64(0)
+    for place in range(start, start + 8):
+        byte = text[place] if place < stop else np.uint8(0)
+        head = (head << np.uint64(8)) | np.uint64(byte)
+    return head
+
+
+@kernel()
+def _first_at_least(heads, head):
+    low, high = 0, len(heads)
+    while low < high:
+        middle = (low + high) // 2
+        if heads[middle] < head:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@kernel()
+def _compare(ids, index, key):
     """Order of an id and a key by their bytes: below, at or above 0."""
-    start, length = starts[index], starts[index + 1] - starts[index]
+    start, length = ids.starts[index], ids.starts[index + 1] - ids.starts[index]
     for place in range(min(length, len(key))):
-        difference = np.int64(text[start + place]) - np.int64(key[place])
+        difference = np.int64(ids.text[start + place]) - np.int64(key[place])
         if difference != 0:
             return difference
     return length - len(key)
 
 
 @kernel()
-def ids_are_sound(text, starts, order):
+def ids_are_sound(ids):
     """Whether every id lies in the text, begins a character, and stands once in `order`."""
+    text, starts, order = ids.text, ids.starts, ids.order
     n = len(order)
     if starts[0] != 0 or starts[n] != len(text):
         return False
@@ -61,7 +139,7 @@ def ids_are_sound(text, starts, order):
             return False
     for place in range(1, n):
         index = order[place]
-        if _compare(text, starts, order[place - 1], text[starts[index] : starts[index + 1]]) >= 0:
+        if _compare(ids, order[place - 1], text[starts[index] : starts[index + 1]]) >= 0:
             return False
     return True
 

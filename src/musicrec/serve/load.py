@@ -58,11 +58,12 @@ def _prepared(files: Files, root: Path | None = None) -> Model:
         )
     arrays = {name: files.array(name) for name in manifest.arrays}
     users, tracks = (
-        Ids(kind, *(arrays[f"{kind}_id_{part}"] for part in ("text", "starts", "order")))
+        Ids.of(kind, *(arrays[f"{kind}_id_{part}"] for part in ("text", "starts", "order")))
         for kind in ("user", "track")
     )
     for ids in (users, tracks):
         check_ids(ids, where)
+    users, tracks = users.prepared(), tracks.prepared()
     check_plays(arrays, where)
     for name in ("user_factors", "item_factors"):
         checked_factors(arrays[name], f"{where}/{name}.npy: factors")

@@ -136,5 +136,5 @@ def write_rows(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
 
 def id_array(ids: Ids) -> pa.Array:
     """All ids as an Arrow array."""
-    offsets, text = pa.py_buffer(ids.starts), pa.py_buffer(ids.text)
+    offsets, text = pa.py_buffer(ids.arrays.starts), pa.py_buffer(ids.arrays.text)
     return pa.LargeStringArray.from_buffers(len(ids), offsets, text).cast(pa.string())
