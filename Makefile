@@ -39,8 +39,8 @@ repro: checkout setup ## run the pipeline: dvc repro
 	@$(run) dvc repro
 	@echo "next: source .venv/bin/activate, then dvc metrics show, or your own plays (README.md)"
 
-test: checkout setup ## run the tests
-	@$(run) python -m pytest
+test: checkout setup ## run the tests, two files at once
+	@$(run) python -m pytest -n 2 --dist loadgroup
 
 faults: setup ## hundreds of faults over all stages: kills, damage, full disks, limits; prints counts
 	@$(run) python -m tests.faults.run && $(run) python -m tests.faults.together && \

@@ -22,6 +22,18 @@ hypothesis.settings.load_profile("kernels")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+# Rooms whose tests share something that takes long to make: one process runs all of them.
+TOGETHER = ("pipeline", "review")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each process of `make test` whole files, or a whole room, to run."""
+    for item in items:
+        room = item.path.relative_to(ROOT / "tests").parts[0]
+        group = room if room in TOGETHER else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """One small local Spark session for all tests; starting one takes seconds.
