@@ -14,7 +14,7 @@ from musicrec.review.page.charts import (
 )
 from musicrec.review.page.figures import Figures
 from musicrec.review.page.section import Section
-from musicrec.review.page.words import metric_name
+from musicrec.review.page.words import baseline_name, metric_name
 
 
 def changes(heads: Sequence[Figures], series: Sequence[Series]) -> Section:
@@ -88,8 +88,9 @@ def baselines(revisions: Sequence[Figures], series: Sequence[Series]) -> Section
             "high": "high, %",
             "shown_higher": "shown to be higher",
         }
-        figure = Figure(f"over_{baseline}", f"Over {_title(baseline)}", rows, columns, series)
-        axis = Axis("share", f"difference, % of {_title(baseline)}")
+        name = baseline_name(baseline)
+        figure = Figure(f"over_{baseline}", f"Over {name}", rows, columns, series)
+        axis = Axis("share", f"difference, % of {name}")
         if rows:
             figures.append(intervals_across(figure, "metric", axis))
     text = (
@@ -99,7 +100,3 @@ def baselines(revisions: Sequence[Figures], series: Sequence[Series]) -> Section
         f"{CONFIDENCE} intervals."
     )
     return Section("baselines", "Against the baselines", text, figures)
-
-
-def _title(baseline: str) -> str:
-    return {"ease": "EASE"}.get(baseline, baseline)
