@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TOGETHER = ("pipeline", "review")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each process of `make test` whole files, or a whole room, to run."""
     for item in items:

@@ -186,7 +186,7 @@ def test_the_stage_writes_the_same_bytes_for_any_number_of_threads(folder, plays
         assert result.returncode == 0, result.stderr
         paths = sorted(path for path in output.rglob("*") if path.is_file())
         written.append({path.relative_to(output): path.read_bytes() for path in paths})
-    assert len(written[0]) == 11
+    assert len(written[0]) == 10
     assert written[0] == written[1]
     assert read_json(tmp_path / "1/evaluate.json")["users"] == len(by_user(plays.validation))
 
