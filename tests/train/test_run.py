@@ -211,6 +211,7 @@ def test_warm_start_that_cannot_be(indexed: Path, tmp_path: Path) -> None:
         ("reg_unobserved", 0.1),
         ("unobserved_weight", 0.1),
         ("early_stopping", 2),
+        ("init", "projection"),
         ("solver", "cg"),
     ],
 )

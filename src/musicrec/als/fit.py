@@ -100,7 +100,7 @@ def fit(
     """
     iterative = uses_cg(params)
     factors = start or Factors(
-        start_users(plays, params), np.zeros((plays.n_items, params.rank), np.float32)
+        start_users(plays, params, threads), np.zeros((plays.n_items, params.rank), np.float32)
     )
     users, items = factors.users, factors.items
     if iterative:

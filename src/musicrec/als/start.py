@@ -1,9 +1,10 @@
-"""The starting factors of Spark MLlib, so that both engines set out from the same point."""
+"""Starting factors: those of Spark MLlib, so that both engines set out from the same point."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from musicrec.als.projection import projected_users
 from musicrec.jit.kernel import kernel
 from musicrec.params.als import ALSParams
 from musicrec.plays.interactions import Interactions
@@ -13,7 +14,20 @@ _LOW = 0xFFFFFFFF
 _ARRAY_SEED = 0x3C074A61  # Scala's seed for hashing arrays
 
 
-def start_users(plays: Interactions, params: ALSParams) -> np.ndarray:
+def start_users(plays: Interactions, params: ALSParams, threads: int | None = None) -> np.ndarray:
+    """Starting factors of the users as `als.init` says; zero for those without plays.
+
+    Returns
+    -------
+    float32 array (n_users, rank)
+    """
+    if params.init == "random":
+        return random_users(plays, params)
+    users = projected_users(plays, params.rank, params.seed, threads)
+    return np.abs(users) if params.nonnegative else users
+
+
+def random_users(plays: Interactions, params: ALSParams) -> np.ndarray:
     """Unit vectors of random direction for the users with plays, zero for the others.
 
     The same numbers as MLlib's with `als.seed` and `als.num_blocks` (user u lies in block

@@ -22,6 +22,11 @@ class ALSParams(Block):
     alpha: Float = Field(10.0, ge=0, description="confidence of a play: 1 + alpha r")
     max_iter: Whole = Field(10, ge=1, description="iterations (one iteration: items, then users)")
     nonnegative: bool = Field(True, description="constrain the factors to be nonnegative")
+    init: Literal["random", "projection"] = Field(
+        "random",
+        description="native: where the users start; random: where MLlib's do; projection: at a "
+        "random projection of their plays, which saves iterations",
+    )
     seed: Seed = Field(42, description="seed of the starting factors")
     num_blocks: Whole = Field(
         2,

@@ -29,6 +29,7 @@ from musicrec.train.warm_start import warm_factors
 
 SHOW_SECONDS = 5.0
 NATIVE_ONLY = (
+    "init",
     "solver",
     "reg_exponent",
     "reg_unobserved",

@@ -1,0 +1,97 @@
+"""Starting factors that know the plays: a random projection of them, improved by one round trip.
+
+Users who share tracks start alike. Such a start spans much of what the leading singular vectors of
+the plays span, which a fit from random factors finds only after some iterations (the randomized
+range finder; Halko, Martinsson and Tropp, SIAM Review 53(2), 2011, algorithm 4.4, with rows of unit
+length in place of orthonormal columns). Counts play no part, so that no heavy listener decides.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from musicrec.jit.kernel import kernel
+from musicrec.jit.parallel import blocks, for_blocks
+from musicrec.jit.splitmix import mix
+from musicrec.plays.interactions import Interactions
+
+LENGTH = np.float32(0.3)  # of a user's start; see docs/als.md
+SIGNS = 64  # of a random number
+ROW_BLOCKS = 96
+
+
+def projected_users(
+    plays: Interactions, rank: int, seed: int, threads: int | None = None
+) -> np.ndarray:
+    """Project users' plays on random tracks, onto tracks and back; the same bits on any threads.
+
+    Takes as long as three passes over the plays, and memory for the factors of the tracks.
+
+    Returns
+    -------
+    float32 array (n_users, rank)
+        Rows of length 0.3; zero for users without plays.
+    """
+    users = np.zeros((plays.n_users, rank), np.float32)
+    items = np.empty((plays.n_items, rank), np.float32)
+
+    def fill(start: int, stop: int) -> None:
+        _fill_signs(items, np.uint64(seed & (2**64 - 1)), start, stop)
+
+    for_blocks(fill, blocks(len(items), _step(len(items))), threads)
+    _gather(plays, items, users, np.float32(1.0), threads)
+    _gather(plays.transpose(), users, items, np.float32(1.0), threads)
+    _gather(plays, items, users, LENGTH, threads)
+    return users
+
+
+def _gather(
+    plays: Interactions,
+    table: np.ndarray,
+    out: np.ndarray,
+    length: np.float32,
+    threads: int | None,
+) -> None:
+    """Write for every row the sum of its plays' rows of `table`, scaled to a length."""
+
+    def work(start: int, stop: int) -> None:
+        _sum_rows(plays, table, out, length, (start, stop))
+
+    for_blocks(work, blocks(plays.n_users, _step(plays.n_users)), threads)
+
+
+def _step(n: int) -> int:
+    return max(1, -(-n // ROW_BLOCKS))
+
+
+@kernel(allocates=False)
+def _fill_signs(items, seed, start, stop):
+    """Fill rows [start, stop) with 1 and -1, a random bit each."""
+    rank = items.shape[1]
+    for item in range(start, stop):
+        row = mix(mix(seed) + np.uint64(item))
+        for first in range(0, rank, SIGNS):
+            bits = mix(row + np.uint64(first))
+            for k in range(first, min(first + SIGNS, rank)):
+                items[item, k] = np.float32(1.0) if bits & np.uint64(1) else np.float32(-1.0)
+                bits >>= np.uint64(1)
+
+
+@kernel(allocates=False)
+def _sum_rows(plays, table, out, length, span):
+    """Do rows [span[0], span[1])."""
+    rank = table.shape[1]
+    for row in range(span[0], span[1]):
+        for k in range(rank):
+            out[row, k] = np.float32(0.0)
+        for place in range(plays.indptr[row], plays.indptr[row + 1]):
+            index = plays.indices[place]
+            for k in range(rank):
+                out[row, k] += table[index, k]
+        squares = np.float64(0.0)
+        for k in range(rank):
+            squares += np.float64(out[row, k]) * np.float64(out[row, k])
+        if squares > 0.0:
+            scale = length / np.float32(np.sqrt(squares))
+            for k in range(rank):
+                out[row, k] *= scale
