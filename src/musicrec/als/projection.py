@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from musicrec.als.lanes import prefetch
+from musicrec.als.problem import CACHE_LINE
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
 from musicrec.jit.splitmix import mix
 from musicrec.plays.interactions import Interactions
 
 LENGTH = np.float32(0.3)  # of a user's start; see docs/als.md
+AHEAD = 16  # plays whose rows are asked for ahead of their use
 SIGNS = 64  # of a random number
 ROW_BLOCKS = 96
 
@@ -80,11 +83,15 @@ def _fill_signs(items, seed, start, stop):
 @kernel(allocates=False)
 def _sum_rows(plays, table, out, length, span):
     """Do rows [span[0], span[1])."""
-    rank = table.shape[1]
+    rank, flat = table.shape[1], table.reshape(-1)
     for row in range(span[0], span[1]):
         for k in range(rank):
             out[row, k] = np.float32(0.0)
         for place in range(plays.indptr[row], plays.indptr[row + 1]):
+            if place + AHEAD < len(plays.indices):
+                ahead = np.int64(plays.indices[place + AHEAD]) * rank
+                for line in range(0, rank, CACHE_LINE):
+                    prefetch(flat, ahead + line)
             index = plays.indices[place]
             for k in range(rank):
                 out[row, k] += table[index, k]
