@@ -4,9 +4,9 @@
 
 On the synthetic matrix of benchmarks/als.py, in the third iteration, users and tracks together:
 the Gram matrices, their eigenvectors, turning both factor tables, and the steps. Beside these, how
-long it takes to copy the factors of every play once and do nothing with them, from a table of
-float32 and from one half as large: what the second is quicker by is the most that factors in half
-precision could save in fetching. Prints a Markdown table.
+long it takes to copy the factors of every play once and do nothing with them, and to copy rows half
+as long: what the second is quicker by is the most that factors in half precision could save in
+fetching. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ import numpy as np
 from als import generate
 
 from musicrec.als import half_step
+from musicrec.als.conjugate_gradients import AHEAD
 from musicrec.als.half_step import HalfStep, in_whole_vectors
+from musicrec.als.lanes import LANES, aligned, load, prefetch, store
+from musicrec.als.problem import CACHE_LINE
 from musicrec.als.start import start_users
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks, thread_count
@@ -30,6 +33,7 @@ from musicrec.plays.interactions import Interactions, from_triples
 PHASES = ("gram", "eigenbasis", "rotate")
 ITERATIONS = 3
 BLOCKS = 96
+HELD = 64  # rows that the copies go to by turns: they stay in a cache
 
 
 def main() -> None:
@@ -42,11 +46,11 @@ def main() -> None:
     n_users, n_items = int(users.max()) + 1, int(items.max()) + 1
     plays = from_triples(users, items, counts, n_users, n_items)
     print(f"{len(counts):,} plays, {n_users:,} users, {n_items:,} tracks\n")
-    header = ("rank", "iteration, s", *PHASES, "steps", "copying alone", "of half the size")
+    header = ("rank", "iteration, s", *PHASES, "steps", "copying alone", "half of it")
     print(f"| {' | '.join(header)} |\n|{'---:|' * len(header)}")
     for rank in args.rank:
         seconds = iteration(plays, rank)
-        copying = [copy_seconds(plays, rank, kind) for kind in (np.float32, np.float16)]
+        copying = [copy_seconds(plays, width) for width in (rank, rank // 2)]
         cells = [*(f"{seconds[name]:.2f}" for name in ("all", *PHASES, "steps"))]
         print(f"| {rank} | {' | '.join([*cells, *(f'{s:.2f}' for s in copying)])} |", flush=True)
 
@@ -87,28 +91,19 @@ def timed(function: Callable[..., Any], name: str, seconds: dict[str, float]) ->
     return call
 
 
-def copy_seconds(plays: Interactions, rank: int, kind: type) -> float:
-    """Seconds to copy the factors of every play once for its user and once for its track."""
+def copy_seconds(plays: Interactions, rank: int) -> float:
+    """Seconds to copy `rank` float32 of every play, once for its user and once for its track."""
     whole = 0.0
     for rows in (plays, plays.transpose()):
-        table = np.ones((rows.n_items, rank), kind).view(np.uint8).reshape(-1).view(np.uint64)
-        width = rank * np.dtype(kind).itemsize // 8
-        totals = np.zeros(BLOCKS, np.uint64)
+        table = aligned(rows.n_items * rank, np.float32)
+        table[:] = 1.0
         bounds = blocks(rows.n_users, -(-rows.n_users // BLOCKS))
-        step = bounds[1]
 
         def work(
-            start: int,
-            stop: int,
-            rows: Interactions = rows,
-            table: np.ndarray = table,
-            width: int = width,
-            totals: np.ndarray = totals,
-            step: int = step,
+            start: int, stop: int, rows: Interactions = rows, table: np.ndarray = table
         ) -> None:
-            buffer = np.zeros(64 * width, np.uint64)
-            plays_of = rows.indices[rows.indptr[start] : rows.indptr[stop]]
-            totals[start // step] = _copy(table, plays_of, width, buffer)
+            buffer = aligned(HELD * rank, np.float32)
+            _copy(table, rows.indices[rows.indptr[start] : rows.indptr[stop]], rank, buffer)
 
         work(0, 1)  # compiled
         since = time.perf_counter()
@@ -117,16 +112,18 @@ def copy_seconds(plays: Interactions, rank: int, kind: type) -> float:
     return whole
 
 
-@kernel()
-def _copy(table, indices, width, buffer):  # type: ignore[no-untyped-def]
-    """Copy one row of the table after the other; returns something that depends on them."""
-    places = len(buffer) // width
+@kernel(allocates=False)
+def _copy(table, indices, rank, buffer):  # type: ignore[no-untyped-def]
+    """Copy one row of the table after the other, as the solver does."""
     for p in range(len(indices)):
-        source = np.int64(indices[p]) * width
-        to = p % places * width
-        for k in range(width):
-            buffer[to + k] = table[source + k]
-    return buffer.sum()
+        if p + AHEAD < len(indices):
+            ahead = np.int64(indices[p + AHEAD]) * rank
+            for line in range(0, rank, CACHE_LINE):
+                prefetch(table, ahead + line)
+        source = np.int64(indices[p]) * rank
+        to = (p & (HELD - 1)) * rank
+        for k in range(0, rank, LANES):
+            store(buffer, to + k, load(table, source + k))
 
 
 if __name__ == "__main__":
