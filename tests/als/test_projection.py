@@ -38,10 +38,10 @@ def mixed(z: int) -> int:
 
 
 def signs(seed: int, rank: int) -> np.ndarray:
-    """The random tracks, an entry at a time."""
+    """Random signs of the users, an entry at a time."""
     bits = [
-        [mixed((mixed(seed) + item) % 2**64) + k // 64 * 64 for k in range(rank)]
-        for item in range(N_ITEMS)
+        [mixed((mixed(seed) + user) % 2**64) + k // 64 * 64 for k in range(rank)]
+        for user in range(N_USERS)
     ]
     return np.array(
         [[1 if mixed(x % 2**64) >> k % 64 & 1 else -1 for k, x in enumerate(row)] for row in bits]
@@ -54,11 +54,11 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("rank", [5, 64, 70])
-def test_the_start_is_two_projections_of_the_plays(plays: Interactions, rank: int) -> None:
+def test_the_start_is_a_projection_of_the_plays(plays: Interactions, rank: int) -> None:
     found = projected_users(plays, rank, seed=11)
     played = np.zeros((N_USERS, N_ITEMS))
     played[np.repeat(np.arange(N_USERS), plays.lengths), plays.indices] = 1
-    items = unit(played.T @ unit(played @ signs(11, rank)))
+    items = unit(played.T @ signs(11, rank))
     np.testing.assert_allclose(found, LENGTH * unit(played @ items), atol=2e-6)
     assert not found[7].any()
     for threads in (1, 2, 5):
@@ -68,7 +68,7 @@ def test_the_start_is_two_projections_of_the_plays(plays: Interactions, rank: in
 
 
 @pytest.mark.parametrize("nonnegative", [False, True])
-@pytest.mark.parametrize("rank", [4, 64])
+@pytest.mark.parametrize("rank", [4, 12])
 def test_it_takes_fewer_iterations(plays: Interactions, rank: int, nonnegative: bool) -> None:
     random = ALSParams(rank=rank, nonnegative=nonnegative, max_iter=2, reg_exponent=0.5)
     projected = random.replace(init="projection")

@@ -1,4 +1,4 @@
-"""Starting factors that know the plays: a random projection of them, improved by one round trip.
+"""Starting factors that know the plays: random ones, sent to the tracks and back.
 
 Users who share tracks start alike. Such a start spans much of what the leading singular vectors of
 the plays span, which a fit from random factors finds only after some iterations (the randomized
@@ -26,23 +26,23 @@ ROW_BLOCKS = 96
 def projected_users(
     plays: Interactions, rank: int, seed: int, threads: int | None = None
 ) -> np.ndarray:
-    """Project users' plays on random tracks, onto tracks and back; the same bits on any threads.
+    """Sum random signs of the users over each track, and these over each user's tracks.
 
-    Takes as long as three passes over the plays, and memory for the factors of the tracks.
+    Takes as long as two passes over the plays, and memory for the factors of the tracks. The bits
+    are the same for any number of threads.
 
     Returns
     -------
     float32 array (n_users, rank)
         Rows of length 0.3; zero for users without plays.
     """
-    users = np.zeros((plays.n_users, rank), np.float32)
+    users = np.empty((plays.n_users, rank), np.float32)
     items = np.empty((plays.n_items, rank), np.float32)
 
     def fill(start: int, stop: int) -> None:
-        _fill_signs(items, np.uint64(seed & (2**64 - 1)), start, stop)
+        _fill_signs(users, np.uint64(seed & (2**64 - 1)), start, stop)
 
-    for_blocks(fill, blocks(len(items), _step(len(items))), threads)
-    _gather(plays, items, users, np.float32(1.0), threads)
+    for_blocks(fill, blocks(len(users), _step(len(users))), threads)
     _gather(plays.transpose(), users, items, np.float32(1.0), threads)
     _gather(plays, items, users, LENGTH, threads)
     return users
@@ -68,15 +68,15 @@ def _step(n: int) -> int:
 
 
 @kernel(allocates=False)
-def _fill_signs(items, seed, start, stop):
+def _fill_signs(rows, seed, start, stop):
     """Fill rows [start, stop) with 1 and -1, a random bit each."""
-    rank = items.shape[1]
-    for item in range(start, stop):
-        row = mix(mix(seed) + np.uint64(item))
+    rank = rows.shape[1]
+    for row in range(start, stop):
+        state = mix(mix(seed) + np.uint64(row))
         for first in range(0, rank, SIGNS):
-            bits = mix(row + np.uint64(first))
+            bits = mix(state + np.uint64(first))
             for k in range(first, min(first + SIGNS, rank)):
-                items[item, k] = np.float32(1.0) if bits & np.uint64(1) else np.float32(-1.0)
+                rows[row, k] = np.float32(1.0) if bits & np.uint64(1) else np.float32(-1.0)
                 bits >>= np.uint64(1)
 
 
