@@ -93,6 +93,7 @@ def timed(function: Callable[..., Any], name: str, seconds: dict[str, float]) ->
 
 def copy_seconds(plays: Interactions, rank: int) -> float:
     """Seconds to copy `rank` float32 of every play, once for its user and once for its track."""
+    rank = -(-rank // LANES) * LANES
     whole = 0.0
     for rows in (plays, plays.transpose()):
         table = aligned(rows.n_items * rank, np.float32)

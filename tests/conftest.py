@@ -30,9 +30,9 @@ TOGETHER = ("pipeline", "review")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each process of `make test` whole files, or a whole room, to run."""
     for item in items:
-        room = item.path.relative_to(ROOT / "tests").parts[0]
-        group = room if room in TOGETHER else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+        file = Path(item.nodeid.partition("::")[0])
+        room = file.parts[1] if len(file.parts) > 1 else ""
+        item.add_marker(pytest.mark.xdist_group(room if room in TOGETHER else str(file)))
 
 
 @pytest.fixture(scope="session")

@@ -41,9 +41,9 @@ def test_success_is_zero(capsys: pytest.CaptureFixture[str]) -> None:
             "plays.csv: column count is missing",
         ),
         (
-            MusicRecError("ftp://ann:s3cret@host:21/a: no such file; cf. s3a://key:s3/b c:d@e"),
+            MusicRecError("ftp://ann:p@ss@host:21/a: no such file; cf. redis://:pw@h/1, a:b@c"),
             1,
-            "ftp://ann:***@host:21/a: no such file; cf. s3a://key:s3/b c:d@e",
+            "ftp://ann:***@host:21/a: no such file; cf. redis://:***@h/1, a:b@c",
         ),
         (FileNotFoundError(errno.ENOENT, "no", "x.npy"), 1, "x.npy: no such file or folder"),
         (

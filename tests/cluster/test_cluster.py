@@ -199,7 +199,7 @@ def packed_python(folder: Path, used: Path) -> Path:
     python = folder / "python"
     python.write_text(
         "#!/bin/sh\n"
-        'here=$(dirname "$0")\n'
+        'here=$(cd "$(dirname "$0")" && pwd)\n'
         'export PYTHONPATH="$here/site:$PYTHONPATH"\n'
         f"base={Path(sys.base_prefix) / 'bin' / Path(sys.executable).resolve().name}\n"
         f'(cd / && "$base" -c "import musicrec") 2>/dev/null || echo without musicrec >> {used}\n'
@@ -262,7 +262,7 @@ def ftp(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_for(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, server)
+        wait_for(lambda: listening(port), server)
         yield folder, f"ftp://ann:s3cret@127.0.0.1:{port}"
     finally:
         server.kill()
@@ -297,6 +297,12 @@ def test_a_source_that_only_hadoop_reaches(
     *_, sentence = err.splitlines()  # Spark's warnings come before, as the cluster has it
     assert process.returncode == 1 and sentence.startswith("error: ")
     assert "train" in sentence and "s3cret" not in err
+
+
+def listening(port: int) -> bool:
+    """Whether something on loopback takes connections at a port."""
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
 
 
 def wait_for(condition, process: subprocess.Popen[str]) -> None:

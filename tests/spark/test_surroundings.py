@@ -81,10 +81,14 @@ def test_executors_run_this_python_unless_another_is_named(
 ) -> None:
     assert spark.sparkContext.pythonExec == sys.executable  # and not the first one on PATH
     conf: dict[str, str] = {}
-    session: Any = SimpleNamespace(sparkContext=SimpleNamespace(getConf=lambda: conf))
+    context = SimpleNamespace(getConf=lambda: conf, master="spark://host:7077")
+    session: Any = SimpleNamespace(sparkContext=context)
     monkeypatch.delenv("PYSPARK_PYTHON", raising=False)
     assert python_of_executors(session) == sys.executable
     conf["spark.pyspark.python"] = "./environment/bin/python"
     assert python_of_executors(session) == "./environment/bin/python"
     monkeypatch.setenv("PYSPARK_PYTHON", "/opt/python")
     assert python_of_executors(session) == "/opt/python"
+    for master in ("local", "local[*]"):  # executors are this process
+        context.master = master
+        assert python_of_executors(session) == sys.executable

@@ -109,4 +109,8 @@ def test_a_space_is_widened_until_a_setting_lies_within():
     assert wider.swept["als.reg_exponent"].low == 0.2
     most = space.around(usual | {"als.rank": 2048, "als.reg_param": 0.0})  # 0 has no logarithm
     assert most.swept["als.rank"].high == 2048 and most.swept["als.reg_param"].low == 0.01
+    near = read_space(["als.rank=tag(log,int(interval(8,1900)))"]).around({"als.rank": 1100})
+    assert near.swept["als.rank"].high == 1900  # never narrower; twice the value is too much
+    stepped = read_space(["als.rank=range(8,65,8)"])
+    assert stepped.around({"als.rank": 70}) == stepped
     assert read_space(["als.rank=20"], wider).fixed == {"als.rank": 20}

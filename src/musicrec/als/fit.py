@@ -73,7 +73,7 @@ def fit(
     plays : Interactions
         Users x items; counts as `feedback` left them.
     start : Factors, optional
-        Where to start (overwritten); by default the seeded users that MLlib starts with.
+        Where to start (overwritten); by default users as `als.init` says.
     threads : int, optional
         See `parallel.thread_count`.
     score : callable, optional

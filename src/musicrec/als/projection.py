@@ -21,6 +21,7 @@ LENGTH = np.float32(0.3)  # of a user's start; see docs/als.md
 AHEAD = 16  # plays whose rows are asked for ahead of their use
 SIGNS = 64  # of a random number
 ROW_BLOCKS = 96
+GOLDEN = 0x9E3779B97F4A7C15  # so that seed 0 is no fixed point of `mix`
 
 
 def projected_users(
@@ -36,15 +37,17 @@ def projected_users(
     float32 array (n_users, rank)
         Rows of length 0.3; zero for users without plays.
     """
+    salt = np.uint64(seed * GOLDEN % 2**64)
     users = np.empty((plays.n_users, rank), np.float32)
     items = np.empty((plays.n_items, rank), np.float32)
 
     def fill(start: int, stop: int) -> None:
-        _fill_signs(users, np.uint64(seed & (2**64 - 1)), start, stop)
+        _fill_signs(users, salt, start, stop)
 
     for_blocks(fill, blocks(len(users), _step(len(users))), threads)
-    _gather(plays.transpose(), users, items, np.float32(1.0), threads)
-    _gather(plays, items, users, LENGTH, threads)
+    _gather(plays.transpose(), users, items, salt, threads)
+    _gather(plays, items, users, salt, threads)
+    users *= LENGTH
     return users
 
 
@@ -52,13 +55,13 @@ def _gather(
     plays: Interactions,
     table: np.ndarray,
     out: np.ndarray,
-    length: np.float32,
+    salt: np.uint64,
     threads: int | None,
 ) -> None:
-    """Write for every row the sum of its plays' rows of `table`, scaled to a length."""
+    """Write for every row the sum of its plays' rows of `table`, at unit length."""
 
     def work(start: int, stop: int) -> None:
-        _sum_rows(plays, table, out, length, (start, stop))
+        _sum_rows(plays, table, out, salt, (start, stop))
 
     for_blocks(work, blocks(plays.n_users, _step(plays.n_users)), threads)
 
@@ -68,11 +71,11 @@ def _step(n: int) -> int:
 
 
 @kernel(allocates=False)
-def _fill_signs(rows, seed, start, stop):
+def _fill_signs(rows, salt, start, stop):
     """Fill rows [start, stop) with 1 and -1, a random bit each."""
     rank = rows.shape[1]
     for row in range(start, stop):
-        state = mix(mix(seed) + np.uint64(row))
+        state = mix(salt + np.uint64(row) + np.uint64(1))
         for first in range(0, rank, SIGNS):
             bits = mix(state + np.uint64(first))
             for k in range(first, min(first + SIGNS, rank)):
@@ -81,8 +84,8 @@ def _fill_signs(rows, seed, start, stop):
 
 
 @kernel(allocates=False)
-def _sum_rows(plays, table, out, length, span):
-    """Do rows [span[0], span[1])."""
+def _sum_rows(plays, table, out, salt, span):
+    """Do rows [span[0], span[1]); signs where the plays cancel, since ALS never leaves zero."""
     rank, flat = table.shape[1], table.reshape(-1)
     for row in range(span[0], span[1]):
         for k in range(rank):
@@ -98,7 +101,10 @@ def _sum_rows(plays, table, out, length, span):
         squares = np.float64(0.0)
         for k in range(rank):
             squares += np.float64(out[row, k]) * np.float64(out[row, k])
+        if squares == 0.0 and plays.indptr[row] < plays.indptr[row + 1]:
+            _fill_signs(out, salt, row, row + 1)
+            squares = np.float64(rank)
         if squares > 0.0:
-            scale = length / np.float32(np.sqrt(squares))
+            scale = np.float32(1.0) / np.float32(np.sqrt(squares))
             for k in range(rank):
                 out[row, k] *= scale

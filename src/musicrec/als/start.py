@@ -1,4 +1,4 @@
-"""Starting factors: those of Spark MLlib, so that both engines set out from the same point."""
+"""Starting factors: those of Spark MLlib, so that both engines set out alike, or a projection."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _C1, _C2, _C3, _C4, _C5 = map(
 
 
 def hash_fraction(seed: int, *columns: pa.StringArray, salt: str) -> np.ndarray:
-    """Map (seed, salt, row of the columns) to a number in [0, 1), as `ingest.hashing` does.
+    """Map (seed, salt, row of the columns) to a number in [0, 1), as `ingest.splits.hashing` does.
 
     Parameters
     ----------

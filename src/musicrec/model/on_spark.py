@@ -79,9 +79,9 @@ def package_shipped(spark: SparkSession) -> Iterator[None]:
         yield
         return
     with scratch_directory("musicrec-package-") as folder:
-        archive = folder / f"{PACKAGE.name}.zip"
-        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        archive = folder / f"{folder.name}.zip"  # a name of its own: Spark takes each once
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
             for source in sorted(PACKAGE.rglob("*.py")):
-                packed.write(source, source.relative_to(PACKAGE))
+                target.write(source, source.relative_to(PACKAGE))
         spark.sparkContext.addArchive(f"{archive.as_uri()}#{PACKAGE.name}")
         yield

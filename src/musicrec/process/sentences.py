@@ -13,7 +13,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_MEMORY = ("failed to map segment", "annot allocate memory")  # of a library's loading
 _FEW = (errno.EMFILE, errno.ENFILE)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
-_PASSWORD = re.compile(r"(\w://[^/\s:@]+):[^/\s@]+@")  # in a URI: of FTP, of a bucket
+_PASSWORD = re.compile(r"(\w://[^/\s:]*):[^/\s]+@")  # in a URI, where a `/` of it is %2F
 _NOT_PLAIN = (errno.EISDIR, errno.ENOTDIR)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -51,10 +52,13 @@ def leave_other_spark(master: str) -> None:
 
 
 def python_of_executors(session: SparkSession) -> str:
-    """Say which Python executors run: PYSPARK_PYTHON, `spark.pyspark.python`, else this one.
+    """Say which Python executors run: on a cluster the one that is named, else this one.
 
-    PySpark alone would take the first `python3` on PATH, whatever that has installed.
+    It is named by PYSPARK_PYTHON or `spark.pyspark.python`. PySpark alone would take the first
+    `python3` on PATH, whatever that has installed.
     """
+    if re.match(r"local(\[|$)", session.sparkContext.master):
+        return sys.executable
     configured = session.sparkContext.getConf().get("spark.pyspark.python")
     return os.environ.get("PYSPARK_PYTHON") or configured or sys.executable
 

@@ -119,24 +119,23 @@ class Space:
         return found
 
     def around(self, setting: Setting) -> Space:
-        """Widen ranges of numbers until a setting lies within: by twice the value where it is a
-        matter of scale, as far as the parameter allows.
+        """Widen ranges of numbers, but those with steps, until a setting lies within: to twice the
+        value where it is a matter of scale, as far as the parameter allows.
         """
         swept = dict(self.swept)
         for name, distribution in swept.items():
             value = setting[name]
             if not isinstance(distribution, FloatDistribution | IntDistribution):
                 continue
+            if distribution.step not in (None, 1):
+                continue
             factor = 2 if distribution.log else 1
             if distribution.log and value <= 0:
                 continue
             whole = isinstance(distribution, IntDistribution)
-            low = value // factor if whole else value / factor
-            ends = {
-                "low": min(distribution.low, low),
-                "high": max(distribution.high, value * factor),
-            }
-            ends = {end: far if _valid(name, far) else value for end, far in ends.items()}
+            far = (value // factor if whole else value / factor, value * factor)
+            low, high = (end if _valid(name, end) else value for end in far)
+            ends = {"low": min(distribution.low, low), "high": max(distribution.high, high)}
             kept: dict[str, Any] = {"log": distribution.log, "step": distribution.step}
             swept[name] = type(distribution)(**ends, **kept)
         return Space(self.fixed, swept)

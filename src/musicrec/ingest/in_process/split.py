@@ -1,4 +1,4 @@
-"""Which plays are for training, validation and test, as `ingest.split` and `ingest.filters` say."""
+"""Which plays are for training, validation and test, as `ingest.splits` says."""
 
 from __future__ import annotations
 
