@@ -69,7 +69,7 @@ def test_the_start_is_a_projection_of_the_plays(plays: Interactions, rank: int) 
 
 @pytest.mark.parametrize("nonnegative", [False, True])
 @pytest.mark.parametrize("rank", [4, 12])
-def test_the_first_iteration_comes_further(plays: Interactions, rank: int, nonnegative: bool) -> None:
+def test_the_first_iteration_comes_far(plays: Interactions, rank: int, nonnegative: bool) -> None:
     random = ALSParams(rank=rank, nonnegative=nonnegative, max_iter=1, reg_exponent=0.5)
     projected = random.replace(init="projection")
     assert nonnegative == bool((start_users(plays, projected) >= 0).all())

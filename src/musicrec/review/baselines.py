@@ -18,6 +18,11 @@ class Standing:
     beats: bool
     over: float | None
 
+    @property
+    def unsure(self) -> bool:
+        """Ahead, but not by enough to be shown."""
+        return not self.beats and self.over is not None and self.over > 0
+
 
 def standings(revision: Revision) -> list[Standing]:
     """Read one for each baseline; none where the revision has no metrics of `evaluate`."""

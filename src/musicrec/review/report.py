@@ -68,7 +68,7 @@ def _baselines(base: Revision, head: Revision) -> str:
             revision.name,
             one.baseline,
             "" if one.over is None else percent(one.over),
-            "yes" if one.beats else "**NO**",
+            "yes" if one.beats else "not shown" if one.unsure else "**NO**",
         ]
         for revision in (base, head)
         for one in standings(revision)

@@ -225,7 +225,7 @@ def run_publish(args: argparse.Namespace) -> None:
     print(f"{args.output}: published")
     if unbeaten:
         print(
-            f"warning: the model is not shown to beat {' and '.join(unbeaten)}; its card says so",
+            f"warning: the model is not shown to beat {', '.join(unbeaten)}; its card says so",
             file=sys.stderr,
         )
 
