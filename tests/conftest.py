@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,18 +22,16 @@ hypothesis.settings.load_profile("kernels")
 
 ROOT = Path(__file__).resolve().parent.parent
 
-
-# Rooms whose tests share something that takes long to make: one process runs all of them.
-TOGETHER = ("pipeline", "review")
+# A shell ignores ctrl-C for what it runs in the background, and stages that tests start inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each process of `make test` whole files, or a whole room, to run."""
+    """Give each process of `make test` whole files to run, whose tests share what takes long."""
     for item in items:
-        file = Path(item.nodeid.partition("::")[0])
-        room = file.parts[1] if len(file.parts) > 1 else ""
-        item.add_marker(pytest.mark.xdist_group(room if room in TOGETHER else str(file)))
+        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")
