@@ -55,16 +55,17 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("rank", [5, 64, 70])
 def test_the_start_is_a_projection_of_the_plays(plays: Interactions, rank: int) -> None:
-    found = projected_users(plays, rank, seed=11)
+    both = (plays, plays.transpose())
+    found = projected_users(both, rank, seed=11)
     played = np.zeros((N_USERS, N_ITEMS))
     played[np.repeat(np.arange(N_USERS), plays.lengths), plays.indices] = 1
     items = unit(played.T @ signs(11, rank))
     np.testing.assert_allclose(found, LENGTH * unit(played @ items), atol=2e-6)
     assert not found[7].any()
     for threads in (1, 2, 5):
-        assert projected_users(plays, rank, 11, threads).tobytes() == found.tobytes()
-    assert projected_users(plays, rank, 12).tobytes() != found.tobytes()
-    assert projected_users(plays, rank, -1).shape == found.shape
+        assert projected_users(both, rank, 11, threads).tobytes() == found.tobytes()
+    assert projected_users(both, rank, 12).tobytes() != found.tobytes()
+    assert projected_users(both, rank, -1).shape == found.shape
 
 
 @pytest.mark.parametrize("nonnegative", [False, True])
@@ -82,5 +83,5 @@ def test_no_one_with_plays_starts_at_zero() -> None:
     pairs = np.array([(user, item) for user in range(20) for item in (0, 1)], np.int32)
     same = from_triples(pairs[:, 0], pairs[:, 1], np.ones(40), 20, 3)
     for seed in range(40):
-        lengths = np.linalg.norm(projected_users(same, 1, seed), axis=1)
+        lengths = np.linalg.norm(projected_users((same, same.transpose()), 1, seed), axis=1)
         np.testing.assert_allclose(lengths, LENGTH, rtol=1e-6)

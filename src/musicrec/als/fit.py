@@ -99,14 +99,16 @@ def fit(
         `als.solver` is cg and `als.nonnegative` true.
     """
     iterative = uses_cg(params)
+    by_item = plays.transpose()
     factors = start or Factors(
-        start_users(plays, params, threads), np.zeros((plays.n_items, params.rank), np.float32)
+        start_users(plays, params, by_item, threads),
+        np.zeros((plays.n_items, params.rank), np.float32),
     )
     users, items = factors.users, factors.items
     if iterative:
         users, items = in_whole_vectors(users), in_whole_vectors(items)
         factors.users, factors.items = users[:, : params.rank], items[:, : params.rank]
-    item_rows = HalfStep(plays.transpose(), params)
+    item_rows = HalfStep(by_item, params)
     user_rows = HalfStep(plays, params)
     if on_rows is not None:
         item_rows.on_rows = functools.partial(on_rows, "tracks")

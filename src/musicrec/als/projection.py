@@ -25,12 +25,17 @@ GOLDEN = 0x9E3779B97F4A7C15  # so that seed 0 is no fixed point of `mix`
 
 
 def projected_users(
-    plays: Interactions, rank: int, seed: int, threads: int | None = None
+    plays: tuple[Interactions, Interactions], rank: int, seed: int, threads: int | None = None
 ) -> np.ndarray:
     """Sum random signs of the users over each track, and these over each user's tracks.
 
     Takes as long as two passes over the plays, and memory for the factors of the tracks. The bits
     are the same for any number of threads.
+
+    Parameters
+    ----------
+    plays : tuple of Interactions
+        By user, and the same by track.
 
     Returns
     -------
@@ -38,15 +43,16 @@ def projected_users(
         Rows of length 0.3; zero for users without plays.
     """
     salt = np.uint64(seed * GOLDEN % 2**64)
-    users = np.empty((plays.n_users, rank), np.float32)
-    items = np.empty((plays.n_items, rank), np.float32)
+    by_user, by_item = plays
+    users = np.empty((by_user.n_users, rank), np.float32)
+    items = np.empty((by_user.n_items, rank), np.float32)
 
     def fill(start: int, stop: int) -> None:
         _fill_signs(users, salt, start, stop)
 
     for_blocks(fill, blocks(len(users), _step(len(users))), threads)
-    _gather(plays.transpose(), users, items, salt, threads)
-    _gather(plays, items, users, salt, threads)
+    _gather(by_item, users, items, salt, threads)
+    _gather(by_user, items, users, salt, threads)
     users *= LENGTH
     return users
 

@@ -14,8 +14,20 @@ _LOW = 0xFFFFFFFF
 _ARRAY_SEED = 0x3C074A61  # Scala's seed for hashing arrays
 
 
-def start_users(plays: Interactions, params: ALSParams, threads: int | None = None) -> np.ndarray:
+def start_users(
+    plays: Interactions,
+    params: ALSParams,
+    by_item: Interactions | None = None,
+    threads: int | None = None,
+) -> np.ndarray:
     """Starting factors of the users as `als.init` says; zero for those without plays.
+
+    Parameters
+    ----------
+    by_item : Interactions, optional
+        The plays transposed, if they are at hand.
+    threads : int, optional
+        See `parallel.thread_count`.
 
     Returns
     -------
@@ -23,7 +35,8 @@ def start_users(plays: Interactions, params: ALSParams, threads: int | None = No
     """
     if params.init == "random":
         return random_users(plays, params)
-    users = projected_users(plays, params.rank, params.seed, threads)
+    both = (plays, by_item or plays.transpose())
+    users = projected_users(both, params.rank, params.seed, threads)
     return np.abs(users) if params.nonnegative else users
 
 
