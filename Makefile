@@ -46,7 +46,7 @@ faults: setup ## hundreds of faults over all stages: kills, damage, full disks, 
 	@$(run) python -m tests.faults.run && $(run) python -m tests.faults.together && \
 	  $(run) python -m tests.faults.run --engine mllib --stages train --faults 40
 
-cluster: setup-bench ## the Spark stages and MLlib on executors that die in the middle (about ten minutes)
+cluster: setup ## the Spark stages and MLlib on executors that die in the middle (about ten minutes)
 	@$(run) python -m pytest --override-ini addopts= -q tests/cluster
 
 lint: setup ## ruff, mypy, and the direction of imports

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tarfile
@@ -18,11 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import yaml
-from pyarrow import csv
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import objective
@@ -244,65 +240,6 @@ def test_a_master_that_is_gone_is_one_sentence(place: Place) -> None:
     assert process.returncode == 1
     assert err.startswith("error: ") and len(err.splitlines()) == 1 and "no Spark master" in err
     assert not (place.folder / "data/ingested").exists()
-
-
-@pytest.fixture
-def ftp(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    """A folder and the URI under which a server of FTP on loopback shows it."""
-    pytest.importorskip("pyftpdlib")
-    folder = tmp_path / "far away"
-    folder.mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = ["-m", "pyftpdlib", "-i", "127.0.0.1", "-p", str(port), "-d", str(folder)]
-    server = subprocess.Popen(
-        [sys.executable, *words, "-u", "ann", "-P", "s3cret"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_for(lambda: listening(port), server)
-        yield folder, f"ftp://ann:s3cret@127.0.0.1:{port}"
-    finally:
-        server.kill()
-        server.wait()
-
-
-def test_a_source_that_only_hadoop_reaches(
-    ftp: tuple[Path, str], place: Place, local: Place
-) -> None:
-    """FTP stands in for HDFS and S3: Hadoop's client of it is in PySpark, its server on PyPI.
-
-    That client cannot seek, so the files are packed. On executors it waited without end in one run
-    of two, so Spark runs on one machine here.
-    """
-    folder, uri = ftp
-    for split in ("train", "validation", "test"):
-        table = pq.read_table(local.folder / f"data/sample/{split}.parquet")
-        with pa.CompressedOutputStream(folder / f"{split}.csv.gz", "gzip") as packed:
-            csv.write_csv(table, packed)
-    (place.folder / "plays.uri").write_text(f"{uri}/\n")
-    params = PARAMS | {"data": {"source": "plays.uri"}}
-    (place.folder / "params.yaml").write_text(yaml.safe_dump(params))
-    place.run("ingest")
-    found, expected = (
-        {name: digest for name, digest in of.digests().items() if name.startswith("data/ingested")}
-        for of in (place, local)
-    )
-    assert found == expected
-    (folder / "train.csv.gz").unlink()
-    process = place.start("ingest")
-    _, err = process.communicate(timeout=120)
-    *_, sentence = err.splitlines()  # Spark's warnings come before, as the cluster has it
-    assert process.returncode == 1 and sentence.startswith("error: ")
-    assert "train" in sentence and "s3cret" not in err
-
-
-def listening(port: int) -> bool:
-    """Whether something on loopback takes connections at a port."""
-    with socket.socket() as caller:
-        return caller.connect_ex(("127.0.0.1", port)) == 0
 
 
 def wait_for(condition, process: subprocess.Popen[str]) -> None:
