@@ -2,14 +2,16 @@
 
 Users who share tracks start alike. Such a start spans much of what the leading singular vectors of
 the plays span, which a fit from random factors finds only after some iterations (the randomized
-range finder; Halko, Martinsson and Tropp, SIAM Review 53(2), 2011, algorithm 4.4, with rows of unit
-length in place of orthonormal columns). Counts play no part, so that no heavy listener decides.
+range finder; Halko, Martinsson and Tropp, SIAM Review 53(2), 2011, with rows of unit length in
+place of orthonormal columns). Counts play no part, so that no heavy listener decides.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from musicrec.als.conjugate_gradients import AHEAD
+from musicrec.als.half_step import ROW_BLOCKS
 from musicrec.als.lanes import prefetch
 from musicrec.als.problem import CACHE_LINE
 from musicrec.jit.kernel import kernel
@@ -18,9 +20,7 @@ from musicrec.jit.splitmix import mix
 from musicrec.plays.interactions import Interactions
 
 LENGTH = np.float32(0.3)  # of a user's start; see docs/als.md
-AHEAD = 16  # plays whose rows are asked for ahead of their use
 SIGNS = 64  # of a random number
-ROW_BLOCKS = 96
 GOLDEN = 0x9E3779B97F4A7C15  # so that seed 0 is no fixed point of `mix`
 
 
