@@ -1,7 +1,8 @@
 """Remove the outputs of the stages, and nothing that no stage wrote.
 
 An output goes when its bytes are those that dvc.lock names, so that `dvc checkout` brings it
-back from the cache. One that holds anything else, such as someone's own plays, stays.
+back from the cache, or its stage writes it anew. One that holds anything else, such as someone's
+own plays, stays, and so do the metrics, which Git tracks.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ def main() -> int:
     try:
         with Repo() as repo, repo.lock:
             status = repo.data_status(granular=False)
-            recorded = {out.fs_path: out for out in repo.index.outs if out.use_cache}
+            mine = [o for o in repo.index.outs if o.use_cache or repo.scm.is_ignored(o.fs_path)]
             unlike = {
                 path.rstrip("/")
                 for paths in status.get("uncommitted", {}).values()
                 for path in (paths if isinstance(paths, list) else [])
             }
-            for out in recorded.values():
+            for out in mine:
                 name = str(out)
                 if not out.exists:
                     continue

@@ -16,8 +16,8 @@ stages:
     outs: [data/one]
     metrics: [{metrics.json: {cache: false}}]
   two:
-    cmd: echo two > data/two
-    outs: [data/two]
+    cmd: echo two > data/two && echo three > data/three
+    outs: [data/two, {data/three: {cache: false, persist: true}}]
 """
 
 
@@ -33,7 +33,7 @@ def project(tmp_path: Path) -> Path:
     run(tmp_path, sys.executable, "-m", "dvc", "init", "-q")
     (tmp_path / "dvc.yaml").write_text(DAG)
     (tmp_path / "data").mkdir()
-    (tmp_path / "data/.gitignore").write_text("/one\n/two\n")
+    (tmp_path / "data/.gitignore").write_text("/one\n/two\n/three\n")
     run(tmp_path, sys.executable, "-m", "dvc", "repro", "-q")
     (tmp_path / "data/lastfm").mkdir()
     (tmp_path / "data/lastfm/plays.csv").write_text("user,track\n")
@@ -49,7 +49,7 @@ def clean(project: Path) -> str:
 
 
 def test_own_plays_and_tracked_files_stay(project: Path) -> None:
-    assert files(project) > {"data/one/part", "data/two"}
+    assert files(project) > {"data/one/part", "data/two", "data/three"}
     assert clean(project) == ""
     assert files(project) == {"data/lastfm/plays.csv", "data/.gitignore"}
     assert (project / "metrics.json").exists()
@@ -69,9 +69,11 @@ def test_a_file_that_someone_put_into_an_output_stays(project: Path) -> None:
 def test_an_edited_output_and_one_that_was_never_recorded_stay(project: Path) -> None:
     (project / "data/two").unlink()  # DVC may have linked it to the cache
     (project / "data/two").write_text("mine")
+    (project / "data/three").write_text("mine too")
     (project / "dvc.lock").unlink()
     told = clean(project)
     assert "kept data/one" in told and "kept data/two" in told
+    assert "kept data/three" in told
     assert (project / "data/two").read_text() == "mine"
 
 

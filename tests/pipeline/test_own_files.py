@@ -1,4 +1,4 @@
-"""A user's own files in the folder of the sample."""
+"""A user's own files, in the folder of the sample and elsewhere below data/."""
 
 from __future__ import annotations
 
@@ -32,12 +32,39 @@ def test_files_beside_the_sample_outlive_every_run(sampled: Clone) -> None:
 
 
 def test_a_file_in_the_place_of_the_sample_is_not_overwritten(sampled: Clone) -> None:
-    """By `dvc repro`; of `dvc exp run`, which checks out by force, docs/data.md warns."""
     train = sampled.folder / "data/sample/train.parquet"
+    kept = train.read_bytes()
     pq.write_table(pa.table({"user_id": ["a"], "count": [1], "track_id": ["b"]}), train)
     own = train.read_bytes()
-    for words in (["repro"], ["repro", "--force"], ["checkout"]):
-        done = sampled.run("dvc", *words, *(["sample"] if "repro" in words else []), check=False)
+    for words in ("repro", "repro --force", "exp run", "exp run -S sample.seed=8"):
+        done = sampled.run("dvc", *words.split(), "sample", check=False)
         assert done.returncode != 0
-        assert "not written by the sample stage" in done.stderr or "unsaved files" in done.stderr
+        assert "not written by the sample stage" in done.stderr
         assert train.read_bytes() == own
+    for words in ("checkout", "checkout --force"):  # what is not cached, no checkout touches
+        sampled.run("dvc", *words.split(), check=False)
+        assert train.read_bytes() == own
+    train.write_bytes(kept)
+    sampled.git("checkout", "--quiet", ".")
+
+
+def test_plays_below_data_never_go_into_git(sampled: Clone) -> None:
+    """DVC commits what a stage reads to an experiment, unless Git is told to ignore it."""
+    mine = sampled.folder / "data/mine/plays.csv"
+    mine.parent.mkdir()
+    rows = (f"u{user},t{(user * 7 + step) % 13}\n" for user in range(40) for step in range(6))
+    mine.write_text("listener,song\n" + "".join(rows))
+    columns = [f"data.columns.{role}" for role in ("user=listener", "track=song", "count=null")]
+    changes = ["data.source=data/mine/plays.csv", "data.protocol=holdout", *columns]
+    settings = [word for change in changes for word in ("-S", change)]
+    sampled.dvc("exp", "run", "--name", "mine", *settings, "ingest")
+    sampled.git("add", "--all")
+    assert "plays.csv" not in sampled.git("ls-files")
+    experiment = sampled.git("for-each-ref", "--format=%(refname)", "refs/exps/*/*/mine").strip()
+    committed = sampled.git("ls-tree", "-r", "--name-only", experiment)
+    assert "params.yaml" in committed and "plays.csv" not in committed
+    sampled.git("reset", "--quiet", "--hard")
+
+    sampled.dvc("add", "data/mine/plays.csv")  # the way to keep them: Git gets a pointer
+    sampled.git("add", "--all")
+    assert sampled.git("diff", "--cached", "--name-only") == "data/mine/plays.csv.dvc\n"

@@ -120,6 +120,21 @@ def test_push_pull_and_the_same_bytes_in_another_clone(clone: Clone, tmp_path: P
     assert fingerprints(other) == before
 
 
+def test_make_repro_in_another_clone_leaves_git_clean(clone: Clone, tmp_path: Path) -> None:
+    """No cache, no remote: all is computed anew but the readings of the clock."""
+    subprocess.run(["git", "clone", "-q", clone.folder, tmp_path / "other"], check=True)
+    other = Clone(tmp_path / "other")
+    make = ("make", "repro", "--old-file=setup")  # the tests' Python is set up already
+    printed = other.run(*make).stdout
+    assert stages_run(printed) == [stage for stage in STAGES if stage != "ann-bench"]
+    assert "dvc repro times" in printed
+    assert other.git("status", "--porcelain") == ""
+    assert stages_run(other.dvc("repro")) == ["ann-bench"]
+    assert other.git("status", "--porcelain") == " M dvc.lock\n"
+    printed = other.run(*make).stdout
+    assert stages_run(printed) == [] and "dvc repro times" not in printed
+
+
 def test_metrics_of_the_pipeline_agree_with_each_other(clone: Clone) -> None:
     data, down, index, evaluate = (
         json.loads((clone.folder / f"metrics/{name}.json").read_text())
