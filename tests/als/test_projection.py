@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from musicrec.als.fit import fit
-from musicrec.als.projection import GOLDEN, LENGTH, projected_users
+from musicrec.als.projection import LENGTH, projected_users
 from musicrec.als.start import start_users
 from musicrec.params.als import ALSParams
 from musicrec.plays.interactions import Interactions, from_triples
@@ -40,7 +40,7 @@ def mixed(z: int) -> int:
 def signs(seed: int, rank: int) -> np.ndarray:
     """Random signs of the users, an entry at a time."""
     bits = [
-        [mixed((seed * GOLDEN + user + 1) % 2**64) + k // 64 * 64 for k in range(rank)]
+        [mixed((seed * 0x9E3779B97F4A7C15 + user + 1) % 2**64) + k // 64 * 64 for k in range(rank)]
         for user in range(N_USERS)
     ]
     return np.array(

@@ -129,6 +129,8 @@ def test_a_model_that_loses_to_popularity_says_so(plays, tmp_path):
     figures = headline(evaluation, plot_rows(evaluation, PARAMS)["differences"], PARAMS)
     assert figures["beats_popularity"] is False
     assert "DOES NOT BEAT popularity" in sentence(figures, evaluation.table, PARAMS)
+    barely = figures | {f"map@{PARAMS.k[-1]}": 1.0}
+    assert "is not shown to beat EASE" in sentence(barely, evaluation.table, PARAMS)
 
 
 def test_slices_add_up_to_the_whole(evaluation, rows):

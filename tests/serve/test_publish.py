@@ -77,7 +77,7 @@ def test_the_copy_answers_alike_and_says_where_it_is_from(
     card = (tmp_path / "out/MODEL_CARD.md").read_text()
     for line in (
         "240 training plays of 30 users and 40 tracks.",
-        "| als | 0.1000 (0.0900 to 0.1100) |",
+        "| ALS | 0.1000 (0.0900 to 0.1100) |",
         "| popularity | map@10 | +0.0500 (+0.0400 to +0.0600) | better |",
         "| neighbours | map@10 | -0.1000 (-0.1100 to -0.0900) | worse |",
         "| feedback.transform | `log1p` |",

@@ -16,12 +16,11 @@ from musicrec.als.lanes import prefetch
 from musicrec.als.problem import CACHE_LINE
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
-from musicrec.jit.splitmix import mix
+from musicrec.jit.splitmix import STEP, mix
 from musicrec.plays.interactions import Interactions
 
 LENGTH = np.float32(0.3)  # of a user's start; see docs/als.md
 SIGNS = 64  # of a random number
-GOLDEN = 0x9E3779B97F4A7C15  # so that seed 0 is no fixed point of `mix`
 
 
 def projected_users(
@@ -42,7 +41,7 @@ def projected_users(
     float32 array (n_users, rank)
         Rows of length 0.3; zero for users without plays.
     """
-    salt = np.uint64(seed * GOLDEN % 2**64)
+    salt = np.uint64(seed * int(STEP) % 2**64)  # the rows of two seeds lie apart
     by_user, by_item = plays
     users = np.empty((by_user.n_users, rank), np.float32)
     items = np.empty((by_user.n_items, rank), np.float32)

@@ -18,6 +18,11 @@ from musicrec.storage.files import write_array, write_json
 BASELINES = ("popularity", "neighbours", "ease")
 
 
+def model_title(model: str) -> str:
+    """A model's name as a reader wants it: `ease` and `als` are abbreviations."""
+    return model.upper() if model in ("als", "ease") else model
+
+
 def write_baselines(
     folder: Path, lists: Mapping[str, np.ndarray], described: Mapping[str, Any]
 ) -> None:

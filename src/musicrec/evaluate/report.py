@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from musicrec.baselines.lists import BASELINES
+from musicrec.baselines.lists import BASELINES, model_title
 from musicrec.evaluate.judge import Evaluation
 from musicrec.metrics.beyond_accuracy import HISTORY_EDGES, POPULARITY_EDGES, slice_rows
 from musicrec.metrics.intervals import FEWEST_USERS, mean_intervals, shown_higher
@@ -54,15 +54,19 @@ def sentence(figures: Mapping[str, Any], table: pa.Table, params: EvaluateParams
     """Say in one line how the model stands beside the baselines."""
     metric = headline_metrics(params.k)[0]
     means = {name: float(_numbers(table, f"{name}_{metric}").mean()) for name in BASELINES}
-    said = f"{metric}: {MODEL} {figures[metric]:.4f}"
+    said = f"{metric}: {model_title(MODEL)} {figures[metric]:.4f}"
     if table.num_rows < FEWEST_USERS:
-        beside = ", ".join(f"{name} {mean:.4f}" for name, mean in means.items())
+        beside = ", ".join(f"{model_title(name)} {mean:.4f}" for name, mean in means.items())
         return f"{said}, {beside}; {table.num_rows} users are too few to tell which is better"
-    words = (
-        f"{'beats' if figures[f'beats_{name}'] else 'DOES NOT BEAT'} {name} ({mean:.4f})"
-        for name, mean in means.items()
-    )
-    return f"{said}, {' and '.join(words)}; {table.num_rows:,} {params.split} users"
+
+    def against(name: str) -> str:
+        ahead = figures[metric] > means[name]
+        missed = "is not shown to beat" if ahead else "DOES NOT BEAT"
+        beats = "beats" if figures[f"beats_{name}"] else missed
+        return f"{beats} {model_title(name)} ({means[name]:.4f})"
+
+    stands = " and ".join(against(name) for name in means)
+    return f"{said}, {stands}; {table.num_rows:,} {params.split} users"
 
 
 def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]:

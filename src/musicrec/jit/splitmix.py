@@ -6,6 +6,8 @@ import numpy as np
 
 from musicrec.jit.kernel import kernel
 
+STEP = np.uint64(0x9E3779B97F4A7C15)  # what a stream's state grows by: 2^64 over the golden ratio
+
 
 @kernel(allocates=False)
 def mix(z):

@@ -17,7 +17,7 @@ from scipy.special import ndtr, stdtrit
 
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
-from musicrec.jit.splitmix import mix
+from musicrec.jit.splitmix import STEP, mix
 from musicrec.metrics.verdicts import (
     BETTER,
     CANNOT_TELL,
@@ -325,7 +325,7 @@ def _resample(values, seed, start, stop, means):
     for sample in range(start, stop):
         state = mix(mix(seed) + np.uint64(sample))
         for _ in range(n_users):
-            state += np.uint64(0x9E3779B97F4A7C15)
+            state += STEP
             bits = np.int64(mix(state) >> np.uint64(11))  # signed: one instruction to a float
             fraction = np.float64(bits) * (1.0 / 9007199254740992.0)
             drawn[np.int64(fraction * n_users)] += 1

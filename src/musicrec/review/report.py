@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from musicrec.baselines.lists import model_title
 from musicrec.errors import MusicRecError
 from musicrec.metrics.verdicts import MARGIN
 from musicrec.reporting.markdown import markdown_table
@@ -66,7 +67,7 @@ def _baselines(base: Revision, head: Revision) -> str:
     rows = [
         [
             revision.name,
-            one.baseline,
+            model_title(one.baseline),
             "" if one.over is None else percent(one.over),
             "yes" if one.beats else "not shown" if one.unsure else "**NO**",
         ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from musicrec.jit.kernel import kernel
-from musicrec.jit.splitmix import mix
+from musicrec.jit.splitmix import STEP, mix
 
 # Streams of random numbers: a purpose each.
 USER_IDS, TRACK_IDS, POPULARITY, LENGTHS, PLAYS = 1, 2, 3, 4, 5
@@ -37,7 +37,7 @@ def _start(state, seed, stream, row):
 
 @kernel()
 def _next(state):
-    state[0] += np.uint64(0x9E3779B97F4A7C15)
+    state[0] += STEP
     return mix(state[0])
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import jinja2
 import vl_convert
 
+from musicrec.baselines.lists import model_title
 from musicrec.review.page.section import Section
-from musicrec.review.page.words import baseline_name, share
+from musicrec.review.page.words import share
 
 PACKAGES = ("musicrec", "altair", "vl-convert-python")
 
@@ -38,7 +39,7 @@ def render(
         specs=_script_safe({f.key: f.spec for part in sections for f in part.figures}),
         vega=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
         share=share,
-        baseline_name=baseline_name,
+        model_title=model_title,
         style=_packed("page.css"),
         script=_packed("page.js"),
         versions=", ".join(f"{name} {version(name)}" for name in PACKAGES),

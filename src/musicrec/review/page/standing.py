@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from musicrec.baselines.lists import model_title
 from musicrec.metrics.intervals import CONFIDENCE
 from musicrec.review.page.charts import (
     BASELINE_COLOURS,
@@ -14,7 +15,7 @@ from musicrec.review.page.charts import (
 )
 from musicrec.review.page.figures import Figures
 from musicrec.review.page.section import Section
-from musicrec.review.page.words import baseline_name, metric_name
+from musicrec.review.page.words import metric_name
 
 
 def changes(heads: Sequence[Figures], series: Sequence[Series]) -> Section:
@@ -88,7 +89,7 @@ def baselines(revisions: Sequence[Figures], series: Sequence[Series]) -> Section
             "high": "high, %",
             "shown_higher": "shown to be higher",
         }
-        name = baseline_name(baseline)
+        name = model_title(baseline)
         figure = Figure(f"over_{baseline}", f"Over {name}", rows, columns, series)
         axis = Axis("share", f"difference, % of {name}")
         if rows:

@@ -43,11 +43,6 @@ def metric_name(key: str) -> str:
     return NAMES.get(name, name.replace("_", " ").capitalize()) + (f"@{k}" if k else "")
 
 
-def baseline_name(baseline: str) -> str:
-    """`ease` is an abbreviation, EASE."""
-    return {"ease": "EASE"}.get(baseline, baseline)
-
-
 def number(value: Any, decimals: int | None = None) -> str:
     """Write a value for a table: thousands grouped, a dash for nothing.
 

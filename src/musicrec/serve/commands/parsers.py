@@ -219,9 +219,10 @@ def add_publish(commands: Commands) -> None:
 
 def run_publish(args: argparse.Namespace) -> None:
     """Write the copy."""
+    from musicrec.baselines.lists import model_title
     from musicrec.serve.publishing.publish import publish
 
-    unbeaten = publish(args.bundle, args.project, args.output)
+    unbeaten = [model_title(name) for name in publish(args.bundle, args.project, args.output)]
     print(f"{args.output}: published")
     if unbeaten:
         print(

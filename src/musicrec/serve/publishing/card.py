@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from musicrec.baselines.lists import model_title
 from musicrec.export.manifest import Manifest
 from musicrec.metrics.intervals import CONFIDENCE
 from musicrec.reporting.markdown import markdown_table
@@ -79,7 +80,10 @@ def _metrics(intervals: list[dict[str, Any]]) -> str:
         (row["model"], row["metric"]): f"{row['value']:.4f} ({row['low']:.4f} to {row['high']:.4f})"
         for row in intervals
     }
-    rows = [(model, *(cells.get((model, metric), "") for metric in metrics)) for model in models]
+    rows = [
+        (model_title(model), *(cells.get((model, metric), "") for metric in metrics))
+        for model in models
+    ]
     return markdown_table(("model", *metrics), rows)
 
 
@@ -93,7 +97,7 @@ def _verdicts(differences: list[dict[str, Any]]) -> str:
 
     rows = [
         (
-            row["against"],
+            model_title(row["against"]),
             row["metric"],
             f"{row['difference']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})",
             verdict(row),
