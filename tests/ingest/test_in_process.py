@@ -96,6 +96,18 @@ TEXTS = {
         text_of([(u, f'12" {t}', n) for u, t, n in PLAYS], "\t"),
         {"quote": "none"},
     ),
+    "quotes around some fields": (
+        text_of([(u, f'"{t}, live #1"' if int(t) % 2 else t, n) for u, t, n in PLAYS]),
+        {},
+    ),
+    "quotes around all fields": (
+        text_of([(f'"{u}"', f'"{t};|"', f'"{n}"') for u, t, n in PLAYS], ";", end="\r\n"),
+        {},
+    ),
+    "quotes of another kind": (
+        text_of([(u, f"'{t}\t{t}'", n) for u, t, n in PLAYS], "\t"),
+        {"quote": "'"},
+    ),
     "zeros in front": (text_of([(u, t, f"00{n}") for u, t, n in PLAYS], "\t"), {}),
     "one field more at the end": (text_of([(u, t, f"{n}\t") for u, t, n in PLAYS], "\t"), {}),
 }
@@ -244,7 +256,6 @@ def test_what_is_doubtful_is_left_to_spark(tmp_path, name):
 
 
 DOUBTFUL_TEXTS = {
-    "a quote": text_of(PLAYS) + '"1",2,3\n',
     "a ragged line": text_of(PLAYS) + "1,2\n",
     "a line of blanks": text_of(PLAYS) + "   \n",
     "a comment": text_of(PLAYS) + "#1,2,3\n",
@@ -268,6 +279,25 @@ def test_doubtful_text_is_left_to_spark(tmp_path, monkeypatch, name):
     monkeypatch.setattr("musicrec.ingest.in_process.text_file.BLOCK", 300)
     source = write(tmp_path / "plays.csv", DOUBTFUL_TEXTS[name])
     assert clean(source, tmp_path / "here") is None
+    assert not list((tmp_path / "here").iterdir())
+
+
+QUOTED = {
+    "a quote within": text_of(PLAYS) + '1",2,3\n',
+    "a quote that is never closed": text_of(PLAYS) + '"1,2,3\n',
+    "a doubled quote": text_of(PLAYS) + '"1""",2,3\n',
+    "a quote behind a backslash": text_of(PLAYS) + '"1\\"",2,3\n',
+    "text after a quote": text_of(PLAYS) + '"1"2,2,3\n',
+    "a blank before a quote": text_of(PLAYS) + '1, "2",3\n',
+    "a line end between quotes": text_of(PLAYS) + '"1\n1",2,3\n',
+    "nothing between quotes": text_of(PLAYS) + '"",2,3\n',
+}
+
+
+@pytest.mark.parametrize("name", QUOTED)
+def test_quotes_that_do_more_than_enclose_are_left_to_spark(tmp_path, name):
+    source = write(tmp_path / "plays.csv", QUOTED[name])
+    assert clean(source, tmp_path / "here", quote='"') is None
     assert not list((tmp_path / "here").iterdir())
 
 

@@ -1,4 +1,4 @@
-"""Delimited text read as Arrow, as long as its lines are plain: no quotes, no comments."""
+"""Delimited text read as Arrow, as long as its lines are plain: quotes, if any, enclose fields."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from musicrec.ingest.formats.delimited import places_of
+from musicrec.ingest.formats.table_text import Dialect
 from musicrec.ingest.formats.text_layout import TextLayout, text_layout
 from musicrec.ingest.in_process.chunk import Chunk, Doubt, Reading, ids_of
 from musicrec.ingest.in_process.times import times_of
@@ -31,7 +32,8 @@ def text_chunks(
     Raises
     ------
     Doubt
-        Fields may be quoted, or other lines than the header may not be part of the table.
+        Quotes do more than enclose fields, or other lines than the header may not be part of the
+        table.
     MusicRecError
         The file is no table, or lacks a mapped column.
     """
@@ -96,11 +98,27 @@ def _shift(layout: TextLayout) -> int:
 
 
 def _require_plain(text: bytes, layout: TextLayout) -> None:
-    """Doubt quotes that may enclose, comments, and bytes that are no text."""
-    quote = layout.dialect.quote.encode()
+    """Doubt quotes that do more than enclose, comments, and bytes that are no text."""
     strange = text.startswith(b"#") or any(sign in text for sign in (b"\n#", b"\r#", b"\0"))
-    if strange or (quote and quote in text):
+    if strange or not _quotes_enclose(text, layout.dialect):
         raise Doubt
+
+
+def _quotes_enclose(text: bytes, dialect: Dialect) -> bool:
+    """Whether every quote is the first or last sign of a field that no line end is in.
+
+    Read from the left this leaves one way to cut the lines: a quote within a field, doubled or
+    behind a backslash, one that is never closed, and text after a closing one are all left over.
+    """
+    quote, separator = (re.escape(sign.encode()) for sign in (dialect.quote, dialect.separator))
+    if not quote or dialect.quote.encode() not in text:
+        return True
+    fields = re.compile(
+        rb"(?<![^%b\r\n])%b[^%b\\\r\n]*%b(?![^%b\r\n])"
+        % (separator, quote, quote, quote, separator)
+    )
+    found = sum(1 for _ in fields.finditer(text))
+    return len(dialect.quote.encode()) == 1 and text.count(dialect.quote.encode()) == 2 * found
 
 
 def _table(text: bytes, layout: TextLayout, places: dict[str, int]) -> pa.Table:
@@ -116,7 +134,12 @@ def _table(text: bytes, layout: TextLayout, places: dict[str, int]) -> pa.Table:
     return csv.read_csv(
         pa.BufferReader(text),
         csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=names),
-        csv.ParseOptions(delimiter=layout.dialect.separator, quote_char=False, escape_char=False),
+        csv.ParseOptions(
+            delimiter=layout.dialect.separator,
+            quote_char=layout.dialect.quote if len(layout.dialect.quote.encode()) == 1 else False,
+            double_quote=False,
+            escape_char=False,
+        ),
         csv.ConvertOptions(column_types=kinds, include_columns=list(places)),
     )
 
