@@ -3,10 +3,10 @@
     python benchmarks/ingest_speed.py --rows 3000000
     python benchmarks/ingest_speed.py --base main~20
 
-Writes the same synthetic plays as Parquet, as tab-separated text and as text in quotes, then runs the stage both ways
-by turns (A B A B), each in a process of its own, and prints seconds of wall clock with their ratio,
-and whether both wrote the same bytes. An older revision is checked out as a git worktree, and
-removed afterwards.
+Writes the same synthetic plays as Parquet, as tab-separated text and as text in quotes, then runs
+the stage both ways by turns (A B A B), each in a process of its own, and prints seconds of wall
+clock with their ratio, and whether both wrote the same bytes. An older revision is checked out as
+a git worktree, and removed afterwards.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from musicrec.review.revisions import Revision
-from musicrec.review.staleness import stale_stages
+from musicrec.project.revisions import Revision
+from musicrec.project.staleness import stale_stages
 
 
 def main() -> int:

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING
 from musicrec.command import command
 from musicrec.errors import MusicRecError
 from musicrec.metrics.verdicts import MARGIN
-from musicrec.review.gate import GATES, STOPPED, gate_sentence, stopping
+from musicrec.review.gate import (
+    GATES,
+    STOPPED,
+    doubt,
+    gate_sentence,
+    stopping,
+)
 from musicrec.serve.commands.parsers import (
     IdParser,
     SentenceParser,
@@ -94,6 +100,7 @@ def add_margin(parser: argparse.ArgumentParser) -> None:
 
 def run_compare(args: argparse.Namespace) -> int:
     """Print the comparison; 3 if the gate stops it."""
+    from musicrec.project.revisions import Revision, UnavailableError
     from musicrec.review.compare import (
         as_json,
         as_markdown,
@@ -102,9 +109,13 @@ def run_compare(args: argparse.Namespace) -> int:
         same_table,
         same_table_sentence,
     )
-    from musicrec.review.revisions import Revision, UnavailableError
 
     base, head = Revision(args.base), Revision(args.head)
+    doubts = [doubt(base), doubt(head)]
+    if args.fail_on is not None and doubts[1]:
+        raise MusicRecError(f"nothing to judge: {doubts[1]}")
+    for reason in filter(None, doubts):
+        print(f"warning: {reason}", file=sys.stderr)
     try:
         result = compare(base, head, args.metrics, args.margin)
     except UnavailableError:
@@ -143,8 +154,8 @@ def add_review(commands: Commands) -> None:
 
 def run_review(args: argparse.Namespace) -> None:
     """Print the report."""
+    from musicrec.project.revisions import Revision
     from musicrec.review.report import review
-    from musicrec.review.revisions import Revision
 
     print(review(Revision(args.base), Revision(args.head), args.margin, args.gate), end="")
 
@@ -171,7 +182,7 @@ def add_report(commands: Commands) -> None:
 
 def run_report(args: argparse.Namespace) -> None:
     """Write the page and name it."""
-    from musicrec.review.revisions import Revision
+    from musicrec.project.revisions import Revision
     from musicrec.storage.files import atomic_path
 
     try:
@@ -198,7 +209,7 @@ def add_tested(commands: Commands) -> None:
 
 def run_tested(args: argparse.Namespace) -> None:
     """Print the list."""
-    from musicrec.review.revisions import Revision
+    from musicrec.project.revisions import Revision
     from musicrec.review.tested import as_text, scored_on_test
 
     print(as_text(scored_on_test(), Revision("workspace").read_yaml("params.yaml")))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from musicrec.review.revisions import Revision
+from musicrec.project.revisions import Revision
 
 ROOT = Path(__file__).resolve().parents[2]
 UNTRACKED = shutil.ignore_patterns("cache", "tmp", "config.local")

@@ -8,15 +8,17 @@ import re
 import shutil
 import subprocess
 import sys
+from html import unescape
 
 import pytest
 
 from musicrec.cli import main
 from musicrec.errors import MusicRecError
+from musicrec.project.revisions import Revision, changes
+from musicrec.project.staleness import stale_stages
 from musicrec.review.compare import compare
+from musicrec.review.page.run import page
 from musicrec.review.report import review
-from musicrec.review.revisions import Revision, changes
-from musicrec.review.staleness import stale_stages
 
 from .conftest import Project
 
@@ -85,7 +87,7 @@ def test_stale_stages_of_the_workspace(project):
     project.set("reg_param: 0.0", "reg_param: 0.7")
     try:
         stale = stale_stages(project.revision("workspace"))
-        assert stale == {"train": "als.reg_param is modified", "evaluate": "needs train"}
+        assert stale == {"train": "als.reg_param is 0.7 and was 0.0", "evaluate": "needs train"}
         report = review(project.revision("main"), project.revision("workspace"))
         assert "- `evaluate`: needs train" in report
     finally:
@@ -150,6 +152,45 @@ def test_the_gate(project, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["compare", "main", "--fail-on", "bad"])
     assert stopped.value.code == 2
+
+
+def test_what_was_never_run_is_not_judged(project, monkeypatch, capsys):
+    """A change of params.yaml alone has the figures of the model before it."""
+    monkeypatch.chdir(project.folder)
+    project.git("checkout", "-q", "-b", "forgotten")
+    project.set("reg_param: 0.0", "reg_param: 0.7")
+    project.commit("a change that nobody ran")
+    project.git("checkout", "-q", "main")
+    try:
+        why = (
+            "the figures of forgotten are not those of its code, parameters and data: train "
+            "(als.reg_param is 0.7 and was 0.0); run `dvc repro` there, and commit what it writes"
+        )
+        assert main(["compare", "main", "forgotten", "--fail-on", "worse"]) == 1
+        assert capsys.readouterr().err == f"error: nothing to judge: {why}\n"
+        assert main(["compare", "main", "forgotten"]) == 0
+        assert capsys.readouterr().err == f"warning: {why}\n"
+        report = review(Revision("main"), Revision("forgotten"), gate="worse")
+        assert f"**Beware: {why}.**" in report and "**Gate: nothing to judge.**" in report
+        shown = page(Revision("main"), [Revision("forgotten")])
+        assert f"Beware: {why}." in unescape(shown.html)
+        assert shown.verdicts[0].endswith(f"\nwarning: {why}")
+    finally:
+        project.git("branch", "-q", "-D", "forgotten")
+
+
+def test_a_branch_without_its_data_is_not_judged_by_those_of_another(project, monkeypatch, capsys):
+    monkeypatch.chdir(project.folder)
+    project.git("checkout", "-q", "noisy")
+    try:
+        assert main(["compare", "main", "--fail-on", "worse"]) == 1
+        told = capsys.readouterr().err
+        assert "data/per_user.parquet is modified" in told and "or `dvc checkout`" in told
+        project.dvc("checkout", "--quiet")
+        assert main(["compare", "main", "--fail-on", "worse"]) == 3
+    finally:
+        project.git("checkout", "-q", "main")
+        project.dvc("checkout", "--quiet")
 
 
 def test_the_gate_where_the_tables_are_nowhere(project, tmp_path, monkeypatch, capsys):

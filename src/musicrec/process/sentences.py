@@ -24,7 +24,12 @@ def sentence_of(error: BaseException) -> str | None:
     missing or unreadable file, a library that is not there. A password in a URI is left out.
     """
     sentence = _sentence(error)
-    return None if sentence is None else _PASSWORD.sub(r"\1:***@", sentence)
+    return None if sentence is None else without_passwords(sentence)
+
+
+def without_passwords(text: str) -> str:
+    """Hide the passwords of URIs."""
+    return _PASSWORD.sub(r"\1:***@", text)
 
 
 def _sentence(error: BaseException) -> str | None:

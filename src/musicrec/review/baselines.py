@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from musicrec.review.revisions import Revision
+from musicrec.project.revisions import Revision
 
 EVALUATION = "metrics/evaluate.json"
 BASELINES = "metrics/baselines.json"

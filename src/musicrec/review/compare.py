@@ -29,8 +29,8 @@ from musicrec.metrics.ranking import METRICS, headline_metrics
 from musicrec.metrics.verdicts import BETTER, MARGIN, TOO_FEW, WORSE
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.load import check_block
+from musicrec.project.revisions import Revision, changes
 from musicrec.reporting.markdown import markdown_table, text_table
-from musicrec.review.revisions import Revision, changes
 from musicrec.storage.parquet import READING
 
 TABLE = "data/per_user.parquet"

@@ -13,8 +13,10 @@ from musicrec.metrics.verdicts import (
     TOO_FEW,
     WORSE,
 )
+from musicrec.project.staleness import why_stale
 
 if TYPE_CHECKING:
+    from musicrec.project.revisions import Revision
     from musicrec.review.compare import Result
 
 # Which verdict on any of the metrics stops a change, by the word after --fail-on.
@@ -24,6 +26,12 @@ GATES: Mapping[str, tuple[str, ...]] = {
     "not-better": (WORSE, CANNOT_TELL, TOO_FEW, NO_WORSE, EQUIVALENT, IDENTICAL),
 }
 STOPPED = 3  # exit status; 1 is an error, 2 a mistyped command
+JUDGES = "evaluate"  # the stage whose figures a verdict rests on
+
+
+def doubt(revision: Revision) -> str:
+    """Say why the figures of a revision are not those of its code, parameters and data, if so."""
+    return why_stale(revision, [JUDGES])
 
 
 def stopping(result: Result, gate: str) -> dict[str, str]:

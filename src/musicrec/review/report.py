@@ -7,6 +7,8 @@ from typing import Any
 from musicrec.baselines.lists import model_title
 from musicrec.errors import MusicRecError
 from musicrec.metrics.verdicts import MARGIN
+from musicrec.project.revisions import Revision, UnavailableError, changes
+from musicrec.project.staleness import stale_stages
 from musicrec.reporting.markdown import markdown_table
 from musicrec.review.baselines import EVALUATION, standings
 from musicrec.review.compare import (
@@ -16,9 +18,7 @@ from musicrec.review.compare import (
     same_table,
     same_table_sentence,
 )
-from musicrec.review.gate import gate_sentence
-from musicrec.review.revisions import Revision, UnavailableError, changes
-from musicrec.review.staleness import stale_stages
+from musicrec.review.gate import doubt, gate_sentence
 
 PARAMS = "params.yaml"
 DATA = ("metrics/data.json", "metrics/downsample.json", "metrics/index.json")
@@ -51,15 +51,21 @@ def review(base: Revision, head: Revision, margin: float = MARGIN, gate: str | N
 
 def _metrics(base: Revision, head: Revision, margin: float, gate: str | None) -> str:
     """Verdicts; where the revisions cannot be compared, the reason and the bare figures."""
+    doubts = [doubt(base), doubt(head)]
+    told = [f"**Beware: {reason}.**" for reason in doubts if reason]
     try:
         result = compare(base, head, margin=margin)
-        told = [] if gate is None else [f"**{gate_sentence(result, gate)}**"]
-        return "\n\n".join([*told, as_markdown(result)])
+        if gate is not None:
+            judged = "Gate: nothing to judge." if doubts[1] else gate_sentence(result, gate)
+            told.append(f"**{judged}**")
+        told.append(as_markdown(result))
     except MusicRecError as error:
         if isinstance(error, UnavailableError) and same_table(base, head):
-            return same_table_sentence(base, head)
-        old, new = (revision.read_json(EVALUATION) for revision in (base, head))
-        return f"No verdict: {error}\n\n{_change_table(base, head, changes(old, new))}"
+            told.append(same_table_sentence(base, head))
+        else:
+            old, new = (revision.read_json(EVALUATION) for revision in (base, head))
+            told += [f"No verdict: {error}", _change_table(base, head, changes(old, new))]
+    return "\n\n".join(told)
 
 
 def _baselines(base: Revision, head: Revision) -> str:

@@ -23,9 +23,9 @@ import yaml
 from musicrec.metrics.ranking import headline_metrics
 from musicrec.model.factors import TRAINED_WITH
 from musicrec.original.plan import FOLDER as ORIGINAL
+from musicrec.project.revisions import Revision, changes
 from musicrec.reporting.markdown import text_table
 from musicrec.review.compare import PARAMS, TABLE
-from musicrec.review.revisions import Revision, changes
 from musicrec.storage.files import read_json
 
 FACTORS, INDEXED = "data/factors", "data/indexed"

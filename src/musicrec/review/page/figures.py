@@ -10,9 +10,10 @@ from typing import Any
 
 from musicrec.errors import MusicRecError
 from musicrec.metrics.verdicts import MARGIN
+from musicrec.project.revisions import Revision, UnavailableError
 from musicrec.review.baselines import Standing, standings
 from musicrec.review.compare import DATA, PARAMS, TABLE, Result, compare, same_table
-from musicrec.review.revisions import Revision, UnavailableError
+from musicrec.review.gate import doubt
 
 Rows = list[dict[str, Any]]
 
@@ -54,6 +55,8 @@ class Figures:
         The comparison with the base; None for the base itself and where there is no verdict.
     no_verdict : str
         Why there is none.
+    doubt : str
+        Why the figures are not those of the revision's code, parameters and data; mostly empty.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Figures:
     provenance: dict[str, str]
     result: Result | None = None
     no_verdict: str = ""
+    doubt: str = ""
 
 
 @dataclass
@@ -114,6 +118,7 @@ def read_figures(
         provenance=_provenance(revision),
         result=result,
         no_verdict=reason,
+        doubt=doubt(revision),
     )
 
 

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from musicrec.metrics.intervals import CONFIDENCE
 from musicrec.metrics.verdicts import MARGIN, WORSE
+from musicrec.project.revisions import Revision, changes
 from musicrec.review.page import making, quality, standing, tuning
 from musicrec.review.page.figures import Figures, read_figures
 from musicrec.review.page.render import render
 from musicrec.review.page.section import Section, revision_series
 from musicrec.review.page.tables import Table
 from musicrec.review.page.words import NO_SIGN, NOTHING, SIGNS, metric_name, number, share
-from musicrec.review.revisions import Revision, changes
 
 
 class Page(NamedTuple):
@@ -60,7 +60,10 @@ def page(base: Revision, heads: Sequence[Revision], margin: float = MARGIN) -> P
         "musicrec report",
         parts,
         cards=cards,
-        missing=[sentence for one in shown for sentence in one.missing],
+        missing=[
+            *([f"Beware: {first.doubt}."] if first.doubt else []),
+            *(sentence for one in shown for sentence in one.missing),
+        ],
     )
     return Page(html, [told(card) for card in cards])
 
@@ -69,18 +72,20 @@ def told(card: Mapping[str, Any]) -> str:
     """A card in one line, for a terminal."""
     detail = card.get("sentence") or card.get("why", "")
     worse = f"; {' and '.join(card['but'])} worse" if card.get("but") else ""
-    return f"{card['name']}: {card['word']}{worse}" + (f" ({detail})" if detail else "")
+    line = f"{card['name']}: {card['word']}{worse}" + (f" ({detail})" if detail else "")
+    return f"{line}\nwarning: {card['doubt']}" if card["doubt"] else line
 
 
 def verdict(head: Figures, base: Figures, colour: str) -> dict[str, Any]:
     """What the card of a revision says: the headline metric in a sentence, the others as words."""
     card: dict[str, Any] = {"name": head.name, "colour": colour, "standings": head.standings}
+    card["doubt"] = head.doubt
     if head.result is None:
         same = head.no_verdict.startswith("same ")
         word = "identical" if same else "no verdict"
         return card | {
             "word": word,
-            "sign": SIGNS.get(word, NO_SIGN),
+            "sign": NO_SIGN if head.doubt else SIGNS.get(word, NO_SIGN),
             "why": head.no_verdict,
         }
     words = [
@@ -95,7 +100,7 @@ def verdict(head: Figures, base: Figures, colour: str) -> dict[str, Any]:
     return card | {
         "word": row.verdict,
         "but": [one["metric"] for one in words[1:] if one["word"] == WORSE != row.verdict],
-        "sign": SIGNS[row.verdict],
+        "sign": NO_SIGN if head.doubt else SIGNS[row.verdict],
         "sentence": sentence,
         "users": f"{head.result.n_users:,} {head.result.split} users; "
         f"the margin is {100 * head.result.margin:g} %",

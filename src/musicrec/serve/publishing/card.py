@@ -33,7 +33,7 @@ def model_card(manifest: Manifest) -> str:
             "# Model card",
             "",
             intended,
-            f"Git revision `{facts['revision']}`{changed}.",
+            f"Git revision `{facts['revision']}` of {facts['committed']}{changed}.",
             "",
             "## Data",
             "",
@@ -44,13 +44,20 @@ def model_card(manifest: Manifest) -> str:
                 ("figure", "value"), [(key, _figure(value)) for key, value in facts["data"].items()]
             ),
             "",
+            "How they were split, and which share was kept:",
+            "",
+            markdown_table(
+                ("parameter", "value"),
+                [(key, f"`{value}`") for key, value in facts["settings"].items()],
+            ),
+            "",
             "## Training",
             "",
             markdown_table(("parameter", "value"), _parameters(manifest)),
             "",
             "## How good it is",
             "",
-            f"Held-out plays of users, {CONFIDENCE} bootstrap intervals over users.",
+            _judged_on(facts),
             "",
             _metrics(facts["intervals"]),
             "",
@@ -70,6 +77,20 @@ def _parameters(manifest: Manifest) -> list[tuple[str, ...]]:
         for block in ("feedback", "als", "export")
         for name, value in sorted(getattr(manifest, block).items())
     ]
+
+
+def _judged_on(facts: Mapping[str, Any]) -> str:
+    split = facts["settings"].get("evaluate.split", "validation")
+    said = (
+        f"On the held-out plays of {_figure(facts['quality']['users'])} {split} users, with "
+        f"{CONFIDENCE} bootstrap intervals over users."
+    )
+    if split == "test":
+        return said
+    return (
+        f"{said} Parameters are usually chosen by these very users, which flatters the model a "
+        "little; `evaluate.split=test` judges it on others."
+    )
 
 
 def _metrics(intervals: list[dict[str, Any]]) -> str:

@@ -7,24 +7,35 @@ added here, to a copy.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from musicrec.errors import MusicRecError
 from musicrec.export.bundle import write_manifest
 from musicrec.export.manifest import CARD, MANIFEST, Fingerprint, parse_manifest
+from musicrec.process.sentences import without_passwords
+from musicrec.project.revisions import WORKSPACE, Revision
+from musicrec.project.staleness import why_stale
 from musicrec.serve.bundle import load_bundle
 from musicrec.serve.publishing.card import model_card
 from musicrec.storage.files import atomic_directory, fingerprint
 
-INTERVALS, DIFFERENCES = "plots/evaluate/intervals.json", "plots/evaluate/differences.json"
-DATA = "metrics/data.json"
+FACTS = {
+    "intervals": "plots/evaluate/intervals.json",
+    "differences": "plots/evaluate/differences.json",
+    "data": "metrics/data.json",
+    "quality": "metrics/evaluate.json",
+}
+SETTINGS = {  # which plays the model learned from and was judged on
+    "data": {"source", "protocol", "validation_users", "test_users", "held_out"},
+    "downsample": {"fraction"},
+    "evaluate": {"split"},
+}
+BUNDLE = "data/bundle"
+STAGES = ("export", "evaluate")  # whose outputs are published
 
 
 def publish(
@@ -51,19 +62,22 @@ def publish(
     Raises
     ------
     MusicRecError
-        The bundle is damaged, or the metrics are missing or those of other factors.
+        The bundle is damaged, or not what the checkout exported; the metrics are missing, or
+        stages would have to run again before they are those of this code and these parameters.
     """
-    source, root = Path(bundle), Path(project)
+    source = Path(bundle)
     load_bundle(source, verify=True)
     manifest = parse_manifest((source / MANIFEST).read_bytes(), str(source / MANIFEST))
     if manifest.published is not None:
         raise MusicRecError(f"{source}: published already; publish what dvc repro export wrote")
-    _check_same_factors(root)
+    checkout = Revision(WORKSPACE, project)
+    if stale := why_stale(checkout, STAGES):
+        raise MusicRecError(f"nothing to publish: {stale}")
+    _require_exported(source, checkout)
     facts = {
-        **_revision(root),
-        "intervals": _read(root / INTERVALS),
-        "differences": _read(root / DIFFERENCES),
-        "data": _read(root / DATA),
+        **_revision(checkout.root),
+        "settings": _settings(checkout.read_yaml("params.yaml")),
+        **{name: _read(checkout, path) for name, path in FACTS.items()},
     }
     told = manifest.model_copy(update={"published": facts})
     with atomic_directory(output) as folder:
@@ -81,26 +95,17 @@ def publish(
     ]
 
 
-def _check_same_factors(root: Path) -> None:
-    """Raise MusicRecError unless dvc.lock says that export and evaluate read the same factors."""
-    path = root / "dvc.lock"
-    try:
-        stages = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
-        read = {
-            stage: next(
-                dep["md5"] for dep in stages[stage]["deps"] if dep["path"] == "data/factors"
-            )
-            for stage in ("export", "evaluate")
-        }
-    except (OSError, yaml.YAMLError, LookupError, TypeError, StopIteration):
-        raise MusicRecError(f"{path}: does not say what export and evaluate read") from None
-    if read["export"] != read["evaluate"]:
+def _require_exported(source: Path, project: Revision) -> None:
+    """Stop where a bundle is not the one that the project's dvc.lock records."""
+    content = project.read(f"{BUNDLE}/{MANIFEST}")
+    if content is None or content != (source / MANIFEST).read_bytes():
         raise MusicRecError(
-            f"{path}: evaluate judged other factors than export packed; run dvc repro"
+            f"{source}: not the bundle that {project.root} exported; publish its {BUNDLE}, or "
+            "name with --project the checkout that this bundle is of"
         )
 
 
-def _revision(root: Path) -> dict[str, Any]:
+def _revision(root: str) -> dict[str, Any]:
     def git(*words: str) -> str:
         done = subprocess.run(["git", "-C", root, *words], capture_output=True, text=True)
         if done.returncode:
@@ -109,16 +114,23 @@ def _revision(root: Path) -> dict[str, Any]:
 
     return {
         "revision": git("rev-parse", "HEAD"),
+        "committed": git("log", "-1", "--format=%cs"),
         "uncommitted_changes": bool(git("status", "--porcelain", "--untracked-files=no")),
     }
 
 
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MusicRecError(
-            f"{path}: missing; run dvc repro evaluate, or dvc pull where it ran"
-        ) from None
-    except ValueError:
-        raise MusicRecError(f"{path}: not JSON; run dvc repro evaluate") from None
+def _settings(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters that say which plays the model learned from and was judged on."""
+    return {
+        f"{block}.{name}": without_passwords(value) if isinstance(value, str) else value
+        for block, names in SETTINGS.items()
+        for name, value in params.get(block, {}).items()
+        if name in names
+    }
+
+
+def _read(project: Revision, path: str) -> Any:
+    content = project.read_json(path)
+    if not content:
+        raise MusicRecError(f"{path}: missing; run dvc repro evaluate, or dvc pull where it ran")
+    return content

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from musicrec.review.revisions import Revision
+from musicrec.project.revisions import WORKSPACE, Revision, changes
 
 ABSENT = ("deleted", "not in cache")  # DVC's words
 REASONS = 5  # shown a stage
+NEEDS = "needs "  # what a reason starts with that is another stage's
 
 
-def stale_stages(revision: Revision) -> dict[str, str]:
+def stale_stages(revision: Revision, of: Collection[str] = ()) -> dict[str, str]:
     """Find the stages that `dvc repro` would run, and why.
 
     Outputs that are merely absent (a clone without `dvc pull`) are not stale: dvc.lock says what
     they would be, and that is compared instead.
+
+    Parameters
+    ----------
+    revision : Revision
+    of : collection of str
+        Names of stages; they and those they need are looked at. None: all.
 
     Returns
     -------
@@ -27,16 +34,51 @@ def stale_stages(revision: Revision) -> dict[str, str]:
     with revision.open() as repo:
         graph = repo.index.graph
         needs = {stage: list(graph.successors(stage)) for stage in sorted(graph, key=_name)}
+        if of:
+            needs = _reached(needs, of)
         recorded = {out.fs_path: out.hash_info for stage in needs for out in stage.outs}
         stale: dict[str, str] = {}
         for stage in TopologicalSorter(needs).static_order():
             reasons = _changed(stage, recorded)
             upstream = sorted({_name(needed) for needed in needs[stage]} & set(stale))
             if upstream:
-                reasons.append(f"needs {', '.join(upstream)}")
+                reasons.append(f"{NEEDS}{', '.join(upstream)}")
             if reasons:
                 stale[_name(stage)] = "; ".join(reasons)
         return stale
+
+
+def why_stale(revision: Revision, of: Collection[str]) -> str:
+    """Say why what some stages wrote is not of a revision's code, parameters and data.
+
+    Returns
+    -------
+    str
+        A sentence without a full stop, which says what to do; empty where all is as it should be.
+    """
+    stale = stale_stages(revision, of)
+    if not stale:
+        return ""
+    roots = {stage: why for stage, why in stale.items() if not why.startswith(NEEDS)}
+    reasons = ", ".join(f"{stage} ({why})" for stage, why in roots.items())
+    todo = "there, and commit what it writes"
+    if revision.name == WORKSPACE:
+        todo = "(or `dvc checkout`, if dvc.lock is right and the data are of another revision)"
+    return (
+        f"the figures of {revision.name} are not those of its code, parameters and data: "
+        f"{reasons}; run `dvc repro` {todo}"
+    )
+
+
+def _reached(needs: Mapping[Any, list[Any]], of: Collection[str]) -> dict[Any, list[Any]]:
+    """Some stages and those they need, in the order of `needs`."""
+    found: set[Any] = set()
+    left = [stage for stage in needs if _name(stage) in of]
+    while left:
+        stage = left.pop()
+        found.add(stage)
+        left += [needed for needed in needs[stage] if needed not in found]
+    return {stage: needed for stage, needed in needs.items() if stage in found}
 
 
 def _name(stage: Any) -> str:
@@ -51,7 +93,7 @@ def _changed(stage: Any, recorded: Mapping[str, Any]) -> list[str]:
     for dependency in stage.deps:
         for status in dependency.status().values():
             if isinstance(status, Mapping):  # of parameters: a status each
-                reasons += [f"{key} is {word}" for key, word in status.items()]
+                reasons += _changed_parameters(dependency, status)
             elif status not in ABSENT or not _made_by_a_stage(dependency, recorded):
                 reasons.append(f"{dependency} is {status}")
             elif dependency.hash_info != recorded.get(dependency.fs_path, dependency.hash_info):
@@ -60,6 +102,19 @@ def _changed(stage: Any, recorded: Mapping[str, Any]) -> list[str]:
         reasons += [f"{out} is {word}" for word in out.status().values() if word not in ABSENT]
     more = len(reasons) - REASONS
     return [*reasons[:REASONS], f"and {more} more"] if more > 0 else reasons
+
+
+def _changed_parameters(dependency: Any, status: Mapping[str, str]) -> list[str]:
+    """Name the values within a changed block: `als.rank is 50 and was 64`."""
+    then, now = dependency.hash_info.value, dependency.read_params()
+    reasons = []
+    for key, word in status.items():
+        if word != "modified":
+            reasons.append(f"{key} is {word}")
+            continue
+        found = changes({key: then[key]}, {key: now[key]})
+        reasons += [f"{name} is {new!r} and was {old!r}" for name, (old, new) in found.items()]
+    return reasons
 
 
 def _made_by_a_stage(dependency: Any, recorded: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.review.revisions import WORKSPACE, Revision
+from musicrec.project.revisions import WORKSPACE, Revision
 
 
 @pytest.fixture
