@@ -8,7 +8,7 @@ FAIL_ON ?= worse
 # The environment first on PATH; a shell that DVC can run stages in, whatever the login shell is.
 run := SHELL=$(SHELL) PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help checkout check-lock setup setup-bench setup-spark setup-browser repro test faults cluster lint format review original report gate lock lock-new clean
+.PHONY: help base checkout check-lock setup setup-bench setup-spark setup-browser repro test faults cluster lint format review original report gate lock lock-new clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -29,6 +29,9 @@ setup-spark: setup ## record Java's classes once (25 s), so that stages that nee
 
 setup-browser: ## find or install Chromium, for the tests that look at pages (they skip without)
 	@bash scripts/setup_browser.sh
+
+base:
+	@if [ -z "$(BASE)" ]; then echo "error: BASE names the revision to compare with, such as BASE=main" >&2; exit 1; fi
 
 checkout: # what DVC needs to be in
 	@if git rev-parse 2>&1 | grep -q "not a git repository"; then \
@@ -62,16 +65,16 @@ check-lock: setup ## fail when dvc.lock is older than the code or the parameters
 format: setup ## let ruff format the code
 	@$(run) ruff check --fix . && $(run) ruff format .
 
-review: setup ## one Markdown report against BASE (default main) for a pull request
+review: base setup ## one Markdown report against BASE (default main) for a pull request
 	@$(run) musicrec review --base "$(BASE)" --margin "$(MARGIN)" --gate "$(FAIL_ON)"
 
 original: setup ## original.html: the original project's whole report on the plays of data.source
 	@$(run) dvc repro index && $(run) musicrec original
 
-report: setup ## report.html: REVS (default workspace) drawn over BASE, for any browser
+report: base setup ## report.html: REVS (default workspace) drawn over BASE, for any browser
 	@$(run) musicrec report $(REVS) --base "$(BASE)" --margin "$(MARGIN)"
 
-gate: setup ## fail if a metric is worse than that of BASE (FAIL_ON, MARGIN: see docs/review.md)
+gate: base setup ## fail if a metric is worse than that of BASE (FAIL_ON, MARGIN: see docs/review.md)
 	@$(run) musicrec compare "$(BASE)" --margin "$(MARGIN)" --fail-on "$(FAIL_ON)"
 
 lock: setup ## pin the newest versions that pyproject.toml allows, with hashes

@@ -163,8 +163,8 @@ def _ours(pipe: Connection, folder: Path) -> None:
     on_cpu = (time.process_time() - start) / len(seconds)
     verified = [_timed(lambda: load_bundle(folder / "bundle", verify=True)) for _ in range(3)]
     bundle = load_bundle(folder / "bundle")
-    names = bundle.users.texts()
-    tracks = bundle.tracks.texts()
+    names = list(bundle.users)
+    tracks = list(bundle.tracks)
     plays = bundle.model.plays
     candidates = tracks[1000:2000]
     facts = {"load": min(seconds), "load, CPU": on_cpu, "load, verified": min(verified)}

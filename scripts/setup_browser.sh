@@ -10,13 +10,13 @@ found() {
   return 1
 }
 
-found && exit 0
+found && { echo "setup-browser: Chromium and its driver are there" >&2; exit 0; }
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
   echo "error: Chromium or chromedriver is missing; install both (Debian: sudo apt-get install chromium chromium-driver)" >&2
   exit 1
 fi
 echo "setup-browser: installing chromium and chromium-driver through apt" >&2
-{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium chromium-driver; } >/dev/null && found || {
+{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium chromium-driver; } >/dev/null && found && echo "setup-browser: installed" >&2 || {
   echo "error: apt could not install chromium and chromium-driver; install them by hand" >&2
   exit 1
 }

@@ -14,7 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from musicrec.ingest.figures import count_rows, headline, rejected_rows
+from musicrec.ingest.figures import count_rows, headline, rejected_rows, sentence
 from musicrec.ingest.run import ingest
 from musicrec.params.data import DataParams
 from musicrec.params.load import load_block
@@ -36,6 +36,7 @@ def main() -> None:
             write_json(plots / "counts.json", count_rows(summary))
             write_json(plots / "rejected.json", rejected_rows(summary))
         write_json(args.metrics, headline(summary))
+    print(sentence(summary), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def run_compare(args: argparse.Namespace) -> int:
 
 def add_review(commands: Commands) -> None:
     """Print a Markdown report of a change: params, data, metrics, speed, stale stages."""
-    parser = commands.add_parser("review", help=add_review.__doc__)
+    parser = commands.add_parser("review", help=add_review.__doc__, description=add_review.__doc__)
     parser.add_argument(
         "--base", default="main", help="revision to compare with (default: %(default)s)"
     )

@@ -23,12 +23,21 @@ def test_every_id_is_found_and_no_other(texts: list[str], skipped: int) -> None:
     column = pa.chunked_array([texts[:3], texts[3:]], pa.string()).slice(skipped)
     kept = texts[skipped:]
     plain = Ids.of("track", *id_arrays(column))
-    assert plain.sound() and plain.texts() == kept
+    assert plain.sound() and [*plain] == kept
     for ids in (plain, plain.prepared()):
         assert [ids.index(text) for text in kept] == list(range(len(kept)))
         assert all(ids.index(text) == -1 for text in texts[:skipped])
         found, unknown = ids.indices([*kept[::-1], *texts[:skipped]])
         assert found.tolist() == list(range(len(kept))) and list(unknown) == texts[:skipped]
+
+
+def test_ids_are_listed_and_asked_for() -> None:
+    ids = Ids.of("track", *id_arrays(pa.chunked_array([["b", "7", "a"]])))
+    assert [ids[0], ids[-1], *ids] == ["b", "a", "b", "7", "a"]
+    assert "7" in ids and 7 in ids and "c" not in ids
+    assert repr(ids) == "<3 track ids: 'b', '7', …>"
+    with pytest.raises(IndexError, match="track 3 of 3"):
+        ids[3]
 
 
 @pytest.mark.parametrize(

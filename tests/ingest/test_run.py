@@ -152,6 +152,8 @@ def test_stage_with_other_cores(tmp_path, expected):
     metrics = json.loads((tmp_path / "data.json").read_text())
     assert metrics["rows_read"] == len(PLAYS)
     assert metrics["rows_merged"] == metrics["rows_rejected"] == 0
+    assert f"{metrics['rows_read']:,} rows read; {metrics['train_plays']:,} plays of" in done.stderr
+    assert "left out" not in done.stderr
     counts = json.loads((tmp_path / "plots/counts.json").read_text())
     assert [row["rows"] for row in counts] == [
         metrics[f"{split}_plays"] for split in ("train", "validation", "test")

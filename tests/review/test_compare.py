@@ -236,7 +236,7 @@ def other_truth(old: pa.Table) -> pa.Table:
         (Stored("exp", table(split="test")), "different splits, validation and test"),
         (
             Stored("exp", table(), data="def.dir", source="mine.csv"),
-            "their data differ: data.source is 'data/sample' and 'mine.csv'; reproduce",
+            "their data differ: data.source is 'data/sample' and 'mine.csv'; compare models",
         ),
         (Stored("exp", table(), data="def.dir"), "the same parameters, but other plays"),
         (Stored("exp", other_users(table())), "users differ, 2,000 and 2,000 with 1,999 in common"),

@@ -144,7 +144,7 @@ def ask(bundle: Bundle) -> None:
     n_tracks = len(bundle.tracks)
     users = [bundle.users.text_of(index) for index in (0, 3, len(bundle.users) - 1)]
     tracks = [bundle.tracks.text_of(index) for index in (0, n_tracks - 1)]
-    known = set(bundle.tracks.texts())
+    known = set(bundle.tracks)
     lists = [bundle.recommend_for_plays(dict.fromkeys(tracks, 3), 5)]
     for user in users:
         lists.append(bundle.recommend(user, 5))

@@ -31,6 +31,23 @@ def headline(summary: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
+def sentence(summary: Mapping[str, Any]) -> str:
+    """Say in one line what was read, what the splits hold, and what was left out and why."""
+    source, train = summary["source"], summary["train"]
+    held = " and ".join(f"{summary[split]['users']:,} {split}" for split in SPLITS[1:])
+    said = (
+        f"{source['rows']:,} rows read; {train['rows']:,} plays of {train['users']:,} users and "
+        f"{train['tracks']:,} tracks to train on; {held} users"
+    )
+    if not source["rejected"]:
+        return said
+    reasons = ", ".join(
+        f"{reason.replace('_', ' ')} in {rows:,}" for reason, rows in source["rejected"].items()
+    )
+    rows = source["rejected_rows"]
+    return f"{said}; {rows:,} bad row{'s' * (rows > 1)} left out: {reasons}"
+
+
 def count_rows(summary: Mapping[str, Any]) -> Rows:
     """Rows of `plots/data/counts.json`, the table of play counts: one a split."""
     rows = []

@@ -175,7 +175,8 @@ def _title(result: Result) -> str:
 def _footnote(result: Result) -> str:
     words = (
         f"Paired over users: change of the mean with its {CONFIDENCE} bootstrap interval, p of the "
-        f"paired t-test after Holm's correction for the {len(result.metrics)} metrics; "
+        f"paired t-test after Holm's correction for the {len(result.metrics)} metrics, which the "
+        "interval does not have; "
         f"better or worse where p < {SIGNIFICANCE:g}"
     )
     if result.margin:
@@ -227,21 +228,21 @@ def _refuse_different_truth(base: Revision, head: Revision, old: pa.Table, new: 
     data = [revision.output_hash(DATA) for revision in (base, head)]
     if None not in data and data[0] != data[1]:
         raise MusicRecError(
-            f"{pair} their data differ: {_data_difference(base, head)}; reproduce one of them on "
-            "the other's data"
+            f"{pair} their data differ: {_data_difference(base, head)}; compare models "
+            "of the same plays: commit those that count, and run the experiment again"
         )
     users = [table.column("user_id") for table in (old, new)]
     if not users[0].equals(users[1]):
         common = pc.sum(pc.is_in(users[0], users[1])).as_py()
         raise MusicRecError(
             f"{pair} their users differ, {len(users[0]):,} and {len(users[1]):,} with {common:,} "
-            "in common; reproduce one of them on the other's data"
+            "in common; run one of them again on the other's data"
         )
     differ = pc.sum(pc.not_equal(old.column("truth"), new.column("truth"))).as_py()
     if differ:
         raise MusicRecError(
             f"{pair} {differ:,} of {old.num_rows:,} users have different held-out tracks; "
-            "reproduce one of them on the other's data"
+            "run one of them again on the other's data"
         )
 
 

@@ -96,7 +96,16 @@ def _search(base: Revision, head: Revision) -> str:
         missing = base.name if not old else head.name
         return f"{stable}\n\n{missing} has no {SPEED_UP}."
     header = [f"speed at recall {RECALL:g}, times the best exact method's", base.name, head.name]
-    rows = [[name, _shown(old.get(name)), _shown(new.get(name))] for name in {**old, **new}]
+    rows = [
+        [
+            name,
+            *(
+                "not reached" if side.get(name) is None else _shown(side[name])
+                for side in (old, new)
+            ),
+        ]
+        for name in {**old, **new}
+    ]
     table = markdown_table(header, rows, right=[1, 2])
     return f"{stable}\n\n{table}\n\nSpeeds also differ between machines and between runs."
 

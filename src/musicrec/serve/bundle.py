@@ -311,7 +311,7 @@ class Bundle:
         if user < 0:
             raise MusicRecError(
                 f"user {user_id!r} is not in {self._model.root}, which knows the users of its "
-                "training alone; give the user's plays instead"
+                "training alone (`bundle.users` lists them); give the user's plays instead"
             )
         return user
 
@@ -319,7 +319,8 @@ class Bundle:
         track = self.tracks.index(track_id)
         if track < 0:
             raise MusicRecError(
-                f"track {track_id!r} is not in {self._model.root}: nobody played it in training"
+                f"track {track_id!r} is not in {self._model.root}: nobody played it in training; "
+                f"ids of tracks are {self.tracks.examples()}"
             )
         return track
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,9 +21,9 @@ from musicrec.serve.kernels import (
 Id = str | int | np.integer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ids:
-    """All ids of one kind.
+    """All ids of one kind, as texts: `ids[0]`, `list(ids)`, `"b80344d0" in ids`.
 
     Attributes
     ----------
@@ -52,6 +52,29 @@ class Ids:
     def __len__(self) -> int:
         """How many there are."""
         return len(self.arrays.order)
+
+    def __getitem__(self, index: int) -> str:
+        """The text of a dense id; from the end where it is negative."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"{self.kind} {index} of {len(self)}")
+        return self.text_of(index % len(self))
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through them by dense id."""
+        return map(self.text_of, range(len(self)))
+
+    def __contains__(self, given: object) -> bool:
+        """Whether an id, text or whole number, is there."""
+        return self.index(given) >= 0  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        """Say how many there are, and what they look like."""
+        return f"<{len(self):,} {self.kind} ids: {self.examples()}>"
+
+    def examples(self) -> str:
+        """The first two, for a sentence: `'a', 'b', …`."""
+        more = [", …"] if len(self) > 2 else []
+        return "".join([", ".join(repr(self[i]) for i in range(min(2, len(self)))), *more])
 
     def sound(self) -> bool:
         """Whether the arrays hold ids: each once, in UTF-8."""
@@ -93,10 +116,6 @@ class Ids:
         """The id itself."""
         start, stop = self.arrays.starts[index : index + 2]
         return bytes(self.arrays.text[start:stop]).decode()
-
-    def texts(self) -> list[str]:
-        """All ids, by dense id."""
-        return [self.text_of(index) for index in range(len(self))]
 
 
 def as_text(given: Id, kind: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from musicrec.metrics.intervals import CONFIDENCE
+from musicrec.metrics.intervals import CONFIDENCE, FEWEST_USERS
 from musicrec.review.page.charts import (
     BASELINE_COLOURS,
     COLOURS,
@@ -112,8 +112,8 @@ def slices(revisions: Sequence[Figures], series: Sequence[Series]) -> Section:
                     "slice": row["slice"],
                     "users": row["n_users"],
                     metric: row[metric],
-                    "low": row[f"{metric}_low"],
-                    "high": row[f"{metric}_high"],
+                    "low": row[f"{metric}_low"] if row["n_users"] >= FEWEST_USERS else None,
+                    "high": row[f"{metric}_high"] if row["n_users"] >= FEWEST_USERS else None,
                 }
                 for row in rows
             ]
@@ -133,8 +133,8 @@ def slices(revisions: Sequence[Figures], series: Sequence[Series]) -> Section:
     return Section(
         "slices",
         "For whom",
-        f"The same at the longest k over parts of the users, with {CONFIDENCE} intervals; wide "
-        "ones: few users.",
+        f"The same at the longest k over parts of the users, with {CONFIDENCE} intervals. Parts of "
+        f"fewer than {FEWEST_USERS} users have none: they say little.",
         figures,
     )
 

@@ -66,7 +66,9 @@ class IdParser(SentenceParser):
 
 def add_recommend(commands: Commands) -> None:
     """Recommend tracks to a known user, to anyone whose plays are given, or to all users."""
-    parser = commands.add_parser("recommend", help=add_recommend.__doc__)
+    parser = commands.add_parser(
+        "recommend", help=add_recommend.__doc__, description=add_recommend.__doc__
+    )
     _add_common(parser)
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument("--user", metavar="ID", help="a user of the training plays")
@@ -138,7 +140,9 @@ def _run_all(args: argparse.Namespace) -> None:
 
 def add_similar(commands: Commands) -> None:
     """Find the tracks most like a track, or the users most like a user."""
-    parser = commands.add_parser("similar", help=add_similar.__doc__)
+    parser = commands.add_parser(
+        "similar", help=add_similar.__doc__, description=add_similar.__doc__
+    )
     _add_common(parser)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--track", metavar="ID", help="a track of the training plays")
@@ -161,7 +165,9 @@ def run_similar(args: argparse.Namespace) -> None:
 
 def add_explain(commands: Commands) -> None:
     """Say which plays carried the score of a track."""
-    parser = commands.add_parser("explain", help=add_explain.__doc__)
+    parser = commands.add_parser(
+        "explain", help=add_explain.__doc__, description=add_explain.__doc__
+    )
     _add_common(parser)
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument("--user", metavar="ID", help="a user of the training plays")
@@ -186,7 +192,7 @@ def run_explain(args: argparse.Namespace) -> None:
 
 def add_verify(commands: Commands) -> None:
     """Check a bundle: every file's hash, every number that is followed, the sentinel answers."""
-    parser = commands.add_parser("verify", help=add_verify.__doc__)
+    parser = commands.add_parser("verify", help=add_verify.__doc__, description=add_verify.__doc__)
     parser.add_argument("--bundle", default="data/bundle", help="exported model (%(default)s)")
     parser.set_defaults(run=run_verify)
 
@@ -208,7 +214,9 @@ def run_verify(args: argparse.Namespace) -> None:
 
 def add_publish(commands: Commands) -> None:
     """Copy a bundle for others, with its metrics, git revision and a model card."""
-    parser = commands.add_parser("publish", help=add_publish.__doc__)
+    parser = commands.add_parser(
+        "publish", help=add_publish.__doc__, description=add_publish.__doc__
+    )
     parser.add_argument("output", metavar="FOLDER", help="folder to write")
     parser.add_argument("--bundle", default="data/bundle", help="exported model (%(default)s)")
     parser.add_argument(
