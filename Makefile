@@ -44,7 +44,8 @@ repro: checkout setup ## run the pipeline
 	@$(run) dvc repro evaluate export && $(run) dvc repro --allow-missing
 	@if [ ! -e plots/ann_bench ]; then echo "search speed: what it depends on is as committed;" \
 	  "dvc repro times it on this machine and writes the hash of the readings to dvc.lock"; fi
-	@echo "next: source .venv/bin/activate, then dvc metrics show, or your own plays (README.md)"
+	@echo "next: source .venv/bin/activate, then dvc metrics show metrics/evaluate.json,"
+	@echo "      musicrec report (writes report.html), or your own plays (README.md)"
 
 test: checkout setup ## run the tests, two files at once
 	@$(run) python -m pytest -n 2 --dist loadgroup
