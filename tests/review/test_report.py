@@ -164,7 +164,8 @@ def test_what_was_never_run_is_not_judged(project, monkeypatch, capsys):
     try:
         why = (
             "the figures of forgotten are not those of its code, parameters and data: train "
-            "(als.reg_param is 0.7 and was 0.0); run `dvc repro` there, and commit what it writes"
+            "(als.reg_param is 0.7 and was 0.0), and evaluate with it; run `dvc repro` there, and "
+            "commit what it writes"
         )
         assert main(["compare", "main", "forgotten", "--fail-on", "worse"]) == 1
         assert capsys.readouterr().err == f"error: nothing to judge: {why}\n"
@@ -185,7 +186,7 @@ def test_a_branch_without_its_data_is_not_judged_by_those_of_another(project, mo
     try:
         assert main(["compare", "main", "--fail-on", "worse"]) == 1
         told = capsys.readouterr().err
-        assert "data/per_user.parquet is modified" in told and "or `dvc checkout`" in told
+        assert "data/factors is modified" in told and "or `dvc checkout`" in told
         project.dvc("checkout", "--quiet")
         assert main(["compare", "main", "--fail-on", "worse"]) == 3
     finally:

@@ -32,9 +32,16 @@ class UnavailableError(MusicRecError):
         if revision == WORKSPACE:
             todo = "`dvc push` where its commit ran and `dvc pull` here, or `dvc repro`"
         super().__init__(
-            f"{', '.join(paths)} of {revision} {are} neither in the cache nor in a remote "
-            f"({reason}); {todo}"
+            f"{', '.join(paths)} of {revision} {are} neither in the cache nor in a remote"
+            f"{_because(reason)}; {todo}"
         )
+
+
+def _because(reason: object) -> str:
+    """In brackets; nothing where DVC says again that a folder is not there."""
+    from dvc_data.index import DataIndexDirError
+
+    return "" if isinstance(reason, DataIndexDirError) else f" ({reason})"
 
 
 class Revision:

@@ -59,14 +59,14 @@ def why_stale(revision: Revision, of: Collection[str]) -> str:
     stale = stale_stages(revision, of)
     if not stale:
         return ""
-    roots = {stage: why for stage, why in stale.items() if not why.startswith(NEEDS)}
-    reasons = ", ".join(f"{stage} ({why})" for stage, why in roots.items())
+    first, why = next(iter(stale.items()))
+    more = f", and {', '.join(list(stale)[1:])} with it" if len(stale) > 1 else ""
     todo = "there, and commit what it writes"
     if revision.name == WORKSPACE:
         todo = "(or `dvc checkout`, if dvc.lock is right and the data are of another revision)"
     return (
         f"the figures of {revision.name} are not those of its code, parameters and data: "
-        f"{reasons}; run `dvc repro` {todo}"
+        f"{first} ({why}){more}; run `dvc repro` {todo}"
     )
 
 
