@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from musicrec.errors import MusicRecError
@@ -14,7 +15,9 @@ from musicrec.model.factors import TRAINED_WITH, write_factors
 from musicrec.params.als import ALSParams
 from musicrec.params.export import ExportParams
 from musicrec.params.feedback import FeedbackParams
+from musicrec.serve.bundle import load_bundle
 from musicrec.storage.files import read_json
+from tests.support.extreme_factors import KINDS, make
 from tests.support.indexed_data import make_plays, write_indexed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,5 +50,29 @@ def test_a_later_edit_of_params_does_not_change_what_a_bundle_says(project: Path
 def test_factors_that_do_not_say_how_they_were_trained_are_refused(project: Path) -> None:
     (project / "factors" / TRAINED_WITH).unlink()
     with pytest.raises(MusicRecError, match=r"params.json is missing.*dvc checkout"):
+        export_bundle(project / "indexed", project / "factors", project / "bundle", ExportParams())
+    assert not (project / "bundle").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_factors_at_the_ends_of_float32_are_exported_and_loaded(project: Path, kind: str) -> None:
+    plays = make_plays()
+    items = make(kind, plays.items.shape, np.random.default_rng(0))
+    write_factors(project / "factors", plays.users.astype("f4"), items, TRAINED)
+    export_bundle(project / "indexed", project / "factors", project / "bundle", ExportParams())
+    bundle = load_bundle(project / "bundle", verify=True)
+    user = bundle.users.text_of(int(np.flatnonzero(bundle.user_factors.any(axis=1))[0]))
+    exact = bundle.recommend(user, 3, exclude_seen=False).tracks
+    assert [one.score for one in exact] == sorted((one.score for one in exact), reverse=True)
+    assert bundle.recommend(user, 3, exclude_seen=False, search_k=10**6).tracks == exact
+    for track in map(bundle.tracks.text_of, np.flatnonzero(items.any(axis=1))[:5].tolist()):
+        assert all(one.id != track for one in bundle.similar_tracks(track, 3))
+
+
+def test_factors_that_are_all_zero_are_one_sentence(project: Path) -> None:
+    plays = make_plays()
+    items = np.zeros(plays.items.shape, np.float32)
+    write_factors(project / "factors", plays.users.astype("f4"), items, TRAINED)
+    with pytest.raises(MusicRecError, match="no item has a vector to index"):
         export_bundle(project / "indexed", project / "factors", project / "bundle", ExportParams())
     assert not (project / "bundle").exists()

@@ -9,6 +9,7 @@ import pytest
 
 from musicrec.errors import MusicRecError
 from musicrec.export.annoy_index import build_index, load_index
+from musicrec.export.forest import DOT, EUCLIDEAN, HEADER, mend
 
 RANK, N = 4, 300
 ITEMS = np.random.default_rng(0).gamma(0.4, size=(N, RANK)).astype(np.float32)
@@ -69,3 +70,23 @@ def test_an_index_of_other_items(nodes: np.ndarray, tmp_path: Path) -> None:
         load_index(tmp_path / "index.ann", ITEMS[:, ::-1])  # the same norms
     with pytest.raises(MusicRecError, match="not an index of"):
         load_index(tmp_path / "index.ann", ITEMS[:290])
+
+
+@pytest.mark.parametrize(("metric", "other"), [(EUCLIDEAN, 2), (DOT, 2)])
+def test_planes_that_are_not_numbers_are_mended_and_nothing_else(metric, other) -> None:
+    offset, children = metric
+    nodes = np.zeros((7, HEADER + RANK), np.int32)
+    values = nodes.view(np.float32)
+    nodes[:3, 0] = 1  # items
+    nodes[3, 0], nodes[3, children:] = RANK + 4 - children, 2**31 - 1  # a leaf: ids are no numbers
+    nodes[4:, 0], nodes[4:, children : children + 2] = 100, (3, 2)
+    values[4:, HEADER:], values[4:, offset] = 0.5, -1.0
+    before = nodes.copy()
+    assert mend(nodes, 3, metric) == 0 and np.array_equal(nodes, before)
+    values[4, offset] = np.nan
+    values[6, HEADER + other] = -np.inf
+    assert mend(nodes, 3, metric) == 2
+    for node in (4, 6):
+        assert not values[node, HEADER:].any() and values[node, offset] == 0.0
+        assert nodes[node, children : children + 2].tolist() == [3, 2]
+    assert np.array_equal(nodes[[0, 1, 2, 3, 5]], before[[0, 1, 2, 3, 5]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 
 from musicrec.errors import MusicRecError
 from musicrec.search.exact import ExactIndex
+from tests.support.extreme_factors import extreme_factors
 
 N_MOST = 300
 
@@ -199,3 +202,21 @@ def test_exact_on_real_factors(shared_data):
     items = np.ascontiguousarray(flat.reshape(len(table), -1))
     queries = np.load(shared_data / "msd-factors" / "queries.npy")[:10]
     assert_exact(items, queries, 500, [np.arange(0, 300, row + 1) for row in range(10)])
+
+
+@settings(max_examples=200, deadline=None)
+@given(extreme_factors(), st.integers(0, 2**32 - 1), st.integers(1, 40))
+def test_the_order_is_that_of_float64_but_for_rounding(items, seed, k):
+    rng = np.random.default_rng(seed)
+    query = (rng.normal(size=items.shape[1]) * 10.0 ** rng.integers(-44, 7)).astype(np.float32)
+    products = items.astype(np.float64) * query
+    scores = products.sum(axis=1)
+    rounding = (items.shape[1] + 2) * (2.0**-24 * np.abs(products).sum(axis=1) + 2.0**-149)
+    found = ExactIndex(items).search_one(query, k)[0]
+    assert len(found) == (min(k, items.any(axis=1).sum()) if query.any() else 0)
+    low, high = scores - rounding, scores + rounding
+    for better, worse in itertools.pairwise(found):
+        assert high[better] >= low[worse]
+    left = np.setdiff1d(np.flatnonzero(items.any(axis=1)), found)
+    if len(left) and len(found):
+        assert high[found].min() >= low[left].max()

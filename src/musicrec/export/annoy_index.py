@@ -6,6 +6,9 @@ k = 500. They are scored in full, by the exact kernel. The others are in an Anno
 [v, sqrt(M^2 - |v|^2)], M their largest norm, which turns inner product into Euclidean distance
 (Bachrach et al., RecSys 2014); Annoy's own `dot` metric is broken, see docs/ann.md. What Annoy
 finds is scored again by the kernel, so scores and ties are those of the exact search.
+
+Annoy squares what it is given, in float32: where M is far from 1, the vectors are scaled by a power
+of two, which changes no digit of them and no order of the answers.
 """
 
 from __future__ import annotations
@@ -17,11 +20,11 @@ import numpy as np
 from annoy import AnnoyIndex as Forest
 
 from musicrec.errors import MusicRecError
-from musicrec.export.forest import HEADER, find_fault
+from musicrec.export.forest import EUCLIDEAN, HEADER, find_fault, mend
 from musicrec.jit.kernel import kernel
-from musicrec.search.exact import ExactIndex, checked_factors, readonly
-from musicrec.search.kernels import inner_products, write_best
-from musicrec.search.vectors import by_falling_norm, lift, norms_of
+from musicrec.search.exact import ExactIndex, checked_factors, readonly, scorable_norms
+from musicrec.search.kernels import LARGEST_SCORE, SUBNORMAL, inner_products, write_best
+from musicrec.search.vectors import by_falling_norm, lift, moderate
 from musicrec.storage.files import atomic_path
 
 HEAD_SHARE = 1 / 24  # of the items, those of largest norm: searched exactly
@@ -47,24 +50,36 @@ def build_index(
     Raises
     ------
     MusicRecError
-        The factors are not finite, or no item has a vector.
+        The factors are not finite or so large that scores overflow, no item has a vector, or Annoy
+        does not work on this system.
     """
     factors = checked_factors(item_factors, "item factors")
     norms, _, tail = _tiers(factors)
     if not len(tail):
         raise MusicRecError("no item has a vector to index; train on more plays")
-    largest = norms[tail[0]]
+    largest = float(norms[tail[0]])
+    scale = moderate(largest)
     forest = Forest(factors.shape[1] + 1, "euclidean")
     forest.set_seed(seed)
     for start in range(0, len(tail), 4096):
         some = tail[start : start + 4096]
-        vectors = lift(factors[some], norms[some], largest)
+        vectors = lift(factors[some], norms[some], largest) * scale
         for position, vector in enumerate(vectors.tolist(), start):
             forest.add_item(position, vector)
     forest.build(n_trees, n_jobs=1)  # with more, Annoy's bytes differ from run to run
     with atomic_path(path) as temporary:
         if not forest.save(str(temporary)):
-            raise MusicRecError(f"{path}: Annoy could not write the index; is the disk full?")
+            raise MusicRecError("Annoy could not write the index; is the disk full?")
+        forest.unload()
+        words = np.memmap(temporary, np.int32, "r+")
+        nodes = words.reshape(-1, HEADER + factors.shape[1] + 1)
+        mend(nodes, len(tail), EUCLIDEAN)
+        words.flush()
+        if fault := find_fault(readonly(nodes, np.int32), factors, tail, scale):
+            raise MusicRecError(
+                f"Annoy built an index that is not sound: {fault}; install it anew, built from "
+                "source on this system"
+            )
 
 
 def load_index(
@@ -93,6 +108,7 @@ class AnnoyIndex:
         self._head_ids, self._tail_ids = head, tail
         self._head = ExactIndex(self._factors[head])
         self._largest = float(norms[tail[0]]) if len(tail) else 0.0
+        self._scale = moderate(self._largest)
         self._n_nodes = self._check(path, name)
         self._forest = Forest(self._factors.shape[1] + 1, "euclidean")
         try:
@@ -129,7 +145,8 @@ class AnnoyIndex:
         Raises
         ------
         MusicRecError
-            The query has another rank than the items or is not finite, or `k` is below 1.
+            The query has another rank than the items, is not finite, or is so large that scores
+            overflow; or `k` is below 1.
         """
         query = readonly(query, np.float32)
         k = min(k, max(1, self.n_items))
@@ -138,7 +155,10 @@ class AnnoyIndex:
         if norm == 0.0:
             return places, scores
         found = self._head_ids[places]
-        if len(found) == k and norm * self._largest < scores[-1] * (1.0 - 1e-5):
+        if not norm * self._largest <= LARGEST_SCORE:
+            raise MusicRecError("the scores of the query overflow float32; train the model anew")
+        rounding = len(query) * SUBNORMAL  # of scores so small, beside that of others
+        if len(found) == k and norm * self._largest + rounding < scores[-1] * (1.0 - 1e-5):
             return found, scores  # no other item can score so high
         out = (np.empty(k, np.int32), np.empty(k, np.float32))
         tail = self.near(query, k, search_k)
@@ -151,7 +171,9 @@ class AnnoyIndex:
         The query must not be zero.
         """
         norm = float(np.sqrt(np.dot(query, query.astype(np.float64))))
-        lifted = (query * (QUERY_SCALE * self._largest / norm)).tolist()
+        if (up := moderate(norm)) != 1.0:
+            query, norm = (query.astype(np.float64) * up).astype(np.float32), norm * up
+        lifted = (query * (QUERY_SCALE * self._largest * self._scale / norm)).tolist()
         lifted.append(0.0)
         most = min(self._n_nodes * len(lifted), 2**31 - 1)  # more there is not to inspect
         found = self._forest.get_nns_by_vector(lifted, k, min(search_k, most))
@@ -172,7 +194,7 @@ class AnnoyIndex:
                 "export it again"
             )
         nodes = readonly(words.reshape(-1, node_bytes // 4), np.int32)
-        if fault := find_fault(nodes, self._factors, self._tail_ids):
+        if fault := find_fault(nodes, self._factors, self._tail_ids, self._scale):
             raise MusicRecError(
                 f"{name}: does not fit the factors or is damaged: {fault}; export both together"
             )
@@ -181,7 +203,7 @@ class AnnoyIndex:
 
 def _tiers(factors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Split the items: norms (n_items), head ids ascending, tail ids by falling norm."""
-    norms = norms_of(factors)
+    norms = scorable_norms(factors)
     order = by_falling_norm(norms)
     n_head = int(len(order) * HEAD_SHARE)
     return norms, np.sort(order[:n_head]), order[n_head:]

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from musicrec.als.gram import gram
 from musicrec.errors import MusicRecError
-from musicrec.export.annoy_index import build_index, load_index
+from musicrec.export.annoy_index import AnnoyIndex, build_index, load_index
 from musicrec.export.ids import id_arrays
 from musicrec.export.manifest import (
     FORMAT,
@@ -78,6 +78,7 @@ def export_bundle(
         write_table(folder / "users.parquet", ids["user_id"].combine_chunks())
         write_table(folder / "items.parquet", ids["track_id"].combine_chunks())
         build_index(item_factors, folder / INDEX, export.n_trees, export.seed)
+        annoy = load_index(folder / INDEX, item_factors, str(Path(output) / INDEX))
         known = Sizes(
             n_users=sizes.n_users,
             n_items=sizes.n_items,
@@ -95,7 +96,7 @@ def export_bundle(
             export=export.model_dump(),
             data=_fingerprints(sound_parts(indexed / "train")),
             versions={name: version(name) for name in LIBRARIES},
-            sentinels=_sentinels(folder / INDEX, user_factors, item_factors, seen, ids),
+            sentinels=_sentinels(annoy, user_factors, item_factors, seen, ids),
         )
         write_manifest(folder / MANIFEST, manifest)
 
@@ -136,14 +137,14 @@ def _fingerprints(paths: list[Path]) -> dict[str, Fingerprint]:
 
 
 def _sentinels(
-    index_path: Path,
+    annoy: AnnoyIndex,
     user_factors: np.ndarray,
     item_factors: np.ndarray,
     seen: Interactions,
     ids: dict[str, pa.Table],
 ) -> tuple[Sentinel, ...]:
     """Ask for users spread over the catalogue what a loaded bundle must answer as well."""
-    exact, annoy = ExactIndex(item_factors), load_index(index_path, item_factors)
+    exact = ExactIndex(item_factors)
     known = np.flatnonzero(user_factors.any(axis=1))
     places = np.linspace(0, len(known) - 1, min(SENTINELS, len(known)))
     chosen = known[places.astype(int)]

@@ -65,11 +65,9 @@ class ExactIndex:
     def __init__(self, item_factors: np.ndarray) -> None:  # noqa: D107
         self.factors = checked_factors(item_factors, "item factors")
         self.n_items, self.rank = self.factors.shape
-        norms = norms_of(self.factors)
+        norms = scorable_norms(self.factors)
         order = by_falling_norm(norms)
         largest = float(norms[order[0]]) if len(order) else 0.0
-        if largest > LARGEST_SCORE:
-            raise MusicRecError("item factors overflow float32 when scored; scale them down")
         dominant = np.empty(len(order), np.int32)
 
         def find_dominant(start: int, stop: int) -> None:
@@ -206,6 +204,14 @@ def checked_factors(factors: np.ndarray, name: str) -> np.ndarray:
         row = int(np.flatnonzero(~np.isfinite(factors).all(axis=1))[0])
         raise MusicRecError(f"{name} hold a NaN or an infinity in row {row}; train the model anew")
     return factors
+
+
+def scorable_norms(item_factors: np.ndarray) -> np.ndarray:
+    """Norms of the items, float64 array (n_items); MusicRecError where scores would overflow."""
+    norms = norms_of(item_factors)
+    if norms.max(initial=0.0) > LARGEST_SCORE:
+        raise MusicRecError("item factors overflow float32 when scored; scale them down")
+    return norms
 
 
 def readonly(array: np.ndarray, dtype: type) -> np.ndarray:

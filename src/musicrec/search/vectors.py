@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+
+MODERATE = 2.0**30  # norms within this factor of 1 have squares that float32 holds with room
 
 
 def norms_of(vectors: np.ndarray) -> np.ndarray:
@@ -13,6 +17,17 @@ def norms_of(vectors: np.ndarray) -> np.ndarray:
 def by_falling_norm(norms: np.ndarray) -> np.ndarray:
     """Rows by falling norm, equal norms by lower row, without those of norm 0: int32 array."""
     return np.argsort(-norms, kind="stable")[: np.count_nonzero(norms)].astype(np.int32)
+
+
+def moderate(norm: float) -> float:
+    """Power of two that brings a norm into [1/2, 1); 1 where it is moderate as it is, or 0.
+
+    Searches by distance square their vectors in float32, whose largest number is 2^128. To scale
+    by a power of two changes no digit and no order.
+    """
+    if norm == 0.0 or 1.0 / MODERATE <= norm <= MODERATE:
+        return 1.0
+    return math.ldexp(1.0, -math.frexp(norm)[1])
 
 
 def lift(vectors: np.ndarray, norms: np.ndarray, largest: float) -> np.ndarray:

@@ -131,9 +131,9 @@ class Chooser:
         vectors = self.exact.factors[ids].astype(np.float64)
         vectors /= np.maximum(np.sqrt((vectors**2).sum(axis=1, keepdims=True)), 1e-300)
         top = abs(float(scores[0]))
-        relevance = scores / top if top > 0 else np.zeros(len(scores))
+        relevance = scores.astype(np.float64) / top if top > 0 else np.zeros(len(scores))
         chosen = np.empty(min(wish.k, len(ids)), np.int64)
-        most_marginal(vectors, relevance.astype(np.float64), wish.diversity, chosen)
+        most_marginal(vectors, relevance, wish.diversity, chosen)
         return ids[chosen], scores[chosen]
 
     def _among(self, query: np.ndarray, k: int, candidates: np.ndarray) -> Found:

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from musicrec.jit.kernel import kernel
-from musicrec.search.kernels import inner_products
 
 MOST = np.uint64(2**64 - 1)
 LARGEST_COUNT = 2.0**63
 BINS = 4096  # of the histogram of cosines
+PLAIN = 2.0**100  # norms within this factor of 1 are scored roughly in float32
 ROUGHNESS = 2.0**-21  # error of a cosine in float32, a factor: a few roundings, and to spare
 
 
@@ -189,7 +189,10 @@ def nearest(factors, inverse, query, k):
     rough = np.empty(len(factors), np.float32)
     histogram = np.zeros(BINS, np.int32)
     for row in range(len(factors)):
-        rough[row] = _rough_product(factors, row, unit) * inverse[row]
+        if 1.0 / PLAIN < inverse[row] < PLAIN:
+            rough[row] = _rough_product(factors, row, unit) * np.float32(inverse[row])
+        else:
+            rough[row] = _product(factors, row, unit) * inverse[row]
         if inverse[row] > 0.0:
             histogram[_bin(rough[row])] += 1
     floor, above = BINS, 0
@@ -219,13 +222,21 @@ def _rough_product(factors, row, query):
     return total
 
 
+@kernel(allocates=False)
+def _product(factors, row, query):
+    """Inner product in float64, which float32's factors neither overflow nor underflow."""
+    total = 0.0
+    for factor in range(len(query)):
+        total += np.float64(factors[row, factor]) * np.float64(query[factor])
+    return total
+
+
 @kernel()
 def cosines(factors, rows, inverse, query, scores):
     """Write the cosine of the given rows with the query; neither is of zeros."""
     norm = np.sqrt((query.astype(np.float64) ** 2).sum())
-    inner_products(factors, rows, query, scores)
     for place in range(len(rows)):
-        cosine = np.float64(scores[place]) * inverse[rows[place]] / norm
+        cosine = _product(factors, rows[place], query) / norm * inverse[rows[place]]
         scores[place] = min(1.0, max(-1.0, cosine))
 
 

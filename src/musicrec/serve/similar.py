@@ -14,7 +14,7 @@ class Likeness:
     def __init__(self, factors: np.ndarray) -> None:
         """Take float32 (n, rank), which is kept by reference."""
         self._factors = factors
-        self._inverse = np.empty(len(factors), np.float32)
+        self._inverse = np.empty(len(factors))
         self.squared_norms = float(inverse_norms(factors, self._inverse))
 
     def nearest(
