@@ -13,23 +13,6 @@ run := SHELL=$(SHELL) PATH="$(CURDIR)/.venv/bin:$$PATH"
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
-setup: .venv/setup-done ## make .venv with the locked packages; find or install Java and a C++ compiler
-
-.venv/setup-done: requirements-build.lock requirements.lock pyproject.toml scripts/setup.sh
-	@bash scripts/setup.sh
-
-setup-bench: setup .venv/setup-bench-done ## add the peers that the benchmarks compare with (faiss, implicit, …)
-
-.venv/setup-bench-done: requirements-bench.lock .venv/setup-done
-	@.venv/bin/python -m pip install -qq --require-hashes -r requirements-bench.lock
-	@touch "$@"
-
-setup-spark: setup ## record Java's classes once (25 s), so that stages that need Spark start faster
-	@.venv/bin/python -m musicrec.prepare
-
-setup-browser: ## find or install Chromium, for the tests that look at pages (they skip without)
-	@bash scripts/setup_browser.sh
-
 base:
 	@if [ -z "$(BASE)" ]; then echo "error: BASE names the revision to compare with, such as BASE=main" >&2; exit 1; fi
 
@@ -50,6 +33,50 @@ repro: checkout setup ## run the pipeline
 test: checkout setup ## run the tests, two files at once
 	@$(run) python -m pytest -n 2 --dist loadgroup
 
+report: base setup ## report.html: REVS (default workspace) drawn over BASE, for any browser
+	@$(run) musicrec report $(REVS) --base "$(BASE)" --margin "$(MARGIN)"
+
+review: base setup ## one Markdown report against BASE (default main) for a pull request
+	@$(run) musicrec review --base "$(BASE)" --margin "$(MARGIN)" --fail-on "$(FAIL_ON)"
+
+gate: base setup ## fail if a metric is worse than that of BASE (FAIL_ON, MARGIN: see docs/review.md)
+	@$(run) musicrec compare "$(BASE)" --margin "$(MARGIN)" --fail-on "$(FAIL_ON)"
+
+original: setup ## original.html: the original project's whole report on the plays of data.source
+	@$(run) dvc repro index && $(run) musicrec original
+
+clean: ## remove .venv and the outputs of the stages; never a file that no stage wrote
+	@if [ -x .venv/bin/python ]; then .venv/bin/python scripts/clean.py; fi
+	@rm -rf .venv
+
+setup: .venv/setup-done ## make .venv with the locked packages; find or install Java and a C++ compiler
+
+.venv/setup-done: requirements-build.lock requirements.lock pyproject.toml scripts/setup.sh
+	@bash scripts/setup.sh
+
+setup-bench: setup .venv/setup-bench-done ## add the peers that the benchmarks compare with (faiss, implicit, …)
+
+.venv/setup-bench-done: requirements-bench.lock .venv/setup-done
+	@.venv/bin/python -m pip install -qq --require-hashes -r requirements-bench.lock
+	@touch "$@"
+
+setup-spark: setup ## record Java's classes once (25 s), so that stages that need Spark start faster
+	@.venv/bin/python -m musicrec.prepare
+
+setup-browser: ## find or install Chromium, for the tests that look at pages (they skip without)
+	@bash scripts/setup_browser.sh
+
+# For those who change musicrec itself.
+
+lint: setup ## ruff, mypy, and the direction of imports
+	@$(run) ruff check . && $(run) ruff format --check . && $(run) mypy && $(run) lint-imports
+
+format: setup ## let ruff format the code
+	@$(run) ruff check --fix . && $(run) ruff format .
+
+check-lock: setup ## fail when dvc.lock is older than the code or the parameters
+	@$(run) python scripts/check_lock.py
+
 faults: setup ## hundreds of faults over all stages: kills, damage, full disks, limits; prints counts
 	@$(run) python -m tests.faults.run && $(run) python -m tests.faults.together && \
 	  $(run) python -m tests.faults.run --engine mllib --stages train --faults 40
@@ -57,33 +84,8 @@ faults: setup ## hundreds of faults over all stages: kills, damage, full disks, 
 cluster: setup ## the Spark stages and MLlib on executors that die in the middle (about ten minutes)
 	@$(run) python -m pytest --override-ini addopts= -q tests/cluster
 
-lint: setup ## ruff, mypy, and the direction of imports
-	@$(run) ruff check . && $(run) ruff format --check . && $(run) mypy && $(run) lint-imports
-
-check-lock: setup ## fail when dvc.lock is older than the code or the parameters
-	@$(run) python scripts/check_lock.py
-
-format: setup ## let ruff format the code
-	@$(run) ruff check --fix . && $(run) ruff format .
-
-review: base setup ## one Markdown report against BASE (default main) for a pull request
-	@$(run) musicrec review --base "$(BASE)" --margin "$(MARGIN)" --gate "$(FAIL_ON)"
-
-original: setup ## original.html: the original project's whole report on the plays of data.source
-	@$(run) dvc repro index && $(run) musicrec original
-
-report: base setup ## report.html: REVS (default workspace) drawn over BASE, for any browser
-	@$(run) musicrec report $(REVS) --base "$(BASE)" --margin "$(MARGIN)"
-
-gate: base setup ## fail if a metric is worse than that of BASE (FAIL_ON, MARGIN: see docs/review.md)
-	@$(run) musicrec compare "$(BASE)" --margin "$(MARGIN)" --fail-on "$(FAIL_ON)"
-
 lock: setup ## pin the newest versions that pyproject.toml allows, with hashes
 	@bash scripts/lock.sh
 
 lock-new: setup ## pin what pyproject.toml has gained and upgrade nothing
 	@bash scripts/lock.sh --keep
-
-clean: ## remove .venv and the outputs of the stages; never a file that no stage wrote
-	@if [ -x .venv/bin/python ]; then .venv/bin/python scripts/clean.py; fi
-	@rm -rf .venv

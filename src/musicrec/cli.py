@@ -145,8 +145,10 @@ def add_review(commands: Commands) -> None:
     )
     add_margin(parser)
     parser.add_argument(
+        "--fail-on",
         "--gate",
         choices=GATES,
+        dest="gate",
         help="say whether `compare --fail-on` would stop the change (the exit status stays 0)",
     )
     parser.set_defaults(run=run_review)

@@ -204,7 +204,7 @@ def test_wrong_usage_is_exit_code_2(say: Say, words: list[str]) -> None:
         (["recommend", "--usr", "a"], "there is no option --usr (did you mean --user?)"),
         (["recommend", "--user", "a", "--nonsense=3"], "there is no option --nonsense"),
         (["recommend"], "one of the arguments --user --plays"),
-        (["recommed"], "invalid choice: 'recommed'"),
+        (["recommed"], "there is no command recommed (did you mean recommend?)"),
     ],
 )
 def test_wrong_usage_is_one_sentence(

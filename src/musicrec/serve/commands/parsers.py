@@ -6,6 +6,7 @@ Exit codes: 0 an answer, 1 none (one sentence says why), 2 wrong usage.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["IdParser"]
 
 LISTS = ("--plays", "--candidates", "--exclude")
+_MISTYPED = re.compile(r"argument COMMAND: invalid choice: '([^']*)' \(choose from (.*)\)")
 ID_OPTIONS = ("--user", "--track", *LISTS)
 
 
@@ -27,6 +29,9 @@ class SentenceParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Leave with exit code 2."""
+        if mistyped := _MISTYPED.match(message):
+            known = re.findall(r"[\w-]+", mistyped[2])
+            message = f"there is no command {mistyped[1]}{near(mistyped[1], known)}"
         self.exit(2, f"error: {message}; `{self.prog} --help` lists what there is\n")
 
 
