@@ -9,6 +9,7 @@ from musicrec.ingest.in_process.run import ingest_in_process
 from musicrec.ingest.on_spark import ingest_on_spark
 from musicrec.ingest.source.listing import local_inputs
 from musicrec.params.data import DataParams
+from musicrec.process.progress import progress
 from musicrec.spark.session import spark_session
 
 
@@ -21,6 +22,7 @@ def ingest(params: DataParams, folder: Path) -> dict[str, Any]:
     """
     summary = ingest_in_process(params, folder)
     if summary is None:
+        progress(f"{params.source}: not plain throughout, so Spark reads it (10 s and more)")
         with spark_session("ingest", local_inputs(params.source)) as spark:
             summary = ingest_on_spark(spark, params, folder)
     return summary
