@@ -11,12 +11,11 @@ from musicrec.errors import MusicRecError
 from musicrec.ingest.formats.delimited import read_text
 from musicrec.ingest.formats.json_lines import (
     JsonLayout,
-    is_lines,
+    as_lines,
     json_layout,
     looks_json,
-    read_json,
-    rewritten,
 )
+from musicrec.ingest.formats.json_rows import read_json
 from musicrec.ingest.formats.parquet_columns import (
     ParquetLayout,
     parquet_layout,
@@ -94,6 +93,7 @@ def read_tables(
         layouts.setdefault(layout, []).append(ready)
         if isinstance(layout, TextLayout):
             preambles[layout] = preambles.get(layout, frozenset()) | layout.preamble
+    layouts = _with_rows(layouts, files[0])
     kinds = {type(layout): members[0] for layout, members in layouts.items()}
     if len(kinds) > 1:
         names = {ParquetLayout: "Parquet", TextLayout: "text", JsonLayout: "JSON"}
@@ -105,6 +105,20 @@ def read_tables(
         _table(spark, _with_preamble(layout, preambles), members, inside, hive)
         for layout, members in layouts.items()
     ]
+
+
+def _with_rows(
+    layouts: dict[Layout, list[SourceFile]], first: SourceFile
+) -> dict[Layout, list[SourceFile]]:
+    """Leave out files without rows that need not have the columns: `[]` among shards of JSON."""
+    filled = {
+        layout: members
+        for layout, members in layouts.items()
+        if layout not in (JsonLayout(()), ParquetLayout(()))
+    }
+    if not filled:
+        raise MusicRecError(f"{first.shown}: has no rows")
+    return filled
 
 
 def _with_preamble(layout: Layout, preambles: dict[Layout, frozenset[str]]) -> Layout:
@@ -134,9 +148,7 @@ def _layout(
         head = read_head(spark, file, HEAD, unpack=True)
     refuse_foreign(head, file.shown)
     if params.format == "json" or (params.format == "auto" and looks_json(head, file.relative)):
-        if not is_lines(head):
-            file = rewritten(file, scratch)
-            head = read_head(spark, file, HEAD, unpack=True)
+        file, head = as_lines(spark, file, head, scratch)
         return json_layout(head, params.columns, file.shown), file
     return text_layout(head, params, file.shown, whole=len(head) < HEAD), file
 

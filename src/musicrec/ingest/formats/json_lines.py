@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.formats.header import column_position
+from musicrec.ingest.source.listing import read_head
 from musicrec.ingest.source.local_files import open_unpacked
-from musicrec.ingest.source.source_file import SourceFile
+from musicrec.ingest.source.source_file import HEAD, SourceFile
 from musicrec.ingest.source.unpack import new_path
 from musicrec.params.data import ROLES, ColumnParams
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
 _ENDINGS = (".json", ".jsonl", ".ndjson", ".geojson")
 _LARGEST = 1 << 30  # bytes of an array, which is read whole
+_LONGEST = 1 << 26  # bytes of a line, of which the first is looked into
+_BETWEEN = re.compile(r"[\s,]*")  # what may stand between values: commas, and RS, which is a blank
+_FLAT = "write an object for each element of the list, such as with jq"
+_HALF = re.compile("[\ud800-\udfff]")
+_OTHER_NOTATION = re.compile(r"\[?\s*\{\s*('|[A-Za-z_$])")
 Keys = tuple[str, ...]  # from the outside in
 
 
@@ -27,12 +34,12 @@ Keys = tuple[str, ...]  # from the outside in
 class JsonLayout:
     """What JSON files must share to be read as one frame: role -> keys."""
 
-    paths: tuple[tuple[str, Keys], ...]
+    paths: tuple[tuple[str, Keys], ...]  # none where a file holds no object at all
 
 
 def looks_json(head: bytes, name: str) -> bool:
     """Whether a text is JSON: its name says so, or its first line is an object or array."""
-    text = head.decode("utf-8-sig", "replace").lstrip()
+    text = _text(head)
     if text[:1] not in ("{", "["):
         return False
     if any(ending in name.lower() for ending in _ENDINGS):
@@ -40,17 +47,45 @@ def looks_json(head: bytes, name: str) -> bool:
     return _is_json(text.split("\n", 1)[0]) or text[1:].lstrip()[:1] in ('"', "{")
 
 
+def _text(head: bytes) -> str:
+    return head.decode("utf-8-sig", "replace").lstrip()
+
+
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
 
+def as_lines(
+    spark: SparkSession, file: SourceFile, head: bytes, scratch: Path
+) -> tuple[SourceFile, bytes]:
+    """A file of one object a line, and its first bytes, with a whole line at least.
+
+    Raises
+    ------
+    MusicRecError
+        As `rewritten`.
+    """
+    size = len(head)
+    while _text(head).startswith("{") and len(head) >= size < _LONGEST:
+        if size < HEAD or b"\n" in head.strip():
+            break
+        size *= 8
+        head = read_head(spark, file, size, unpack=True)
+    if is_lines(head):
+        return file, head
+    file = rewritten(file, scratch)
+    with open_unpacked(_here(file)) as stream:
+        line = stream.readline()
+        return file, line + stream.read(HEAD)
+
+
 def is_lines(head: bytes) -> bool:
     """Whether JSON has one object a line, which Spark reads; else `rewritten` makes it so."""
-    line = head.decode("utf-8-sig", "replace").lstrip().split("\n", 1)[0]
+    line = _text(head).split("\n", 1)[0].rstrip(" \t\r,")
     return line.startswith("{") and _is_json(line)
 
 
@@ -73,31 +108,73 @@ def rewritten(file: SourceFile, scratch: Path) -> SourceFile:
     values = _values(text.decode("utf-8-sig", "replace"), file)
     for value in values:
         if not isinstance(value, dict) or (len(values) == 1 and _wraps(value)):
+            refuse_columns(values[0], file.shown)
             raise MusicRecError(
                 f"{file.shown}: this is JSON of {_kind(value)} where an object a play is expected; "
                 f"{advice}"
             )
     copy = new_path(scratch, "plays.json")
-    lines = (json.dumps(value, ensure_ascii=False) + "\n" for value in values)
-    copy.write_text("".join(lines), encoding="utf-8")
+    with copy.open("w", encoding="utf-8") as out:
+        for value in values:
+            # A half of a surrogate pair is no text: checked with the ids.
+            out.write(_HALF.sub("\ufffd", json.dumps(value, ensure_ascii=False)) + "\n")
     return file.stands_for(copy)
 
 
 def _values(text: str, file: SourceFile) -> list[Any]:
-    """An array's values, or values that stand one after the other; fractions as text."""
-    decoder = json.JSONDecoder(parse_float=str)
+    """An array's values, or values that stand one after the other; numbers as text."""
+    decoder = json.JSONDecoder(parse_float=str, parse_int=str)
     values: list[Any] = []
-    place = 0
+    place = _BETWEEN.match(text).end()  # type: ignore[union-attr]
     try:
-        while text[place:].lstrip():
-            place += len(text[place:]) - len(text[place:].lstrip())
+        while place < len(text):
             value, place = decoder.raw_decode(text, place)
             values += value if isinstance(value, list) else [value]
+            place = _BETWEEN.match(text, place).end()  # type: ignore[union-attr]
+    except RecursionError:
+        raise MusicRecError(
+            f"{file.shown}: its JSON is nested too deeply to be read; write one flat object a play"
+        ) from None
     except ValueError as error:
+        start = text[place : place + 80]
+        if _OTHER_NOTATION.match(start):
+            raise MusicRecError(
+                f"{file.shown}: this is no JSON but something like it, such as a Python dict or "
+                f"JSON5, whose names are not in double quotes ({start[:40]!r}); write JSON: "
+                "json.dumps, a line for each ast.literal_eval(line)"
+            ) from None
         raise MusicRecError(
             f"{file.shown}: JSON that is damaged or ends early ({error}); get the file again"
         ) from None
     return values
+
+
+def refuse_columns(record: Any, name: str) -> None:
+    """Stop at what pandas writes where it is not told otherwise: an object of columns or rows.
+
+    Raises
+    ------
+    MusicRecError
+        The sentence says how to write an object a play.
+    """
+    if not isinstance(record, dict) or not record:
+        return
+    inner = list(record.values())
+    tables = all(isinstance(value, dict) for value in inner)
+    numbered = tables and (
+        all(key.isdigit() for value in inner for key in value) or all(map(str.isdigit, record))
+    )
+    lists = len(inner) > 1 and all(isinstance(value, list) for value in inner)
+    if numbered or lists or {"columns", "data"} <= record.keys() <= {"columns", "index", "data"}:
+        raise MusicRecError(
+            f"{name}: one object holds the table by its columns or rows, as pandas writes it; "
+            'write an object a play: DataFrame.to_json(path, orient="records", lines=True)'
+        )
+
+
+def _here(file: SourceFile) -> Path:
+    assert file.path is not None
+    return file.path
 
 
 def _wraps(value: dict[str, Any]) -> bool:
@@ -121,8 +198,12 @@ def json_layout(head: bytes, columns: ColumnParams, name: str) -> JsonLayout:
         A column is mapped by position, no object has a field, or it holds an object or list; two
         roles have one field.
     """
+    if not head.strip():
+        return JsonLayout(())
     records = [json.loads(line) for line in _first_lines(head) if _is_json(line)]
     records = [record for record in records if isinstance(record, dict)]
+    if len(records) == 1:
+        refuse_columns(records[0], name)
     names = tuple(dict.fromkeys(key for record in records for key in _names(record)))
     paths: dict[str, Keys] = {}
     for role in ROLES:
@@ -137,6 +218,7 @@ def json_layout(head: bytes, columns: ColumnParams, name: str) -> JsonLayout:
         if any(column in record for record in records):
             keys: Keys = (column,)
         else:
+            _refuse_list_around(column, records, f"{name}: no field {column!r}")
             column_position(column, role, names, named=True, file=name)
             keys = tuple(column.split("."))
         values = [_at(record, keys) for record in records]
@@ -144,7 +226,7 @@ def json_layout(head: bytes, columns: ColumnParams, name: str) -> JsonLayout:
             inner = ", ".join(key for key in names if key.startswith(f"{column}."))
             raise MusicRecError(
                 f"{name}: field {column!r} (data.columns.{role}) holds "
-                + (f"objects; name a field within: {inner[:300]}" if inner else "lists")
+                + (f"objects; name a field within: {inner[:300]}" if inner else f"lists; {_FLAT}")
             )
         if keys in paths.values():
             other = next(key for key, value in paths.items() if value == keys)
@@ -156,8 +238,22 @@ def json_layout(head: bytes, columns: ColumnParams, name: str) -> JsonLayout:
     return JsonLayout(tuple(paths.items()))
 
 
+def _refuse_list_around(column: str, records: list[dict[str, Any]], title: str) -> None:
+    """Stop where a list holds the field, so that an object is more than one play."""
+    for record in records[:100]:
+        value: Any = record
+        for key in column.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+            if isinstance(value, list):
+                raise MusicRecError(f"{title} can be named, since {key!r} is a list; {_FLAT}")
+        for key, value in record.items():
+            if isinstance(value, list) and any(isinstance(v, dict) and column in v for v in value):
+                raise MusicRecError(f"{title} but in the list {key!r}; {_FLAT}")
+
+
 def _first_lines(head: bytes) -> list[str]:
-    return head.decode("utf-8-sig", "replace").split("\n")[:1000]
+    lines = head.decode("utf-8-sig", "replace").split("\n")[:1000]
+    return [line.strip().rstrip(",") for line in lines]
 
 
 def _names(record: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -171,34 +267,3 @@ def _at(record: Any, keys: Keys) -> Any:
     for key in keys:
         record = record.get(key) if isinstance(record, dict) else None
     return record
-
-
-def read_json(spark: SparkSession, layout: JsonLayout, uris: list[str]) -> DataFrame:
-    """Read lines of JSON: the mapped fields as text, and `broken`, a line that is no object."""
-    from pyspark.sql import functions as F
-    from pyspark.sql.types import StringType, StructField, StructType
-
-    tree: dict[str, Any] = {}
-    for _, keys in layout.paths:
-        inner = tree
-        for key in keys[:-1]:
-            inner = inner.setdefault(key, {})
-        inner[keys[-1]] = None
-
-    def schema(tree: dict[str, Any]) -> StructType:
-        kinds = {
-            key: StringType() if below is None else schema(below) for key, below in tree.items()
-        }
-        return StructType([StructField(key, kind) for key, kind in kinds.items()])
-
-    broken = "broken" + "_" * (1 + max(len(key) for key in tree))  # no key of the objects
-    frame = (
-        spark.read.schema(schema(tree).add(broken, StringType()))
-        .option("columnNameOfCorruptRecord", broken)
-        .json(uris)
-    )
-    picked = [
-        F.col(".".join("`" + key.replace("`", "``") + "`" for key in keys)).alias(role)
-        for role, keys in layout.paths
-    ]
-    return frame.select(*picked, F.col(f"`{broken}`").alias("broken"), "_metadata")

@@ -43,13 +43,15 @@ class ParquetColumn:
 
 @dataclass(frozen=True)
 class ParquetLayout:
-    """What Parquet files must share to be read as one frame."""
+    """What Parquet files must share to be read as one frame; no column where there is no row."""
 
     columns: tuple[ParquetColumn, ...]
 
 
 def parquet_schema(spark: SparkSession, file: SourceFile) -> tuple[str, Any]:
     """Read a Parquet file's schema, as text to compare, and its footer, as Java has it.
+
+    The text also says whether the file has no rows.
 
     Raises
     ------
@@ -63,7 +65,8 @@ def parquet_schema(spark: SparkSession, file: SourceFile) -> tuple[str, Any]:
         reader = parquet.ParquetFileReader.open(parquet.util.HadoopInputFile.fromPath(path, conf))
         try:
             footer = reader.getFooter()
-            return str(footer.getFileMetaData().getSchema().toString()), footer
+            schema = str(footer.getFileMetaData().getSchema().toString())
+            return f"{schema} {footer.getBlocks().isEmpty()}", footer
         finally:
             reader.close()
 
@@ -77,6 +80,8 @@ def parquet_layout(footer: Any, columns: ColumnParams, name: str) -> ParquetLayo
         A column is missing, of a type without a clear meaning, or packed so that Spark cannot read
         it; two roles have one column.
     """
+    if footer.getBlocks().isEmpty():
+        return ParquetLayout(())
     fields = list(footer.getFileMetaData().getSchema().getFields())
     names = tuple(field.getName() for field in fields)
     found: dict[int, ParquetColumn] = {}

@@ -26,6 +26,8 @@ def parquet_chunks(file: SourceFile, columns: ColumnParams) -> tuple[list[Readin
     """
     path = str(file.path)
     with pq.ParquetFile(path) as reader:
+        if not reader.metadata.num_rows:
+            return [], 0  # whose columns may be of no type
         places = _places(reader.schema_arrow, columns, file.shown)
         _require_sound_columns(reader, places)
         metadata = reader.metadata

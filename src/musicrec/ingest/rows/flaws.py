@@ -28,7 +28,7 @@ REASONS = {
         "check data.separator and data.quote (none, if quotes are part of the text; a field in "
         "quotes cannot hold a line break)",
     ),
-    "broken_json": ("", "something that is not one JSON object", ""),
+    "broken_json": ("", "something that is not one JSON object with text or numbers as ids", ""),
     "user_missing": ("user", "null or blank", ""),
     "user_not_text": ("user", *_NOT_TEXT),
     "track_missing": ("track", "null or blank", ""),

@@ -1,0 +1,111 @@
+"""JSON in the forms that people have it in: every object read, or named as what it is."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.many_sources import Found, read_many
+from tests.support.plays import HOLDOUT, PLAYS, data_params, small_jobs, write
+
+NAMES = ("user_id", "track_id", "count")
+OBJECTS = [dict(zip(NAMES, play, strict=True)) for play in PLAYS]
+LINES = [json.dumps(one) for one in OBJECTS]
+TEXT = "\n".join(LINES) + "\n"
+FAR = TEXT + "\n" * 1000  # what follows is behind the lines that are looked into
+
+
+def one(user='"a"', track='"b"', more="") -> str:
+    return f'{{"user_id": {user}, "track_id": {track}, "count": 1{more}}}'
+
+
+# name: (text, plays beside PLAYS, bad rows by reason)
+READ: dict[str, tuple[str, list, dict]] = {
+    "joined without a line end": (TEXT + one() + one(track='"c"') + "\n", [], {"broken_json": 1}),
+    "two with a comma between": (
+        TEXT + one() + ", " + one(track='"c"') + "\n", [("a", "b", 1), ("a", "c", 1)], {},
+    ),
+    "rubbish behind": (TEXT + one() + " rubbish\n", [], {"broken_json": 1}),
+    "a bracket behind": (TEXT + one() + "]\n", [], {"broken_json": 1}),
+    "a bracket and a brace behind": (TEXT + one() + "]}\n", [], {"broken_json": 1}),
+    "commas behind": (",\n".join(LINES) + ",\n", [], {}),
+    "text sequence": ("".join(f"\x1e{line}\n" for line in LINES), [], {}),
+    "a mark in the middle": (TEXT + "\ufeff" + one() + "\n", [("a", "b", 1)], {}),
+    "arrays on lines": (TEXT + f"[{one()}, {one(track='2')}]\n[]\n",
+                        [("a", "2", 1), ("a", "b", 1)], {}),
+    "no objects": (TEXT + '3\nnull\n"text"\n[[1]]\n', [], {"broken_json": 3, "user_missing": 1}),
+    "a list as id": (FAR + one(track='["x", "y"]') + "\n", [], {"broken_json": 1}),
+    "an object as id": (FAR + one(user='{"name": "x"}') + "\n", [], {"broken_json": 1}),
+    "NaN, true": (TEXT + one("NaN") + "\n" + one("true") + "\n", [], {"broken_json": 2}),
+    "titles that look like lists": (
+        TEXT + one(track='"[Untitled]"') + "\n" + one(track='"true"') + "\n" +
+        one(track='"{x}"', more=', "other": [NaN, true]') + "\n",
+        [("a", "[Untitled]", 1), ("a", "true", 1), ("a", "{x}", 1)], {},
+    ),
+    "numbers as they stand": (
+        TEXT + "".join(one(track=n) + "\n" for n in ("1.10", "1.1", "-0", "0", "9" * 40)),
+        [("a", n, 1) for n in ("1.10", "1.1", "-0", "0", "9" * 40)], {},
+    ),
+    "half a pair": (TEXT + one(track='"a\\ud83c"') + "\n" + one(track='"\\udf00b"') + "\n", [],
+                    {"track_not_text": 2}),
+    "half a pair in an array": (json.dumps([*OBJECTS, OBJECTS[0] | {"track_id": "a\ud83c"}]), [],
+                                {"track_not_text": 1}),
+    "whole pairs, and none": (
+        TEXT + one(track='"a\\ud83c\\udf00"') + "\n" + one(track='"\\\\ud83c"') + "\n",
+        [("a", "a\U0001f300", 1), ("a", "\\ud83c", 1)], {},
+    ),
+    "a long first object": (
+        json.dumps({"about": "x" * 200_000, "user_id": "a", "track_id": "b", "count": 1}) + "\n" +
+        TEXT, [("a", "b", 1)], {},
+    ),
+    "nested deeply": (TEXT + one(more=f', "x": {"[" * 2000}{"]" * 2000}') + "\n", [],
+                      {"broken_json": 1}),
+    "one array, commas and lines": ("[" + ",\n".join(LINES) + "\n]", [], {}),
+    "concatenated": ("".join(LINES), [], {}),
+}  # fmt: skip
+# name: (text, what the sentence must hold)
+REFUSED = {
+    "Python dicts": ("".join(f"{o!r}\n" for o in OBJECTS), "such as a Python dict or JSON5"),
+    "JSON5": ("{user_id: 1, track_id: 2, count: 3}\n", "such as a Python dict or JSON5"),
+    "columns": (json.dumps({n: {str(i): i for i in range(9)} for n in NAMES}), 'orient="records"'),
+    "lists of columns": (json.dumps({n: [1, 2] for n in NAMES}, indent=1), 'orient="records"'),
+    "split": (json.dumps({"columns": NAMES, "index": [0], "data": [[1, 2, 3]]}), "orient="),
+    "a list on the way": ('{"a": [{"user_id": 3}]}\n', "in the list 'a'"),
+    "a list of plays": ('{"user_id": 1, "plays": [{"track_id": 2, "count": 3}]}\n' * 3,
+                        "in the list 'plays'"),
+    "nested deeply, first": ("[" * 5000 + "]" * 5000, "nested too deeply"),
+    "an empty array": ("[]", "has no rows"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found(spark, tmp_path_factory) -> dict[str, Found]:
+    folder = tmp_path_factory.mktemp("json")
+    sources = {}
+    for place, (name, case) in enumerate((READ | REFUSED).items()):
+        path = write(folder / str(place) / "plays.json", case[0])
+        sources[name] = data_params(path, **HOLDOUT, on_bad_rows="drop")
+    shards = folder / "shards"
+    write(shards / "a.json", TEXT)
+    write(shards / "b.json", "[]")
+    sources["shards"] = data_params(shards, **HOLDOUT)
+    with small_jobs(spark):
+        return read_many(spark, sources, folder / "scratch")
+
+
+@pytest.mark.parametrize("name", READ)
+def test_every_object_is_read_or_a_bad_row(found, name):
+    _, more, bad = READ[name]
+    assert found[name].sentence == ""
+    assert found[name].plays == sorted([*PLAYS, *more])
+    assert found[name].bad == bad
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_other_notations_are_named(found, name):
+    assert REFUSED[name][1] in found[name].sentence
+
+
+def test_an_empty_array_among_shards_is_left_out(found):
+    assert found["shards"].plays == sorted(PLAYS)
