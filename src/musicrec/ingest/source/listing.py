@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.source import far_files, local_files
+from musicrec.ingest.source.copies import refuse_copies
 from musicrec.ingest.source.source_file import SourceFile
 from musicrec.ingest.source.table_folders import refuse_table_folders
+from musicrec.ingest.source.unpack import text_encoding
+from musicrec.params.data import ROLES, ColumnParams
 from musicrec.spark.failures import display_path
 
 if TYPE_CHECKING:
@@ -41,11 +44,20 @@ def source_uri(source: str) -> str:
     if source.startswith("~") and not path.exists():
         path = path.expanduser()
     if path.suffix == ".uri" and path.is_file():
-        words = path.read_text(encoding="utf-8").split()
+        words = _words(path)
         if len(words) != 1 or not _SCHEME.match(words[0]):
             raise MusicRecError(f"{source}: a pointer file holds one URI and nothing else")
         return source_uri(words[0])
     return f"file://{path.absolute()}"
+
+
+def _words(pointer: Path) -> list[str]:
+    """What stands in a pointer, whichever editor wrote it; nothing where it is no text."""
+    raw = pointer.read_bytes()
+    try:
+        return raw.decode(text_encoding(raw, "utf-8")).replace("\ufeff", "").split()
+    except UnicodeError:
+        return []
 
 
 def local_inputs(source: str) -> list[str] | None:
@@ -59,12 +71,19 @@ def _local_part(uri: str) -> str:
     return path if Path(path).exists() else uri.removeprefix("file://")
 
 
-def list_files(spark: SparkSession, source: str) -> list[SourceFile]:
+def list_files(
+    spark: SparkSession | None, source: str, columns: ColumnParams | None = None
+) -> list[SourceFile]:
     """List a source's files in name order: itself, or all files below a folder, each once.
 
     Names that start with `_` or `.` are left out with all below them, as Spark does (`_SUCCESS`,
     `.part.crc`), and so are a README and its like and files without a byte beside files that have
     some.
+
+    Parameters
+    ----------
+    columns : ColumnParams, optional
+        What the names of folders may hold: see `hive_columns`.
 
     Raises
     ------
@@ -81,15 +100,30 @@ def list_files(spark: SparkSession, source: str) -> list[SourceFile]:
     if found is None:
         raise MusicRecError(f"{shown}: no such file or folder; set data.source")
     refuse_table_folders(shown, [file.relative for file in found])
-    files = sorted(file for file in found if not file.hidden)
+    names = {file.relative for file in found}
+    files = sorted(file for file in found if not (file.hidden or _is_pointer(file, names)))
     if not files:
-        raise MusicRecError(f"{shown}: the folder holds no file; set data.source")
+        hidden = ", ".join(sorted(names))[:100]
+        raise MusicRecError(
+            f"{shown}: the folder holds no file"
+            + (f" but those that are left out ({hidden}: see docs/data.md)" if hidden else "")
+            + "; set data.source"
+        )
     filled = [file for file in files if file.size > 0]
     if not filled:
         raise MusicRecError(f"{files[0].shown}: the file is empty")
     if root.startswith("file://"):
-        local_files.refuse_copies(filled)
+        mapped = [] if columns is None else [getattr(columns, role) for role in ROLES]
+        refuse_copies(filled, [name for name in mapped if isinstance(name, str)])
     return filled
+
+
+def _is_pointer(file: SourceFile, names: set[str]) -> bool:
+    """Whether a file is DVC's pointer to one beside it, or to a folder of some."""
+    target = file.relative.removesuffix(".dvc")
+    if target == file.relative:
+        return False
+    return target in names or any(name.startswith(f"{target}/") for name in names)
 
 
 def read_head(spark: SparkSession, file: SourceFile, size: int, *, unpack: bool) -> bytes:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import bz2
-import filecmp
 import gzip
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -15,13 +13,6 @@ import pyarrow as pa
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.source.source_file import SourceFile, is_hidden
-
-# What programs and people call a file that they keep beside the one in use.
-_COPY = re.compile(
-    r"(~|\.(bak|backup|orig|old|tmp|swp|save|crdownload))$|(^|[\W_])(copy|backup|bak)([\W_]|$)",
-    re.I,
-)
-_SURELY_A_COPY = 512  # bytes from which two equal files are no chance
 
 
 def list_paths(root: str) -> list[SourceFile] | None:
@@ -33,10 +24,15 @@ def list_paths(root: str) -> list[SourceFile] | None:
     Raises
     ------
     MusicRecError
-        A link leads nowhere.
+        A link leads nowhere; the source is neither file nor folder.
     """
     if not os.path.isdir(root):  # noqa: PTH112 -- Path would change the spelling of the name
         found = os.path.isfile(root)  # noqa: PTH113
+        if not found and Path(root).exists():
+            raise MusicRecError(
+                f"{root}: this is a pipe or a device, which can be read only once; write the plays "
+                "into a file"
+            )
         return [_file(root, Path(root).name, hidden=False)] if found else None
     files: dict[str, SourceFile] = {}
     seen = set()
@@ -67,39 +63,6 @@ def list_paths(root: str) -> list[SourceFile] | None:
 def _file(path: str, relative: str, *, hidden: bool) -> SourceFile:
     shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return SourceFile(f"file://{path}", relative, Path(path).stat().st_size, shown, hidden)
-
-
-def refuse_copies(files: list[SourceFile]) -> None:
-    """Stop where a folder holds a file and a copy of it, whose plays would count twice.
-
-    Raises
-    ------
-    MusicRecError
-        A file has the name of a backup, or two files are equal byte for byte.
-    """
-    if len(files) == 1:
-        return
-    by_size: dict[int, list[SourceFile]] = {}
-    for file in files:
-        if _COPY.search(file.relative.split("/")[-1]):
-            raise MusicRecError(
-                f"{file.shown}: looks like a backup copy, whose plays would be counted twice; move "
-                "it out of the folder, or rename it if it is none"
-            )
-        by_size.setdefault(file.size, []).append(file)
-    for size, members in by_size.items():
-        for i, file in enumerate(members if size >= _SURELY_A_COPY else []):
-            for other in members[:i]:
-                if filecmp.cmp(_opened(file), _opened(other), shallow=False):
-                    raise MusicRecError(
-                        f"{other.shown} and {file.relative} are equal byte for byte, so that every "
-                        "play would be counted twice; move one out of the folder"
-                    )
-
-
-def _opened(file: SourceFile) -> Path:
-    assert file.path is not None
-    return file.path
 
 
 def read_head(path: Path, size: int, *, unpack: bool) -> bytes:

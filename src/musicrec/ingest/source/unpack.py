@@ -86,7 +86,7 @@ def unpacked(file: SourceFile, packed: str, scratch: Path) -> SourceFile:
             f"({command})"
         )
     copy = new_path(scratch, _inner_name(file.relative))
-    with _one_sentence(file, packed), _opened(file, packed) as stream, copy.open("wb") as out:
+    with _one_sentence(file, packed), open_packed(file, packed) as stream, copy.open("wb") as out:
         shutil.copyfileobj(stream, out, _CHUNK)
     return file.stands_for(copy)
 
@@ -96,7 +96,8 @@ def _inner_name(name: str) -> str:
     return re.sub(r"\.(gz|gzip|bz2|xz|zip|zst|zstd|lz4)$", "", stem, flags=re.I) or stem
 
 
-def _opened(file: SourceFile, packed: str) -> BinaryIO:
+def open_packed(file: SourceFile, packed: str) -> BinaryIO:
+    """Open a local file that is packed, unpacked."""
     path = file.path
     assert path is not None
     if packed == "zip":
