@@ -21,7 +21,7 @@ from musicrec.ingest.splits.filters import (
     split_filtered,
 )
 from musicrec.ingest.splits.merge import merge_plays, merge_summary
-from musicrec.ingest.splits.overlap import require_overlap
+from musicrec.ingest.splits.overlap import require_overlap, warn_of_ids
 from musicrec.ingest.splits.split import require_splits, splits_of, tables_of, without_unused_time
 from musicrec.ingest.splits.summary import describe_splits, read_contents, require_disjoint_users
 from musicrec.params.data import DataParams
@@ -74,6 +74,7 @@ def ingest_on_spark(spark: SparkSession, params: DataParams, folder: Path) -> di
         for split, described in describe_splits(contents).items():
             summary[split] = described | summary.get(split, {})
         require_overlap(spark, summary, params, folder)
+        warn_of_ids(contents, params)
         shutil.rmtree(folder / "source", ignore_errors=True)
     return summary
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.formats.header import column_position
 from musicrec.ingest.source.far_files import open_path
-from musicrec.ingest.source.source_file import SourceFile
+from musicrec.ingest.source.foreign_files import refuse_foreign
+from musicrec.ingest.source.listing import read_head
+from musicrec.ingest.source.source_file import HEAD, PARQUET_MAGIC, SourceFile
 from musicrec.params.data import ROLES, ColumnParams
 from musicrec.spark.failures import readable_errors
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 _CODECS = {"BROTLI", "LZO"}  # of which Spark brings no reader
+_NO_ROWS = "no rows"
+_INDEXES = 1 << 22  # bytes that may lie between a file's rows and its footer
 _PLAIN = {
     "BOOLEAN": "boolean",
     "INT32": "int",
@@ -51,13 +56,23 @@ class ParquetLayout:
 def parquet_schema(spark: SparkSession, file: SourceFile) -> tuple[str, Any]:
     """Read a Parquet file's schema, as text to compare, and its footer, as Java has it.
 
-    The text also says whether the file has no rows.
+    Of a file without rows, whose columns may be of no type, neither.
 
     Raises
     ------
     MusicRecError
         The file is truncated or is not Parquet.
     """
+    head = read_head(spark, file, HEAD, unpack=False)
+    if not head.startswith(PARQUET_MAGIC):
+        refuse_foreign(head, file.shown)
+        raise MusicRecError(
+            f"{file.shown}: not a whole Parquet file: it does not start with Parquet's mark, as by "
+            "its name or data.format it should; get the file again, or give it the name of what it "
+            "is"
+        )
+    if file.path is not None and rows_of_sound(file.path, file.shown) == 0:
+        return _NO_ROWS, None
     with readable_errors(f"{file.shown}: not a whole Parquet file"):
         path, _ = open_path(spark, file.uri)
         conf = spark.sparkContext._jsc.hadoopConfiguration()
@@ -65,10 +80,53 @@ def parquet_schema(spark: SparkSession, file: SourceFile) -> tuple[str, Any]:
         reader = parquet.ParquetFileReader.open(parquet.util.HadoopInputFile.fromPath(path, conf))
         try:
             footer = reader.getFooter()
-            schema = str(footer.getFileMetaData().getSchema().toString())
-            return f"{schema} {footer.getBlocks().isEmpty()}", footer
+            if footer.getBlocks().isEmpty():
+                return _NO_ROWS, None
+            return str(footer.getFileMetaData().getSchema().toString()), footer
         finally:
             reader.close()
+
+
+def rows_of_sound(path: Path, name: str) -> int | None:
+    """Number of rows, where a file is not several Parquet files one behind the other.
+
+    None where the file is damaged, which is said where it is read.
+
+    The last one's footer would find its rows in the first. They are told by two marks side by side,
+    as far from the start as the rows of the last one end before its footer.
+
+    Raises
+    ------
+    MusicRecError
+        They were.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        metadata = parquet.read_metadata(path)
+    except (pa.ArrowException, OSError):
+        return None
+    end = 4
+    if metadata.num_row_groups:
+        group = metadata.row_group(metadata.num_row_groups - 1)
+        chunks = [group.column(i) for i in range(group.num_columns)]
+        end = max((_start(chunk) + chunk.total_compressed_size for chunk in chunks), default=4)
+    with path.open("rb") as stream:
+        size = stream.seek(-8, 2)
+        gap = size - int.from_bytes(stream.read(4), "little") - end
+        stream.seek(max(0, gap - _INDEXES))
+        joined = gap > 0 and PARQUET_MAGIC * 2 in stream.read(min(gap, _INDEXES) + 4)
+    if joined:
+        raise MusicRecError(
+            f"{name}: Parquet files joined end to end, of which only one would be read; put the "
+            "files into a folder instead"
+        )
+    return int(metadata.num_rows)
+
+
+def _start(chunk: Any) -> int:
+    return chunk.dictionary_page_offset or chunk.data_page_offset
 
 
 def parquet_layout(footer: Any, columns: ColumnParams, name: str) -> ParquetLayout:
@@ -80,7 +138,7 @@ def parquet_layout(footer: Any, columns: ColumnParams, name: str) -> ParquetLayo
         A column is missing, of a type without a clear meaning, or packed so that Spark cannot read
         it; two roles have one column.
     """
-    if footer.getBlocks().isEmpty():
+    if footer is None:
         return ParquetLayout(())
     fields = list(footer.getFileMetaData().getSchema().getFields())
     names = tuple(field.getName() for field in fields)

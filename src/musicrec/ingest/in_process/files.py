@@ -74,7 +74,7 @@ def _readings(
         head = _head(file, HEAD)
         encoding = text_encoding(head, known_encoding(params.encoding))
         if encoding != "utf-8":
-            file = recoded(file, encoding, scratch)
+            file = recoded(file, encoding, scratch, _doubt)
             head = _head(file, HEAD)
         refuse_foreign(head, file.shown)
         if params.format == "json" or (params.format == "auto" and looks_json(head, file.relative)):
@@ -93,6 +93,10 @@ def _unpacked(file: SourceFile, scratch: Path) -> tuple[SourceFile, bytes]:
     if file.path is None or packing(raw) or file.path.suffix in OPENERS:
         raise Doubt  # a name that promises what the content does not keep
     return file, raw
+
+
+def _doubt(_: str) -> None:
+    raise Doubt  # Spark's road warns
 
 
 def _head(file: SourceFile, size: int) -> bytes:

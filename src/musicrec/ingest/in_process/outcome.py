@@ -13,7 +13,7 @@ from musicrec.ingest.in_process.plays import Part, Plays
 from musicrec.ingest.in_process.split import LEFT_OUT
 from musicrec.ingest.splits.filters import add_filtered, needs_whole_table
 from musicrec.ingest.splits.merge import merge_summary
-from musicrec.ingest.splits.overlap import strangers
+from musicrec.ingest.splits.overlap import strangers, warn_of_ids
 from musicrec.ingest.splits.split import SPLITS, splits_of
 from musicrec.ingest.splits.summary import Contents, describe_splits, require_disjoint_users
 from musicrec.params.data import DataParams
@@ -101,4 +101,5 @@ def summarise(plays: Plays, outcomes: list[Outcome], params: DataParams) -> dict
         summary[name] = described | summary.get(name, {})
     if any(strangers(summary, params)):
         raise Doubt
+    warn_of_ids(contents, params)
     return summary

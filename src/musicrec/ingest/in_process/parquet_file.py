@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec.ingest.formats.header import column_position
+from musicrec.ingest.formats.parquet_columns import rows_of_sound
 from musicrec.ingest.in_process.chunk import Chunk, Doubt, Reading, ids_of
 from musicrec.ingest.in_process.times import times_of
 from musicrec.ingest.source.source_file import SourceFile
@@ -24,10 +25,11 @@ def parquet_chunks(file: SourceFile, columns: ColumnParams) -> tuple[list[Readin
     Doubt
         A mapped column is neither of text nor of numbers, as its role asks.
     """
+    assert file.path is not None
+    if rows_of_sound(file.path, file.shown) == 0:
+        return [], 0  # whose columns may be of no type
     path = str(file.path)
     with pq.ParquetFile(path) as reader:
-        if not reader.metadata.num_rows:
-            return [], 0  # whose columns may be of no type
         places = _places(reader.schema_arrow, columns, file.shown)
         _require_sound_columns(reader, places)
         metadata = reader.metadata

@@ -96,8 +96,9 @@ def _require_plain(ids: pa.StringArray, params: DataParams) -> None:
     doubtful = pc.any(pc.is_in(short, value_set=pa.array(sorted(words)))).as_py()
     if doubtful or not pc.utf8_trim(ids, unseen_signs()).equals(ids):
         raise Doubt
-    if pc.any(pc.match_substring(ids, "\ufffd")).as_py():  # bytes that were no text
-        raise Doubt
+    for sign in ("\ufffd", "\0"):  # of bytes that were no text
+        if pc.any(pc.match_substring(ids, sign)).as_py():
+            raise Doubt
 
 
 def merged_rows(plays: Plays, mine: np.ndarray, table: str) -> Part:

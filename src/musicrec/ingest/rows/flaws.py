@@ -15,7 +15,7 @@ Flaws = list[tuple[str, "Column"]]  # reason, and the condition under which a ro
 
 MAX_COUNT = 2**63 - 1
 _NOT_TEXT = (
-    "holding U+FFFD, the sign for bytes that are no text,",
+    "holding U+FFFD, the sign for bytes that are no text, or NUL",
     "set data.encoding to what the file is (such as latin-1)",
 )
 

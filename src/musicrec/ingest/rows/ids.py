@@ -66,9 +66,10 @@ def checked_id(
     missing = value.isNull() | (value == "")
     if nulls:
         missing = missing | ((F.octet_length(value) <= max(map(len, nulls))) & value.isin(*nulls))
-    # Bytes that are not UTF-8 are read as U+FFFD, so that different ids would become one.
-    replaced = ~plain & value.contains("\ufffd")
-    return frame, [(f"{role}_missing", missing), (f"{role}_not_text", replaced)]
+    # Bytes that are not UTF-8 are read as U+FFFD, so that different ids would become one; NUL is
+    # half a letter of UTF-16.
+    not_text = (~plain & value.contains("\ufffd")) | value.contains("\0")
+    return frame, [(f"{role}_missing", missing), (f"{role}_not_text", not_text)]
 
 
 def trimmed(text: Column) -> Column:

@@ -29,7 +29,28 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"MATLAB", "a MATLAB file", _CONVERT),
     (b"%%MatrixMarket", "a MatrixMarket file", "write one line a user, track and count"),
     (b"<?xml", "an XML file", _CONVERT),
+    (b"\xff\xff\xff\xff", "an Arrow stream", "write it as Parquet: pyarrow.ipc, pyarrow.parquet"),
+    (
+        b"X\n\0\0\0",
+        "an R object (.rds)",
+        "write the table: write.csv(readRDS(…))",
+    ),
+    (b"<stata_dta>", "a Stata file", "write it as Parquet: pandas.read_stata"),
+    (b"$FL2@(#)", "an SPSS file", "write it as Parquet: pandas.read_spss"),
+    (b"$FL3@(#)", "an SPSS file", "write it as Parquet: pandas.read_spss"),
+    (b"\0" * 12 + b"\xc2\xea\x81\x60", "a SAS file", "write it as Parquet: pandas.read_sas"),
+    (b"{\\rtf", "an RTF document", _CONVERT),
+    (b"\x5d\0\0", "data packed by lzma (.lzma)", "unpack it: unlzma"),
+    (b"\x89LZO\0\r\n\x1a\n", "data packed by lzop (.lzo)", "unpack it: lzop -d"),
+    (b"\xff\x06\0\0sNaPpY", "data packed by snappy", "unpack it: snzip -d"),
+    (b"\x02\x21\x4c\x18", "data packed by an old lz4", "unpack it: unlz4"),
+    (b"LRZI", "data packed by lrzip", "unpack it: lrunzip"),
+    (b"MSCF", "a cabinet archive", "unpack it: cabextract"),
+    (b"!<arch>", "an ar archive", "unpack it: ar x"),
 )
+_BINARY = re.compile(rb"[\0-\x08]")
+_CPIO = re.compile(rb"07070[12][0-9A-Fa-f]{104}|070707[0-7]{70}")
+_STATA = re.compile(rb"[\x69\x6c-\x73][\x01\x02]\x01\0")  # before version 13
 _PICKLE = re.compile(rb"\x80[\x02-\x05][\x8a-\x96cK(\]}X)q]")
 _HTML = re.compile(rb"\s*<(!doctype\s+html|html|head|body)\b", re.I)
 _MARKDOWN = re.compile(  # a line of cells, and below it the line that closes a table's head
@@ -55,8 +76,13 @@ def refuse_foreign(head: bytes, name: str) -> None:
     """
     start = head.removeprefix(b"\xef\xbb\xbf")
     for magic, what, advice in _MAGIC:
-        if start.startswith(magic):
+        word = len(magic) <= 4 and magic.isalnum()  # with which a line of text may begin, too
+        if start.startswith(magic) and not (word and not _BINARY.search(head)):
             raise MusicRecError(f"{name}: this is {what}; {advice}")
+    if _CPIO.match(head):
+        raise MusicRecError(f"{name}: this is a cpio archive; unpack it: cpio -i")
+    if _STATA.match(head):
+        raise MusicRecError(f"{name}: this is a Stata file; write it as Parquet: pandas.read_stata")
     if head[257:262] == b"ustar":
         raise MusicRecError(
             f"{name}: this is a tar archive; unpack it (tar -xf) and name its files"

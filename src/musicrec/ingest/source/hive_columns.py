@@ -36,5 +36,6 @@ def hive_value(path: Column, name: str) -> Column:
     # Spark writes names with its own escapes, so a name is looked for as it stands.
     value = F.regexp_extract(path, f"/{re.escape(name)}=([^/]*)/", 1)
     for _ in range(2):
-        value = F.try_url_decode(F.replace(value, F.lit("+"), F.lit("%2B")))
+        plain = F.try_url_decode(F.replace(value, F.lit("+"), F.lit("%2B")))
+        value = F.coalesce(plain, value)  # a sign of percent that a person wrote
     return F.when(value != _NULL, value)

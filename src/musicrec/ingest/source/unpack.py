@@ -6,8 +6,9 @@ import codecs
 import lzma
 import re
 import shutil
+import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -16,10 +17,11 @@ import pyarrow as pa
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.source.local_files import OPENERS, open_unpacked
-from musicrec.ingest.source.source_file import SourceFile
+from musicrec.ingest.source.source_file import SourceFile, is_hidden
 
 _CHUNK = 1 << 20
 _BOMS = {
+    codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -33,8 +35,25 @@ _PACKED = {
     b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
     b"\x04\x22\x4d\x18": ("lz4", "unlz4"),
     b"PK\x03\x04": ("zip", "unzip"),
+    b"PK\x05\x06": ("zip", "unzip"),  # of no file
 }
+_ONLY_HADOOPS = (".deflate", ".lz4", ".snappy")  # packings of its own under these endings
 _ENDINGS = {"gzip": ".gz", "bzip2": ".bz2", "zstd": ".zst"}  # by which Hadoop knows the codec
+
+
+def warning(sentence: str) -> None:
+    """Say what may be meant otherwise."""
+    print(f"warning: {sentence}", file=sys.stderr)
+
+
+# A name within a zip archive -> what the archive is, and what to do.
+_ARCHIVES = {
+    r"^\[Content_Types\]\.xml$": "a spreadsheet (.xlsx) or another document; save it as CSV",
+    r"^META-INF/manifest\.xml$": "a spreadsheet (.ods) or another document; save it as CSV",
+    r"\.npy$": "a NumPy archive (.npz); write the plays as Parquet or as text",
+    r"(^|/)data\.pkl$": "a PyTorch file (.pt), which can run code when it is read; write the plays "
+    "as Parquet or as text",
+}
 
 
 def packing(raw: bytes) -> str | None:
@@ -57,7 +76,8 @@ def known_encoding(name: str) -> str:
     """
     try:
         found = codecs.lookup(name).name
-    except LookupError:
+        "".encode(name)  # gzip, base64 and rot13 are codecs too, but not of text
+    except (LookupError, ValueError):
         raise MusicRecError(
             f"data.encoding = {name!r} is not known; it must be an encoding such as utf-8, "
             "latin-1, windows-1252 or utf-16"
@@ -66,7 +86,7 @@ def known_encoding(name: str) -> str:
 
 
 def text_encoding(head: bytes, chosen: str) -> str:
-    """Name a text's encoding: the one chosen, unless a byte order mark says UTF-16 or UTF-32."""
+    """Name a text's encoding: the one chosen, unless a byte order mark says which it is."""
     return next((name for bom, name in _BOMS.items() if head.startswith(bom)), chosen)
 
 
@@ -111,23 +131,24 @@ def open_packed(file: SourceFile, packed: str) -> BinaryIO:
 
 
 def _only_member(archive: zipfile.ZipFile, file: SourceFile) -> zipfile.ZipInfo:
-    members = [
-        member
-        for member in archive.infolist()
-        if not member.is_dir() and not member.filename.startswith("__MACOSX/")
-    ]
-    names = [member.filename for member in members]
-    if "[Content_Types].xml" in names:
-        raise MusicRecError(f"{file.shown}: this is a spreadsheet (.xlsx); save it as CSV")
-    if any(name.endswith(".npy") for name in names):
-        raise MusicRecError(
-            f"{file.shown}: this is a NumPy archive (.npz); write the plays as Parquet or as text"
-        )
+    """The file with the plays: the one that is neither hidden nor a README and its like."""
+    every = [member for member in archive.infolist() if not member.is_dir()]
+    names = [member.filename for member in every]
+    for mark, what in _ARCHIVES.items():
+        if any(re.search(mark, name) for name in names):
+            raise MusicRecError(f"{file.shown}: this is {what}")
+    seen = [member for member in every if not is_hidden(member.filename)]
+    members = seen or [one for one in every if not one.filename.startswith("__MACOSX/")]
     if len(members) != 1:
-        shown = ", ".join(names)[:200] or "nothing"
+        shown = ", ".join(member.filename for member in members)[:200] or "nothing"
         raise MusicRecError(
             f"{file.shown}: this is a zip archive of {len(members)} files ({shown}); unpack it and "
             "name the one with the plays, or a folder of such files"
+        )
+    if members[0].flag_bits & 1:
+        raise MusicRecError(
+            f"{file.shown}: this zip archive asks for a password; unpack it (unzip) and name the "
+            "file with the plays"
         )
     return members[0]
 
@@ -152,8 +173,15 @@ def _one_sentence(file: SourceFile, packed: str) -> Iterator[None]:
         ) from None
 
 
-def recoded(file: SourceFile, encoding: str, scratch: Path) -> SourceFile:
+def recoded(
+    file: SourceFile, encoding: str, scratch: Path, warn: Callable[[str], None] = warning
+) -> SourceFile:
     """Write a text file (packed or not) into `scratch` as UTF-8.
+
+    Parameters
+    ----------
+    warn : callable
+        Told where the text is UTF-8 already, so that every letter with an accent becomes two.
 
     Raises
     ------
@@ -167,8 +195,7 @@ def recoded(file: SourceFile, encoding: str, scratch: Path) -> SourceFile:
             f"{encoding} -t UTF-8"
         )
     copy = new_path(scratch, _inner_name(file.relative))
-    decoder = codecs.getincrementaldecoder(encoding)()
-    done = 0
+    decoder, done, as_utf8 = codecs.getincrementaldecoder(encoding)(), 0, _Utf8()
     with open_unpacked(file.path) as stream, copy.open("w", encoding="utf-8", newline="") as out:
         chunk = b"?"
         while chunk:
@@ -180,9 +207,41 @@ def recoded(file: SourceFile, encoding: str, scratch: Path) -> SourceFile:
                     f"{file.shown}: not {encoding} text near byte {done + error.start:,}; set "
                     "data.encoding to what it is"
                 ) from None
+            except UnicodeError:
+                raise MusicRecError(
+                    f"{file.shown}: {encoding} text without a byte order mark; set data.encoding "
+                    f"to {encoding}-le or {encoding}-be"
+                ) from None
+            as_utf8.read(chunk)
             out.write(text if done else text.removeprefix("\ufeff"))
             done += len(chunk)
+    if as_utf8.sure and not encoding.startswith("utf"):
+        warn(
+            f"{file.shown}: read as {encoding}, as data.encoding says, but it is valid UTF-8, so "
+            "that letters with accents become two signs; check the ids"
+        )
     return file.stands_for(copy)
+
+
+class _Utf8:
+    """Whether bytes are UTF-8 beyond ASCII, which text of another encoding hardly ever is."""
+
+    def __init__(self) -> None:
+        self._decoder: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("utf-8")()
+        self._beyond = False
+
+    @property
+    def sure(self) -> bool:
+        return self._decoder is not None and self._beyond
+
+    def read(self, chunk: bytes) -> None:
+        if self._decoder is None:
+            return
+        try:
+            self._decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError:
+            self._decoder = None
+        self._beyond = self._beyond or not chunk.isascii()
 
 
 def linked(file: SourceFile, scratch: Path) -> SourceFile:
@@ -192,6 +251,8 @@ def linked(file: SourceFile, scratch: Path) -> SourceFile:
         return file
     name = path.name
     odd = name.startswith(("_", ".")) or ":" in str(path) or "\udc80" <= max(str(path)) <= "\udcff"
+    if path.suffix in _ONLY_HADOOPS:  # which would unpack what it holds
+        name, odd = f"{path.stem}.txt", True
     if not odd:
         return file
     link = new_path(scratch, name)

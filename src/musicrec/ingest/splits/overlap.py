@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from musicrec.errors import MusicRecError
+from musicrec.ingest.splits.summary import Contents
 from musicrec.params.data import DataParams
 from musicrec.spark.parts import read_parts
 
@@ -56,6 +62,49 @@ def strangers(summary: dict[str, Any], params: DataParams) -> Iterator[tuple[str
             known = described[f"{role}s"] - described[f"cold_{role}s"]
             if known < _LEAST * described[f"{role}s"]:
                 yield split, role, known
+
+
+def warn_of_ids(contents: dict[str, Contents], params: DataParams) -> None:
+    """Say on standard error where ids are what programs made of others.
+
+    That is `12` beside `12.0`, of tables of which some have gaps, and `1.23457E+11`, which a
+    spreadsheet rounded.
+
+    Parameters
+    ----------
+    contents : dict
+        Of the splits.
+    """
+    for role in ("user", "track"):
+        ids = [getattr(found, f"{role}s") for found in contents.values()]
+        title = f"warning: {params.source}: column {getattr(params.columns, role)!r} has"
+        floats = _matching(ids, (".0",), r"^-?[0-9]+\.0+$")
+        whole = pc.replace_substring_regex(floats, r"\.0+$", "")
+        twice = functools.reduce(pc.or_, (pc.is_in(whole, value_set=some) for some in ids))
+        if pc.any(twice).as_py():
+            first = pc.min(floats.filter(twice)).as_py()
+            print(
+                f"{title} {role}s in two forms, {pc.sum(twice).as_py():,} of them such as "
+                f"{first.split('.')[0]} and {first}, which are two {role}s here; write them in one",
+                file=sys.stderr,
+            )
+        rounded = _matching(ids, ("E+", "e+"), r"^[0-9]([.,][0-9]+)?[eE]\+[0-9]+$")
+        if len(rounded):
+            print(
+                f"{title} {role}s that a spreadsheet may have rounded, {len(rounded):,} of them "
+                f"such as {pc.min(rounded)}, so that several are one; export them as text",
+                file=sys.stderr,
+            )
+
+
+def _matching(ids: list[pa.Array], signs: tuple[str, ...], pattern: str) -> pa.Array:
+    """Ids that match a pattern, which is tried only where one of the signs is in them."""
+    found = []
+    for some in ids:
+        near = functools.reduce(pc.or_, (pc.match_substring(some, sign) for sign in signs))
+        some = some.filter(near)
+        found.append(some.filter(pc.match_substring_regex(some, pattern)))
+    return pc.unique(pa.concat_arrays(found))
 
 
 def _two_ids(spark: SparkSession, folder: Path, split: str, column: str) -> tuple[str, str]:
