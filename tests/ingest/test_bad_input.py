@@ -148,7 +148,7 @@ BAD: dict[str, tuple] = {
     "count too large": (with_count(HUGE), {}, ["above 9223372036854775807", f"in '{HUGE}'"]),
     "count text": (with_count("1_000"), {}, ["text where a number is expected", "in '1_000' (use"]),
     "several": (
-        with_count("x") + "a,b,0\n,,\n",
+        with_count("x") + "a,b,0\n,b,\n",
         {},
         ["'user_id' is null or blank in 1 row", "(3 more rows of the source are bad in other ways"],
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from musicrec.ingest.formats.parquet_columns import (
     parquet_schema,
     read_parquet,
 )
+from musicrec.ingest.formats.shared_layout import with_shared_dialects
 from musicrec.ingest.formats.text_layout import TextLayout, text_layout
 from musicrec.ingest.source.foreign_files import refuse_foreign
 from musicrec.ingest.source.hive_columns import hive_columns, hive_value
@@ -88,11 +90,20 @@ def read_tables(
     hive = hive_columns([file.relative for file in files], params.columns)
     without = params.columns.model_copy(update=dict.fromkeys(hive))
     inside = params.model_copy(update={"columns": without})
-    for file in files:
-        layout, ready = _layout(spark, file, inside, scratch, footers)
+    found = [_layout(spark, file, inside, scratch, footers) for file in files]
+    texts = [(layout, file) for layout, file in found if isinstance(layout, TextLayout)]
+    if len(texts) == len(found):
+
+        def head(file: SourceFile) -> bytes:
+            return read_head(spark, file, HEAD, unpack=True)
+
+        found = list(with_shared_dialects(texts, inside, head))
+    for layout, ready in found:
         layouts.setdefault(layout, []).append(ready)
         if isinstance(layout, TextLayout):
             preambles[layout] = preambles.get(layout, frozenset()) | layout.preamble
+            for sentence in layout.warnings:
+                print(f"warning: {sentence}", file=sys.stderr)
     layouts = _with_rows(layouts, files[0])
     kinds = {type(layout): members[0] for layout, members in layouts.items()}
     if len(kinds) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from difflib import get_close_matches
 
 from musicrec.errors import MusicRecError
@@ -11,11 +12,30 @@ from musicrec.params.data import ColumnParams, DataParams
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.I)
 _PREAMBLE = 20  # lines that may stand before the header
 # What public files call their columns, without case and signs between words.
-_USER = {"user", "userid", "uid", "listener", "username", "sessionid", "session", "customerid"}
+_USER = {
+    "user", "userid", "uid", "listener", "listenerid", "username", "sessionid", "session",
+    "customer", "customerid", "member", "memberid", "account", "accountid", "visitorid", "person",
+    "personid", "profileid", "benutzer", "benutzerid", "nutzer", "usuario", "utilisateur", "utente",
+    "用户", "用户id",
+}  # fmt: skip
 _TRACK = {
     "track", "trackid", "song", "songid", "artist", "artistid", "item", "itemid", "iid", "movieid",
-    "title", "trackname", "artistname", "tid",
+    "title", "trackname", "artistname", "tid", "songname", "songtitle", "tracktitle", "trackuri",
+    "spotifytrackuri", "media", "mediaid", "album", "albumid", "productid", "contentid",
+    "recordingid", "titel", "titre", "morceau", "canción", "歌曲", "歌曲id",
 }  # fmt: skip
+KNOWN_NAMES = (_USER, _TRACK)
+_NO_VALUE = {"", "null", "none", "nan", "na", "n/a", "<na>", "nil", "undefined", "unknown"}
+_RULE = re.compile(r"[-=:+|_ ]*[-=]{2}[-=:+|_ ]*")  # a line drawn under the header
+_TYPE = re.compile(
+    r"(var)?char2?|n?varchar|n?text|str(ing)?|object|uuid|category|u?(big|small|tiny)?int(eger)?"
+    r"|u?int(8|16|32|64)|long|double|float(32|64)?|real|numeric|decimal|number|bool(ean)?|date"
+    r"|time|datetime(64)?|timestamp",
+    re.I,
+)
+# Signs that cannot be seen at the edge of a field: controls, all kinds of blanks, of no width
+# too, and the byte order mark.
+UNSEEN = r"[\x00-\x20\x7f\u0085\u00a0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]+"
 
 Lines = list[tuple[str, ...]]
 
@@ -26,7 +46,15 @@ def mapped(lines: Lines, width: int, columns: ColumnParams) -> bool:
     if any(isinstance(column, int) and column >= width for column in wanted):
         return False
     names = [column for column in wanted if isinstance(column, str)]
-    return not names or any(set(names) <= set(_bare(line)) for line in lines[:_PREAMBLE])
+    return not names or any(
+        set(names) <= {re.sub(f"^{UNSEEN}|{UNSEEN}$", "", field) for field in _bare(line)}
+        for line in lines[:_PREAMBLE]
+    )
+
+
+def plain_title(field: str) -> str:
+    """A title as it is compared: without case and unseen signs around it."""
+    return re.sub(f"^{UNSEEN}|{UNSEEN}$", "", field).lower()
 
 
 def _wanted(columns: ColumnParams) -> list[str | int]:
@@ -58,10 +86,12 @@ def find_header(lines: Lines, params: DataParams, name: str) -> tuple[int, tuple
     """
     columns = params.columns
     names = [column for column in _wanted(columns) if isinstance(column, str)]
-    comments = next((i for i, line in enumerate(lines) if not line[0].startswith("#")), 0)
+    signs = ("#", "%", "//")
+    comments = next((i for i, line in enumerate(lines) if not line[0].startswith(signs)), 0)
     if params.header is False or (not names and params.header == "auto"):
         width = max(map(len, lines[comments:]), default=0)
-        comments = comments if all(len(line) != width for line in lines[:comments]) else 0
+        rows = (len(line) == width and line[0][0] == "#" for line in lines[:comments])
+        comments = 0 if any(rows) else comments
     if params.header is False:
         return comments, ()
     if names:
@@ -75,7 +105,8 @@ def _named_header(
     lines: Lines, names: list[str], params: DataParams, name: str, comments: int
 ) -> tuple[int, tuple[str, ...]]:
     for place, line in enumerate(lines[:_PREAMBLE]):
-        for titles in (_bare(line), line):
+        seen = tuple(re.sub(f"^{UNSEEN}|{UNSEEN}$", "", field) for field in line)
+        for titles in (_bare(seen), seen, line):
             if set(names) <= set(titles):
                 return place, titles
     first = lines[comments] if len(lines[comments]) > 1 else lines[0]
@@ -102,9 +133,60 @@ def _looks_like_names(lines: Lines, columns: ColumnParams, name: str) -> bool:
         return True
     if fields in (_positions(len(fields)), ("", *_positions(len(fields) - 1))):
         return _numbers_are_names(lines, columns, name)
+    if _plays_again(lines, columns):
+        return False
     if count is not None:
-        return not _NUMBER.fullmatch(count) and bool(re.search("[A-Za-z]", count))
-    return time is not None and not re.search(r"\d", time)
+        return not _NUMBER.fullmatch(count) and _is_word(count)
+    return time is not None and _is_word(time) and not re.search(r"\d", time)
+
+
+def _is_word(field: str) -> bool:
+    """Whether a field can be a column's name, and stands for no missing value."""
+    return bool(re.match(r"\W*[^\W\d_]", field)) and field.lower() not in _NO_VALUE
+
+
+def _plays_again(lines: Lines, columns: ColumnParams) -> bool:
+    """Whether the user or the track of the first line comes again, as no title does."""
+    for column in (columns.user, columns.track):
+        assert isinstance(column, int)
+        first = lines[0][column] if column < len(lines[0]) else ""
+        if first and any(
+            line[column : column + 1] == (first,) and line != lines[0] for line in lines[1:]
+        ):
+            return True
+    return False
+
+
+def may_be_names(lines: Lines, columns: ColumnParams) -> bool:
+    """Whether an event log's first line, taken for a play, looks unlike the other lines.
+
+    It does where neither its user nor its track holds a digit or comes again, though most of the
+    other lines' do, or where user or track is called as public files call such a column.
+    """
+    user, track = columns.user, columns.track
+    assert isinstance(user, int) and isinstance(track, int)
+    others = [line for line in lines[1:] if max(user, track) < len(line)]
+    if not others or max(user, track) >= len(lines[0]) or _plays_again(lines, columns):
+        return False
+    first = [re.sub(r"[\W_]", "", lines[0][place]).lower() for place in (user, track)]
+    if first[0] in _USER or first[1] in _TRACK:
+        return True
+    if not all(_is_word(word) and not re.search(r"\d", word) for word in first):
+        return False
+    counts = [Counter(line[place] for line in others) for place in (user, track)]
+    again = (sum(n for n in count.values() if n > 1) for count in counts)
+    return any(2 * n > len(others) for n in again) or all(
+        any(re.search(r"\d", line[place]) for line in others) for place in (user, track)
+    )
+
+
+def is_rule(line: tuple[str, ...]) -> bool:
+    """Whether a line is drawn under the header, or names the types of the columns."""
+    fields = [field for field in line if field]
+    return bool(fields) and (
+        all(_RULE.fullmatch(field) for field in fields)
+        or all(_TYPE.fullmatch(re.sub(r"\(\d+(,\s*\d+)?\)$", "", field)) for field in fields)
+    )
 
 
 def _positions(n: int) -> tuple[str, ...]:

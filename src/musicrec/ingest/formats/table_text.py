@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 QUOTE = '"'
+_MOST = 0.9  # share of lines whose quotes enclose that makes flaws of the other ones
+_REACH = 10  # lines over which a field in quotes may run
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,36 @@ class Dialect:
         One character, or "" where quotes are part of the text.
     escape : str
         What stands before a quote within quotes: the quote itself, or a backslash.
+    strict : bool
+        Whether a quote elsewhere than the first lines have them is a flaw: one in a field that is
+        not enclosed; where quotes are text because there was none, a field that is enclosed and
+        holds a doubled one.
     """
 
     separator: str
     quote: str = QUOTE
     escape: str = QUOTE
+    strict: bool = False
+
+    @property
+    def blanks(self) -> str:
+        """Signs around a field that are not part of it."""
+        return "" if self.separator == " " else " " if self.separator == "\t" else " \t"
+
+    def enclosed(self) -> str:
+        """Regular expression, of Python and of Java, for a field in sound quotes."""
+        quote, separator = re.escape(self.quote), re.escape(self.separator)
+        blank = f"[{self.blanks}]*" if self.blanks else ""
+        if self.escape == self.quote:
+            within = rf"[^{quote}]*+(?:{quote}{quote}[^{quote}]*+)*+"
+        else:
+            within = rf"[^{quote}\\]*+(?:\\.[^{quote}\\]*+)*+"
+        return rf"(?:^|(?<={separator})){blank}{quote}{within}{quote}{blank}(?={separator}|$)"
+
+    def enclosed_late(self) -> str:
+        """The same for a field that holds a doubled quote, where quotes are taken for text."""
+        separator = re.escape(self.separator)
+        return rf'(?:^|{separator})"[^"]*+(?:""[^"]*+)++"(?:{separator}|$)'
 
     def split(self, line: str) -> tuple[tuple[str, ...], bool]:
         """Cut one line into trimmed fields, and tell whether its quotes are those of a table.
@@ -45,7 +72,7 @@ class Dialect:
     def _field(self, line: str, start: int) -> tuple[str, int, bool]:
         """One field, where the next one starts (beyond the line after the last), and its sanity."""
         begin = start
-        while begin < len(line) and line[begin] == " " and self.separator != " ":
+        while begin < len(line) and line[begin] in self.blanks:
             begin += 1
         if line.startswith(self.quote, begin):
             closing = self._closing(line, begin + 1)
@@ -71,9 +98,10 @@ class Dialect:
                 if not line.startswith(self.quote, place + 1):
                     return place
                 place += 2
-            elif line[place - 1] != self.escape or place == start:
-                return place
             else:
+                before = line[start:place]
+                if (len(before) - len(before.rstrip(self.escape))) % 2 == 0:
+                    return place
                 place += 1
         return -1
 
@@ -105,24 +133,25 @@ def choose_quoting(lines: list[str], separator: str, choice: str) -> Dialect:
     doubled = Dialect(separator, QUOTE if choice == "auto" else choice)
     if choice == "none":
         return plain
-    escaped = Dialect(separator, doubled.quote, "\\")
-    quoted = [line for line in lines if doubled.quote in line]
     by_rule = separator == "\t" or len(separator) > 1
-    if not quoted:
-        return plain if by_rule and choice == "auto" else doubled
-    flawed, share = _flaws(lines, doubled)
-    if "\\" + doubled.quote in "".join(quoted):
+    if not any(doubled.quote in line for line in lines):
+        return replace(plain, strict=True) if by_rule and choice == "auto" else doubled
+    best = _better(lines, doubled, Dialect(separator, doubled.quote, "\\"))
+    if choice != "auto":
+        return best
+    if not _quotes_enclose(lines, best, plain, by_rule=by_rule):
+        return plain
+    return replace(best, strict=_is_strict(lines, best))
+
+
+def _better(lines: list[str], doubled: Dialect, escaped: Dialect) -> Dialect:
+    """Whether a quote within quotes is doubled or behind a backslash."""
+    if "\\" + doubled.quote in "".join(lines):
+        flawed, share = _flaws(lines, doubled)
         flawed_escaped, share_escaped = _flaws(lines, escaped)
         if flawed_escaped < flawed and share_escaped >= share:
             return escaped
-    if choice != "auto":
-        return doubled
-    plain_share = _flaws(lines, plain)[1]
-    if flawed:
-        return plain if plain_share >= share else doubled
-    if share != plain_share:
-        return doubled if share > plain_share else plain
-    return plain if by_rule and not _encloses(lines, plain) else doubled
+    return doubled
 
 
 def _flaws(lines: list[str], dialect: Dialect) -> tuple[int, float]:
@@ -131,16 +160,88 @@ def _flaws(lines: list[str], dialect: Dialect) -> tuple[int, float]:
     return sum(not sound for _, sound in split), share
 
 
-def _encloses(lines: list[str], plain: Dialect) -> bool:
-    """Whether quotes follow a program's rule: whole columns of text, or only where needed."""
+def _quotes_enclose(lines: list[str], best: Dialect, plain: Dialect, *, by_rule: bool) -> bool:
+    flawed, share = _flaws(lines, best)
+    plain_share = _flaws(lines, plain)[1]
+    if flawed:
+        if _enclosed_lines(lines, best) >= _MOST * (len(lines) - 1):
+            return True
+        if not by_rule and (_few_flawed(lines, best, flawed) or _run_over_lines(lines, best)):
+            return True
+        return plain_share < share
+    if share != plain_share:
+        return share > plain_share
+    return not by_rule or _follow_a_rule(lines, plain)
+
+
+def _enclosed_lines(lines: list[str], dialect: Dialect) -> int:
+    """How many lines have fields in quotes, all of them sound, however quotes are escaped."""
+    kinds = [replace(dialect, escape=escape) for escape in (dialect.quote, "\\")]
+    patterns = [re.compile(kind.enclosed()) for kind in kinds]
+    return sum(
+        any(
+            kind.split(line)[1] and pattern.search(line)
+            for kind, pattern in zip(kinds, patterns, strict=True)
+        )
+        for line in lines
+        if dialect.quote in line
+    )
+
+
+def _few_flawed(lines: list[str], dialect: Dialect, flawed: int) -> bool:
+    """Whether one line alone of a short file is flawed, and all others are enclosed."""
+    return flawed == 1 and 2 <= len(lines) - 2 <= _enclosed_lines(lines, dialect)
+
+
+def _run_over_lines(lines: list[str], dialect: Dialect) -> bool:
+    """Whether a field in quotes that is not closed is closed some lines later."""
+    width = modal_width([len(dialect.split(line)[0]) for line in lines])[0]
+    for place, line in enumerate(lines):
+        if dialect.quote not in line or dialect.split(line)[1]:
+            continue
+        later = lines[place + 1 : place + _REACH]
+        last = next((i for i, other in enumerate(later) if dialect.quote in other), None)
+        if last is not None:
+            fields, sound = dialect.split(" ".join([line, *later[: last + 1]]))
+            if sound and len(fields) == width:
+                return True
+    return False
+
+
+def _is_strict(lines: list[str], dialect: Dialect) -> bool:
+    """Whether the first lines show a program that encloses every field that holds a quote."""
+    enclosed = re.compile(dialect.enclosed())
+    sound = [line for line in lines if dialect.quote in line and dialect.split(line)[1]]
+    if any(dialect.quote in enclosed.sub("", line) for line in sound):
+        return False
+    holds = any(dialect.escape + dialect.quote in line for line in sound if enclosed.search(line))
+    many = _enclosed_lines(lines, dialect) >= _MOST * (len(lines) - 1)
+    return holds or many or _run_over_lines(lines, dialect)
+
+
+def _follow_a_rule(lines: list[str], plain: Dialect) -> bool:
+    """Whether quotes follow a program's rule: whole columns of text, or only where needed.
+
+    A field needs them that holds a quote or, as spreadsheets have it, a comma: these enclose each
+    such field or none.
+    """
     columns: dict[int, list[str]] = {}
     for line in lines[1:] or lines:
         for place, field in enumerate(plain.split(line)[0]):
             columns.setdefault(place, []).append(field)
+    enclosed = {f for fields in columns.values() for f in fields if _is_enclosed(f)}
+    commas = not any("," in f for fields in columns.values() for f in fields if f not in enclosed)
     for fields in columns.values():
-        enclosed = [f for f in fields if len(f) > 1 and f[0] == f[-1] == QUOTE]
         bare = [f for f in fields if f and f not in enclosed and not re.fullmatch(r"[\d.+-]+", f)]
-        needless = [f for f in enclosed if QUOTE not in f[1:-1]]
+        needless = [
+            f
+            for f in fields
+            if f in enclosed and QUOTE not in f[1:-1] and not (commas and "," in f)
+        ]
         if bare and needless:
             return False
     return True
+
+
+def _is_enclosed(field: str) -> bool:
+    return len(field) > 1 and field[0] == field[-1] == QUOTE

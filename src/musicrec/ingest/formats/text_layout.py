@@ -8,13 +8,13 @@ import shlex
 from dataclasses import dataclass, field
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.formats.header import find_header, mapped
-from musicrec.ingest.formats.table_text import Dialect, choose_quoting, modal_width
+from musicrec.ingest.formats.fitting import fitted
+from musicrec.ingest.formats.header import find_header, is_rule, may_be_names
+from musicrec.ingest.formats.rows_before import plays_before
+from musicrec.ingest.formats.separators import choose_dialect
+from musicrec.ingest.formats.table_text import Dialect, modal_width
 from musicrec.params.data import DataParams
 
-SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
-_GUESSES = ("\t", ",", ";", "|", "::", "<SEP>", " ")
-_SURE = 0.9  # share of lines with the same number of fields that makes a separator certain
 _LINES = 1000  # looked at
 _SEP_LINE = re.compile(r'"?sep=(.+?)"?', re.I)
 
@@ -32,23 +32,42 @@ class TextLayout:
         A name for each field of a row: from the header, "" where it has none.
     comments : bool
         Whether lines that start with `#` stand before the table.
+    aside : frozenset of str
+        Lines that have as many fields as a row and are none: a rule under the header, say.
     preamble : frozenset of str
         Other lines before it.
+    before : int
+        How many lines, plays or not, stand before the header.
+    by_guess : bool
+        Whether the first line alone says that there is no header.
+    warnings : tuple of str
+        What was decided and may be wrong.
     """
 
     dialect: Dialect
     titles: tuple[str, ...]
     fields: tuple[str, ...]
     comments: bool = False
+    aside: frozenset[str] = frozenset()
+    by_guess: bool = False
     preamble: frozenset[str] = field(default=frozenset(), compare=False)
+    before: int = field(default=0, compare=False)
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def named(self) -> bool:
         """Whether there is a header."""
         return bool(self.titles)
 
+    @property
+    def shift(self) -> int:
+        """One, where rows have a field without a name on the left of those of the header."""
+        return int(bool(self.titles) and self.fields[0] == "" and self.titles[0] != "")
 
-def text_layout(head: bytes, params: DataParams, name: str, *, whole: bool) -> TextLayout:
+
+def text_layout(
+    head: bytes, params: DataParams, name: str, *, whole: bool, dialect: Dialect | None = None
+) -> TextLayout:
     """Tell a text file's layout from its first bytes.
 
     Parameters
@@ -60,6 +79,8 @@ def text_layout(head: bytes, params: DataParams, name: str, *, whole: bool) -> T
         The file, for messages.
     whole : bool
         Whether `head` is the whole file, so that its last line is complete.
+    dialect : Dialect, optional
+        Of the other files of the source; told from this one where it is not given.
 
     Raises
     ------
@@ -67,29 +88,66 @@ def text_layout(head: bytes, params: DataParams, name: str, *, whole: bool) -> T
         The file is not text, has no line, one column only, or not the columns asked for; the rows
         do not fit the header, or differ too much for a table.
     """
-    lines = _lines(head, name, whole=whole)
+    lines = head_lines(head, name, whole=whole)
     marked, lines = _after_marks(lines)
     separator = _SEP_LINE.fullmatch(marked[-1]) if marked else None
     wanted = params.separator
     if separator and wanted == "auto":
         wanted = separator[1]
-    dialect, split = _split(lines, wanted, params, name)
+    if dialect is None:
+        dialect = choose_dialect(lines, wanted, params, name)
+    split = [dialect.split(line)[0] for line in lines]
     _refuse_aligned(dialect, split, name)
     start, titles = find_header(split, params, name)
     rows = split[start + bool(titles) :]
     width = _row_width(rows, params, name) if rows else len(titles)
-    fields = _fitted(titles, rows, width, name) if titles else ("",) * width
-    before = [*marked, *lines[:start]]
+    fields = ("",) * width
+    if titles:
+        fields = fitted(titles, rows, lines[start + 1 :], dialect, params, name)
+    before = split[:start]
+    plays, warnings = plays_before(before, titles, width, params, name)
+    dropped = {place for place in range(start) if place not in plays}
+    aside = {place for place in dropped if len(before[place]) == width}
+    if titles and rows and is_rule(rows[0]):
+        aside.add(start + 1)
+    if not titles and _unsure_of_the_first(split[start:], params):
+        warnings.append(
+            f"{name}: no header is to be seen, so that the first line, {lines[start][:80]!r}, is "
+            "a play; if it holds column names, set data.header: true"
+        )
     return TextLayout(
         dialect,
         titles,
         fields,
-        comments=any(line.startswith("#") for line in [*before, *lines[start : start + 1]]),
-        preamble=frozenset(before),
+        comments=any(line.startswith("#") for line in [*marked, *lines[: start + 1]]),
+        aside=frozenset(lines[place].strip() for place in aside),
+        preamble=frozenset([*marked, *(lines[place].strip() for place in dropped - aside)]),
+        by_guess=not titles and params.header == "auto",
+        before=len(marked) + start,
+        warnings=tuple(warnings),
     )
 
 
-def _lines(head: bytes, name: str, *, whole: bool) -> list[str]:
+def _unsure_of_the_first(rows: list[tuple[str, ...]], params: DataParams) -> bool:
+    """Whether an event log's first line, taken for a play, may be its header."""
+    columns = params.columns
+    return (
+        columns.count is None
+        and columns.timestamp is None
+        and params.header == "auto"
+        and all(isinstance(column, int) for column in (columns.user, columns.track))
+        and may_be_names(rows, columns)
+    )
+
+
+def head_lines(head: bytes, name: str, *, whole: bool) -> list[str]:
+    """The lines of a file's first bytes that are not blank.
+
+    Raises
+    ------
+    MusicRecError
+        There is none, or the file is no text.
+    """
     text = codecs.getincrementaldecoder("utf-8-sig")("replace").decode(head)
     if "\0" in text:
         raise MusicRecError(
@@ -110,41 +168,6 @@ def _after_marks(lines: list[str]) -> tuple[list[str], list[str]]:
     if len(lines) > 1 and _SEP_LINE.fullmatch(lines[0].strip()):
         return [lines[0].strip()], lines[1:]
     return [], lines
-
-
-def _split(
-    lines: list[str], choice: str, params: DataParams, name: str
-) -> tuple[Dialect, list[tuple[str, ...]]]:
-    """Choose the separator that cuts the lines into the columns asked for, alike in all lines."""
-    if params.quote not in ("auto", "none") and len(params.quote) != 1:
-        raise MusicRecError(
-            f"data.quote = {params.quote!r} is not allowed; it must be auto, none or one character"
-        )
-    separators: tuple[str, ...] = _GUESSES
-    if choice != "auto":
-        separators = (SEPARATORS.get(choice, choice.replace("\\t", "\t")),)
-    best: tuple[tuple[bool, ...], int] | None = None
-    found: tuple[Dialect, list[tuple[str, ...]]] | None = None
-    for separator in separators:
-        if not any(separator in line for line in lines):
-            continue
-        dialect = choose_quoting(lines, separator, params.quote)
-        split = [dialect.split(line)[0] for line in lines]
-        width, share = modal_width([len(fields) for fields in split[1:] or split])
-        if max(width, len(split[0])) < 2:
-            continue
-        rank = (mapped(split, width, params.columns), share >= _SURE)
-        # The first of the list wins, but a comma within a field must not beat other signs.
-        sign = width if separator not in "\t " else 0
-        if best is None or rank > best[0] or (rank == best[0] and best[1] and sign > best[1]):
-            best, found = (rank, sign), (dialect, split)
-    if found is None:
-        shown = "auto" if choice == "auto" else repr(choice)
-        raise MusicRecError(
-            f"{name}: only one column found with data.separator: {shown}; the first line is "
-            f"{lines[0][:80]!r}"
-        )
-    return found
 
 
 def _refuse_aligned(dialect: Dialect, split: list[tuple[str, ...]], name: str) -> None:
@@ -180,36 +203,3 @@ def _row_width(rows: list[tuple[str, ...]], params: DataParams, name: str) -> in
         f"{name}: {shown}; this is no table with data.separator: "
         f"{params.separator} and data.quote: {params.quote}; set them"
     )
-
-
-def _fitted(
-    titles: tuple[str, ...], rows: list[tuple[str, ...]], width: int, name: str
-) -> tuple[str, ...]:
-    """Names of the fields of a row, where header and rows may differ by one.
-
-    Raises
-    ------
-    MusicRecError
-        They differ, and not by a separator at the end of every line or by R's row names.
-    """
-    more = width - len(titles)
-    if more == 0:
-        return titles
-    alike = [row for row in rows if len(row) == width]
-    if more == 1 and not any(row[-1] for row in alike):
-        return (*titles, "")
-    if more == -1 and not titles[-1]:
-        return titles[:-1]
-    numbers = [row[0] for row in alike]
-    if more == 1 and numbers in (_counted(1, numbers), _counted(0, numbers)):
-        return ("", *titles)
-    by = "one field" if abs(more) == 1 else f"{abs(more)} fields"
-    raise MusicRecError(
-        f"{name}: the rows have {by} {'more' if more > 0 else 'fewer'} than the header, {width} "
-        f"against {len(titles)}: the header is {' | '.join(titles)[:100]!r}, a row "
-        f"{' | '.join(alike[0])[:100]!r}; name every column in the header"
-    )
-
-
-def _counted(first: int, like: list[str]) -> list[str]:
-    return [str(number) for number in range(first, first + len(like))]

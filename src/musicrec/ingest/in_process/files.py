@@ -66,7 +66,7 @@ def plain_chunks(
 def _readings(
     file: SourceFile, params: DataParams, scratch: Path
 ) -> tuple[str, list[Reading], int]:
-    """A file's kind, what reads each piece of it, and about how many rows it has."""
+    """What a file must share with the others, what reads each piece of it, about how many rows."""
     with doubting():
         file, raw = _unpacked(file, scratch)
         if is_parquet(file, raw, params.format):
@@ -79,7 +79,7 @@ def _readings(
         refuse_foreign(head, file.shown)
         if params.format == "json" or (params.format == "auto" and looks_json(head, file.relative)):
             raise Doubt
-        return "text", *text_chunks(file, head, params, whole=len(head) < HEAD)
+        return text_chunks(file, head, params, whole=len(head) < HEAD)
 
 
 def _unpacked(file: SourceFile, scratch: Path) -> tuple[SourceFile, bytes]:

@@ -12,22 +12,28 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from musicrec.ingest.formats.delimited import places_of
+from musicrec.ingest.formats.header import KNOWN_NAMES, plain_title
 from musicrec.ingest.formats.table_text import Dialect
 from musicrec.ingest.formats.text_layout import TextLayout, text_layout
 from musicrec.ingest.in_process.chunk import Chunk, Doubt, Reading, ids_of
 from musicrec.ingest.in_process.times import times_of
+from musicrec.ingest.rows.ids import unseen_signs
 from musicrec.ingest.source.source_file import SourceFile
 from musicrec.params.data import DataParams
 
 BLOCK = 1 << 25  # bytes of text read at a time
 _FIRST_LINE = re.compile(rb"(\xef\xbb\xbf)?([ \t]*(\r\n|\n|\r))*[^\r\n]*(\r\n|\n|\r|$)")
+_TITLES = 1000  # so many are looked for among the users
+_LONGEST_NAME = 24  # bytes of what a column may be called
 _COUNT = "^[0-9]{1,18}$"
 
 
 def text_chunks(
     file: SourceFile, head: bytes, params: DataParams, *, whole: bool
-) -> tuple[list[Reading], int]:
+) -> tuple[str, list[Reading], int]:
     """What reads each block of a file's lines, and about how many lines it has.
+
+    Before that, what this file must share with the others of the source.
 
     Raises
     ------
@@ -40,7 +46,8 @@ def text_chunks(
     layout = text_layout(head, params, file.shown, whole=whole)
     places = places_of(layout, params.columns, file.shown)
     separator = layout.dialect.separator
-    if layout.preamble or layout.comments or len(separator.encode()) != 1 or separator == " ":
+    doubtful = layout.before or layout.aside or layout.comments or layout.warnings
+    if doubtful or len(separator.encode()) != 1 or separator == " ":
         raise Doubt
     start = 0
     if layout.titles:
@@ -54,7 +61,17 @@ def text_chunks(
     readings = [
         _block(file.path, begin, end, layout, places) for begin, end in itertools.pairwise(bounds)
     ]
-    return readings, lines * file.size // len(head)
+    return _shared(layout, places, params), readings, lines * file.size // len(head)
+
+
+def _shared(layout: TextLayout, places: dict[str, int], params: DataParams) -> str:
+    """How fields are cut, and the titles where nobody compares them with the columns' names."""
+    titles: list[str] = []
+    if params.header is True and layout.titles:
+        own = (places[role] for role in ("user", "track"))
+        titles = [plain_title(layout.titles[place]) for place in own if place < len(layout.titles)]
+    named = any(isinstance(c, str) for c in (params.columns.user, params.columns.track))
+    return repr((layout.dialect.separator, layout.dialect.quote, [] if named else titles))
 
 
 def _line_bounds(path: Path, start: int, size: int) -> list[int]:
@@ -78,9 +95,7 @@ def _block(path: Path, begin: int, end: int, layout: TextLayout, places: dict[st
             raise Doubt  # a line longer than a block, or lines that end in another way
         rows = _table(text, layout, places)
         users, tracks = ids_of(rows.column("user")), ids_of(rows.column("track"))
-        place = places["user"] - _shift(layout)
-        title = layout.titles[place] if 0 <= place < len(layout.titles) else None
-        if title is not None and pc.index(users.dictionary, title).as_py() >= 0:
+        if _holds_title(users.dictionary, layout):
             raise Doubt  # a header amid the rows, where files were joined
         counts, times = np.ones(rows.num_rows, np.int64), None
         if "count" in places:
@@ -92,9 +107,15 @@ def _block(path: Path, begin: int, end: int, layout: TextLayout, places: dict[st
     return read
 
 
-def _shift(layout: TextLayout) -> int:
-    """One, where rows have a field without a name on the left of those of the header."""
-    return int(bool(layout.titles) and layout.fields[0] == "" and layout.titles[0] != "")
+def _holds_title(users: pa.Array, layout: TextLayout) -> bool:
+    """Whether a user is called as a column is, without case and unseen signs around it."""
+    titles = [plain_title(title) for title in layout.titles[:_TITLES] if title]
+    plain = pc.utf8_lower(pc.utf8_trim(users, unseen_signs())) if titles else users
+    if layout.by_guess:
+        titles = sorted(KNOWN_NAMES[0])
+        short = users.filter(pc.less_equal(pc.binary_length(users), _LONGEST_NAME))
+        plain = pc.utf8_lower(pc.replace_substring_regex(short, r"[^\pL\pN]", ""))
+    return bool(titles) and bool(pc.any(pc.is_in(plain, pa.array(titles, pa.string()))).as_py())
 
 
 def _require_plain(text: bytes, layout: TextLayout) -> None:
@@ -111,7 +132,10 @@ def _quotes_enclose(text: bytes, dialect: Dialect) -> bool:
     behind a backslash, one that is never closed, and text after a closing one are all left over.
     """
     quote, separator = (re.escape(sign.encode()) for sign in (dialect.quote, dialect.separator))
-    if not quote or dialect.quote.encode() not in text:
+    if not quote:
+        late = dialect.strict and b'""' in text
+        return not late or not re.search(dialect.enclosed_late().encode(), text, re.M)
+    if dialect.quote.encode() not in text:
         return True
     fields = re.compile(
         rb"(?<![^%b\r\n])%b[^%b\\\r\n]*%b(?![^%b\r\n])"

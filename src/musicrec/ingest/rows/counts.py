@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _NOT_FINITE = r"(?i)^[+-]?(nan|inf|infinity)$"
-_GROUPED = r"^[+-]?[1-9]\d{0,2}(\.\d{3})+$"  # 2.000: two, or two thousand
+# 2.000: two, or two thousand; a comma among digits is another one's decimal sign.
+_OPEN = r"^[+-]?([1-9]\d{0,2}(\.\d{3})+|\d+(\.\d{3})*,\d+|\d{1,3}(,\d{3})+(\.\d*)?)$"
+_FRACTION = r"^[+-]?\d*\.\d*[1-9]\d*$"  # seen where more decimals stand than are kept
 
 
 def checked_count(
@@ -85,11 +87,11 @@ def _of_text(frame: DataFrame, decimal: str) -> tuple[DataFrame, Flaws]:
     flaws = [
         ("count_missing", text == ""),
         ("count_not_finite", text.rlike(_NOT_FINITE)),
-        *([("count_ambiguous", text.rlike(_GROUPED))] if decimal == "auto" else []),
+        *([("count_ambiguous", text.rlike(_OPEN))] if decimal == "auto" else []),
         ("count_not_a_number", ~plain.rlike(_NUMBER)),
         ("count_negative", F.coalesce(whole < 0, plain.startswith("-") & ~zero)),
         ("count_zero", F.coalesce(whole == 0, zero)),
-        ("count_fractional", number != F.floor(number)),
+        ("count_fractional", (number != F.floor(number)) | plain.rlike(_FRACTION)),
         ("count_too_large", whole.isNull() & F.coalesce(number > MAX_COUNT, F.lit(True))),
     ]
     return frame.withColumn("count", F.coalesce(whole, number.try_cast("long"))), flaws
@@ -102,7 +104,7 @@ def _with_point(text: Column, decimal: str) -> Column:
     if decimal == "auto":
         return text
     group, point = (",", r"\.") if decimal == "point" else (r"\.", ",")
-    grouped = rf"^[+-]?\d{{1,3}}({group}\d{{3}})+({point}\d+)?$"
+    grouped = rf"^[+-]?[1-9]\d{{0,2}}({group}\d{{3}})+({point}\d+)?$"
     bare = F.when(text.rlike(grouped), F.regexp_replace(text, group, "")).otherwise(text)
     if decimal == "point":
         return bare

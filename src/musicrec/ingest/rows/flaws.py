@@ -24,7 +24,7 @@ _NOT_TEXT = (
 REASONS = {
     "ragged_line": (
         "",
-        "another number of fields than the other lines",
+        "another number of fields than the other lines, or a quote amiss,",
         "check data.separator and data.quote (none, if quotes are part of the text; a field in "
         "quotes cannot hold a line break)",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from musicrec.ingest.formats.header import UNSEEN
 from musicrec.ingest.rows.flaws import Flaws, is_text, wrong_type
 from musicrec.params.data import ColumnParams
 
@@ -17,14 +18,11 @@ USUAL_NULLS = (
     "#N/A", "nil", "undefined",
 )  # fmt: skip
 LONGEST_NULL = max(map(len, USUAL_NULLS))
-# Signs that cannot be seen at the edge of an id: controls, all kinds of blanks, of no width too,
-# and the byte order mark.
-_UNSEEN = r"[\x00-\x20\x7f\u0085\u00a0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]+"
 
 
 def unseen_signs() -> str:
     """The signs that are cut off both ends of an id."""
-    return "".join(filter(re.compile(_UNSEEN).fullmatch, map(chr, range(1 << 16))))
+    return "".join(filter(re.compile(UNSEEN).fullmatch, map(chr, range(1 << 16))))
 
 
 def null_words(choice: str | None) -> tuple[str, ...]:
@@ -92,4 +90,4 @@ def _is_plain(text: Column) -> Column:
 def _without_unseen(text: Column) -> Column:
     from pyspark.sql import functions as F
 
-    return F.regexp_replace(text, f"^{_UNSEEN}|{_UNSEEN}$", "")
+    return F.regexp_replace(text, f"^{UNSEEN}|{UNSEEN}$", "")
