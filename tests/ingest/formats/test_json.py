@@ -47,6 +47,10 @@ READ: dict[str, tuple[str, list, dict]] = {
         TEXT + "".join(one(track=n) + "\n" for n in ("1.10", "1.1", "-0", "0", "9" * 40)),
         [("a", n, 1) for n in ("1.10", "1.1", "-0", "0", "9" * 40)], {},
     ),
+    "numbers as they stand, several on a line": (
+        TEXT + f"[{one(track='1.10')}, {one(track='1.1')}]\n{one(track='-0')},{one(track='1e3')}\n",
+        [("a", n, 1) for n in ("1.10", "1.1", "-0", "1e3")], {},
+    ),
     "half a pair": (TEXT + one(track='"a\\ud83c"') + "\n" + one(track='"\\udf00b"') + "\n", [],
                     {"track_not_text": 2}),
     "half a pair in an array": (json.dumps([*OBJECTS, OBJECTS[0] | {"track_id": "a\ud83c"}]), [],

@@ -11,7 +11,9 @@ from musicrec.ingest.formats.json_lines import JsonLayout, Keys
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-_INEXACT = r"-0|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|NaN|[+-]?INF|[+-]?Infinity"
+_NUMBER = r"-0|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|NaN|[+-]?INF|[+-]?Infinity"
+# What the parser makes of numbers: 1.1 of 1.10, 0 of -0.
+_ROUNDED = r'^(?:0|-?[0-9]+[.eE][0-9.eE+-]*|"NaN"|"[+-]?INF"|"[+-]?Infinity")$'
 _NO_ID = r"^(?:[\[{]|(?:true|false|NaN|[+-]?INF|[+-]?Infinity)$)"  # a value of another type, shown
 # Halves of a surrogate pair alone, behind an even number of backslashes.
 _HIGH = r"(?<!\\)((?:\\\\)*)\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
@@ -27,11 +29,12 @@ def read_json(spark: SparkSession, layout: JsonLayout, uris: list[str]) -> DataF
     """
     from pyspark.sql import functions as F
 
-    raw, found = F.col("raw"), F.col("found")
-    frame = spark.read.text(uris).select(
-        F.regexp_replace("value", _EDGE, "").alias("raw"), "_metadata"
-    )
-    frame = frame.filter(raw != "").withColumn("found", _objects(raw, layout))
+    raw, value, found = F.col("raw"), F.col("value"), F.col("found")
+    bare = F.when(value.startswith("{") & value.endswith("}"), value)
+    bare = bare.otherwise(F.regexp_replace(value, _EDGE, ""))
+    frame = spark.read.text(uris).select(bare.alias("raw"), "_metadata").filter(raw != "")
+    frame = frame.withColumn("line", _exact(raw, layout))
+    frame = frame.withColumn("found", _objects(F.col("line"), layout))
     broken = found.broken.isNotNull() | found.end.isNull() | found.rows.isNull()
     frame = frame.withColumn("bad", broken).withColumn(
         "row", F.explode(F.when(F.col("bad"), F.array(F.lit(None))).otherwise(found.rows))
@@ -39,7 +42,10 @@ def read_json(spark: SparkSession, layout: JsonLayout, uris: list[str]) -> DataF
     wrong = F.col("bad")
     values = {}
     for role, keys in layout.paths:
-        values[role] = F.col(".".join(_quoted(key) for key in ("row", *keys)))
+        shown = F.col(".".join(_quoted(key) for key in ("row", *keys)))
+        number = F.regexp_extract("line", rf"{_key(keys)}({_NUMBER})(?=[\s,}}])", 1)
+        number = F.when(shown.rlike(_ROUNDED) & (number != ""), number)
+        values[role] = F.coalesce(number, shown)
         if role in ("user", "track"):
             other = rf"{_key(keys)}[\[{{tfNI+-]"
             wrong = wrong | (
@@ -51,7 +57,21 @@ def read_json(spark: SparkSession, layout: JsonLayout, uris: list[str]) -> DataF
     )
 
 
-def _objects(raw: Column, layout: JsonLayout) -> Column:
+def _exact(raw: Column, layout: JsonLayout) -> Column:
+    """A line without halves of surrogate pairs, and numbers as text where several objects are."""
+    from pyspark.sql import functions as F
+
+    keys = "|".join(sorted({_key(keys) for _, keys in layout.paths}))
+    texts = F.regexp_replace(raw, rf"({keys})({_NUMBER})(?=[\s,}}])", '$1"$2"')
+    near = raw.contains("},") | raw.contains("} ") | raw.contains("}\t")
+    several = raw.startswith("[") | (near & raw.rlike(r"\}\s*,\s*\{"))
+    line = F.when(several, texts).otherwise(raw)
+    return F.when(raw.contains("\\ud") | raw.contains("\\uD"), _without_halves(line)).otherwise(
+        line
+    )
+
+
+def _objects(line: Column, layout: JsonLayout) -> Column:
     """The objects of a line as an array `rows`, and `end`, which is null where the line ends late.
 
     The line is parsed as part of a larger object: a parser stops at the end of the first value,
@@ -59,15 +79,11 @@ def _objects(raw: Column, layout: JsonLayout) -> Column:
     """
     from pyspark.sql import functions as F
 
-    keys = "|".join(sorted({_key(keys) for _, keys in layout.paths}))
-    # Numbers as they stand: the parser would make 1.1 of 1.10.
-    line = F.regexp_replace(raw, rf"({keys})({_INEXACT})(?=[\s,}}])", '$1"$2"')
-    line = F.when(_has_surrogates(raw), _without_halves(line)).otherwise(line)
-    array = F.when(raw.startswith("["), line).otherwise(F.concat(F.lit("["), line, F.lit("]")))
+    array = line.startswith("[")
+    start = F.when(array, F.lit('{"rows":')).otherwise(F.lit('{"rows":['))
+    end = F.when(array, F.lit(',"end":"."}')).otherwise(F.lit('],"end":"."}'))
     options = {"columnNameOfCorruptRecord": "broken", "allowSingleQuotes": "false"}
-    return F.from_json(
-        F.concat(F.lit('{"rows":'), array, F.lit(',"end":"."}')), _schema(layout), options
-    )
+    return F.from_json(F.concat(start, line, end), _schema(layout), options)
 
 
 def _schema(layout: JsonLayout) -> Any:
@@ -98,10 +114,6 @@ def _key(keys: Keys) -> str:
     """A pattern of a field's name within a line; text never holds quotes without backslashes."""
     spellings = {json.dumps(keys[-1], ensure_ascii=choice) for choice in (True, False)}
     return rf"(?:{'|'.join(re.escape(name) for name in sorted(spellings))})\s*:\s*"
-
-
-def _has_surrogates(raw: Column) -> Column:
-    return raw.contains("\\ud") | raw.contains("\\uD")
 
 
 def _without_halves(line: Column) -> Column:
