@@ -100,7 +100,7 @@ def checked_tables(
         The files or their columns cannot be used; rows are only looked at when Spark runs.
     """
     require_pattern(spark, params.time_format)
-    files = list_files(spark, params.source, params.columns)
+    files = list_files(spark, params.source)
     return {
         name: [check_rows(table, params) for table in read_tables(spark, members, params, scratch)]
         for name, members in tables_of(files, params).items()

@@ -10,9 +10,10 @@ import zipfile
 import pytest
 
 from musicrec.errors import MusicRecError
+from musicrec.ingest.source.copies import refuse_copies
 from musicrec.ingest.source.listing import list_files
-from musicrec.params.data import ColumnParams
-from tests.support.plays import PLAYS, text_of, write, write_parquet
+from musicrec.ingest.splits.split import tables_of
+from tests.support.plays import PLAYS, data_params, text_of, write, write_parquet
 
 CSV = text_of(PLAYS).encode()
 MORE = CSV + b"a,b,1\n"
@@ -72,7 +73,9 @@ ONCE = {
 def listed(folder, files):
     for name, content in files.items():
         write(folder / name, content)
-    return list_files(None, str(folder), ColumnParams())
+    files = list_files(None, str(folder))
+    refuse_copies(files, ["user_id", "track_id", "count"])
+    return files
 
 
 @pytest.mark.parametrize("name", TWICE)
@@ -92,7 +95,19 @@ def test_what_only_looks_alike_is_read(tmp_path, name):
 def test_shards_of_parquet_without_rows_are_no_copies(tmp_path):
     for name in ("a", "b"):
         write_parquet(tmp_path / f"{name}.parquet", user_id=[], track_id=[], count=[])
-    assert len(list_files(None, str(tmp_path))) == 2
+    refuse_copies(list_files(None, str(tmp_path)))
+
+
+def test_files_that_are_in_no_split_may_be_there_twice(tmp_path):
+    for name in ("train", "validation", "test"):
+        write(tmp_path / f"{name}.csv", text_of(PLAYS[len(name) :]))
+    for name in ("songs.csv", "songs.tsv", "songs (1).csv"):
+        write(tmp_path / name, CSV)
+    files = list_files(None, str(tmp_path))
+    tables_of(files, data_params(tmp_path, protocol="given"))
+    write(tmp_path / "train.csv.gz", gzip.compress(CSV))
+    with pytest.raises(MusicRecError, match=r"train.csv and train.csv.gz have one name"):
+        tables_of(list_files(None, str(tmp_path)), data_params(tmp_path, protocol="given"))
 
 
 def test_large_files_are_read_whole_only_where_they_may_be_equal(tmp_path, monkeypatch):

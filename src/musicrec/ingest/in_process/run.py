@@ -71,7 +71,7 @@ def ingest_in_process(params: DataParams, folder: Path) -> dict[str, Any] | None
         return None
     require_table(params)
     require_training_users(params)
-    tables = tables_of(list_files(None, params.source, params.columns), params)
+    tables = tables_of(list_files(None, params.source), params)
     try:
         chunks = plain_chunks(tables, params, folder / "source")
         shutil.rmtree(folder / "source", ignore_errors=True)

@@ -55,7 +55,7 @@ def refuse_copies(files: list[SourceFile], mapped: Sequence[str] = ()) -> None:
         A file has the name of a backup, or the name of another one but for packing and format; two
         files are equal, once unpacked and whatever their line ends and byte order marks are.
     """
-    if len(files) == 1:
+    if len(files) < 2:
         return
     names: dict[str, SourceFile] = {}
     for file in files:

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.source import far_files, local_files
-from musicrec.ingest.source.copies import refuse_copies
 from musicrec.ingest.source.source_file import SourceFile
 from musicrec.ingest.source.table_folders import refuse_table_folders
 from musicrec.ingest.source.unpack import text_encoding
-from musicrec.params.data import ROLES, ColumnParams
 from musicrec.spark.failures import display_path
 
 if TYPE_CHECKING:
@@ -71,25 +69,18 @@ def _local_part(uri: str) -> str:
     return path if Path(path).exists() else uri.removeprefix("file://")
 
 
-def list_files(
-    spark: SparkSession | None, source: str, columns: ColumnParams | None = None
-) -> list[SourceFile]:
+def list_files(spark: SparkSession | None, source: str) -> list[SourceFile]:
     """List a source's files in name order: itself, or all files below a folder, each once.
 
     Names that start with `_` or `.` are left out with all below them, as Spark does (`_SUCCESS`,
     `.part.crc`), and so are a README and its like and files without a byte beside files that have
     some.
 
-    Parameters
-    ----------
-    columns : ColumnParams, optional
-        What the names of folders may hold: see `hive_columns`.
-
     Raises
     ------
     MusicRecError
         There is no such source, no file in it, or only empty ones; it is a table of a format whose
-        log says which files count; a file is there twice.
+        log says which files count.
     """
     root = source_uri(source)
     shown = display_path(root)
@@ -112,9 +103,6 @@ def list_files(
     filled = [file for file in files if file.size > 0]
     if not filled:
         raise MusicRecError(f"{files[0].shown}: the file is empty")
-    if root.startswith("file://"):
-        mapped = [] if columns is None else [getattr(columns, role) for role in ROLES]
-        refuse_copies(filled, [name for name in mapped if isinstance(name, str)])
     return filled
 
 

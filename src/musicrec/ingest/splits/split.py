@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from musicrec.errors import MusicRecError
+from musicrec.ingest.source.copies import refuse_copies
 from musicrec.ingest.source.source_file import SourceFile
 from musicrec.ingest.splits.hashing import hash_fraction
-from musicrec.params.data import DataParams
+from musicrec.params.data import ROLES, DataParams
 from musicrec.storage.parquet import HISTORY
 
 if TYPE_CHECKING:
@@ -94,12 +95,17 @@ def tables_of(files: list[SourceFile], params: DataParams) -> dict[str, list[Sou
     Raises
     ------
     MusicRecError
-        See `given_splits` and `refuse_splits_and_more`.
+        See `given_splits`, `refuse_splits_and_more` and `refuse_copies`.
     """
     if params.protocol == "given":
-        return given_splits(files, params.source)
-    refuse_splits_and_more(files, params.source)
-    return {"plays": files}
+        tables = given_splits(files, params.source)
+    else:
+        refuse_splits_and_more(files, params.source)
+        tables = {"plays": files}
+    read = sorted(file for members in tables.values() for file in members if file.path is not None)
+    mapped = [getattr(params.columns, role) for role in ROLES]
+    refuse_copies(read, [column for column in mapped if isinstance(column, str)])
+    return tables
 
 
 def require_training_users(params: DataParams) -> None:
