@@ -166,7 +166,7 @@ def _quotes_enclose(lines: list[str], best: Dialect, plain: Dialect, *, by_rule:
     if flawed:
         if _enclosed_lines(lines, best) >= _MOST * (len(lines) - 1):
             return True
-        if not by_rule and (_few_flawed(lines, best, flawed) or _run_over_lines(lines, best)):
+        if not by_rule and (_few_flawed(lines, best, flawed) or bool(_run_over_lines(lines, best))):
             return True
         return plain_share < share
     if share != plain_share:
@@ -193,30 +193,31 @@ def _few_flawed(lines: list[str], dialect: Dialect, flawed: int) -> bool:
     return flawed == 1 and 2 <= len(lines) - 2 <= _enclosed_lines(lines, dialect)
 
 
-def _run_over_lines(lines: list[str], dialect: Dialect) -> bool:
-    """Whether a field in quotes that is not closed is closed some lines later."""
+def _run_over_lines(lines: list[str], dialect: Dialect) -> set[int]:
+    """Places of the lines that hold parts of a field in quotes that is closed some lines later."""
     width = modal_width([len(dialect.split(line)[0]) for line in lines])[0]
+    found: set[int] = set()
     for place, line in enumerate(lines):
         if dialect.quote not in line or dialect.split(line)[1]:
             continue
         later = lines[place + 1 : place + _REACH]
-        last = next((i for i, other in enumerate(later) if dialect.quote in other), None)
-        if last is not None:
-            fields, sound = dialect.split(" ".join([line, *later[: last + 1]]))
-            if sound and len(fields) == width:
-                return True
-    return False
+        last = next((i for i, other in enumerate(later, 1) if dialect.quote in other), 0)
+        fields, sound = dialect.split(" ".join([line, *later[:last]]))
+        if sound and len(fields) == width:
+            found.update(range(place, place + last + 1))
+    return found
 
 
 def _is_strict(lines: list[str], dialect: Dialect) -> bool:
     """Whether the first lines show a program that encloses every field that holds a quote."""
     enclosed = re.compile(dialect.enclosed())
-    sound = [line for line in lines if dialect.quote in line and dialect.split(line)[1]]
+    runs = _run_over_lines(lines, dialect)
+    whole = [line for place, line in enumerate(lines) if place not in runs]
+    sound = [line for line in whole if dialect.quote in line and dialect.split(line)[1]]
     if any(dialect.quote in enclosed.sub("", line) for line in sound):
         return False
     holds = any(dialect.escape + dialect.quote in line for line in sound if enclosed.search(line))
-    many = _enclosed_lines(lines, dialect) >= _MOST * (len(lines) - 1)
-    return holds or many or _run_over_lines(lines, dialect)
+    return holds or bool(runs) or _enclosed_lines(lines, dialect) >= _MOST * (len(lines) - 1)
 
 
 def _follow_a_rule(lines: list[str], plain: Dialect) -> bool:

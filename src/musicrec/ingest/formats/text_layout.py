@@ -155,7 +155,12 @@ def head_lines(head: bytes, name: str, *, whole: bool) -> list[str]:
             "utf-16), or convert it"
         )
     lines = re.split("\r\n|\n|\r", text)  # as Hadoop does, and not at U+2028
-    if not whole and len(lines) > 1:
+    if not whole and len(lines) == 1:
+        raise MusicRecError(
+            f"{name}: the first line is longer than {len(head):,} bytes, so that its columns "
+            "cannot be told; leave columns out that are not needed"
+        )
+    if not whole:
         lines.pop()
     lines = [line for line in lines if line.strip()][:_LINES]
     if not lines:
