@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ from musicrec.ingest.formats.parquet_columns import (
     parquet_schema,
     read_parquet,
 )
-from musicrec.ingest.formats.shared_layout import with_shared_dialects
+from musicrec.ingest.formats.shared_layout import warn_of_layouts, with_shared_dialects
 from musicrec.ingest.formats.text_layout import TextLayout, text_layout
 from musicrec.ingest.source.foreign_files import refuse_foreign
 from musicrec.ingest.source.hive_columns import hive_columns, hive_value
@@ -102,8 +101,7 @@ def read_tables(
         layouts.setdefault(layout, []).append(ready)
         if isinstance(layout, TextLayout):
             preambles[layout] = preambles.get(layout, frozenset()) | layout.preamble
-            for sentence in layout.warnings:
-                print(f"warning: {sentence}", file=sys.stderr)
+    warn_of_layouts([layout for layout, _ in found if isinstance(layout, TextLayout)])
     layouts = _with_rows(layouts, files[0])
     kinds = {type(layout): members[0] for layout, members in layouts.items()}
     if len(kinds) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 
@@ -14,6 +15,7 @@ from musicrec.params.data import DataParams
 
 _SAMPLE = 50  # files a dialect whose first lines are looked at together
 _LINES = 1000  # of each
+_WARNINGS = 3
 
 Laid = tuple[TextLayout, SourceFile]
 Head = Callable[[SourceFile], bytes]
@@ -49,6 +51,15 @@ def with_shared_dialects(found: list[Laid], params: DataParams, head: Head) -> l
             ]  # fmt: skip
     _require_same_header(found, params)
     return found
+
+
+def warn_of_layouts(layouts: list[TextLayout]) -> None:
+    """Print what was decided and may be wrong, of the first files only where there are many."""
+    sentences = [sentence for layout in layouts for sentence in layout.warnings]
+    for sentence in sentences[:_WARNINGS]:
+        print(f"warning: {sentence}", file=sys.stderr)
+    if len(sentences) > _WARNINGS:
+        print(f"warning: {len(sentences) - _WARNINGS:,} more files are like that", file=sys.stderr)
 
 
 def _with_main_separator(found: list[Laid], params: DataParams, head: Head) -> list[Laid]:

@@ -37,7 +37,7 @@ REASONS = {
     "count_not_finite": ("count", "NaN or infinite", ""),
     "count_ambiguous": (
         "count",
-        "written like 2.000, which may be 2 or 2000",
+        "written like 2.000, which may be 2 or 2000, or like 2,00,",
         "set data.decimal to point or comma",
     ),
     "count_not_a_number": ("count", "text where a number is expected", ""),
