@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ USUAL_NULLS = (
 LONGEST_NULL = max(map(len, USUAL_NULLS))
 
 
+@functools.cache
 def unseen_signs() -> str:
     """The signs that are cut off both ends of an id."""
     return "".join(filter(re.compile(UNSEEN).fullmatch, map(chr, range(1 << 16))))

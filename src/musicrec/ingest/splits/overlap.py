@@ -78,13 +78,11 @@ def warn_of_ids(contents: dict[str, Contents], params: DataParams) -> None:
     for role in ("user", "track"):
         ids = [getattr(found, f"{role}s") for found in contents.values()]
         title = f"warning: {params.source}: column {getattr(params.columns, role)!r} has"
-        floats = _matching(ids, (".0",), r"^-?[0-9]+\.0+$")
-        whole = pc.replace_substring_regex(floats, r"\.0+$", "")
-        twice = functools.reduce(pc.or_, (pc.is_in(whole, value_set=some) for some in ids))
-        if pc.any(twice).as_py():
-            first = pc.min(floats.filter(twice)).as_py()
+        twice = _in_two_forms(ids)
+        if len(twice):
+            first = pc.min(twice).as_py()
             print(
-                f"{title} {role}s in two forms, {pc.sum(twice).as_py():,} of them such as "
+                f"{title} {role}s in two forms, {len(twice):,} of them such as "
                 f"{first.split('.')[0]} and {first}, which are two {role}s here; write them in one",
                 file=sys.stderr,
             )
@@ -95,6 +93,17 @@ def warn_of_ids(contents: dict[str, Contents], params: DataParams) -> None:
                 f"such as {pc.min(rounded)}, so that several are one; export them as text",
                 file=sys.stderr,
             )
+
+
+def _in_two_forms(ids: list[pa.Array]) -> pa.Array:
+    """The ids such as `12.0` whose `12` is there too."""
+    floats = _matching(ids, (".0",), r"^-?[0-9]+\.0+$")
+    if not len(floats):
+        return floats
+    whole = pc.replace_substring_regex(floats, r"\.0+$", "")
+    return floats.filter(
+        functools.reduce(pc.or_, (pc.is_in(whole, value_set=some) for some in ids))
+    )
 
 
 def _matching(ids: list[pa.Array], signs: tuple[str, ...], pattern: str) -> pa.Array:
