@@ -34,7 +34,7 @@ def test_every_id_is_found_and_no_other(texts: list[str], skipped: int) -> None:
 def test_ids_are_listed_and_asked_for() -> None:
     ids = Ids.of("track", *id_arrays(pa.chunked_array([["b", "7", "a"]])))
     assert [ids[0], ids[-1], *ids] == ["b", "a", "b", "7", "a"]
-    assert "7" in ids and 7 in ids and "c" not in ids
+    assert "7" in ids and 7 in ids and "c" not in ids and None not in ids
     assert repr(ids) == "<3 track ids: 'b', '7', …>"
     with pytest.raises(IndexError, match="track 3 of 3"):
         ids[3]

@@ -236,6 +236,55 @@ def test_refused(spark, sources, tmp_path, name):
     assert "\n" not in str(raised.value)
 
 
+# Sorted files: the header stands behind plays, and the rows have one field more.
+SORTED = text_of([(f"{i}", f"{i + 22}", 5) for i in range(9)], header="").replace("\n", ",\n")
+LAYOUTS = {
+    "a separator at the end": (
+        SORTED + "user_id,track_id,count\n" + SORTED.replace("5,", "6,"), {}, 9, set(),
+    ),
+    "users that begin with a comment's sign": (
+        "%a,b,1\n//c,d,2\n" + BARE, COUNTED, 0, set(),
+    ),
+    "a comment as wide as the rows": (
+        "% a b\n" + BARE.replace(",", " "), COUNTED, 0, {"% a b"},
+    ),
+    "lines about an event log": (
+        "Export,Listening history\nCreated,2020-01-01\n" + HEADER + LINES, LOG, 0,
+        {"Export,Listening history", "Created,2020-01-01"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_lines_before_the_table(name):
+    text, kwargs, plays, aside = LAYOUTS[name]
+    params = data_params("plays.csv", **(HOLDOUT | kwargs))
+    layout = text_layout(text.encode(), params, "plays.csv", whole=True)
+    assert layout.aside == aside
+    assert any(f"{plays} lines before" in said for said in layout.warnings) == bool(plays)
+
+
+@pytest.mark.parametrize(("column", "said"), [("usr", "did you mean"), (7, "column 7")])
+def test_a_wrong_column_of_a_file_with_row_names(tmp_path, column, said):
+    rows = "".join(f"{i} u{i} t{i % 3} 4\n" for i in range(1, 20))
+    source = write(tmp_path / "plays.txt", "user track n\n" + rows)
+    columns = {"user": "user", "track": "track", "count": column}
+    with pytest.raises(MusicRecError, match=said):
+        ingest_in_process(data_params(source, **(HOLDOUT | {"columns": columns})), tmp_path / "out")
+
+
+@pytest.mark.parametrize("header", ["auto", True])
+def test_a_column_of_a_folder_beside_positions(spark, tmp_path, header):
+    for user in ("anna", "berta"):
+        rows = "".join(f"t{i},{i + 1}\n" for i in range(9))
+        write(tmp_path / f"plays/user={user}/plays.csv", "name,plays\n" * (header is True) + rows)
+    columns = {"user": "user", "track": 0, "count": 1}
+    params = data_params(tmp_path / "plays", **(HOLDOUT | {"columns": columns, "header": header}))
+    with small_jobs(spark):
+        found = read_many(spark, {"plays": params}, tmp_path / "scratch")["plays"]
+    assert found.sentence == "" and len(found.plays) == 18
+
+
 @pytest.mark.parametrize(
     "head, kwargs, warned",
     [

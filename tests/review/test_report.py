@@ -180,6 +180,32 @@ def test_what_was_never_run_is_not_judged(project, monkeypatch, capsys):
         project.git("branch", "-q", "-D", "forgotten")
 
 
+def test_plays_that_are_on_another_machine_make_no_figure_stale(project, tmp_path):
+    """Git ignores them, DVC does not know them: in a commit, and in a clone, they are missing."""
+    project.git("checkout", "-q", "-b", "own-plays")
+    dag = project.folder / "dvc.yaml"
+    try:
+        (project.folder / ".gitignore").write_text("/mine.csv\n")
+        (project.folder / "mine.csv").write_text("user,track\n")
+        dag.write_text(dag.read_text().replace("deps: [make.py]", "deps: [make.py, mine.csv]", 1))
+        project.dvc("repro", "-q")
+        project.commit("plays of our own")
+        assert stale_stages(project.revision("own-plays")) == {}
+        (project.folder / "mine.csv").rename(tmp_path / "mine.csv")
+        assert stale_stages(project.revision("workspace")) == {}
+        (project.folder / "mine.csv").write_text("user,track\na,b\n")
+        stale = stale_stages(project.revision("workspace"))
+        assert stale["index"] == "mine.csv is modified"
+        (project.folder / "make.py").rename(tmp_path / "make.py")
+        assert "make.py is deleted" in stale_stages(project.revision("workspace"))["index"]
+        (tmp_path / "make.py").rename(project.folder / "make.py")
+    finally:
+        (project.folder / "mine.csv").unlink(missing_ok=True)
+        project.git("checkout", "-q", "--force", "main")
+        project.git("branch", "-q", "-D", "own-plays")
+        project.dvc("checkout", "--quiet", "--force")
+
+
 def test_a_branch_without_its_data_is_not_judged_by_those_of_another(project, monkeypatch, capsys):
     monkeypatch.chdir(project.folder)
     project.git("checkout", "-q", "noisy")

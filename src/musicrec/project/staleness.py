@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def stale_stages(revision: Revision, of: Collection[str] = ()) -> dict[str, str]
     ----------
     revision : Revision
     of : collection of str
-        Names of stages; they and those they need are looked at. None: all.
+        Names of stages; they and those they need are looked at. Empty: all.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def stale_stages(revision: Revision, of: Collection[str] = ()) -> dict[str, str]
         recorded = {out.fs_path: out.hash_info for stage in needs for out in stage.outs}
         stale: dict[str, str] = {}
         for stage in TopologicalSorter(needs).static_order():
-            reasons = _changed(stage, recorded)
+            reasons = _changed(stage, recorded, lambda path: _only_here(path, repo, revision))
             upstream = sorted({_name(needed) for needed in needs[stage]} & set(stale))
             if upstream:
                 reasons.append(f"{NEEDS}{', '.join(upstream)}")
@@ -85,8 +85,21 @@ def _name(stage: Any) -> str:
     return getattr(stage, "name", None) or stage.addressing
 
 
-def _changed(stage: Any, recorded: Mapping[str, Any]) -> list[str]:
-    """Say what of a stage differs from its entry in dvc.lock."""
+def _only_here(path: str, repo: Any, revision: Revision) -> bool:
+    """Whether a file is on one machine alone: outside the project, or ignored by Git."""
+    if not Path(path).is_relative_to(repo.root_dir):
+        return True
+    inside = Path(path).relative_to(repo.root_dir)
+    return bool(repo.scm.is_ignored(str(Path(revision.root) / inside)))
+
+
+def _changed(
+    stage: Any, recorded: Mapping[str, Any], only_here: Callable[[str], bool]
+) -> list[str]:
+    """Say what of a stage differs from its entry in dvc.lock.
+
+    Plays that are `only_here`, on the machine of whoever ran the stage, are not missed elsewhere.
+    """
     if not any(dependency.hash_info for dependency in stage.deps) and stage.deps:
         return ["has never run"]
     reasons = ["its command changed"] if stage.changed_stage() else []
@@ -94,6 +107,8 @@ def _changed(stage: Any, recorded: Mapping[str, Any]) -> list[str]:
         for status in dependency.status().values():
             if isinstance(status, Mapping):  # of parameters: a status each
                 reasons += _changed_parameters(dependency, status)
+            elif status in ABSENT and only_here(dependency.fs_path) and dependency.hash_info:
+                continue
             elif status not in ABSENT or not _made_by_a_stage(dependency, recorded):
                 reasons.append(f"{dependency} is {status}")
             elif dependency.hash_info != recorded.get(dependency.fs_path, dependency.hash_info):

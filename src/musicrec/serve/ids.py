@@ -65,7 +65,10 @@ class Ids:
 
     def __contains__(self, given: object) -> bool:
         """Whether an id, text or whole number, is there."""
-        return self.index(given) >= 0  # type: ignore[arg-type]
+        try:
+            return self.index(given) >= 0  # type: ignore[arg-type]
+        except MusicRecError:  # something that is no id
+            return False
 
     def __repr__(self) -> str:
         """Say how many there are, and what they look like."""

@@ -113,3 +113,18 @@ def test_other_notations_are_named(found, name):
 
 def test_an_empty_array_among_shards_is_left_out(found):
     assert found["shards"].plays == sorted(PLAYS)
+
+
+def test_numbers_of_one_name_in_two_objects_are_not_confused(spark, tmp_path):
+    plays = [(user, track, 1 + user) for user in (7, 8, 0) for track in (0, 7, 1.5)]
+    lines = [
+        json.dumps({"user": {"id": user}, "track": {"id": track}, "count": count})
+        for user, track, count in plays
+    ]
+    source = write(tmp_path / "plays.jsonl", "\n".join(lines) + "\n")
+    columns = {"user": "user.id", "track": "track.id", "count": "count"}
+    params = data_params(source, **(HOLDOUT | {"columns": columns}))
+    with small_jobs(spark):
+        found = read_many(spark, {"plays": params}, tmp_path / "scratch")["plays"]
+    assert found.sentence == ""
+    assert found.plays == sorted((str(user), str(track), count) for user, track, count in plays)

@@ -54,10 +54,16 @@ TWICE = {
     "small files": ({"a.csv": SMALL, "b.csv": SMALL}, "equal byte for byte"),
     "one line of JSON": ({"a.json": b'[{"a": 1}]' * 99, "b.json": b'[{"a": 1}]' * 99}, "are equal"),
     "a folder for each day": (
-        {"day=1/p.csv": CSV, "day=2/p.csv": CSV}, "day=1/p.csv and day=2/p.csv are equal"
+        {"day=1/p.csv": CSV * 40, "day=2/p.csv": CSV * 40}, "day=1/p.csv and day=2/p.csv are equal"
     ),
 }  # fmt: skip
 ONCE = {
+    "quiet days": {"day=1/p.csv": SMALL, "day=2/p.csv": SMALL},
+    "a year in brackets": {"listens.csv": CSV, "listens (2020).csv": OTHER},
+    "a version that is a year": {"plays.csv": CSV, "plays_v2020.csv": OTHER},
+    "a title": {"original-soundtracks.csv": CSV, "soundtracks.csv": OTHER},
+    "words amid a name": {"plays-kopi-luwak.csv": CSV, "users-backup-service.csv": OTHER},
+    "parts": {"listens.part": CSV, "listens2.part": OTHER},
     "shards": {"part-0.csv": CSV, "part-1.csv": OTHER, "part-2.csv": MORE},
     "numbered": {"plays (1).csv": CSV, "plays (2).csv": OTHER},
     "rotated logs": {"events.log": CSV, "events.log.1": OTHER},

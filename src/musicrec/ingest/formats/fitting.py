@@ -64,14 +64,21 @@ def _are_row_names(
     """
     if dialect.quote and all(line.lstrip().startswith(dialect.quote) for line in lines):
         return True
-    count = params.columns.count
-    place = titles.index(count) if isinstance(count, str) and count in titles else count
-    if isinstance(place, int) and any(not _POSITIVE.fullmatch(row[place]) for row in alike):
+    wanted = params.columns.user, params.columns.track, params.columns.count
+    places = [_place(column, titles, len(alike[0])) for column in wanted]
+    if any(column is not None and at is None for column, at in zip(wanted, places, strict=True)):
+        return True  # the sentence about the missing column comes first
+    user, _, count = places
+    if count is not None and any(not _POSITIVE.fullmatch(row[count]) for row in alike):
         return True
-    user = params.columns.user
-    place = titles.index(user) if isinstance(user, str) and user in titles else user
-    shifted = int(place) + 1 if place is not None else 1
-    return place == 0 and not any(row[shifted].isdigit() for row in alike)
+    return user == 0 and not any(row[1].isdigit() for row in alike)
+
+
+def _place(column: str | int | None, titles: tuple[str, ...], width: int) -> int | None:
+    """Where a mapped column would stand with the first title on the first field."""
+    if isinstance(column, str):
+        return titles.index(column) if column in titles else None
+    return column if column is not None and column < width else None
 
 
 def _counted(first: int, like: list[str]) -> list[str]:

@@ -35,6 +35,7 @@ _TYPE = re.compile(
 )
 # Signs that cannot be seen at the edge of a field: controls, all kinds of blanks, of no width
 # too, and the byte order mark.
+SIGNS = ("#", "%", "//")  # what a comment begins with
 UNSEEN = r"[\x00-\x20\x7f\u0085\u00a0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]+"
 
 Lines = list[tuple[str, ...]]
@@ -86,11 +87,10 @@ def find_header(lines: Lines, params: DataParams, name: str) -> tuple[int, tuple
     """
     columns = params.columns
     names = [column for column in _wanted(columns) if isinstance(column, str)]
-    signs = ("#", "%", "//")
-    comments = next((i for i, line in enumerate(lines) if not line[0].startswith(signs)), 0)
+    comments = next((i for i, line in enumerate(lines) if not line[0].startswith(SIGNS)), 0)
     if params.header is False or (not names and params.header == "auto"):
         width = max(map(len, lines[comments:]), default=0)
-        rows = (len(line) == width and line[0][0] == "#" for line in lines[:comments])
+        rows = (len(line) == width and not is_comment(line[0]) for line in lines[:comments])
         comments = 0 if any(rows) else comments
     if params.header is False:
         return comments, ()
@@ -99,6 +99,11 @@ def find_header(lines: Lines, params: DataParams, name: str) -> tuple[int, tuple
     if params.header is True or _looks_like_names(lines[comments:], columns, name):
         return comments, lines[comments]
     return comments, ()
+
+
+def is_comment(field: str) -> bool:
+    """Whether a line that begins with this field is a comment and no play of a user `%a`."""
+    return field in SIGNS or field.startswith(("% ", "// "))
 
 
 def _named_header(
@@ -148,7 +153,8 @@ def _is_word(field: str) -> bool:
 def _plays_again(lines: Lines, columns: ColumnParams) -> bool:
     """Whether the user or the track of the first line comes again, as no title does."""
     for column in (columns.user, columns.track):
-        assert isinstance(column, int)
+        if not isinstance(column, int):  # that of a folder's name
+            continue
         first = lines[0][column] if column < len(lines[0]) else ""
         if first and any(
             line[column : column + 1] == (first,) and line != lines[0] for line in lines[1:]
@@ -164,7 +170,8 @@ def may_be_names(lines: Lines, columns: ColumnParams) -> bool:
     other lines' do, or where user or track is called as public files call such a column.
     """
     user, track = columns.user, columns.track
-    assert isinstance(user, int) and isinstance(track, int)
+    if not isinstance(user, int) or not isinstance(track, int):
+        return False
     others = [line for line in lines[1:] if max(user, track) < len(line)]
     if not others or max(user, track) >= len(lines[0]) or _plays_again(lines, columns):
         return False

@@ -43,9 +43,7 @@ def read_json(spark: SparkSession, layout: JsonLayout, uris: list[str]) -> DataF
     values = {}
     for role, keys in layout.paths:
         shown = F.col(".".join(_quoted(key) for key in ("row", *keys)))
-        number = F.regexp_extract("line", rf"{_key(keys)}({_NUMBER})(?=[\s,}}])", 1)
-        number = F.when(shown.rlike(_ROUNDED) & (number != ""), number)
-        values[role] = F.coalesce(number, shown)
+        values[role] = F.coalesce(F.when(shown.rlike(_ROUNDED), _as_written(shown, keys)), shown)
         if role in ("user", "track"):
             other = rf"{_key(keys)}[\[{{tfNI+-]"
             wrong = wrong | (
@@ -55,6 +53,17 @@ def read_json(spark: SparkSession, layout: JsonLayout, uris: list[str]) -> DataF
     return frame.select(
         *[value.alias(role) for role, value in values.items()], "broken", "_metadata"
     )
+
+
+def _as_written(shown: Column, keys: Keys) -> Column:
+    """A number as the line has it: that of the field's name which stands for the same value."""
+    from pyspark.sql import functions as F
+
+    pattern = rf"{_key(keys)}({_NUMBER})(?=[\s,}}])"
+    numbers = F.regexp_extract_all("line", F.lit(pattern), F.lit(1))
+    value = F.replace(shown, F.lit('"')).try_cast("double")  # NaN is shown in quotes
+    alike = F.filter(numbers, lambda number: number.try_cast("double") == value)
+    return F.get(alike, F.lit(0))
 
 
 def _exact(raw: Column, layout: JsonLayout) -> Column:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 
+from musicrec.ingest.formats.header import Lines, is_comment
 from musicrec.params.data import DataParams
 
 _NUMBER = re.compile(r"[+-]?\d[\d.,]*([eE][+-]?\d+)?")
-_NO_PLAY = ("#", "%", "//")
 
 
 def plays_before(
-    before: list[tuple[str, ...]],
+    before: Lines,
     titles: tuple[str, ...],
-    width: int,
+    fields: tuple[str, ...],
+    rows: Lines,
     params: DataParams,
     name: str,
 ) -> tuple[set[int], list[str]]:
@@ -21,16 +22,16 @@ def plays_before(
 
     Parameters
     ----------
-    before : list of tuple of str
-        The fields of each.
-    width : int
-        How many fields a row has.
+    before, rows : list of tuple of str
+        The fields of the lines before the header and of those after it.
+    fields : tuple of str
+        A name for each field of a row.
 
     Returns
     -------
     plays : set of int
-        Places of lines as wide as the rows, whose count is a number; of an event log, where
-        there are several of them.
+        Places of lines as wide as the rows, whose count is a number; of an event log, whose
+        user or track comes again.
     warnings : list of str
         What may be wrong with that.
     """
@@ -38,9 +39,8 @@ def plays_before(
     if not before or not titles:
         return set(), []
     roles = {"user": columns.user, "track": columns.track, "count": columns.count}
-    # Rows may be one field longer than the header, on the left or on the right.
-    longer = width == len(titles) + 1
-    shift = int(longer and all(len(line) == width and line[0].isdigit() for line in before))
+    shift = int(fields[0] == "" and titles[0] != "")  # R's row names
+    width = len(fields)
     at = {
         role: (titles.index(column) + shift if isinstance(column, str) else column)
         for role, column in roles.items()
@@ -52,17 +52,26 @@ def plays_before(
         if len(line) == width
         and max(at.values(), default=0) < width
         and all(line[at[role]] for role in ("user", "track") if role in at)
-        and not line[0].startswith(_NO_PLAY)
+        and not is_comment(line[0])
     }
     if "count" in at:
         full = {i: line for i, line in full.items() if _NUMBER.fullmatch(line[at["count"]])}
     if not full:
         return set(), []
     shown = " | ".join(next(iter(full.values())))[:80]
-    if len(full) == 1 and "count" not in at:
+    if "count" not in at:
+        own = [at[role] for role in ("user", "track") if role in at]
+        known = {(place, row[place]) for row in rows for place in own if place < len(row)}
+        full = {
+            i: line
+            for i, line in full.items()
+            if any((place, line[place]) in known for place in own)
+        }
+    if not full:
         return set(), [
-            f"{name}: the line before the header, {shown!r}, is left out, since it may be a title; "
+            f"{name}: a line before the header, {shown!r}, is left out, since it may be a title; "
             "if it is a play, move the header to the top"
         ]
+    shown = " | ".join(next(iter(full.values())))[:80]
     what = "1 line" if len(full) == 1 else f"{len(full)} lines"
     return set(full), [f"{name}: {what} before the header, first {shown!r}, are read as plays"]

@@ -104,7 +104,7 @@ def _again(laid: Laid, dialect: Dialect, params: DataParams, head: Head) -> Laid
 def _require_same_header(found: list[Laid], params: DataParams) -> None:
     """Stop where a first line that `data.header: true` leaves out is none like the others."""
     user, track = params.columns.user, params.columns.track
-    if params.header is not True or isinstance(user, str) or isinstance(track, str):
+    if params.header is not True or not isinstance(user, int) or not isinstance(track, int):
         return
     first: Laid | None = None
     for layout, file in found:

@@ -105,7 +105,7 @@ def text_layout(
     if titles:
         fields = fitted(titles, rows, lines[start + 1 :], dialect, params, name)
     before = split[:start]
-    plays, warnings = plays_before(before, titles, width, params, name)
+    plays, warnings = plays_before(before, titles, fields, rows, params, name)
     dropped = {place for place in range(start) if place not in plays}
     aside = {place for place in dropped if len(before[place]) == width}
     if titles and rows and is_rule(rows[0]):

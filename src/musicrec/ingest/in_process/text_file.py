@@ -133,8 +133,10 @@ def _quotes_enclose(text: bytes, dialect: Dialect) -> bool:
     """
     quote, separator = (re.escape(sign.encode()) for sign in (dialect.quote, dialect.separator))
     if not quote:
-        late = dialect.strict and b'""' in text
-        return not late or not re.search(dialect.enclosed_late().encode(), text, re.M)
+        if not dialect.strict or b'""' not in text:
+            return True
+        lines = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return not re.search(dialect.enclosed_late().encode(), lines, re.M)
     if dialect.quote.encode() not in text:
         return True
     fields = re.compile(

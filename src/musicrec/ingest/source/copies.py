@@ -12,19 +12,18 @@ from musicrec.ingest.source.source_file import PARQUET_MAGIC, SourceFile
 from musicrec.ingest.source.unpack import open_packed, packing
 
 # What programs and people call a file that they keep beside the one in use.
+_WORDS = "copy|kopie|kopia|kopio|kopi|copie|copia|cópia|копия|backup|bak|sauvegarde|autosave"
 _COPY = re.compile(
-    r"(~|^#.*#|\.(bak|backup|orig|old|tmp|swp|save|part|partial|filepart|download|crdownload|"
-    r"opdownload|!ut|aria2))$"
-    r"|(^|[\W_])((copy|kopie|kopia|kopio|kopi|copie|copia|cópia|copia|копия)\d*"
-    r"|backup|bak|sauvegarde|autosave)([\W_]|$)"
+    r"(~|^#.*#|\.(bak|backup|orig|old|tmp|swp|save|filepart|download|crdownload|opdownload|!ut|aria2))$"
+    rf"|^({_WORDS})\d*[\W_]|[\W_]({_WORDS})[\W_\d]*(\.[a-z]\w*)*$"
     r"|副本|コピー|복사본",
     re.I,
 )
+_PARTIAL = re.compile(r"\.(part|partial)$", re.I)  # of downloads, unless all files end so
 # Marks of a copy where the name without them is there too: a second download, a former state.
 _MARKS = re.compile(
-    r"[ _-]*(\(\d+\)|\[\d\])"
-    r"|[ ._-]+(old|orig|original|prev|previous|tmp|temp|fixed|v\d+)(?=\.|$)"
-    r"|^(old|orig|original|prev|previous|tmp|temp)[ ._-]+",
+    r"[ _-]*(\(\d{1,2}\)|\[\d\])"
+    r"|[ ._-]+(old|orig|original|prev|previous|tmp|temp|fixed|v\d{1,2})(?=\.|$)",
     re.I,
 )
 # Endings that say how a file is packed or written, and nothing of what is in it.
@@ -58,8 +57,10 @@ def refuse_copies(files: list[SourceFile], mapped: Sequence[str] = ()) -> None:
     if len(files) < 2:
         return
     names: dict[str, SourceFile] = {}
+    shards = all(_PARTIAL.search(file.relative) for file in files)
     for file in files:
-        if _COPY.search(file.relative.split("/")[-1]):
+        name = file.relative.split("/")[-1]
+        if _COPY.search(name) or (_PARTIAL.search(name) and not shards):
             raise MusicRecError(
                 f"{file.shown}: looks like a backup copy, whose plays would be counted twice; move "
                 "it out of the folder, or rename it if it is none"
@@ -100,7 +101,9 @@ def _refuse_equal(files: list[SourceFile], mapped: Sequence[str]) -> None:
     """Read whole what begins alike and may be equal by its size."""
     alike: dict[tuple[bytes, str], list[SourceFile]] = {}
     for file in files:
-        alike.setdefault((_head(file), _values(file.relative, mapped)), []).append(file)
+        head = _head(file)
+        few = len(head) < _HEAD  # two quiet days may be equal: day=1/plays.csv, day=2/plays.csv
+        alike.setdefault((head, _values(file.relative, mapped, every=few)), []).append(file)
     for (head, _), members in alike.items():
         if len(members) == 1 or not _has_rows(members[0], head):
             continue
@@ -133,10 +136,10 @@ def _may_be_equal(one: tuple[bool, bool, int], other: tuple[bool, bool, int]) ->
     return True
 
 
-def _values(relative: str, mapped: Sequence[str]) -> str:
-    """What the folders on the way say of mapped columns."""
-    parts = relative.split("/")[:-1]
-    return "/".join(part for part in parts if "=" in part and part.split("=")[0] in mapped)
+def _values(relative: str, mapped: Sequence[str], *, every: bool) -> str:
+    """What the folders on the way say of mapped columns, or of every column."""
+    parts = [part for part in relative.split("/")[:-1] if "=" in part]
+    return "/".join(part for part in parts if every or part.split("=")[0] in mapped)
 
 
 def _has_rows(file: SourceFile, head: bytes) -> bool:
