@@ -15,13 +15,7 @@ from typing import TYPE_CHECKING
 from musicrec.command import command
 from musicrec.errors import MusicRecError
 from musicrec.metrics.verdicts import MARGIN
-from musicrec.review.gate import (
-    GATES,
-    STOPPED,
-    doubt,
-    gate_sentence,
-    stopping,
-)
+from musicrec.review.gate import GATES, STOPPED, doubt, gate_sentence, stopping
 from musicrec.serve.commands.parsers import (
     IdParser,
     SentenceParser,

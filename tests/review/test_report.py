@@ -11,6 +11,7 @@ import sys
 from html import unescape
 
 import pytest
+import yaml
 
 from musicrec.cli import main
 from musicrec.errors import MusicRecError
@@ -116,6 +117,19 @@ def test_a_clone_without_data_reads_the_remote_and_is_not_stale(project, tmp_pat
     assert stale_stages(clone.revision("workspace")) == {}
     found = compare(clone.revision("origin/noisy"), clone.revision("workspace"))
     assert found.metrics["map@100"].verdict == "better"
+
+
+def test_a_clone_without_data_sees_that_one_stage_read_what_another_did_not_write(
+    project, tmp_path
+):
+    project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    lock = clone.folder / "dvc.lock"
+    content = yaml.safe_load(lock.read_text())
+    (read,) = (d for d in content["stages"]["evaluate"]["deps"] if d["path"] == "data/factors")
+    read["md5"] = f"{0:032x}.dir"
+    lock.write_text(yaml.safe_dump(content, sort_keys=False))
+    assert stale_stages(clone.revision("workspace")) == {"evaluate": "data/factors is modified"}
 
 
 def test_a_table_that_is_nowhere_is_one_sentence(project, tmp_path):

@@ -107,12 +107,13 @@ def _changed(
         for status in dependency.status().values():
             if isinstance(status, Mapping):  # of parameters: a status each
                 reasons += _changed_parameters(dependency, status)
-            elif status in ABSENT and only_here(dependency.fs_path) and dependency.hash_info:
-                continue
-            elif status not in ABSENT or not _made_by_a_stage(dependency, recorded):
+            elif status in ABSENT and _made_by_a_stage(dependency, recorded):
+                if dependency.hash_info != recorded.get(dependency.fs_path, dependency.hash_info):
+                    reasons.append(f"{dependency} is modified")
+            elif status not in ABSENT or not (
+                dependency.hash_info and only_here(dependency.fs_path)
+            ):
                 reasons.append(f"{dependency} is {status}")
-            elif dependency.hash_info != recorded.get(dependency.fs_path, dependency.hash_info):
-                reasons.append(f"{dependency} is modified")
     for out in stage.outs:
         reasons += [f"{out} is {word}" for word in out.status().values() if word not in ABSENT]
     more = len(reasons) - REASONS
