@@ -25,10 +25,10 @@ from musicrec.als.half_step import HalfStep, in_whole_vectors
 from musicrec.als.lanes import LANES, aligned, load, prefetch, store
 from musicrec.als.problem import CACHE_LINE
 from musicrec.als.start import start_users
+from musicrec.interactions.matrix import Interactions, from_triples
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks, thread_count
 from musicrec.params.als import ALSParams
-from musicrec.plays.interactions import Interactions, from_triples
 
 PHASES = ("gram", "eigenbasis", "rotate")
 ITERATIONS = 3

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from musicrec.bundle.bundle import load_bundle
+from musicrec.bundle.wish import checked_wish
 from musicrec.command import command
+from musicrec.interactions.held_out import read_held_out
 from musicrec.metrics.ranking import score_lists
-from musicrec.plays.held_out import read_held_out
-from musicrec.serve.bundle import load_bundle
-from musicrec.serve.wish import checked_wish
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7)
 

@@ -30,10 +30,10 @@ from musicrec.baselines.ease import recommend_ease
 from musicrec.baselines.ease_exact import solve
 from musicrec.baselines.ease_sparse import sparse_weights
 from musicrec.command import command
+from musicrec.interactions.held_out import HeldOut, read_held_out
+from musicrec.interactions.matrix import Interactions
 from musicrec.metrics.ranking import score_lists
 from musicrec.params.baselines import BaselinesParams
-from musicrec.plays.held_out import HeldOut, read_held_out
-from musicrec.plays.interactions import Interactions
 
 METHODS = ("numpy", "exact", "sparse", "irspack")
 K = 100

@@ -27,12 +27,12 @@ from musicrec.baselines.neighbours import recommend_neighbours
 from musicrec.baselines.popularity import recommend_popular
 from musicrec.evaluate.judge import Lists, judge
 from musicrec.evaluate.report import plot_rows
+from musicrec.interactions.held_out import HeldOut
+from musicrec.interactions.matrix import Interactions, from_triples
 from musicrec.jit.parallel import thread_count
 from musicrec.metrics.ranking import METRICS, score_lists
 from musicrec.params.baselines import BaselinesParams
 from musicrec.params.evaluate import EvaluateParams
-from musicrec.plays.held_out import HeldOut
-from musicrec.plays.interactions import Interactions, from_triples
 from musicrec.search.exact import ExactIndex
 from musicrec.storage.parquet import parquet_parts, read_files, write_table
 

@@ -14,8 +14,8 @@ import numpy as np
 from als import generate
 
 from musicrec.als.fit import fit
+from musicrec.interactions.matrix import from_triples
 from musicrec.params.als import ALSParams
-from musicrec.plays.interactions import from_triples
 
 
 def main() -> None:

@@ -22,13 +22,13 @@ import numpy as np
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import fit, objective
 from musicrec.als.fold_in import FoldIn
+from musicrec.interactions.held_out import HeldOut, read_held_out
+from musicrec.interactions.index_sizes import read_sizes
+from musicrec.interactions.matrix import Interactions, read_interactions
 from musicrec.metrics.intervals import mean_intervals
 from musicrec.metrics.ranking import score_lists
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
-from musicrec.plays.held_out import HeldOut, read_held_out
-from musicrec.plays.index_sizes import read_sizes
-from musicrec.plays.interactions import Interactions, read_interactions
 from musicrec.search.exact import ExactIndex
 from musicrec.spark.session import spark_session
 from musicrec.train.mllib import checkpoints, fit_frame, read_plays

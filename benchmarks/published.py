@@ -23,10 +23,10 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from musicrec.als.fit import fit, objective
+from musicrec.interactions.held_out import HeldOut, read_held_out
+from musicrec.interactions.matrix import Interactions
 from musicrec.metrics.ranking import score_lists
 from musicrec.params.als import ALSParams
-from musicrec.plays.held_out import HeldOut, read_held_out
-from musicrec.plays.interactions import Interactions
 from musicrec.search.exact import ExactIndex
 
 K = 100

@@ -30,13 +30,13 @@ import pyarrow as pa
 from search import read_factors
 
 from musicrec.als.fold_in import FoldIn
+from musicrec.bundle.write import export_bundle
 from musicrec.command import command
-from musicrec.export.bundle import export_bundle
-from musicrec.model.factors import write_factors
+from musicrec.interactions.factors import write_factors
+from musicrec.interactions.matrix import Interactions
 from musicrec.params.als import ALSParams
 from musicrec.params.export import ExportParams
 from musicrec.params.feedback import FeedbackParams
-from musicrec.plays.interactions import Interactions
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.files import write_json
 from musicrec.storage.parquet import write_table
@@ -154,7 +154,7 @@ def asked(answer: Callable[[Connection, Path], None], folder: Path) -> Iterator[
 
 
 def _ours(pipe: Connection, folder: Path) -> None:
-    from musicrec.serve.bundle import load_bundle
+    from musicrec.bundle.bundle import load_bundle
 
     load_bundle(folder / "bundle").recommend_many(range(0))  # compiles everything
     before = _memory()

@@ -12,7 +12,7 @@ if __name__ == "__main__":
 import argparse
 import sys
 
-from musicrec.export.bundle import export_bundle
+from musicrec.bundle.write import export_bundle
 from musicrec.params.export import ExportParams
 from musicrec.params.load import load_block
 

@@ -73,13 +73,11 @@ def closure(path: Path) -> set[Path]:
     return done
 
 
-def expanded(dependency: str) -> set[str]:
-    """Files of a dependency: itself, or the Python files of a folder."""
-    path = ROOT / dependency
-    if path.is_dir():
-        modules = (file for file in path.rglob("*.py") if file.name != "__init__.py")
-        return {str(file.relative_to(ROOT)) for file in modules}
-    return {dependency}
+def folders(stage: str) -> set[str]:
+    """What a stage depends on: the folders of the package that it imports from, at any distance."""
+    package = ROOT / "src" / "musicrec"
+    parts = {module.relative_to(package).parts[0] for module in closure(script(stage))}
+    return {f"src/musicrec/{part}" for part in parts}
 
 
 def params_read(path: Path) -> set[str]:
@@ -116,40 +114,14 @@ def test_the_stages_are_those_of_the_design() -> None:
 
 
 @pytest.mark.parametrize("stage", NAMES)
-def test_dependencies_are_the_import_closure(stage: str) -> None:
+def test_dependencies_are_the_folders_that_are_imported(stage: str) -> None:
     code = [dep for dep in STAGES[stage]["deps"] if dep.startswith(("src/", "stages/"))]
-    listed = [file for dep in code for file in expanded(dep)]
-    assert len(listed) == len(set(listed)), "a file stands twice"
-    needed = {str(p.relative_to(ROOT)) for p in [script(stage), *closure(script(stage))]}
-    assert sorted(listed) == sorted(needed)
-
-
-@pytest.mark.parametrize("stage", NAMES)
-def test_dependencies_are_as_short_as_they_can_be(stage: str) -> None:
-    """A folder stands for its files where the stage uses all of them."""
-    listed = STAGES[stage]["deps"]
-    needed = {str(p.relative_to(ROOT)) for p in closure(script(stage))}
-    for folder in {Path(dep).parent for dep in listed if dep.startswith("src/musicrec/")}:
-        if folder != Path("src/musicrec"):
-            assert not expanded(str(folder)) <= needed, f"{stage} uses all of {folder}"
+    assert code == [f"stages/{script(stage).name}", *sorted(folders(stage))]
 
 
 @pytest.mark.parametrize("stage", NAMES)
 def test_params_are_the_blocks_the_script_reads(stage: str) -> None:
     assert sorted(STAGES[stage].get("params", [])) == sorted(params_read(script(stage)))
-
-
-def test_packages_hold_nothing_of_their_own() -> None:
-    """So that no stage depends on an `__init__.py`, and importing a module imports no other."""
-    assert not [p for p in (ROOT / "src/musicrec").rglob("__init__.py") if p.read_bytes()]
-
-
-def test_what_wraps_a_stage_is_no_dependency_of_it() -> None:
-    """A new word in an error or a parameter of another block does not run Spark again."""
-    for stage in ("ingest", "downsample", "index"):
-        files = {file for dep in STAGES[stage]["deps"] for file in expanded(dep)}
-        assert "src/musicrec/command.py" not in files
-        assert "src/musicrec/params/als.py" not in files
 
 
 @pytest.mark.parametrize("stage", NAMES)

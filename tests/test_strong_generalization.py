@@ -9,17 +9,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from musicrec.bundle.write import export_bundle
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.report import headline, plot_rows
 from musicrec.evaluate.run import evaluate
-from musicrec.export.bundle import export_bundle
-from musicrec.model.factors import read_factors
+from musicrec.interactions.factors import read_factors
+from musicrec.interactions.held_out import read_held_out
+from musicrec.interactions.matrix import read_interactions
 from musicrec.params.als import ALSParams
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.export import ExportParams
 from musicrec.params.feedback import FeedbackParams
-from musicrec.plays.held_out import read_held_out
-from musicrec.plays.interactions import read_interactions
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.files import read_json, write_json
 from musicrec.storage.parquet import read_table, write_table

@@ -12,11 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from musicrec.command import command
-from musicrec.errors import MusicRecError
-from musicrec.metrics.verdicts import MARGIN
-from musicrec.review.gate import GATES, STOPPED, doubt, gate_sentence, stopping
-from musicrec.serve.commands.parsers import (
+from musicrec.bundle.commands.parsers import (
     IdParser,
     SentenceParser,
     add_explain,
@@ -25,9 +21,13 @@ from musicrec.serve.commands.parsers import (
     add_similar,
     add_verify,
 )
+from musicrec.command import command
+from musicrec.errors import MusicRecError
+from musicrec.metrics.verdicts import MARGIN
+from musicrec.review.gate import GATES, STOPPED, doubt, gate_sentence, stopping
 
 if TYPE_CHECKING:
-    from musicrec.serve.commands.parsers import Commands
+    from musicrec.bundle.commands.parsers import Commands
 
 
 @command

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from musicrec.columnar.coded import dictionary
-from musicrec.columnar.hashing import hash_fraction
 from musicrec.errors import MusicRecError
+from musicrec.interactions.coded import dictionary
+from musicrec.interactions.hashing import hash_fraction
 from musicrec.jit.parallel import for_blocks
 from musicrec.params.downsample import DownsampleParams
 from musicrec.storage.checksums import write_checksums

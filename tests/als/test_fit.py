@@ -18,9 +18,9 @@ from musicrec.als.gram import eigenbasis, gram, rotate
 from musicrec.als.half_step import HalfStep, in_whole_vectors
 from musicrec.als.start import start_users
 from musicrec.errors import MusicRecError
+from musicrec.interactions.matrix import Interactions, from_triples
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
-from musicrec.plays.interactions import Interactions, from_triples
 from tests.support.als_reference import dense, loss, random_plays, relative, solve_rows
 
 PLAYS = random_plays(70, 50)

@@ -8,8 +8,8 @@ import pytest
 from musicrec.als.fit import fit
 from musicrec.als.projection import LENGTH, projected_users
 from musicrec.als.start import start_users
+from musicrec.interactions.matrix import Interactions, from_triples
 from musicrec.params.als import ALSParams
-from musicrec.plays.interactions import Interactions, from_triples
 
 N_USERS, N_ITEMS = 300, 200
 TASTES = 6

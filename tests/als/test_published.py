@@ -15,9 +15,9 @@ from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import fit, objective
 from musicrec.als.fold_in import FoldIn
 from musicrec.als.start import start_users
+from musicrec.interactions.matrix import Interactions
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
-from musicrec.plays.interactions import Interactions
 from tests.support.als_reference import dense, random_plays, relative
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ import pytest
 
 from musicrec.ann_bench.methods import METHODS
 from musicrec.ann_bench.recall import QueryPlays, ask_all, list_quality, recall
-from musicrec.plays.interactions import from_triples
+from musicrec.interactions.matrix import from_triples
 
 # Items 0 and 1 score 3, items 2 and 3 tie at 2, item 4 scores 1.
 ITEMS = np.array([[3], [3], [2], [2], [1]], np.float32)

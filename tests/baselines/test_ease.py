@@ -10,8 +10,8 @@ from musicrec.baselines.ease_exact import solve
 from musicrec.baselines.ease_sparse import sparse_weights
 from musicrec.baselines.neighbours import nearest_items
 from musicrec.errors import MusicRecError
+from musicrec.interactions.matrix import Interactions, from_triples
 from musicrec.params.baselines import BaselinesParams
-from musicrec.plays.interactions import Interactions, from_triples
 
 REG = 3.0
 EXACT = BaselinesParams(ease_reg=REG, ease_exact=1000)

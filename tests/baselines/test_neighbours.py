@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from musicrec.baselines.neighbours import nearest_items, recommend_neighbours
 from musicrec.baselines.popularity import recommend_popular
+from musicrec.interactions.matrix import from_triples
 from musicrec.metrics.ranking import score_lists
-from musicrec.plays.interactions import from_triples
 
 
 def interactions(rows, n_users, n_items):

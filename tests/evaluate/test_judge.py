@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from musicrec.als.held_out import read_model
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import hash_rows
 from musicrec.evaluate.run import evaluate
+from musicrec.interactions.held_out import read_held_out
 from musicrec.metrics.ranking import METRICS
-from musicrec.model.held_out_factors import read_model
 from musicrec.params.evaluate import EvaluateParams
-from musicrec.plays.held_out import read_held_out
 from musicrec.storage.files import read_json
 from tests.metrics.test_ranking import reference
 from tests.support.indexed_data import (

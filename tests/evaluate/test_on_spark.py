@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from musicrec.als.held_out import read_model
 from musicrec.errors import MusicRecError
 from musicrec.evaluate import on_spark
 from musicrec.evaluate.judge import recommend
-from musicrec.model.held_out_factors import read_model
-from musicrec.plays.held_out import read_held_out
+from musicrec.interactions.held_out import read_held_out
 from tests.support.indexed_data import make_plays, write_factors, write_indexed
 
 if TYPE_CHECKING:

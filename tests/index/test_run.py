@@ -16,8 +16,8 @@ import pytest
 
 from musicrec.index.on_spark import index_on_spark
 from musicrec.index.run import index_splits
-from musicrec.plays.index_sizes import read_sizes
-from musicrec.plays.interactions import read_interactions
+from musicrec.interactions.index_sizes import read_sizes
+from musicrec.interactions.matrix import read_interactions
 from musicrec.storage.checksums import CHECKSUMS, write_checksums
 from musicrec.storage.files import read_json
 from musicrec.storage.parquet import read_table

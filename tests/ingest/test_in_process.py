@@ -304,7 +304,7 @@ def test_quotes_that_do_more_than_enclose_are_left_to_spark(tmp_path, name):
 def test_a_named_master_or_little_memory_means_spark(tmp_path, monkeypatch):
     source = write_parquet(tmp_path / "plays.parquet", **changed())
     assert clean(source, tmp_path / "here") is not None
-    monkeypatch.setattr("musicrec.columnar.memory.ROW_BYTES", 1 << 60)
+    monkeypatch.setattr("musicrec.interactions.memory.ROW_BYTES", 1 << 60)
     assert clean(source, tmp_path / "large") is None
     monkeypatch.undo()
     monkeypatch.setenv("MUSICREC_SPARK_MASTER", "local[1]")

@@ -19,7 +19,7 @@ from musicrec.jit.kernel_cache import SoundCacheFile
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "musicrec"
 CALL = (
     "import numpy as np\n"
-    "from musicrec.plays import interactions as m\n"
+    "from musicrec.interactions import matrix as m\n"
     "one = np.zeros(1, np.int32)\n"
     "m.from_triples(one, one, one, 1, 1)\n"
     "print(sum(m._place.stats.cache_hits.values()), sum(m._place.stats.cache_misses.values()))\n"
@@ -56,7 +56,7 @@ def test_a_kernel_from_the_cache_imports_nothing_of_what_compiles(tmp_path: Path
     code = (
         "import sys\n"
         "import numpy as np\n"
-        "from musicrec.plays import interactions as m\n"
+        "from musicrec.interactions import matrix as m\n"
         "one = np.zeros(2, np.int32)\n"
         "print(m.from_triples(one, one[:2] + [1, 0], one + 1, 1, 2).indices.tolist(), end=' ')\n"
         "print(*sorted({'numba.np.arraymath', 'scipy.linalg', 'pandas'} & set(sys.modules)))\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import nnls
 
+from musicrec.interactions.matrix import Interactions, from_triples
 from musicrec.params.als import ALSParams
-from musicrec.plays.interactions import Interactions, from_triples
 
 
 def random_plays(n_users: int, n_items: int, seed: int = 0) -> Interactions:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from musicrec.export.bundle import export_bundle
+from musicrec.bundle.write import export_bundle
 from musicrec.params.als import ALSParams
 from musicrec.params.export import ExportParams
 from musicrec.params.feedback import FeedbackParams

@@ -14,9 +14,9 @@ import pytest
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors, fit, objective
+from musicrec.interactions.matrix import Interactions, from_triples
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
-from musicrec.plays.interactions import Interactions, from_triples
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.parquet import write_table
 from musicrec.train.mllib import checkpoints, fit_frame, read_plays

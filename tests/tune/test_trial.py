@@ -11,7 +11,7 @@ import pytest
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.report import headline, plot_rows
 from musicrec.evaluate.run import evaluate
-from musicrec.model.factors import read_factors
+from musicrec.interactions.factors import read_factors
 from musicrec.params.als import ALSParams
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.feedback import FeedbackParams

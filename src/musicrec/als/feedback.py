@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from musicrec.errors import MusicRecError
+from musicrec.interactions.matrix import Interactions
 from musicrec.params.feedback import FeedbackParams
-from musicrec.plays.interactions import Interactions
 
 
 def apply_feedback(counts: np.ndarray, params: FeedbackParams) -> tuple[np.ndarray, np.ndarray]:

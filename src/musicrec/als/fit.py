@@ -26,8 +26,8 @@ from musicrec.als.gram import gram
 from musicrec.als.half_step import HalfStep, in_whole_vectors, regularisation
 from musicrec.als.start import start_users
 from musicrec.errors import MusicRecError
+from musicrec.interactions.matrix import Interactions
 from musicrec.params.als import ALSParams
-from musicrec.plays.interactions import Interactions
 
 CG_FROM_RANK = 48  # solver auto: from this rank on, a few steps a row beat a factorisation
 

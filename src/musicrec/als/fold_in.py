@@ -8,9 +8,9 @@ from musicrec.als.feedback import training_ratings
 from musicrec.als.gram import gram
 from musicrec.als.half_step import HalfStep, shared_term_of_gram
 from musicrec.errors import MusicRecError
+from musicrec.interactions.matrix import Interactions
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
-from musicrec.plays.interactions import Interactions
 
 
 class FoldIn:

@@ -13,9 +13,9 @@ from musicrec.als.lanes import LANES, aligned
 from musicrec.als.nonnegative import nonnegative_workspace, solve_rows_nonnegative
 from musicrec.als.panels import TILE_ROWS
 from musicrec.als.problem import Problem, SharedTerm, Solution, workspace
+from musicrec.interactions.matrix import Interactions
 from musicrec.jit.parallel import for_blocks
 from musicrec.params.als import ALSParams
-from musicrec.plays.interactions import Interactions
 
 ROW_BLOCKS = 96  # a fixed number, several a core, so that the last core to finish is not late
 RIDGE = 1e-7  # of the mean eigenvalue (float32's precision): the least regularisation

@@ -8,8 +8,8 @@ import numpy as np
 
 from musicrec.als.lanes import LANES, aligned_parts, prefetch
 from musicrec.als.panels import TILE_ROWS, vector
+from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
-from musicrec.plays.interactions import Interactions
 
 # Plays gathered at a time: enough work between two passes over the matrix, while the panels of
 # eight rows fill 128 KB of float32 at rank 128, less than a second-level cache.

@@ -14,10 +14,10 @@ from musicrec.als.conjugate_gradients import AHEAD
 from musicrec.als.half_step import ROW_BLOCKS
 from musicrec.als.lanes import prefetch
 from musicrec.als.problem import CACHE_LINE
+from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
 from musicrec.jit.splitmix import STEP, mix
-from musicrec.plays.interactions import Interactions
 
 LENGTH = np.float32(0.3)  # of a user's start; see docs/als.md
 SIGNS = 64  # of a random number

@@ -9,7 +9,7 @@ root.
 Annoy divides an item by its norm to find planes. Where the norm's square is no normal float32, that
 gives infinities, and every plane with a share of such an item is NaN. These items are zero
 to Annoy while it builds, and themselves in the file, by which answers are ranked; of planes that
-are NaN for another reason see `musicrec.export.forest`.
+are NaN for another reason see `musicrec.search.forest`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from annoy import AnnoyIndex as Forest
 
-from musicrec.export.forest import DOT, HEADER, mend
+from musicrec.search.forest import DOT, HEADER, mend
 from musicrec.search.vectors import moderate, norms_of
 
 FAINT = 2.0**-60  # norms below it have squares that float32 may not hold

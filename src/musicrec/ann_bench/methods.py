@@ -18,8 +18,8 @@ from annoy import AnnoyIndex as Forest
 
 from musicrec.ann_bench.dot_forests import write_forests
 from musicrec.errors import MusicRecError
-from musicrec.export.annoy_index import build_index, load_index
 from musicrec.jit.parallel import blocks, for_blocks, thread_count
+from musicrec.search.annoy_index import build_index, load_index
 from musicrec.search.exact import ExactIndex
 from musicrec.search.vectors import lift, norms_of
 
@@ -181,7 +181,7 @@ class AnnoyDot(Method):
 
 
 class Annoy(Method):
-    """This project's index (`musicrec.export.annoy_index`)."""
+    """This project's index (`musicrec.search.annoy_index`)."""
 
     build_parameter = "n_trees"
     query_parameter = "search_k"

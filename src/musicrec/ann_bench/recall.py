@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from musicrec.ann_bench.methods import QUERY_BLOCK, Ids, Method
+from musicrec.interactions.matrix import Interactions
 from musicrec.jit.parallel import blocks, for_blocks
 from musicrec.metrics.ranking import score_lists
-from musicrec.plays.interactions import Interactions
 from musicrec.search.kernels import inner_products
 
 TIE = 1e-5  # relative: scores that float32 arithmetic cannot tell apart count as ties

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from musicrec.als.held_out import read_model
 from musicrec.ann_bench.methods import METHODS, Annoy, Exact, Method, below_full_scan, grid
 from musicrec.ann_bench.recall import QueryPlays, ask_all, judge_lists, list_quality, recall
 from musicrec.ann_bench.timing import one_thread, time_batch, time_queries
 from musicrec.errors import MusicRecError
+from musicrec.interactions.held_out import HeldOut, read_held_out
 from musicrec.jit.parallel import for_blocks
-from musicrec.model.held_out_factors import read_model
 from musicrec.params.ann_bench import AnnBenchParams
 from musicrec.params.export import ExportParams
-from musicrec.plays.held_out import HeldOut, read_held_out
 
 RECALL_LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
 FOUND = 0.9995  # of all: a setting that inspects more has nothing to find

@@ -18,10 +18,10 @@ import numpy as np
 
 from musicrec.baselines.best import offer, sort_best_first
 from musicrec.baselines.neighbours import nearest_items
+from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
 from musicrec.params.baselines import BaselinesParams
-from musicrec.plays.interactions import Interactions
 
 _ITEMS_AT_ONCE = 1 << 15  # whose neighbours, with their cosines, are in memory
 _ITEMS_A_BLOCK = 64

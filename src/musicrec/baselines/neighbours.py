@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from musicrec.baselines.best import offer, sort_best_first
+from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
-from musicrec.plays.interactions import Interactions
 
 _USERS_A_BLOCK = 256
 _ITEM_BLOCKS = 64

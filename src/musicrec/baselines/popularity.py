@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
-from musicrec.plays.interactions import Interactions
 
 _USERS_A_BLOCK = 256
 

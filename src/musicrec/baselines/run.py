@@ -11,9 +11,9 @@ from musicrec.baselines.ease import ease_form, recommend_ease
 from musicrec.baselines.lists import BASELINES
 from musicrec.baselines.neighbours import recommend_neighbours
 from musicrec.baselines.popularity import recommend_popular
+from musicrec.interactions.held_out import HeldOut
 from musicrec.metrics.ranking import headline_metrics, score_lists
 from musicrec.params.baselines import BaselinesParams
-from musicrec.plays.held_out import HeldOut
 
 
 def recommend_baselines(

@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from musicrec.interactions.held_out import HeldOut
+from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
 from musicrec.metrics.beyond_accuracy import (
@@ -25,8 +27,6 @@ from musicrec.metrics.beyond_accuracy import (
 )
 from musicrec.metrics.ranking import known_truth, score_lists
 from musicrec.params.evaluate import EvaluateParams
-from musicrec.plays.held_out import HeldOut
-from musicrec.plays.interactions import Interactions
 from musicrec.search.exact import ExactIndex
 
 TABLE_METADATA = b"musicrec"

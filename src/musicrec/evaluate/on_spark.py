@@ -17,17 +17,17 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec.errors import MusicRecError
+from musicrec.interactions.held_out import HeldOut
+from musicrec.interactions.matrix import Interactions
 from musicrec.jit.parallel import blocks
-from musicrec.model.on_spark import (
+from musicrec.search.exact import ExactIndex
+from musicrec.spark.executors import (
     once_a_process,
     package_shipped,
     packed,
     require_pandas,
     unpacked,
 )
-from musicrec.plays.held_out import HeldOut
-from musicrec.plays.interactions import Interactions
-from musicrec.search.exact import ExactIndex
 from musicrec.spark.failures import quiet, readable_errors
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from musicrec.als.held_out import read_model
 from musicrec.baselines.lists import read_baselines
 from musicrec.evaluate.judge import Evaluation, Lists, judge, recommend
 from musicrec.evaluate.on_spark import on_spark, recommend_on_spark
-from musicrec.model.held_out_factors import read_model
+from musicrec.interactions.held_out import read_held_out
 from musicrec.params.evaluate import EvaluateParams
-from musicrec.plays.held_out import read_held_out
 from musicrec.spark.session import spark_session
 
 

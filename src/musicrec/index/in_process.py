@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicrec.columnar.coded import Coded, code_ids, dictionary
-from musicrec.columnar.hashing import number_parts
 from musicrec.index.id_maps import COLUMNS, id_map, write_id_maps
+from musicrec.interactions.coded import Coded, code_ids, dictionary
+from musicrec.interactions.hashing import number_parts
+from musicrec.interactions.index_sizes import IndexSizes
 from musicrec.jit.parallel import for_blocks
-from musicrec.plays.index_sizes import IndexSizes
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.parquet import PARTS, READING, ROW_GROUP, parquet_parts, write_rows
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from musicrec.columnar.memory import in_process
 from musicrec.index.figures import summarise
 from musicrec.index.in_process import index_in_process
 from musicrec.index.on_spark import index_on_spark
+from musicrec.interactions.memory import in_process
 from musicrec.spark.failures import quiet, readable_errors
 from musicrec.spark.parts import read_parts
 from musicrec.spark.session import spark_session

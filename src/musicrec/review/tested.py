@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from musicrec.interactions.factors import TRAINED_WITH
 from musicrec.metrics.ranking import headline_metrics
-from musicrec.model.factors import TRAINED_WITH
 from musicrec.original.plan import FOLDER as ORIGINAL
 from musicrec.project.revisions import Revision, changes
 from musicrec.reporting.markdown import text_table

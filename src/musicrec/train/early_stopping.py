@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from musicrec.als.fit import Factors
+from musicrec.als.held_out import queries
+from musicrec.interactions.held_out import HeldOut
 from musicrec.metrics.ranking import score_lists
-from musicrec.model.held_out_factors import queries
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
-from musicrec.plays.held_out import HeldOut
 from musicrec.search.exact import ExactIndex
 
 K = 100

@@ -14,12 +14,12 @@ import numpy as np
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors, fit, objective
 from musicrec.errors import MusicRecError
-from musicrec.model.factors import write_factors
+from musicrec.interactions.factors import write_factors
+from musicrec.interactions.held_out import read_held_out
+from musicrec.interactions.index_sizes import read_sizes
+from musicrec.interactions.matrix import Interactions, read_interactions
 from musicrec.params.als import ALSParams
 from musicrec.params.feedback import FeedbackParams
-from musicrec.plays.held_out import read_held_out
-from musicrec.plays.index_sizes import read_sizes
-from musicrec.plays.interactions import Interactions, read_interactions
 from musicrec.process.progress import progress
 from musicrec.storage.files import atomic_directory, write_json
 from musicrec.train.early_stopping import ValidationScore

@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from musicrec.als.fit import Factors
 from musicrec.als.half_step import HalfStep
+from musicrec.bundle.manifest import MANIFEST, Fingerprint, parse_manifest
 from musicrec.errors import MusicRecError
-from musicrec.export.manifest import MANIFEST, Fingerprint, parse_manifest
+from musicrec.interactions.matrix import Interactions
 from musicrec.params.als import ALSParams
-from musicrec.plays.interactions import Interactions
 from musicrec.storage.files import fingerprint
 from musicrec.storage.parquet import read_files, read_table
 

@@ -17,15 +17,15 @@ import pyarrow.compute as pc
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors
+from musicrec.als.held_out import queries
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import Evaluation, Lists, judge, recommend
 from musicrec.evaluate.report import metric_rows, shown_metrics, spark_rows
+from musicrec.interactions.held_out import HeldOut, read_held_out
 from musicrec.metrics.ranking import score_lists
-from musicrec.model.held_out_factors import queries
 from musicrec.params.als import ALSParams
 from musicrec.params.evaluate import EvaluateParams
 from musicrec.params.feedback import FeedbackParams
-from musicrec.plays.held_out import HeldOut, read_held_out
 from musicrec.search.exact import ExactIndex
 from musicrec.train.early_stopping import ValidationScore
 from musicrec.train.run import fit_native

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from musicrec.columnar.coded import dictionary
+from musicrec.interactions.coded import dictionary
 
 
 class Doubt(Exception):

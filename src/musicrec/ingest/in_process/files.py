@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from musicrec.columnar.memory import in_process
 from musicrec.ingest.formats.json_lines import looks_json
 from musicrec.ingest.in_process.chunk import Chunk, Doubt, Reading, doubting
 from musicrec.ingest.in_process.parquet_file import parquet_chunks
@@ -14,6 +13,7 @@ from musicrec.ingest.source.hive_columns import hive_columns
 from musicrec.ingest.source.local_files import OPENERS, read_head
 from musicrec.ingest.source.source_file import HEAD, SourceFile, is_parquet
 from musicrec.ingest.source.unpack import known_encoding, packing, recoded, text_encoding, unpacked
+from musicrec.interactions.memory import in_process
 from musicrec.jit.parallel import for_blocks
 from musicrec.params.data import DataParams
 

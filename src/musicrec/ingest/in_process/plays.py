@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.columnar.coded import Coded, code_ids
 from musicrec.ingest.in_process.chunk import Chunk, Doubt
 from musicrec.ingest.in_process.times import joined
 from musicrec.ingest.rows.flaws import MAX_COUNT
 from musicrec.ingest.rows.ids import USUAL_NULLS, null_words, unseen_signs
+from musicrec.interactions.coded import Coded, code_ids
 from musicrec.params.data import DataParams
 
 

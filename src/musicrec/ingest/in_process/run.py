@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from musicrec.columnar.hashing import text_parts
-from musicrec.columnar.memory import in_process
 from musicrec.ingest.in_process.chunk import Doubt
 from musicrec.ingest.in_process.files import plain_chunks
 from musicrec.ingest.in_process.outcome import Outcome, Tally, summarise, tally
@@ -37,6 +35,8 @@ from musicrec.ingest.splits.split import (
     tables_of,
     without_unused_time,
 )
+from musicrec.interactions.hashing import text_parts
+from musicrec.interactions.memory import in_process
 from musicrec.jit.parallel import for_blocks
 from musicrec.params.data import DataParams
 from musicrec.storage.checksums import write_checksums

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from musicrec.columnar.hashing import hash_fraction
 from musicrec.ingest.in_process.plays import Part, Plays
 from musicrec.ingest.splits.split import HOLDOUT_PLAYS, HOLDOUT_USERS, SPLITS, splits_of
+from musicrec.interactions.hashing import hash_fraction
 from musicrec.params.data import DataParams
 
 NONE = -1  # the place of a split for plays that are left out

@@ -1,0 +1,160 @@
+"""What a bundle says of itself: its files, their shapes, and what it must answer.
+
+The writer (`musicrec.bundle.write`) and the reader (`musicrec.bundle.bundle`) share this page.
+A bundle's arrays are `.npy` files; every one of them follows from six sizes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from musicrec.errors import MusicRecError
+
+FORMAT: Literal[2] = 2
+MANIFEST = "manifest.json"
+CARD = "MODEL_CARD.md"
+INDEX = "index.ann"
+TABLES = ("items.parquet", "users.parquet")  # the id maps once more, for other tools
+LARGEST_MANIFEST = 16 << 20  # bytes
+LARGEST_SIZE = 2**40  # of anything counted
+
+Size = Annotated[int, Field(ge=0, le=LARGEST_SIZE)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Sizes(_Part):
+    """From which the shape of every array follows."""
+
+    n_users: Size
+    n_items: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    rank: Annotated[int, Field(ge=1, le=2048)]
+    n_plays: Size
+    user_id_bytes: Size
+    track_id_bytes: Size
+
+
+class Fingerprint(_Part):
+    """Length and SHA-256 of a file."""
+
+    bytes: Size
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Layout(_Part):
+    """Type and shape of an array."""
+
+    dtype: str
+    shape: tuple[Size, ...]
+
+
+class Sentinel(_Part):
+    """A question whose answer is known: who asks, and the track ids of the right answers.
+
+    `exact` leaves out the tracks played; `near` is what Annoy alone finds among all but the head
+    of the catalogue (`musicrec.search.annoy_index`).
+    """
+
+    user: str
+    exact: tuple[str, ...]
+    near: tuple[str, ...]
+
+
+class Manifest(_Part):
+    """`manifest.json`.
+
+    `als` and `feedback` are as `train` used them. `data` holds the fingerprints of the files the
+    plays came from. `published` is there in a copy that `musicrec publish` made: git revision and
+    metrics, neither of which follows from the bundle's inputs.
+    """
+
+    format: Literal[2]
+    sizes: Sizes
+    arrays: dict[str, Layout]
+    files: dict[str, Fingerprint]
+    als: dict[str, Any]
+    feedback: dict[str, Any]
+    export: dict[str, Any]
+    data: dict[str, Fingerprint]
+    versions: dict[str, str]
+    sentinels: tuple[Sentinel, ...]
+    published: dict[str, Any] | None = None
+
+
+def layout(sizes: Sizes) -> dict[str, Layout]:
+    """Type and shape of every array, by the name of its file without `.npy`.
+
+    Factors are float32 in C order, row i of index i. `seen_*` are the training plays as compressed
+    rows, tracks ascending, counts as the solver read them. `*_gram` is the sum of the outer
+    products of a side's factors, which folding in needs. `listeners` counts the users of each
+    track. Ids are UTF-8, one behind the other: id i is bytes `starts[i]` to `starts[i + 1]` of the
+    text, and `order` puts them in the order of their bytes.
+    """
+    users, items, rank = sizes.n_users, sizes.n_items, sizes.rank
+    arrays = {
+        "user_factors": ("<f4", (users, rank)),
+        "item_factors": ("<f4", (items, rank)),
+        "user_gram": ("<f8", (rank, rank)),
+        "item_gram": ("<f8", (rank, rank)),
+        "seen_indptr": ("<i8", (users + 1,)),
+        "seen_indices": ("<i4", (sizes.n_plays,)),
+        "seen_counts": ("<f4", (sizes.n_plays,)),
+        "listeners": ("<i8", (items,)),
+        "user_id_text": ("|u1", (sizes.user_id_bytes,)),
+        "user_id_starts": ("<i8", (users + 1,)),
+        "user_id_order": ("<i4", (users,)),
+        "track_id_text": ("|u1", (sizes.track_id_bytes,)),
+        "track_id_starts": ("<i8", (items + 1,)),
+        "track_id_order": ("<i4", (items,)),
+    }
+    return {
+        name: Layout(dtype=dtype, shape=tuple(shape)) for name, (dtype, shape) in arrays.items()
+    }
+
+
+def parse_manifest(content: bytes, where: str) -> Manifest:
+    """Read and check a manifest.
+
+    Raises
+    ------
+    MusicRecError
+        It is of another format, not JSON, or says what cannot be.
+    """
+    try:
+        manifest = Manifest.model_validate_json(content)
+    except ValidationError as error:
+        raise MusicRecError(f"{where}: {_sentence(error)}") from None
+    if manifest.arrays != layout(manifest.sizes):
+        wrong = next(
+            (
+                name
+                for name, known in layout(manifest.sizes).items()
+                if manifest.arrays.get(name) != known
+            ),
+            "one that no bundle has",
+        )
+        raise MusicRecError(
+            f"{where}: the arrays do not fit the sizes (first {wrong}); export it again"
+        )
+    needed = {INDEX, *TABLES, *(f"{name}.npy" for name in manifest.arrays)}
+    if unknown := sorted(set(manifest.files) - needed - {CARD}):
+        raise MusicRecError(f"{where}: lists {unknown[0]!r}, which is no file of a bundle")
+    if missing := sorted(needed - set(manifest.files)):
+        raise MusicRecError(f"{where}: does not list {missing[0]}; export it again")
+    return manifest
+
+
+def _sentence(error: ValidationError) -> str:
+    mistake = error.errors(include_url=False)[0]
+    place = ".".join(str(step) for step in mistake["loc"])
+    if place == "format" or (mistake["type"] == "missing" and not mistake["loc"]):
+        found = mistake["input"]
+        shown = repr(found) if isinstance(found, int | str) else "none"
+        return f"bundle format {shown[:40]}, but this version reads {FORMAT}; export it again"
+    if mistake["type"] == "json_invalid":
+        return f"not a manifest ({mistake['msg']}); export it again"
+    return f"not a manifest ({place or 'the whole'}: {mistake['msg']}); export it again"

@@ -1,0 +1,166 @@
+"""Write the serving bundle: all that a service needs of a trained model, in one folder.
+
+What is in it, and what must hold, says `musicrec.bundle.manifest`. It is a function of the
+indexed plays, the factors and the parameters: git revision and metrics are not, and are added by
+`musicrec publish`.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from musicrec.als.gram import gram
+from musicrec.bundle.id_files import id_arrays
+from musicrec.bundle.manifest import (
+    FORMAT,
+    INDEX,
+    MANIFEST,
+    Fingerprint,
+    Manifest,
+    Sentinel,
+    Sizes,
+    layout,
+)
+from musicrec.errors import MusicRecError
+from musicrec.interactions.factors import read_factors, read_trained_with
+from musicrec.interactions.index_sizes import read_sizes
+from musicrec.interactions.matrix import Interactions, read_interactions
+from musicrec.params.export import ExportParams
+from musicrec.search.annoy_index import AnnoyIndex, build_index, load_index
+from musicrec.search.exact import ExactIndex
+from musicrec.storage.files import atomic_directory, fingerprint, write_array, write_exact_json
+from musicrec.storage.parquet import read_table, sound_parts, write_table
+
+SENTINELS = 5  # users whose answers the manifest holds
+SENTINEL_K = 10
+SENTINEL_NODES = 1000  # that Annoy inspects for a sentinel
+LIBRARIES = ("annoy", "musicrec", "numba", "numpy", "pyarrow")  # whose version matters to bytes
+
+
+def export_bundle(
+    indexed: str | os.PathLike[str],
+    factors: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    export: ExportParams,
+) -> None:
+    """Write the bundle of a trained model.
+
+    Parameters
+    ----------
+    indexed, factors : path
+        Outputs of the index and train stages.
+    output : path
+        Folder to write; it appears whole or not at all.
+    export : ExportParams
+
+    Raises
+    ------
+    MusicRecError
+        The factors do not fit the index, or Annoy does not work on this system.
+    """
+    indexed, factors = Path(indexed), Path(factors)
+    sizes = read_sizes(indexed / "sizes.json")
+    user_factors, item_factors = read_factors(factors, sizes.n_users, sizes.n_items)
+    seen = read_interactions(indexed / "train", sizes.n_users, sizes.n_items)
+    ids = {
+        "user_id": read_table(indexed / "users.parquet").slice(0, sizes.n_users),
+        "track_id": read_table(indexed / "items.parquet").slice(0, sizes.n_items),
+    }
+    arrays = _arrays(user_factors, item_factors, seen, ids)
+    with atomic_directory(output) as folder:
+        for name, array in arrays.items():
+            write_array(folder / f"{name}.npy", array)
+        write_table(folder / "users.parquet", ids["user_id"].combine_chunks())
+        write_table(folder / "items.parquet", ids["track_id"].combine_chunks())
+        build_index(item_factors, folder / INDEX, export.n_trees, export.seed)
+        annoy = load_index(folder / INDEX, item_factors, str(Path(output) / INDEX))
+        known = Sizes(
+            n_users=sizes.n_users,
+            n_items=sizes.n_items,
+            rank=item_factors.shape[1],
+            n_plays=len(seen.indices),
+            user_id_bytes=len(arrays["user_id_text"]),
+            track_id_bytes=len(arrays["track_id_text"]),
+        )
+        manifest = Manifest(
+            format=FORMAT,
+            sizes=known,
+            arrays=layout(known),
+            files=_fingerprints(sorted(folder.iterdir())),
+            **read_trained_with(factors),
+            export=export.model_dump(),
+            data=_fingerprints(sound_parts(indexed / "train")),
+            versions={name: version(name) for name in LIBRARIES},
+            sentinels=_sentinels(annoy, user_factors, item_factors, seen, ids),
+        )
+        write_manifest(folder / MANIFEST, manifest)
+
+
+def _arrays(
+    user_factors: np.ndarray, item_factors: np.ndarray, seen: Interactions, ids: dict[str, pa.Table]
+) -> dict[str, np.ndarray]:
+    """Every array of a bundle by its name; see `musicrec.bundle.manifest.layout`."""
+    arrays = {
+        "user_factors": user_factors,
+        "item_factors": item_factors,
+        "user_gram": gram(user_factors),
+        "item_gram": gram(item_factors),
+        "seen_indptr": seen.indptr,
+        "seen_indices": seen.indices,
+        "seen_counts": seen.counts,
+        "listeners": seen.users_of(),
+    }
+    for column, table in ids.items():
+        text, starts, order = id_arrays(table.column(column))
+        arrays |= {
+            f"{column}_text": text,
+            f"{column}_starts": starts,
+            f"{column}_order": order,
+        }
+    return arrays
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write a manifest; numbers keep every digit, which a parameter may need."""
+    content = manifest.model_dump(mode="json", exclude_none=True)
+    content["als"], content["feedback"] = manifest.als, manifest.feedback  # null means something
+    write_exact_json(path, content)
+
+
+def _fingerprints(paths: list[Path]) -> dict[str, Fingerprint]:
+    return {path.name: Fingerprint(**fingerprint(path)) for path in paths}
+
+
+def _sentinels(
+    annoy: AnnoyIndex,
+    user_factors: np.ndarray,
+    item_factors: np.ndarray,
+    seen: Interactions,
+    ids: dict[str, pa.Table],
+) -> tuple[Sentinel, ...]:
+    """Ask for users spread over the catalogue what a loaded bundle must answer as well."""
+    exact = ExactIndex(item_factors)
+    known = np.flatnonzero(user_factors.any(axis=1))
+    places = np.linspace(0, len(known) - 1, min(SENTINELS, len(known)))
+    chosen = known[places.astype(int)]
+    user_ids, track_ids = ids["user_id"].column("user_id"), ids["track_id"].column("track_id")
+
+    def names(items: np.ndarray) -> tuple[str, ...]:
+        return tuple(track_ids.take(pa.array(items)).to_pylist())
+
+    found: list[Sentinel] = []
+    for user in chosen.tolist():
+        best, _ = exact.search_one(user_factors[user], SENTINEL_K, seen.row(user))
+        near = annoy.near(user_factors[user], SENTINEL_K, SENTINEL_NODES)
+        if len(near) < min(SENTINEL_K, annoy.n_items // 2):
+            raise MusicRecError(
+                f"Annoy finds {len(near)} neighbours where there are more, as its 1.17.3 does on "
+                "some systems; install it anew, built from source here"
+            )
+        found.append(Sentinel(user=user_ids[user].as_py(), exact=names(best), near=names(near)))
+    return tuple(found)

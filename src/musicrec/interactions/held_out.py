@@ -1,0 +1,115 @@
+"""The held-out users of a split: what they played in training, and what is the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from musicrec.errors import MusicRecError
+from musicrec.interactions.index_sizes import read_sizes
+from musicrec.interactions.matrix import Interactions, read_interactions
+from musicrec.storage.parquet import HISTORY, read_table
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What is known of the held-out users of one split.
+
+    Attributes
+    ----------
+    split : str
+        `validation` or `test`.
+    users : int32 array (n)
+        Their indices, ascending.
+    user_ids : string array (n)
+    track_ids : string array (n_all_items)
+        Ids of all tracks, by index.
+    truth : Interactions (n, n_all_items)
+        Their held-out plays; tracks of `train.n_items` and above are unknown to training.
+    train : Interactions (n_users, n_items)
+        All training plays.
+    history : Interactions (n, n_items)
+        Their own plays that may be known: those in training or, where `folded_in`, those given to
+        fold them in. An empty row for a user of whom nothing is known.
+    folded_in : bool
+        None of the users is in training (`data.protocol: strong_generalization`).
+    """
+
+    split: str
+    users: np.ndarray
+    user_ids: pa.Array
+    track_ids: pa.Array
+    truth: Interactions
+    train: Interactions
+    history: Interactions
+    folded_in: bool
+
+
+def read_held_out(indexed: Path, split: str) -> HeldOut:
+    """Read the indexed plays for judging the users of `split`.
+
+    Raises
+    ------
+    MusicRecError
+        The split holds no play, or training knows none of its users or none of its tracks.
+    """
+    sizes = read_sizes(indexed / "sizes.json")
+    train = read_interactions(indexed / "train", sizes.n_users, sizes.n_items)
+    truth = read_interactions(indexed / split, sizes.n_all_users, sizes.n_all_items)
+    users = np.flatnonzero(truth.lengths).astype(np.int32)
+    if not len(users):
+        raise MusicRecError(
+            f"{indexed / split} holds no play, so there is nobody to judge; "
+            "hold plays out in data, or judge the other split by evaluate.split"
+        )
+    user_ids = read_table(indexed / "users.parquet", ["user_id"]).column("user_id")
+    track_ids = read_table(indexed / "items.parquet", ["track_id"]).column("track_id")
+    folder = indexed / f"{split}{HISTORY}"
+    folded_in = folder.is_dir()
+    if folded_in:
+        plays = read_interactions(folder, sizes.n_all_users, sizes.n_all_items)
+        history = _known_tracks(plays.rows(users), sizes.n_items)
+    else:
+        _require_known(users, user_ids, sizes.n_users, f"users of {split}")
+        history = _rows_or_empty(train, users)
+    _require_known(truth.indices, track_ids, sizes.n_items, f"tracks of {split}")
+    return HeldOut(
+        split=split,
+        users=users,
+        user_ids=user_ids.combine_chunks().take(pa.array(users)),
+        track_ids=track_ids.combine_chunks(),
+        truth=truth.rows(users),
+        train=train,
+        history=history,
+        folded_in=folded_in,
+    )
+
+
+def _require_known(held: np.ndarray, ids: pa.ChunkedArray, known: int, what: str) -> None:
+    """Stop where training knows nobody (or nothing) that is held out: every metric would be 0."""
+    if held.min() < known:
+        return
+    example = ids[int(held.min())].as_py()
+    raise MusicRecError(
+        f"training knows none of the {what}, such as {example!r} where training has "
+        f"{ids[0].as_py()!r}; write the ids of all splits in the same form, and check data.columns"
+    )
+
+
+def _rows_or_empty(train: Interactions, users: np.ndarray) -> Interactions:
+    """Rows of ascending `users`; those beyond the matrix are empty."""
+    known = train.rows(users[users < train.n_users])
+    missing = np.full(len(users) - known.n_users, known.indptr[-1])
+    indptr = np.concatenate((known.indptr, missing))
+    return Interactions(indptr, known.indices, known.counts, known.n_items)
+
+
+def _known_tracks(plays: Interactions, n_items: int) -> Interactions:
+    """Leave out the plays of tracks unknown to training (`n_items` and above)."""
+    kept = plays.indices < n_items
+    before = np.concatenate(([0], np.cumsum(kept)))
+    indptr = before[plays.indptr].astype(np.int64)
+    return Interactions(indptr, plays.indices[kept], plays.counts[kept], n_items)

@@ -1,0 +1,285 @@
+"""A bundle answers as the factors say, whatever it is asked."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from musicrec.bundle.bundle import Bundle, load_bundle
+from musicrec.errors import MusicRecError
+from tests.support.served import (
+    ALS,
+    FEEDBACK,
+    HARD_IDS,
+    LONE_USER,
+    N_ITEMS,
+    N_USERS,
+    make_project,
+    name_of,
+    plays_of,
+)
+
+NAMES = [name_of("item", item) for item in range(N_ITEMS)]
+
+
+def ranked(bundle: Bundle, vector: np.ndarray, without: set[str] = frozenset()) -> list[str]:
+    order = np.argsort(-(bundle.item_factors @ vector), kind="stable")
+    zero = ~bundle.item_factors.any(axis=1)
+    return [NAMES[item] for item in order if NAMES[item] not in without and not zero[item]]
+
+
+def users() -> list[int]:
+    return [user for user in range(N_USERS) if user != LONE_USER]
+
+
+def test_recommendations_are_the_sorted_scores_without_seen_tracks(
+    project: Path, bundle: Bundle
+) -> None:
+    for user in users():
+        vector, name = bundle.user_factors[user], name_of("user", user)
+        fresh = ranked(bundle, vector, set(plays_of(project, user)))
+        assert bundle.recommend(name, k=10).track_ids == fresh[:10]
+        seen_too = bundle.recommend(name, k=10, exclude_seen=False)
+        assert seen_too.track_ids == ranked(bundle, vector)[:10]
+
+
+def test_candidates_and_exclusions(bundle: Bundle) -> None:
+    user = name_of("user", 3)
+    whole = bundle.recommend(user, N_ITEMS).track_ids
+    chosen = [*whole[3:8], "a stranger"]
+    found = bundle.recommend(user, 10, candidates=chosen)
+    assert found.track_ids == whole[3:8]
+    assert found.unknown == ("a stranger",)
+    assert bundle.recommend(user, 3, candidates=iter(chosen)).track_ids == whole[3:6]
+    assert bundle.recommend(user, 3, exclude=whole[:2]).track_ids == whole[2:5]
+    assert bundle.recommend(user, 3, exclude=whole[:2], search_k=10**6).track_ids == whole[2:5]
+    nothing = bundle.recommend(user, 3, candidates=[])
+    assert not nothing and "nothing is left" in nothing.note
+
+
+@pytest.mark.parametrize("k", [1, 10, N_ITEMS - 8, N_ITEMS, 10**9, 10**40])
+@pytest.mark.parametrize("search_k", [1, 10, 10**6, 10**40])
+def test_a_list_through_the_index_is_as_long_as_the_exact_one(
+    bundle: Bundle, k: int, search_k: int
+) -> None:
+    for user in ("user-0", "Sigur Rós"):
+        exact, found = bundle.recommend(user, k), bundle.recommend(user, k, search_k=search_k)
+        assert len(found) == len(exact)
+        assert search_k < 10**6 or found == exact
+
+
+def test_the_batch_form_gives_the_single_answers(project: Path, bundle: Bundle) -> None:
+    names = [name_of("user", user) for user in range(N_USERS)]
+    lists = [plays_of(project, user) for user in range(N_USERS)] + [{}, {"nobody": 3}]
+    for options in (
+        {"k": 7},
+        {"k": 0},
+        {"k": 10**9},
+        {"k": 7, "exclude_seen": False},
+        {"k": 7, "exclude": NAMES[:9]},
+        {"k": 7, "candidates": NAMES[:20], "diversity": 0.3},
+        {"k": 7, "search_k": 5},
+    ):
+        assert bundle.recommend_many(names, **options) == [
+            bundle.recommend(name, **options) for name in names
+        ]
+        assert bundle.recommend_for_many_plays(lists, **options) == [
+            bundle.recommend_for_plays(plays, **options) for plays in lists
+        ]
+
+
+def test_folding_in_a_training_user_gives_their_factor(project: Path, bundle: Bundle) -> None:
+    for user in users():
+        plays = {**plays_of(project, user), "a stranger": 1}
+        np.testing.assert_allclose(bundle.fold_in(plays), bundle.user_factors[user], atol=1e-4)
+        answer = bundle.recommend_for_plays(plays, 5)
+        assert answer.unknown == ("a stranger",) and answer.source == "factors"
+
+
+def test_plays_that_say_nothing_get_popularity_and_are_told(bundle: Bundle) -> None:
+    listeners = np.load(bundle.model.root / "listeners.npy")
+    popular = [NAMES[item] for item in np.argsort(-listeners, kind="stable")]
+    for plays in ({}, {"a stranger": 9}, {"item-1": 1}):  # the last: below feedback.min_count
+        answer = bundle.recommend_for_plays(plays, 5)
+        assert answer.source == "popularity" and "most popular" in answer.note
+        assert answer.track_ids == [name for name in popular if name not in plays][:5]
+        assert answer[0].score == listeners.max()
+    lone = bundle.recommend(name_of("user", LONE_USER), 5)
+    assert lone.source == "popularity" and len(lone) == 5
+
+
+def test_ids_and_counts_of_any_kind_of_whole_number(bundle: Bundle) -> None:
+    expected = bundle.recommend_for_plays({"item-1": 3, "7": 2}, 5)
+    for three, two in (
+        (np.int64(3), np.uint8(2)),
+        (3.0, np.float32(2)),
+        (Decimal(3), Decimal("2.0")),
+    ):
+        for seven in (7, np.int32(7), "7", np.str_("7")):
+            assert bundle.recommend_for_plays({"item-1": three, seven: two}, 5) == expected
+    assert bundle.recommend_for_plays({"item-1": 3, "7": 1, 7: 1}, 5) == expected
+    assert bundle.recommend(7, 3) == bundle.recommend("7", 3)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, math.nan, math.inf, True, "3", None, 10**60, [3]])
+def test_other_counts_are_refused(bundle: Bundle, wrong: object) -> None:
+    with pytest.raises(MusicRecError, match="play count of item-1 "):
+        bundle.recommend_for_plays({"item-1": wrong})
+
+
+@pytest.mark.parametrize("wrong", [True, 2.0, None, b"item-1", ("item-1",)])
+def test_an_id_of_a_type_that_cannot_be_is_told_so(bundle: Bundle, wrong: object) -> None:
+    with pytest.raises(MusicRecError, match="an id is text or a whole number"):
+        bundle.recommend(wrong)
+    with pytest.raises(MusicRecError, match="an id is text or a whole number"):
+        bundle.recommend_for_plays({wrong: 3})
+
+
+def test_a_huge_count_gives_an_answer_or_a_sentence(bundle: Bundle) -> None:
+    for count in (10**9, 2**63 - 1):
+        answer = bundle.recommend_for_plays({"item-1": count, "item-2": 2}, 5)
+        assert len(answer) == 5
+        assert all(math.isfinite(found.score) for found in answer)
+
+
+def test_mistakes_are_one_sentence(bundle: Bundle) -> None:
+    for wrong, sentence in (
+        (lambda: bundle.recommend("nobody"), "user 'nobody' is not in"),
+        (lambda: bundle.recommend_many(["user-0", "nobody"]), "user 'nobody' is not in"),
+        (lambda: bundle.similar_tracks("nobody"), "track 'nobody' is not in"),
+        (lambda: bundle.recommend("user-0", -1), "k is -1, not a whole number of at least 0"),
+        (lambda: bundle.recommend("user-0", math.nan), "k is nan"),
+        (lambda: bundle.recommend("user-0", search_k=0), "search_k is 0"),
+        (lambda: bundle.recommend("user-0", diversity=math.nan), "diversity is nan"),
+        (lambda: bundle.recommend("user-0", diversity=1.5), "not a number from 0 to 1"),
+        (lambda: bundle.recommend("user-0", candidates="item-1"), r"write \['item-1'\]"),
+        (lambda: bundle.similar_tracks(np.ones(5)), "6 finite numbers"),
+        (lambda: bundle.similar_tracks(np.full(6, np.nan)), "6 finite numbers"),
+    ):
+        with pytest.raises(MusicRecError, match=sentence):
+            wrong()
+    with pytest.raises(TypeError, match="'lenght'"):
+        bundle.recommend("user-0", lenght=3)
+
+
+def test_k_of_nothing_is_nothing_and_says_so(bundle: Bundle) -> None:
+    assert bundle.recommend("user-0", 0).note == "k is 0"
+    assert bundle.similar_tracks("item-1", 0) == ()
+
+
+def cosine_order(vectors: np.ndarray, query: np.ndarray) -> list[int]:
+    norms = np.linalg.norm(vectors.astype(float), axis=1)
+    cosines = np.full(len(vectors), -np.inf)
+    cosines[norms > 0] = (vectors @ query)[norms > 0] / norms[norms > 0]
+    return [int(row) for row in np.argsort(-cosines) if norms[row] > 0]
+
+
+def test_similar_tracks_and_users_are_those_of_the_largest_cosine(bundle: Bundle) -> None:
+    for item in range(N_ITEMS):
+        order = [i for i in cosine_order(bundle.item_factors, bundle.item_factors[item])]
+        found = bundle.similar_tracks(NAMES[item], 5)
+        assert [one.id for one in found] == [NAMES[i] for i in order if i != item][:5]
+        assert bundle.similar_tracks(bundle.item_factors[item], 1)[0].id == NAMES[item]
+    order = cosine_order(bundle.user_factors, bundle.user_factors[3])
+    found = bundle.similar_users("user-3", 10**9)
+    assert [one.id for one in found] == [name_of("user", u) for u in order if u != 3]
+    assert all(-1 <= one.similarity <= 1 for one in found)
+    assert bundle.similar_users(name_of("user", LONE_USER)) == ()
+
+
+@pytest.mark.parametrize("reg_unobserved", [0.0, 0.5])
+def test_folding_in_is_the_minimum_of_the_objective(reg_unobserved: float, tmp_path: Path) -> None:
+    """Users and tracks; N is all users or tracks of the bundle, not those that are folded in."""
+    als = ALS.replace(reg_unobserved=reg_unobserved, max_iter=2)
+    bundle = load_bundle(make_project(tmp_path, als) / "bundle")
+    plays = {"item-1": 5, "item-2": 3, "-dash": 9, "nobody": 4}
+    for ids, fixed, fold in (
+        (bundle.tracks, bundle.item_factors, bundle.fold_in),
+        (bundle.users, bundle.user_factors, bundle.fold_in_track),
+    ):
+        named = {
+            name.replace("item", "user") if ids is bundle.users else name: n
+            for name, n in plays.items()
+        }
+        x = fixed.astype(float)
+        r = np.zeros(len(ids))
+        for name, count in named.items():
+            if name != "nobody":
+                r[ids.index(name)] = np.log1p(count)
+        confidence = 1 + als.alpha * r
+        reg = als.reg_param * (3 + reg_unobserved * len(ids))
+        matrix = (x.T * confidence) @ x + reg * np.eye(als.rank)
+        expected = np.linalg.solve(matrix, x.T @ (confidence * (r > 0)))
+        np.testing.assert_allclose(fold(named), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_track_folded_in_is_the_minimum_of_the_objective(project: Path, bundle: Bundle) -> None:
+    listeners = {"user-1": 5, "user-2": 3, "Sigur Rós": 9, "nobody": 4}
+    vector = bundle.fold_in_track(listeners)
+    x = bundle.user_factors.astype(float)
+    r = np.zeros(N_USERS)
+    for name, count in listeners.items():
+        if name != "nobody":
+            r[bundle.users.index(name)] = np.log1p(count)
+    confidence = 1 + ALS.alpha * r
+    matrix = (x.T * confidence) @ x + 3 * ALS.reg_param * np.eye(ALS.rank)
+    np.testing.assert_allclose(
+        vector, np.linalg.solve(matrix, x.T @ (confidence * (r > 0))), rtol=1e-4, atol=1e-6
+    )
+    assert not bundle.fold_in_track({"nobody": 3}).any()
+    assert len(bundle.similar_tracks(vector, 3)) == 3
+
+
+@pytest.mark.parametrize(
+    "als",
+    [
+        ALS,
+        ALS.replace(nonnegative=True),
+        ALS.replace(reg_exponent=0.5, unobserved_weight=0.1),
+        ALS.replace(reg_unobserved=2.0),
+    ],
+)
+def test_the_parts_of_an_explanation_sum_to_the_score(als: object, tmp_path: Path) -> None:
+    root = make_project(tmp_path, als)
+    bundle = load_bundle(root / "bundle")
+    for user in users():
+        name, plays = name_of("user", user), plays_of(root, user)
+        track = bundle.recommend(name, 1)[0].track_id
+        for why in (bundle.explain(name, track), bundle.explain_for_plays(plays, track)):
+            kept = {track: n for track, n in plays.items() if n >= FEEDBACK.min_count}
+            assert {part.track_id: part.count for part in why.plays} == kept
+            total = sum(part.part for part in why.plays)
+            assert total + why.remainder == pytest.approx(why.score, abs=1e-12)
+            assert abs(why.remainder) < 1e-4 * max(abs(part.part) for part in why.plays)
+            item = NAMES.index(track)
+            score = float(bundle.item_factors[item] @ bundle.user_factors[user])
+            assert why.score == pytest.approx(score, abs=1e-4)
+
+
+def test_a_diverse_list_starts_with_the_best_and_is_less_alike(bundle: Bundle) -> None:
+    def alike(names: list[str]) -> float:
+        vectors = bundle.item_factors[[NAMES.index(name) for name in names]]
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return float((vectors @ vectors.T)[np.triu_indices(len(names), 1)].mean())
+
+    means = []
+    for weight in (0.0, 0.3, 0.7):
+        lists = [bundle.recommend(name_of("user", u), 8, diversity=weight) for u in users()]
+        assert all(len(set(found.track_ids)) == 8 for found in lists)
+        firsts = [bundle.recommend(name_of("user", u), 1).track_ids[0] for u in users()]
+        assert [found.track_ids[0] for found in lists] == firsts
+        means.append(np.mean([alike(found.track_ids) for found in lists]))
+    assert means[0] > means[1] > means[2]
+    plain = bundle.recommend("user-0", 8)
+    assert bundle.recommend("user-0", 8, diversity=0) == plain
+
+
+def test_hard_ids_are_ids_like_others(bundle: Bundle) -> None:
+    for name in HARD_IDS:
+        assert len(bundle.recommend(name, 3)) == 3
+        assert bundle.recommend_for_plays({name: 3}, 3).unknown == ()
+    assert bundle.recommend_for_plays({"\ud800": 3}, 3).unknown == ("\ud800",)

@@ -1,0 +1,223 @@
+"""The command line answers people and machines, whatever an id looks like."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from musicrec.bundle.bundle import Bundle
+from musicrec.cli import main
+from tests.support.served import HARD_IDS, LONE_USER, N_ITEMS, name_of
+
+Say = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def say(project: Path, capsys: pytest.CaptureFixture[str]) -> Say:
+    """Run a command on the bundle; gives exit code, output and errors."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        status = main([words[0], "--bundle", str(project / "bundle"), *words[1:]])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def ids_of(printed: str) -> list[str]:
+    return [row["track_id"] for row in json.loads(printed)["tracks"]]
+
+
+def test_a_table_for_people(say: Say, bundle: Bundle, tmp_path: Path) -> None:
+    labels = tmp_path / "names.tsv"
+    names = {name_of("item", item): f"Song № {item}" for item in range(N_ITEMS)}
+    rows = "".join(f"{key}\t{name}\thttp://x\r\n" for key, name in names.items())
+    labels.write_text("id\tname\turl\r\n" + rows, encoding="utf-8")
+    status, printed, told = say("recommend", "--user", "user-3", "-k", "4", "--labels", str(labels))
+    lines = printed.splitlines()
+    assert status == 0 and told == ""
+    assert lines[0].split() == ["track", "name", "score"]
+    for line, found in zip(lines[1:], bundle.recommend("user-3", 4), strict=True):
+        assert found.track_id in line and names[found.track_id] in line
+        assert line.endswith(f"{found.score:.4f}")
+
+
+def test_names_stand_for_ids(say: Say, bundle: Bundle, tmp_path: Path) -> None:
+    labels = tmp_path / "names.csv"
+    names = {name_of("item", item): f"Song {item}" for item in range(N_ITEMS)}
+    first, second, *others = [track for track in names if "," not in track and "=" not in track]
+    names[others[0]] = names[others[1]] = "Twice"
+    labels.write_text("".join(f"{track},{name}\n" for track, name in names.items()))
+    words = ["--labels", str(labels), "--json", "-k", "3"]
+    status, printed, _ = say("recommend", "--plays", f"{names[first]}=3", f"{second}=2", *words)
+    assert status == 0
+    assert ids_of(printed) == bundle.recommend_for_plays({first: 3, second: 2}, 3).track_ids
+    by_name, by_id = (say("similar", "--track", t, *words)[1] for t in (names[first], first))
+    assert by_name == by_id
+    status, printed, _ = say(
+        "recommend", "--user", "user-3", "--candidates", names[first], second, *words
+    )
+    assert set(ids_of(printed)) <= {first, second}
+    status, _, told = say("similar", "--track", "Twice", *words)
+    assert status == 1 and "'Twice' is the name of 2 tracks" in told
+    status, _, told = say("similar", "--track", "Nobody's", *words)
+    assert status == 1 and "nobody played it" in told
+
+
+@pytest.mark.parametrize("name", HARD_IDS)
+def test_hard_ids(say: Say, bundle: Bundle, name: str) -> None:
+    if name == "--json":  # an option's own name is an id only behind an equals sign
+        words: list[str] = [f"--user={name}"]
+        plays = [f"--plays={name}=3"]
+    else:
+        words, plays = ["--user", name], ["--plays", f"{name}=3", "item-2=4"]
+    status, printed, _ = say("recommend", *words, "--json", "-k3")
+    assert status == 0 and ids_of(printed) == bundle.recommend(name, 3).track_ids
+    status, printed, _ = say("recommend", *plays, "-k3", "--json")
+    expected = {name: 3} if len(plays) == 1 else {name: 3, "item-2": 4}
+    assert status == 0 and ids_of(printed) == bundle.recommend_for_plays(expected, 3).track_ids
+    status, printed, _ = say("similar", f"--track={name}", "--json", "-k", "2")
+    near = bundle.similar_tracks(name, 2)
+    assert [row["track_id"] for row in json.loads(printed)["tracks"]] == [one.id for one in near]
+
+
+def test_plays_from_a_file_and_from_standard_input(
+    say: Say, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = "item-1\t3\r\n-dash\t2\n\nwith=sign\nSigur Rós\t4".encode()
+    plays = {"item-1": 3, "-dash": 2, "with=sign": 1, "Sigur Rós": 4}
+    expected = bundle.recommend_for_plays(plays, 5).track_ids
+    path = tmp_path / "plays.tsv"
+    path.write_bytes(content)
+    status, printed, _ = say("recommend", "--plays-from", str(path), "-k5", "--json")
+    assert status == 0 and ids_of(printed) == expected
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), "ascii"))
+    status, printed, _ = say("recommend", "--plays-from", "-", "-k5", "--json")
+    assert status == 0 and ids_of(printed) == expected
+
+
+def test_what_is_not_ordinary_is_told(say: Say, bundle: Bundle) -> None:
+    status, printed, told = say("recommend", "--plays", "a stranger=5", "-k", "3", "--json")
+    assert status == 0 and told.count("note: ") == 2
+    answer = json.loads(printed)
+    assert answer["source"] == "popularity" and answer["unknown"] == ["a stranger"]
+    status, printed, told = say("recommend", "--user", name_of("user", LONE_USER))
+    assert status == 0 and "listeners" in printed and "most popular" in told
+
+
+def test_options_reach_the_question(say: Say, bundle: Bundle) -> None:
+    chosen = bundle.recommend("user-3", 20).track_ids
+    words = ["--candidates", *chosen[:9], "--exclude", chosen[0], "--diversity", "0.4", "-k", "3"]
+    status, printed, _ = say("recommend", "--user", "user-3", *words, "--json", "--with-seen")
+    expected = bundle.recommend(
+        "user-3", 3, candidates=chosen[:9], exclude=chosen[:1], diversity=0.4, exclude_seen=False
+    )
+    assert status == 0 and ids_of(printed) == expected.track_ids
+
+
+def test_explain_and_similar(say: Say, bundle: Bundle) -> None:
+    why = bundle.explain("user-3", "item-5")
+    status, printed, _ = say("explain", "--user", "user-3", "--track", "item-5", "-k", "2")
+    lines = printed.splitlines()
+    assert status == 0 and len(lines) == 5
+    assert lines[1].startswith(why.plays[0].track_id) and "others" in lines[3]
+    assert lines[4].startswith("score of item-5") and lines[4].endswith(f"{why.score:.4f}")
+    words = ["--plays", "item-1=3", "--track", "item-5", "--json"]
+    told = json.loads(say("explain", *words)[1])
+    parts = sum(play["part"] for play in told["plays"]) + told["remainder"]
+    assert parts == pytest.approx(told["score"])
+    status, printed, _ = say("similar", "--user", "user-3", "-k", "2")
+    assert status == 0 and [line.split()[1] for line in printed.splitlines()[1:]] == [
+        one.id for one in bundle.similar_users("user-3", 2)
+    ]
+
+
+def test_verify(say: Say, project: Path, tmp_path: Path) -> None:
+    status, printed, _ = say("verify")
+    assert status == 0 and "sound; 30 users, 40 tracks, rank 6, 240 plays" in printed
+    assert main(["verify", "--bundle", str(tmp_path)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["recommend", "--user", "nobody"], "user 'nobody' is not in"),
+        (["recommend", "--user", "user-1", "-k", "0"], "k is 0"),
+        (["recommend", "--user", "user-1", "-k=-1"], "k is -1"),
+        (["recommend", "--user", "user-1", "--search-k", "0"], "search_k is 0"),
+        (["recommend", "--user", "user-1", "--candidates", "nobody"], "nothing is left"),
+        (["recommend", "--plays", "item-2=x"], "item-2=x: play count 'x' is not a whole number"),
+        (["recommend", "--plays", "item-2=" + "9" * 60], "more than 18 digits"),
+        (["recommend", "--plays-from", "/nowhere"], "/nowhere: no such file"),
+        (["recommend", "--plays-from", "/"], "a folder, where a file is needed"),
+        (["recommend", "--user", "user-1", "--labels", "/dev/null"], "no names"),
+        (["similar", "--track", "nothing"], "track 'nothing' is not in"),
+        (["similar", "--user", name_of("user", LONE_USER)], "no user is like this one"),
+        (["explain", "--user", "user-1", "--track", "nothing"], "track 'nothing' is not in"),
+    ],
+)
+def test_no_answer_is_one_sentence_and_exit_code_1(
+    say: Say, words: list[str], sentence: str
+) -> None:
+    status, printed, told = say(*words)
+    assert status == 1 and printed == ""
+    assert sentence in told.splitlines()[-1] and told.splitlines()[-1].startswith("error: ")
+
+
+def test_a_file_of_plays_that_is_none(say: Say, tmp_path: Path) -> None:
+    path = tmp_path / "plays.tsv"
+    for content, sentence in (
+        (b"item-1\t3\nitem-2\t-3\n", "line 2: play count '-3' is not a whole number"),
+        (b"item-1\t\xff\n", "not UTF-8 (byte 7)"),
+    ):
+        path.write_bytes(content)
+        status, _, told = say("recommend", "--plays-from", str(path))
+        assert status == 1 and sentence in told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["recommend"],
+        ["recommend", "--user"],
+        ["recommend", "--user", "a", "--plays", "b"],
+        ["recommend", "--all"],
+        ["recommend", "--user", "user-1", "--output", "x"],
+        ["recommend", "--all", "--output", "x", "--diversity", "0.5"],
+        ["explain", "--user", "user-1"],
+        ["recommend", "--user", "user-1", "-k", "many"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(say: Say, words: list[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        say(*words)
+    assert left.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["recommend", "--usr", "a"], "there is no option --usr (did you mean --user?)"),
+        (["recommend", "--user", "a", "--nonsense=3"], "there is no option --nonsense"),
+        (["recommend"], "one of the arguments --user --plays"),
+        (["recommed"], "there is no command recommed (did you mean recommend?)"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(
+    say: Say, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
+) -> None:
+    with pytest.raises(SystemExit):
+        say(*words)
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1
+    assert sentence in said
+
+
+def test_no_command_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    said = capsys.readouterr().err
+    assert all(f"\n    {name}" in said for name in ("compare", "recommend", "publish"))

@@ -1,0 +1,293 @@
+"""Loading: everything is open and checked on return, and what is not whole is refused."""
+
+from __future__ import annotations
+
+import copy
+import json
+import multiprocessing
+import os
+import pickle
+import shutil
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from musicrec.bundle.bundle import Bundle, load_bundle
+from musicrec.bundle.write import export_bundle
+from musicrec.errors import MusicRecError
+from musicrec.interactions.factors import write_factors
+from musicrec.params.export import ExportParams
+from musicrec.storage.files import fingerprint
+from tests.support.served import ALS, FEEDBACK, N_USERS, export, make_project, name_of, plays_of
+
+USERS = [name_of("user", user) for user in range(N_USERS)]
+
+
+@pytest.fixture
+def folder(project: Path, tmp_path: Path) -> Path:
+    """A bundle of this test's own."""
+    return Path(shutil.copytree(project / "bundle", tmp_path / "bundle"))
+
+
+def answers(bundle: Bundle) -> list[object]:
+    """An answer of every kind."""
+    kinds = [bundle.recommend_many(USERS, 7), bundle.recommend_for_plays({"item-1": 3, "7": 2}, 7)]
+    kinds += [bundle.recommend(USERS[0], 7, search_k=20), bundle.similar_tracks("item-2", 7)]
+    kinds += [bundle.similar_users(USERS[1], 7), bundle.explain(USERS[0], "item-3")]
+    return [*kinds, bundle.fold_in_track({USERS[0]: 2}).tolist()]
+
+
+def test_the_same_bytes_again(project: Path, tmp_path: Path) -> None:
+    export(project, tmp_path / "again")
+    first = {p.name: p.read_bytes() for p in (project / "bundle").iterdir()}
+    assert first == {p.name: p.read_bytes() for p in (tmp_path / "again").iterdir()}
+
+
+def test_what_becomes_of_the_folder_changes_no_answer(
+    bundle: Bundle, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = answers(bundle)
+    monkeypatch.chdir(folder.parent)
+    loaded = load_bundle("bundle")  # by a path that stops being right
+    monkeypatch.chdir("/")
+    assert answers(loaded) == expected
+    folder.rename(tmp_path / "moved")
+    assert answers(loaded) == expected
+    other = make_project(tmp_path / "other", seed=8)
+    (other / "bundle").rename(folder)
+    assert answers(loaded) == expected != answers(load_bundle(folder))
+    shutil.rmtree(folder)
+    shutil.rmtree(tmp_path / "moved")
+    assert answers(loaded) == expected
+
+
+def test_a_bundle_in_memory_survives_being_overwritten(bundle: Bundle, folder: Path) -> None:
+    loaded = load_bundle(folder, in_memory=True)
+    for path in folder.iterdir():
+        path.write_bytes(b"")
+    assert answers(loaded) == answers(bundle)
+
+
+def test_copies_and_pickles_answer_alike(bundle: Bundle, folder: Path) -> None:
+    expected = answers(bundle)
+    loaded = load_bundle(folder)
+    assert answers(loaded) == expected  # also asks Annoy, whose objects cannot be pickled
+    assert copy.copy(loaded) is loaded and copy.deepcopy(loaded) is loaded
+    small = pickle.dumps(loaded)
+    assert len(small) < 1000 and answers(pickle.loads(small)) == expected
+    shutil.rmtree(folder)
+    assert answers(pickle.loads(pickle.dumps(loaded))) == expected
+    with pytest.raises(MusicRecError, match="no bundle here"):
+        pickle.loads(small)
+
+
+def test_a_pickle_of_a_bundle_that_was_replaced_is_refused(folder: Path, tmp_path: Path) -> None:
+    small = pickle.dumps(load_bundle(folder))
+    shutil.rmtree(folder)
+    (make_project(tmp_path / "other", seed=8) / "bundle").rename(folder)
+    with pytest.raises(MusicRecError, match="another bundle than the one that was pickled"):
+        pickle.loads(small)
+
+
+def test_worker_processes_and_threads_answer_alike(bundle: Bundle) -> None:
+    expected = answers(bundle)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        assert pool.submit(answers, bundle).result() == expected
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(answers, [bundle] * 32)) == [expected] * 32
+
+
+def test_a_bundle_does_not_change(bundle: Bundle) -> None:
+    with pytest.raises(AttributeError, match="does not change"):
+        bundle.folder = "elsewhere"
+    with pytest.raises(ValueError, match="read-only"):
+        bundle.item_factors[0] = 0
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        bundle.item_factors.flags.writeable = True
+
+
+def refused(folder: Path, sentence: str, verify: bool = False) -> None:
+    with pytest.raises(MusicRecError, match=sentence) as caught:
+        load_bundle(folder, verify=verify)
+    assert "\n" not in str(caught.value) and str(folder) in str(caught.value)
+
+
+def test_no_bundle(folder: Path, tmp_path: Path) -> None:
+    refused(tmp_path / "nowhere", "no bundle here")
+    refused(tmp_path, "no bundle here")
+    refused(folder / "manifest.json", "no bundle here")
+
+
+def test_a_missing_cut_or_altered_file(folder: Path) -> None:
+    factors = folder / "item_factors.npy"
+    whole = factors.read_bytes()
+    factors.write_bytes(whole[:-4] + np.float32(7).tobytes())
+    refused(folder, r"item_factors\.npy: differs from the manifest", verify=True)
+    factors.write_bytes(whole[:-1])
+    refused(folder, r"item_factors\.npy: differs from the manifest \(\d+ bytes, not \d+\)")
+    factors.unlink()
+    refused(folder, "missing from the bundle")
+    os.mkfifo(factors)
+    refused(folder, "not a file")
+
+
+def test_a_file_that_the_manifest_does_not_list(folder: Path) -> None:
+    (folder / ".directory").write_bytes(b"a file browser's")
+    load_bundle(folder)
+    (folder / "more.npy").write_bytes(b"")
+    refused(folder, r"more\.npy: not a file of this bundle")
+
+
+@pytest.mark.parametrize("name", ["item_factors.npy", "user_factors.npy", "track_id_text.npy"])
+def test_a_file_of_another_model_of_the_same_shape(folder: Path, name: str) -> None:
+    """No hash is compared: the answers of the sentinel users are wrong."""
+    content = np.load(folder / name)
+    other = content[::-1]
+    if content.ndim == 1:
+        other = np.frombuffer(content.tobytes().replace(b"item-1", b"item-0"), np.uint8)
+    np.save(folder / name, np.ascontiguousarray(other))
+    refused(folder, "not those of one model|damaged|is not there")
+
+
+def edited(folder: Path, **changes: object) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "not a manifest"),
+        (b"[]", "not a manifest"),
+        (b'{"format": 2', "not a manifest"),
+        (b'{"format": 3}', "bundle format 3, but this version reads 2"),
+        (b'{"format": "\xff"}', "not a manifest|bundle format"),
+        (b"\x93NUMPY", "not a manifest"),
+        (b"[" * 100_000, "not a manifest"),
+        (b'{"format": 1e999}', "bundle format"),
+        (b"{}", "not a manifest|bundle format"),
+        (b"null", "not a manifest"),
+        (b" " * (17 << 20), "too large"),
+    ],
+)
+def test_a_manifest_that_is_none(folder: Path, content: bytes, sentence: str) -> None:
+    (folder / "manifest.json").write_bytes(content)
+    refused(folder, sentence)
+
+
+def test_a_manifest_that_says_what_cannot_be(folder: Path) -> None:
+    original = (folder / "manifest.json").read_text()
+    manifest = json.loads(original)
+    files, sizes = manifest["files"], manifest["sizes"]
+    outside = {"../secret": files["index.ann"]}
+    for changes, sentence in (
+        ({"files": files | outside}, r"lists '\.\./secret', which is no file of a bundle"),
+        ({"files": files | {"/etc/passwd": files["index.ann"]}}, "which is no file of a bundle"),
+        ({"files": {}}, "does not list"),
+        ({"sizes": sizes | {"n_items": 10**18}}, "n_items"),
+        ({"sizes": sizes | {"n_items": -1}}, "n_items"),
+        ({"sizes": sizes | {"n_users": 31}}, "arrays do not fit the sizes"),
+        ({"sizes": sizes | {"rank": 7}}, "arrays do not fit the sizes"),
+        ({"arrays": {}}, "arrays do not fit the sizes"),
+        ({"als": {}}, "rank"),
+        ({"als": manifest["als"] | {"alpha": "much"}}, "als.alpha"),
+        ({"als": manifest["als"] | {"rank": 7}}, "rank"),
+        ({"feedback": {"min_count": 0}}, "feedback.min_count"),
+        ({"sentinels": [{"user": "nobody", "exact": [], "near": []}]}, "'nobody'"),
+        ({"more": 1}, "more"),
+    ):
+        (folder / "manifest.json").write_text(original)
+        edited(folder, **changes)
+        refused(folder, sentence)
+
+
+def hashed(folder: Path) -> None:
+    """Make the manifest's hashes those of the files as they are."""
+    files = {
+        path.name: fingerprint(path) for path in folder.iterdir() if path.name != "manifest.json"
+    }
+    edited(folder, files=files)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("item_factors", np.zeros((40, 6))),
+        ("item_factors", np.zeros((40, 7), np.float32)),
+        ("item_factors", np.asfortranarray(np.zeros((40, 6), np.float32))),
+        ("item_factors", np.full((40, 6), np.nan, np.float32)),
+        ("user_factors", np.full((30, 6), np.inf, np.float32)),
+        ("item_factors", np.full((40, 6), 1e38, np.float32)),
+        ("item_gram", np.eye(6)),
+        ("item_gram", np.full((6, 6), np.nan)),
+        ("seen_indices", np.full(240, 40, np.int32)),
+        ("seen_indices", np.full(240, -1, np.int32)),
+        ("seen_indptr", np.arange(31)[::-1].copy()),
+        ("seen_indptr", np.full(31, 10**12)),
+        ("seen_counts", np.full(240, np.nan, np.float32)),
+        ("listeners", np.full(40, 10**12)),
+        ("user_id_starts", np.full(31, -(10**12))),
+        ("track_id_order", np.full(40, 7, np.int32)),
+        ("track_id_order", np.full(40, -7, np.int32)),
+    ],
+)
+def test_arrays_that_do_not_fit_each_other(folder: Path, name: str, array: np.ndarray) -> None:
+    """Whoever altered them altered the hashes too."""
+    np.save(folder / f"{name}.npy", array)
+    hashed(folder)
+    for verify in (False, True):
+        refused(folder, name.split("_")[0], verify)
+
+
+def test_object_arrays_are_not_unpickled(folder: Path) -> None:
+    np.save(folder / "item_factors.npy", np.array([Trap()], object), allow_pickle=True)
+    hashed(folder)
+    refused(folder, r"item_factors\.npy: not <f4")
+
+
+class Trap:
+    """Unpickling it fails the test."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (pytest.fail, ("unpickled",))
+
+
+def test_an_index_that_answers_wrongly(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from musicrec.search import annoy_index
+
+    class Lonely(annoy_index.Forest):
+        """Annoy 1.17.3 on some systems: one neighbour, whatever is asked."""
+
+        def get_nns_by_vector(self, *args: object) -> list[int]:
+            return super().get_nns_by_vector(*args)[:1]
+
+    monkeypatch.setattr(annoy_index, "Forest", Lonely)
+    refused(folder, "the Annoy index finds 1 of 10 neighbours")
+
+
+def test_an_index_that_answers_wrongly_is_not_exported(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from musicrec.search.annoy_index import AnnoyIndex
+
+    monkeypatch.setattr(AnnoyIndex, "near", lambda self, query, k, search_k: np.zeros(1, np.int32))
+    with pytest.raises(MusicRecError, match="Annoy finds 1 neighbours where there are more"):
+        export(project, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_factors_that_do_not_fit_the_index_are_not_exported(project: Path, tmp_path: Path) -> None:
+    trained = {"als": ALS.model_dump(), "feedback": FEEDBACK.model_dump()}
+    write_factors(tmp_path, np.zeros((2, 6), "f4"), np.zeros((2, 6), "f4"), trained)
+    with pytest.raises(MusicRecError, match=r"factors of 2 users and 2 tracks do not fit"):
+        export_bundle(project / "indexed", tmp_path, tmp_path / "b", ExportParams())
+
+
+def test_answers_follow_the_parameters_of_training(project: Path, bundle: Bundle) -> None:
+    assert bundle.manifest.als == ALS.model_dump()
+    assert bundle.manifest.feedback == FEEDBACK.model_dump()
+    vector = bundle.fold_in(plays_of(project, 3))
+    np.testing.assert_allclose(vector, bundle.user_factors[3], atol=1e-4)

@@ -1,0 +1,78 @@
+"""The bundle says what its factors were trained with."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from musicrec.bundle.bundle import load_bundle
+from musicrec.bundle.write import export_bundle
+from musicrec.errors import MusicRecError
+from musicrec.interactions.factors import TRAINED_WITH, write_factors
+from musicrec.params.als import ALSParams
+from musicrec.params.export import ExportParams
+from musicrec.params.feedback import FeedbackParams
+from musicrec.storage.files import read_json
+from tests.support.extreme_factors import KINDS, make
+from tests.support.indexed_data import make_plays, write_indexed
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAINED = {
+    "als": ALSParams(rank=4, alpha=7.0, reg_param=1e-7).model_dump(),
+    "feedback": FeedbackParams(transform="log1p").model_dump(),
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    plays = make_plays()
+    write_indexed(tmp_path / "indexed", plays)
+    write_factors(tmp_path / "factors", plays.users.astype("f4"), plays.items.astype("f4"), TRAINED)
+    return tmp_path
+
+
+def test_a_later_edit_of_params_does_not_change_what_a_bundle_says(project: Path) -> None:
+    (project / "params.yaml").write_text("als: {alpha: 99.0}\nfeedback: {min_count: 9}\n")
+    words = ["--params", "params.yaml", "--indexed", "indexed", "--factors", "factors"]
+    subprocess.run(
+        [sys.executable, ROOT / "stages/export.py", *words, "--output", "bundle"],
+        cwd=project,
+        check=True,
+    )
+    manifest = read_json(project / "bundle/manifest.json")
+    assert {name: manifest[name] for name in TRAINED} == TRAINED
+
+
+def test_factors_that_do_not_say_how_they_were_trained_are_refused(project: Path) -> None:
+    (project / "factors" / TRAINED_WITH).unlink()
+    with pytest.raises(MusicRecError, match=r"params.json is missing.*dvc checkout"):
+        export_bundle(project / "indexed", project / "factors", project / "bundle", ExportParams())
+    assert not (project / "bundle").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_factors_at_the_ends_of_float32_are_exported_and_loaded(project: Path, kind: str) -> None:
+    plays = make_plays()
+    items = make(kind, plays.items.shape, np.random.default_rng(0))
+    write_factors(project / "factors", plays.users.astype("f4"), items, TRAINED)
+    export_bundle(project / "indexed", project / "factors", project / "bundle", ExportParams())
+    bundle = load_bundle(project / "bundle", verify=True)
+    user = bundle.users.text_of(int(np.flatnonzero(bundle.user_factors.any(axis=1))[0]))
+    exact = bundle.recommend(user, 3, exclude_seen=False).tracks
+    assert [one.score for one in exact] == sorted((one.score for one in exact), reverse=True)
+    assert bundle.recommend(user, 3, exclude_seen=False, search_k=10**6).tracks == exact
+    for track in map(bundle.tracks.text_of, np.flatnonzero(items.any(axis=1))[:5].tolist()):
+        assert all(one.id != track for one in bundle.similar_tracks(track, 3))
+
+
+def test_factors_that_are_all_zero_are_one_sentence(project: Path) -> None:
+    plays = make_plays()
+    items = np.zeros(plays.items.shape, np.float32)
+    write_factors(project / "factors", plays.users.astype("f4"), items, TRAINED)
+    with pytest.raises(MusicRecError, match="no item has a vector to index"):
+        export_bundle(project / "indexed", project / "factors", project / "bundle", ExportParams())
+    assert not (project / "bundle").exists()

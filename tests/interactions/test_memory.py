@@ -1,0 +1,48 @@
+"""Plays that memory does not hold are left to Spark."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from musicrec.interactions import memory
+
+TOTAL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.fixture(autouse=True)
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "CONTAINER", tmp_path)
+    monkeypatch.delenv("MUSICREC_SPARK_MASTER", raising=False)
+    return tmp_path
+
+
+def test_a_system_that_says_nothing_has_all_its_memory() -> None:
+    assert memory.available_memory() == TOTAL
+
+
+def test_the_least_of_system_and_container_counts(system: Path) -> None:
+    (system / "meminfo").write_text("MemTotal: 99 kB\nMemFree: 1 kB\nMemAvailable:   5000 kB\n")
+    assert memory.available_memory() == 5000 * 1024
+    (system / "memory.max").write_text("max\n")
+    (system / "memory.current").write_text("1000\n")
+    assert memory.available_memory() == 5000 * 1024
+    (system / "memory.max").write_text("4001000\n")
+    assert memory.available_memory() == 4_000_000
+    (system / "memory.stat").write_text("anon 5\ninactive_file 600\n")  # of read files, given up
+    assert memory.available_memory() == 4_000_600
+    (system / "memory.current").write_text("5000000\n")
+    assert memory.available_memory() == 0
+
+
+def test_half_of_it_is_taken(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (system / "meminfo").write_text("MemAvailable: 1000 kB\n")
+    most = 1000 * 1024 // 2 // memory.ROW_BYTES
+    assert memory.in_process(most) and not memory.in_process(most + 1)
+    monkeypatch.setenv("MUSICREC_SPARK_MASTER", " ")
+    assert memory.in_process(most)
+    monkeypatch.setenv("MUSICREC_SPARK_MASTER", "local[1]")
+    assert not memory.in_process(1)
