@@ -32,8 +32,7 @@ import pyarrow.compute as pc
 
 from musicrec.als.fit import fit, objective
 from musicrec.interactions.matrix import Interactions, from_triples, read_interactions
-from musicrec.params.als import ALSParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, FeedbackParams
 from musicrec.sample.plays import TRACKS, SampleSizes, generate_plays
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.files import write_array, write_json

@@ -28,7 +28,7 @@ from musicrec.als.start import start_users
 from musicrec.interactions.matrix import Interactions, from_triples
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks, thread_count
-from musicrec.params.als import ALSParams
+from musicrec.params import ALSParams
 
 PHASES = ("gram", "eigenbasis", "rotate")
 ITERATIONS = 3

@@ -33,7 +33,7 @@ from musicrec.command import command
 from musicrec.interactions.held_out import HeldOut, read_held_out
 from musicrec.interactions.matrix import Interactions
 from musicrec.metrics.ranking import score_lists
-from musicrec.params.baselines import BaselinesParams
+from musicrec.params import BaselinesParams
 
 METHODS = ("numpy", "exact", "sparse", "irspack")
 K = 100

@@ -31,8 +31,7 @@ from musicrec.interactions.held_out import HeldOut
 from musicrec.interactions.matrix import Interactions, from_triples
 from musicrec.jit.parallel import thread_count
 from musicrec.metrics.ranking import METRICS, score_lists
-from musicrec.params.baselines import BaselinesParams
-from musicrec.params.evaluate import EvaluateParams
+from musicrec.params import BaselinesParams, EvaluateParams
 from musicrec.search.exact import ExactIndex
 from musicrec.storage.parquet import parquet_parts, read_files, write_table
 

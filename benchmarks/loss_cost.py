@@ -15,7 +15,7 @@ from als import generate
 
 from musicrec.als.fit import fit
 from musicrec.interactions.matrix import from_triples
-from musicrec.params.als import ALSParams
+from musicrec.params import ALSParams
 
 
 def main() -> None:

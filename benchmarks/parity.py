@@ -27,8 +27,7 @@ from musicrec.interactions.index_sizes import read_sizes
 from musicrec.interactions.matrix import Interactions, read_interactions
 from musicrec.metrics.intervals import mean_intervals
 from musicrec.metrics.ranking import score_lists
-from musicrec.params.als import ALSParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, FeedbackParams
 from musicrec.search.exact import ExactIndex
 from musicrec.spark.session import spark_session
 from musicrec.train.mllib import checkpoints, fit_frame, read_plays

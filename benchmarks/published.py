@@ -26,7 +26,7 @@ from musicrec.als.fit import fit, objective
 from musicrec.interactions.held_out import HeldOut, read_held_out
 from musicrec.interactions.matrix import Interactions
 from musicrec.metrics.ranking import score_lists
-from musicrec.params.als import ALSParams
+from musicrec.params import ALSParams
 from musicrec.search.exact import ExactIndex
 
 K = 100

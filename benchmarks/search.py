@@ -29,7 +29,7 @@ from musicrec.ann_bench.run import (
 )
 from musicrec.command import command
 from musicrec.errors import MusicRecError
-from musicrec.params.ann_bench import AnnBenchParams
+from musicrec.params import AnnBenchParams
 from musicrec.search.exact import checked_factors
 from musicrec.storage.files import write_json
 from musicrec.storage.parquet import parquet_parts, read_files

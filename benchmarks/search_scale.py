@@ -28,8 +28,7 @@ from musicrec.ann_bench.run import Catalogue, Setting, run_benchmark
 from musicrec.command import command
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, from_triples
-from musicrec.params.als import ALSParams
-from musicrec.params.ann_bench import AnnBenchParams
+from musicrec.params import ALSParams, AnnBenchParams
 from musicrec.reporting.pictures import svg_figure
 from musicrec.sample.plays import generate_plays, sample_sizes
 from musicrec.search.exact import checked_factors

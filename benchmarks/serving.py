@@ -34,9 +34,7 @@ from musicrec.bundle.write import export_bundle
 from musicrec.command import command
 from musicrec.interactions.factors import write_factors
 from musicrec.interactions.matrix import Interactions
-from musicrec.params.als import ALSParams
-from musicrec.params.export import ExportParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, ExportParams, FeedbackParams
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.files import write_json
 from musicrec.storage.parquet import write_table

@@ -23,9 +23,7 @@ from musicrec.ann_bench.run import (
     setting_rows,
     speed_up_rows,
 )
-from musicrec.params.ann_bench import AnnBenchParams
-from musicrec.params.export import ExportParams
-from musicrec.params.load import load_block
+from musicrec.params import AnnBenchParams, ExportParams, load_block
 from musicrec.process.progress import progress
 from musicrec.storage.files import atomic_directory, write_json
 

@@ -17,9 +17,7 @@ from pathlib import Path
 from musicrec.baselines.lists import write_baselines
 from musicrec.baselines.run import baseline_metrics, describe, recommend_baselines
 from musicrec.interactions.held_out import read_held_out
-from musicrec.params.baselines import BaselinesParams
-from musicrec.params.evaluate import EvaluateParams
-from musicrec.params.load import load_block
+from musicrec.params import BaselinesParams, EvaluateParams, load_block
 from musicrec.storage.files import atomic_directory, write_json
 
 

@@ -15,8 +15,7 @@ import sys
 from pathlib import Path
 
 from musicrec.downsample import describe, downsample, headline, kept_rows
-from musicrec.params.downsample import DownsampleParams
-from musicrec.params.load import load_block
+from musicrec.params import DownsampleParams, load_block
 from musicrec.storage.files import atomic_directory, write_json
 
 

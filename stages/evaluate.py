@@ -16,8 +16,7 @@ from pathlib import Path
 
 from musicrec.evaluate.report import headline, plot_rows, sentence
 from musicrec.evaluate.run import evaluate
-from musicrec.params.evaluate import EvaluateParams
-from musicrec.params.load import load_block
+from musicrec.params import EvaluateParams, load_block
 from musicrec.process.progress import progress
 from musicrec.storage.files import atomic_directory, write_json
 from musicrec.storage.parquet import write_table

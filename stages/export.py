@@ -13,8 +13,7 @@ import argparse
 import sys
 
 from musicrec.bundle.write import export_bundle
-from musicrec.params.export import ExportParams
-from musicrec.params.load import load_block
+from musicrec.params import ExportParams, load_block
 
 
 def main() -> None:

@@ -16,8 +16,7 @@ from pathlib import Path
 
 from musicrec.ingest.figures import count_rows, headline, rejected_rows, sentence
 from musicrec.ingest.run import ingest
-from musicrec.params.data import DataParams
-from musicrec.params.load import load_block
+from musicrec.params import DataParams, load_block
 from musicrec.storage.files import atomic_directory, write_json
 
 

@@ -13,8 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from musicrec.params.load import load_block
-from musicrec.params.sample import SampleParams
+from musicrec.params import SampleParams, load_block
 from musicrec.sample.plays import write_sample
 
 

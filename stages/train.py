@@ -14,9 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from musicrec.params.als import ALSParams
-from musicrec.params.feedback import FeedbackParams
-from musicrec.params.load import load_block
+from musicrec.params import ALSParams, FeedbackParams, load_block
 from musicrec.train.run import train
 
 

@@ -14,8 +14,7 @@ import pytest
 from musicrec.ann_bench.run import Catalogue, run_benchmark
 from musicrec.errors import MusicRecError
 from musicrec.interactions.held_out import read_held_out
-from musicrec.params.ann_bench import AnnBenchParams
-from musicrec.params.baselines import BaselinesParams
+from musicrec.params import AnnBenchParams, BaselinesParams
 from tests.support.indexed_data import make_plays, write_indexed
 
 ROOT = Path(__file__).resolve().parents[1]

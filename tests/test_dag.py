@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from musicrec.params.all import MODELS, load_params
-from musicrec.params.load import BLOCKS
+from musicrec.params import BLOCKS, MODELS, load_params
 
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
-from musicrec.params.all import load_params
+from musicrec.params import load_params
 from musicrec.tune.space import read_space
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,7 +12,7 @@ import pytest
 
 from musicrec.downsample import downsample
 from musicrec.errors import MusicRecError
-from musicrec.params.downsample import DownsampleParams
+from musicrec.params import DownsampleParams
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.parquet import read_table, write_rows
 

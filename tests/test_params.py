@@ -8,11 +8,7 @@ import pytest
 import yaml
 
 from musicrec.errors import MusicRecError
-from musicrec.params.all import load_params
-from musicrec.params.als import ALSParams
-from musicrec.params.downsample import DownsampleParams
-from musicrec.params.load import load_block
-from musicrec.params.table import parameter_table
+from musicrec.params import ALSParams, DownsampleParams, load_block, load_params, parameter_table
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -53,6 +49,10 @@ def test_a_scalar_is_a_list_of_one(tmp_path: Path) -> None:
         ("als: {rank: 2.5}", ["als.rank", "2.5", "a whole number"]),
         ("als: {rank: true}", ["als.rank", "True", "a whole number"]),
         ("als: {rank: null}", ["als.rank", "None"]),
+        ("als: {rank: 010}", ["als.rank = '010' is not allowed", "a whole number >= 1"]),
+        ("als: {rank: 1:30}", ["als.rank = '1:30' is not allowed"]),
+        ("als: {reg_param: 1:30.5}", ["als.reg_param = '1:30.5' is not allowed"]),
+        ("als: {nonnegative: yes}", ["als.nonnegative = 'yes' is not allowed", "true or false"]),
         ("als: {reg_param: -1}", ["als.reg_param", "-1", "a number >= 0"]),
         ("als: {reg_param: .nan}", ["als.reg_param", "nan"]),
         ("als: {reg_param: .inf}", ["als.reg_param", "inf"]),
@@ -88,7 +88,7 @@ def test_every_shipped_file_of_parameters_loads() -> None:
 
 
 def test_the_docs_hold_the_table_of_parameters() -> None:
-    """`python -m musicrec.params.table` prints it."""
+    """`python -m musicrec.params` prints it."""
     assert parameter_table(SHIPPED) in (ROOT / "docs" / "parameters.md").read_text()
 
 

@@ -16,10 +16,7 @@ from musicrec.evaluate.run import evaluate
 from musicrec.interactions.factors import read_factors
 from musicrec.interactions.held_out import read_held_out
 from musicrec.interactions.matrix import read_interactions
-from musicrec.params.als import ALSParams
-from musicrec.params.evaluate import EvaluateParams
-from musicrec.params.export import ExportParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, EvaluateParams, ExportParams, FeedbackParams
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.files import read_json, write_json
 from musicrec.storage.parquet import read_table, write_table

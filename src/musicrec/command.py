@@ -19,7 +19,7 @@ from types import FrameType
 from typing import NoReturn, ParamSpec
 
 from musicrec.jit.parallel import thread_count
-from musicrec.params.all import load_params
+from musicrec.params import load_params
 from musicrec.process.ancestors import end_with_parent
 from musicrec.process.leaving import work_done
 from musicrec.process.outputs import require_writable

@@ -20,7 +20,7 @@ from musicrec.errors import MusicRecError
 from musicrec.interactions.coded import dictionary
 from musicrec.interactions.hashing import hash_fraction
 from musicrec.jit.parallel import for_blocks
-from musicrec.params.downsample import DownsampleParams
+from musicrec.params import DownsampleParams
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.parquet import PLAYS, READING, ROW_GROUP, sound_parts, write_rows
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from musicrec.errors import MusicRecError
 from musicrec.index.on_spark import index_on_spark
 from musicrec.ingest.on_spark import ingest_on_spark
-from musicrec.params.data import ColumnParams, DataParams
+from musicrec.params import ColumnParams, DataParams
 from musicrec.spark.class_archive import archive_path
 from musicrec.spark.java import find_java
 from musicrec.spark.parts import read_parts

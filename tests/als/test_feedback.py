@@ -8,7 +8,7 @@ import pytest
 from musicrec.als.feedback import apply_feedback, training_ratings
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import from_triples
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import FeedbackParams
 
 PLAYS = from_triples(np.array([0, 0, 1, 2]), np.array([0, 2, 2, 1]), np.array([1, 5, 2, 1]), 4, 3)
 

@@ -19,8 +19,7 @@ from musicrec.als.half_step import HalfStep, in_whole_vectors
 from musicrec.als.start import start_users
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, from_triples
-from musicrec.params.als import ALSParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, FeedbackParams
 from tests.support.als_reference import dense, loss, random_plays, relative, solve_rows
 
 PLAYS = random_plays(70, 50)

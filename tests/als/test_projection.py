@@ -9,7 +9,7 @@ from musicrec.als.fit import fit
 from musicrec.als.projection import LENGTH, projected_users
 from musicrec.als.start import start_users
 from musicrec.interactions.matrix import Interactions, from_triples
-from musicrec.params.als import ALSParams
+from musicrec.params import ALSParams
 
 N_USERS, N_ITEMS = 300, 200
 TASTES = 6

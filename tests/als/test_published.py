@@ -16,8 +16,7 @@ from musicrec.als.fit import fit, objective
 from musicrec.als.fold_in import FoldIn
 from musicrec.als.start import start_users
 from musicrec.interactions.matrix import Interactions
-from musicrec.params.als import ALSParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, FeedbackParams
 from tests.support.als_reference import dense, random_plays, relative
 
 ROOT = Path(__file__).resolve().parents[2]

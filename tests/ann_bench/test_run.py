@@ -14,8 +14,7 @@ import pytest
 from musicrec.ann_bench import run
 from musicrec.ann_bench.run import Catalogue, Setting, read_catalogue, run_benchmark, speed_up_rows
 from musicrec.errors import MusicRecError
-from musicrec.params.ann_bench import AnnBenchParams
-from musicrec.params.export import ExportParams
+from musicrec.params import AnnBenchParams, ExportParams
 from tests.support.indexed_data import make_plays, write_factors, write_indexed
 
 ROOT = Path(__file__).resolve().parents[2]

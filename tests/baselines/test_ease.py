@@ -11,7 +11,7 @@ from musicrec.baselines.ease_sparse import sparse_weights
 from musicrec.baselines.neighbours import nearest_items
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, from_triples
-from musicrec.params.baselines import BaselinesParams
+from musicrec.params import BaselinesParams
 
 REG = 3.0
 EXACT = BaselinesParams(ease_reg=REG, ease_exact=1000)

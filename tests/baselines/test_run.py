@@ -9,7 +9,7 @@ from musicrec.baselines.lists import BASELINES, read_baselines, write_baselines
 from musicrec.baselines.run import baseline_metrics, recommend_baselines
 from musicrec.errors import MusicRecError
 from musicrec.interactions.held_out import read_held_out
-from musicrec.params.baselines import BaselinesParams
+from musicrec.params import BaselinesParams
 from tests.metrics.test_ranking import reference
 from tests.support.indexed_data import make_plays, write_indexed
 

@@ -12,8 +12,7 @@ import pytest
 
 from musicrec.bundle.write import export_bundle
 from musicrec.evaluate.run import evaluate
-from musicrec.params.evaluate import EvaluateParams
-from musicrec.params.export import ExportParams
+from musicrec.params import EvaluateParams, ExportParams
 from tests.support.indexed_data import make_plays, write_baselines, write_factors, write_indexed
 
 PARAMS = EvaluateParams(k=(5, 50), bootstrap_samples=100)

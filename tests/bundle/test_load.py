@@ -18,7 +18,7 @@ from musicrec.bundle.bundle import Bundle, load_bundle
 from musicrec.bundle.write import export_bundle
 from musicrec.errors import MusicRecError
 from musicrec.interactions.factors import write_factors
-from musicrec.params.export import ExportParams
+from musicrec.params import ExportParams
 from musicrec.storage.files import fingerprint
 from tests.support.served import ALS, FEEDBACK, N_USERS, export, make_project, name_of, plays_of
 

@@ -13,9 +13,7 @@ from musicrec.bundle.bundle import load_bundle
 from musicrec.bundle.write import export_bundle
 from musicrec.errors import MusicRecError
 from musicrec.interactions.factors import TRAINED_WITH, write_factors
-from musicrec.params.als import ALSParams
-from musicrec.params.export import ExportParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, ExportParams, FeedbackParams
 from musicrec.storage.files import read_json
 from tests.support.extreme_factors import KINDS, make
 from tests.support.indexed_data import make_plays, write_indexed

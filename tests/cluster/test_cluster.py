@@ -24,8 +24,7 @@ from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import objective
 from musicrec.interactions.index_sizes import read_sizes
 from musicrec.interactions.matrix import read_interactions
-from musicrec.params.als import ALSParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, FeedbackParams
 from tests.cluster.standalone import Standalone, standalone
 
 ROOT = Path(__file__).resolve().parents[2]

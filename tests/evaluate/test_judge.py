@@ -20,7 +20,7 @@ from musicrec.evaluate.judge import hash_rows
 from musicrec.evaluate.run import evaluate
 from musicrec.interactions.held_out import read_held_out
 from musicrec.metrics.ranking import METRICS
-from musicrec.params.evaluate import EvaluateParams
+from musicrec.params import EvaluateParams
 from musicrec.storage.files import read_json
 from tests.metrics.test_ranking import reference
 from tests.support.indexed_data import (

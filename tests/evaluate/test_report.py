@@ -13,7 +13,7 @@ from musicrec.evaluate.report import headline, plot_rows, sentence
 from musicrec.evaluate.run import evaluate
 from musicrec.metrics.intervals import FEWEST_USERS
 from musicrec.metrics.ranking import METRICS, headline_metrics
-from musicrec.params.evaluate import EvaluateParams
+from musicrec.params import EvaluateParams
 from tests.support.indexed_data import (
     N_ITEMS,
     make_plays,

@@ -12,7 +12,7 @@ import pytest
 from musicrec.errors import MusicRecError
 from musicrec.ingest.formats.text_layout import text_layout
 from musicrec.ingest.in_process.run import ingest_in_process
-from musicrec.params.data import ColumnParams, DataParams
+from musicrec.params import ColumnParams, DataParams
 from tests.support.many_sources import Found, read_many
 from tests.support.plays import (
     HOLDOUT,

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.in_process.run import ingest_in_process
-from musicrec.params.data import DataParams
+from musicrec.params import DataParams
 from tests.support.many_sources import read_many
 from tests.support.plays import HOLDOUT, contents, data_params, run, small_jobs, write
 from tests.support.plays import write_parquet as write_parquet_file

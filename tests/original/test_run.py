@@ -13,9 +13,7 @@ from musicrec.evaluate.report import plot_rows
 from musicrec.evaluate.run import evaluate
 from musicrec.original import plan
 from musicrec.original.run import Report, original
-from musicrec.params.als import ALSParams
-from musicrec.params.evaluate import EvaluateParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, EvaluateParams, FeedbackParams
 from musicrec.storage.files import write_json
 from musicrec.train.run import train
 from tests.support.indexed_data import make_plays, write_baselines, write_indexed

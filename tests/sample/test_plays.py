@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import svds
 
 from musicrec.errors import MusicRecError
-from musicrec.params.sample import SampleParams
+from musicrec.params import SampleParams
 from musicrec.sample import plays as sample
 
 DEFAULT = SampleParams()

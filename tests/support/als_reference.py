@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from musicrec.interactions.matrix import Interactions, from_triples
-from musicrec.params.als import ALSParams
+from musicrec.params import ALSParams
 
 
 def random_plays(n_users: int, n_items: int, seed: int = 0) -> Interactions:

@@ -12,10 +12,7 @@ from musicrec.baselines.lists import write_baselines as write_lists
 from musicrec.baselines.run import describe, recommend_baselines
 from musicrec.interactions import factors
 from musicrec.interactions.held_out import read_held_out
-from musicrec.params.als import ALSParams
-from musicrec.params.baselines import BaselinesParams
-from musicrec.params.evaluate import EvaluateParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, BaselinesParams, EvaluateParams, FeedbackParams
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.files import write_json
 from musicrec.storage.parquet import write_table

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.on_spark import checked_tables
-from musicrec.params.data import DataParams
+from musicrec.params import DataParams
 
 
 @dataclass

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from musicrec.ingest.in_process.run import ingest_in_process
 from musicrec.ingest.on_spark import ingest_on_spark
-from musicrec.params.data import ColumnParams, DataParams
+from musicrec.params import ColumnParams, DataParams
 from musicrec.storage.parquet import read_table
 
 HOLDOUT = {"protocol": "holdout", "validation_users": 0.3, "test_users": 0.3}

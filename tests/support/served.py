@@ -8,9 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec.bundle.write import export_bundle
-from musicrec.params.als import ALSParams
-from musicrec.params.export import ExportParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, ExportParams, FeedbackParams
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.files import write_json
 from musicrec.storage.parquet import read_table, write_table

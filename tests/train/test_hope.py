@@ -8,7 +8,7 @@ import pytest
 from musicrec.als.fit import Factors
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, from_triples
-from musicrec.params.als import ALSParams
+from musicrec.params import ALSParams
 from musicrec.train.hope import refuse_hopeless, require_falling, require_finite
 
 

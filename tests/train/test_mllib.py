@@ -15,8 +15,7 @@ import pytest
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors, fit, objective
 from musicrec.interactions.matrix import Interactions, from_triples
-from musicrec.params.als import ALSParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, FeedbackParams
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.parquet import write_table
 from musicrec.train.mllib import checkpoints, fit_frame, read_plays
@@ -145,8 +144,8 @@ def test_a_failure_of_spark_is_one_sentence(tmp_path: Path) -> None:
         "import sys\n"
         "from pathlib import Path\n"
         "from musicrec.command import command\n"
-        "from musicrec.params.als import ALSParams\n"
-        "from musicrec.params.feedback import FeedbackParams\n"
+        "from musicrec.params import ALSParams\n"
+        "from musicrec.params import FeedbackParams\n"
         "from musicrec.train.mllib import fit_mllib\n"
         "work = command(fit_mllib)\n"
         f"sys.exit(work(Path({str(tmp_path)!r}), 1, 1, ALSParams(), FeedbackParams()))\n"

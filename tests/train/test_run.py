@@ -19,9 +19,7 @@ from musicrec.als.fold_in import fold_in
 from musicrec.bundle.write import export_bundle
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, from_triples, read_interactions
-from musicrec.params.als import ALSParams
-from musicrec.params.export import ExportParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, ExportParams, FeedbackParams
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.files import read_json, write_json
 from musicrec.storage.parquet import write_table

@@ -12,10 +12,7 @@ import yaml
 from musicrec.cli import main
 from musicrec.errors import MusicRecError
 from musicrec.metrics.ranking import headline_metrics
-from musicrec.params.als import ALSParams
-from musicrec.params.evaluate import EvaluateParams
-from musicrec.params.feedback import FeedbackParams
-from musicrec.params.load import load_block
+from musicrec.params import ALSParams, EvaluateParams, FeedbackParams, load_block
 from musicrec.tune import tell
 from musicrec.tune.run import Request, newest_study, tune
 from musicrec.tune.trial import Trials

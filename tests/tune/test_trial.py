@@ -12,9 +12,7 @@ from musicrec.errors import MusicRecError
 from musicrec.evaluate.report import headline, plot_rows
 from musicrec.evaluate.run import evaluate
 from musicrec.interactions.factors import read_factors
-from musicrec.params.als import ALSParams
-from musicrec.params.evaluate import EvaluateParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, EvaluateParams, FeedbackParams
 from musicrec.train.run import train
 from musicrec.tune.trial import Trials
 from tests.support.indexed_data import N_ITEMS, N_USERS, make_plays, write_baselines, write_indexed

@@ -6,7 +6,7 @@ import numpy as np
 
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import FeedbackParams
 
 
 def apply_feedback(counts: np.ndarray, params: FeedbackParams) -> tuple[np.ndarray, np.ndarray]:

@@ -27,7 +27,7 @@ from musicrec.als.half_step import HalfStep, in_whole_vectors, regularisation
 from musicrec.als.start import start_users
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
-from musicrec.params.als import ALSParams
+from musicrec.params import ALSParams
 
 CG_FROM_RANK = 48  # solver auto: from this rank on, a few steps a row beat a factorisation
 

@@ -9,8 +9,7 @@ from musicrec.als.gram import gram
 from musicrec.als.half_step import HalfStep, shared_term_of_gram
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
-from musicrec.params.als import ALSParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, FeedbackParams
 
 
 class FoldIn:

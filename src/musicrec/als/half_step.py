@@ -15,7 +15,7 @@ from musicrec.als.panels import TILE_ROWS
 from musicrec.als.problem import Problem, SharedTerm, Solution, workspace
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.parallel import for_blocks
-from musicrec.params.als import ALSParams
+from musicrec.params import ALSParams
 
 ROW_BLOCKS = 96  # a fixed number, several a core, so that the last core to finish is not late
 RIDGE = 1e-7  # of the mean eigenvalue (float32's precision): the least regularisation

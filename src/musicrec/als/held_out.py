@@ -9,8 +9,7 @@ import numpy as np
 
 from musicrec.interactions.factors import read_factors, read_trained_with
 from musicrec.interactions.held_out import HeldOut
-from musicrec.params.als import ALSParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, FeedbackParams
 
 if TYPE_CHECKING:
     from musicrec.als.fit import Factors

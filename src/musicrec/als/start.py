@@ -7,7 +7,7 @@ import numpy as np
 from musicrec.als.projection import projected_users
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
-from musicrec.params.als import ALSParams
+from musicrec.params import ALSParams
 
 _MIX = 0x9E3775CD9E3775CD
 _LOW = 0xFFFFFFFF

@@ -18,8 +18,7 @@ from musicrec.ann_bench.timing import one_thread, time_batch, time_queries
 from musicrec.errors import MusicRecError
 from musicrec.interactions.held_out import HeldOut, read_held_out
 from musicrec.jit.parallel import for_blocks
-from musicrec.params.ann_bench import AnnBenchParams
-from musicrec.params.export import ExportParams
+from musicrec.params import AnnBenchParams, ExportParams
 
 RECALL_LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
 FOUND = 0.9995  # of all: a setting that inspects more has nothing to find

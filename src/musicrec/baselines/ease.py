@@ -20,7 +20,7 @@ import numpy as np
 from musicrec.baselines.ease_exact import recommend_exact
 from musicrec.baselines.ease_sparse import recommend_sparse
 from musicrec.interactions.matrix import Interactions
-from musicrec.params.baselines import BaselinesParams
+from musicrec.params import BaselinesParams
 
 Form = Literal["exact", "sparse"]
 FORMS = {"exact": recommend_exact, "sparse": recommend_sparse}

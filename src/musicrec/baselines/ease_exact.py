@@ -19,7 +19,7 @@ from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
-from musicrec.params.baselines import BaselinesParams
+from musicrec.params import BaselinesParams
 
 _USERS_A_BLOCK = 64  # a fixed number: products of other shapes may be summed in another order
 _ITEMS_A_BLOCK = 256

@@ -21,7 +21,7 @@ from musicrec.baselines.neighbours import nearest_items
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
-from musicrec.params.baselines import BaselinesParams
+from musicrec.params import BaselinesParams
 
 _ITEMS_AT_ONCE = 1 << 15  # whose neighbours, with their cosines, are in memory
 _ITEMS_A_BLOCK = 64

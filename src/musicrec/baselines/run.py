@@ -13,7 +13,7 @@ from musicrec.baselines.neighbours import recommend_neighbours
 from musicrec.baselines.popularity import recommend_popular
 from musicrec.interactions.held_out import HeldOut
 from musicrec.metrics.ranking import headline_metrics, score_lists
-from musicrec.params.baselines import BaselinesParams
+from musicrec.params import BaselinesParams
 
 
 def recommend_baselines(

@@ -12,7 +12,7 @@ from musicrec.bundle.kernels import plays_are_sound
 from musicrec.bundle.manifest import Manifest, Sentinel
 from musicrec.bundle.write import SENTINEL_K, SENTINEL_NODES
 from musicrec.errors import MusicRecError
-from musicrec.params.load import Block
+from musicrec.params import Block
 from musicrec.search.annoy_index import AnnoyIndex
 from musicrec.search.exact import ExactIndex
 

@@ -15,7 +15,7 @@ from musicrec.bundle.answers import Contribution, Explanation
 from musicrec.bundle.model import Model
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
-from musicrec.params.als import ALSParams
+from musicrec.params import ALSParams
 
 
 def explain(model: Model, plays: Interactions, user: np.ndarray, track: int) -> Explanation:

@@ -21,8 +21,7 @@ from musicrec.bundle.model import Model
 from musicrec.bundle.reader import Files, opened
 from musicrec.bundle.similar import Likeness
 from musicrec.errors import MusicRecError
-from musicrec.params.als import ALSParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, FeedbackParams
 from musicrec.search.exact import ExactIndex, checked_factors
 
 

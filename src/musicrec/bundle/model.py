@@ -14,8 +14,7 @@ from musicrec.bundle.manifest import Manifest
 from musicrec.bundle.reader import Files
 from musicrec.bundle.similar import Likeness
 from musicrec.interactions.matrix import Interactions
-from musicrec.params.als import ALSParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, FeedbackParams
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -30,7 +30,7 @@ from musicrec.errors import MusicRecError
 from musicrec.interactions.factors import read_factors, read_trained_with
 from musicrec.interactions.index_sizes import read_sizes
 from musicrec.interactions.matrix import Interactions, read_interactions
-from musicrec.params.export import ExportParams
+from musicrec.params import ExportParams
 from musicrec.search.annoy_index import AnnoyIndex, build_index, load_index
 from musicrec.search.exact import ExactIndex
 from musicrec.storage.files import atomic_directory, fingerprint, write_array, write_exact_json

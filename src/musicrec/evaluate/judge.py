@@ -26,7 +26,7 @@ from musicrec.metrics.beyond_accuracy import (
     median_popularity,
 )
 from musicrec.metrics.ranking import known_truth, score_lists
-from musicrec.params.evaluate import EvaluateParams
+from musicrec.params import EvaluateParams
 from musicrec.search.exact import ExactIndex
 
 TABLE_METADATA = b"musicrec"

@@ -13,7 +13,7 @@ from musicrec.evaluate.judge import Evaluation
 from musicrec.metrics.beyond_accuracy import HISTORY_EDGES, POPULARITY_EDGES, slice_rows
 from musicrec.metrics.intervals import FEWEST_USERS, mean_intervals, shown_higher
 from musicrec.metrics.ranking import METRICS, headline_metrics, precision_ceiling
-from musicrec.params.evaluate import EvaluateParams
+from musicrec.params import EvaluateParams
 
 MODEL = "als"
 Rows = list[dict[str, Any]]

@@ -10,7 +10,7 @@ from musicrec.baselines.lists import read_baselines
 from musicrec.evaluate.judge import Evaluation, Lists, judge, recommend
 from musicrec.evaluate.on_spark import on_spark, recommend_on_spark
 from musicrec.interactions.held_out import read_held_out
-from musicrec.params.evaluate import EvaluateParams
+from musicrec.params import EvaluateParams
 from musicrec.spark.session import spark_session
 
 

@@ -24,7 +24,7 @@ from musicrec.ingest.splits.merge import merge_plays, merge_summary
 from musicrec.ingest.splits.overlap import require_overlap, warn_of_ids
 from musicrec.ingest.splits.split import require_splits, splits_of, tables_of, without_unused_time
 from musicrec.ingest.splits.summary import describe_splits, read_contents, require_disjoint_users
-from musicrec.params.data import DataParams
+from musicrec.params import DataParams
 from musicrec.spark.failures import quiet, readable_errors
 from musicrec.spark.parts import local_uri, write_splits
 

@@ -8,7 +8,7 @@ from typing import Any
 from musicrec.ingest.in_process.run import ingest_in_process
 from musicrec.ingest.on_spark import ingest_on_spark
 from musicrec.ingest.source.listing import local_inputs
-from musicrec.params.data import DataParams
+from musicrec.params import DataParams
 from musicrec.process.progress import progress
 from musicrec.spark.session import spark_session
 

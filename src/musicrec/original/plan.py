@@ -9,8 +9,7 @@ import itertools
 from pathlib import Path
 from typing import NamedTuple
 
-from musicrec.params.als import ALSParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, FeedbackParams
 
 FOLDER = Path("data/original")  # a file a result
 K = 500  # length of its lists

@@ -19,11 +19,7 @@ from musicrec.ann_bench.run import catalogue_of, run_benchmark, setting_rows
 from musicrec.errors import MusicRecError
 from musicrec.original import plan
 from musicrec.original.plan import Setting
-from musicrec.params.als import ALSParams
-from musicrec.params.ann_bench import AnnBenchParams
-from musicrec.params.evaluate import EvaluateParams
-from musicrec.params.export import ExportParams
-from musicrec.params.load import load_block
+from musicrec.params import ALSParams, AnnBenchParams, EvaluateParams, ExportParams, load_block
 from musicrec.storage.checksums import CHECKSUMS
 from musicrec.storage.files import read_json, write_json
 from musicrec.tune.trial import Model, Trials

@@ -27,8 +27,7 @@ from musicrec.metrics.intervals import (
 )
 from musicrec.metrics.ranking import METRICS, headline_metrics
 from musicrec.metrics.verdicts import BETTER, MARGIN, TOO_FEW, WORSE
-from musicrec.params.evaluate import EvaluateParams
-from musicrec.params.load import check_block
+from musicrec.params import EvaluateParams, check_block
 from musicrec.project.revisions import Revision, changes
 from musicrec.reporting.markdown import markdown_table, text_table
 from musicrec.storage.parquet import READING

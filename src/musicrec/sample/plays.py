@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
-from musicrec.params.sample import SampleParams
+from musicrec.params import SampleParams
 from musicrec.process.progress import progress
 from musicrec.sample.draws import (
     POPULARITY,

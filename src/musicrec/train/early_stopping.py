@@ -8,8 +8,7 @@ from musicrec.als.fit import Factors
 from musicrec.als.held_out import queries
 from musicrec.interactions.held_out import HeldOut
 from musicrec.metrics.ranking import score_lists
-from musicrec.params.als import ALSParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, FeedbackParams
 from musicrec.search.exact import ExactIndex
 
 K = 100

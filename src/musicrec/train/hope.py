@@ -10,7 +10,7 @@ import numpy as np
 from musicrec.als.fit import Factors
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
-from musicrec.params.als import ALSParams
+from musicrec.params import ALSParams
 
 # Sums in float64 hold 16 digits: of an unobserved entry's weight, 1, beside this one 4 are left.
 LARGEST_WEIGHT = 1e12

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from musicrec.params.als import ALSParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, FeedbackParams
 from musicrec.process.claims import scratch_directory
 from musicrec.process.progress import progress
 from musicrec.spark.failures import quiet, readable_errors

@@ -18,8 +18,7 @@ from musicrec.interactions.factors import write_factors
 from musicrec.interactions.held_out import read_held_out
 from musicrec.interactions.index_sizes import read_sizes
 from musicrec.interactions.matrix import Interactions, read_interactions
-from musicrec.params.als import ALSParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, FeedbackParams
 from musicrec.process.progress import progress
 from musicrec.storage.files import atomic_directory, write_json
 from musicrec.train.early_stopping import ValidationScore

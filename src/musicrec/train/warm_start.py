@@ -12,7 +12,7 @@ from musicrec.als.half_step import HalfStep
 from musicrec.bundle.manifest import MANIFEST, Fingerprint, parse_manifest
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
-from musicrec.params.als import ALSParams
+from musicrec.params import ALSParams
 from musicrec.storage.files import fingerprint
 from musicrec.storage.parquet import read_files, read_table
 

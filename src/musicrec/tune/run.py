@@ -15,10 +15,7 @@ from musicrec.als.fit import Factors
 from musicrec.errors import MusicRecError
 from musicrec.jit.parallel import thread_count
 from musicrec.metrics.ranking import headline_metrics
-from musicrec.params.als import ALSParams
-from musicrec.params.evaluate import EvaluateParams
-from musicrec.params.feedback import FeedbackParams
-from musicrec.params.load import load_block
+from musicrec.params import ALSParams, EvaluateParams, FeedbackParams, load_block
 from musicrec.storage.files import read_json, write_exact_json
 from musicrec.tune.space import Setting, Space, read_space
 from musicrec.tune.study import (

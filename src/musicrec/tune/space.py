@@ -31,9 +31,7 @@ from optuna.trial import BaseTrial
 from pydantic import ValidationError
 
 from musicrec.errors import MusicRecError
-from musicrec.params.als import ALSParams
-from musicrec.params.feedback import FeedbackParams
-from musicrec.params.load import Block, allowed
+from musicrec.params import ALSParams, Block, FeedbackParams, allowed
 
 MODELS: dict[str, type[Block]] = {"als": ALSParams, "feedback": FeedbackParams}
 ALPHA, TRANSFORM = "als.alpha", "feedback.transform"

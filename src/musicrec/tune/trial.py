@@ -23,9 +23,7 @@ from musicrec.evaluate.judge import Evaluation, Lists, judge, recommend
 from musicrec.evaluate.report import metric_rows, shown_metrics, spark_rows
 from musicrec.interactions.held_out import HeldOut, read_held_out
 from musicrec.metrics.ranking import score_lists
-from musicrec.params.als import ALSParams
-from musicrec.params.evaluate import EvaluateParams
-from musicrec.params.feedback import FeedbackParams
+from musicrec.params import ALSParams, EvaluateParams, FeedbackParams
 from musicrec.search.exact import ExactIndex
 from musicrec.train.early_stopping import ValidationScore
 from musicrec.train.run import fit_native

@@ -3,7 +3,7 @@ import pytest
 from musicrec.errors import MusicRecError
 from musicrec.ingest.formats.header import column_position
 from musicrec.ingest.formats.text_layout import TextLayout, text_layout
-from musicrec.params.data import ColumnParams, DataParams
+from musicrec.params import ColumnParams, DataParams
 
 NAMES = DataParams()
 POSITIONS = DataParams(columns=ColumnParams(user=0, track=1, count=2))

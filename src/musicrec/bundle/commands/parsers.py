@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from musicrec.errors import MusicRecError
-from musicrec.params.load import near
+from musicrec.params import near
 
 if TYPE_CHECKING:
     from musicrec.bundle.bundle import Bundle

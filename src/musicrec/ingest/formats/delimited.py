@@ -10,7 +10,7 @@ from musicrec.errors import MusicRecError
 from musicrec.ingest.formats.header import KNOWN_NAMES, UNSEEN, column_position, plain_title
 from musicrec.ingest.formats.table_text import Dialect
 from musicrec.ingest.formats.text_layout import TextLayout
-from musicrec.params.data import ROLES, ColumnParams
+from musicrec.params import ROLES, ColumnParams
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession

@@ -7,7 +7,7 @@ import re
 from musicrec.errors import MusicRecError
 from musicrec.ingest.formats.header import Lines
 from musicrec.ingest.formats.table_text import Dialect, modal_width
-from musicrec.params.data import DataParams
+from musicrec.params import DataParams
 
 _POSITIVE = re.compile(r"0*[1-9]\d*(\.0+)?")
 

@@ -37,7 +37,7 @@ from musicrec.ingest.source.unpack import (
     text_encoding,
     unpacked,
 )
-from musicrec.params.data import ROLES, DataParams
+from musicrec.params import ROLES, DataParams
 from musicrec.spark.failures import display_path
 from musicrec.spark.parts import literal
 

@@ -7,7 +7,7 @@ from collections import Counter
 from difflib import get_close_matches
 
 from musicrec.errors import MusicRecError
-from musicrec.params.data import ColumnParams, DataParams
+from musicrec.params import ColumnParams, DataParams
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.I)
 _PREAMBLE = 20  # lines that may stand before the header

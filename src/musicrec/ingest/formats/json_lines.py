@@ -15,7 +15,7 @@ from musicrec.ingest.source.listing import read_head
 from musicrec.ingest.source.local_files import open_unpacked
 from musicrec.ingest.source.source_file import HEAD, SourceFile
 from musicrec.ingest.source.unpack import new_path
-from musicrec.params.data import ROLES, ColumnParams
+from musicrec.params import ROLES, ColumnParams
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -12,7 +12,7 @@ from musicrec.ingest.source.far_files import open_path
 from musicrec.ingest.source.foreign_files import refuse_foreign
 from musicrec.ingest.source.listing import read_head
 from musicrec.ingest.source.source_file import HEAD, PARQUET_MAGIC, SourceFile
-from musicrec.params.data import ROLES, ColumnParams
+from musicrec.params import ROLES, ColumnParams
 from musicrec.spark.failures import readable_errors
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from musicrec.ingest.formats.header import Lines, is_comment
-from musicrec.params.data import DataParams
+from musicrec.params import DataParams
 
 _NUMBER = re.compile(r"[+-]?\d[\d.,]*([eE][+-]?\d+)?")
 

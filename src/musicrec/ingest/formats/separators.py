@@ -7,7 +7,7 @@ from typing import NamedTuple
 from musicrec.errors import MusicRecError
 from musicrec.ingest.formats.header import Lines, mapped
 from musicrec.ingest.formats.table_text import Dialect, choose_quoting, modal_width
-from musicrec.params.data import DataParams
+from musicrec.params import DataParams
 
 SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 _GUESSES = ("\t", ",", ";", "|", "::", "<SEP>", " ")

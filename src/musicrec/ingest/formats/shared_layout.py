@@ -11,7 +11,7 @@ from musicrec.ingest.formats.header import KNOWN_NAMES, plain_title
 from musicrec.ingest.formats.table_text import Dialect, choose_quoting
 from musicrec.ingest.formats.text_layout import TextLayout, head_lines, text_layout
 from musicrec.ingest.source.source_file import HEAD, SourceFile
-from musicrec.params.data import DataParams
+from musicrec.params import DataParams
 
 _SAMPLE = 50  # files a dialect whose first lines are looked at together
 _LINES = 1000  # of each

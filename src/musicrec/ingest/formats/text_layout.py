@@ -13,7 +13,7 @@ from musicrec.ingest.formats.header import find_header, is_rule, may_be_names
 from musicrec.ingest.formats.rows_before import plays_before
 from musicrec.ingest.formats.separators import choose_dialect
 from musicrec.ingest.formats.table_text import Dialect, modal_width
-from musicrec.params.data import DataParams
+from musicrec.params import DataParams
 
 _LINES = 1000  # looked at
 _SEP_LINE = re.compile(r'"?sep=(.+?)"?', re.I)

@@ -15,7 +15,7 @@ from musicrec.ingest.source.source_file import HEAD, SourceFile, is_parquet
 from musicrec.ingest.source.unpack import known_encoding, packing, recoded, text_encoding, unpacked
 from musicrec.interactions.memory import in_process
 from musicrec.jit.parallel import for_blocks
-from musicrec.params.data import DataParams
+from musicrec.params import DataParams
 
 
 def plain_chunks(

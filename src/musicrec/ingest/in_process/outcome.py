@@ -16,7 +16,7 @@ from musicrec.ingest.splits.merge import merge_summary
 from musicrec.ingest.splits.overlap import strangers, warn_of_ids
 from musicrec.ingest.splits.split import SPLITS, splits_of
 from musicrec.ingest.splits.summary import Contents, describe_splits, require_disjoint_users
-from musicrec.params.data import DataParams
+from musicrec.params import DataParams
 
 _TYPICAL = 1 << 16  # counts below are tallied by place, all others by sorting
 

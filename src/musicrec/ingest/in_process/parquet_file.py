@@ -11,7 +11,7 @@ from musicrec.ingest.formats.parquet_columns import rows_of_sound
 from musicrec.ingest.in_process.chunk import Chunk, Doubt, Reading, ids_of
 from musicrec.ingest.in_process.times import times_of
 from musicrec.ingest.source.source_file import SourceFile
-from musicrec.params.data import ROLES, ColumnParams
+from musicrec.params import ROLES, ColumnParams
 from musicrec.storage.parquet import READING
 
 _SPARK_CANNOT = {"BROTLI", "LZO"}  # unpack: what it refuses is refused here

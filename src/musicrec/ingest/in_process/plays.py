@@ -14,7 +14,7 @@ from musicrec.ingest.in_process.times import joined
 from musicrec.ingest.rows.flaws import MAX_COUNT
 from musicrec.ingest.rows.ids import USUAL_NULLS, null_words, unseen_signs
 from musicrec.interactions.coded import Coded, code_ids
-from musicrec.params.data import DataParams
+from musicrec.params import DataParams
 
 
 class Plays(NamedTuple):

@@ -38,7 +38,7 @@ from musicrec.ingest.splits.split import (
 from musicrec.interactions.hashing import text_parts
 from musicrec.interactions.memory import in_process
 from musicrec.jit.parallel import for_blocks
-from musicrec.params.data import DataParams
+from musicrec.params import DataParams
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.parquet import PARTS, PLAYS, ROW_GROUP, write_rows
 

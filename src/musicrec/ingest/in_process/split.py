@@ -10,7 +10,7 @@ import pyarrow as pa
 from musicrec.ingest.in_process.plays import Part, Plays
 from musicrec.ingest.splits.split import HOLDOUT_PLAYS, HOLDOUT_USERS, SPLITS, splits_of
 from musicrec.interactions.hashing import hash_fraction
-from musicrec.params.data import DataParams
+from musicrec.params import DataParams
 
 NONE = -1  # the place of a split for plays that are left out
 

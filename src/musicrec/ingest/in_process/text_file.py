@@ -19,7 +19,7 @@ from musicrec.ingest.in_process.chunk import Chunk, Doubt, Reading, ids_of
 from musicrec.ingest.in_process.times import times_of
 from musicrec.ingest.rows.ids import unseen_signs
 from musicrec.ingest.source.source_file import SourceFile
-from musicrec.params.data import DataParams
+from musicrec.params import DataParams
 
 BLOCK = 1 << 25  # bytes of text read at a time
 _FIRST_LINE = re.compile(rb"(\xef\xbb\xbf)?([ \t]*(\r\n|\n|\r))*[^\r\n]*(\r\n|\n|\r|$)")

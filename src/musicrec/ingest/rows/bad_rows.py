@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.rows.flaws import REASONS
-from musicrec.params.data import ColumnParams
+from musicrec.params import ColumnParams
 from musicrec.spark.failures import display_path
 
 if TYPE_CHECKING:

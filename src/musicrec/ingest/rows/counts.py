@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from musicrec.ingest.rows.flaws import MAX_COUNT, Flaws, is_text, wrong_type
 from musicrec.ingest.rows.ids import trimmed
-from musicrec.params.data import ColumnParams
+from musicrec.params import ColumnParams
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

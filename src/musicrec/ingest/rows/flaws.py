@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from musicrec.errors import MusicRecError
-from musicrec.params.data import ColumnParams
+from musicrec.params import ColumnParams
 
 if TYPE_CHECKING:
     from pyspark.sql import Column

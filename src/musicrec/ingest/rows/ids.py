@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from musicrec.ingest.formats.header import UNSEEN
 from musicrec.ingest.rows.flaws import Flaws, is_text, wrong_type
-from musicrec.params.data import ColumnParams
+from musicrec.params import ColumnParams
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

@@ -9,7 +9,7 @@ from musicrec.ingest.rows.counts import checked_count
 from musicrec.ingest.rows.flaws import REASONS, Flaws
 from musicrec.ingest.rows.ids import checked_id, null_words
 from musicrec.ingest.rows.times import checked_time
-from musicrec.params.data import ROLES, DataParams
+from musicrec.params import ROLES, DataParams
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from musicrec.ingest.rows.ids import LONGEST_NULL, USUAL_NULLS
 from musicrec.ingest.rows.times import FORMS
-from musicrec.params.data import DataParams
+from musicrec.params import DataParams
 
 if TYPE_CHECKING:
     from pyspark.sql import Column

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from musicrec.errors import MusicRecError
 from musicrec.ingest.rows.flaws import Flaws, is_text, wrong_type
 from musicrec.ingest.rows.ids import trimmed
-from musicrec.params.data import ColumnParams
+from musicrec.params import ColumnParams
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession

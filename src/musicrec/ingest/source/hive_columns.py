@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from musicrec.params.data import ROLES, ColumnParams
+from musicrec.params import ROLES, ColumnParams
 
 if TYPE_CHECKING:
     from pyspark.sql import Column

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.splits.split import held_out_user, holdout_split, splits_of
-from musicrec.params.data import DataParams
+from musicrec.params import DataParams
 from musicrec.storage.parquet import PARTS
 
 if TYPE_CHECKING:

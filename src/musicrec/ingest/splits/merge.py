@@ -9,7 +9,7 @@ from musicrec.ingest.rows.flaws import MAX_COUNT, REASONS
 from musicrec.ingest.rows.suspicions import group_sums, numbers
 from musicrec.ingest.splits.filters import needs_whole_table
 from musicrec.ingest.splits.split import SPLITS, holdout_split
-from musicrec.params.data import DataParams
+from musicrec.params import DataParams
 from musicrec.storage.parquet import PARTS
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.splits.summary import Contents
-from musicrec.params.data import DataParams
+from musicrec.params import DataParams
 from musicrec.spark.parts import read_parts
 
 if TYPE_CHECKING:

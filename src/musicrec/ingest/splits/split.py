@@ -10,7 +10,7 @@ from musicrec.errors import MusicRecError
 from musicrec.ingest.source.copies import refuse_copies
 from musicrec.ingest.source.source_file import SourceFile
 from musicrec.ingest.splits.hashing import hash_fraction
-from musicrec.params.data import ROLES, DataParams
+from musicrec.params import ROLES, DataParams
 from musicrec.storage.parquet import HISTORY
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
 from musicrec.jit.parallel import for_blocks
-from musicrec.params.data import DataParams
+from musicrec.params import DataParams
 from musicrec.storage.parquet import READING, parquet_parts
 
 

@@ -1,0 +1,542 @@
+"""params.yaml: the schema of its blocks, the loader, and the table for docs/parameters.md.
+
+A block is a frozen pydantic model. Every mistake ends in one sentence that names the key, the value
+and what is allowed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+from musicrec.errors import MusicRecError
+
+CHANGED = {  # parameters that were renamed or removed, and what to do about it
+    "ann_bench.arms": "is now called ann_bench.methods; rename it",
+    "evaluate.neighbours": "is now called baselines.neighbours; rename it",
+}
+CHANGED_VALUES = {("ann_bench.methods", "exact_seed"): "exact_seed is now called exact_argsort"}
+
+
+class Group(BaseModel):
+    """Parameters that belong together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+
+    def replace(self, **changes: Any) -> Self:
+        """Copy with some values changed, checked as those of a file are."""
+        return type(self).model_validate({**dict(self), **changes})
+
+
+class Block(Group):
+    """One block of params.yaml."""
+
+    block: ClassVar[str]
+
+
+def _float(value: Any) -> Any:
+    """YAML 1.1 reads 1e-05, which is how DVC writes it, as text."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _tuple(value: Any) -> Any:
+    """`-S evaluate.k=10` writes a scalar."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
+        raise PydanticCustomError("list", "is an empty list; it needs at least one value")
+    if len(set(values)) != len(values):
+        raise PydanticCustomError("list", "names a value twice")
+    return values
+
+
+def _of(default: Any, meaning: str, **limits: Any) -> Any:
+    return Field(default, description=meaning, **limits)
+
+
+T = TypeVar("T")
+Float = Annotated[float, BeforeValidator(_float), Field(allow_inf_nan=False)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Positive = Annotated[Whole, Field(ge=1)]
+Seed = Annotated[Whole, Field(ge=0, le=2**31 - 1)]  # what every generator in use takes
+Several = Annotated[tuple[T, ...], BeforeValidator(_tuple), AfterValidator(_distinct)]
+Column = str | Annotated[Whole, Field(ge=0)]
+
+ROLES = ("user", "track", "count", "timestamp")
+
+
+class SampleParams(Block):
+    """The embedded default source: synthetic plays of the Taste Profile's shape."""
+
+    block: ClassVar[str] = "sample"
+
+    scale: Float = _of(
+        0.01,
+        "size as a share of the original project's data (1.0: 1.11 M users, about 50 M plays)",
+        gt=0,
+        le=1,
+    )
+    seed: Seed = _of(42, "seed of the generator")
+
+
+class ColumnParams(Group):
+    """Which column of the source is which: a name, or a position from 0."""
+
+    user: Column = _of("user_id", "column of the user id: name, or position from 0")
+    track: Column = _of("track_id", "column of the track id: name, or position from 0")
+    count: Column | None = _of(
+        "count",
+        "column of the play count; null for an event log, whose rows are counted",
+    )
+    timestamp: Column | None = _of(
+        None,
+        "column of the time of the play; with it, holdout holds the latest plays out",
+    )
+
+
+class DataParams(Block):
+    """Where the plays come from and how they are read and split."""
+
+    block: ClassVar[str] = "data"
+
+    source: str = _of(
+        "data/sample",
+        "file, folder or URI that Spark reads, or a local file *.uri that holds the URI",
+    )
+    protocol: Literal["given", "holdout", "strong_generalization"] = _of(
+        "given",
+        "given: source is a folder with train, validation and test files (the original "
+        "project's protocol); holdout: source is one table, split by hash of (seed, id); "
+        "strong_generalization: the same, but held-out users have no play in training and are "
+        "folded in",
+    )
+    format: Literal["auto", "parquet", "text", "json"] = _of(
+        "auto",
+        "file format; auto goes by ending and content",
+    )
+    separator: str = _of(
+        "auto",
+        "field separator of text files: auto, tab, comma, semicolon, pipe, space or the "
+        "characters themselves, such as ::",
+    )
+    quote: str = _of(
+        "auto",
+        "text files: character around a field that holds a separator; none: quotes are part of "
+        "the text; auto goes by the first lines",
+    )
+    encoding: str = _of(
+        "utf-8",
+        "encoding of text files, such as latin-1 or windows-1252; a byte order mark of UTF-16 "
+        "or UTF-32 goes before it",
+    )
+    header: bool | Literal["auto"] = _of(
+        "auto",
+        "whether text files start with a line of column names",
+    )
+    null_words: str | None = _of(
+        None,
+        "words that stand for a missing value, with commas between them; usual: \\N, NULL, "
+        "None, NaN, NA and the like; null: none",
+    )
+    decimal: Literal["auto", "point", "comma"] = _of(
+        "auto",
+        "sign before the decimals of counts in text; the other one groups thousands; auto: a "
+        "point, but 2.000, which may be 2 or 2000, is a bad row",
+    )
+    time_format: str = _of(
+        "auto",
+        "form of times in text: auto (numbers, ISO dates, 02 Jan 2012, 17:05) or a pattern of "
+        "Spark, such as dd/MM/yyyy HH:mm",
+    )
+    columns: ColumnParams = Field(default_factory=ColumnParams)
+    on_bad_rows: Literal["error", "drop"] = _of(
+        "error",
+        "error: stop at bad rows and name the first; drop: leave them out and count them",
+    )
+    validation_users: Float = _of(
+        0.05,
+        "one table: share of users who become validation users",
+        gt=0,
+        lt=1,
+    )
+    test_users: Float = _of(0.05, "one table: share of users who become test users", gt=0, lt=1)
+    held_out: Float = _of(
+        0.5,
+        "one table: share of a validation or test user's plays that is held out",
+        gt=0,
+        lt=1,
+    )
+    min_user_plays: Whole = _of(1, "one table: users with fewer tracks are left out", ge=1)
+    min_track_users: Whole = _of(
+        1,
+        "one table: tracks with fewer users are left out, before the users",
+        ge=1,
+    )
+    seed: Seed = _of(42, "one table: seed of the hash")
+
+
+class DownsampleParams(Block):
+    """How many of the full-history users to train on."""
+
+    block: ClassVar[str] = "downsample"
+
+    fraction: Float = _of(
+        0.2,
+        "share of full-history users kept; validation and test users are all kept",
+        gt=0,
+        le=1,
+    )
+    seed: Seed = _of(42, "seed of the hash that chooses them")
+
+
+class FeedbackParams(Block):
+    """What the solver sees of a play count; held-out plays are never changed."""
+
+    block: ClassVar[str] = "feedback"
+
+    transform: Literal["none", "log1p"] = _of("none", "none: r = count; log1p: r = log(1 + count)")
+    min_count: Whole = _of(1, "training plays with a lower count are dropped", ge=1)
+
+
+class ALSParams(Block):
+    """Alternating least squares on implicit feedback."""
+
+    block: ClassVar[str] = "als"
+
+    engine: Literal["native", "mllib"] = _of(
+        "native",
+        "native: compiled, one machine; mllib: Spark",
+    )
+    rank: Whole = _of(20, "number of latent factors", ge=1, le=2048)
+    reg_param: Float = _of(0.1, "regularisation lambda", ge=0)
+    alpha: Float = _of(10.0, "confidence of a play: 1 + alpha r", ge=0)
+    max_iter: Whole = _of(10, "iterations (one iteration: items, then users)", ge=1)
+    nonnegative: bool = _of(True, "constrain the factors to be nonnegative")
+    init: Literal["random", "projection"] = _of(
+        "random",
+        "native: where the users start; random: where MLlib's do; projection: at a random "
+        "projection of their plays, which saves iterations",
+    )
+    seed: Seed = _of(42, "seed of the starting factors")
+    num_blocks: Whole = _of(
+        2,
+        "blocks of users and of tracks; both engines draw the starting factors block by block, "
+        "and two keep MLlib's sums in a stable order",
+        ge=1,
+    )
+    solver: Literal["auto", "cholesky", "cg"] = _of(
+        "auto",
+        "native: how each row is solved; auto: cg where it is faster (high ranks, if signed)",
+    )
+    reg_exponent: Float = _of(
+        1.0,
+        "native: a row with n plays is regularised by reg_param n^reg_exponent (1: MLlib's)",
+        ge=0,
+        le=1,
+    )
+    reg_unobserved: Float = _of(
+        0.0,
+        "native: share of the rows of the other side that is added to n before the exponent "
+        "(0: MLlib's; docs/als.md maps Rendle et al. 2022)",
+        ge=0,
+    )
+    unobserved_weight: Float = _of(
+        1.0,
+        "native: weight of the unobserved entries (1: Hu, Koren and Volinsky)",
+        gt=0,
+        le=1,
+    )
+    early_stopping: Whole = _of(
+        0,
+        "native: stop after this many iterations without a better validation nDCG; 0: never",
+        ge=0,
+    )
+    warm_start: str | None = _of(
+        None,
+        "native: exported bundle whose factors start the training, matched by id",
+    )
+
+
+class BaselinesParams(Block):
+    """The recommenders that every model is judged beside."""
+
+    block: ClassVar[str] = "baselines"
+
+    neighbours: Whole = _of(
+        100,
+        "neighbours an item of the item-based baseline, and of the sparse form of EASE",
+        ge=1,
+    )
+    ease_reg: Float = _of(200.0, "regularisation of EASE", ge=0.001)
+    ease_exact: Whole = _of(
+        5000,
+        "EASE is solved exactly up to so many users or tracks, whichever are fewer (8 n^2 "
+        "bytes, time n^3: 5000 takes 200 MB and 4 s), beyond in its sparse form",
+        ge=0,
+    )
+
+
+class EvaluateParams(Block):
+    """How recommendations are judged."""
+
+    block: ClassVar[str] = "evaluate"
+
+    split: Literal["validation", "test"] = _of("validation", "whose held-out plays are the truth")
+    k: Several[Positive] = _of((10, 20, 50, 100, 500), "list lengths of the metrics")
+    bootstrap_samples: Whole = _of(1000, "resamples of the bootstrap intervals", ge=100)
+    seed: Seed = _of(42, "seed of the bootstrap")
+
+
+class ExportParams(Block):
+    """The serving bundle."""
+
+    block: ClassVar[str] = "export"
+
+    n_trees: Whole = _of(10, "trees of the bundle's Annoy index", ge=1)
+    seed: Seed = _of(42, "seed of the Annoy index")
+
+
+Method = Literal[
+    "exact_argsort", "exact_gemv", "exact", "annoy_dot", "annoy", "faiss_flat", "faiss_ivf", "hnsw"
+]
+
+
+class AnnBenchParams(Block):
+    """Approximate against exact search."""
+
+    block: ClassVar[str] = "ann_bench"
+
+    k: Whole = _of(500, "list length", ge=1)
+    methods: Several[Method] = _of(
+        ("exact_argsort", "exact_gemv", "exact", "annoy_dot", "annoy"),
+        "search methods to compare",
+    )
+    n_trees: Several[Positive] = _of((1, 5, 10, 30), "Annoy: numbers of trees")
+    search_k: Several[Positive] = _of((500, 1000, 5000, 10000, 50000), "Annoy: nodes to inspect")
+    n_queries: Whole = _of(100, "query users, the first by hash of (seed, user)", ge=1)
+    repeats: Whole = _of(1, "timed runs of each setting; the best counts", ge=1)
+    thorough: bool = _of(
+        False,
+        "true: our own index at every n_trees too (false: as it was exported), every n_trees "
+        "however large the catalogue, more of search_k, three runs, all queries of slow "
+        "methods: minutes on a large catalogue",
+    )
+    seed: Seed = _of(42, "seed of the indexes and of the choice of query users")
+
+
+@dataclass(frozen=True)
+class Params:
+    """All blocks of params.yaml."""
+
+    sample: SampleParams
+    data: DataParams
+    downsample: DownsampleParams
+    feedback: FeedbackParams
+    als: ALSParams
+    baselines: BaselinesParams
+    evaluate: EvaluateParams
+    export: ExportParams
+    ann_bench: AnnBenchParams
+
+
+MODELS: tuple[type[Block], ...] = tuple(typing.get_type_hints(Params).values())
+BLOCKS = tuple(model.block for model in MODELS)
+B = TypeVar("B", bound=Block)
+
+
+class _Yaml(yaml.SafeLoader):
+    """Reads numbers and booleans as DVC does, whose YAML is version 1.2.
+
+    In version 1.1 `010` is 8, `1:30` is 90 and `yes` is true: here they stay text, and are refused
+    where a number or a boolean is wanted.
+    """
+
+
+def _scalar(loader: _Yaml, node: yaml.ScalarNode) -> Any:
+    kind, text = node.tag.rpartition(":")[2], str(node.value)
+    differs = r"(?i)(?!true|false).*" if kind == "bool" else r"[-+]?0[0-9_]+|.*:.*"
+    return text if re.fullmatch(differs, text) else getattr(loader, f"construct_yaml_{kind}")(node)
+
+
+for _kind in ("bool", "int", "float"):
+    _Yaml.add_constructor(f"tag:yaml.org,2002:{_kind}", _scalar)
+
+
+def load_params(path: str | os.PathLike[str] = "params.yaml") -> Params:
+    """Read and check every block; raises as `load_block` does."""
+    content = read_blocks(path)
+    return Params(**{model.block: check_block(content, model, path) for model in MODELS})  # type: ignore[arg-type]
+
+
+def load_block(path: str | os.PathLike[str], block: type[B]) -> B:
+    """Read one block of a parameter file; a key left out takes its default.
+
+    Raises
+    ------
+    MusicRecError
+        The file is missing or not YAML; a block or a key of this block is unknown; a value has
+        the wrong type or is out of range. The sentence names key, value and what is allowed.
+    """
+    return check_block(read_blocks(path), block, path)
+
+
+def read_blocks(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a parameter file as YAML and check the names of its blocks."""
+    try:
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _Yaml)
+    except FileNotFoundError:
+        raise MusicRecError(f"{path}: no such parameter file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise MusicRecError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    content = {} if content is None else content
+    if not isinstance(content, dict):
+        raise MusicRecError(f"{path}: the top level must be a block of keys, not {content!r}")
+    for name in content:
+        if name not in BLOCKS:
+            raise MusicRecError(
+                f"{path}: unknown parameter {name}{near(str(name), BLOCKS)}; the top level has: "
+                + ", ".join(BLOCKS)
+            )
+    return content
+
+
+def check_block(content: dict[str, Any], block: type[B], path: str | os.PathLike[str]) -> B:
+    """Check one block of what `read_blocks` returned; raises as `load_block` does."""
+    values = content.get(block.block, {})
+    try:
+        return block.model_validate(values)
+    except ValidationError as error:
+        raise MusicRecError(f"{path}: {_sentence(error, block, values)}") from None
+
+
+def _sentence(error: ValidationError, block: type[Block], values: Any) -> str:
+    mistake = error.errors()[0]
+    name, field = block.block, None
+    model: type[BaseModel] = block
+    for step in mistake["loc"]:
+        known = model.model_fields.get(step) if isinstance(step, str) else None
+        if field is not None or known is None:
+            break
+        name = f"{name}.{step}"
+        values = values.get(step) if isinstance(values, dict) else values
+        if isinstance(known.annotation, type) and issubclass(known.annotation, BaseModel):
+            model = known.annotation
+        else:
+            field = known
+    if mistake["type"] == "extra_forbidden":
+        return _unknown(f"{name}.{mistake['loc'][-1]}", name, model)
+    if field is None:
+        return f"{name} must be a block of keys, not {values!r}"
+    if mistake["type"] == "list":
+        return f"{name} {mistake['msg']}" if not values else f"{name} = {values!r} {mistake['msg']}"
+    wrong = mistake["input"] if isinstance(values, list) else values
+    changed = CHANGED_VALUES.get((name, wrong)) if isinstance(wrong, str) else None
+    hint = f"; {changed}" if changed else ""
+    return f"{name} = {wrong!r} is not allowed; it must be {allowed(field)}{hint}"
+
+
+def _unknown(key: str, where: str, model: type[BaseModel]) -> str:
+    if key in CHANGED:
+        return f"{key} {CHANGED[key]}"
+    fields = list(model.model_fields)
+    suggestion = near(key.rpartition(".")[2], fields, f"{where}.")
+    return f"unknown parameter {key}{suggestion}; {where} has: {', '.join(fields)}"
+
+
+def near(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Suggest the known name that a mistyped one is most like: ` (did you mean als.rank?)`."""
+    likely = difflib.get_close_matches(name, list(known), 1)
+    return f" (did you mean {prefix}{likely[0]}?)" if likely else ""
+
+
+def allowed(field: FieldInfo) -> str:
+    """Say in words which values a parameter may take, for errors and for the documentation."""
+    return _described(field.annotation, list(field.metadata))
+
+
+def _described(kind: Any, rules: list[Any]) -> str:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        return _described(arguments[0], [*arguments[1:], *rules])
+    if origin is tuple:
+        return "a list, each " + _described(arguments[0], [])
+    if origin is typing.Literal:
+        return "one of " + ", ".join(map(str, arguments))
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(_described(part, []) for part in arguments)
+    names = {
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        bool: "true or false",
+        type(None): "null",
+    }
+    bounds = _bounds(rules)
+    return names[kind] + (f" {bounds}" if bounds else "")
+
+
+def _bounds(rules: list[Any]) -> str:
+    flat = [r for rule in rules for r in (rule.metadata if isinstance(rule, FieldInfo) else [rule])]
+    return " and ".join(
+        f"{sign} {getattr(rule, name):.12g}"
+        for name, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
+        for rule in flat
+        if hasattr(rule, name)
+    )
+
+
+def parameter_table(shipped: Mapping[str, Any]) -> str:
+    """Describe every parameter: name, values, what is allowed, meaning.
+
+    Parameters
+    ----------
+    shipped : mapping
+        Content of params.yaml.
+    """
+    rows = [
+        "| parameter | params.yaml | if left out | allowed | meaning |",
+        "|---|---|---|---|---|",
+    ]
+    for model in MODELS:
+        rows += _rows(model, f"{model.block}.", shipped[model.block])
+    return "\n".join(rows)
+
+
+def _rows(model: type[BaseModel], prefix: str, shipped: Mapping[str, Any]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _rows(kind, f"{prefix}{name}.", shipped[name])
+            continue
+        default = list(field.default) if isinstance(field.default, tuple) else field.default
+        values = " | ".join(f"`{_as_yaml(value)}`" for value in (shipped[name], default))
+        yield f"| `{prefix}{name}` | {values} | {allowed(field)} | {field.description} |"
+
+
+def _as_yaml(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, width=200).split("\n")[0]
+
+
+if __name__ == "__main__":
+    print(parameter_table(yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))))
