@@ -39,6 +39,16 @@ say "making .venv (a few minutes the first time)"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 pip() { .venv/bin/python -m pip --disable-pip-version-check -qq "$@"; }
 pip install --require-hashes -r requirements-build.lock
+# Left to itself, Annoy is compiled for this processor, with other bytes in its indexes than on
+# another (docs/ann.md). A wheel in pip's cache may be such a one.
+export ANNOY_COMPILER_ARGS=-O3,-std=c++14,-fno-fast-math,-ffp-contract=off,-DNO_MANUAL_VECTORIZATION,-DANNOYLIB_MULTITHREADED_BUILD
+annoy_build() { PYTHONPATH=src .venv/bin/python -m musicrec.search.annoy_build; }
+if ! annoy_build 2>/dev/null; then
+  sed -n '/^annoy==/,/[^\\]$/p' requirements.lock >.venv/annoy.lock
+  pip install --no-build-isolation --no-deps --force-reinstall --no-cache-dir --no-binary annoy \
+    --require-hashes -r .venv/annoy.lock
+  annoy_build || true
+fi
 pip install --no-build-isolation --require-hashes -r requirements.lock
 pip install --no-build-isolation --no-deps --editable .
 # Where PYTHONDONTWRITEBYTECODE is set, every stage would compile these anew.

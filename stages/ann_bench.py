@@ -25,6 +25,7 @@ from musicrec.ann_bench.run import (
 )
 from musicrec.params import AnnBenchParams, ExportParams, load_block
 from musicrec.process.progress import progress
+from musicrec.search.annoy_build import warn_of_another_build
 from musicrec.storage.files import atomic_directory, write_json
 
 
@@ -39,6 +40,7 @@ def main() -> None:
     args = parser.parse_args()
     params = load_block(args.params, AnnBenchParams)
     export = load_block(args.params, ExportParams)
+    warn_of_another_build()
     catalogue = read_catalogue(args.factors, args.indexed, params, export)
     measured = run_benchmark(catalogue, params, progress)
     figures = headline(catalogue, params.k)

@@ -30,6 +30,7 @@ class Machine:
         self.program("c++", ":")
         self.program("id", "echo 1000")
         self.folder = folder
+        self.python = "echo environment reached\nexit 3"
 
     def program(self, name: str, script: str) -> None:
         """Put a shell script on PATH."""
@@ -41,7 +42,7 @@ class Machine:
         """Run the set-up; the environment itself is a stub that says it was reached."""
         python = self.folder / ".venv" / "bin" / "python"
         python.parent.mkdir(parents=True)
-        python.write_text("#!/bin/sh\necho environment reached\nexit 3\n")
+        python.write_text(f"#!/bin/sh\n{self.python}\n")
         python.chmod(0o755)
         return subprocess.run(
             ["bash", str(self.folder / "scripts" / "setup.sh")],
@@ -94,3 +95,19 @@ def test_as_root_on_debian_apt_installs_it(machine: Machine, missing: str, packa
     done = machine.setup()
     assert f"installing {package} through apt" in done.stderr
     assert "environment reached" in done.stdout
+
+
+def test_annoy_is_compiled_with_flags_of_its_own_and_never_from_a_cache(machine: Machine) -> None:
+    """Unless the installed one is such a build already."""
+    shutil.copy(ROOT / "requirements.lock", machine.folder)
+    python = machine.folder / ".venv/bin/python"
+    for installed, asked in ((1, True), (0, False)):
+        machine.python = f'''case "$*" in *annoy_build) exit {installed};; esac
+            echo "$ANNOY_COMPILER_ARGS $*" >>"{machine.folder}/typed"'''
+        machine.setup()
+        typed = (machine.folder / "typed").read_text()
+        (machine.folder / "typed").unlink()
+        shutil.rmtree(python.parents[1])
+        lines = [line for line in typed.splitlines() if "--no-binary annoy" in line]
+        assert bool(lines) == asked
+        assert all(line.startswith("-O3") and "--no-cache-dir" in line for line in lines)

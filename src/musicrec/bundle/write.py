@@ -31,6 +31,7 @@ from musicrec.interactions.factors import read_factors, read_trained_with
 from musicrec.interactions.index_sizes import read_sizes
 from musicrec.interactions.matrix import Interactions, read_interactions
 from musicrec.params import ExportParams
+from musicrec.search.annoy_build import warn_of_another_build
 from musicrec.search.annoy_index import AnnoyIndex, build_index, load_index
 from musicrec.search.exact import ExactIndex
 from musicrec.storage.files import atomic_directory, fingerprint, write_array, write_exact_json
@@ -63,6 +64,7 @@ def export_bundle(
     MusicRecError
         The factors do not fit the index, or Annoy does not work on this system.
     """
+    warn_of_another_build()
     indexed, factors = Path(indexed), Path(factors)
     sizes = read_sizes(indexed / "sizes.json")
     user_factors, item_factors = read_factors(factors, sizes.n_users, sizes.n_items)
