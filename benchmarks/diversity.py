@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from musicrec.bundle.bundle import load_bundle
-from musicrec.bundle.wish import checked_wish
+from musicrec.bundle import load_bundle
+from musicrec.bundle.query import checked_query
 from musicrec.command import command
 from musicrec.interactions.held_out import read_held_out
 from musicrec.metrics.ranking import score_lists
@@ -43,9 +43,9 @@ def main() -> None:
     print(f"{len(rows)} users\ndiversity  ndcg@{args.k}  of plain  likeness")
     plain = None
     for weight in WEIGHTS:
-        wish = checked_wish(model.tracks, args.k, {"diversity": weight})
+        query = checked_query(model.tracks, args.k, {"diversity": weight})
         lists = np.full((len(rows), args.k), -1, np.int32)
-        for row, (ids, _) in enumerate(model.chooser.many(queries, wish, history)):
+        for row, (ids, _) in enumerate(model.recommender.many(queries, query, history)):
             lists[row, : len(ids)] = ids
         scores = score_lists(lists, truth.indptr, truth.indices, [args.k])
         ndcg = float(scores.ndcg.mean())

@@ -152,7 +152,7 @@ def asked(answer: Callable[[Connection, Path], None], folder: Path) -> Iterator[
 
 
 def _ours(pipe: Connection, folder: Path) -> None:
-    from musicrec.bundle.bundle import load_bundle
+    from musicrec.bundle import load_bundle
 
     load_bundle(folder / "bundle").recommend_many(range(0))  # compiles everything
     before = _memory()

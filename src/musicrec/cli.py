@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from musicrec.bundle.commands.parsers import (
+from musicrec.bundle.commands import (
     IdParser,
     SentenceParser,
     add_explain,
@@ -27,7 +27,7 @@ from musicrec.metrics.verdicts import MARGIN
 from musicrec.review.gate import GATES, STOPPED, doubt, gate_sentence, stopping
 
 if TYPE_CHECKING:
-    from musicrec.bundle.commands.parsers import Commands
+    from musicrec.bundle.commands import Commands
 
 
 @command

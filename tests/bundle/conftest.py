@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from musicrec.bundle.bundle import Bundle, load_bundle
+from musicrec.bundle import Bundle, load_bundle
 from tests.support.served import make_project
 
 
@@ -17,4 +17,4 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def bundle(project: Path) -> Bundle:
-    return load_bundle(project / "bundle", verify=True)
+    return load_bundle(project / "bundle")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from musicrec.bundle.bundle import Bundle
+from musicrec.bundle import Bundle
 from musicrec.cli import main
 from tests.support.served import HARD_IDS, LONE_USER, N_ITEMS, name_of
 
@@ -187,7 +187,7 @@ def test_a_file_of_plays_that_is_none(say: Say, tmp_path: Path) -> None:
         ["recommend", "--user", "a", "--plays", "b"],
         ["recommend", "--all"],
         ["recommend", "--user", "user-1", "--output", "x"],
-        ["recommend", "--all", "--output", "x", "--diversity", "0.5"],
+        ["recommend", "--all", "--output", "x", "--search-k", "5"],
         ["explain", "--user", "user-1"],
         ["recommend", "--user", "user-1", "-k", "many"],
     ],

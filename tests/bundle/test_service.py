@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from musicrec.bundle.bundle import Bundle
+from musicrec.bundle import Bundle
 from tests.support.served import plays_of
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed (make setup-bench)")
@@ -55,5 +55,6 @@ def test_mistakes_are_told_and_do_not_stop_it(client: Any) -> None:
         client.post("/recommend", json={"item-1": 0}),
     ):
         assert response.status_code == 400 and response.json()["error"]
+        assert "/" not in response.json()["error"]  # no path of the server
     assert client.post("/recommend", json={"item-1": "many"}).status_code == 422
     assert client.get("/recommend", params={"user": "user-1"}).status_code == 200

@@ -1,6 +1,6 @@
 """Load an exported bundle and ask it.
 
-from musicrec.bundle.bundle import load_bundle
+from musicrec.bundle import load_bundle
 bundle = load_bundle("data/bundle")
 bundle.recommend("b80344d063b5ccb3212f76538f3d9e43d87dca9e", k=10)
 bundle.recommend_for_plays({"TRIQAUQ128F42435AD": 3}, k=10)      # a user it has never seen
@@ -9,56 +9,54 @@ bundle.recommend_for_plays({"TRIQAUQ128F42435AD": 3}, k=10)      # a user it has
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, Unpack
 
 import numpy as np
 
 from musicrec.als.fold_in import as_trained
-from musicrec.bundle.answers import (
+from musicrec.bundle.explain import Explanation, explain
+from musicrec.bundle.ids import Id, Ids, as_text
+from musicrec.bundle.manifest import Manifest
+from musicrec.bundle.query import (
     FACTORS,
     NO_FACTORS,
     NOTHING_ASKED,
     NOTHING_LEFT,
     POPULARITY,
     Answer,
-    Explanation,
-    Neighbour,
+    Options,
+    Plays,
+    Query,
     Recommendation,
-    Source,
+    checked_plays,
+    checked_query,
+    whole,
 )
-from musicrec.bundle.choose import Found
-from musicrec.bundle.explain import explain
-from musicrec.bundle.ids import Id, Ids
-from musicrec.bundle.known_plays import known_plays
-from musicrec.bundle.load import load_content, load_model
-from musicrec.bundle.manifest import Manifest
-from musicrec.bundle.model import Model
-from musicrec.bundle.reader import digest_of
-from musicrec.bundle.wish import Options, Wish, checked_wish, whole
+from musicrec.bundle.read import Model, digest_of, load_content, load_model
+from musicrec.bundle.recommend import Found
+from musicrec.bundle.similar import CosineIndex, Neighbour
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
 
-Plays = Mapping[Any, Any]
-
 
 def load_bundle(
-    folder: str | os.PathLike[str], verify: bool = False, in_memory: bool = False
+    folder: str | os.PathLike[str], verify: bool | None = None, in_memory: bool = False
 ) -> Bundle:
-    """Load a bundle: whatever an answer may need is open, checked and prepared on return.
+    """Load a bundle: every file is compared with the manifest, open and prepared on return.
 
     Parameters
     ----------
     folder : path
         What the export stage or `musicrec publish` wrote.
-    verify : bool
-        Compare every file's SHA-256 with the manifest. Without it, lengths, types, shapes and
-        every number that is followed are checked, and the sentinel users must get their answers;
-        a changed digit of a factor may go unseen.
+    verify : bool, optional
+        Deprecated and without effect: every file's SHA-256 is always compared.
     in_memory : bool
-        Read the files rather than map them. A mapped bundle may be moved, deleted or replaced by
-        another folder; but files that are overwritten in place (`cp` over them) change under it.
+        Copy the files to a temporary folder first. A mapped bundle may be moved, deleted or
+        replaced by another folder; but files that are overwritten in place (`cp` over them) change
+        under it.
 
     Raises
     ------
@@ -66,7 +64,13 @@ def load_bundle(
         The folder is no bundle, is of another format, or a file is missing, cut, altered or of
         another model.
     """
-    return Bundle(load_model(folder, verify, in_memory))
+    if verify is not None:
+        warnings.warn(
+            "load_bundle always compares every file's SHA-256; leave verify out",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+    return Bundle(load_model(folder, in_memory))
 
 
 class Bundle:
@@ -77,7 +81,7 @@ class Bundle:
     the bundle is no longer there, it carries the content of the files.
 
     Ids are text or whole numbers, of Python or NumPy, as the plays had them; answers give text. All
-    questions for recommendations take the keywords of `musicrec.bundle.wish.Options`. The list has
+    questions for recommendations take the keywords of `musicrec.bundle.query.Options`. The list has
     k tracks if so many are left, in falling order of score, equal scores in the order of the index;
     tracks whose factor is zero are never in it. k of 0 gives none.
     """
@@ -116,7 +120,7 @@ class Bundle:
             there = False
         if there:
             return _reopened, (str(model.root), model.digest)
-        content = {name: bytes(data) for name, data in model.files.mapped.items()}
+        content = {name: bytes(data) for name, data in model.content.items()}
         return _rebuilt, (content, str(model.root))
 
     @property
@@ -160,17 +164,30 @@ class Bundle:
         MusicRecError
             The user is unknown, or an option is out of range.
         """
-        wish = checked_wish(self.tracks, k, options)
+        query = checked_query(self.tracks, k, options)
         user = self._user(user_id)
-        return self._answer(self.user_factors[user], wish, self._model.plays.row(user))
+        vector = self.user_factors[user]
+        found = self._model.recommender.best(vector, query, self._model.plays.row(user))
+        return self._answer(found, query, bool(vector.any()))
 
     def recommend_many(
         self, user_ids: Iterable[Id], k: int = 10, **options: Unpack[Options]
     ) -> list[Answer]:
-        """Recommend tracks to many users: the answers of `recommend`, on all cores."""
-        wish = checked_wish(self.tracks, k, options)
-        users = np.array([self._user(user_id) for user_id in user_ids], np.int64)
-        return self._answers(self.user_factors[users], wish, self._model.plays.rows(users))
+        """Recommend tracks to many users, on all cores: the answers of `recommend`, in their order.
+
+        An unknown user gets an empty answer, whose `unknown` holds the id.
+        """
+        query = checked_query(self.tracks, k, options)
+        given = list(user_ids)
+        users = np.array([self.users.index(user_id) for user_id in given], np.int64)
+        known = users[users >= 0]
+        found = iter(self._answers(self.user_factors[known], query, self._model.plays.rows(known)))
+        return [
+            next(found)
+            if user >= 0
+            else Answer((), unknown=(as_text(user_id, "user"),), note=_unknown_user(user_id))
+            for user, user_id in zip(users.tolist(), given, strict=True)
+        ]
 
     def recommend_for_plays(self, plays: Plays, k: int = 10, **options: Unpack[Options]) -> Answer:
         """Recommend tracks to anyone, from play counts by track id, by folding the user in.
@@ -189,11 +206,11 @@ class Bundle:
         self, lists: Iterable[Plays], k: int = 10, **options: Unpack[Options]
     ) -> list[Answer]:
         """Recommend tracks to many new users: the answers of `recommend_for_plays`."""
-        wish = checked_wish(self.tracks, k, options)
-        known, unknown = known_plays(list(lists), self.tracks)
+        query = checked_query(self.tracks, k, options)
+        known, unknown = checked_plays(lists, self.tracks)
         trained = as_trained(known, self._model.feedback)
         vectors = self._model.fold_users.many(trained)
-        return self._answers(vectors, wish, known, unknown)
+        return self._answers(vectors, query, known, unknown)
 
     def fold_in(self, plays: Plays) -> np.ndarray:
         """Solve for the factor of a user with these plays, the item factors held fixed.
@@ -203,9 +220,9 @@ class Bundle:
         float32 array (rank)
             The factor that training would have given this user; zero without known tracks.
         """
-        known, _ = known_plays([plays], self.tracks)
-        vector: np.ndarray = self._model.fold_users.many(as_trained(known, self._model.feedback))[0]
-        return vector
+        known, _ = checked_plays([plays], self.tracks)
+        folded: np.ndarray = self._model.fold_users.many(as_trained(known, self._model.feedback))
+        return folded[0]
 
     def fold_in_track(self, plays: Plays) -> np.ndarray:
         """Solve for the factor of a new track from the play counts of its listeners, by user id.
@@ -218,11 +235,9 @@ class Bundle:
         float32 array (rank)
             Zero without known listeners.
         """
-        known, _ = known_plays([plays], self.users)
-        vector: np.ndarray = self._model.fold_tracks.many(as_trained(known, self._model.feedback))[
-            0
-        ]
-        return vector
+        known, _ = checked_plays([plays], self.users)
+        folded: np.ndarray = self._model.fold_tracks.many(as_trained(known, self._model.feedback))
+        return folded[0]
 
     def similar_tracks(self, track: Id | np.ndarray, k: int = 10) -> tuple[Neighbour, ...]:
         """Tracks most like one, or like a factor, by cosine; none for a factor of zeros.
@@ -232,13 +247,9 @@ class Bundle:
         MusicRecError
             The track is unknown.
         """
-        length = min(whole("k", k, 0), len(self.tracks))
-        if isinstance(track, np.ndarray):
-            row, vector = -1, self._vector(track)
-        else:
-            row = self._track(track)
-            vector = self.item_factors[row]
-        return _neighbours(self._model.tracks_alike.nearest(vector, length, row), self.tracks)
+        row = -1 if isinstance(track, np.ndarray) else self._track(track)
+        vector = self._vector(track) if isinstance(track, np.ndarray) else self.item_factors[row]
+        return _neighbours(self._model.track_cosines, vector, k, row, self.tracks)
 
     def similar_users(self, user: Id | np.ndarray, k: int = 10) -> tuple[Neighbour, ...]:
         """Users most like one, or like a factor, by cosine; none for a factor of zeros.
@@ -248,13 +259,9 @@ class Bundle:
         MusicRecError
             The user is unknown.
         """
-        length = min(whole("k", k, 0), len(self.users))
-        if isinstance(user, np.ndarray):
-            row, vector = -1, self._vector(user)
-        else:
-            row = self._user(user)
-            vector = self.user_factors[row]
-        return _neighbours(self._model.users_alike.nearest(vector, length, row), self.users)
+        row = -1 if isinstance(user, np.ndarray) else self._user(user)
+        vector = self._vector(user) if isinstance(user, np.ndarray) else self.user_factors[row]
+        return _neighbours(self._model.user_cosines, vector, k, row, self.users)
 
     def explain(self, user_id: Id, track_id: Id) -> Explanation:
         """Say which plays carried the score of a track for a user.
@@ -270,56 +277,47 @@ class Bundle:
 
     def explain_for_plays(self, plays: Plays, track_id: Id) -> Explanation:
         """Say which plays carry the score of a track for anyone with these plays."""
-        known, _ = known_plays([plays], self.tracks)
+        known, _ = checked_plays([plays], self.tracks)
         vector = self._model.fold_users.many(as_trained(known, self._model.feedback))[0]
         return explain(self._model, known, vector, self._track(track_id))
 
-    def _answer(
-        self, query: np.ndarray, wish: Wish, seen: np.ndarray, unknown: tuple[str, ...] = ()
-    ) -> Answer:
-        if query.any():
-            return self._told(self._model.chooser.best(query, wish, seen), wish, FACTORS, unknown)
-        return self._told(self._model.chooser.popular(wish, seen), wish, POPULARITY, unknown)
-
     def _answers(
         self,
-        queries: np.ndarray,
-        wish: Wish,
+        vectors: np.ndarray,
+        query: Query,
         plays: Interactions,
         unknown: Sequence[tuple[str, ...]] = (),
     ) -> list[Answer]:
-        lists = self._model.chooser.many(queries, wish, plays)
+        lists = self._model.recommender.many(vectors, query, plays)
         return [
-            self._told(found, wish, FACTORS if query.any() else POPULARITY, *unknown[i : i + 1])
-            for i, (found, query) in enumerate(zip(lists, queries, strict=True))
+            self._answer(found, query, bool(vector.any()), *unknown[i : i + 1])
+            for i, (found, vector) in enumerate(zip(lists, vectors, strict=True))
         ]
 
-    def _told(
-        self, found: Found, wish: Wish, source: Source, unknown: tuple[str, ...] = ()
+    def _answer(
+        self, found: Found, query: Query, has_factor: bool, unknown: tuple[str, ...] = ()
     ) -> Answer:
         tracks = tuple(
             Recommendation(self.tracks.text_of(item), score)
             for item, score in zip(found[0].tolist(), found[1].tolist(), strict=True)
         )
-        note = NO_FACTORS if source == POPULARITY else ""
+        note = "" if has_factor else NO_FACTORS
         if not tracks:
-            note = NOTHING_LEFT if wish.k else NOTHING_ASKED
-        return Answer(tracks, source, tuple(dict.fromkeys(unknown + wish.unknown)), note)
+            note = NOTHING_LEFT if query.k else NOTHING_ASKED
+        source = FACTORS if has_factor else POPULARITY
+        return Answer(tracks, source, tuple(dict.fromkeys(unknown + query.unknown)), note)
 
     def _user(self, user_id: Id) -> int:
         user = self.users.index(user_id)
         if user < 0:
-            raise MusicRecError(
-                f"user {user_id!r} is not in {self._model.root}, which knows the users of its "
-                "training alone (`bundle.users` lists them); give the user's plays instead"
-            )
+            raise MusicRecError(_unknown_user(user_id))
         return user
 
     def _track(self, track_id: Id) -> int:
         track = self.tracks.index(track_id)
         if track < 0:
             raise MusicRecError(
-                f"track {track_id!r} is not in {self._model.root}: nobody played it in training; "
+                f"track {track_id!r} is not in the bundle: nobody played it in training; "
                 f"ids of tracks are {self.tracks.examples()}"
             )
         return track
@@ -335,11 +333,18 @@ class Bundle:
         return vector
 
 
-def _neighbours(found: Found, ids: Ids) -> tuple[Neighbour, ...]:
-    return tuple(
-        Neighbour(ids.text_of(row), cosine)
-        for row, cosine in zip(found[0].tolist(), found[1].tolist(), strict=True)
+def _unknown_user(user_id: Id) -> str:
+    return (
+        f"user {user_id!r} is not in the bundle, which knows the users of its training alone "
+        "(`bundle.users` lists them); give the user's plays instead"
     )
+
+
+def _neighbours(
+    index: CosineIndex, vector: np.ndarray, k: int, row: int, ids: Ids
+) -> tuple[Neighbour, ...]:
+    rows, cosines = index.nearest(vector, min(whole("k", k, 0), len(ids)), row)
+    return tuple(map(Neighbour, map(ids.text_of, rows.tolist()), cosines.tolist()))
 
 
 def _reopened(root: str, digest: str) -> Bundle:

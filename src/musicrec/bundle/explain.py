@@ -7,15 +7,46 @@ training. Where factors are nonnegative, the same holds among the entries of x a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from musicrec.als.fold_in import as_trained
 from musicrec.als.half_step import RIDGE, regularisation
-from musicrec.bundle.answers import Contribution, Explanation
-from musicrec.bundle.model import Model
+from musicrec.bundle.read import Model
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
 from musicrec.params import ALSParams
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one play adds to a score."""
+
+    track_id: str
+    count: int
+    part: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Which plays carried a score: it is the sum of the parts and `remainder`.
+
+    Attributes
+    ----------
+    score : float
+        Inner product of the user's and the track's factors.
+    plays : tuple of Contribution
+        The largest part first.
+    remainder : float
+        What the factors hold beside the minimum of the training objective: rounding, for the
+        native engine; what MLlib's solver left, for MLlib.
+    """
+
+    track_id: str
+    score: float
+    plays: tuple[Contribution, ...]
+    remainder: float
 
 
 def explain(model: Model, plays: Interactions, user: np.ndarray, track: int) -> Explanation:
@@ -46,11 +77,13 @@ def explain(model: Model, plays: Interactions, user: np.ndarray, track: int) -> 
     )
     if not np.isfinite(shares).all():
         raise MusicRecError("these play counts are too large to be explained")
-    told = tuple(
+    contributions = tuple(
         Contribution(model.tracks.text_of(int(items[i])), int(counts[i]), float(shares[i]))
         for i in np.argsort(-shares, kind="stable")
     )
-    return Explanation(model.tracks.text_of(track), score, told, score - float(shares.sum()))
+    return Explanation(
+        model.tracks.text_of(track), score, contributions, score - float(shares.sum())
+    )
 
 
 def parts(

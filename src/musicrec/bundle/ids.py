@@ -1,66 +1,92 @@
-"""Ids of users or tracks, searched where they lie in the bundle."""
+"""Ids of users or tracks: how they lie in the bundle, and how they are found."""
 
 from __future__ import annotations
 
 import numbers
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple, overload
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from musicrec.bundle.kernels import (
-    IdArrays,
-    find,
-    find_all,
-    ids_are_sound,
-    shared_start,
-    write_heads,
-)
 from musicrec.errors import MusicRecError
+from musicrec.jit.kernel import kernel
 
 Id = str | int | np.integer
 
 
-@dataclass(frozen=True, repr=False)
-class Ids:
-    """All ids of one kind, as texts: `ids[0]`, `list(ids)`, `"b80344d0" in ids`.
+def id_arrays(ids: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lay ids one behind the other, as a bundle holds them.
+
+    Parameters
+    ----------
+    ids : string array (n)
+        Each once.
+
+    Returns
+    -------
+    text : uint8 array
+        UTF-8.
+    starts : int64 array (n + 1)
+        Id i is `text[starts[i]:starts[i + 1]]`.
+    order : int32 array (n)
+        Indices in the order of the ids' bytes.
+    """
+    texts = ids.cast(pa.large_binary()).combine_chunks()
+    if isinstance(texts, pa.ChunkedArray):
+        texts = pa.concat_arrays(texts.chunks) if texts.num_chunks else pa.array([], texts.type)
+    _, offsets, characters = texts.buffers()
+    starts = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    text = np.frombuffer(characters or b"", np.uint8)[starts[0] : starts[-1]]
+    order = pc.sort_indices(texts).to_numpy().astype(np.int32)
+    return text, starts - starts[0], order
+
+
+class IdTable(NamedTuple):
+    """A hash table of ids: open addressing, at most half full.
 
     Attributes
     ----------
-    kind : str
-        `user` or `track`.
-    arrays : IdArrays
+    text : uint8 array
+    starts : int64 array (n + 1)
+    slots : int32 array (a power of two)
+        An id's index, or -1.
     """
 
-    kind: str
-    arrays: IdArrays
+    text: np.ndarray
+    starts: np.ndarray
+    slots: np.ndarray
 
-    @classmethod
-    def of(cls, kind: str, text: np.ndarray, starts: np.ndarray, order: np.ndarray) -> Ids:
-        """Take the arrays of a bundle as they are; see `musicrec.bundle.manifest.layout`."""
-        return cls(kind, IdArrays(text, starts, order, np.empty(0, np.uint64), 0))
 
-    def prepared(self) -> Ids:
-        """The same ids, found several times as fast, for 8 bytes an id; they must be sound."""
-        if not len(self):
-            return self
-        skip = int(shared_start(self.arrays))
-        heads = np.empty(len(self), np.uint64)
-        write_heads(self.arrays, skip, heads)
-        return Ids(self.kind, self.arrays._replace(heads=heads, skip=skip))
+class Ids:
+    """All ids of one kind, as texts: `ids[0]`, `ids[:1000]`, `list(ids)`, `"b80344d0" in ids`."""
+
+    def __init__(self, kind: str, text: np.ndarray, starts: np.ndarray) -> None:
+        """Take `user` or `track` and the arrays of a bundle, by reference; see `id_arrays`."""
+        self.kind = kind
+        slots = np.full(2 ** max(1, (2 * len(starts) - 1).bit_length()), -1, np.int32)
+        self._table = IdTable(text, starts, slots)
+        _fill(self._table)
 
     def __len__(self) -> int:
         """How many there are."""
-        return len(self.arrays.order)
+        return len(self._table.starts) - 1
 
-    def __getitem__(self, index: int) -> str:
-        """The text of a dense id; from the end where it is negative."""
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        """The id of an index, from the end where it is negative; of a slice, a list of ids."""
+        if isinstance(index, slice):
+            return [self.text_of(i) for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
             raise IndexError(f"{self.kind} {index} of {len(self)}")
         return self.text_of(index % len(self))
 
     def __iter__(self) -> Iterator[str]:
-        """Go through them by dense id."""
+        """Go through them by index."""
         return map(self.text_of, range(len(self)))
 
     def __contains__(self, given: object) -> bool:
@@ -77,20 +103,10 @@ class Ids:
     def examples(self) -> str:
         """The first two, for a sentence: `'a', 'b', …`."""
         more = [", …"] if len(self) > 2 else []
-        return "".join([", ".join(repr(self[i]) for i in range(min(2, len(self)))), *more])
-
-    def sound(self) -> bool:
-        """Whether the arrays hold ids: each once, in UTF-8."""
-        if not ids_are_sound(self.arrays):
-            return False
-        try:
-            str(self.arrays.text.data, "utf-8")
-        except UnicodeDecodeError:
-            return False
-        return True
+        return "".join([", ".join(map(repr, self[:2])), *more])
 
     def index(self, given: Id) -> int:
-        """Dense id, or -1 for an id that is not there.
+        """Index of an id, or -1 where it is unknown.
 
         Raises
         ------
@@ -98,10 +114,10 @@ class Ids:
             It is neither text nor a whole number.
         """
         key = as_text(given, self.kind).encode("utf-8", "surrogatepass")
-        return int(find(self.arrays, np.frombuffer(key, np.uint8)))
+        return int(_find(self._table, np.frombuffer(key, np.uint8)))
 
     def indices(self, given: Iterable[Id]) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Dense ids of those that are there, ascending, each once; and the texts of the others."""
+        """Indices of the known ids, ascending, each once; and the texts of the unknown ones."""
         if isinstance(given, str | bytes):
             raise MusicRecError(
                 f"{self.kind} ids are wanted as a list, not as one text; write [{given!r}]"
@@ -110,15 +126,19 @@ class Ids:
         keys = [text.encode("utf-8", "surrogatepass") for text in texts]
         ends = np.concatenate(([0], np.cumsum([len(key) for key in keys]))).astype(np.int64)
         found = np.empty(len(keys), np.int32)
-        joined = np.frombuffer(b"".join(keys), np.uint8)
-        find_all(self.arrays, joined, ends, found)
+        _find_all(self._table, np.frombuffer(b"".join(keys), np.uint8), ends, found)
         unknown = dict.fromkeys(texts[i] for i in np.flatnonzero(found < 0))
         return np.unique(found[found >= 0]), tuple(unknown)
 
     def text_of(self, index: int) -> str:
-        """The id itself."""
-        start, stop = self.arrays.starts[index : index + 2]
-        return bytes(self.arrays.text[start:stop]).decode()
+        """The id of an index, which is not checked."""
+        start, stop = self._table.starts[index : index + 2]
+        return bytes(self._table.text[start:stop]).decode()
+
+    def to_arrow(self) -> pa.Array:
+        """All ids, as an Arrow array of strings."""
+        offsets, text = pa.py_buffer(self._table.starts), pa.py_buffer(self._table.text)
+        return pa.LargeStringArray.from_buffers(len(self), offsets, text).cast(pa.string())
 
 
 def as_text(given: Id, kind: str) -> str:
@@ -137,3 +157,48 @@ def as_text(given: Id, kind: str) -> str:
         f"{kind} id {given!r} is of type {type(given).__name__}; "
         "an id is text or a whole number, as in the plays"
     )
+
+
+@kernel()
+def _fill(table):
+    """Put every id into the first free slot from that of its hash on."""
+    mask = len(table.slots) - 1
+    for index in range(len(table.starts) - 1):
+        slot = _slot(table.text[table.starts[index] : table.starts[index + 1]], mask)
+        while table.slots[slot] >= 0:
+            slot = (slot + 1) & mask
+        table.slots[slot] = index
+
+
+@kernel()
+def _find(table, key):
+    """Index of the id whose bytes are `key`, or -1."""
+    mask = len(table.slots) - 1
+    slot = _slot(key, mask)
+    while table.slots[slot] >= 0:
+        index = table.slots[slot]
+        start = table.starts[index]
+        if table.starts[index + 1] - start == len(key):
+            same = 0
+            while same < len(key) and table.text[start + same] == key[same]:
+                same += 1
+            if same == len(key):
+                return index
+        slot = (slot + 1) & mask
+    return -1
+
+
+@kernel()
+def _find_all(table, keys, ends, out):
+    """Write the index of every key, -1 where unknown; key i is `keys[ends[i]:ends[i + 1]]`."""
+    for i in range(len(out)):
+        out[i] = _find(table, keys[ends[i] : ends[i + 1]])
+
+
+@kernel()
+def _slot(key, mask):
+    """Where to look first: FNV-1a of the bytes, its upper half folded in."""
+    value = np.uint64(0xCBF29CE484222325)
+    for byte in key:
+        value = (value ^ np.uint64(byte)) * np.uint64(0x100000001B3)
+    return np.int64(value ^ (value >> np.uint64(32))) & mask

@@ -1,6 +1,6 @@
 """What a bundle says of itself: its files, their shapes, and what it must answer.
 
-The writer (`musicrec.bundle.write`) and the reader (`musicrec.bundle.bundle`) share this page.
+The writer (`musicrec.bundle.write`) and the reader (`musicrec.bundle.read`) share this page.
 A bundle's arrays are `.npy` files; every one of them follows from six sizes.
 """
 
@@ -19,6 +19,8 @@ INDEX = "index.ann"
 TABLES = ("items.parquet", "users.parquet")  # the id maps once more, for other tools
 LARGEST_MANIFEST = 16 << 20  # bytes
 LARGEST_SIZE = 2**40  # of anything counted
+SENTINEL_K = 10
+SENTINEL_NODES = 1000  # that Annoy inspects for a sentinel
 
 Size = Annotated[int, Field(ge=0, le=LARGEST_SIZE)]
 
@@ -41,7 +43,7 @@ class Sizes(_Part):
 class Fingerprint(_Part):
     """Length and SHA-256 of a file."""
 
-    bytes: Size
+    bytes: Annotated[int, Field(ge=1, le=LARGEST_SIZE)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -129,17 +131,7 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
     except ValidationError as error:
         raise MusicRecError(f"{where}: {_sentence(error)}") from None
     if manifest.arrays != layout(manifest.sizes):
-        wrong = next(
-            (
-                name
-                for name, known in layout(manifest.sizes).items()
-                if manifest.arrays.get(name) != known
-            ),
-            "one that no bundle has",
-        )
-        raise MusicRecError(
-            f"{where}: the arrays do not fit the sizes (first {wrong}); export it again"
-        )
+        raise MusicRecError(f"{where}: the arrays do not fit the sizes; export it again")
     needed = {INDEX, *TABLES, *(f"{name}.npy" for name in manifest.arrays)}
     if unknown := sorted(set(manifest.files) - needed - {CARD}):
         raise MusicRecError(f"{where}: lists {unknown[0]!r}, which is no file of a bundle")
@@ -150,11 +142,11 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
 
 def _sentence(error: ValidationError) -> str:
     mistake = error.errors(include_url=False)[0]
-    place = ".".join(str(step) for step in mistake["loc"])
-    if place == "format" or (mistake["type"] == "missing" and not mistake["loc"]):
+    key = ".".join(str(step) for step in mistake["loc"])
+    if key == "format" or (mistake["type"] == "missing" and not mistake["loc"]):
         found = mistake["input"]
         shown = repr(found) if isinstance(found, int | str) else "none"
         return f"bundle format {shown[:40]}, but this version reads {FORMAT}; export it again"
     if mistake["type"] == "json_invalid":
         return f"not a manifest ({mistake['msg']}); export it again"
-    return f"not a manifest ({place or 'the whole'}: {mistake['msg']}); export it again"
+    return f"not a manifest ({key or 'the whole'}: {mistake['msg']}); export it again"

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from musicrec.bundle.kernels import cosines, inverse_norms, nearest
+from musicrec.jit.kernel import kernel
 from musicrec.search.kernels import write_best
 
+BINS = 4096  # of the histogram of cosines
+PLAIN = 2.0**100  # norms within this factor of 1 are scored roughly in float32
+ROUGHNESS = 2.0**-21  # error of a cosine in float32, a factor: a few roundings, and to spare
 
-class Likeness:
-    """One side's factors, prepared for finding the rows most like a vector."""
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A similar track or user, by the cosine of the factors."""
+
+    id: str
+    similarity: float
+
+
+class CosineIndex:
+    """Factors of tracks or of users, prepared for finding the rows nearest a vector by cosine."""
 
     def __init__(self, factors: np.ndarray) -> None:
         """Take float32 (n, rank), which is kept by reference."""
         self._factors = factors
         self._inverse = np.empty(len(factors))
-        self.squared_norms = float(inverse_norms(factors, self._inverse))
+        _inverse_norms(factors, self._inverse)
 
     def nearest(
         self, vector: np.ndarray, k: int, leave_out: int = -1
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the rows of the largest cosine with a vector, on the calling thread.
 
-        Rows of zeros are like nothing.
+        Rows of zeros are never found.
 
         Parameters
         ----------
@@ -38,11 +52,84 @@ class Likeness:
         """
         if not vector.any() or k == 0:
             return np.empty(0, np.int32), np.empty(0, np.float32)
-        rows = nearest(self._factors, self._inverse, vector, k + (leave_out >= 0))
+        rows = _nearest(self._factors, self._inverse, vector, k + (leave_out >= 0))
         rows = rows[rows != leave_out]
         scores = np.empty(len(rows), np.float32)
-        cosines(self._factors, rows, self._inverse, vector, scores)
+        _cosines(self._factors, rows, self._inverse, vector, scores)
         length = min(k, len(rows))
         ids, best = np.empty(length, np.int32), np.empty(length, np.float32)
         write_best(rows, scores, ids, best)
         return ids, best
+
+
+@kernel()
+def _inverse_norms(factors, out):
+    """Write 1 / norm of every row, 0 for rows of zeros."""
+    for row in range(len(factors)):
+        squared = 0.0
+        for factor in range(factors.shape[1]):
+            squared += np.float64(factors[row, factor]) ** 2
+        out[row] = 1.0 / np.sqrt(squared) if squared > 0.0 else 0.0
+
+
+@kernel()
+def _nearest(factors, inverse, query, k):
+    """Find the rows whose cosine with the query may be among the k largest, in any order.
+
+    One pass in the order of memory scores roughly, in whatever order is fast, and keeps a
+    histogram; what reaches the bin of the k-th best, less what rounding can do, is returned.
+    """
+    norm = np.sqrt((query.astype(np.float64) ** 2).sum())
+    unit = (query / norm).astype(np.float32)
+    rough = np.empty(len(factors), np.float32)
+    histogram = np.zeros(BINS, np.int32)
+    for row in range(len(factors)):
+        if 1.0 / PLAIN < inverse[row] < PLAIN:
+            rough[row] = _rough_product(factors, row, unit) * np.float32(inverse[row])
+        else:
+            rough[row] = _product(factors, row, unit) * inverse[row]
+        if inverse[row] > 0.0:
+            histogram[_bin(rough[row])] += 1
+    floor, above = BINS, 0
+    while floor > 0 and above < k:
+        floor -= 1
+        above += histogram[floor]
+    least = floor / (BINS / 2) - 1.0 - ROUGHNESS * factors.shape[1]
+    found = np.empty(len(factors), np.int32)
+    count = 0
+    for row in range(len(factors)):
+        found[count] = row
+        count += inverse[row] > 0.0 and rough[row] >= least
+    return found[:count].copy()
+
+
+@kernel()
+def _bin(cosine):
+    """Bin of a cosine; what rounding put outside [-1, 1] is in the outer ones."""
+    return int(max(0.0, min(BINS - 1.0, (cosine + 1.0) * (BINS / 2))))
+
+
+@kernel(fastmath={"contract", "reassoc"})
+def _rough_product(factors, row, query):
+    total = np.float32(0.0)
+    for factor in range(len(query)):
+        total += factors[row, factor] * query[factor]
+    return total
+
+
+@kernel(allocates=False)
+def _product(factors, row, query):
+    """Inner product in float64, which float32's factors neither overflow nor underflow."""
+    total = 0.0
+    for factor in range(len(query)):
+        total += np.float64(factors[row, factor]) * np.float64(query[factor])
+    return total
+
+
+@kernel()
+def _cosines(factors, rows, inverse, query, scores):
+    """Write the cosine of the given rows with the query; neither is of zeros."""
+    norm = np.sqrt((query.astype(np.float64) ** 2).sum())
+    for i in range(len(rows)):
+        cosine = _product(factors, rows[i], query) / norm * inverse[rows[i]]
+        scores[i] = min(1.0, max(-1.0, cosine))

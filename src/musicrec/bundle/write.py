@@ -15,11 +15,13 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec.als.gram import gram
-from musicrec.bundle.id_files import id_arrays
+from musicrec.bundle.ids import id_arrays
 from musicrec.bundle.manifest import (
     FORMAT,
     INDEX,
     MANIFEST,
+    SENTINEL_K,
+    SENTINEL_NODES,
     Fingerprint,
     Manifest,
     Sentinel,
@@ -38,8 +40,6 @@ from musicrec.storage.files import atomic_directory, fingerprint, write_array, w
 from musicrec.storage.parquet import read_table, sound_parts, write_table
 
 SENTINELS = 5  # users whose answers the manifest holds
-SENTINEL_K = 10
-SENTINEL_NODES = 1000  # that Annoy inspects for a sentinel
 LIBRARIES = ("annoy", "musicrec", "numba", "numpy", "pyarrow")  # whose version matters to bytes
 
 
@@ -148,8 +148,7 @@ def _sentinels(
     """Ask for users spread over the catalogue what a loaded bundle must answer as well."""
     exact = ExactIndex(item_factors)
     known = np.flatnonzero(user_factors.any(axis=1))
-    places = np.linspace(0, len(known) - 1, min(SENTINELS, len(known)))
-    chosen = known[places.astype(int)]
+    chosen = known[np.linspace(0, len(known) - 1, min(SENTINELS, len(known))).astype(int)]
     user_ids, track_ids = ids["user_id"].column("user_id"), ids["track_id"].column("track_id")
 
     def names(items: np.ndarray) -> tuple[str, ...]:

@@ -6,22 +6,32 @@ Exit codes: 0 an answer, 1 none (one sentence says why), 2 wrong usage.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from musicrec.errors import MusicRecError
 from musicrec.params import near
+from musicrec.reporting.markdown import text_table
 
 if TYPE_CHECKING:
     from musicrec.bundle.bundle import Bundle
+    from musicrec.bundle.explain import Explanation
+    from musicrec.bundle.ids import Ids
+    from musicrec.bundle.query import Answer, Options
+    from musicrec.bundle.similar import Neighbour
 
     Commands = argparse._SubParsersAction["IdParser"]
 
 LISTS = ("--plays", "--candidates", "--exclude")
 _MISTYPED = re.compile(r"argument COMMAND: invalid choice: '([^']*)' \(choose from (.*)\)")
 ID_OPTIONS = ("--user", "--track", *LISTS)
+RIGHT = ("", "count", "part", "score", "listeners", "cosine")  # columns aligned right
+Labels = Mapping[str, str]
 
 
 class SentenceParser(argparse.ArgumentParser):
@@ -101,46 +111,41 @@ def add_recommend(commands: Commands) -> None:
 
 def run_recommend(args: argparse.Namespace) -> None:
     """Print the tracks, or write those of all users."""
-    from musicrec.bundle.commands.tell import tell_answer
-
-    if args.all:
-        _run_all(args)
-        return
-    if args.output is not None:
-        args.usage_error("--output goes with --all")
+    if args.all != (args.output is not None):
+        args.usage_error("--all and --output FILE go together")
+    if args.all and args.search_k is not None:
+        args.usage_error("--all searches exactly; leave out --search-k")
     bundle, labels = _load(args), _labels(args)
-    options = {
+    options: Options = {
         "exclude_seen": not args.with_seen,
         "candidates": _tracks(args.candidates, bundle, labels),
         "exclude": _tracks(args.exclude, bundle, labels),
         "search_k": args.search_k,
         "diversity": args.diversity,
     }
-    if args.user is not None:
-        answer = bundle.recommend(args.user, args.k, **options)  # type: ignore[arg-type]
+    if args.all:
+        _write_all(args, bundle, options)
+    elif args.user is not None:
+        _print_answer(bundle.recommend(args.user, args.k, **options), labels, args.json)
     else:
         plays = _plays(args, bundle, labels)
-        answer = bundle.recommend_for_plays(plays, args.k, **options)  # type: ignore[arg-type]
-    tell_answer(answer, labels, args.json)
+        _print_answer(bundle.recommend_for_plays(plays, args.k, **options), labels, args.json)
 
 
-def _run_all(args: argparse.Namespace) -> None:
-    from musicrec.bundle.everyone.in_process import recommend_all, written
+def _write_all(args: argparse.Namespace, bundle: Bundle, options: Options) -> None:
+    from musicrec.bundle.batch import describe, recommend_all, recommend_all_on_spark
+    from musicrec.bundle.query import checked_query
 
-    if args.output is None:
-        args.usage_error("--all needs --output FILE")
-    if args.candidates or args.exclude or args.search_k is not None or args.diversity:
-        args.usage_error("--all takes -k and --with-seen, no other choice of tracks")
-    model = _load(args).model
+    query = checked_query(bundle.tracks, args.k, options)
+    _note_unknown(query.unknown)
     if args.engine == "native":
-        recommend_all(model, args.output, args.k, not args.with_seen, _progress)
+        recommend_all(bundle.model, args.output, query, _progress)
     else:
-        from musicrec.bundle.everyone.on_spark import recommend_all_on_spark
         from musicrec.spark.session import spark_session
 
         with spark_session("recommend") as spark:
-            recommend_all_on_spark(spark, model, args.output, args.k, not args.with_seen)
-    print(written(args.output, len(model.users), args.k))
+            recommend_all_on_spark(spark, bundle.model, args.output, query)
+    print(describe(args.output, len(bundle.users), args.k))
 
 
 def add_similar(commands: Commands) -> None:
@@ -157,15 +162,12 @@ def add_similar(commands: Commands) -> None:
 
 def run_similar(args: argparse.Namespace) -> None:
     """Print the neighbours and their cosine."""
-    from musicrec.bundle.commands.plays import by_name
-    from musicrec.bundle.commands.tell import tell_neighbours
-
     bundle, labels = _load(args), _labels(args)
     if args.track is not None:
-        found = bundle.similar_tracks(by_name(args.track, bundle.tracks, labels), args.k)
-        tell_neighbours(found, "track", labels, args.json)
+        found = bundle.similar_tracks(_by_name(args.track, bundle.tracks, labels), args.k)
+        _print_neighbours(found, "track", labels, args.json)
     else:
-        tell_neighbours(bundle.similar_users(args.user, args.k), "user", {}, args.json)
+        _print_neighbours(bundle.similar_users(args.user, args.k), "user", {}, args.json)
 
 
 def add_explain(commands: Commands) -> None:
@@ -183,16 +185,13 @@ def add_explain(commands: Commands) -> None:
 
 def run_explain(args: argparse.Namespace) -> None:
     """Print the largest parts, and the score they sum to."""
-    from musicrec.bundle.commands.plays import by_name
-    from musicrec.bundle.commands.tell import tell_explanation
-
     bundle, labels = _load(args), _labels(args)
-    track = by_name(args.track, bundle.tracks, labels)
+    track = _by_name(args.track, bundle.tracks, labels)
     if args.user is not None:
         why = bundle.explain(args.user, track)
     else:
         why = bundle.explain_for_plays(_plays(args, bundle, labels), track)
-    tell_explanation(why, max(0, args.k), labels, args.json)
+    _print_explanation(why, max(0, args.k), labels, args.json)
 
 
 def add_verify(commands: Commands) -> None:
@@ -204,9 +203,7 @@ def add_verify(commands: Commands) -> None:
 
 def run_verify(args: argparse.Namespace) -> None:
     """Print what is in a sound bundle."""
-    from musicrec.bundle.bundle import load_bundle
-
-    bundle = load_bundle(args.bundle, verify=True)
+    bundle = _load(args)
     manifest = bundle.manifest
     size = sum(file.bytes for file in manifest.files.values())
     print(
@@ -233,7 +230,7 @@ def add_publish(commands: Commands) -> None:
 def run_publish(args: argparse.Namespace) -> None:
     """Write the copy."""
     from musicrec.baselines.lists import model_title
-    from musicrec.bundle.publishing.publish import publish
+    from musicrec.bundle.publish import publish
 
     unbeaten = [model_title(name) for name in publish(args.bundle, args.project, args.output)]
     print(f"{args.output}: published")
@@ -268,31 +265,178 @@ def _add_plays(who: argparse._MutuallyExclusiveGroup) -> None:
     )
 
 
-def _plays(args: argparse.Namespace, bundle: Bundle, labels: dict[str, str]) -> dict[str, int]:
-    from musicrec.bundle.commands.plays import parse_plays, plays_by_name, read_plays
-
-    plays = parse_plays(args.plays) if args.plays else read_plays(args.plays_from)
-    return plays_by_name(plays, bundle.tracks, labels)
-
-
-def _tracks(given: list[str] | None, bundle: Bundle, labels: dict[str, str]) -> list[str] | None:
-    from musicrec.bundle.commands.plays import by_name
-
-    return None if given is None else [by_name(one, bundle.tracks, labels) for one in given]
-
-
-def _labels(args: argparse.Namespace) -> dict[str, str]:
-    from musicrec.bundle.commands.plays import read_labels
-
-    return {} if args.labels is None else read_labels(args.labels)
-
-
 def _load(args: argparse.Namespace) -> Bundle:
     from musicrec.bundle.bundle import load_bundle
 
-    if args.k < 0:
-        raise MusicRecError(f"k is {args.k}, not a whole number of at least 0")
     return load_bundle(args.bundle)
+
+
+def _plays(args: argparse.Namespace, bundle: Bundle, labels: Labels) -> dict[str, int]:
+    """Play counts by track id; those of one track add up."""
+    given = _typed_plays(args.plays) if args.plays else _plays_from(args.plays_from)
+    plays: dict[str, int] = {}
+    for track, count in given:
+        track = _by_name(track, bundle.tracks, labels)
+        plays[track] = plays.get(track, 0) + count
+    return plays
+
+
+def _typed_plays(words: Sequence[str]) -> list[tuple[str, int]]:
+    """Read `TRACK=COUNT` words, or `TRACK` alone for one play.
+
+    What stands after the last `=` is the count, so that an id may hold `=` where its count is
+    written: `a=b=1`.
+    """
+    plays = []
+    for word in words:
+        track, _, count = word.rpartition("=") if "=" in word else (word, "", "1")
+        plays.append((track, _count(count, word)))
+    return plays
+
+
+def _plays_from(path: str) -> list[tuple[str, int]]:
+    """Read a file, or standard input for `-`: a track a line, its count after a tab or one play."""
+    plays = []
+    for number, line in enumerate(_lines(path), 1):
+        if line.strip():
+            track, tab, count = line.rpartition("\t")
+            track, count = (track, count.strip()) if tab else (line, "1")
+            plays.append((track, _count(count, f"{path}, line {number}")))
+    return plays
+
+
+def _count(text: str, where: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise MusicRecError(f"{where}: play count {text!r} is not a whole number")
+    if len(text) > 18:
+        raise MusicRecError(f"{where}: play count of more than 18 digits; is it right?")
+    return int(text)
+
+
+def _tracks(given: list[str] | None, bundle: Bundle, labels: Labels) -> list[str] | None:
+    return None if given is None else [_by_name(one, bundle.tracks, labels) for one in given]
+
+
+def _labels(args: argparse.Namespace) -> dict[str, str]:
+    """Read names of tracks: id in the first column, name in the second, by tabs or commas."""
+    if args.labels is None:
+        return {}
+    lines = _lines(args.labels)
+    separator = "\t" if "\t" in lines[0] else ","
+    rows = [line.split(separator) for line in lines if line.strip()]
+    if not rows or len(rows[0]) < 2:
+        raise MusicRecError(
+            f"{args.labels}: no names; an id and a name a line are needed, separated by a tab or a "
+            "comma"
+        )
+    return {row[0]: row[1] for row in rows if len(row) > 1}
+
+
+def _by_name(given: str, tracks: Ids, labels: Labels) -> str:
+    """What is given where it is an id, else the id of the one track so named, if there is one."""
+    if not labels or tracks.index(given) >= 0:
+        return given
+    ids = [track for track, name in labels.items() if name == given and tracks.index(track) >= 0]
+    if len(ids) > 1:
+        raise MusicRecError(
+            f"{given!r} is the name of {len(ids)} tracks ({', '.join(ids[:5])}); give an id"
+        )
+    return ids[0] if ids else given
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MusicRecError(f"{path}: not UTF-8 (byte {error.start}); convert it") from None
+    except IsADirectoryError:
+        raise MusicRecError(f"{path}: a folder, where a file is needed") from None
+    return text.replace("\r\n", "\n").split("\n")
+
+
+def _print_answer(answer: Answer, labels: Labels, as_json: bool) -> None:
+    """Print recommended tracks; what is not ordinary about them goes to standard error.
+
+    Raises
+    ------
+    MusicRecError
+        There is none.
+    """
+    _note_unknown(answer.unknown)
+    if not answer:
+        raise MusicRecError(answer.note)
+    if answer.note:
+        print(f"note: {answer.note}", file=sys.stderr)
+    if as_json:
+        tracks = [_named(asdict(found), found.track_id, labels) for found in answer]
+        _print_json({"tracks": tracks, "source": answer.source, "unknown": list(answer.unknown)})
+        return
+    by_factors = answer.source == "factors"
+    rows = [
+        (
+            str(position),
+            found.track_id,
+            labels.get(found.track_id, ""),
+            f"{found.score:.4f}" if by_factors else f"{found.score:,.0f}",
+        )
+        for position, found in enumerate(answer, 1)
+    ]
+    _print_table(("", "track", "name", "score" if by_factors else "listeners"), rows, labels)
+
+
+def _print_neighbours(found: Sequence[Neighbour], kind: str, labels: Labels, as_json: bool) -> None:
+    if not found:
+        raise MusicRecError(f"no {kind} is like this one: its factor is zero, or k is 0")
+    if as_json:
+        neighbours = [
+            _named({f"{kind}_id": one.id, "similarity": one.similarity}, one.id, labels)
+            for one in found
+        ]
+        _print_json({f"{kind}s": neighbours})
+        return
+    rows = [
+        (str(position), one.id, labels.get(one.id, ""), f"{one.similarity:.4f}")
+        for position, one in enumerate(found, 1)
+    ]
+    _print_table(("", kind, "name", "cosine"), rows, labels)
+
+
+def _print_explanation(why: Explanation, k: int, labels: Labels, as_json: bool) -> None:
+    """Print which plays carried a score: the k largest parts, and the sum of the others."""
+    if as_json:
+        plays = [_named(asdict(part), part.track_id, labels) for part in why.plays]
+        content = {"track_id": why.track_id, "score": why.score, "plays": plays}
+        _print_json(_named(content, why.track_id, labels) | {"remainder": why.remainder})
+        return
+    rows = [
+        (part.track_id, labels.get(part.track_id, ""), f"{part.count:,}", f"{part.part:+.4f}")
+        for part in why.plays[:k]
+    ]
+    others = sum(part.part for part in why.plays[k:]) + why.remainder
+    rows.append((f"{len(why.plays[k:])} others", "", "", f"{others:+.4f}"))
+    rows.append((f"score of {why.track_id}", labels.get(why.track_id, ""), "", f"{why.score:.4f}"))
+    _print_table(("play", "name", "count", "part"), rows, labels)
+
+
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], labels: Labels) -> None:
+    """Print columns; the names only where there are any."""
+    keep = [i for i, name in enumerate(header) if name != "name" or labels]
+    right = [column for column, i in enumerate(keep) if header[i] in RIGHT]
+    print(text_table([header[i] for i in keep], [[row[i] for i in keep] for row in rows], right))
+
+
+def _named(content: dict[str, Any], key: str, labels: Labels) -> dict[str, Any]:
+    return content | {"name": labels[key]} if key in labels else content
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    print(json.dumps(content, indent=2, allow_nan=False))
+
+
+def _note_unknown(unknown: Sequence[str]) -> None:
+    if unknown:
+        print(f"note: unknown to the model and left out: {', '.join(unknown)}", file=sys.stderr)
 
 
 def _progress(done: int, total: int) -> None:

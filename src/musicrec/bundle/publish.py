@@ -10,17 +10,20 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from musicrec.baselines.lists import model_title
 from musicrec.bundle.bundle import load_bundle
-from musicrec.bundle.manifest import CARD, MANIFEST, Fingerprint, parse_manifest
-from musicrec.bundle.publishing.card import model_card
+from musicrec.bundle.manifest import CARD, MANIFEST, Fingerprint, Manifest
 from musicrec.bundle.write import write_manifest
 from musicrec.errors import MusicRecError
+from musicrec.metrics.intervals import CONFIDENCE
 from musicrec.process.sentences import without_passwords
 from musicrec.project.revisions import WORKSPACE, Revision
 from musicrec.project.staleness import why_stale
+from musicrec.reporting.markdown import markdown_table
 from musicrec.storage.files import atomic_directory, fingerprint
 
 FACTS = {
@@ -36,6 +39,46 @@ SETTINGS = {  # which plays the model learned from and was judged on
 }
 BUNDLE = "data/bundle"
 STAGES = ("export", "evaluate")  # whose outputs are published
+MODEL_CARD = """\
+# Model card
+
+Recommends tracks to listeners from their play counts: alternating least squares on implicit \
+feedback.
+Git revision `{revision}` of {committed}{changed}.
+
+## Data
+
+{sizes.n_plays:,} training plays of {sizes.n_users:,} users and {sizes.n_items:,} tracks. \
+The plays as `ingest` found them:
+
+{data}
+
+How they were split, and which share was kept:
+
+{settings}
+
+## Training
+
+{training}
+
+## How good it is
+
+On the held-out plays of {judged} {split} users, with {confidence} bootstrap intervals over users.\
+{flattered}
+
+{metrics}
+
+{verdicts}
+
+## Limits
+
+- A play is taken for liking, and no play for not knowing: nothing here knows dislike.
+- Metrics on held-out plays reward what people would have played anyway; they do not say what a
+  listener thinks of a recommendation.
+- Tracks that nobody played in training are never recommended, tracks with few listeners seldom.
+- The training plays of every user are in the bundle: treat it as personal data.
+- `similar` and `explain` describe the model, not the music.
+"""
 
 
 def publish(
@@ -66,8 +109,7 @@ def publish(
         stages would have to run again before they are those of this code and these parameters.
     """
     source = Path(bundle)
-    load_bundle(source, verify=True)
-    manifest = parse_manifest((source / MANIFEST).read_bytes(), str(source / MANIFEST))
+    manifest = load_bundle(source).manifest
     if manifest.published is not None:
         raise MusicRecError(f"{source}: published already; publish what dvc repro export wrote")
     checkout = Revision(WORKSPACE, project)
@@ -79,20 +121,97 @@ def publish(
         "settings": _settings(checkout.read_yaml("params.yaml")),
         **{name: _read(checkout, path) for name, path in FACTS.items()},
     }
-    told = manifest.model_copy(update={"published": facts})
+    published = manifest.model_copy(update={"published": facts})
     with atomic_directory(output) as folder:
         for name in manifest.files:
             shutil.copyfile(source / name, folder / name)
-        (folder / CARD).write_text(model_card(told), encoding="utf-8")
+        (folder / CARD).write_text(model_card(published), encoding="utf-8")
         files = manifest.files | {CARD: Fingerprint(**fingerprint(folder / CARD))}
-        write_manifest(folder / MANIFEST, told.model_copy(update={"files": files}))
-        load_bundle(folder, verify=True)
+        write_manifest(folder / MANIFEST, published.model_copy(update={"files": files}))
+        load_bundle(folder)
     rows = facts["differences"]
     return [
         row["against"]
         for row in rows
         if row["metric"] == rows[0]["metric"] and not row["shown_higher"]
     ]
+
+
+def model_card(manifest: Manifest) -> str:
+    """Write the card of a published bundle (Mitchell et al., 2019), as Markdown."""
+    facts = manifest.published or {}
+    split = facts["settings"].get("evaluate.split", "validation")
+    flattered = (
+        " Parameters are usually chosen by these very users, which flatters the model a little; "
+        "`evaluate.split=test` judges it on others."
+    )
+    return MODEL_CARD.format(
+        revision=facts["revision"],
+        committed=facts["committed"],
+        changed=" with uncommitted changes" if facts["uncommitted_changes"] else "",
+        sizes=manifest.sizes,
+        data=markdown_table(
+            ("figure", "value"), [(key, _figure(value)) for key, value in facts["data"].items()]
+        ),
+        settings=_parameters(facts["settings"]),
+        training=_parameters(
+            {
+                f"{block}.{name}": value
+                for block in ("feedback", "als", "export")
+                for name, value in sorted(getattr(manifest, block).items())
+            }
+        ),
+        judged=_figure(facts["quality"]["users"]),
+        split=split,
+        confidence=CONFIDENCE,
+        flattered="" if split == "test" else flattered,
+        metrics=_metrics(facts["intervals"]),
+        verdicts=_verdicts(facts["differences"]),
+    )
+
+
+def _parameters(values: Mapping[str, Any]) -> str:
+    rows = [(name, f"`{value}`") for name, value in values.items()]
+    return markdown_table(("parameter", "value"), rows)
+
+
+def _metrics(intervals: list[dict[str, Any]]) -> str:
+    """A row a model, a column a metric."""
+    models = list(dict.fromkeys(row["model"] for row in intervals))
+    metrics = list(dict.fromkeys(row["metric"] for row in intervals))
+    cells = {
+        (row["model"], row["metric"]): f"{row['value']:.4f} ({row['low']:.4f} to {row['high']:.4f})"
+        for row in intervals
+    }
+    rows = [
+        (model_title(model), *(cells.get((model, metric), "") for metric in metrics))
+        for model in models
+    ]
+    return markdown_table(("model", *metrics), rows)
+
+
+def _verdicts(differences: list[dict[str, Any]]) -> str:
+    """Say of every baseline and metric whether the model is shown to be better or worse."""
+
+    def verdict(row: Mapping[str, Any]) -> str:
+        if row["shown_higher"]:
+            return "better"
+        return "worse" if row["high"] < 0 else "not shown to be better"
+
+    rows = [
+        (
+            model_title(row["against"]),
+            row["metric"],
+            f"{row['difference']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})",
+            verdict(row),
+        )
+        for row in differences
+    ]
+    return markdown_table(("against", "metric", "difference", "the model is"), rows)
+
+
+def _figure(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
 
 
 def _require_exported(source: Path, project: Revision) -> None:

@@ -1,0 +1,200 @@
+"""The best tracks of every user, one row a user and track, in one Parquet file.
+
+In process or on Spark's executors, with the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from musicrec.bundle.query import FACTORS, POPULARITY, Query
+from musicrec.bundle.read import Model
+from musicrec.bundle.recommend import Recommender
+from musicrec.interactions.matrix import Interactions
+from musicrec.search.exact import ExactIndex
+from musicrec.storage.parquet import READING, write_rows
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+USERS_A_BLOCK = 4096
+SCHEMA = pa.schema(
+    {
+        "user_id": pa.string(),
+        "position": pa.int32(),  # from 1
+        "track_id": pa.string(),
+        "score": pa.float32(),
+        "source": pa.string(),  # factors or popularity
+    }
+)
+SPARK_SCHEMA = "user_id string, position int, track_id string, score float, source string"
+
+
+class Users(NamedTuple):
+    """A block of users: their ids, factors (n, rank) and plays (n, n_items)."""
+
+    ids: pa.Array
+    factors: np.ndarray
+    plays: Interactions
+
+
+class Shared(NamedTuple):
+    """What is broadcast to the executors: all tracks, and what is asked."""
+
+    name: str
+    item_factors: np.ndarray
+    listeners: np.ndarray
+    track_ids: pa.Array
+    query: Query
+
+
+def recommend_all(
+    model: Model,
+    output: str | os.PathLike[str],
+    query: Query,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Write the best tracks of every user of a model.
+
+    Rows are in the order of the users' index and of the lists. A user whose factor is zero gets
+    the most popular tracks; one for whom nothing is left has no row. Memory is that of a row
+    group, however many users there are.
+
+    Parameters
+    ----------
+    output : path
+        Parquet file to write (columns: `SCHEMA`), whole or not at all.
+    query : Query
+        Of `musicrec.bundle.query.checked_query`.
+    on_progress : callable, optional
+        Called with the number of users done and of all.
+    """
+    tracks = model.tracks.to_arrow()
+
+    def tables() -> Iterator[pa.Table]:
+        for start, users in _user_blocks(model):
+            on_progress(start, len(model.users))
+            yield _lists(users, model.recommender, query, tracks)
+
+    write_rows(output, tables(), SCHEMA)
+    on_progress(len(model.users), len(model.users))
+
+
+def recommend_all_on_spark(
+    spark: SparkSession, model: Model, output: str | os.PathLike[str], query: Query
+) -> None:
+    """Write the same file as `recommend_all` on Spark's executors.
+
+    Item factors are broadcast, users and their plays travel once to an executor each, and nothing
+    is shuffled.
+
+    Parameters
+    ----------
+    output : path
+        On a cluster its folder must be one that the executors write to as well.
+
+    Raises
+    ------
+    MusicRecError
+        Spark failed, or pandas is not installed.
+    """
+    from musicrec.spark.executors import package_shipped, packed, require_pandas
+    from musicrec.spark.failures import quiet, readable_errors
+    from musicrec.spark.parts import local_uri
+
+    require_pandas("leave out --engine spark")
+    tracks, listeners = model.tracks.to_arrow(), model.arrays["listeners"]
+    shared = Shared(uuid.uuid4().hex, model.item_factors, listeners, tracks, query)
+    target = Path(output)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix=".recommend-", dir=target.parent) as folder,
+        quiet(spark),
+        readable_errors("recommend --all"),
+        package_shipped(spark),
+    ):
+        broadcast = spark.sparkContext.broadcast(shared)
+        users = pa.Table.from_batches(
+            pa.record_batch({"user_id": block.ids, **packed(block.factors, block.plays)})
+            for _, block in _user_blocks(model)
+        )
+        work = _on_executor(lambda: broadcast.value)
+        lists = spark.createDataFrame(users).mapInArrow(work, SPARK_SCHEMA)
+        scratch = Path(folder) / "rows"
+        lists.write.option("compression", "snappy").parquet(local_uri(scratch))
+        write_rows(target, _rows(scratch), SCHEMA)
+        broadcast.destroy()
+
+
+def describe(output: str | os.PathLike[str], n_users: int, k: int) -> str:
+    """Say in a line what was written."""
+    rows = pq.read_metadata(output).num_rows
+    size = Path(output).stat().st_size
+    columns = ", ".join(SCHEMA.names)
+    return (
+        f"{os.fspath(output)}: up to {k:,} tracks for each of {n_users:,} users, {rows:,} rows "
+        f"({columns}), {size:,} bytes"
+    )
+
+
+def _user_blocks(model: Model) -> Iterator[tuple[int, Users]]:
+    """Cut the users into blocks; yields where each starts."""
+    names = model.users.to_arrow()
+    for start in range(0, len(names), USERS_A_BLOCK):
+        rows = np.arange(start, min(start + USERS_A_BLOCK, len(names)))
+        ids = names.slice(start, len(rows))
+        yield start, Users(ids, model.user_factors[rows], model.plays.rows(rows))
+
+
+def _lists(users: Users, recommender: Recommender, query: Query, tracks: pa.Array) -> pa.Table:
+    """Make the rows of a block of users."""
+    found = recommender.many(users.factors, query, users.plays)
+    lengths = np.array([len(ids) for ids, _ in found], np.int64)
+    starts = np.cumsum(lengths) - lengths
+    positions = np.arange(lengths.sum()) - np.repeat(starts, lengths) + 1
+    of_user = np.repeat(np.arange(len(found)), lengths)
+    has_factors = np.asarray(users.factors.any(axis=1), np.int8)
+    columns = [
+        users.ids.take(pa.array(of_user)),
+        pa.array(positions.astype(np.int32)),
+        tracks.take(pa.array(np.concatenate([ids for ids, _ in found]))),
+        pa.array(np.concatenate([scores for _, scores in found])),
+        pa.array([POPULARITY, FACTORS]).take(pa.array(has_factors[of_user])),
+    ]
+    return pa.table(columns, schema=SCHEMA)
+
+
+def _on_executor(
+    shared: Callable[[], Shared],
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """What an executor does with its users."""
+
+    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from musicrec.spark.executors import once_a_process, unpacked
+
+        name, item_factors, listeners, tracks, query = shared()
+        recommender = once_a_process(
+            name, lambda: Recommender(ExactIndex(item_factors), None, listeners, threads=1)
+        )
+        for batch in batches:
+            users = Users(batch.column("user_id"), *unpacked(batch, len(item_factors)))
+            yield from _lists(users, recommender, query, tracks).to_batches()
+
+    return work
+
+
+def _rows(folder: Path) -> Iterator[pa.Table]:
+    """Rows of the part files, which are in the order of the users."""
+    for part in sorted(folder.glob("part-*.parquet")):
+        with pq.ParquetFile(part, **READING) as reader:
+            for batch in reader.iter_batches(1 << 16):
+                yield pa.Table.from_batches([batch]).replace_schema_metadata().cast(SCHEMA)

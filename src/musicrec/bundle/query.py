@@ -1,0 +1,228 @@
+"""What a recommendation may be asked for, checked once, and what is answered."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict, overload
+
+import numpy as np
+
+from musicrec.bundle.ids import Id, Ids, as_text
+from musicrec.errors import MusicRecError
+from musicrec.interactions.matrix import Interactions
+
+LARGEST_COUNT = 2**63 - 1  # what a play count of the pipeline may be
+Plays = Mapping[Any, Any]
+Source = Literal["factors", "popularity"]
+FACTORS: Source = "factors"
+POPULARITY: Source = "popularity"
+NOTHING_LEFT = "nothing is left to recommend: all that could be is played or excluded"
+NOTHING_ASKED = "k is 0"
+NO_FACTORS = (
+    "these plays tell the model nothing (none known, or all below feedback.min_count), "
+    "so these are the most popular tracks"
+)
+_NONE = np.empty(0, np.int32)
+
+
+class Options(TypedDict, total=False):
+    """Keywords of every question for recommendations.
+
+    exclude_seen : bool, default True
+        Leave out the tracks of the plays.
+    candidates : iterable of track ids, optional
+        Recommend nothing else.
+    exclude : iterable of track ids, optional
+        Never recommend these.
+    search_k : int, optional
+        Search the Annoy index, inspecting about so many nodes; by default the search is exact.
+        Where that finds fewer tracks than are asked for and left, the exact search answers.
+    diversity : float in [0, 1], default 0
+        Weight of being unlike what stands above in the list (maximal marginal relevance over the
+        cosine of the factors), against the score.
+    """
+
+    exclude_seen: bool
+    candidates: Iterable[Id] | None
+    exclude: Iterable[Id] | None
+    search_k: int | None
+    diversity: float
+
+
+@dataclass(frozen=True)
+class Query:
+    """A checked question; tracks are indices, ascending.
+
+    `k` is at most the number of tracks, so that nothing is ever made as long as a number given.
+    """
+
+    k: int
+    exclude_seen: bool
+    candidates: np.ndarray | None
+    exclude: np.ndarray
+    search_k: int | None
+    diversity: float
+    unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One recommended track; its score is the inner product, or, by popularity, its listeners."""
+
+    track_id: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Answer(Sequence[Recommendation]):
+    """Recommended tracks, the best first; behaves as the sequence of them.
+
+    Attributes
+    ----------
+    source : str
+        `factors`, or `popularity` where the factors have nothing to say.
+    unknown : tuple of str
+        Ids of the question that the model does not know.
+    note : str
+        A sentence where the answer is not the ordinary one, else empty.
+    """
+
+    tracks: tuple[Recommendation, ...]
+    source: Source = FACTORS
+    unknown: tuple[str, ...] = ()
+    note: str = ""
+
+    def __len__(self) -> int:
+        """How many tracks."""
+        return len(self.tracks)
+
+    def __iter__(self) -> Iterator[Recommendation]:
+        """The tracks, the best first."""
+        return iter(self.tracks)
+
+    @overload
+    def __getitem__(self, position: int) -> Recommendation: ...
+    @overload
+    def __getitem__(self, position: slice) -> tuple[Recommendation, ...]: ...
+    def __getitem__(self, position: int | slice) -> Recommendation | tuple[Recommendation, ...]:
+        """The track at a position, from 0."""
+        return self.tracks[position]
+
+    @property
+    def track_ids(self) -> list[str]:
+        """Their ids."""
+        return [found.track_id for found in self.tracks]
+
+
+def checked_query(tracks: Ids, k: int, options: Options) -> Query:
+    """Check what is asked.
+
+    Raises
+    ------
+    MusicRecError
+        A number is not whole or out of range.
+    TypeError
+        There is no such keyword.
+    """
+    if unexpected := set(options) - set(Options.__annotations__):
+        raise TypeError(f"unexpected keyword {min(unexpected)!r}")
+    chosen, excluded = options.get("candidates"), options.get("exclude")
+    candidates, unknown = (None, ()) if chosen is None else tracks.indices(chosen)
+    exclude, unknown_too = (_NONE, ()) if excluded is None else tracks.indices(excluded)
+    search_k = options.get("search_k")
+    return Query(
+        k=min(whole("k", k, 0), len(tracks)),
+        exclude_seen=bool(options.get("exclude_seen", True)),
+        candidates=candidates,
+        exclude=exclude,
+        search_k=None if search_k is None else whole("search_k", search_k, 1),
+        diversity=_share("diversity", options.get("diversity", 0.0)),
+        unknown=tuple(dict.fromkeys(unknown + unknown_too)),
+    )
+
+
+def checked_plays(lists: Iterable[Plays], ids: Ids) -> tuple[Interactions, list[tuple[str, ...]]]:
+    """Look plays up.
+
+    Parameters
+    ----------
+    lists : iterable of mappings
+        Of each row, play counts by id: whole numbers of any kind.
+    ids : Ids
+        Of the columns.
+
+    Returns
+    -------
+    plays : Interactions (n, len(ids))
+        The plays of known ids.
+    unknown : list of tuples
+        The other ids, row by row.
+
+    Raises
+    ------
+    MusicRecError
+        A play count is not a whole number from 1 to 2^63 - 1, or an id is of a type that no id
+        has.
+    """
+    indptr, indices, counts, unknown = [0], [], [], []
+    for plays in lists:
+        known: dict[int, int] = {}
+        others: dict[str, None] = {}
+        for given, value in plays.items():
+            count = whole(f"play count of {as_text(given, ids.kind)}", value, 1)
+            if count > LARGEST_COUNT:
+                raise MusicRecError(f"play count of {given} has more than 18 digits; is it right?")
+            index = ids.index(given)
+            if index < 0:
+                others[as_text(given, ids.kind)] = None
+            else:
+                known[index] = known.get(index, 0) + count
+        indices += sorted(known)
+        counts += [known[index] for index in sorted(known)]
+        indptr.append(len(indices))
+        unknown.append(tuple(others))
+    columns = np.array(indices, np.int32)
+    rows = Interactions(np.array(indptr, np.int64), columns, np.array(counts, np.float32), len(ids))
+    return rows, unknown
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """A whole number of any kind as an int.
+
+    Raises
+    ------
+    MusicRecError
+        It is not whole (NaN, text, true), or below `least`.
+    """
+    number = _as_int(value)
+    if number is None or number < least:
+        raise MusicRecError(f"{name} is {_short(value)}, not a whole number of at least {least}")
+    return number
+
+
+def _as_int(value: Any) -> int | None:
+    if isinstance(value, bool | np.bool_):
+        return None
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    try:
+        return int(value) if not isinstance(value, str | bytes) and value == int(value) else None
+    except (TypeError, ValueError, OverflowError, ArithmeticError):
+        return None
+
+
+def _share(name: str, value: Any) -> float:
+    number = float(value) if isinstance(value, numbers.Real) else math.nan
+    if not 0.0 <= number <= 1.0:
+        raise MusicRecError(f"{name} is {_short(value)}, not a number from 0 to 1")
+    return number
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, numbers.Integral) and not -(10**18) < int(value) < 10**18:
+        return "a number of more than 18 digits"
+    text = repr(value)
+    return text if len(text) <= 40 else text[:40] + "…"

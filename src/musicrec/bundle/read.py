@@ -1,0 +1,305 @@
+"""Open a bundle and compare every file with the manifest: what is loaded is what was exported.
+
+Everything is opened below one folder handle, so that a bundle replaced amid the loading never
+mixes with its successor, and mapped: what is deleted or renamed later stays readable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import mmap
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from pydantic import ValidationError
+
+from musicrec.als.fold_in import FoldIn
+from musicrec.bundle.ids import Ids
+from musicrec.bundle.manifest import (
+    INDEX,
+    LARGEST_MANIFEST,
+    MANIFEST,
+    SENTINEL_K,
+    SENTINEL_NODES,
+    Layout,
+    Manifest,
+    parse_manifest,
+)
+from musicrec.bundle.recommend import Recommender
+from musicrec.bundle.similar import CosineIndex
+from musicrec.errors import MusicRecError
+from musicrec.interactions.matrix import Interactions
+from musicrec.jit.parallel import thread_count
+from musicrec.params import ALSParams, Block, FeedbackParams
+from musicrec.search.annoy_index import AnnoyIndex, load_index
+from musicrec.search.exact import ExactIndex
+
+ENOUGH = 0.5  # of what Annoy found at export must be found again; another build rounds differently
+Content = Mapping[str, mmap.mmap | bytes]
+B = TypeVar("B", bound=Block)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Model:
+    """All that an answer needs; made by `load_model`, changed by nobody.
+
+    Attributes
+    ----------
+    root : Path
+        Where the bundle lay; only errors and pickles use it.
+    digest : str
+        SHA-256 of the manifest, and so, through it, of the whole bundle.
+    content : dict of str to bytes
+        The files, mapped, by name.
+    arrays : dict of str to array
+        Mapped, by the names of `musicrec.bundle.manifest.layout`.
+    fold_users, fold_tracks : FoldIn
+        Factors of users by their plays, and of tracks by their listeners.
+    """
+
+    root: Path
+    digest: str
+    manifest: Manifest
+    content: Content
+    arrays: dict[str, np.ndarray]
+    users: Ids
+    tracks: Ids
+    als: ALSParams
+    feedback: FeedbackParams
+    recommender: Recommender
+    user_cosines: CosineIndex
+    track_cosines: CosineIndex
+    fold_users: FoldIn
+    fold_tracks: FoldIn
+
+    @property
+    def user_factors(self) -> np.ndarray:
+        """float32 (n_users, rank)."""
+        return self.arrays["user_factors"]
+
+    @property
+    def item_factors(self) -> np.ndarray:
+        """float32 (n_items, rank)."""
+        return self.arrays["item_factors"]
+
+    @property
+    def plays(self) -> Interactions:
+        """Training plays."""
+        return _plays(self.arrays)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """An open bundle, every file as its manifest says."""
+
+    root: Path
+    manifest: Manifest
+    content: Content
+    index_path: str
+
+
+def load_model(folder: str | os.PathLike[str], in_memory: bool = False) -> Model:
+    """Load what `musicrec.bundle.load_bundle` wraps; see there."""
+    root = Path(folder).absolute()
+    with _opened(root) as files:
+        if not in_memory:
+            return _prepared(files, root)
+        return load_content(files.content, root)
+
+
+def load_content(content: Content, root: Path) -> Model:
+    """Load a model from the content of its files, which lay in `root`."""
+    with tempfile.TemporaryDirectory(prefix="musicrec-bundle-") as private:
+        for name, data in content.items():
+            (Path(private) / name).write_bytes(data)
+        with _opened(Path(private)) as files:
+            return _prepared(files, root)
+
+
+def digest_of(root: Path) -> str:
+    """Digest of the bundle that lies in a folder now; raises MusicRecError if there is none."""
+    path = root / MANIFEST
+    if not path.is_file():
+        raise MusicRecError(f"{path}: no bundle here")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextmanager
+def _opened(root: Path) -> Iterator[_Files]:
+    """Open all files of a bundle; arrays and index taken from it outlive the block.
+
+    Raises
+    ------
+    MusicRecError
+        The folder is no bundle, or a file is missing or not as the manifest says.
+    """
+    with ExitStack() as stack:
+        try:
+            folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise MusicRecError(f"{root}: no bundle here ({error.strerror})") from None
+        stack.callback(os.close, folder)
+
+        def opened(name: str, otherwise: str) -> int:
+            try:  # not blocking: a pipe in the place of a file would keep us waiting
+                handle = os.open(name, os.O_RDONLY | os.O_NONBLOCK, dir_fd=folder)
+            except FileNotFoundError:
+                raise MusicRecError(f"{root / name}: {otherwise}") from None
+            except OSError as error:
+                raise MusicRecError(f"{root / name}: cannot be read ({error.strerror})") from None
+            stack.callback(os.close, handle)
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise MusicRecError(f"{root / name}: not a file; export the bundle again")
+            return handle
+
+        first = opened(MANIFEST, "no bundle here; run dvc repro export")
+        text = os.read(first, LARGEST_MANIFEST + 1)
+        if len(text) > LARGEST_MANIFEST:
+            raise MusicRecError(f"{root / MANIFEST}: too large for a manifest; export it again")
+        manifest = parse_manifest(text, str(root / MANIFEST))
+        handles = {
+            name: opened(name, "missing from the bundle; export it again")
+            for name in manifest.files
+        }
+        content: dict[str, mmap.mmap | bytes] = {}
+        for name, handle in handles.items():
+            if os.fstat(handle).st_size != manifest.files[name].bytes:
+                raise _differs(root / name)
+            content[name] = mmap.mmap(handle, 0, access=mmap.ACCESS_READ)
+        _compare(content, manifest, root)
+        content[MANIFEST] = text
+        yield _Files(root, manifest, content, f"/dev/fd/{handles[INDEX]}")
+
+
+def _compare(content: Content, manifest: Manifest, root: Path) -> None:
+    """Compare the SHA-256 of what is mapped with the manifest's, several files at a time."""
+    names = sorted(content, key=lambda name: -len(content[name]))
+    with ThreadPoolExecutor(thread_count()) as pool:
+        found = pool.map(lambda name: hashlib.sha256(content[name]).hexdigest(), names)
+        for name, digest in zip(names, found, strict=True):
+            if digest != manifest.files[name].sha256:
+                raise _differs(root / name)
+
+
+def _differs(path: Path) -> MusicRecError:
+    return MusicRecError(f"{path}: differs from the manifest; export the bundle again")
+
+
+def _array(content: mmap.mmap | bytes, expected: Layout, path: str) -> np.ndarray:
+    """View the array of an `.npy` file, as `numpy.save` writes it, where it lies."""
+    stream = io.BytesIO(content[:4096])
+    try:
+        np.lib.format.read_magic(stream)
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+    except ValueError:
+        shape, fortran_order, dtype = (), False, np.dtype(object)
+    size = len(content) - stream.tell()
+    if (dtype.str, shape, fortran_order) != (expected.dtype, expected.shape, False) or size != int(
+        np.prod(shape, dtype=object)
+    ) * dtype.itemsize:
+        raise MusicRecError(
+            f"{path}: not {expected.dtype} of shape {expected.shape}, as the manifest says; "
+            "export it again"
+        )
+    if not size:
+        return np.empty(shape, dtype)
+    return np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape)
+
+
+def _prepared(files: _Files, root: Path) -> Model:
+    """Prepare all that answers need; errors and pickles name `root`."""
+    manifest, where = files.manifest, f"{files.root}/{MANIFEST}"
+    als = _trained_with(manifest, ALSParams, where)
+    if als.rank != manifest.sizes.rank:
+        raise MusicRecError(
+            f"{where}: factors of rank {manifest.sizes.rank} were not trained with als.rank = "
+            f"{als.rank}; export it again"
+        )
+    arrays = {
+        name: _array(files.content[f"{name}.npy"], expected, f"{files.root}/{name}.npy")
+        for name, expected in manifest.arrays.items()
+    }
+    users, tracks = (
+        Ids(kind, arrays[f"{kind}_id_text"], arrays[f"{kind}_id_starts"])
+        for kind in ("user", "track")
+    )
+    user_factors, item_factors = arrays["user_factors"], arrays["item_factors"]
+    exact = ExactIndex(item_factors)
+    annoy = load_index(files.index_path, item_factors, f"{files.root}/{INDEX}")
+    _ask_sentinels(manifest, arrays, (users, tracks), (exact, annoy), where)
+    return Model(
+        root=root,
+        digest=hashlib.sha256(files.content[MANIFEST]).hexdigest(),
+        manifest=manifest,
+        content=files.content,
+        arrays=arrays,
+        users=users,
+        tracks=tracks,
+        als=als,
+        feedback=_trained_with(manifest, FeedbackParams, where),
+        recommender=Recommender(exact, annoy, arrays["listeners"]),
+        user_cosines=CosineIndex(user_factors),
+        track_cosines=CosineIndex(item_factors),
+        fold_users=FoldIn(item_factors, als, arrays["item_gram"]),
+        fold_tracks=FoldIn(user_factors, als, arrays["user_gram"]),
+    )
+
+
+def _plays(arrays: dict[str, np.ndarray]) -> Interactions:
+    indptr, indices, counts = (arrays[f"seen_{name}"] for name in ("indptr", "indices", "counts"))
+    return Interactions(indptr, indices, counts, len(arrays["listeners"]))
+
+
+def _trained_with(manifest: Manifest, block: type[B], where: str) -> B:
+    """Read a block of parameters that the manifest holds."""
+    try:
+        return block.model_validate(getattr(manifest, block.block))
+    except ValidationError as error:
+        mistake = error.errors(include_url=False)[0]
+        key = ".".join(str(step) for step in (block.block, *mistake["loc"]))
+        raise MusicRecError(f"{where}: {key}: {mistake['msg']}; export it again") from None
+
+
+def _ask_sentinels(
+    manifest: Manifest,
+    arrays: dict[str, np.ndarray],
+    ids: tuple[Ids, Ids],
+    searches: tuple[ExactIndex, AnnoyIndex],
+    where: str,
+) -> None:
+    """Raise MusicRecError unless this machine answers the sentinel users as the exporting one did.
+
+    Parameters
+    ----------
+    ids : Ids of users, Ids of tracks
+    searches : ExactIndex, AnnoyIndex
+    """
+    users, tracks = ids
+    exact, annoy = searches
+    for sentinel in manifest.sentinels:
+        user = users.index(sentinel.user)
+        if user < 0:
+            raise MusicRecError(f"{where}: user {sentinel.user!r} of its sentinels is not there")
+        vector = arrays["user_factors"][user]
+        best, _ = exact.search_one(vector, SENTINEL_K, _plays(arrays).row(user))
+        if tuple(map(tracks.text_of, best)) != sentinel.exact:
+            raise MusicRecError(
+                f"{where}: user {sentinel.user!r} gets other tracks than at export; "
+                "export the bundle again"
+            )
+        found = map(tracks.text_of, annoy.near(vector, SENTINEL_K, SENTINEL_NODES))
+        again = len(set(found) & set(sentinel.near))
+        if again < ENOUGH * len(sentinel.near):
+            raise MusicRecError(
+                f"{where}: the Annoy index finds {again} of {len(sentinel.near)} neighbours "
+                "known from its export; install Annoy anew, built from source on this system"
+            )
