@@ -9,14 +9,14 @@ import pyarrow as pa
 
 from musicrec.als.fit import Factors
 from musicrec.als.half_step import HalfStep
-from musicrec.bundle.manifest import MANIFEST, Fingerprint, parse_manifest
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
 from musicrec.params import ALSParams
-from musicrec.storage.files import fingerprint
+from musicrec.storage.files import fingerprint, read_json
 from musicrec.storage.parquet import read_files, read_table
 
 HISTORIES = ("validation_history", "test_history")  # of data.protocol = strong_generalization
+MANIFEST = "manifest.json"
 FILES = ("item_factors.npy", "user_factors.npy", "items.parquet", "users.parquet")
 
 
@@ -62,9 +62,9 @@ def _require_sound(bundle: Path) -> None:
                 f"als.warm_start = {bundle}: no {name} there; name a folder that the export "
                 "stage wrote, or set als.warm_start to null"
             )
-    manifest = parse_manifest((bundle / MANIFEST).read_bytes(), str(bundle / MANIFEST))
+    listed = read_json(bundle / MANIFEST).get("files", {})
     for name in FILES:
-        if Fingerprint(**fingerprint(bundle / name)) != manifest.files[name]:
+        if listed.get(name) != fingerprint(bundle / name):
             raise MusicRecError(
                 f"als.warm_start = {bundle}: {name} is not the one its manifest names; take an "
                 "undamaged copy of the bundle"
