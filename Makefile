@@ -7,8 +7,9 @@ MARGIN ?= 0.01
 FAIL_ON ?= worse
 # The environment first on PATH; a shell that DVC can run stages in, whatever the login shell is.
 run := SHELL=$(SHELL) PATH="$(CURDIR)/.venv/bin:$$PATH"
+pip := .venv/bin/python -m pip --disable-pip-version-check -qq install --no-build-isolation --no-deps --require-hashes
 
-.PHONY: help base checkout check-lock setup setup-bench setup-spark setup-browser repro test faults cluster lint format review original report gate lock lock-new clean
+.PHONY: help base checkout check-lock setup setup-spark setup-remote setup-dev setup-bench setup-browser repro test faults cluster lint format review original report gate lock lock-new clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -30,7 +31,7 @@ repro: checkout setup ## run the pipeline
 	@echo "next: source .venv/bin/activate, then dvc metrics show metrics/evaluate.json,"
 	@echo "      musicrec report (writes report.html), or your own plays (README.md)"
 
-test: checkout setup ## run the tests, two files at once
+test: checkout setup-dev ## run the tests, two files at once
 	@$(run) python -m pytest -n 2 --dist loadgroup
 
 report: base setup ## report.html: REVS (default workspace) drawn over BASE, for any browser
@@ -49,39 +50,50 @@ clean: ## remove .venv and the outputs of the stages; never a file that no stage
 	@if [ -x .venv/bin/python ]; then .venv/bin/python scripts/clean.py; fi
 	@rm -rf .venv
 
-setup: .venv/setup-done ## make .venv with the locked packages; find or install Java and a C++ compiler
+setup: .venv/setup-done ## make .venv with the locked packages; find or install a C++ compiler
 
-.venv/setup-done: requirements-build.lock requirements.lock pyproject.toml scripts/setup.sh
+.venv/setup-done: requirements/build.lock requirements/service.lock requirements/pipeline.lock pyproject.toml scripts/setup.sh
 	@bash scripts/setup.sh
 
-setup-bench: setup .venv/setup-bench-done ## add the peers that the benchmarks compare with (faiss, implicit, …)
+setup-spark: setup .venv/setup-spark-done ## add PySpark (500 MB); find or install Java: clusters, als.engine=mllib
 
-.venv/setup-bench-done: requirements-bench.lock .venv/setup-done
-	@.venv/bin/python -m pip install -qq --require-hashes -r requirements-bench.lock
+.venv/setup-spark-done: requirements/spark.lock scripts/setup_spark.sh .venv/setup-done
+	@bash scripts/setup_spark.sh
+
+setup-remote: setup ## add what the DVC remotes of .dvc/config need: s3, gs, azure or ssh
+	@bash scripts/setup_remote.sh
+
+setup-dev: setup-spark .venv/setup-dev-done ## add pytest, ruff, mypy and the like
+
+.venv/setup-dev-done: requirements/dev.lock .venv/setup-spark-done
+	@$(pip) -r requirements/dev.lock
 	@touch "$@"
 
-setup-spark: setup ## record Java's classes once (25 s), so that stages that need Spark start faster
-	@.venv/bin/python -m musicrec.prepare
+setup-bench: setup-dev .venv/setup-bench-done ## add the peers that the benchmarks compare with (faiss, implicit, …)
+
+.venv/setup-bench-done: requirements/s3.lock requirements/bench.lock .venv/setup-dev-done
+	@$(pip) -r requirements/s3.lock -r requirements/bench.lock
+	@touch "$@"
 
 setup-browser: ## find or install Chromium, for the tests that look at pages (they skip without)
 	@bash scripts/setup_browser.sh
 
 # For those who change musicrec itself.
 
-lint: setup ## ruff, mypy, and the direction of imports
+lint: setup-dev ## ruff, mypy, and the direction of imports
 	@$(run) ruff check . && $(run) ruff format --check . && $(run) mypy && $(run) lint-imports
 
-format: setup ## let ruff format the code
+format: setup-dev ## let ruff format the code
 	@$(run) ruff check --fix . && $(run) ruff format .
 
 check-lock: setup ## fail when dvc.lock is older than the code or the parameters
 	@$(run) python scripts/check_lock.py
 
-faults: setup ## hundreds of faults over all stages: kills, damage, full disks, limits; prints counts
+faults: setup-dev ## hundreds of faults over all stages: kills, damage, full disks, limits; prints counts
 	@$(run) python -m tests.faults.run && $(run) python -m tests.faults.together && \
 	  $(run) python -m tests.faults.run --engine mllib --stages train --faults 40
 
-cluster: setup ## the Spark stages and MLlib on executors that die in the middle (about ten minutes)
+cluster: setup-dev ## the Spark stages and MLlib on executors that die in the middle (about ten minutes)
 	@$(run) python -m pytest --override-ini addopts= -q tests/cluster
 
 lock: setup ## pin the newest versions that pyproject.toml allows, with hashes

@@ -116,6 +116,15 @@ def copy_checkout(folder: Path) -> Clone:
     return clone
 
 
+def clone_of(clone: Clone, folder: Path) -> Clone:
+    """Clone a clone into a folder, with an author for its commits."""
+    subprocess.run(["git", "clone", "-q", clone.folder, folder / "clone"], check=True)
+    other = Clone(folder / "clone")
+    other.git("config", "user.name", "A Tester")
+    other.git("config", "user.email", "tester@example.org")
+    return other
+
+
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A scratch clone, in a path with a space, after one `dvc repro` whose result is committed."""

@@ -9,6 +9,16 @@ from pathlib import Path
 
 from musicrec.errors import MusicRecError
 
+# What `pip install musicrec` leaves out: modules by the extra of pyproject.toml that brings them.
+EXTRAS = {
+    "pipeline": (
+        *("dvc", "dvc_data", "matplotlib", "pygit2", "scipy", "scmrepo", "threadpoolctl"),
+    ),
+    "report": ("altair", "jinja2", "vl_convert"),
+    "tune": ("hydra", "optuna"),
+    "spark": ("py4j", "pyspark"),
+    "executors": ("pandas",),
+}
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_MEMORY = ("failed to map segment", "annot allocate memory")  # of a library's loading
 _FEW = (errno.EMFILE, errno.ENFILE)
@@ -47,10 +57,23 @@ def _sentence(error: BaseException) -> str | None:
     if isinstance(error, ImportError) and any(sign in str(error) for sign in _NO_MEMORY):
         return f"not enough memory{_detail(error)}; free some, or raise the limit (ulimit -v)"
     if isinstance(error, ImportError):
-        return f"{_first_line(error)}; run make setup"
+        return _of_import(error)
     if _of_arrow(error):
         return f"Arrow cannot go on: {_first_line(error)}"
     return None
+
+
+def _of_import(error: ImportError) -> str:
+    """Name the extra of pyproject.toml that brings a missing package."""
+    package = (error.name or "").partition(".")[0]
+    for extra, packages in EXTRAS.items():
+        if isinstance(error, ModuleNotFoundError) and package in packages:
+            target = "setup-spark" if extra == "spark" else "setup"
+            return (
+                f"this needs the package {package}, of the extra {extra}: "
+                f"pip install 'musicrec[{extra}]', or make {target} in a clone"
+            )
+    return f"{_first_line(error)}; run make setup"
 
 
 def _of_system(error: OSError) -> str:

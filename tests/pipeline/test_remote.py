@@ -1,0 +1,114 @@
+"""A pull request across two machines, with S3 between them: a real endpoint on loopback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import Clone, clone_of
+
+pytestmark = pytest.mark.pipeline
+KEYS = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "secret", "NO_PROXY": "127.0.0.1"}
+
+
+class Storage:
+    """S3 on loopback, with one bucket."""
+
+    def __init__(self) -> None:
+        from moto.server import ThreadedMotoServer
+
+        self.server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        self.server.start()
+        self.url = "http://{}:{}".format(*self.server.get_host_and_port())
+
+    def make_bucket(self, name: str) -> None:
+        import boto3
+
+        key, secret = KEYS["AWS_ACCESS_KEY_ID"], KEYS["AWS_SECRET_ACCESS_KEY"]
+        client = boto3.client(
+            "s3", "us-east-1", endpoint_url=self.url, aws_access_key_id=key,
+            aws_secret_access_key=secret,
+        )  # fmt: skip
+        client.create_bucket(Bucket=name)
+
+
+@pytest.fixture(scope="module")
+def storage() -> Iterator[Storage]:
+    pytest.importorskip("moto", reason="make setup-bench")
+    pytest.importorskip("dvc_s3", reason="make setup-bench")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in KEYS.items():
+            patch.setenv(name, value)
+        storage = Storage()
+        storage.make_bucket("models")
+        yield storage
+        storage.server.stop()
+
+
+@pytest.fixture(scope="module")
+def reviewer(storage: Storage, clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """The clone of whoever reviews the branch `wider` of another one, with neither cache."""
+    author = clone_of(clone, tmp_path_factory.mktemp("author"))
+    author.dvc("cache", "dir", "--local", str(clone.folder / ".dvc/cache"))
+    author.dvc("remote", "add", "--default", "storage", "s3://models/musicrec")
+    author.dvc("remote", "modify", "storage", "endpointurl", storage.url)
+    author.commit("DVC remote")
+    author.dvc("checkout", "--allow-missing")
+    author.dvc("push")
+    author.git("checkout", "-q", "-b", "wider")
+    author.dvc("exp", "run", "-S", "als.rank=6")
+    author.commit("Rank 6")
+    author.dvc("push")
+
+    reviewer = clone_of(author, tmp_path_factory.mktemp("reviewer"))
+    python = reviewer.folder / ".venv/bin/python"  # in place of make setup
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    return reviewer
+
+
+def make(clone: Clone, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return clone.run("make", "-s", *words, "--old-file=setup", check=False, **env)
+
+
+def test_the_packages_of_the_remote_are_installed(reviewer: Clone) -> None:
+    done = make(reviewer, "setup-remote", PIP_DRY_RUN="1")  # they are there already
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "setup-remote: installing dvc-s3 for the remote storage\n"
+
+
+def test_a_remote_that_a_runner_cannot_read_is_told(reviewer: Clone, tmp_path: Path) -> None:
+    reviewer.dvc("remote", "add", "--local", "nearby", str(tmp_path / "nowhere"))
+    told = make(reviewer, "setup-remote", PIP_DRY_RUN="1").stderr
+    reviewer.dvc("remote", "remove", "--local", "nearby")
+    assert "nowhere, which this machine does not have. A CI runner cannot read a folder" in told
+    reviewer.dvc("remote", "add", "--local", "odd", "oss://bucket/models")
+    done = make(reviewer, "setup-remote", PIP_DRY_RUN="1")
+    reviewer.dvc("remote", "remove", "--local", "odd")
+    assert done.returncode == 2 and "pip install dvc-oss" in done.stderr
+
+
+def test_the_branch_is_reviewed_from_what_was_pushed(reviewer: Clone) -> None:
+    report = make(reviewer, "review", "BASE=origin/main")
+    assert report.returncode == 0, report.stderr
+    assert "| map@50 |" in report.stdout and "Gate: " in report.stdout
+    gate = make(reviewer, "gate", "BASE=origin/main")
+    assert "map@50" in gate.stdout
+    assert ("Gate: passed" in gate.stdout) == (gate.returncode == 0)
+    reviewer.dvc("pull")
+    assert (reviewer.folder / "data/bundle/manifest.json").is_file()
+
+
+def test_without_the_server_the_gate_ends_in_a_sentence(
+    reviewer: Clone, storage: Storage, tmp_path: Path
+) -> None:
+    storage.server.stop()
+    late = clone_of(reviewer, tmp_path)
+    done = make(late, "gate", "BASE=origin/main")
+    assert done.returncode == 2
+    assert "per_user.parquet" in done.stderr and "Traceback" not in done.stderr
