@@ -179,15 +179,9 @@ def add_report(commands: Commands) -> None:
 def run_report(args: argparse.Namespace) -> None:
     """Write the page and name it."""
     from musicrec.project.revisions import Revision
+    from musicrec.review.page.run import page
     from musicrec.storage.files import atomic_path
 
-    try:
-        from musicrec.review.page.run import page
-    except ModuleNotFoundError as error:
-        raise MusicRecError(
-            f"the report needs the package {error.name}; `make setup` installs it, and so does "
-            "`pip install 'musicrec[report]'`"
-        ) from None
     names = [name for name in dict.fromkeys(args.revisions) if name != args.base]
     heads = [Revision(name) for name in names or [args.base]]
     written = page(Revision(args.base), heads, args.margin)

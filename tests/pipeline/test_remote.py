@@ -99,7 +99,7 @@ def test_the_branch_is_reviewed_from_what_was_pushed(reviewer: Clone) -> None:
     assert "| map@50 |" in report.stdout and "Gate: " in report.stdout
     gate = make(reviewer, "gate", "BASE=origin/main")
     assert "map@50" in gate.stdout
-    assert ("Gate: passed" in gate.stdout) == (gate.returncode == 0)
+    assert ("Gate: passed" in gate.stderr) == (gate.returncode == 0)
     reviewer.dvc("pull")
     assert (reviewer.folder / "data/bundle/manifest.json").is_file()
 

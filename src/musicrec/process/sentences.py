@@ -11,9 +11,7 @@ from musicrec.errors import MusicRecError
 
 # What `pip install musicrec` leaves out: modules by the extra of pyproject.toml that brings them.
 EXTRAS = {
-    "pipeline": (
-        *("dvc", "dvc_data", "matplotlib", "pygit2", "scipy", "scmrepo", "threadpoolctl"),
-    ),
+    "pipeline": ("dvc", "dvc_data", "matplotlib", "pygit2", "scipy", "scmrepo"),
     "report": ("altair", "jinja2", "vl_convert"),
     "tune": ("hydra", "optuna"),
     "spark": ("py4j", "pyspark"),
