@@ -34,23 +34,23 @@ def main() -> None:
     parser.add_argument("--split", choices=("validation", "test"), default="validation")
     parser.add_argument("--k", type=int, default=10)
     args = parser.parse_args()
-    model = load_bundle(args.bundle).model
+    bundle = load_bundle(args.bundle)
     held_out = read_held_out(args.indexed, args.split)
-    rows = np.flatnonzero(held_out.users < len(model.users))
-    rows = rows[model.user_factors[held_out.users[rows]].any(axis=1)]
+    rows = np.flatnonzero(held_out.users < len(bundle.users))
+    rows = rows[bundle.user_factors[held_out.users[rows]].any(axis=1)]
     truth, history = held_out.truth.rows(rows), held_out.history.rows(rows)
-    queries = model.user_factors[held_out.users[rows]]
+    queries = bundle.user_factors[held_out.users[rows]]
     print(f"{len(rows)} users\ndiversity  ndcg@{args.k}  of plain  likeness")
     plain = None
     for weight in WEIGHTS:
-        query = checked_query(model.tracks, args.k, {"diversity": weight})
+        query = checked_query(bundle.tracks, args.k, {"diversity": weight})
         lists = np.full((len(rows), args.k), -1, np.int32)
-        for row, (ids, _) in enumerate(model.recommender.many(queries, query, history)):
+        for row, (ids, _) in enumerate(bundle.recommender.many(queries, query, history)):
             lists[row, : len(ids)] = ids
         scores = score_lists(lists, truth.indptr, truth.indices, [args.k])
         ndcg = float(scores.ndcg.mean())
         plain = ndcg if plain is None else plain
-        likeness = np.mean([_likeness(model.item_factors[row[row >= 0]]) for row in lists])
+        likeness = np.mean([_likeness(bundle.item_factors[row[row >= 0]]) for row in lists])
         print(f"{weight:9.1f}  {ndcg:10.4f}  {ndcg / plain:8.3f}  {likeness:8.3f}")
 
 

@@ -163,7 +163,7 @@ def _ours(pipe: Connection, folder: Path) -> None:
     bundle = load_bundle(folder / "bundle")
     names = list(bundle.users)
     tracks = list(bundle.tracks)
-    plays = bundle.model.plays
+    plays = bundle.plays
     candidates = tracks[1000:2000]
     facts = {"load": min(seconds), "load, CPU": on_cpu, "load, verified": min(verified)}
 

@@ -136,7 +136,7 @@ def test_folding_in_a_training_user_gives_their_factor(project: Path, bundle: Bu
 
 
 def test_plays_that_say_nothing_get_popularity_and_are_told(bundle: Bundle) -> None:
-    listeners = np.load(bundle.model.root / "listeners.npy")
+    listeners = np.load(bundle.root / "listeners.npy")
     popular = [NAMES[item] for item in np.argsort(-listeners, kind="stable")]
     for plays in ({}, {"a stranger": 9}, {"item-1": 1}):  # the last: below feedback.min_count
         answer = bundle.recommend_for_plays(plays, 5)

@@ -75,7 +75,7 @@ def test_copies_and_pickles_answer_alike(bundle: Bundle, folder: Path) -> None:
     expected = answers(bundle)
     loaded = load_bundle(folder)
     assert answers(loaded) == expected  # also asks Annoy, whose objects cannot be pickled
-    assert copy.copy(loaded) is loaded and copy.deepcopy(loaded) is loaded
+    assert answers(copy.copy(loaded)) == answers(copy.deepcopy(loaded)) == expected
     small = pickle.dumps(loaded)
     assert len(small) < 1000 and answers(pickle.loads(small)) == expected
     shutil.rmtree(folder)
@@ -102,8 +102,8 @@ def test_worker_processes_and_threads_answer_alike(bundle: Bundle) -> None:
 
 
 def test_a_bundle_does_not_change(bundle: Bundle) -> None:
-    with pytest.raises(AttributeError, match="does not change"):
-        bundle.folder = "elsewhere"
+    with pytest.raises(AttributeError, match="cannot assign"):
+        bundle.root = "elsewhere"
     with pytest.raises(ValueError, match="read-only"):
         bundle.item_factors[0] = 0
     with pytest.raises(ValueError, match="WRITEABLE"):

@@ -106,7 +106,7 @@ def test_the_copy_answers_alike_and_says_where_it_is_from(
         "| data.source | `https://me:***@host/plays` |",
         "| downsample.fraction | `0.5` |",
         "On the held-out plays of 1,500 validation users, with 95 % bootstrap",
-        "| ALS | 0.1000 (0.0900 to 0.1100) |",
+        "| ALS | map@10 | 0.1000 (0.0900 to 0.1100) |",
         "| popularity | map@10 | +0.0500 (+0.0400 to +0.0600) | better |",
         "| neighbours | map@10 | -0.1000 (-0.1100 to -0.0900) | worse |",
         "| feedback.transform | `log1p` |",

@@ -11,15 +11,15 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any, NoReturn, Unpack
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Unpack
 
 import numpy as np
 
 from musicrec.als.fold_in import as_trained
 from musicrec.bundle.explain import Explanation, explain
 from musicrec.bundle.ids import Id, Ids, as_text
-from musicrec.bundle.manifest import Manifest
 from musicrec.bundle.query import (
     FACTORS,
     NO_FACTORS,
@@ -70,15 +70,16 @@ def load_bundle(
             DeprecationWarning,
             stacklevel=2,
         )
-    return Bundle(load_model(folder, in_memory))
+    return load_model(folder, in_memory, Bundle)
 
 
-class Bundle:
+@dataclass(frozen=True, repr=False, eq=False)
+class Bundle(Model):
     """A loaded model that answers questions; make it with `load_bundle`.
 
-    Nothing in it changes: it may be asked by many threads at once, copied (which gives itself) and
-    pickled. A pickle names the folder and the bundle's digest, and opens the folder again; where
-    the bundle is no longer there, it carries the content of the files.
+    Nothing in it changes: it may be asked by many threads at once, copied and pickled. A pickle
+    names the folder and the bundle's digest, and opens the folder again; where the bundle is no
+    longer there, it carries the content of the files.
 
     Ids are text or whole numbers, of Python or NumPy, as the plays had them; answers give text. All
     questions for recommendations take the keywords of `musicrec.bundle.query.Options`. The list has
@@ -86,72 +87,18 @@ class Bundle:
     tracks whose factor is zero are never in it. k of 0 gives none.
     """
 
-    __slots__ = ("_model",)
-    _model: Model
-
-    def __init__(self, model: Model) -> None:
-        """Wrap a loaded model."""
-        object.__setattr__(self, "_model", model)
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        """Refuse."""
-        raise AttributeError("a bundle does not change")
-
     def __repr__(self) -> str:
         """Say what it is."""
-        model = self._model
-        sizes = f"{len(model.users):,} users, {len(model.tracks):,} tracks, rank {model.als.rank}"
-        return f"<Bundle {model.root}: {sizes}>"
-
-    def __copy__(self) -> Bundle:
-        """Itself."""
-        return self
-
-    def __deepcopy__(self, memo: object) -> Bundle:
-        """Itself."""
-        return self
+        sizes = f"{len(self.users):,} users, {len(self.tracks):,} tracks, rank {self.als.rank}"
+        return f"<Bundle {self.root}: {sizes}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by reference to the folder where it is there still, else by content."""
-        model = self._model
-        try:
-            there = digest_of(model.root) == model.digest
-        except MusicRecError:
-            there = False
-        if there:
-            return _reopened, (str(model.root), model.digest)
-        content = {name: bytes(data) for name, data in model.content.items()}
-        return _rebuilt, (content, str(model.root))
-
-    @property
-    def model(self) -> Model:
-        """The arrays behind the answers."""
-        return self._model
-
-    @property
-    def manifest(self) -> Manifest:
-        """What the bundle says of itself."""
-        return self._model.manifest
-
-    @property
-    def user_factors(self) -> np.ndarray:
-        """float32 array (n_users, rank), mapped."""
-        return self._model.user_factors
-
-    @property
-    def item_factors(self) -> np.ndarray:
-        """float32 array (n_items, rank), mapped."""
-        return self._model.item_factors
-
-    @property
-    def users(self) -> Ids:
-        """User ids; row i of `user_factors` is id i."""
-        return self._model.users
-
-    @property
-    def tracks(self) -> Ids:
-        """Track ids; row i of `item_factors` is id i."""
-        return self._model.tracks
+        with suppress(MusicRecError):
+            if digest_of(self.root) == self.digest:
+                return _reopened, (str(self.root), self.digest)
+        content = {name: bytes(data) for name, data in self.content.items()}
+        return load_content, (content, self.root, Bundle)
 
     def recommend(self, user_id: Id, k: int = 10, **options: Unpack[Options]) -> Answer:
         """Recommend tracks to a user of the training data.
@@ -167,7 +114,7 @@ class Bundle:
         query = checked_query(self.tracks, k, options)
         user = self._user(user_id)
         vector = self.user_factors[user]
-        found = self._model.recommender.best(vector, query, self._model.plays.row(user))
+        found = self.recommender.best(vector, query, self.plays.row(user))
         return self._answer(found, query, bool(vector.any()))
 
     def recommend_many(
@@ -181,7 +128,7 @@ class Bundle:
         given = list(user_ids)
         users = np.array([self.users.index(user_id) for user_id in given], np.int64)
         known = users[users >= 0]
-        found = iter(self._answers(self.user_factors[known], query, self._model.plays.rows(known)))
+        found = iter(self._answers(self.user_factors[known], query, self.plays.rows(known)))
         return [
             next(found)
             if user >= 0
@@ -208,8 +155,8 @@ class Bundle:
         """Recommend tracks to many new users: the answers of `recommend_for_plays`."""
         query = checked_query(self.tracks, k, options)
         known, unknown = checked_plays(lists, self.tracks)
-        trained = as_trained(known, self._model.feedback)
-        vectors = self._model.fold_users.many(trained)
+        trained = as_trained(known, self.feedback)
+        vectors = self.fold_users.many(trained)
         return self._answers(vectors, query, known, unknown)
 
     def fold_in(self, plays: Plays) -> np.ndarray:
@@ -221,7 +168,7 @@ class Bundle:
             The factor that training would have given this user; zero without known tracks.
         """
         known, _ = checked_plays([plays], self.tracks)
-        folded: np.ndarray = self._model.fold_users.many(as_trained(known, self._model.feedback))
+        folded: np.ndarray = self.fold_users.many(as_trained(known, self.feedback))
         return folded[0]
 
     def fold_in_track(self, plays: Plays) -> np.ndarray:
@@ -236,7 +183,7 @@ class Bundle:
             Zero without known listeners.
         """
         known, _ = checked_plays([plays], self.users)
-        folded: np.ndarray = self._model.fold_tracks.many(as_trained(known, self._model.feedback))
+        folded: np.ndarray = self.fold_tracks.many(as_trained(known, self.feedback))
         return folded[0]
 
     def similar_tracks(self, track: Id | np.ndarray, k: int = 10) -> tuple[Neighbour, ...]:
@@ -249,7 +196,7 @@ class Bundle:
         """
         row = -1 if isinstance(track, np.ndarray) else self._track(track)
         vector = self._vector(track) if isinstance(track, np.ndarray) else self.item_factors[row]
-        return _neighbours(self._model.track_cosines, vector, k, row, self.tracks)
+        return _neighbours(self.track_cosines, vector, k, row, self.tracks)
 
     def similar_users(self, user: Id | np.ndarray, k: int = 10) -> tuple[Neighbour, ...]:
         """Users most like one, or like a factor, by cosine; none for a factor of zeros.
@@ -261,7 +208,7 @@ class Bundle:
         """
         row = -1 if isinstance(user, np.ndarray) else self._user(user)
         vector = self._vector(user) if isinstance(user, np.ndarray) else self.user_factors[row]
-        return _neighbours(self._model.user_cosines, vector, k, row, self.users)
+        return _neighbours(self.user_cosines, vector, k, row, self.users)
 
     def explain(self, user_id: Id, track_id: Id) -> Explanation:
         """Say which plays carried the score of a track for a user.
@@ -272,14 +219,14 @@ class Bundle:
             User or track is unknown.
         """
         user = self._user(user_id)
-        plays = self._model.plays.rows(np.array([user]))
-        return explain(self._model, plays, self.user_factors[user], self._track(track_id))
+        plays = self.plays.rows(np.array([user]))
+        return explain(self, plays, self.user_factors[user], self._track(track_id))
 
     def explain_for_plays(self, plays: Plays, track_id: Id) -> Explanation:
         """Say which plays carry the score of a track for anyone with these plays."""
         known, _ = checked_plays([plays], self.tracks)
-        vector = self._model.fold_users.many(as_trained(known, self._model.feedback))[0]
-        return explain(self._model, known, vector, self._track(track_id))
+        vector = self.fold_users.many(as_trained(known, self.feedback))[0]
+        return explain(self, known, vector, self._track(track_id))
 
     def _answers(
         self,
@@ -288,7 +235,7 @@ class Bundle:
         plays: Interactions,
         unknown: Sequence[tuple[str, ...]] = (),
     ) -> list[Answer]:
-        lists = self._model.recommender.many(vectors, query, plays)
+        lists = self.recommender.many(vectors, query, plays)
         return [
             self._answer(found, query, bool(vector.any()), *unknown[i : i + 1])
             for i, (found, vector) in enumerate(zip(lists, vectors, strict=True))
@@ -323,7 +270,7 @@ class Bundle:
         return track
 
     def _vector(self, given: np.ndarray) -> np.ndarray:
-        rank = self._model.als.rank
+        rank = self.als.rank
         try:
             vector = np.ascontiguousarray(given, dtype=np.float32)
         except (TypeError, ValueError):
@@ -350,11 +297,6 @@ def _neighbours(
 def _reopened(root: str, digest: str) -> Bundle:
     """Open the folder that a pickle names."""
     bundle = load_bundle(root)
-    if bundle._model.digest != digest:
+    if bundle.digest != digest:
         raise MusicRecError(f"{root}: another bundle than the one that was pickled")
     return bundle
-
-
-def _rebuilt(content: dict[str, bytes], root: str) -> Bundle:
-    """Load the content that a pickle carries."""
-    return Bundle(load_content(content, Path(root)))

@@ -139,12 +139,12 @@ def _write_all(args: argparse.Namespace, bundle: Bundle, options: Options) -> No
     query = checked_query(bundle.tracks, args.k, options)
     _note_unknown(query.unknown)
     if args.engine == "native":
-        recommend_all(bundle.model, args.output, query, _progress)
+        recommend_all(bundle, args.output, query, _progress)
     else:
         from musicrec.spark.session import spark_session
 
         with spark_session("recommend") as spark:
-            recommend_all_on_spark(spark, bundle.model, args.output, query)
+            recommend_all_on_spark(spark, bundle, args.output, query)
     print(describe(args.output, len(bundle.users), args.k))
 
 

@@ -176,34 +176,29 @@ def _parameters(values: Mapping[str, Any]) -> str:
 
 
 def _metrics(intervals: list[dict[str, Any]]) -> str:
-    """A row a model, a column a metric."""
-    models = list(dict.fromkeys(row["model"] for row in intervals))
-    metrics = list(dict.fromkeys(row["metric"] for row in intervals))
-    cells = {
-        (row["model"], row["metric"]): f"{row['value']:.4f} ({row['low']:.4f} to {row['high']:.4f})"
-        for row in intervals
-    }
     rows = [
-        (model_title(model), *(cells.get((model, metric), "") for metric in metrics))
-        for model in models
+        (
+            model_title(row["model"]),
+            row["metric"],
+            f"{row['value']:.4f} ({row['low']:.4f} to {row['high']:.4f})",
+        )
+        for row in intervals
     ]
-    return markdown_table(("model", *metrics), rows)
+    return markdown_table(("model", "metric", "value"), rows)
 
 
 def _verdicts(differences: list[dict[str, Any]]) -> str:
     """Say of every baseline and metric whether the model is shown to be better or worse."""
-
-    def verdict(row: Mapping[str, Any]) -> str:
-        if row["shown_higher"]:
-            return "better"
-        return "worse" if row["high"] < 0 else "not shown to be better"
-
     rows = [
         (
             model_title(row["against"]),
             row["metric"],
             f"{row['difference']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})",
-            verdict(row),
+            "better"
+            if row["shown_higher"]
+            else "worse"
+            if row["high"] < 0
+            else "not shown to be better",
         )
         for row in differences
     ]

@@ -46,11 +46,12 @@ from musicrec.search.exact import ExactIndex
 ENOUGH = 0.5  # of what Annoy found at export must be found again; another build rounds differently
 Content = Mapping[str, mmap.mmap | bytes]
 B = TypeVar("B", bound=Block)
+M = TypeVar("M", bound="Model")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Model:
-    """All that an answer needs; made by `load_model`, changed by nobody.
+    """The files of a bundle and what was prepared from them; nothing in it changes.
 
     Attributes
     ----------
@@ -62,6 +63,8 @@ class Model:
         The files, mapped, by name.
     arrays : dict of str to array
         Mapped, by the names of `musicrec.bundle.manifest.layout`.
+    users, tracks : Ids
+        Row i of the factors is id i.
     fold_users, fold_tracks : FoldIn
         Factors of users by their plays, and of tracks by their listeners.
     """
@@ -83,12 +86,12 @@ class Model:
 
     @property
     def user_factors(self) -> np.ndarray:
-        """float32 (n_users, rank)."""
+        """float32 array (n_users, rank), mapped."""
         return self.arrays["user_factors"]
 
     @property
     def item_factors(self) -> np.ndarray:
-        """float32 (n_items, rank)."""
+        """float32 array (n_items, rank), mapped."""
         return self.arrays["item_factors"]
 
     @property
@@ -107,22 +110,22 @@ class _Files:
     index_path: str
 
 
-def load_model(folder: str | os.PathLike[str], in_memory: bool = False) -> Model:
-    """Load what `musicrec.bundle.load_bundle` wraps; see there."""
+def load_model(folder: str | os.PathLike[str], in_memory: bool, kind: type[M]) -> M:
+    """Load a bundle as a `Model` or a class of it; see `musicrec.bundle.load_bundle`."""
     root = Path(folder).absolute()
     with _opened(root) as files:
         if not in_memory:
-            return _prepared(files, root)
-        return load_content(files.content, root)
+            return _prepared(files, root, kind)
+        return load_content(files.content, root, kind)
 
 
-def load_content(content: Content, root: Path) -> Model:
+def load_content(content: Content, root: Path, kind: type[M]) -> M:
     """Load a model from the content of its files, which lay in `root`."""
     with tempfile.TemporaryDirectory(prefix="musicrec-bundle-") as private:
         for name, data in content.items():
             (Path(private) / name).write_bytes(data)
         with _opened(Path(private)) as files:
-            return _prepared(files, root)
+            return _prepared(files, root, kind)
 
 
 def digest_of(root: Path) -> str:
@@ -215,7 +218,7 @@ def _array(content: mmap.mmap | bytes, expected: Layout, path: str) -> np.ndarra
     return np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape)
 
 
-def _prepared(files: _Files, root: Path) -> Model:
+def _prepared(files: _Files, root: Path, kind: type[M]) -> M:
     """Prepare all that answers need; errors and pickles name `root`."""
     manifest, where = files.manifest, f"{files.root}/{MANIFEST}"
     als = _trained_with(manifest, ALSParams, where)
@@ -236,7 +239,7 @@ def _prepared(files: _Files, root: Path) -> Model:
     exact = ExactIndex(item_factors)
     annoy = load_index(files.index_path, item_factors, f"{files.root}/{INDEX}")
     _ask_sentinels(manifest, arrays, (users, tracks), (exact, annoy), where)
-    return Model(
+    return kind(
         root=root,
         digest=hashlib.sha256(files.content[MANIFEST]).hexdigest(),
         manifest=manifest,
