@@ -64,7 +64,6 @@ def main() -> None:
     parser.add_argument("--alpha", type=float, default=10.0)
     parser.add_argument("--reg", type=float, default=0.1)
     parser.add_argument("--reg-exponent", type=float, default=1.0, help=argparse.SUPPRESS)
-    parser.add_argument("--init", default="random", help="als.init of native engines")
     parser.add_argument("--same-objective", action="store_true", help="constant regularisation")
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=ENGINES)
     parser.add_argument("--json", type=Path, help="file to write")
@@ -88,7 +87,6 @@ def params_of(args: argparse.Namespace, rank: int) -> ALSParams:
         alpha=args.alpha,
         max_iter=args.iterations,
         num_blocks=4,
-        init=args.init,
     )
 
 
@@ -142,7 +140,7 @@ def run_engine(
     options = [
         *("--rank", str(rank), "--iterations", str(args.iterations)),
         *("--alpha", str(args.alpha), "--reg", str(args.reg)),
-        *("--reg-exponent", str(args.reg_exponent), "--init", args.init),
+        *("--reg-exponent", str(args.reg_exponent)),
     ]
     command = [sys.executable, __file__, "--worker", engine, str(folder), *options]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

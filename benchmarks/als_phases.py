@@ -21,10 +21,10 @@ from als import generate
 
 from musicrec.als import half_step
 from musicrec.als.conjugate_gradients import AHEAD
+from musicrec.als.fit import start_users
 from musicrec.als.half_step import HalfStep, in_whole_vectors
 from musicrec.als.lanes import LANES, aligned, load, prefetch, store
 from musicrec.als.problem import CACHE_LINE
-from musicrec.als.start import start_users
 from musicrec.interactions.matrix import Interactions, from_triples
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks, thread_count

@@ -26,9 +26,7 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_array, csr_matrix
 
-from musicrec.baselines.ease import recommend_ease
-from musicrec.baselines.ease_exact import solve
-from musicrec.baselines.ease_sparse import sparse_weights
+from musicrec.baselines.ease import recommend_ease, solve, sparse_weights
 from musicrec.command import command
 from musicrec.interactions.held_out import HeldOut, read_held_out
 from musicrec.interactions.matrix import Interactions

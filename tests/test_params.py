@@ -8,7 +8,14 @@ import pytest
 import yaml
 
 from musicrec.errors import MusicRecError
-from musicrec.params import ALSParams, DownsampleParams, load_block, load_params, parameter_table
+from musicrec.params import (
+    ALSParams,
+    DownsampleParams,
+    load_block,
+    load_params,
+    parameter_table,
+    trained_with,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -64,6 +71,7 @@ def test_a_scalar_is_a_list_of_one(tmp_path: Path) -> None:
         ("evaluate: {k: [10, 10]}", ["evaluate.k", "twice"]),
         ("evaluate: {k: [10, x]}", ["evaluate.k", "'x'"]),
         ("data: {columns: {user: -1}}", ["data.columns.user", "-1"]),
+        ("als: {init: random}", ["als.init is gone", "remove the line"]),
         ("als: [", ["not valid YAML"]),
     ],
 )
@@ -75,6 +83,12 @@ def test_a_mistake_names_key_value_and_what_is_allowed(
     assert "\n" not in str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_model_trained_by_an_earlier_version_is_read() -> None:
+    assert trained_with({"rank": 7, "init": "projection"}, ALSParams) == ALSParams(rank=7)
+    with pytest.raises(ValueError, match="rnk"):
+        trained_with({"rnk": 7}, ALSParams)
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from pydantic_core import PydanticCustomError
 from musicrec.errors import MusicRecError
 
 CHANGED = {  # parameters that were renamed or removed, and what to do about it
+    "als.init": "is gone, since it moved no metric: users start where MLlib's do; remove the line",
     "ann_bench.arms": "is now called ann_bench.methods; rename it",
     "evaluate.neighbours": "is now called baselines.neighbours; rename it",
 }
@@ -233,11 +234,6 @@ class ALSParams(Block):
     alpha: Float = _of(10.0, "confidence of a play: 1 + alpha r", ge=0)
     max_iter: Whole = _of(10, "iterations (one iteration: items, then users)", ge=1)
     nonnegative: bool = _of(True, "constrain the factors to be nonnegative")
-    init: Literal["random", "projection"] = _of(
-        "random",
-        "native: where the users start; random: where MLlib's do; projection: at a random "
-        "projection of their plays, which saves iterations",
-    )
     seed: Seed = _of(42, "seed of the starting factors")
     num_blocks: Whole = _of(
         2,
@@ -428,6 +424,18 @@ def check_block(content: dict[str, Any], block: type[B], path: str | os.PathLike
         return block.model_validate(values)
     except ValidationError as error:
         raise MusicRecError(f"{path}: {_sentence(error, block, values)}") from None
+
+
+def trained_with(values: Mapping[str, Any], block: type[B]) -> B:
+    """Read the block that a model was trained with, perhaps when it had parameters now gone.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        It is not a block that any version wrote.
+    """
+    gone = {key for key in values if f"{block.block}.{key}" in CHANGED}
+    return block.model_validate({key: values[key] for key in values.keys() - gone})
 
 
 def _sentence(error: ValidationError, block: type[Block], values: Any) -> str:

@@ -12,9 +12,8 @@ from scipy.optimize import nnls
 from scipy.sparse import csr_matrix
 
 from musicrec.als.feedback import training_ratings
-from musicrec.als.fit import fit, objective
+from musicrec.als.fit import fit, objective, start_users
 from musicrec.als.fold_in import FoldIn
-from musicrec.als.start import start_users
 from musicrec.interactions.matrix import Interactions
 from musicrec.params import ALSParams, FeedbackParams
 from tests.support.als_reference import dense, random_plays, relative

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from musicrec.baselines.ease import ease_form, recommend_ease
-from musicrec.baselines.ease_exact import solve
-from musicrec.baselines.ease_sparse import sparse_weights
+from musicrec.baselines.ease import ease_form, recommend_ease, solve, sparse_weights
 from musicrec.baselines.neighbours import nearest_items
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, from_triples
@@ -104,7 +102,7 @@ def test_weights_do_not_depend_on_how_many_items_are_in_memory(
 ) -> None:
     train = draw(60, 30, 3)
     whole = sparse_weights(train, np.arange(30), SPARSE)
-    monkeypatch.setattr("musicrec.baselines.ease_sparse._ITEMS_AT_ONCE", 7)
+    monkeypatch.setattr("musicrec.baselines.ease._ITEMS_AT_ONCE", 7)
     for a, b in zip(whole, sparse_weights(train, np.arange(30), SPARSE), strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -22,8 +22,7 @@ import yaml
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import objective
-from musicrec.interactions.index_sizes import read_sizes
-from musicrec.interactions.matrix import read_interactions
+from musicrec.interactions.matrix import read_interactions, read_sizes
 from musicrec.params import ALSParams, FeedbackParams
 from tests.cluster.standalone import Standalone, standalone
 

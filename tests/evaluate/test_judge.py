@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec.als.held_out import read_model
+from musicrec.als.fold_in import read_model
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import hash_rows
 from musicrec.evaluate.run import evaluate

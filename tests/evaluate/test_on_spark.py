@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from musicrec.als.held_out import read_model
+from musicrec.als.fold_in import read_model
 from musicrec.errors import MusicRecError
 from musicrec.evaluate import on_spark
 from musicrec.evaluate.judge import recommend

@@ -16,8 +16,7 @@ import pytest
 
 from musicrec.index.on_spark import index_on_spark
 from musicrec.index.run import index_splits
-from musicrec.interactions.index_sizes import read_sizes
-from musicrec.interactions.matrix import read_interactions
+from musicrec.interactions.matrix import read_interactions, read_sizes
 from musicrec.storage.checksums import CHECKSUMS, write_checksums
 from musicrec.storage.files import read_json
 from musicrec.storage.parquet import read_table

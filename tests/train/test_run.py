@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,9 +16,10 @@ import pyarrow as pa
 import pytest
 
 from musicrec.als.fit import fit, objective
-from musicrec.als.fold_in import fold_in
+from musicrec.als.fold_in import FoldIn, read_model
 from musicrec.bundle.write import export_bundle
 from musicrec.errors import MusicRecError
+from musicrec.interactions.held_out import read_held_out
 from musicrec.interactions.matrix import Interactions, from_triples, read_interactions
 from musicrec.params import ALSParams, ExportParams, FeedbackParams
 from musicrec.storage.checksums import write_checksums
@@ -149,10 +151,26 @@ def test_early_stopping_with_conjugate_gradients_exports_solved_users(
     assert users.shape == (90, als.rank)
     for user in range(0, 90, 7):
         row = slice(plays.indptr[user], plays.indptr[user + 1])
-        folded = fold_in(items, plays.indices[row], plays.counts[row], als)
+        folded = FoldIn(items, als)(plays.indices[row], plays.counts[row])
         np.testing.assert_allclose(folded, users[user], atol=1e-5)
     loss = objective(plays, users, items, als)
     assert last_loss(tmp_path) == pytest.approx(loss, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("als", "feedback"), [({"reg_param": 1e9}, "none"), ({"reg_param": 100.0}, "log1p")]
+)
+def test_factors_of_zero_are_warned_of(
+    indexed: Path, tmp_path: Path, capsys: pytest.CaptureFixture, als: dict, feedback: str
+) -> None:
+    """By train and by whoever judges the model; exactly zero, or too small to tell tracks apart."""
+    run(indexed, tmp_path, PARAMS.replace(**als), transform=feedback)
+    sentence = r"(all factors are zero|no score is above).*: als\.reg_param = \S+ outweighs"
+    assert re.search(sentence, capsys.readouterr().err)
+    read_model(tmp_path / "factors", read_held_out(indexed, "validation"))
+    assert re.search(sentence, capsys.readouterr().err)
+    run(indexed, tmp_path)
+    assert "outweighs" not in capsys.readouterr().err
 
 
 def bundle_of(indexed: Path, out: Path, folder: Path) -> Path:
@@ -209,7 +227,6 @@ def test_warm_start_that_cannot_be(indexed: Path, tmp_path: Path) -> None:
         ("reg_unobserved", 0.1),
         ("unobserved_weight", 0.1),
         ("early_stopping", 2),
-        ("init", "projection"),
         ("solver", "cg"),
     ],
 )

@@ -24,12 +24,15 @@ import numpy as np
 
 from musicrec.als.gram import gram
 from musicrec.als.half_step import HalfStep, in_whole_vectors, regularisation
-from musicrec.als.start import start_users
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
+from musicrec.jit.kernel import kernel
 from musicrec.params import ALSParams
 
 CG_FROM_RANK = 48  # solver auto: from this rank on, a few steps a row beat a factorisation
+_MIX = 0x9E3775CD9E3775CD
+_LOW = 0xFFFFFFFF
+_ARRAY_SEED = 0x3C074A61  # Scala's seed for hashing arrays
 
 
 @dataclass
@@ -73,7 +76,7 @@ def fit(
     plays : Interactions
         Users x items; counts as `feedback` left them.
     start : Factors, optional
-        Where to start (overwritten); by default users as `als.init` says.
+        Where to start (overwritten); by default users where MLlib's start.
     threads : int, optional
         See `parallel.thread_count`.
     score : callable, optional
@@ -101,7 +104,7 @@ def fit(
     iterative = uses_cg(params)
     by_item = plays.transpose()
     factors = start or Factors(
-        start_users(plays, params, by_item, threads),
+        start_users(plays, params),
         np.zeros((plays.n_items, params.rank), np.float32),
     )
     users, items = factors.users, factors.items
@@ -186,3 +189,104 @@ def objective(
         squares = np.einsum("ij,ij->i", factors, factors, dtype=np.float64)
         penalty += float(np.sum(regularisation(lengths, n_fixed, params) * squares))
     return every + observed + penalty
+
+
+def start_users(plays: Interactions, params: ALSParams) -> np.ndarray:
+    """Where the users start: unit vectors of random direction, zero for those without plays.
+
+    The same numbers as MLlib's with `als.seed` and `als.num_blocks` (user u lies in block
+    u mod num_blocks, a generator a block), to the last bit or the one before it.
+
+    Returns
+    -------
+    float32 array (n_users, rank)
+    """
+    users = np.zeros((plays.n_users, params.rank), np.float32)
+    generator = xorshift_state(params.seed)
+    first_long = _next_long(generator)
+    present = np.flatnonzero(plays.lengths)
+    for block in range(params.num_blocks):
+        state = xorshift_state(_byteswap(first_long ^ block))
+        members = present[present % params.num_blocks == block]
+        _fill_unit_vectors(users, members, state)
+    return users
+
+
+def xorshift_state(seed: int) -> np.ndarray:
+    """State, as one uint64, of Spark's XORShiftRandom of a seed."""
+    text = (seed & (2**64 - 1)).to_bytes(8, "big")
+    low = _murmur3(text, _ARRAY_SEED)
+    high = _murmur3(text, low)
+    return np.array([high << 32 | low], np.uint64)
+
+
+def _byteswap(value: int) -> int:
+    value = value * _MIX % 2**64
+    return int.from_bytes(value.to_bytes(8, "little"), "big") * _MIX % 2**64
+
+
+def _murmur3(data: bytes, seed: int) -> int:
+    """MurmurHash3 x86 32 (A. Appleby) of whole four-byte words."""
+    h = seed
+    for i in range(0, len(data), 4):
+        k = int.from_bytes(data[i : i + 4], "little") * 0xCC9E2D51 & _LOW
+        k = (k << 15 | k >> 17) & _LOW
+        h ^= k * 0x1B873593 & _LOW
+        h = (h << 13 | h >> 19) & _LOW
+        h = (h * 5 + 0xE6546B64) & _LOW
+    h ^= len(data)
+    h = (h ^ h >> 16) * 0x85EBCA6B & _LOW
+    h = (h ^ h >> 13) * 0xC2B2AE35 & _LOW
+    return h ^ h >> 16
+
+
+def _next_long(state: np.ndarray) -> int:
+    high, low = _next_bits(state, 32), _next_bits(state, 32)
+    return ((high << 32) + (low - (low >> 31 << 32))) % 2**64  # the low half counts as signed
+
+
+@kernel()
+def _next_bits(state, bits):
+    """Advance Marsaglia's xorshift and return its low bits."""
+    x = state[0]
+    x ^= x << np.uint64(21)
+    x ^= x >> np.uint64(35)
+    x ^= x << np.uint64(4)
+    state[0] = x
+    return np.int64(x & np.uint64((1 << bits) - 1))
+
+
+@kernel()
+def _next_double(state):
+    high = _next_bits(state, 26)
+    return ((high << 27) + _next_bits(state, 27)) * 2.0**-53
+
+
+@kernel()
+def _fill_unit_vectors(users, members, state):
+    """Fill rows with normal deviates (Marsaglia's polar method, as in Java) of unit length."""
+    rank = users.shape[1]
+    spare = 0.0
+    has_spare = False
+    for user in members:
+        for k in range(rank):
+            if has_spare:
+                users[user, k] = spare
+                has_spare = False
+                continue
+            s = 0.0
+            x = 0.0
+            while s >= 1.0 or s == 0.0:
+                x = 2.0 * _next_double(state) - 1.0
+                spare = 2.0 * _next_double(state) - 1.0
+                s = x * x + spare * spare
+            scale = np.sqrt(-2.0 * np.log(s) / s)
+            users[user, k] = x * scale
+            spare *= scale
+            has_spare = True
+        squares = np.float64(0.0)
+        for k in range(rank):
+            squares += np.float64(users[user, k]) * np.float64(users[user, k])
+        length = np.float32(np.sqrt(squares))
+        for k in range(rank):
+            users[user, k] *= np.float32(1.0) / length

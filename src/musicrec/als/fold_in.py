@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from musicrec.als.feedback import training_ratings
+from musicrec.als.fit import Factors
 from musicrec.als.gram import gram
 from musicrec.als.half_step import HalfStep, shared_term_of_gram
 from musicrec.errors import MusicRecError
+from musicrec.interactions.factors import (
+    LARGEST_NORM,
+    norms_of,
+    read_factors,
+    read_trained_with,
+    warn_if_zero,
+)
+from musicrec.interactions.held_out import HeldOut
 from musicrec.interactions.matrix import Interactions
-from musicrec.params import ALSParams, FeedbackParams
+from musicrec.params import ALSParams, FeedbackParams, trained_with
 
 
 class FoldIn:
@@ -75,19 +86,12 @@ class FoldIn:
         HalfStep(local, self._params, len(self._items)).solve(
             fixed, users, shared=self._shared, measure=False, threads=threads
         )
-        if not np.isfinite(users).all():
+        if not (norms_of(users) <= LARGEST_NORM).all():
             raise MusicRecError(
-                "these plays give no finite factors; are the play counts right? (they may be too "
-                "large for single precision)"
+                "these plays give no finite factors, or too long ones; the play counts may be "
+                "too large for single precision"
             )
         return users
-
-
-def fold_in(
-    item_factors: np.ndarray, items: np.ndarray, counts: np.ndarray, params: ALSParams
-) -> np.ndarray:
-    """Fold one user in; see `FoldIn`, which is faster for many."""
-    return FoldIn(item_factors, params)(items, counts)
 
 
 def as_trained(plays: Interactions, feedback: FeedbackParams) -> Interactions:
@@ -96,3 +100,49 @@ def as_trained(plays: Interactions, feedback: FeedbackParams) -> Interactions:
         empty = np.zeros(0, np.float32)
         return Interactions(np.zeros_like(plays.indptr), plays.indices[:0], empty, plays.n_items)
     return training_ratings(plays, feedback)
+
+
+def read_model(folder: Path, held_out: HeldOut) -> tuple[np.ndarray, np.ndarray]:
+    """Read the factors of the held-out users and of all items; unknown users have zeros.
+
+    Users who are not in training are folded in with the parameters that stand beside the factors.
+    Warns of a model whose factors are zero.
+
+    Raises
+    ------
+    MusicRecError
+        The factors do not fit the indexed plays.
+    """
+    train = held_out.train
+    users, items = read_factors(folder, train.n_users, train.n_items)
+    blocks = read_trained_with(folder)
+    als = trained_with(blocks["als"], ALSParams)
+    feedback = trained_with(blocks["feedback"], FeedbackParams)
+    warn_if_zero(users, items, als)
+    return queries(held_out, Factors(users, items), als, feedback), items
+
+
+def queries(
+    held_out: HeldOut, factors: Factors, als: ALSParams, feedback: FeedbackParams
+) -> np.ndarray:
+    """Find the factors of the held-out users: from training, or by folding their plays in.
+
+    Parameters
+    ----------
+    factors : Factors
+        Of all training users and items.
+    als, feedback : ALSParams, FeedbackParams
+        What they were trained with.
+
+    Returns
+    -------
+    float32 array (n, rank)
+        Zeros for a user of whom nothing is known.
+    """
+    users = factors.users
+    if held_out.folded_in:
+        return FoldIn(factors.items, als).many(as_trained(held_out.history, feedback))
+    known = held_out.users < held_out.train.n_users
+    found = np.zeros((len(held_out.users), users.shape[1]), np.float32)
+    found[known] = users[held_out.users[known]]
+    return found

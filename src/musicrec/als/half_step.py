@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from musicrec.als.cholesky import solve_rows
+from musicrec.als.cholesky import TILE_ROWS
 from musicrec.als.conjugate_gradients import improve_rows, step_workspace
+from musicrec.als.exact import solve_rows
 from musicrec.als.gram import eigenbasis, gram, rotate
 from musicrec.als.lanes import LANES, aligned
 from musicrec.als.nonnegative import nonnegative_workspace, solve_rows_nonnegative
-from musicrec.als.panels import TILE_ROWS
 from musicrec.als.problem import Problem, SharedTerm, Solution, workspace
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.parallel import for_blocks

@@ -13,8 +13,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from musicrec.als.cholesky import dot, normal_equations
-from musicrec.als.lane_cholesky import factorise, substitute, times_vector
+from musicrec.als.cholesky import (
+    TILE_ROWS,
+    add4,
+    cell,
+    diagonal,
+    entry,
+    factorise,
+    load4,
+    panel,
+    store4,
+    substitute,
+    times_vector,
+    vector,
+)
+from musicrec.als.exact import dot, normal_equations
 from musicrec.als.lanes import (
     LANES,
     aligned_parts,
@@ -23,17 +36,6 @@ from musicrec.als.lanes import (
     multiply,
     multiply_add,
     store,
-)
-from musicrec.als.panels import (
-    TILE_ROWS,
-    add4,
-    cell,
-    diagonal,
-    entry,
-    load4,
-    panel,
-    store4,
-    vector,
 )
 from musicrec.als.problem import SINGULAR, Workspace, batch_at, workspace
 from musicrec.jit.kernel import kernel

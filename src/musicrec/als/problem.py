@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from musicrec.als.cholesky import TILE_ROWS, vector
 from musicrec.als.lanes import LANES, aligned_parts, prefetch
-from musicrec.als.panels import TILE_ROWS, vector
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
 

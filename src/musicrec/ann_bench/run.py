@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from musicrec.als.held_out import read_model
+from musicrec.als.fold_in import read_model
 from musicrec.ann_bench.methods import METHODS, Annoy, Exact, Method, below_full_scan, grid
 from musicrec.ann_bench.recall import QueryPlays, ask_all, judge_lists, list_quality, recall
 from musicrec.ann_bench.timing import one_thread, time_batch, time_queries

@@ -7,23 +7,44 @@ columns by ridge regression,
 
 and a user with history h gets the tracks of the highest h B. With P = (X^T X + reg I)^-1 the
 minimum is B_ij = -P_ij / P_jj off the diagonal (Steck, Embarrassingly shallow autoencoders for
-sparse data, WWW 2019). Two forms, each a function of the same arguments: `ease_exact` solves this
-with one dense inverse, `ease_sparse` predicts each column from its nearest neighbours alone.
+sparse data, WWW 2019).
+
+The exact form has one dense inverse, by users or by tracks, whichever are fewer: by tracks that P;
+by users (the Woodbury identity) P = (I - X^T K X) / reg with K = (X X^T + reg I)^-1, so that the
+score of a track j outside history h is x_j^T K X h / (1 - x_j^T K x_j), x_j its column.
+
+The sparse form predicts each track from its nearest neighbours by binary cosine alone. For track j
+with neighbours S the column of B is zero outside S and minimises the same ridge regression inside:
+
+    (G_SS + reg I) b = G_Sj,   G_ik the number of users who played both i and k.
+
+G never exists: the few entries a track needs are counted from the users of its neighbours. To
+choose columns by cosine first is the fsSLIM of Ning and Karypis (SLIM: sparse linear methods for
+top-N recommender systems, ICDM 2011), whose regression has an l1 penalty too and no negative
+weights. Another sparse form of EASE is that of Spišák et al. (Scalable approximate nonsymmetric
+autoencoder for collaborative filtering, RecSys 2023).
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
+from scipy.linalg import lapack
+from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
 
-from musicrec.baselines.ease_exact import recommend_exact
-from musicrec.baselines.ease_sparse import recommend_sparse
+from musicrec.baselines.neighbours import nearest_items, offer, sort_best_first
+from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
+from musicrec.jit.kernel import kernel
+from musicrec.jit.parallel import blocks, for_blocks
 from musicrec.params import BaselinesParams
 
 Form = Literal["exact", "sparse"]
-FORMS = {"exact": recommend_exact, "sparse": recommend_sparse}
+_USERS_A_BLOCK = 64  # a fixed number: products of other shapes may be summed in another order
+_ITEMS_A_BLOCK = 64
+_ITEMS_AT_ONCE = 1 << 15  # whose neighbours, with their cosines, are in memory
 
 
 def ease_form(train: Interactions, params: BaselinesParams) -> Form:
@@ -59,4 +80,320 @@ def recommend_ease(
     MusicRecError
         `ease_reg` is so small that the matrix cannot be inverted (exact form).
     """
-    return FORMS[ease_form(train, params)](train, history, k, params, threads)
+    exact = ease_form(train, params) == "exact"
+    recommend = _recommend_exact if exact else _recommend_sparse
+    return recommend(train, history, k, params, threads)
+
+
+class Solved(NamedTuple):
+    """What scores are made of.
+
+    Attributes
+    ----------
+    columns : Interactions (n_items, n)
+        Each item's rows of `inverse`: its users, or by items the item itself.
+    inverse : float64 array (n, n)
+        K or P.
+    scale : float64 array (n_items)
+        The score of item j is `scale[j]` times the sum over its rows of `inverse` times the sum
+        of the history's columns.
+    """
+
+    columns: Interactions
+    inverse: np.ndarray
+    scale: np.ndarray
+
+
+def _recommend_exact(
+    train: Interactions,
+    history: Interactions,
+    k: int,
+    params: BaselinesParams,
+    threads: int | None = None,
+) -> np.ndarray:
+    solved = solve(train, params.ease_reg, threads)
+    lists = np.full((history.n_users, k), -1, np.int32)
+    listeners = train.users_of()
+
+    def fill(start: int, stop: int) -> None:
+        sums = np.zeros((len(solved.inverse), stop - start))
+        _sum_columns(solved.columns, history, start, sums)
+        _rank_exact(solved, solved.inverse @ sums, listeners, (history, start), lists)
+
+    with threadpool_limits(1, user_api="blas"):
+        for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK), threads)
+    return lists
+
+
+def solve(train: Interactions, reg: float, threads: int | None = None) -> Solved:
+    """Invert by users or by tracks, whichever are fewer.
+
+    Memory is one float64 matrix of n x n, time n^3 operations for n the smaller number.
+    """
+    ones = np.ones(len(train.indices))
+    shape = (train.n_users, train.n_items)
+    matrix = csr_array((ones, train.indices, train.indptr), shape=shape)
+    if train.n_items < train.n_users:
+        each = np.arange(train.n_items, dtype=np.int32)
+        columns = Interactions(
+            np.arange(train.n_items + 1), each, np.ones(len(each), np.float32), train.n_items
+        )
+        inverse = _inverse((matrix.T @ matrix).toarray(), reg)
+        return Solved(columns, inverse, -1.0 / np.diag(inverse))
+    columns = train.transpose()
+    inverse = _inverse((matrix @ matrix.T).toarray(), reg)
+    leverage = np.empty(train.n_items)
+
+    def fill(start: int, stop: int) -> None:
+        _set_leverage(columns, inverse, leverage, start, stop)
+
+    for_blocks(fill, blocks(train.n_items, _ITEMS_A_BLOCK), threads)
+    return Solved(columns, inverse, 1.0 / (1.0 - leverage))
+
+
+def _inverse(gram: np.ndarray, reg: float) -> np.ndarray:
+    """Inverse of `gram` + reg I, which is overwritten; one thread, so that bits are the same."""
+    gram[np.diag_indices_from(gram)] += reg
+    with threadpool_limits(1, user_api="blas"):
+        factor, failed = lapack.dpotrf(gram.T, lower=1, overwrite_a=1)
+        if not failed:
+            inverse, failed = lapack.dpotri(factor, lower=1, overwrite_c=1)
+    if failed:
+        raise MusicRecError(
+            f"baselines.ease_reg = {reg:g} is too small for these plays: the matrix of EASE cannot "
+            "be inverted; raise it"
+        )
+    whole: np.ndarray = inverse.T
+    _mirror(whole)
+    return whole
+
+
+@kernel()
+def _mirror(matrix):
+    """Copy what is above the diagonal below it."""
+    for row in range(len(matrix)):
+        for column in range(row):
+            matrix[row, column] = matrix[column, row]
+
+
+@kernel()
+def _set_leverage(columns, inverse, leverage, start, stop):
+    """Write x_j^T K x_j for items start to stop."""
+    for item in range(start, stop):
+        users = columns.indices[columns.indptr[item] : columns.indptr[item + 1]]
+        total = 0.0
+        for user in users:
+            for other in users:
+                total += inverse[user, other]
+        leverage[item] = total
+
+
+@kernel()
+def _sum_columns(columns, history, start, sums):
+    """Write the sum of the columns of each user's history, a column a user from `start` on."""
+    for place in range(sums.shape[1]):
+        user = start + place
+        for item in history.indices[history.indptr[user] : history.indptr[user + 1]]:
+            for row in columns.indices[columns.indptr[item] : columns.indptr[item + 1]]:
+                sums[row, place] += 1.0
+
+
+@kernel()
+def _rank_exact(solved, products, listeners, users, lists):
+    """Fill the lists of a block of users with the best items they have not played.
+
+    `users` is (history, first of the block); `products` are the inverse times their sums.
+    """
+    history, start = users
+    columns, scale = solved.columns, solved.scale
+    best = np.empty(lists.shape[1])
+    seen = np.zeros(len(scale), np.bool_)
+    for place in range(products.shape[1]):
+        user = start + place
+        played = history.indices[history.indptr[user] : history.indptr[user + 1]]
+        if len(played) == 0:
+            continue
+        seen[played] = True
+        size = 0
+        for item in range(len(scale)):
+            if listeners[item] == 0 or seen[item]:
+                continue
+            score = 0.0
+            for row in columns.indices[columns.indptr[item] : columns.indptr[item + 1]]:
+                score += products[row, place]
+            rounded = np.float64(np.float32(scale[item] * score))
+            if size < len(best) or rounded >= best[0]:
+                size = offer(best, lists[user], size, rounded, item)
+        sort_best_first(best, lists[user], size)
+        seen[played] = False
+
+
+def _recommend_sparse(
+    train: Interactions,
+    history: Interactions,
+    k: int,
+    params: BaselinesParams,
+    threads: int | None = None,
+) -> np.ndarray:
+    """Only tracks of positive score are recommended, so that a list may be shorter than k."""
+    weights = sparse_weights(train, history.indices, params, threads)
+    lists = np.full((history.n_users, k), -1, np.int32)
+
+    def fill(start: int, stop: int) -> None:
+        _rank_sparse(weights, history, start, stop, lists)
+
+    for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK), threads)
+    return lists
+
+
+def sparse_weights(
+    train: Interactions, rows: np.ndarray, params: BaselinesParams, threads: int | None = None
+) -> Interactions:
+    """The entries B_ij above zero or below it of the given rows i.
+
+    Parameters
+    ----------
+    train : Interactions
+    rows : integer array
+        Items, any number of times each.
+    params : BaselinesParams
+        `neighbours`, `ease_reg`.
+    threads : int, optional
+        The result does not depend on it.
+
+    Returns
+    -------
+    Interactions (n_items, n_items)
+        B in float32, other rows empty: at most `neighbours` entries a column, 8 bytes each.
+    """
+    wanted = np.zeros(train.n_items, np.bool_)
+    wanted[rows] = True
+    by_item = train.transpose()
+    lengths, ids, values = [np.zeros(1, np.int64)], [], []
+    for first in range(0, train.n_items, _ITEMS_AT_ONCE):
+        items = np.arange(first, min(first + _ITEMS_AT_ONCE, train.n_items))
+        nearest = nearest_items(train, items, params.neighbours, threads).ids
+        found = _weights_of(by_item, items, nearest, params.ease_reg, threads)
+        kept = (found != 0) & wanted[nearest]
+        lengths.append(kept.sum(axis=1))
+        ids.append(nearest[kept])
+        values.append(found[kept])
+    columns = Interactions(
+        np.cumsum(np.concatenate(lengths)),
+        np.concatenate(ids),
+        np.concatenate(values),
+        train.n_items,
+    )
+    return columns.transpose()
+
+
+def _weights_of(
+    by_item: Interactions, items: np.ndarray, nearest: np.ndarray, reg: float, threads: int | None
+) -> np.ndarray:
+    """Weights of the neighbours of some items: float32, in the shape of `nearest`."""
+    found = np.zeros(nearest.shape, np.float32)
+
+    def fill(start: int, stop: int) -> None:
+        _regress(by_item, (items[start:stop], nearest[start:stop]), reg, found[start:stop])
+
+    for_blocks(fill, blocks(len(items), _ITEMS_A_BLOCK), threads)
+    return found
+
+
+@kernel()
+def _regress(by_item, columns, reg, found):
+    """Solve for the weights of some items: `columns` are (items, their neighbours)."""
+    items, nearest = columns
+    n, most = nearest.shape
+    system = np.empty((most, most))
+    right = np.empty(most)
+    head = np.full(by_item.n_items, -1, np.int32)  # of each user, the last listed neighbour
+    for row in range(n):
+        size = 0
+        while size < most and nearest[row, size] >= 0:
+            size += 1
+        _count(by_item, (items[row], nearest[row, :size]), head, system, right)
+        for a in range(size):
+            system[a, a] += reg
+        _solve(system, right, size)
+        for a in range(size):
+            found[row, a] = right[a]
+
+
+@kernel()
+def _count(by_item, column, head, system, right):
+    """Count the users that pairs of neighbours (upper triangle), or they and the item, share.
+
+    `head` is -1 throughout, before and after.
+    """
+    item, near = column
+    plays = 0
+    for a in range(len(near)):
+        plays += by_item.indptr[near[a] + 1] - by_item.indptr[near[a]]
+    place = np.empty(plays, np.int32)  # of a user, one after the other: a neighbour they played
+    before = np.empty(plays, np.int32)  # and the place of the one before it
+    system[: len(near), : len(near)] = 0.0
+    right[: len(near)] = 0.0
+    n = 0
+    for a in range(len(near)):
+        for user in by_item.indices[by_item.indptr[near[a]] : by_item.indptr[near[a] + 1]]:
+            system[a, a] += 1.0
+            other = head[user]
+            before[n], place[n] = other, a
+            head[user] = n
+            n += 1
+            while other >= 0:
+                system[place[other], a] += 1.0
+                other = before[other]
+    for user in by_item.indices[by_item.indptr[item] : by_item.indptr[item + 1]]:
+        other = head[user]
+        while other >= 0:
+            right[place[other]] += 1.0
+            other = before[other]
+    for a in range(len(near)):
+        for user in by_item.indices[by_item.indptr[near[a]] : by_item.indptr[near[a] + 1]]:
+            head[user] = -1
+
+
+@kernel()
+def _solve(system, right, n):
+    """Solve n equations by Cholesky factorisation of the upper triangle; x replaces `right`."""
+    for k in range(n):
+        pivot = np.sqrt(system[k, k])
+        for j in range(k, n):
+            system[k, j] /= pivot
+        right[k] /= pivot
+        for i in range(k + 1, n):
+            share = system[k, i]
+            if share != 0.0:
+                for j in range(i, n):
+                    system[i, j] -= share * system[k, j]
+                right[i] -= share * right[k]
+    for k in range(n - 1, -1, -1):
+        for j in range(k + 1, n):
+            right[k] -= system[k, j] * right[j]
+        right[k] /= system[k, k]
+
+
+@kernel()
+def _rank_sparse(weights, history, start, stop, lists):
+    """Fill lists start to stop with the tracks of the highest positive sum of weights."""
+    n_items = len(weights.indptr) - 1
+    scores = np.zeros(n_items)
+    best = np.empty(lists.shape[1])
+    for user in range(start, stop):
+        played = history.indices[history.indptr[user] : history.indptr[user + 1]]
+        if len(played) == 0:
+            continue
+        for item in played:
+            for at in range(weights.indptr[item], weights.indptr[item + 1]):
+                scores[weights.indices[at]] += np.float64(weights.counts[at])
+        for item in played:
+            scores[item] = 0.0
+        size = 0
+        for item in range(n_items):
+            score = np.float64(np.float32(scores[item]))
+            scores[item] = 0.0
+            if score > 0.0 and (size < len(best) or score >= best[0]):
+                size = offer(best, lists[user], size, score, item)
+        sort_best_first(best, lists[user], size)

@@ -30,8 +30,7 @@ from musicrec.bundle.manifest import (
 )
 from musicrec.errors import MusicRecError
 from musicrec.interactions.factors import read_factors, read_trained_with
-from musicrec.interactions.index_sizes import read_sizes
-from musicrec.interactions.matrix import Interactions, read_interactions
+from musicrec.interactions.matrix import Interactions, read_interactions, read_sizes
 from musicrec.params import ExportParams
 from musicrec.search.annoy_build import warn_of_another_build
 from musicrec.search.annoy_index import AnnoyIndex, build_index, load_index

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from musicrec.als.held_out import read_model
+from musicrec.als.fold_in import read_model
 from musicrec.baselines.lists import read_baselines
 from musicrec.evaluate.judge import Evaluation, Lists, judge, recommend
 from musicrec.evaluate.on_spark import on_spark, recommend_on_spark

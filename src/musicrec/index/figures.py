@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from musicrec.interactions.index_sizes import IndexSizes
+from musicrec.interactions.matrix import IndexSizes
 from musicrec.storage.parquet import READING, parquet_parts
 
 

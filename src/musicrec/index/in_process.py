@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from musicrec.index.id_maps import COLUMNS, id_map, write_id_maps
 from musicrec.interactions.coded import Coded, code_ids, dictionary
 from musicrec.interactions.hashing import number_parts
-from musicrec.interactions.index_sizes import IndexSizes
+from musicrec.interactions.matrix import IndexSizes
 from musicrec.jit.parallel import for_blocks
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.parquet import PARTS, READING, ROW_GROUP, parquet_parts, write_rows

@@ -1,7 +1,8 @@
-"""The folder of factors: what `train` writes, and the one place that reads it."""
+"""The folder of factors: what `train` writes, and the one place that reads and judges it."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,17 @@ from typing import Any
 import numpy as np
 
 from musicrec.errors import MusicRecError
+from musicrec.params import ALSParams
 from musicrec.storage.checksums import require_sound, write_checksums
 from musicrec.storage.files import atomic_directory, read_json, write_array, write_exact_json
 
 USERS, ITEMS = "user_factors.npy", "item_factors.npy"
 TRAINED_WITH = "params.json"
+
+LARGEST_NORM = (
+    2.0**60
+)  # of a factor: its square, and a score, are far from float32's limit of 2^128
+SMALLEST_SCORE = 0.01  # that a model must reach somewhere; 1 stands for played
 
 
 def write_factors(
@@ -64,3 +71,28 @@ def read_trained_with(folder: Path) -> dict[str, Any]:
     """
     require_sound(folder / TRAINED_WITH)
     return read_json(folder / TRAINED_WITH)
+
+
+def norms_of(factors: np.ndarray) -> np.ndarray:
+    """Euclidean norm of every row, summed in float64: float64 array (n)."""
+    return np.sqrt(np.einsum("ij,ij->i", factors, factors, dtype=np.float64))
+
+
+def warn_if_zero(users: np.ndarray, items: np.ndarray, als: ALSParams) -> None:
+    """Warn of a model that the regularisation has shrunk to zero, or nearly."""
+    bound = norms_of(users).max(initial=0.0) * norms_of(items).max(initial=0.0)
+    if bound < SMALLEST_SCORE:
+        what = (
+            f"no score is above {bound:.1g}, where 1 stands for played"
+            if bound
+            else ("all factors are zero, so that nothing is recommended")
+        )
+        warn(
+            f"{what}: als.reg_param = {als.reg_param:g} outweighs the plays at als.alpha = "
+            f"{als.alpha:g}; lower als.reg_param or raise als.alpha"
+        )
+
+
+def warn(sentence: str) -> None:
+    """Print a warning to stderr."""
+    print(f"warning: {sentence}", file=sys.stderr)

@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec.errors import MusicRecError
-from musicrec.interactions.index_sizes import read_sizes
-from musicrec.interactions.matrix import Interactions, read_interactions
+from musicrec.interactions.matrix import Interactions, read_interactions, read_sizes
 from musicrec.storage.parquet import HISTORY, read_table
 
 

@@ -1,9 +1,10 @@
-"""Indexed interactions as a compressed sparse row matrix in memory."""
+"""Indexed interactions: a compressed sparse row matrix in memory, and its sizes."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
 from musicrec.jit.kernel import kernel
+from musicrec.storage.checksums import require_sound
+from musicrec.storage.files import read_json
 from musicrec.storage.parquet import READING, sound_parts
 
 
@@ -65,6 +68,22 @@ class Interactions(NamedTuple):
         indptr = np.concatenate(([0], np.cumsum(lengths)))
         offsets = np.arange(indptr[-1]) - np.repeat(indptr[:-1] - self.indptr[users], lengths)
         return Interactions(indptr, self.indices[offsets], self.counts[offsets], self.n_items)
+
+
+@dataclass(frozen=True)
+class IndexSizes:
+    """How many dense ids the index stage gave; ids of `n_*` and above are unknown to training."""
+
+    n_users: int
+    n_items: int
+    n_all_users: int
+    n_all_items: int
+
+
+def read_sizes(path: str | os.PathLike[str]) -> IndexSizes:
+    """Read the sizes that the index stage wrote beside its splits (`sizes.json`)."""
+    require_sound(Path(path))
+    return IndexSizes(**read_json(path))
 
 
 def from_triples(

@@ -13,22 +13,23 @@ import numpy as np
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors, fit, objective
+from musicrec.als.fold_in import queries
 from musicrec.errors import MusicRecError
-from musicrec.interactions.factors import write_factors
-from musicrec.interactions.held_out import read_held_out
-from musicrec.interactions.index_sizes import read_sizes
-from musicrec.interactions.matrix import Interactions, read_interactions
+from musicrec.interactions.factors import warn_if_zero, write_factors
+from musicrec.interactions.held_out import HeldOut, read_held_out
+from musicrec.interactions.matrix import Interactions, read_interactions, read_sizes
+from musicrec.metrics.ranking import score_lists
 from musicrec.params import ALSParams, FeedbackParams
 from musicrec.process.progress import progress
+from musicrec.search.exact import ExactIndex
 from musicrec.storage.files import atomic_directory, write_json
-from musicrec.train.early_stopping import ValidationScore
-from musicrec.train.hope import refuse_hopeless, require_falling, require_finite
+from musicrec.train.convergence import check_feasible, require_falling, require_usable
 from musicrec.train.mllib import fit_mllib
 from musicrec.train.warm_start import warm_factors
 
 SHOW_SECONDS = 5.0
+SCORED = 100  # length of the lists that early stopping judges
 NATIVE_ONLY = (
-    "init",
     "solver",
     "reg_exponent",
     "reg_unobserved",
@@ -60,10 +61,10 @@ def train(
     plays = read_interactions(indexed / "train", sizes.n_users, sizes.n_items)
     ratings = training_ratings(plays, feedback)
     if als.engine == "mllib":
-        refuse_hopeless(ratings, als)
+        check_feasible(ratings, als)
         users, items = fit_mllib(indexed / "train", sizes.n_users, sizes.n_items, als, feedback)
         factors = Factors(users, items, [objective(ratings, users, items, als)])
-        require_finite(factors, als)
+        require_usable(factors, als)
         require_falling(factors.losses, ratings, als)
         iterations = [als.max_iter]
     else:
@@ -72,10 +73,11 @@ def train(
             score = ValidationScore(read_held_out(indexed, "validation"), als, feedback)
         factors = fit_native(indexed, ratings, als, score=score)
         iterations = list(range(1, len(factors.losses) + 1))
+    warn_if_zero(factors.users, factors.items, als)
     trained_with = {"als": als.model_dump(), "feedback": feedback.model_dump()}
     write_factors(output, factors.users, factors.items, trained_with)
     with atomic_directory(plots) as folder:
-        write_json(folder / "loss.json", course(iterations, factors))
+        write_json(folder / "loss.json", loss_rows(iterations, factors))
         write_json(folder / "factors.json", factor_rows(ratings, factors))
     write_json(metrics, headline(ratings, iterations[-1], factors.scores))
 
@@ -117,7 +119,7 @@ def fit_native(
         Called after each iteration as (iteration from 1, factors); by default progress is shown
         to whoever watches.
     """
-    refuse_hopeless(ratings, als)
+    check_feasible(ratings, als)
     since = time.monotonic()
     start = None
     if als.warm_start is not None:
@@ -142,7 +144,7 @@ def fit_native(
         on_iteration=look,
         on_rows=RowsShown(since),
     )
-    require_finite(factors, als)
+    require_usable(factors, als)
     return factors
 
 
@@ -190,7 +192,7 @@ def factor_rows(ratings: Interactions, factors: Factors) -> list[dict[str, Any]]
     ]
 
 
-def course(iterations: list[int], factors: Factors) -> list[dict[str, float]]:
+def loss_rows(iterations: list[int], factors: Factors) -> list[dict[str, float]]:
     """Rows of plots/train/loss.json, one an iteration up to the one whose factors are kept."""
     rows: list[dict[str, float]] = []
     for iteration, loss in zip(iterations, factors.losses, strict=True):
@@ -198,3 +200,29 @@ def course(iterations: list[int], factors: Factors) -> list[dict[str, float]]:
         if factors.scores:
             rows[-1]["ndcg@100"] = factors.scores[iteration - 1]
     return rows
+
+
+class ValidationScore:
+    """Judges factors by nDCG@100 of the validation users, as the evaluate stage computes it.
+
+    Held-out plays choose the number of iterations (`als.early_stopping`) and nothing else: a final
+    figure for a model trained so should come from the test users (`evaluate.split`).
+    """
+
+    def __init__(self, held_out: HeldOut, als: ALSParams, feedback: FeedbackParams) -> None:
+        """Take the validation users and the parameters of the training."""
+        self._held_out = held_out
+        self._trained_with = als, feedback
+        # A user without history gets no recommendation, scores 0 and counts.
+        self._judged = np.flatnonzero(held_out.history.lengths)
+        self._truth = held_out.truth.rows(self._judged)
+        self._seen = held_out.history.rows(self._judged)
+
+    def __call__(self, factors: Factors) -> float:
+        """Mean nDCG@100 over the users."""
+        found = queries(self._held_out, factors, *self._trained_with)[self._judged]
+        lists, _ = ExactIndex(factors.items).search(
+            found, SCORED, (self._seen.indptr, self._seen.indices)
+        )
+        ndcg = score_lists(lists, self._truth.indptr, self._truth.indices, [SCORED]).ndcg
+        return float(ndcg.sum()) / len(self._held_out.users)

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors
-from musicrec.als.held_out import queries
+from musicrec.als.fold_in import queries
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import Evaluation, Lists, judge, recommend
 from musicrec.evaluate.report import metric_rows, shown_metrics, spark_rows
@@ -25,8 +25,7 @@ from musicrec.interactions.held_out import HeldOut, read_held_out
 from musicrec.metrics.ranking import score_lists
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams
 from musicrec.search.exact import ExactIndex
-from musicrec.train.early_stopping import ValidationScore
-from musicrec.train.run import fit_native
+from musicrec.train.run import ValidationScore, fit_native
 
 
 class Model(NamedTuple):

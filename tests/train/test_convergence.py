@@ -9,7 +9,7 @@ from musicrec.als.fit import Factors
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, from_triples
 from musicrec.params import ALSParams
-from musicrec.train.hope import refuse_hopeless, require_falling, require_finite
+from musicrec.train.convergence import check_feasible, require_falling, require_usable
 
 
 def plays(n_users: int, n_items: int, largest: float = 5) -> Interactions:
@@ -30,13 +30,13 @@ def plays(n_users: int, n_items: int, largest: float = 5) -> Interactions:
 )
 def test_it_is_refused_before_it_starts(largest: float, als: dict, sentence: str) -> None:
     with pytest.raises(MusicRecError, match=sentence):
-        refuse_hopeless(plays(20, 9, largest), ALSParams(**{"rank": 4, **als}))
+        check_feasible(plays(20, 9, largest), ALSParams(**{"rank": 4, **als}))
 
 
 def test_a_rank_that_only_one_side_can_use_is_warned_of(capsys: pytest.CaptureFixture) -> None:
-    refuse_hopeless(plays(20, 9), ALSParams(rank=16))
+    check_feasible(plays(20, 9), ALSParams(rank=16))
     assert "als.rank = 16 is more than the 9 tracks" in capsys.readouterr().err
-    refuse_hopeless(plays(20, 9, largest=1e9), ALSParams(rank=9, alpha=100.0))
+    check_feasible(plays(20, 9, largest=1e9), ALSParams(rank=9, alpha=100.0))
     assert capsys.readouterr().err == ""
 
 
@@ -62,8 +62,15 @@ def test_rounding_is_no_rise(losses: list[float]) -> None:
     require_falling(losses, plays(20, 9), ALSParams())
 
 
-def test_factors_that_are_no_numbers_are_refused() -> None:
-    good, bad = np.ones((3, 2), np.float32), np.array([[1, np.inf], [0, 0]], np.float32)
-    require_finite(Factors(good, good), ALSParams())
-    with pytest.raises(MusicRecError, match="1 track factors are not finite"):
-        require_finite(Factors(good, bad), ALSParams())
+@pytest.mark.parametrize("entry", [np.inf, np.nan, -1e22])
+def test_factors_that_no_search_could_score_are_refused(entry: float) -> None:
+    good = np.full((3, 2), 1e15, np.float32)
+    bad = np.array([[1, entry], [0, 0]], np.float32)
+    require_usable(Factors(good, good), ALSParams())
+    with pytest.raises(MusicRecError, match="1 track factors are not finite, or longer"):
+        require_usable(Factors(good, bad), ALSParams())
+
+
+def test_one_user_is_warned_of(capsys: pytest.CaptureFixture) -> None:
+    check_feasible(plays(1, 9), ALSParams(rank=1))
+    assert "plays are of one user only" in capsys.readouterr().err

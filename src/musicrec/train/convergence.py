@@ -1,14 +1,14 @@
-"""Training that cannot succeed is refused before it starts, or as soon as the loss tells."""
+"""Checks of a training: feasible before it starts, converging, and of usable factors."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import numpy as np
 
 from musicrec.als.fit import Factors
 from musicrec.errors import MusicRecError
+from musicrec.interactions.factors import LARGEST_NORM, norms_of, warn
 from musicrec.interactions.matrix import Interactions
 from musicrec.params import ALSParams
 
@@ -16,10 +16,13 @@ from musicrec.params import ALSParams
 LARGEST_WEIGHT = 1e12
 RISE = 1e-3  # of the loss: more is not rounding, since no half step raises it
 ROUNDING = 1e-6  # of the loss that zero factors leave
+ADVICE = "lower als.alpha, or set feedback.transform to log1p"
 
 
-def refuse_hopeless(ratings: Interactions, als: ALSParams) -> None:
-    """Refuse weights that no number holds and a rank beyond users and tracks; warn of a large one.
+def check_feasible(ratings: Interactions, als: ALSParams) -> None:
+    """Refuse weights that no number holds and a rank beyond users and tracks.
+
+    Warns of a rank beyond one of the two, and of plays of one user only.
 
     Parameters
     ----------
@@ -32,21 +35,25 @@ def refuse_hopeless(ratings: Interactions, als: ALSParams) -> None:
         The sentence names the parameter and the largest count, or the users and tracks.
     """
     if als.alpha * float(ratings.counts.max()) > LARGEST_WEIGHT:
-        raise MusicRecError(f"{_weight(ratings, als)}, too large to train with; {_ADVICE}")
+        raise MusicRecError(f"{_weight(ratings, als)}, too large to train with; {ADVICE}")
     users = int(np.count_nonzero(ratings.lengths))
     tracks = int(np.count_nonzero(ratings.users_of()))
+    if users == 1:
+        warn(
+            "the training plays are of one user only, so there is nothing to learn from others; "
+            "check data.columns.user"
+        )
     fewer = min(users, tracks)
     if als.rank > max(users, tracks):
         raise MusicRecError(
             f"als.rank = {als.rank} is more than the {users:,} users and the {tracks:,} tracks "
-            f"with plays; {fewer} says all there is to say of them, so set als.rank to that or less"
+            f"with plays; set als.rank to {fewer} or less"
         )
     if als.rank > fewer:
         side = "users" if users <= tracks else "tracks"
-        print(
-            f"warning: als.rank = {als.rank} is more than the {fewer:,} {side} with plays, of "
-            f"which {fewer:,} factors say all there is to say",
-            file=sys.stderr,
+        warn(
+            f"als.rank = {als.rank} is more than the {fewer:,} {side} with plays; a rank of "
+            f"{fewer:,} gives the same scores"
         )
 
 
@@ -71,12 +78,12 @@ def require_falling(losses: Sequence[float], ratings: Interactions, als: ALSPara
         return
     raise MusicRecError(
         f"the loss {what} at iteration {len(losses)}: {_weight(ratings, als)}, and als.reg_param = "
-        f"{als.reg_param:g}, are beyond what the solver's numbers hold; {_ADVICE}"
+        f"{als.reg_param:g}, are beyond what the solver's numbers hold; {ADVICE}"
     )
 
 
-def require_finite(factors: Factors, als: ALSParams) -> None:
-    """Stop where a factor is no number.
+def require_usable(factors: Factors, als: ALSParams) -> None:
+    """Stop where a factor is no number or too large to search.
 
     Raises
     ------
@@ -84,15 +91,13 @@ def require_finite(factors: Factors, als: ALSParams) -> None:
         The sentence names the parameters to look at.
     """
     for side, values in (("user", factors.users), ("track", factors.items)):
-        rows = np.flatnonzero(~np.isfinite(values).all(axis=1))
-        if len(rows):
+        rows = int(np.count_nonzero(~(norms_of(values) <= LARGEST_NORM)))  # or not a number
+        if rows:
             raise MusicRecError(
-                f"{len(rows):,} {side} factors are not finite: als.alpha = {als.alpha:g} and "
-                f"als.reg_param = {als.reg_param:g} are beyond what 32-bit numbers hold; {_ADVICE}"
+                f"{rows:,} {side} factors are not finite, or longer than {LARGEST_NORM:.2g}, whose "
+                f"square 32-bit numbers do not hold, at als.alpha = {als.alpha:g} and "
+                f"als.reg_param = {als.reg_param:g}; raise als.reg_param, or {ADVICE}"
             )
-
-
-_ADVICE = "lower als.alpha, or set feedback.transform to log1p"
 
 
 def _weight(ratings: Interactions, als: ALSParams) -> str:

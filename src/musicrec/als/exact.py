@@ -1,0 +1,305 @@
+"""Rows solved exactly: eight at a time, one a vector lane.
+
+A row with plays i of weight c_i = 1 + alpha r_i - w (w: the unobserved weight) and fixed factors
+y_i minimises a quadratic whose normal equations are
+
+    (w G + Y^T C Y + reg I) x = Y^T (1 + alpha r),        G = sum of y y^T over all fixed rows.
+
+A row of many plays forms and factorises that matrix, rank x rank. A row of few is solved in the
+space of its plays: in the basis where w G is diagonal, D = w G + reg I costs nothing to invert
+whatever reg is, and with B = C^(1/2) Y the solution is D^-1 B^T u, where
+
+    (I + B D^-1 B^T) u = C^(-1/2) (1 + alpha r) = t
+
+is only as large as the row has plays (the Woodbury identity; Hager, SIAM Review 31(2), 1989).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from musicrec.als.cholesky import (
+    TILE_ROWS,
+    add4,
+    add_product,
+    cast_like4,
+    cell,
+    diagonal,
+    factorise,
+    full_entry,
+    load4,
+    load_row,
+    multiply4,
+    multiply_add4,
+    panel,
+    scale4,
+    store4,
+    store_row,
+    substitute,
+    tile,
+    times_vector,
+    vector,
+    widen4,
+    zeros4,
+)
+from musicrec.als.lanes import (
+    LANES,
+    add,
+    cast_like,
+    from_scalar,
+    gather4,
+    inverse_root,
+    load,
+    multiply,
+    multiply_add,
+    store,
+    subtract,
+)
+from musicrec.als.problem import CHUNK, SINGULAR, batch_at, longest_short_row, read_plays
+from musicrec.jit.kernel import kernel
+
+# How ill-conditioned a system may be for products in float32: each is off by a share of 6e-8, so x
+# by at most about 6e-6. The tests hold it to 1e-5.
+SINGLE_SPREAD = 100.0
+
+
+@kernel(allocates=False)
+def solve_rows(problem, shared, work, out, start, stop):
+    """Solve `problem.order[start:stop]` exactly.
+
+    Parameters
+    ----------
+    problem : Problem
+        `factors` in the coordinates of `shared`.
+    shared : SharedTerm
+        With a diagonal `gram`.
+    work : Workspace
+    out : Solution
+    start, stop : int
+    """
+    longest_short = longest_short_row(problem.padded)
+    for first in range(start, stop, LANES):
+        batch = batch_at(problem, first, stop)
+        if batch.longest <= longest_short:
+            gain, spread = solve_short_rows(problem, shared, batch, work, work.singles)
+            if spread > SINGLE_SPREAD:
+                gain, _ = solve_short_rows(problem, shared, batch, work, work.doubles)
+        else:
+            gain = _solve_long_rows(problem, shared, batch, work)
+        _rotate_back(shared.basis, work.solution, work.rotated)
+        store(work.scratch, 0, gain)
+        for lane in range(batch.width):
+            row = problem.order[first + lane]
+            if len(out.gains):
+                out.gains[row] = work.scratch[lane]
+            for k in range(out.factors.shape[1]):
+                out.factors[row, k] = work.rotated[vector(k) + lane]
+
+
+@kernel(allocates=False)
+def _solve_long_rows(problem, shared, batch, work):
+    """Solve a batch; leaves x in `work.solution` and returns b.x."""
+    normal_equations(problem, shared, batch, work)
+    tiny = from_scalar(SINGULAR)
+    for k in range(problem.padded):
+        store(work.floor, vector(k), multiply(tiny, load(work.matrix, diagonal(k))))
+    tiles = problem.padded // TILE_ROWS
+    factorise(work.matrix, work.inverse, work.floor, tiles)
+    substitute(work.matrix, work.inverse, work.right, work.solution, tiles)
+    return dot(work.right, work.solution, problem.padded)
+
+
+@kernel(allocates=False)
+def normal_equations(problem, shared, batch, work):
+    """Form each lane's matrix in `work.matrix` and its right side in `work.right`.
+
+    Products are summed in float32, `CHUNK` plays at a time, and these sums in float64; where that
+    would not do, everything is done again in float64. A float32 product is off by a share of about
+    6e-8 at random, so the sum over n plays is by about that share of trace / sqrt(n), and x by
+    this over the smallest eigenvalue, which is at least that of w G plus reg.
+    """
+    _form(problem, shared, batch, work, work.singles.panels)
+    of_all = 0.0
+    for k in range(problem.padded):
+        of_all += shared.gram[k, k]
+    for lane in range(batch.width):
+        row = problem.order[batch.first + lane]
+        trace = -of_all - problem.padded * problem.reg[row]
+        for k in range(problem.padded):
+            trace += work.matrix[diagonal(k) + lane]
+        smallest = shared.least[0] + problem.reg[row]
+        n = problem.plays.indptr[row + 1] - problem.plays.indptr[row]
+        if trace > SINGLE_SPREAD * smallest * np.sqrt(n):
+            _form(problem, shared, batch, work, work.doubles.panels)
+            break
+
+
+@kernel(allocates=False)
+def _form(problem, shared, batch, work, panels):
+    """Form the systems with products in the precision of `panels`."""
+    _start_systems(problem, shared, batch, work)
+    for done in range(0, batch.longest, CHUNK):
+        n = min(CHUNK, batch.longest - done)
+        read_plays(problem, batch, work, done, n)
+        _gather_weighted(problem, work, panels, n)
+        for i in range(problem.padded // TILE_ROWS):
+            left = full_entry(4 * i, 0, CHUNK)
+            at = vector(4 * i)
+            sums = times_vector(panels, left, n, work.target)
+            store4(work.right, at, add4(load4(work.right, at), sums))
+            for j in range(i + 1):
+                add_product(panels, left, full_entry(4 * j, 0, CHUNK), n, work.matrix, tile(i, j))
+
+
+@kernel(allocates=False)
+def _start_systems(problem, shared, batch, work):
+    """Start each lane's matrix with w G + reg I, and its right side with 0."""
+    matrix, gram = work.matrix, shared.gram
+    for i in range(problem.padded // TILE_ROWS):
+        for column in range(4 * i + 4):
+            for r in range(TILE_ROWS):
+                at = panel(i) + cell(r, column)
+                store(matrix, at, from_scalar(gram[4 * i + r, column]))
+    for k in range(problem.padded):
+        store(work.right, vector(k), from_scalar(0.0))
+        for lane in range(batch.width):
+            matrix[diagonal(k) + lane] += problem.reg[problem.order[batch.first + lane]]
+
+
+@kernel(allocates=False)
+def _gather_weighted(problem, work, panels, n):
+    """Write c^(1/2) y of n plays to `panels`, a full matrix of factors x plays."""
+    factors, starts = problem.factors, work.starts
+    for p in range(n):
+        root = cast_like(panels, load(work.root, vector(p)))
+        for i in range(problem.padded // TILE_ROWS):
+            y = cast_like4(panels, gather4(factors, starts, vector(p), 4 * i))
+            store4(panels, full_entry(4 * i, p, CHUNK), scale4(root, y))
+
+
+@kernel(allocates=False)
+def dot(a, b, n):
+    """Inner product of each lane's two vectors of n entries."""
+    total = from_scalar(0.0)
+    for k in range(n):
+        total = multiply_add(load(a, vector(k)), load(b, vector(k)), total)
+    return total
+
+
+@kernel(allocates=False)
+def _rotate_back(basis, x, out):
+    """Write `basis` times x, for each lane's x: from the shared term's coordinates to their own."""
+    n = basis.shape[0]
+    for i in range(0, n, 4):
+        s0, s1, s2, s3 = zeros4()
+        for k in range(n):
+            y = load(x, vector(k))
+            s0 = multiply_add(from_scalar(basis[i, k]), y, s0)
+            s1 = multiply_add(from_scalar(basis[i + 1, k]), y, s1)
+            s2 = multiply_add(from_scalar(basis[i + 2, k]), y, s2)
+            s3 = multiply_add(from_scalar(basis[i + 3, k]), y, s3)
+        store4(out, vector(i), (s0, s1, s2, s3))
+
+
+@kernel(allocates=False)
+def solve_short_rows(problem, shared, batch, work, buffers):
+    """Solve a batch with products in the precision of `buffers`; leaves x in `work.solution`.
+
+    Returns b.x of each lane, and the largest trace of B D^-1 B^T, which bounds the condition of
+    the systems.
+    """
+    n = batch.longest
+    tiles = (n + 3) // TILE_ROWS
+    _invert_diagonal(problem, shared, batch, work)
+    for k in range(problem.padded):
+        store(buffers.scale, vector(k), load(work.doubles.scale, vector(k)))
+    read_plays(problem, batch, work, 0, n)
+    _gather_scaled(problem, work, buffers, n)
+    for p in range(n, 4 * tiles):
+        store(work.target, vector(p), from_scalar(0.0))
+    _form_dual(work, buffers.panels, problem.padded, tiles)
+    spread = _largest_trace(work, tiles)
+    for p in range(4 * tiles):
+        store(work.floor, vector(p), from_scalar(0.0))  # pivots are at least 1
+    factorise(work.matrix, work.inverse, work.floor, tiles)
+    substitute(work.matrix, work.inverse, work.target, work.dual, tiles)
+    return _recover(work, buffers.panels, problem.padded, tiles), spread
+
+
+@kernel(allocates=False)
+def _invert_diagonal(problem, shared, batch, work):
+    """Write D^(-1/2) to `work.doubles.scale`; lanes past the batch repeat its last row."""
+    for lane in range(LANES):
+        row = problem.order[batch.first + min(lane, batch.width - 1)]
+        work.scratch[lane] = problem.reg[row]
+    reg = load(work.scratch, 0)
+    for k in range(problem.padded):
+        pivot = add(reg, from_scalar(shared.gram[k, k]))
+        floor = multiply(from_scalar(SINGULAR), pivot)
+        store(work.doubles.scale, vector(k), inverse_root(pivot, floor))
+
+
+@kernel(allocates=False)
+def _gather_scaled(problem, work, buffers, n):
+    """Write B D^(-1/2), plays x factors, to the panels; rows past the last play are zero."""
+    padded, panels = problem.padded, buffers.panels
+    factors, starts, scale = problem.factors, work.starts, buffers.scale
+    for p in range(n, -(-n // TILE_ROWS) * TILE_ROWS):
+        for k in range(padded):
+            store(panels, full_entry(p, k, padded), from_scalar(0.0))
+    for p in range(n):
+        root = cast_like(panels, load(work.root, vector(p)))
+        for i in range(padded // TILE_ROWS):
+            y = cast_like4(panels, gather4(factors, starts, vector(p), 4 * i))
+            weights = scale4(root, load4(scale, vector(4 * i)))
+            store_row(panels, full_entry(p, 4 * i, padded), multiply4(weights, y))
+
+
+@kernel(allocates=False)
+def _form_dual(work, panels, padded, tiles):
+    """Form I + B D^-1 B^T in `work.matrix`."""
+    for i in range(tiles):
+        for j in range(i + 1):
+            for r in range(TILE_ROWS):
+                for c in range(TILE_ROWS):
+                    one_or_zero = 1.0 if i == j and r == c else 0.0
+                    store(work.matrix, tile(i, j) + cell(r, c), from_scalar(one_or_zero))
+            for k in range(0, padded, CHUNK):
+                left, right = full_entry(4 * i, k, padded), full_entry(4 * j, k, padded)
+                n = min(CHUNK, padded - k)
+                add_product(panels, left, right, n, work.matrix, tile(i, j))
+
+
+@kernel(allocates=False)
+def _largest_trace(work, tiles):
+    """Largest trace over the lanes of what `_form` added to I."""
+    trace = from_scalar(-4.0 * tiles)
+    for p in range(4 * tiles):
+        trace = add(load(work.matrix, diagonal(p)), trace)
+    store(work.scratch, 0, trace)
+    largest = 0.0
+    for lane in range(LANES):
+        largest = max(largest, work.scratch[lane])
+    return largest
+
+
+@kernel(allocates=False)
+def _recover(work, panels, padded, tiles):
+    """Write x = D^(-1/2) z to `work.solution`, z = D^(-1/2) B^T u, and return b.x.
+
+    With the right side t, b.x = t.(M - I) u = |z|^2 + |t - u|^2, M the matrix of the system.
+    """
+    gain = from_scalar(0.0)
+    for i in range(padded // TILE_ROWS):
+        z = zeros4()
+        for p in range(4 * tiles):
+            y = widen4(load_row(panels, full_entry(p, 4 * i, padded)))
+            z = multiply_add4(y, load(work.dual, vector(p)), z)
+        scale = load4(work.doubles.scale, vector(4 * i))
+        store4(work.solution, vector(4 * i), multiply4(z, scale))
+        gain = multiply_add(z[0], z[0], multiply_add(z[1], z[1], gain))
+        gain = multiply_add(z[2], z[2], multiply_add(z[3], z[3], gain))
+    for p in range(4 * tiles):
+        rest = subtract(load(work.target, vector(p)), load(work.dual, vector(p)))
+        gain = multiply_add(rest, rest, gain)
+    return gain
