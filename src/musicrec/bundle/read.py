@@ -39,7 +39,7 @@ from musicrec.bundle.similar import CosineIndex
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.parallel import thread_count
-from musicrec.params import ALSParams, Block, FeedbackParams
+from musicrec.params import ALSParams, Block, FeedbackParams, trained_with
 from musicrec.search.annoy_index import AnnoyIndex, load_index
 from musicrec.search.exact import ExactIndex
 
@@ -265,7 +265,7 @@ def _plays(arrays: dict[str, np.ndarray]) -> Interactions:
 def _trained_with(manifest: Manifest, block: type[B], where: str) -> B:
     """Read a block of parameters that the manifest holds."""
     try:
-        return block.model_validate(getattr(manifest, block.block))
+        return trained_with(getattr(manifest, block.block), block)
     except ValidationError as error:
         mistake = error.errors(include_url=False)[0]
         key = ".".join(str(step) for step in (block.block, *mistake["loc"]))
