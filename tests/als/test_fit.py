@@ -137,20 +137,6 @@ def test_the_loss_before_the_last_solve_is_the_objective() -> None:
         assert losses == sorted(losses, reverse=True)
 
 
-@pytest.mark.parametrize("solver", ["cholesky", "cg", "nonnegative"])
-def test_training_without_the_loss_gives_the_same_factors(solver: str) -> None:
-    nonnegative = solver == "nonnegative"
-    params = ALSParams(
-        rank=12, max_iter=3, nonnegative=nonnegative, solver="auto" if nonnegative else solver
-    )
-    tracked, plain = (fit(PLAYS, params, track_loss=wanted) for wanted in (True, False))
-    assert len(tracked.losses) == 3 and plain.losses == []
-    begun = Factors(tracked.users.copy(), tracked.items.copy(), [1.0])
-    assert fit(PLAYS, params, start=begun, track_loss=False).losses == [1.0]
-    np.testing.assert_array_equal(plain.users, tracked.users)
-    np.testing.assert_array_equal(plain.items, tracked.items)
-
-
 def test_auto_takes_conjugate_gradients_where_they_are_faster() -> None:
     assert uses_cg(ALSParams(rank=CG_FROM_RANK, nonnegative=False))
     assert not uses_cg(ALSParams(rank=CG_FROM_RANK - 1, nonnegative=False))

@@ -108,9 +108,9 @@ def improve_rows(problem, shared, work, out, start, stop):
     """
     order, indptr, padded = problem.order, problem.plays.indptr, problem.padded
     factors, x = out.factors.reshape(-1), work.x
-    for place in range(start, stop):
-        _expect(problem, factors, place, stop)
-        index = order[place]
+    for position in range(start, stop):
+        _prefetch_rows(problem, factors, position, stop)
+        index = order[position]
         n = indptr[index + 1] - indptr[index]
         row = Row(indptr[index], n, (n + LANES - 1) // LANES * LANES)
         for k in range(0, padded, LANES):
@@ -260,15 +260,15 @@ def _gain(n, unobserved, work):
 
 
 @kernel(allocates=False)
-def _expect(problem, solved, place, stop):
-    """Ask for what the rows after `place` will read: their plays, old values and first factors."""
+def _prefetch_rows(problem, solved, position, stop):
+    """Ask for what the next rows will read: their plays, old values and first factors."""
     order, plays, padded = problem.order, problem.plays, problem.padded
-    if place + LANES < stop:
-        begin = plays.indptr[order[place + LANES]]
+    if position + LANES < stop:
+        begin = plays.indptr[order[position + LANES]]
         prefetch(plays.indices, begin)
         prefetch(plays.counts, begin)
-    if place + 1 < stop:
-        following = order[place + 1]
+    if position + 1 < stop:
+        following = order[position + 1]
         begin = plays.indptr[following]
         for q in range(begin, min(begin + AHEAD, plays.indptr[following + 1])):
             start = np.int64(plays.indices[q]) * padded
@@ -280,7 +280,7 @@ def _expect(problem, solved, place, stop):
 
 @kernel(allocates=False)
 def _copy_plays(problem, row, copies, p, at):
-    """Copy the factors of plays [p, p + 8) of a row to place `at`; zeros past its end."""
+    """Copy the factors of plays [p, p + 8) of a row to position `at`; zeros past its end."""
     factors, indices, padded = problem.factors, problem.plays.indices, problem.padded
     for q in range(p, p + LANES):
         to = (at + q - p) * padded

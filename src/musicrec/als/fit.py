@@ -67,7 +67,6 @@ def fit(
     score: Callable[[Factors], float] | None = None,
     on_iteration: Callable[[int, Factors], None] | None = None,
     on_rows: Callable[[str, int, int], None] | None = None,
-    track_loss: bool = True,
 ) -> Factors:
     """Factorise the plays; the same bits for any number of threads.
 
@@ -87,8 +86,6 @@ def fit(
         Called after each iteration as (iteration from 1, factors).
     on_rows : callable, optional
         Called within a half step as ("users" or "tracks", rows done, rows), by several threads.
-    track_loss : bool
-        False: add nothing to `losses`.
 
     Returns
     -------
@@ -120,12 +117,11 @@ def fit(
     for iteration in range(1, params.max_iter + 1):
         if iterative:
             item_rows.improve(users, items, measure=False, threads=threads)
-            gain = user_rows.improve(items, users, measure=track_loss, threads=threads)
+            gain = user_rows.improve(items, users, threads=threads)
         else:
             item_rows.solve(users, items, measure=False, threads=threads)
-            gain = user_rows.solve(items, users, measure=track_loss, threads=threads)
-        if track_loss:
-            factors.losses.append(user_rows.loss_at_zero - gain + item_rows.penalty(items))
+            gain = user_rows.solve(items, users, threads=threads)
+        factors.losses.append(user_rows.loss_at_zero - gain + item_rows.penalty(items))
         if score is not None:
             factors.scores.append(score(factors))
         if on_iteration is not None:
@@ -139,9 +135,8 @@ def fit(
     best.scores = factors.scores
     if iterative:  # so that folding a user's training plays in gives the exported factor
         best.users, best.items = (np.ascontiguousarray(f) for f in (best.users, best.items))
-        gain = user_rows.solve(best.items, best.users, measure=track_loss, threads=threads)
-        if track_loss:
-            best.losses[-1] = user_rows.loss_at_zero - gain + item_rows.penalty(best.items)
+        gain = user_rows.solve(best.items, best.users, threads=threads)
+        best.losses[-1] = user_rows.loss_at_zero - gain + item_rows.penalty(best.items)
     return best
 
 

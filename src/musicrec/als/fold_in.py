@@ -76,11 +76,11 @@ class FoldIn:
             The counts are so large that no finite factor comes out.
         """
         if plays.n_users == 1:  # whose items are ascending, each once
-            used, places = plays.indices, np.arange(len(plays.indices), dtype=np.int32)
+            used, positions = plays.indices, np.arange(len(plays.indices), dtype=np.int32)
         else:
             used, found = np.unique(plays.indices, return_inverse=True)
-            places = found.astype(np.int32).reshape(-1)
-        local = Interactions(plays.indptr, places, plays.counts, len(used))
+            positions = found.astype(np.int32).reshape(-1)
+        local = Interactions(plays.indptr, positions, plays.counts, len(used))
         fixed = np.asarray(self._items[used], np.float32)
         users = np.zeros((plays.n_users, self._params.rank), np.float32)
         HalfStep(local, self._params, len(self._items)).solve(

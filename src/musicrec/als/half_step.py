@@ -137,17 +137,17 @@ class HalfStep:
         return float(out.gains.sum())
 
     def _for_blocks(self, work: Callable[[int, int], None], threads: int | None) -> None:
-        """Do all rows, and tell `on_rows` how many are done."""
+        """Do all rows, and report to `on_rows` how many are done."""
         done = 0
 
-        def told(start: int, stop: int) -> None:
+        def work_and_report(start: int, stop: int) -> None:
             nonlocal done
             work(start, stop)
             done += stop - start  # two threads may lose a block; it is for a person who waits
             if self.on_rows is not None:
                 self.on_rows(done, len(self._order))
 
-        for_blocks(told, self._bounds, threads)
+        for_blocks(work_and_report, self._bounds, threads)
 
     def penalty(self, solved: np.ndarray) -> float:
         """Sum over the rows of `reg` times the squared norm."""

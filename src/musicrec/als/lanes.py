@@ -271,8 +271,8 @@ def gather4(typing_context, factors, starts, first, column):
         rows = context.make_array(signature.args[1])(context, builder, args[1]).data
         parts = []
         for lane in range(LANES):
-            place = builder.add(args[2], ir.Constant(args[2].type, lane))
-            start = builder.add(builder.load(builder.gep(rows, [place])), args[3])
+            position = builder.add(args[2], ir.Constant(args[2].type, lane))
+            start = builder.add(builder.load(builder.gep(rows, [position])), args[3])
             pointer = _pointer(context, builder, signature.args[0], args[0], start, four)
             parts.append(builder.load(pointer, align=4))
         # A 4 x 4 transposition in each half of a vector: lanes 0 to 3 below, 4 to 7 above.

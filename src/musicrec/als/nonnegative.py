@@ -55,7 +55,7 @@ class Pivoting(NamedTuple):
         Entries taken to be positive.
     wrong : bool array (padded, LANES)
         Entries of wrong sign.
-    places : int64 array (LANES, padded)
+    positions : int64 array (LANES, padded)
         The passive entries of each row, ascending.
     n_passive, n_wrong : int64 arrays (LANES)
     patience : int64 array (LANES)
@@ -72,7 +72,7 @@ class Pivoting(NamedTuple):
 
     passive: np.ndarray
     wrong: np.ndarray
-    places: np.ndarray
+    positions: np.ndarray
     n_passive: np.ndarray
     n_wrong: np.ndarray
     patience: np.ndarray
@@ -98,9 +98,9 @@ def nonnegative_workspace(padded: int) -> NonnegativeWorkspace:
     entries = LANES * padded
     sizes = [systems.matrix.size, *(entries,) * 3, *(LANES,) * 2]
     passive, wrong = np.empty((2, padded, LANES), np.bool_)
-    places = np.empty((LANES, padded), np.int64)
+    positions = np.empty((LANES, padded), np.int64)
     counts = np.empty((4, LANES), np.int64)
-    pivoting = Pivoting(passive, wrong, places, *counts, *aligned_parts(sizes))
+    pivoting = Pivoting(passive, wrong, positions, *counts, *aligned_parts(sizes))
     return NonnegativeWorkspace(systems, pivoting)
 
 
@@ -168,13 +168,13 @@ def _first_guess(right, lane, previous, passive):
 @kernel(allocates=False)
 def _solve_passive(work, pivoting, active, padded):
     """Solve each active lane for its passive entries; its others become 0."""
-    passive, places, n_passive = pivoting.passive, pivoting.places, pivoting.n_passive
+    passive, positions, n_passive = pivoting.passive, pivoting.positions, pivoting.n_passive
     n_passive[:] = 0
     most = 0
     for lane in range(LANES):
         if active >> lane & 1:
             for k in range(padded):
-                places[lane, n_passive[lane]] = k
+                positions[lane, n_passive[lane]] = k
                 n_passive[lane] += passive[k, lane]
             most = max(most, n_passive[lane])
     tiles = (most + 3) // TILE_ROWS
@@ -190,7 +190,7 @@ def _solve_passive(work, pivoting, active, padded):
                 work.solution[vector(k) + lane] = 0.0
             for i in range(n_passive[lane]):
                 value = pivoting.solution[vector(i) + lane]
-                work.solution[vector(places[lane, i]) + lane] = value
+                work.solution[vector(positions[lane, i]) + lane] = value
 
 
 @kernel(allocates=False)
@@ -202,14 +202,14 @@ def _select_passive(work, pivoting, tiles):
         store(pivoting.right, vector(i), from_scalar(0.0))
     for lane in range(LANES):
         n = pivoting.n_passive[lane]
-        place = pivoting.places[lane]
+        position = pivoting.positions[lane]
         for i in range(n):
             row = entry(i, 0) + lane
-            whole_row = entry(place[i], 0) + lane
+            whole_row = entry(position[i], 0) + lane
             for j in range(i + 1):
-                value = work.matrix[whole_row + cell(0, place[j])]
+                value = work.matrix[whole_row + cell(0, position[j])]
                 pivoting.matrix[row + cell(0, j)] = value
-            pivoting.right[vector(i) + lane] = work.right[vector(place[i]) + lane]
+            pivoting.right[vector(i) + lane] = work.right[vector(position[i]) + lane]
         for i in range(n, 4 * tiles):
             pivoting.matrix[diagonal(i) + lane] = 1.0
 

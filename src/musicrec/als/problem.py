@@ -157,7 +157,7 @@ def workspace(padded: int) -> Workspace:
 
 @kernel(allocates=False)
 def batch_at(problem, first, stop):
-    """The batch of up to eight rows before place `stop` that starts at place `first`."""
+    """The batch of up to eight rows before position `stop` that starts at position `first`."""
     width = min(LANES, stop - first)
     longest = 0
     for lane in range(width):

@@ -191,11 +191,11 @@ def _set_leverage(columns, inverse, leverage, start, stop):
 @kernel()
 def _sum_columns(columns, history, start, sums):
     """Write the sum of the columns of each user's history, a column a user from `start` on."""
-    for place in range(sums.shape[1]):
-        user = start + place
+    for position in range(sums.shape[1]):
+        user = start + position
         for item in history.indices[history.indptr[user] : history.indptr[user + 1]]:
             for row in columns.indices[columns.indptr[item] : columns.indptr[item + 1]]:
-                sums[row, place] += 1.0
+                sums[row, position] += 1.0
 
 
 @kernel()
@@ -208,8 +208,8 @@ def _rank_exact(solved, products, listeners, users, lists):
     columns, scale = solved.columns, solved.scale
     best = np.empty(lists.shape[1])
     seen = np.zeros(len(scale), np.bool_)
-    for place in range(products.shape[1]):
-        user = start + place
+    for position in range(products.shape[1]):
+        user = start + position
         played = history.indices[history.indptr[user] : history.indptr[user + 1]]
         if len(played) == 0:
             continue
@@ -220,7 +220,7 @@ def _rank_exact(solved, products, listeners, users, lists):
                 continue
             score = 0.0
             for row in columns.indices[columns.indptr[item] : columns.indptr[item + 1]]:
-                score += products[row, place]
+                score += products[row, position]
             rounded = np.float64(np.float32(scale[item] * score))
             if size < len(best) or rounded >= best[0]:
                 size = offer(best, lists[user], size, rounded, item)
@@ -330,8 +330,8 @@ def _count(by_item, column, head, system, right):
     plays = 0
     for a in range(len(near)):
         plays += by_item.indptr[near[a] + 1] - by_item.indptr[near[a]]
-    place = np.empty(plays, np.int32)  # of a user, one after the other: a neighbour they played
-    before = np.empty(plays, np.int32)  # and the place of the one before it
+    played = np.empty(plays, np.int32)  # of a user, one after the other: a neighbour they played
+    before = np.empty(plays, np.int32)  # and where the one before it stands
     system[: len(near), : len(near)] = 0.0
     right[: len(near)] = 0.0
     n = 0
@@ -339,16 +339,16 @@ def _count(by_item, column, head, system, right):
         for user in by_item.indices[by_item.indptr[near[a]] : by_item.indptr[near[a] + 1]]:
             system[a, a] += 1.0
             other = head[user]
-            before[n], place[n] = other, a
+            before[n], played[n] = other, a
             head[user] = n
             n += 1
             while other >= 0:
-                system[place[other], a] += 1.0
+                system[played[other], a] += 1.0
                 other = before[other]
     for user in by_item.indices[by_item.indptr[item] : by_item.indptr[item + 1]]:
         other = head[user]
         while other >= 0:
-            right[place[other]] += 1.0
+            right[played[other]] += 1.0
             other = before[other]
     for a in range(len(near)):
         for user in by_item.indices[by_item.indptr[near[a]] : by_item.indptr[near[a] + 1]]:

@@ -157,8 +157,8 @@ def _count_together(items, train, by_item, nearest, start, stop):
             if rank_score > 0.0 and (size < len(best) or rank_score >= best[0]):
                 size = offer(best, best_ids, size, rank_score, other)
         sort_best_first(best, best_ids, size)
-        for place in range(size):
-            best[place] = np.sqrt(best[place] / float(len(users)))
+        for position in range(size):
+            best[position] = np.sqrt(best[position] / float(len(users)))
 
 
 @kernel()
@@ -172,14 +172,14 @@ def _sum_nominations(history, row_of, nearest, start, stop, lists):
         n_touched = 0
         for item in played:
             row = row_of[item]
-            for place in range(nearest.ids.shape[1]):
-                candidate = nearest.ids[row, place]
+            for position in range(nearest.ids.shape[1]):
+                candidate = nearest.ids[row, position]
                 if candidate < 0:
                     break
                 if scores[candidate] == 0.0:
                     touched[n_touched] = candidate
                     n_touched += 1
-                scores[candidate] += nearest.similarities[row, place]
+                scores[candidate] += nearest.similarities[row, position]
         for item in played:
             scores[item] = 0.0
         size = 0
@@ -194,14 +194,14 @@ def _sum_nominations(history, row_of, nearest, start, stop, lists):
 def offer(scores, ids, size, score, item):
     """Offer (score, item) to a heap of the best, its worst on top; returns the heap's new size."""
     if size < len(scores):
-        place = size
-        while place > 0:  # sift up
-            parent = (place - 1) // 2
+        position = size
+        while position > 0:  # sift up
+            parent = (position - 1) // 2
             if not _worse(score, item, scores[parent], ids[parent]):
                 break
-            scores[place], ids[place] = scores[parent], ids[parent]
-            place = parent
-        scores[place], ids[place] = score, item
+            scores[position], ids[position] = scores[parent], ids[parent]
+            position = parent
+        scores[position], ids[position] = score, item
         return size + 1
     if _worse(scores[0], ids[0], score, item):
         _sift_down(scores, ids, size, score, item)
@@ -220,9 +220,9 @@ def sort_best_first(scores, ids, size):
 @kernel()
 def _sift_down(scores, ids, size, score, item):
     """Put (score, item) in the place of the heap's top and restore the order."""
-    place = 0
+    position = 0
     while True:
-        child = 2 * place + 1
+        child = 2 * position + 1
         if child >= size:
             break
         if child + 1 < size and _worse(
@@ -231,9 +231,9 @@ def _sift_down(scores, ids, size, score, item):
             child += 1
         if not _worse(scores[child], ids[child], score, item):
             break
-        scores[place], ids[place] = scores[child], ids[child]
-        place = child
-    scores[place], ids[place] = score, item
+        scores[position], ids[position] = scores[child], ids[child]
+        position = child
+    scores[position], ids[position] = score, item
 
 
 @kernel()

@@ -177,12 +177,12 @@ def _count_rows(rows, indptr):
 
 @kernel()
 def _place(rows, columns, counts, following, matrix):
-    """Put entries at the places `following` of their rows, which move on."""
+    """Put entries at the positions `following` of their rows, which move on."""
     for j in range(len(rows)):
-        place = following[rows[j]]
-        following[rows[j]] = place + 1
-        matrix.indices[place] = columns[j]
-        matrix.counts[place] = counts[j]
+        position = following[rows[j]]
+        following[rows[j]] = position + 1
+        matrix.indices[position] = columns[j]
+        matrix.counts[position] = counts[j]
 
 
 @kernel()
@@ -213,8 +213,8 @@ def _transpose(matrix):
     out_counts = np.empty(len(counts), np.float32)
     for row in range(len(indptr) - 1):
         for j in range(indptr[row], indptr[row + 1]):
-            place = following[indices[j]]
-            following[indices[j]] = place + 1
-            out_indices[place] = row
-            out_counts[place] = counts[j]
+            position = following[indices[j]]
+            following[indices[j]] = position + 1
+            out_indices[position] = row
+            out_counts[position] = counts[j]
     return out_indptr, out_indices, out_counts

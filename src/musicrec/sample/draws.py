@@ -73,14 +73,14 @@ def _draw_tastes(state, n_plays, catalogue, taste):
     popularity, scenes, genres = catalogue.popularity, catalogue.scenes, catalogue.genres
     n_scenes = min(MAX_SCENES, 2 + n_plays // PLAYS_A_SCENE)
     genre = 0
-    for place in range(n_scenes):
+    for position in range(n_scenes):
         track = _draw(state, popularity, 0, len(popularity) - 1)
-        if place % SCENES_A_GENRE == 0:
+        if position % SCENES_A_GENRE == 0:
             scene = np.searchsorted(scenes, track, "right") - 1
             genre = np.searchsorted(genres, scene, "right") - 1
         else:
             track = _draw(state, popularity, scenes[genres[genre]], scenes[genres[genre + 1]])
-        taste[place] = np.searchsorted(scenes, track, "right") - 1
+        taste[position] = np.searchsorted(scenes, track, "right") - 1
     return n_scenes
 
 

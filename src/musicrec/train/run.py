@@ -79,7 +79,7 @@ def train(
     with atomic_directory(plots) as folder:
         write_json(folder / "loss.json", loss_rows(iterations, factors))
         write_json(folder / "factors.json", factor_rows(ratings, factors))
-    write_json(metrics, headline(ratings, iterations[-1], factors.scores))
+    write_json(metrics, train_metrics(ratings, iterations[-1], factors.scores))
 
 
 def check(als: ALSParams) -> None:
@@ -166,7 +166,7 @@ class RowsShown:
         progress(f"  {done:,} of {rows:,} {side}  {now - self._since:.1f} s")
 
 
-def headline(ratings: Interactions, iterations: int, scores: list[float]) -> dict[str, float]:
+def train_metrics(ratings: Interactions, iterations: int, scores: list[float]) -> dict[str, float]:
     """Figures of metrics/train.json; the loss, which only like objectives share, is for plots."""
     figures: dict[str, float] = {"iterations": iterations, "plays": len(ratings.indices)}
     if scores:

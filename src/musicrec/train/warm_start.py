@@ -39,9 +39,9 @@ def warm_factors(bundle: Path, indexed: Path, plays: Interactions, params: ALSPa
         The bundle is missing or damaged, has another rank, shares no track with the training
         data, or was trained on users whom data.protocol = strong_generalization holds out.
     """
-    _require_sound(bundle)
+    _require_undamaged(bundle)
     if any((indexed / history).is_dir() for history in HISTORIES):
-        _require_strangers(bundle, indexed, plays.n_users)
+        _require_not_held_out(bundle, indexed, plays.n_users)
     items = _carry(bundle, indexed, "item", "track_id", plays.n_items, params)
     users = _carry(bundle, indexed, "user", "user_id", plays.n_users, params)
     if not items.any():
@@ -54,7 +54,7 @@ def warm_factors(bundle: Path, indexed: Path, plays: Interactions, params: ALSPa
     return Factors(users, items)
 
 
-def _require_sound(bundle: Path) -> None:
+def _require_undamaged(bundle: Path) -> None:
     """Stop unless the files that are read here are those of the bundle's manifest."""
     for name in (MANIFEST, *FILES):
         if not (bundle / name).is_file():
@@ -71,8 +71,8 @@ def _require_sound(bundle: Path) -> None:
             )
 
 
-def _require_strangers(bundle: Path, indexed: Path, n_users: int) -> None:
-    """Stop where the bundle has learned from users who are held out as strangers here."""
+def _require_not_held_out(bundle: Path, indexed: Path, n_users: int) -> None:
+    """Stop where the bundle has learned from users who are held out here."""
     import pyarrow.compute as pc
 
     old = read_files([bundle / "users.parquet"], ["user_id"]).column("user_id").combine_chunks()
@@ -100,9 +100,9 @@ def _carry(
         )
     old = read_files([bundle / f"{kind}s.parquet"], [column]).column(column).combine_chunks()
     new = read_table(indexed / f"{kind}s.parquet", [column]).column(column).slice(0, n)
-    place = pc.index_in(new.cast(old.type), value_set=old)
-    place = pc.fill_null(place, pa.scalar(-1, place.type)).to_numpy()
+    position = pc.index_in(new.cast(old.type), value_set=old)
+    position = pc.fill_null(position, pa.scalar(-1, position.type)).to_numpy()
     carried = np.zeros((n, params.rank), np.float32)
-    known = np.flatnonzero(place >= 0)
-    carried[known] = factors[place[known]]
+    known = np.flatnonzero(position >= 0)
+    carried[known] = factors[position[known]]
     return carried
