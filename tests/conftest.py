@@ -21,6 +21,7 @@ hypothesis.settings.register_profile("kernels", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("kernels")
 
 ROOT = Path(__file__).resolve().parent.parent
+PIPELINE = ROOT / "tests/pipeline"
 
 # A shell ignores ctrl-C for what it runs in the background, and stages that tests start inherit it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -29,9 +30,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each process of `make test` whole files to run, whose tests share what takes long."""
+    """Give each process of `make test` whole files to run, whose tests share what takes long.
+
+    tests/pipeline is one group, for one scratch clone, and comes first, since it takes longest.
+    """
+    items.sort(key=lambda item: PIPELINE not in item.path.parents)
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+        shared = PIPELINE if PIPELINE in item.path.parents else item.path
+        item.add_marker(pytest.mark.xdist_group(str(shared)))
 
 
 @pytest.fixture(scope="session")

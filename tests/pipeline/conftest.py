@@ -14,6 +14,10 @@ from dvc.utils.serialize import modify_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 
+STAGES = [
+    *("sample", "ingest", "downsample", "index", "train"),
+    *("baselines", "evaluate", "export", "ann-bench"),
+]
 SMALL = {
     "sample": {"scale": 0.001},
     "als": {"rank": 4, "max_iter": 3},
@@ -54,6 +58,18 @@ class Clone:
             raise AssertionError(f"{' '.join(words)}\n{done.stdout}\n{done.stderr}")
         return done
 
+    def with_author(self) -> Clone:
+        """Name the author of its commits."""
+        self.git("config", "user.name", "A Tester")
+        self.git("config", "user.email", "tester@example.org")
+        return self
+
+    def reset(self) -> None:
+        """Take an experiment back."""
+        self.git("checkout", "--quiet", "--", ".")
+        self.git("clean", "-fdq")
+        self.dvc("checkout")
+
     def git(self, *words: str) -> str:
         """Run git and return what it printed."""
         return self.run("git", *words).stdout
@@ -89,40 +105,34 @@ class Clone:
 
 def copy_checkout(folder: Path) -> Clone:
     """Copy what git tracks, or would, into a new repository: the work tree as it is."""
-    listed = subprocess.run(
-        [
-            "git",
-            "-c",
-            "safe.directory=*",
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    words = [
+        "git",
+        "-c",
+        "safe.directory=*",
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ]
+    listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     clone = Clone(folder)
     clone.git("init", "--quiet", "--initial-branch=main")
-    clone.git("config", "user.name", "A Tester")
-    clone.git("config", "user.email", "tester@example.org")
-    return clone
+    return clone.with_author()
+
+
+def stages_run(printed: str) -> list[str]:
+    return [stage for stage in STAGES if f"Running stage '{stage}'" in printed]
 
 
 def clone_of(clone: Clone, folder: Path) -> Clone:
     """Clone a clone into a folder, with an author for its commits."""
     subprocess.run(["git", "clone", "-q", clone.folder, folder / "clone"], check=True)
-    other = Clone(folder / "clone")
-    other.git("config", "user.name", "A Tester")
-    other.git("config", "user.email", "tester@example.org")
-    return other
+    return Clone(folder / "clone").with_author()
 
 
 @pytest.fixture(scope="session")

@@ -6,20 +6,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from .conftest import SMALL, Clone, copy_checkout
+from .conftest import Clone, clone_of
 
 pytestmark = pytest.mark.pipeline
 
 
 @pytest.fixture(scope="module")
-def sampled(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def sampled(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone in which the stage `sample` alone has run."""
-    scratch = copy_checkout(tmp_path_factory.mktemp("own") / "clone")
-    scratch.set_params({"sample": SMALL["sample"]})
-    scratch.commit("small sample")
-    scratch.dvc("repro", "sample")
-    scratch.commit("dvc repro")
-    return scratch
+    other = clone_of(clone, tmp_path_factory.mktemp("own"))
+    other.dvc("repro", "sample")
+    return other
 
 
 def test_files_beside_the_sample_outlive_every_run(sampled: Clone) -> None:

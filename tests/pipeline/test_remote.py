@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -104,11 +105,11 @@ def test_the_branch_is_reviewed_from_what_was_pushed(reviewer: Clone) -> None:
     assert (reviewer.folder / "data/bundle/manifest.json").is_file()
 
 
-def test_without_the_server_the_gate_ends_in_a_sentence(
-    reviewer: Clone, storage: Storage, tmp_path: Path
-) -> None:
+def test_without_the_server_the_gate_ends_in_a_sentence(reviewer: Clone, storage: Storage) -> None:
     storage.server.stop()
-    late = clone_of(reviewer, tmp_path)
-    done = make(late, "gate", "BASE=origin/main")
+    shutil.rmtree(reviewer.folder / ".dvc/cache")
+    shutil.rmtree(reviewer.folder / "data")
+    reviewer.git("checkout", "-q", ".")
+    done = make(reviewer, "gate", "BASE=origin/main")
     assert done.returncode == 2
     assert "per_user.parquet" in done.stderr and "Traceback" not in done.stderr

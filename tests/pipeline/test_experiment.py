@@ -1,0 +1,96 @@
+"""What a person sees of one experiment: what ran, a small diff, few rows, a table that fits."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from musicrec.review.tested import scored_on_test
+from musicrec.storage.files import write_json
+
+from .conftest import Clone, clone_of, stages_run
+
+pytestmark = pytest.mark.pipeline
+
+
+@pytest.fixture(scope="module")
+def changed(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """The clone after an experiment of two parameters, not committed."""
+    words = ("-S", "als.rank=5", "-S", "als.reg_param=1e-5")
+    printed = clone.dvc("exp", "run", "--name", "narrow-model", *words)
+    assert stages_run(printed) == ["train", "evaluate", "export", "ann-bench"]
+    yield clone
+    clone.reset()
+    clone.dvc("exp", "remove", "narrow-model")
+
+
+def test_the_bundle_is_that_of_the_experiment(changed: Clone) -> None:
+    manifest = json.loads((changed.folder / "data/bundle/manifest.json").read_text())
+    assert manifest["sizes"]["rank"] == 5
+    assert manifest["als"]["reg_param"] == 1e-5
+
+
+def test_the_diff_is_small(changed: Clone) -> None:
+    rows = [line.split("\t") for line in changed.git("diff", "--numstat").splitlines()]
+    assert len(rows) <= 6, rows
+    assert sum(int(added) + int(deleted) for added, deleted, _ in rows) <= 60, rows
+    assert changed.git("ls-files", "--others", "--exclude-standard") == ""
+    diff = changed.git("diff", "--unified=0", "--", "params.yaml").splitlines()
+    lines = [line for line in diff if re.match(r"[+-](?![+-])", line)]
+    assert [line.strip("+- ") for line in lines if "rank" in line] == ["rank: 4", "rank: 5"]
+    assert len(lines) == 4
+
+
+def test_metrics_diff_is_read_at_a_glance(changed: Clone) -> None:
+    rows = changed.run("dvc", "metrics", "diff", "main").stdout.splitlines()[1:]
+    assert 0 < len(rows) <= 20
+    everything = changed.run("dvc", "metrics", "show").stdout.split()
+    numbers = [word for word in everything if re.fullmatch(r"-?[0-9.]+|True|False", word)]
+    assert len(numbers) <= 60
+
+
+def test_exp_show_fits_a_screen(changed: Clone) -> None:
+    shown = changed.run("dvc", "exp", "show", "--only-changed").stdout
+    assert "narrow-model" in shown and "map@50" in shown
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 160, shown
+
+
+def test_git_holds_no_picture_and_no_clock(clone: Clone) -> None:
+    """Only metrics, which follow from data and parameters, and hashes."""
+    outs = [entry["path"] for stage in clone.lock().values() for entry in stage["outs"]]
+    written = [out for out in outs if clone.git("ls-files", "--", out)]
+    assert written and all(Path(out).parts[0] == "metrics" for out in written)
+    for out in written:
+        assert "second" not in (clone.folder / out).read_text()
+
+
+def test_every_setting_scored_on_test_users_is_known(clone: Clone, tmp_path: Path) -> None:
+    other = clone_of(clone, tmp_path)
+    other.dvc("cache", "dir", "--local", str(clone.folder / ".dvc/cache"))
+    other.dvc("checkout", "--allow-missing")
+    before = other.run("musicrec", "tested").stdout
+    assert "No setting was scored on test users" in before
+    other.dvc("exp", "run", "-S", "evaluate.split=test", "--name", "judged", "evaluate")
+    (one,) = scored_on_test(other.folder)
+    assert one.trained_with and one.trained_with["als"]["rank"] == 4
+    shown = other.run("dvc", "metrics", "show", "--json", "metrics/evaluate.json").stdout
+    for name, value in one.figures.items():
+        assert f'"{name}": {round(value, 6)}' in shown
+    other.reset()
+    text = other.run("musicrec", "tested").stdout
+    assert "differs from params.yaml in\n" in text and " nothing\n" in text
+    assert "One setting was scored" in text
+
+    row = {"k": 500, "map": 0.1, "ndcg": 0.2, "recall": 0.3, "precision": 0.4}
+    for split in ("test", "validation"):  # as the report of `make original` leaves them
+        about = {"split": split, "als": {"rank": 5}, "feedback": {"min_count": 1}}
+        record = {"about": about, "result": {"ranking": row, "spark": row}}
+        write_json(other.folder / f"data/original/{split}.json", record)
+    first, last = scored_on_test(other.folder)
+    assert first == one
+    assert last.figures == {"map@500": 0.1, "ndcg@500": 0.2, "recall@500": 0.3}
+    assert " original " in other.run("musicrec", "tested").stdout
