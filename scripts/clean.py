@@ -17,22 +17,14 @@ def main() -> int:
     """Remove what can be brought back; say what stays and why."""
     try:
         with Repo() as repo, repo.lock:
-            status = repo.data_status(granular=False)
-            mine = [o for o in repo.index.outs if o.use_cache or repo.scm.is_ignored(o.fs_path)]
-            unlike = {
-                path.rstrip("/")
-                for paths in status.get("uncommitted", {}).values()
-                for path in (paths if isinstance(paths, list) else [])
-            }
-            for out in mine:
-                name = str(out)
-                if not out.exists:
+            for out in repo.index.outs:
+                if not out.exists or not (out.use_cache or repo.scm.is_ignored(out.fs_path)):
                     continue
-                if name in unlike or not out.hash_info or out.changed():
-                    print(f"kept {name}: it is not what its stage last wrote", file=sys.stderr)
+                if not out.hash_info or out.changed():
+                    print(f"kept {out}: it is not what its stage last wrote", file=sys.stderr)
                 else:
                     out.remove()
-                    print(f"removed {name}")
+                    print(f"removed {out}")
     except DvcException as error:
         print(f"error: {error}; nothing more was removed", file=sys.stderr)
         return 1

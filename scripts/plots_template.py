@@ -1,4 +1,4 @@
-"""Write the page that `dvc plots show` and `dvc plots diff` fill, with Vega's JavaScript inside.
+"""Put Vega's JavaScript into .dvc/plots_page.html, which `dvc plots show` and `dvc plots diff` fill.
 
 DVC's own page loads it from the network. `plots.html_template` in .dvc/config names this one. DVC's
 templates are of Vega-Lite 5, and so is the Vega-Lite in it.
@@ -14,37 +14,13 @@ import vl_convert
 
 PAGE = Path(__file__).resolve().parents[1] / ".dvc" / "plots_page.html"
 VEGA_LITE = "5.21"
-HEAD = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-{refresh_tag}
-<title>Plots</title>
-<link rel="icon" href="data:,">
-<style>
-body { margin: 1.5rem; font-family: system-ui, sans-serif; background: #fff; color: #222; }
-body > div { overflow-x: auto; margin-bottom: 2rem; }
-img { max-width: 100%; }
-table { border-spacing: 15px; }
-</style>
-<!-- Vega, Vega-Lite and Vega-Embed: Copyright University of Washington Interactive Data Lab,
-     BSD-3-Clause, https://github.com/vega/vega -->
-<script>
-"""
-TAIL = """
-</script>
-</head>
-<body>
-{plot_divs}
-</body>
-</html>
-"""
 
 
 def page() -> str:
-    """Return the page, with DVC's placeholders."""
-    return HEAD + vl_convert.javascript_bundle(vl_version=VEGA_LITE) + TAIL
+    """Return the page, with DVC's placeholders and the JavaScript in its one `<script>`."""
+    head, _, rest = PAGE.read_text(encoding="utf-8").partition("<script>\n")
+    tail = rest[rest.rindex("\n</script>") :]
+    return f"{head}<script>\n{vl_convert.javascript_bundle(vl_version=VEGA_LITE)}{tail}"
 
 
 if __name__ == "__main__":
