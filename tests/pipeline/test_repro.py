@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from .conftest import STAGES, Clone, clone_of, stages_run
+from .conftest import ROOT, STAGES, Clone, clone_of, stages_run
 
 pytestmark = pytest.mark.pipeline
 
@@ -51,6 +52,12 @@ def test_the_clone_runs_its_own_source(clone: Clone) -> None:
     """An installed package must not shadow the checkout: experiments run in copies of it."""
     done = clone.run("python", "-c", "import musicrec; print(musicrec.__file__)", PYTHONPATH="src")
     assert Path(done.stdout.strip()).resolve().is_relative_to(clone.folder.resolve())
+
+
+def test_the_python_of_the_readme_recommends(clone: Clone) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    done = clone.run("python", "-c", code, PYTHONPATH="src")
+    assert len(done.stdout.splitlines()) == 10
 
 
 def test_mllib_gives_the_native_factors(clone: Clone, tmp_path: Path) -> None:
