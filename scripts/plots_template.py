@@ -1,4 +1,4 @@
-"""Put Vega's JavaScript into .dvc/plots_page.html, which `dvc plots show` and `dvc plots diff` fill.
+"""Put Vega's JavaScript into .dvc/plots_page.html, the page that `dvc plots show` fills.
 
 DVC's own page loads it from the network. `plots.html_template` in .dvc/config names this one. DVC's
 templates are of Vega-Lite 5, and so is the Vega-Lite in it.
