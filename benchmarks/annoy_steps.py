@@ -18,7 +18,7 @@ import numpy as np
 from annoy import AnnoyIndex as Forest
 
 from musicrec.ann_bench.recall import recall
-from musicrec.command import command
+from musicrec.runtime import command
 from musicrec.search.exact import ExactIndex, checked_factors
 
 Metric = Literal["dot", "euclidean"]

@@ -16,9 +16,9 @@ import numpy as np
 
 from musicrec.bundle import load_bundle
 from musicrec.bundle.query import checked_query
-from musicrec.command import command
 from musicrec.interactions.held_out import read_held_out
 from musicrec.metrics.ranking import score_lists
+from musicrec.runtime import command
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7)
 

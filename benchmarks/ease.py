@@ -27,11 +27,11 @@ import numpy as np
 from scipy.sparse import csr_array, csr_matrix
 
 from musicrec.baselines.ease import recommend_ease, solve, sparse_weights
-from musicrec.command import command
 from musicrec.interactions.held_out import HeldOut, read_held_out
 from musicrec.interactions.matrix import Interactions
 from musicrec.metrics.ranking import score_lists
 from musicrec.params import BaselinesParams
+from musicrec.runtime import command
 
 METHODS = ("numpy", "exact", "sparse", "irspack")
 K = 100

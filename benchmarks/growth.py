@@ -30,7 +30,7 @@ import yaml
 from dvc.utils.hydra import apply_overrides
 
 from musicrec.errors import MusicRecError
-from musicrec.process.progress import progress
+from musicrec.runtime import progress
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ("stages", "src", "params.yaml", "dvc.yaml")
@@ -201,6 +201,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from musicrec.command import command
+    from musicrec.runtime import command
 
     sys.exit(command(main)())

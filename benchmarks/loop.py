@@ -31,7 +31,7 @@ from typing import NamedTuple
 import yaml
 
 from musicrec.errors import MusicRecError
-from musicrec.process.progress import progress
+from musicrec.runtime import progress
 
 ROOT = Path(__file__).resolve().parents[1]
 RANK = (r"(?m)^  rank: \d+$", "  rank: 50")
@@ -190,6 +190,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from musicrec.command import command
+    from musicrec.runtime import command
 
     sys.exit(command(main)())

@@ -27,9 +27,9 @@ from musicrec.ann_bench.run import (
     setting_rows,
     speed_up_rows,
 )
-from musicrec.command import command
 from musicrec.errors import MusicRecError
 from musicrec.params import AnnBenchParams
+from musicrec.runtime import command
 from musicrec.search.exact import checked_factors
 from musicrec.storage.files import write_json
 from musicrec.storage.parquet import parquet_parts, read_files

@@ -25,11 +25,11 @@ from musicrec.als.fit import fit
 from musicrec.ann_bench.machine import describe_machine
 from musicrec.ann_bench.methods import METHODS
 from musicrec.ann_bench.run import Catalogue, Setting, run_benchmark
-from musicrec.command import command
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, from_triples
 from musicrec.params import ALSParams, AnnBenchParams
 from musicrec.reporting.pictures import svg_figure
+from musicrec.runtime import command
 from musicrec.sample.plays import generate_plays, sample_sizes
 from musicrec.search.exact import checked_factors
 from musicrec.storage.files import write_json

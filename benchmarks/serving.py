@@ -31,10 +31,10 @@ from search import read_factors
 
 from musicrec.als.fold_in import FoldIn
 from musicrec.bundle.write import export_bundle
-from musicrec.command import command
 from musicrec.interactions.factors import write_factors
 from musicrec.interactions.matrix import Interactions
 from musicrec.params import ALSParams, ExportParams, FeedbackParams
+from musicrec.runtime import command
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.files import write_json
 from musicrec.storage.parquet import write_table

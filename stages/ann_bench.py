@@ -8,11 +8,9 @@ clock says: `tradeoff.json`, `speed_up.json`, `machine.json` and a picture, `tra
 from __future__ import annotations
 
 if __name__ == "__main__":
-    import musicrec.process.early  # noqa: F401  (first, for signals during the imports below)
+    from musicrec.runtime import run_stage
 
-import argparse
-import sys
-from pathlib import Path
+    run_stage(__file__)
 
 from musicrec.ann_bench.machine import describe_machine
 from musicrec.ann_bench.picture import draw_tradeoff
@@ -24,20 +22,17 @@ from musicrec.ann_bench.run import (
     speed_up_rows,
 )
 from musicrec.params import AnnBenchParams, ExportParams, load_block
-from musicrec.process.progress import progress
+from musicrec.runtime import progress
 from musicrec.search.annoy_build import warn_of_another_build
-from musicrec.storage.files import atomic_directory, write_json
+from musicrec.storage.files import write_json
+from musicrec.storage.outputs import atomic_directory, output_file, output_folder, stage_arguments
 
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--params", default="params.yaml", help="parameter file")
-    parser.add_argument("--factors", required=True, type=Path, help="folder of the train stage")
-    parser.add_argument("--indexed", required=True, type=Path, help="folder of the index stage")
-    parser.add_argument("--metrics", required=True, help="JSON file of what is stable")
-    parser.add_argument("--plots", required=True, help="folder of what a clock says")
-    args = parser.parse_args()
+    args = stage_arguments(
+        __doc__, "params", "factors", "indexed", metrics=output_file, plots=output_folder
+    )
     params = load_block(args.params, AnnBenchParams)
     export = load_block(args.params, ExportParams)
     warn_of_another_build()
@@ -51,9 +46,3 @@ def main() -> None:
         write_json(folder / "machine.json", describe_machine())
         draw_tradeoff(folder / "tradeoff.svg", rows, f"Search for the {params.k} best tracks")
     write_json(args.metrics, figures)
-
-
-if __name__ == "__main__":
-    from musicrec.command import run_stage
-
-    sys.exit(run_stage(main))

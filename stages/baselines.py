@@ -8,27 +8,21 @@ index), `baselines.json`, which says how they were made, and, as metrics, their 
 from __future__ import annotations
 
 if __name__ == "__main__":
-    import musicrec.process.early  # noqa: F401  (first, for signals during the imports below)
+    from musicrec.runtime import run_stage
 
-import argparse
-import sys
-from pathlib import Path
+    run_stage(__file__)
 
 from musicrec.baselines.lists import write_baselines
 from musicrec.baselines.run import baseline_metrics, describe, recommend_baselines
 from musicrec.interactions.held_out import read_held_out
 from musicrec.params import BaselinesParams, EvaluateParams, load_block
-from musicrec.storage.files import atomic_directory, write_json
+from musicrec.storage.files import write_json
+from musicrec.storage.outputs import atomic_directory, output_file, output_folder, stage_arguments
 
 
 def main() -> None:
     """Run the stage."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--params", type=Path, required=True, help="parameter file")
-    parser.add_argument("--indexed", type=Path, required=True, help="folder of indexed plays")
-    parser.add_argument("--output", type=Path, required=True, help="folder of lists to write")
-    parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
-    args = parser.parse_args()
+    args = stage_arguments(__doc__, "params", "indexed", output=output_folder, metrics=output_file)
     baselines = load_block(args.params, BaselinesParams)
     judged = load_block(args.params, EvaluateParams)
     held_out = read_held_out(args.indexed, judged.split)
@@ -36,9 +30,3 @@ def main() -> None:
     with atomic_directory(args.output) as folder:
         write_baselines(folder, lists, describe(held_out, baselines))
         write_json(args.metrics, baseline_metrics(held_out, lists, judged.k, baselines))
-
-
-if __name__ == "__main__":
-    from musicrec.command import run_stage
-
-    sys.exit(run_stage(main))

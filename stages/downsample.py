@@ -8,26 +8,23 @@ and plays kept and dropped.
 from __future__ import annotations
 
 if __name__ == "__main__":
-    import musicrec.process.early  # noqa: F401  (first, for signals during the imports below)
+    from musicrec.runtime import run_stage
 
-import argparse
+    run_stage(__file__)
+
 import sys
-from pathlib import Path
 
 from musicrec.downsample import describe, downsample, headline, kept_rows
 from musicrec.params import DownsampleParams, load_block
-from musicrec.storage.files import atomic_directory, write_json
+from musicrec.storage.files import write_json
+from musicrec.storage.outputs import atomic_directory, output_file, output_folder, stage_arguments
 
 
 def main() -> None:
     """Run the stage."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--params", type=Path, required=True, help="parameter file")
-    parser.add_argument("--ingested", type=Path, required=True, help="folder of the three splits")
-    parser.add_argument("--output", type=Path, required=True, help="folder to write")
-    parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--plots", type=Path, required=True, help="JSON file of rows to write")
-    args = parser.parse_args()
+    args = stage_arguments(
+        __doc__, "params", "ingested", output=output_folder, metrics=output_file, plots=output_file
+    )
     params = load_block(args.params, DownsampleParams)
     held_out = {split: args.ingested / split for split in ("validation", "test")}
     with atomic_directory(args.output) as folder:
@@ -35,9 +32,3 @@ def main() -> None:
         write_json(args.plots, kept_rows(summary))
         write_json(args.metrics, headline(summary))
     print(describe(summary, params), file=sys.stderr)
-
-
-if __name__ == "__main__":
-    from musicrec.command import run_stage
-
-    sys.exit(run_stage(main))

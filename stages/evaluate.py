@@ -8,31 +8,36 @@ every k, intervals, slices of the users (JSON).
 from __future__ import annotations
 
 if __name__ == "__main__":
-    import musicrec.process.early  # noqa: F401  (first, for signals during the imports below)
+    from musicrec.runtime import run_stage
 
-import argparse
-import sys
-from pathlib import Path
+    run_stage(__file__)
+
+from functools import partial
 
 from musicrec.evaluate.report import headline, plot_rows, sentence
 from musicrec.evaluate.run import evaluate
 from musicrec.params import EvaluateParams, load_block
-from musicrec.process.progress import progress
-from musicrec.storage.files import atomic_directory, write_json
-from musicrec.storage.parquet import write_table
+from musicrec.runtime import progress
+from musicrec.storage.files import write_json
+from musicrec.storage.outputs import atomic_directory, output_file, output_folder, stage_arguments
+from musicrec.storage.parquet import has_columns, write_table
+
+FIRST_COLUMNS = ("user_id", "history_length", "held_out")  # of the per-user table
 
 
 def main() -> None:
     """Run the stage."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--params", type=Path, required=True, help="parameter file")
-    parser.add_argument("--indexed", type=Path, required=True, help="folder of indexed plays")
-    parser.add_argument("--factors", type=Path, required=True, help="folder of factors")
-    parser.add_argument("--baselines", type=Path, required=True, help="folder of their lists")
-    parser.add_argument("--per-user", type=Path, required=True, help="Parquet file to write")
-    parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--plots", type=Path, required=True, help="folder of plots to write")
-    args = parser.parse_args()
+    table = partial(output_file, ending=".parquet", ours=partial(has_columns, names=FIRST_COLUMNS))
+    args = stage_arguments(
+        __doc__,
+        "params",
+        "indexed",
+        "factors",
+        "baselines",
+        per_user=table,
+        metrics=output_file,
+        plots=output_folder,
+    )
     params = load_block(args.params, EvaluateParams)
     evaluation = evaluate(args.indexed, args.factors, args.baselines, params, progress)
     plots = plot_rows(evaluation, params)
@@ -43,9 +48,3 @@ def main() -> None:
         write_table(args.per_user, evaluation.table)
         write_json(args.metrics, figures)
     print(sentence(figures, evaluation.table, params))
-
-
-if __name__ == "__main__":
-    from musicrec.command import run_stage
-
-    sys.exit(run_stage(main))

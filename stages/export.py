@@ -7,28 +7,17 @@ Writes data/bundle: factors, id maps, training plays, an Annoy index and a manif
 from __future__ import annotations
 
 if __name__ == "__main__":
-    import musicrec.process.early  # noqa: F401  (first, for signals during the imports below)
+    from musicrec.runtime import run_stage
 
-import argparse
-import sys
+    run_stage(__file__)
 
 from musicrec.bundle.write import export_bundle
 from musicrec.params import ExportParams, load_block
+from musicrec.storage.outputs import output_folder, stage_arguments
 
 
 def main() -> None:
     """Export the bundle."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--params", default="params.yaml")
-    parser.add_argument("--indexed", required=True, help="folder of the index stage")
-    parser.add_argument("--factors", required=True, help="folder of the train stage")
-    parser.add_argument("--output", required=True, help="folder to write")
-    args = parser.parse_args()
+    args = stage_arguments(__doc__, "params", "indexed", "factors", output=output_folder)
     params = load_block(args.params, ExportParams)
     export_bundle(args.indexed, args.factors, args.output, params)
-
-
-if __name__ == "__main__":
-    from musicrec.command import run_stage
-
-    sys.exit(run_stage(main))

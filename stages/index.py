@@ -9,27 +9,22 @@ metrics the sizes and what training does not know.
 from __future__ import annotations
 
 if __name__ == "__main__":
-    import musicrec.process.early  # noqa: F401  (first, for signals during the imports below)
+    from musicrec.runtime import run_stage
 
-import argparse
-import sys
-from pathlib import Path
+    run_stage(__file__)
 
 from musicrec.index.figures import headline, split_rows
 from musicrec.index.run import index_splits
-from musicrec.storage.files import atomic_directory, write_json
+from musicrec.storage.files import write_json
+from musicrec.storage.outputs import atomic_directory, output_file, output_folder, stage_arguments
 from musicrec.storage.parquet import HISTORY
 
 
 def main() -> None:
     """Run the stage."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--train", type=Path, required=True, help="training plays")
-    parser.add_argument("--ingested", type=Path, required=True, help="folder of held-out plays")
-    parser.add_argument("--output", type=Path, required=True, help="folder to write")
-    parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--plots", type=Path, required=True, help="JSON file of rows to write")
-    args = parser.parse_args()
+    args = stage_arguments(
+        __doc__, "train", "ingested", output=output_folder, metrics=output_file, plots=output_file
+    )
     inputs = {"train": args.train}
     for split in ("validation", "test"):
         inputs[split] = args.ingested / split
@@ -40,9 +35,3 @@ def main() -> None:
         summary = index_splits(inputs, folder)
         write_json(args.plots, split_rows(summary))
         write_json(args.metrics, headline(summary))
-
-
-if __name__ == "__main__":
-    from musicrec.command import run_stage
-
-    sys.exit(run_stage(main))

@@ -8,31 +8,20 @@ for plots: the loss of every iteration.
 from __future__ import annotations
 
 if __name__ == "__main__":
-    import musicrec.process.early  # noqa: F401  (first, for signals during the imports below)
+    from musicrec.runtime import run_stage
 
-import argparse
-import sys
-from pathlib import Path
+    run_stage(__file__)
 
 from musicrec.params import ALSParams, FeedbackParams, load_block
+from musicrec.storage.outputs import output_file, output_folder, stage_arguments
 from musicrec.train.run import train
 
 
 def main() -> None:
     """Run the stage."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--params", type=Path, required=True, help="parameter file")
-    parser.add_argument("--indexed", type=Path, required=True, help="folder of the index stage")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the factors")
-    parser.add_argument("--metrics", type=Path, required=True, help="metrics file to write")
-    parser.add_argument("--plots", type=Path, required=True, help="folder of rows to write")
-    args = parser.parse_args()
+    args = stage_arguments(
+        __doc__, "params", "indexed", output=output_folder, metrics=output_file, plots=output_folder
+    )
     als = load_block(args.params, ALSParams)
     feedback = load_block(args.params, FeedbackParams)
     train(args.indexed, args.output, args.metrics, args.plots, als, feedback)
-
-
-if __name__ == "__main__":
-    from musicrec.command import run_stage
-
-    sys.exit(run_stage(main))

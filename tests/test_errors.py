@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -13,9 +12,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from musicrec.command import command, run_stage
-from musicrec.errors import MusicRecError
-from musicrec.process.signals import signals_deferred
+from musicrec.errors import MusicRecError, UsageError
+from musicrec.jit.parallel import thread_count
+from musicrec.runtime import command
 
 
 def run(error: BaseException | None) -> int:
@@ -73,7 +72,8 @@ def test_success_is_zero(capsys: pytest.CaptureFixture[str]) -> None:
         (RuntimeError("can't start new thread"), 1, "the system allows no more threads"),
         (pa.ArrowInvalid("not Parquet.\nMore"), 1, "Arrow cannot go on: not Parquet"),
         (ModuleNotFoundError("No module named 'annoy'"), 1, "No module named 'annoy'; run make"),
-        (KeyboardInterrupt(), 130, "interrupted; no output was written"),
+        (KeyboardInterrupt(), 130, "interrupted; no output is half written"),
+        (UsageError("the name is empty"), 2, "the name is empty"),
     ],
 )
 def test_one_sentence(
@@ -89,234 +89,143 @@ def test_a_bug_keeps_its_stack_trace() -> None:
         run(ZeroDivisionError())
 
 
-def test_sigterm_unwinds_and_says_so() -> None:
-    code = (
-        "import sys, time\n"
-        "from musicrec.command import command\n"
-        "@command\n"
-        "def main():\n"
-        "    try:\n"
-        "        print('ready', flush=True)\n"
-        "        time.sleep(60)\n"
-        "    finally:\n"
-        "        print('cleaned', flush=True)\n"
-        "sys.exit(main())\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    os.kill(process.pid, signal.SIGTERM)
-    out, err = process.communicate(timeout=30)
-    assert (process.returncode, out, err) == (
-        143,
-        "cleaned\n",
-        "error: terminated; no output was written\n",
-    )
-
-
-def test_a_deferred_signal_arrives_after_the_block() -> None:
-    steps = []
-    with pytest.raises(KeyboardInterrupt):
-        with signals_deferred():
-            signal.raise_signal(signal.SIGINT)
-            steps.append("the block went on")
-        steps.append("never")
-    assert steps == ["the block went on"]
-
-
-def test_a_signal_that_compiled_code_turned_into_another_error_is_named() -> None:
-    @command
-    def main() -> None:
-        try:
-            signal.raise_signal(signal.SIGTERM)
-        except BaseException as error:
-            raise SystemError("returned a result with an exception set") from error
-
-    assert main() == 143
-
-
-# A kernel whose result is boxed for the first time, while signals rain: an exception raised
-# within numba was a segmentation fault.
-BOXED_IN_THE_RAIN = """
-import os, signal, sys, threading
-import numpy as np
-from musicrec.command import command, run_stage
-from musicrec.jit.kernel import kernel
-
-@kernel()
-def make(n):
-    return np.zeros(n), np.zeros(n, np.int32), (np.ones(n), np.ones(n, np.uint8))
-
-@command
+STAGE = """
+if __name__ == "__main__":
+    from musicrec.runtime import run_stage
+    run_stage(__file__)
+{imports}
+import atexit, os, signal, sys, time
+from pathlib import Path
+from musicrec.errors import MusicRecError
+from musicrec.runtime import signals_held
+from musicrec.storage.outputs import atomic_directory, atomic_path, stage_arguments, output_file
 def main():
-    print("ready", flush=True)
-    for n in range(1000000):
-        make(n % 7)
-
-def amid(frame, event, argument):
-    if event == "call" and f"{os.sep}numba{os.sep}" in frame.f_code.co_filename:
-        sys.setprofile(None)
-        signal.raise_signal(signal.SIGTERM)
-sys.setprofile(amid)
-sys.exit(main())
+    {work}
 """
+SIGNALS = [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")]
 
 
-def test_a_signal_amid_numba_waits_and_is_not_lost(tmp_path: Path) -> None:
-    """The first line of numba that runs gets SIGTERM; the command ends by it all the same."""
-    script = tmp_path / "rain.py"
-    script.write_text(BOXED_IN_THE_RAIN)
-    done = subprocess.run(
-        [sys.executable, script],
-        env={**os.environ, "MUSICREC_CACHE": str(tmp_path / "cache")},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 143, done.stderr
-    assert done.stderr == "error: terminated; no output was written\n"
-
-
-def test_a_second_signal_does_not_disturb_the_cleaning_up() -> None:
-    steps = []
-
-    @command
-    def main() -> None:
-        try:
-            signal.raise_signal(signal.SIGTERM)
-        finally:
-            signal.raise_signal(signal.SIGTERM)
-            steps.append("cleaned")
-
-    assert main() == 143
-    assert steps == ["cleaned"]
-
-
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_during_the_imports_is_one_sentence(sent: signal.Signals) -> None:
-    code = "import musicrec.process.early, signal\nprint('importing', flush=True)\nsignal.pause()\n"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "importing\n"
-    process.send_signal(sent)
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 128 + sent
-    assert err.endswith("; no output was written\n") and err.count("\n") == 1
-
-
-def test_a_stage_ends_with_the_dvc_that_started_it(tmp_path: Path) -> None:
-    """A parent that is killed, with a shell between it and the stage."""
-    script = tmp_path / "stage.py"
-    script.write_text(
-        "import sys, signal\n"
-        "from musicrec.command import run_stage\n"
-        "def main():\n"
-        "    print('ready', flush=True)\n"
-        "    signal.pause()\n"
-        "sys.exit(run_stage(main))\n"
-    )
-    python = shlex.quote(sys.executable)
-    code = (
-        "import subprocess, sys\n"
-        f"command = {f'true; {python} {shlex.quote(str(script))}; true'!r}\n"
-        "subprocess.run(['/bin/sh', '-c', command])\n"
-    )
-    parent = subprocess.Popen(
-        [sys.executable, "-c", code],
-        env={**os.environ, "DVC_STAGE": "train"},
+def start(folder: Path, work: str, imports: str = "", *words: str) -> subprocess.Popen[str]:
+    """Start a stage with a `main` of this line."""
+    script = folder / "stage.py"
+    script.write_text(STAGE.format(imports=imports, work=work))
+    return subprocess.Popen(
+        [sys.executable, script, *words],
+        cwd=folder,
+        env={**os.environ, "MUSICREC_CACHE": str(folder / "cache")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert parent.stdout is not None and parent.stderr is not None
-    assert parent.stdout.readline() == "ready\n"
-    parent.kill()
-    # Ends when the stage, which holds the other end of the pipe, does.
-    assert parent.stderr.read() == "error: terminated; no output was written\n"
-    parent.wait()
-    parent.stdout.close()
-    parent.stderr.close()
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--output", "{folder}/file/out"], "is a file, not a folder"),
-        (["--metrics", "/proc/out.json"], "cannot write /proc/out.json: "),
-    ],
-)
-def test_an_output_that_cannot_be_written_is_said_first(
-    words: list[str],
-    sentence: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+WRITING = """
+    with atomic_directory("folder") as folder, atomic_path("file") as file:
+        (folder / "part").touch()
+        print("ready", flush=True)
+        time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("number", "word"), [*SIGNALS, (signal.SIGHUP, "terminated")])
+@pytest.mark.parametrize("amid", ["work", "imports"])
+def test_a_signal_ends_in_a_sentence_and_leaves_nothing(
+    number: int, word: str, amid: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setattr("musicrec.command.all_done", lambda: None)
-    monkeypatch.setattr(sys, "argv", ["stage", *(w.format(folder=tmp_path) for w in words)])
-
-    def main() -> None:
-        raise AssertionError("the work began")
-
-    assert run_stage(main) == 1
-    assert sentence in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("threads", ["0", "-1", "two", "1.5"])
-def test_a_bad_number_of_threads_is_said_first(
-    threads: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("MUSICREC_THREADS", threads)
-    monkeypatch.setattr("musicrec.command.all_done", lambda: None)
-    monkeypatch.setattr(sys, "argv", ["stage"])
-    assert run_stage(lambda: None) == 1
-    assert "MUSICREC_THREADS" in capsys.readouterr().err
-    monkeypatch.setenv("MUSICREC_THREADS", "")  # empty is unset
-    assert run_stage(lambda: None) == 0
-
-
-def test_a_signal_after_the_work_changes_nothing(tmp_path: Path) -> None:
-    """The interpreter's end takes a moment, in which a stage has written all it writes."""
-    code = (
-        "import musicrec.process.early, atexit, signal, sys\n"
-        "from musicrec.command import run_stage\n"
-        "atexit.register(signal.raise_signal, signal.SIGTERM)\n"
-        "sys.exit(run_stage(lambda: None))\n"
+    imports = "import time; print('ready', flush=True); time.sleep(60)" if amid == "imports" else ""
+    process = start(tmp_path, WRITING, imports)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (
+        128 + number,
+        f"error: {word}; no output is half written\n",
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["stage.py"]
+
+
+# The first line of numba that runs gets the signal: an exception raised there was a crash.
+AMID_NUMBA = """
+    import numpy as np
+    from musicrec.jit.kernel import kernel
+
+    @kernel()
+    def make(n):
+        return np.zeros(n), (np.ones(n), np.ones(n, np.uint8))
+
+    def amid(frame, event, argument):
+        if event == "call" and f"{os.sep}numba{os.sep}" in frame.f_code.co_filename:
+            sys.setprofile(None)
+            signal.raise_signal(signal.SIGTERM)
+
+    sys.setprofile(amid)
+    make(3)
+"""
 
 
 @pytest.mark.parametrize(
     ("work", "status", "printed", "said"),
     [
-        ("pass", 0, "work handler", ""),
-        ("raise MusicRecError('no plays')", 1, "work handler", "error: no plays"),
-        ("raise KeyError('a bug')", 1, "work handler taken-down", "KeyError: 'a bug'"),
+        ("print('done')", 0, "done\n", ""),
+        ("raise MusicRecError('no plays')", 1, "", "error: no plays\n"),
+        (AMID_NUMBA, 143, "", "error: terminated; no output is half written\n"),
+        # Its end takes a moment, in which a stage has written all it writes.
+        ("atexit.register(signal.raise_signal, signal.SIGTERM)", 0, "", ""),
+        (
+            "\n    with signals_held():\n"
+            "        signal.raise_signal(signal.SIGINT)\n"
+            "        print('went on', flush=True)\n"
+            "    print('never')",
+            130,
+            "went on\n",
+            "error: interrupted; no output is half written\n",
+        ),
     ],
 )
-def test_a_stage_ends_at_once_after_its_exit_handlers(
-    work: str, status: int, printed: str, said: str
+def test_how_a_stage_ends(work: str, status: int, printed: str, said: str, tmp_path: Path) -> None:
+    process = start(tmp_path, work)
+    assert process.communicate(timeout=120) == (printed, said)
+    assert process.returncode == status
+
+
+@pytest.mark.parametrize(
+    ("imports", "said"),
+    [
+        ("import absent", "error: No module named 'absent'; run make setup\n"),
+        ("raise MemoryError", "error: not enough memory; free some, or take less data"),
+        ("1 / 0", "ZeroDivisionError: division by zero\n"),
+    ],
+)
+def test_an_error_amid_the_imports(imports: str, said: str, tmp_path: Path) -> None:
+    process = start(tmp_path, "print('never')", imports)
+    printed, found = process.communicate(timeout=30)
+    assert (process.returncode, printed) == (1, "")
+    assert found.startswith(said) if said.startswith("error") else found.endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("output", "status", "said"),
+    [
+        ("stage.py/out", 1, "is a file, not a folder"),
+        ("stage.py", 2, "the file is written as .json"),
+        ("", 2, "the name of the output is empty"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_said_first(
+    output: str, status: int, said: str, tmp_path: Path
 ) -> None:
-    """With its status and all its words, but without freeing what the system frees."""
-    code = (
-        "import musicrec.process.early, atexit, sys\n"
-        "from musicrec.command import run_stage\n"
-        "from musicrec.errors import MusicRecError\n"
-        "class Late:\n"
-        "    def __del__(self): print('taken-down')\n"
-        "late = Late()\n"
-        "atexit.register(print, 'handler')\n"
-        "def main():\n"
-        "    print('work')\n"
-        f"    {work}\n"
-        "sys.exit(run_stage(main))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stdout.split()) == (status, printed.split())
-    assert done.stderr.strip().splitlines()[-1:] == ([said] if said else [])
+    work = "stage_arguments('', metrics=output_file); print('the work began')"
+    process = start(tmp_path, work, "", "--metrics", output)
+    printed, found = process.communicate(timeout=30)
+    assert (process.returncode, printed, found.count("\n")) == (status, "", 1)
+    assert said in found
+
+
+@pytest.mark.parametrize("threads", ["0", "-1", "two", "1.5"])
+def test_a_bad_number_of_threads(threads: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUSICREC_THREADS", threads)
+    with pytest.raises(MusicRecError, match="MUSICREC_THREADS"):
+        thread_count()
+    monkeypatch.setenv("MUSICREC_THREADS", "")  # empty is unset
+    assert thread_count() >= 1

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from musicrec.process.sentences import EXTRAS
+from musicrec.errors import EXTRAS
 from tests.support.served import make_project, name_of
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -125,12 +125,14 @@ def test_an_old_name_is_told_the_new_one(tmp_path: Path, text: str, words: str) 
         load(tmp_path, text)
 
 
-def test_a_stage_checks_its_own_block_and_a_command_the_whole_file(tmp_path: Path) -> None:
+def test_a_stage_checks_the_whole_file(tmp_path: Path) -> None:
+    """So that the first stage stops, and not the last."""
     path = tmp_path / "params.yaml"
-    path.write_text("downsample: {fraction: 0.5}\nals: {rank: many}\n")
+    path.write_text("downsample: {fraction: 0.5}\nals: {rank: 5}\n")
     assert load_block(path, DownsampleParams).fraction == 0.5
+    path.write_text("downsample: {fraction: 0.5}\nals: {rank: many}\n")
     with pytest.raises(MusicRecError, match=r"als\.rank = 'many'"):
-        load_params(path)
+        load_block(path, DownsampleParams)
 
 
 def test_a_changed_copy_is_checked_too() -> None:

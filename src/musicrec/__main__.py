@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import sys
+from typing import NoReturn
 
-import musicrec.process.early  # noqa: F401  (first, for signals during the imports below)
-from musicrec.cli import main
-from musicrec.command import all_done
+from musicrec import runtime
 
 
-def run() -> int:
-    """Run the command line."""
-    try:
+def run() -> NoReturn:
+    """Run the command line, whose imports are part of the work."""
+
+    def main() -> int | None:
+        from musicrec.cli import main
+
         return main()
-    finally:
-        all_done()
+
+    runtime.run(main)
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    run()

@@ -21,10 +21,10 @@ from musicrec.bundle.commands import (
     add_similar,
     add_verify,
 )
-from musicrec.command import command
 from musicrec.errors import MusicRecError
 from musicrec.metrics.verdicts import MARGIN
 from musicrec.review.gate import GATES, STOPPED, doubt, gate_sentence, stopping
+from musicrec.runtime import command
 
 if TYPE_CHECKING:
     from musicrec.bundle.commands import Commands
@@ -180,8 +180,9 @@ def run_report(args: argparse.Namespace) -> None:
     """Write the page and name it."""
     from musicrec.project.revisions import Revision
     from musicrec.review.page.run import page
-    from musicrec.storage.files import atomic_path
+    from musicrec.storage.outputs import atomic_path, is_page, output_file
 
+    output_file(args.output, ".html", is_page)
     names = [name for name in dict.fromkeys(args.revisions) if name != args.base]
     heads = [Revision(name) for name in names or [args.base]]
     written = page(Revision(args.base), heads, args.margin)
@@ -230,10 +231,11 @@ second run computes nothing."""
 def run_original(args: argparse.Namespace) -> None:
     """Compute what is missing and write the page."""
     from musicrec.original.run import original
-    from musicrec.process.progress import progress
     from musicrec.review.page.original import original_page, summary
-    from musicrec.storage.files import atomic_path
+    from musicrec.runtime import progress
+    from musicrec.storage.outputs import atomic_path, is_page, output_file
 
+    output_file(args.output, ".html", is_page)
     counts = Path("plots/data/counts.json")
     report, computed = original(args.indexed, args.params, counts, on_step=progress)
     with atomic_path(args.output) as temporary:
@@ -280,10 +282,11 @@ command gives the same trials."""
 def run_tune(args: argparse.Namespace) -> None:
     """Search, print what was found and the command that trains it, and write the page."""
     from musicrec.review.page.tuning import tuning_page
-    from musicrec.storage.files import atomic_path
+    from musicrec.storage.outputs import atomic_path, is_page, output_file
     from musicrec.tune import tell
     from musicrec.tune.run import Request, tune
 
+    output_file(args.output, ".html", is_page)
     for name in ("trials", "workers"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise MusicRecError(f"--{name} must be at least 1, not {getattr(args, name)}")
@@ -308,7 +311,3 @@ def run_tune(args: argparse.Namespace) -> None:
     print(f"{args.output}: the trials as charts")
     if command := tell.command(study):
         print(f"\n    {command}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

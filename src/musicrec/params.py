@@ -380,27 +380,34 @@ for _kind in ("bool", "int", "float"):
 
 
 def load_params(path: str | os.PathLike[str] = "params.yaml") -> Params:
-    """Read and check every block; raises as `load_block` does."""
+    """Read and check every block; a key left out takes its default.
+
+    Raises
+    ------
+    MusicRecError
+        The file is missing or not YAML; a block or a key is unknown; a value has the wrong type or
+        is out of range. The sentence names key, value and what is allowed.
+    """
     content = read_blocks(path)
     return Params(**{model.block: check_block(content, model, path) for model in MODELS})  # type: ignore[arg-type]
 
 
 def load_block(path: str | os.PathLike[str], block: type[B]) -> B:
-    """Read one block of a parameter file; a key left out takes its default.
+    """Read one block, once all are checked: a mistake stops the first stage, not the last.
 
     Raises
     ------
     MusicRecError
-        The file is missing or not YAML; a block or a key of this block is unknown; a value has
-        the wrong type or is out of range. The sentence names key, value and what is allowed.
+        See `load_params`.
     """
-    return check_block(read_blocks(path), block, path)
+    found: B = getattr(load_params(path), block.block)
+    return found
 
 
 def read_blocks(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a parameter file as YAML and check the names of its blocks."""
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), _Yaml)
+        content = _Yaml(Path(path).read_text(encoding="utf-8")).get_single_data()
     except FileNotFoundError:
         raise MusicRecError(f"{path}: no such parameter file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -418,7 +425,7 @@ def read_blocks(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def check_block(content: dict[str, Any], block: type[B], path: str | os.PathLike[str]) -> B:
-    """Check one block of what `read_blocks` returned; raises as `load_block` does."""
+    """Check one block of what `read_blocks` returned; raises as `load_params` does."""
     values = content.get(block.block, {})
     try:
         return block.model_validate(values)

@@ -13,7 +13,7 @@ import pytest
 from musicrec.bundle import load_bundle
 from musicrec.bundle.publish import publish
 from musicrec.cli import main
-from musicrec.errors import MusicRecError
+from musicrec.errors import MusicRecError, UsageError
 from musicrec.storage.files import write_json
 
 INTERVALS = [
@@ -116,6 +116,20 @@ def test_the_copy_answers_alike_and_says_where_it_is_from(
     publish(exported, checkout, tmp_path / "again")
     for path in (tmp_path / "out").iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+def test_only_a_published_folder_is_replaced(checkout: Path, tmp_path: Path) -> None:
+    exported, out = checkout / "data/bundle", tmp_path / "out"
+    for _ in range(2):
+        publish(exported, checkout, out)
+    before = {path: path.read_bytes() for path in exported.iterdir()}
+    with pytest.raises(UsageError, match="was not written by musicrec"):
+        publish(exported, checkout, exported)  # which DVC wrote
+    (out / "notes.txt").touch()
+    with pytest.raises(UsageError, match="was not written by musicrec"):
+        publish(exported, checkout, out)
+    assert (out / "notes.txt").exists() and load_bundle(exported)
+    assert {path: path.read_bytes() for path in exported.iterdir()} == before
 
 
 def test_uncommitted_changes_are_told(checkout: Path, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def shown(sweep: Clone) -> list[dict[str, str]]:
     ("name", "sentence"),
     [
         ("broken", "error: als.solver = cg cannot keep factors nonnegative; "),
-        ("long", "error: interrupted; no output was written"),
+        ("long", "error: interrupted; no output is half written"),
     ],
 )
 def test_the_log_of_a_failed_run_says_why(sweep: Clone, name: str, sentence: str) -> None:

@@ -14,7 +14,7 @@ from musicrec.spark.java import find_java
 def test_sigterm_during_the_start_leaves_no_java(tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from musicrec.command import command\n"
+        "from musicrec.runtime import command\n"
         "from musicrec.spark.session import spark_session\n"
         "@command\n"
         "def main():\n"
@@ -38,7 +38,7 @@ def test_sigterm_during_the_start_leaves_no_java(tmp_path: Path) -> None:
     process.terminate()
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (143, "")
-    assert err.endswith("error: terminated; no output was written\n")
+    assert err.endswith("error: terminated; no output is half written\n")
     assert not java_commands(named)
 
 
@@ -52,7 +52,7 @@ def java_commands(named: str) -> list[str]:
 def test_a_start_that_fails_is_one_sentence() -> None:
     code = (
         "import sys\n"
-        "from musicrec.command import command\n"
+        "from musicrec.runtime import command\n"
         "from musicrec.spark.session import spark_session\n"
         "@command\n"
         "def main():\n"

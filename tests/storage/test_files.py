@@ -12,7 +12,8 @@ import pytest
 
 from musicrec.errors import MusicRecError
 from musicrec.storage import parquet
-from musicrec.storage.files import atomic_directory, atomic_path, read_json, write_array, write_json
+from musicrec.storage.files import read_json, write_array, write_json
+from musicrec.storage.outputs import atomic_directory, atomic_path
 from musicrec.storage.parquet import parquet_parts, read_files, read_table, write_table
 
 
@@ -29,19 +30,12 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> 
 def test_a_failed_folder_leaves_the_old_one_and_no_temporary(tmp_path: Path) -> None:
     target = tmp_path / "out"
     with atomic_directory(target) as folder:
-        (folder / "a").write_text("1")
+        write_json(folder / "a.json", {})
     with pytest.raises(KeyboardInterrupt), atomic_directory(target) as folder:
-        (folder / "b").write_text("2")
+        write_json(folder / "b.json", {})
         raise KeyboardInterrupt
-    assert [p.name for p in target.iterdir()] == ["a"]
+    assert [p.name for p in target.iterdir()] == ["a.json"]
     assert list(tmp_path.iterdir()) == [target]
-
-
-def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        with atomic_directory(tmp_path / "out") as folder:
-            (folder / name).touch()
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["b"]
 
 
 def test_json_is_sorted_rounded_and_plain(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_a_failure_of_spark_is_one_sentence(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from musicrec.command import command\n"
+        "from musicrec.runtime import command\n"
         "from musicrec.params import ALSParams\n"
         "from musicrec.params import FeedbackParams\n"
         "from musicrec.train.mllib import fit_mllib\n"

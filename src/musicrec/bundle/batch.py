@@ -6,7 +6,6 @@ In process or on Spark's executors, with the same bytes.
 from __future__ import annotations
 
 import os
-import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from musicrec.bundle.query import FACTORS, POPULARITY, Query
 from musicrec.bundle.read import Model
 from musicrec.bundle.recommend import Recommender
 from musicrec.interactions.matrix import Interactions
+from musicrec.runtime import scratch_directory
 from musicrec.search.exact import ExactIndex
 from musicrec.storage.parquet import READING, write_rows
 
@@ -117,7 +117,7 @@ def recommend_all_on_spark(
     target = Path(output)
     target.parent.mkdir(parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(prefix=".recommend-", dir=target.parent) as folder,
+        scratch_directory(".recommend-", target.parent) as folder,
         quiet(spark),
         readable_errors("recommend --all"),
         package_shipped(spark),
@@ -129,7 +129,7 @@ def recommend_all_on_spark(
         )
         work = _on_executor(lambda: broadcast.value)
         lists = spark.createDataFrame(users).mapInArrow(work, SPARK_SCHEMA)
-        scratch = Path(folder) / "rows"
+        scratch = folder / "rows"
         lists.write.option("compression", "snappy").parquet(local_uri(scratch))
         write_rows(target, _rows(scratch), SCHEMA)
         broadcast.destroy()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from musicrec.errors import MusicRecError
 from musicrec.params import near
 from musicrec.reporting.markdown import text_table
+from musicrec.storage.outputs import output_file
 
 if TYPE_CHECKING:
     from musicrec.bundle.bundle import Bundle
@@ -115,6 +116,11 @@ def run_recommend(args: argparse.Namespace) -> None:
         args.usage_error("--all and --output FILE go together")
     if args.all and args.search_k is not None:
         args.usage_error("--all searches exactly; leave out --search-k")
+    if args.all:
+        from musicrec.bundle.batch import SCHEMA
+        from musicrec.storage.parquet import has_columns
+
+        output_file(args.output, ".parquet", lambda path: has_columns(path, SCHEMA.names))
     bundle, labels = _load(args), _labels(args)
     options: Options = {
         "exclude_seen": not args.with_seen,

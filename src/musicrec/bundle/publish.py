@@ -18,13 +18,13 @@ from musicrec.baselines.lists import model_title
 from musicrec.bundle.bundle import load_bundle
 from musicrec.bundle.manifest import CARD, MANIFEST, Fingerprint, Manifest
 from musicrec.bundle.write import write_manifest
-from musicrec.errors import MusicRecError
+from musicrec.errors import MusicRecError, without_passwords
 from musicrec.metrics.intervals import CONFIDENCE
-from musicrec.process.sentences import without_passwords
 from musicrec.project.revisions import WORKSPACE, Revision
 from musicrec.project.staleness import why_stale
 from musicrec.reporting.markdown import markdown_table
-from musicrec.storage.files import atomic_directory, fingerprint
+from musicrec.storage.files import fingerprint, read_json
+from musicrec.storage.outputs import atomic_directory, is_folder_of_ours, output_folder
 
 FACTS = {
     "intervals": "plots/evaluate/intervals.json",
@@ -108,6 +108,7 @@ def publish(
         The bundle is damaged, or not what the checkout exported; the metrics are missing, or
         stages would have to run again before they are those of this code and these parameters.
     """
+    output_folder(output, is_published)
     source = Path(bundle)
     manifest = load_bundle(source).manifest
     if manifest.published is not None:
@@ -122,7 +123,7 @@ def publish(
         **{name: _read(checkout, path) for name, path in FACTS.items()},
     }
     published = manifest.model_copy(update={"published": facts})
-    with atomic_directory(output) as folder:
+    with atomic_directory(output, is_published) as folder:
         for name in manifest.files:
             shutil.copyfile(source / name, folder / name)
         (folder / CARD).write_text(model_card(published), encoding="utf-8")
@@ -207,6 +208,14 @@ def _verdicts(differences: list[dict[str, Any]]) -> str:
 
 def _figure(value: object) -> str:
     return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+def is_published(folder: Path) -> bool:
+    """Whether a folder is empty, or holds what `publish` wrote and nothing else."""
+    if not any(folder.iterdir()):
+        return True
+    path = folder / MANIFEST
+    return is_folder_of_ours(folder) and path.is_file() and bool(read_json(path).get("published"))
 
 
 def _require_exported(source: Path, project: Revision) -> None:

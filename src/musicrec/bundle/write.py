@@ -35,7 +35,8 @@ from musicrec.params import ExportParams
 from musicrec.search.annoy_build import warn_of_another_build
 from musicrec.search.annoy_index import AnnoyIndex, build_index, load_index
 from musicrec.search.exact import ExactIndex
-from musicrec.storage.files import atomic_directory, fingerprint, write_array, write_exact_json
+from musicrec.storage.files import fingerprint, write_array, write_exact_json
+from musicrec.storage.outputs import atomic_directory
 from musicrec.storage.parquet import read_table, sound_parts, write_table
 
 SENTINELS = 5  # users whose answers the manifest holds

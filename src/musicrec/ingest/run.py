@@ -9,7 +9,7 @@ from musicrec.ingest.in_process.run import ingest_in_process
 from musicrec.ingest.on_spark import ingest_on_spark
 from musicrec.ingest.source.listing import local_inputs
 from musicrec.params import DataParams
-from musicrec.process.progress import progress
+from musicrec.runtime import progress
 from musicrec.spark.session import spark_session
 
 

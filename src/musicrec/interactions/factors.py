@@ -12,7 +12,8 @@ import numpy as np
 from musicrec.errors import MusicRecError
 from musicrec.params import ALSParams
 from musicrec.storage.checksums import require_sound, write_checksums
-from musicrec.storage.files import atomic_directory, read_json, write_array, write_exact_json
+from musicrec.storage.files import read_json, write_array, write_exact_json
+from musicrec.storage.outputs import atomic_directory
 
 USERS, ITEMS = "user_factors.npy", "item_factors.npy"
 TRAINED_WITH = "params.json"

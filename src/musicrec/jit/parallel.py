@@ -8,7 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from musicrec.errors import MusicRecError
-from musicrec.process.signals import signals_deferred
 
 
 def thread_count(threads: int | None = None) -> int:
@@ -44,8 +43,7 @@ def for_blocks(
     """Call `work(start, stop)` for each pair of neighbouring `bounds`, on several threads.
 
     The blocks are the caller's and must not depend on `threads`; each writes its own rows, so
-    the result is the same for any number of threads. The first exception is raised again. Ctrl-C
-    and SIGTERM take effect between two blocks, never amid the pool's own locks.
+    the result is the same for any number of threads. The first exception is raised again.
     """
     pairs = list(itertools.pairwise(bounds))
     count = min(thread_count(threads), len(pairs))
@@ -53,12 +51,10 @@ def for_blocks(
         for start, stop in pairs:
             work(start, stop)
         return
-    with signals_deferred() as waiting, ThreadPoolExecutor(count) as pool:
+    with ThreadPoolExecutor(count) as pool:
         futures = [pool.submit(work, start, stop) for start, stop in pairs]
         try:
             for future in futures:
-                if waiting:
-                    raise MusicRecError("interrupted by a signal")
                 future.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)

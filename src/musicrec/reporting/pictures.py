@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from musicrec.storage.files import atomic_path
+from musicrec.storage.outputs import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
 from musicrec.params import SampleParams
-from musicrec.process.progress import progress
+from musicrec.runtime import progress
 from musicrec.sample.draws import (
     POPULARITY,
     TRACK_IDS,
@@ -35,7 +35,7 @@ from musicrec.sample.draws import (
     draw_plays,
     fill_hashes,
 )
-from musicrec.storage.files import atomic_files
+from musicrec.storage.outputs import atomic_files
 from musicrec.storage.parquet import WRITING
 
 SPLITS = ("train", "validation", "test")

@@ -25,7 +25,7 @@ from musicrec.search.exact import ExactIndex, checked_factors, readonly, scorabl
 from musicrec.search.forest import EUCLIDEAN, HEADER, find_fault, mend
 from musicrec.search.kernels import LARGEST_SCORE, SUBNORMAL, inner_products, write_best
 from musicrec.search.vectors import by_falling_norm, lift, moderate
-from musicrec.storage.files import atomic_path
+from musicrec.storage.outputs import atomic_path
 
 HEAD_SHARE = 1 / 24  # of the items, those of largest norm: searched exactly
 QUERY_SCALE = 4.0  # norm of a query in units of M: the larger, the more direction decides

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
-from musicrec.process.claims import scratch_directory
+from musicrec.runtime import scratch_directory
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

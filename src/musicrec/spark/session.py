@@ -18,8 +18,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from musicrec.errors import MusicRecError
-from musicrec.process.claims import scratch_directory
-from musicrec.process.signals import signals_deferred
+from musicrec.runtime import cleaned_up, scratch_directory, signals_held
 from musicrec.spark.class_archive import archive_options, quoted
 from musicrec.spark.failures import root_cause
 from musicrec.spark.java import find_java, java_of_home
@@ -112,11 +111,12 @@ def _running(
     builder = SparkSession.builder.appName(f"musicrec {name}").master(master).config(map=settings)
     session: SparkSession | None = None
     try:
-        with signals_deferred():  # so that whoever interrupts the start can end Java too
+        with signals_held():  # so that a signal during the start ends Java too
             session = _start(builder, master, settings.get("spark.local.dir"))
+        java = session.sparkContext._gateway.proc
         session.sparkContext.setLogLevel("ERROR")
         session.sparkContext.pythonExec = python_of_executors(session)
-        with room_watched(session):
+        with cleaned_up(lambda: _kill(java)), room_watched(session):
             yield session
     except (Py4JNetworkError, ConnectionError):
         raise MusicRecError(
@@ -205,6 +205,12 @@ def _stop(session: SparkSession, *, at_once: bool, ask: bool) -> None:
             java.stdin.close()  # what Java waits for, to end
         _wait(java, END_SECONDS)
         _forget(session)
+
+
+def _kill(java: subprocess.Popen[bytes] | None) -> None:
+    if java is not None:
+        java.kill()
+        java.wait()
 
 
 def _wait(java: subprocess.Popen[bytes], seconds: float) -> None:

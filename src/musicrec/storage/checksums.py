@@ -14,8 +14,8 @@ from typing import Any
 
 from musicrec.errors import MusicRecError
 from musicrec.storage.files import write_exact_json
+from musicrec.storage.outputs import CHECKSUMS
 
-CHECKSUMS = "_checksums.json"
 REPAIR = "dvc checkout --force brings it back, dvc repro makes it anew"
 _BLOCK = 1 << 22  # bytes read at a time
 

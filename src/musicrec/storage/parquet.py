@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
 from musicrec.storage.checksums import require_sound
-from musicrec.storage.files import atomic_path
+from musicrec.storage.outputs import atomic_path
 
 PARTS = 8  # files of every table of plays: pinned, so that bytes do not follow the core count
 PLAYS = pa.schema([("user_id", pa.string()), ("track_id", pa.string()), ("count", pa.int64())])
@@ -97,6 +97,16 @@ def sound_parts(path: str | os.PathLike[str]) -> list[Path]:
     """
     require_sound(Path(path))
     return parquet_parts(path)
+
+
+def has_columns(path: Path, names: Iterable[str]) -> bool:
+    """Whether a file is Parquet whose columns begin with these."""
+    try:
+        found = pq.read_schema(path).names
+    except pa.ArrowException:
+        return False
+    wanted = list(names)
+    return found[: len(wanted)] == wanted
 
 
 def read_table(path: str | os.PathLike[str], columns: Iterable[str] | None = None) -> pa.Table:

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from musicrec.params import ALSParams, FeedbackParams
-from musicrec.process.claims import scratch_directory
-from musicrec.process.progress import progress
+from musicrec.runtime import progress, scratch_directory
 from musicrec.spark.failures import quiet, readable_errors
 from musicrec.spark.parts import read_parts
 from musicrec.spark.session import spark_session

@@ -20,9 +20,10 @@ from musicrec.interactions.held_out import HeldOut, read_held_out
 from musicrec.interactions.matrix import Interactions, read_interactions, read_sizes
 from musicrec.metrics.ranking import score_lists
 from musicrec.params import ALSParams, FeedbackParams
-from musicrec.process.progress import progress
+from musicrec.runtime import progress
 from musicrec.search.exact import ExactIndex
-from musicrec.storage.files import atomic_directory, write_json
+from musicrec.storage.files import write_json
+from musicrec.storage.outputs import atomic_directory
 from musicrec.train.convergence import check_feasible, require_falling, require_usable
 from musicrec.train.mllib import fit_mllib
 from musicrec.train.warm_start import warm_factors

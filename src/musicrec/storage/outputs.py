@@ -1,0 +1,264 @@
+"""Outputs: written whole or not at all, and only where nothing of a user's is overwritten."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from musicrec.errors import MusicRecError, UsageError
+from musicrec.runtime import OWNER, cleaned_up, remove_abandoned, temporary
+
+CHECKSUMS = "_checksums.json"
+MANIFEST = "manifest.json"  # of a bundle
+GENERATOR = '<meta name="generator" content="musicrec">'  # in the head of a page
+FORMATS = {
+    *(".csv", ".gz", ".htm", ".html", ".ipynb", ".json", ".jsonl", ".md", ".npy", ".parquet"),
+    *(".pdf", ".png", ".py", ".svg", ".tar", ".tgz", ".tsv", ".txt", ".xlsx", ".yaml", ".yml"),
+    *(".zip", ".zst"),
+}
+Ours = Callable[[Path], bool]
+
+
+def is_json_of_ours(path: Path) -> bool:
+    """Whether a file is JSON in the very form in which `musicrec.storage.files` writes it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return text == json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n"
+    except ValueError:
+        return False
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is an HTML page of `musicrec report`, `tune` or `original`."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return GENERATOR in text[:4096] or '<p class="eyebrow">musicrec ' in text  # of version 0.1
+
+
+def is_folder_of_ours(folder: Path) -> bool:
+    """Whether all files below a folder are a stage's or a bundle's.
+
+    They are listed in the `_checksums.json` or `manifest.json` beside them, or are rows and
+    pictures for plots.
+    """
+    for parent, folders, names in os.walk(folder):
+        known = _listed(Path(parent))
+        if any((Path(parent) / name).is_symlink() for name in folders):
+            return False
+        for name in names:
+            if name not in known and not _is_plot(Path(parent) / name):
+                return False
+    return True
+
+
+def stage_arguments(
+    about: str | None, *read: str, **write: Callable[[str], Path]
+) -> argparse.Namespace:
+    """Parse the command line of a stage, whose every option is a path.
+
+    Parameters
+    ----------
+    about : str
+        The stage's docstring.
+    *read : str
+        Options of inputs.
+    **write
+        Options of outputs: `output_file`, `output_folder` or another check.
+    """
+    parser = argparse.ArgumentParser(description=about)
+    for name in read:
+        parser.add_argument(f"--{name}", metavar="PATH", type=Path, required=True, help="to read")
+    for name, check in write.items():
+        option = "--" + name.replace("_", "-")
+        parser.add_argument(option, metavar="PATH", type=check, required=True, help="to write")
+    return parser.parse_args()
+
+
+def local_path(text: str | os.PathLike[str]) -> Path:
+    """Check the name of an output: neither empty, nor a URI, nor an unexpanded `~`."""
+    name = os.fspath(text)
+    if not name.strip():
+        raise UsageError("the name of the output is empty; is a variable not set?")
+    if scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]+://?", name):
+        raise UsageError(
+            f"{name}: outputs are written to this machine; write a local one and copy it to "
+            f"{scheme[0]} with its own tool"
+        )
+    if name.startswith("~"):
+        raise UsageError(f"{name}: the shell did not expand ~; write it without quotes")
+    return Path(name)
+
+
+def output_file(
+    text: str | os.PathLike[str], ending: str = ".json", ours: Ours = is_json_of_ours
+) -> Path:
+    """Check the path of a file that is to be written.
+
+    Raises
+    ------
+    UsageError
+        The name is empty, a URI, begins with an unexpanded `~` or ends as another format does; a
+        folder, a device, or a file that is not `ours` stands there; the folder takes no files.
+    """
+    path = local_path(text)
+    if path.suffix.lower() in FORMATS - {ending, ending.removesuffix("l")}:
+        raise UsageError(f"{path}: the file is written as {ending}; end its name in {ending}")
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder, and a file is to be written; name a file in it")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}: is no regular file; name another file")
+    _require_replaceable(path, "file", ours)
+    return path
+
+
+def output_folder(text: str | os.PathLike[str], ours: Ours = is_folder_of_ours) -> Path:
+    """Check the path of a folder that is to be written.
+
+    Raises
+    ------
+    UsageError
+        As of `output_file`; or it is the working folder or one above it, or a repository.
+    """
+    path = local_path(text)
+    place = path.resolve()
+    if Path.cwd().is_relative_to(place):
+        raise UsageError(f"{path}: is the working folder or one above it; name a folder of its own")
+    if any((place / name).exists() for name in (".git", ".dvc")):
+        raise UsageError(f"{path}: is a repository; name a folder of its own")
+    if path.suffix.lower() in FORMATS:
+        raise UsageError(f"{path}: a folder is written, not a {path.suffix} file; rename it")
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path}: is a file, and a folder is to be written; name another")
+    _require_replaceable(path, "folder", ours)
+    return path
+
+
+@contextmanager
+def atomic_path(destination: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary file path that becomes `destination` if the block succeeds.
+
+    The temporary lies in the destination's folder, so the rename cannot cross devices; when
+    the block raises, or a signal ends the process, it is removed and `destination` stays as it was.
+    What a killed process left is removed by the next that writes the same file. A link is replaced,
+    and what it points to stays as it is.
+    """
+    target = Path(destination)
+    with temporary(_made(tempfile.mkstemp, target)) as new, _errors_name(target, new):
+        yield new
+        umask = os.umask(0)
+        os.umask(umask)
+        new.chmod(0o666 & ~umask)  # mkstemp's 0600 is too tight for a shared output
+        new.replace(target)
+
+
+@contextmanager
+def atomic_directory(
+    destination: str | os.PathLike[str], ours: Ours = is_folder_of_ours
+) -> Iterator[Path]:
+    """Yield an empty temporary folder that replaces `destination` if the block succeeds.
+
+    The old folder is renamed, the new one takes its place, then the old one is removed: whoever
+    opens it sees the old or the new one, whole. The next writer puts the old one back where a
+    process was killed between the two renames. A link is replaced, and what it points to stays.
+
+    Raises
+    ------
+    UsageError
+        See `output_folder`.
+    """
+    target = output_folder(destination, ours)
+    with temporary(_made(tempfile.mkdtemp, target)) as new, _errors_name(target, new):
+        new.chmod(0o755)
+        yield new
+        old = new.with_suffix(".old")
+
+        def put_back() -> None:
+            if os.path.lexists(old) and not os.path.lexists(target):
+                old.rename(target)
+
+        with temporary(old), cleaned_up(put_back):
+            if os.path.lexists(target):
+                target.rename(old)
+            new.rename(target)
+
+
+@contextmanager
+def atomic_files(destination: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield an empty temporary folder whose files move into `destination` if the block succeeds.
+
+    Other files of `destination` stay as they are.
+    """
+    target = Path(destination)
+    with temporary(_made(tempfile.mkdtemp, target)) as new, _errors_name(target, new):
+        yield new
+        target.mkdir(exist_ok=True)
+        for path in sorted(new.iterdir()):
+            path.replace(target / path.name)
+
+
+def _require_replaceable(path: Path, kind: str, ours: Ours) -> None:
+    if path.exists() and not ours(path):
+        raise UsageError(
+            f"{path}: this {kind} was not written by musicrec, or holds more than that; remove it "
+            "or name another"
+        )
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise MusicRecError(f"cannot write {path}: {folder} is a file, not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise MusicRecError(
+            f"cannot write {path}: the folder {folder} is read-only for this user; change its "
+            "rights or the output"
+        )
+
+
+def _listed(folder: Path) -> set[str]:
+    """Names of the files in a folder that a stage or a bundle vouches for."""
+    known: set[str] = set()
+    for name, hashed in ((CHECKSUMS, "crc32"), (MANIFEST, "sha256")):
+        with suppress(OSError, ValueError, AttributeError, TypeError):
+            content = json.loads((folder / name).read_text(encoding="utf-8"))
+            files = content["files"] if name == MANIFEST else content
+            if all(hashed in entry for entry in files.values()):
+                known |= {name, *files}
+    return known
+
+
+def _is_plot(path: Path) -> bool:
+    if path.suffix == ".svg":
+        return b"https://matplotlib.org/" in path.read_bytes()[:4096]
+    return path.suffix == ".json" and is_json_of_ours(path)
+
+
+def _made(make: Callable[..., Any], target: Path) -> Path:
+    """Make a temporary beside a target, and remove what a killed process left of one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    start = f".{target.name}."
+    remove_abandoned(target.parent, start, restore=target)
+    made = make(prefix=f"{start}{OWNER}.", suffix=".new", dir=target.parent)
+    if isinstance(made, str):
+        return Path(made)
+    os.close(made[0])
+    return Path(made[1])
+
+
+@contextmanager
+def _errors_name(target: Path, new: Path) -> Iterator[None]:
+    """Let errors of the system name the output and not its temporary."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            error.filename = str(target)
+        elif isinstance(error.filename, str):
+            error.filename = error.filename.replace(str(new), str(target))
+        raise

@@ -1,0 +1,59 @@
+"""What every command that writes says of an output that cannot be meant; nothing is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from musicrec.cli import main
+
+FILES = {
+    "report": ".html",
+    "tune": ".html",
+    "original": ".html",
+    "recommend --all": ".parquet",
+}
+TYPED = [
+    ("", "the name of the output is empty"),
+    ("s3://bucket/x", "s3://bucket/x: outputs are written to this machine"),
+    ("~/x", "~/x: the shell did not expand ~"),
+    ("folder", "folder: is a folder"),
+    ("x.csv", "x.csv: the file is written as "),
+    ("mine", "mine: this file was not written by musicrec"),
+]
+
+
+@pytest.mark.parametrize("command", FILES)
+@pytest.mark.parametrize(("output", "said"), TYPED)
+def test_an_output_file(
+    command: str,
+    output: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "mine").write_text("mine")
+    assert main([*command.split(), "--output", output]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {said}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "mine"]
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "output", ["", ".", "..", "models", "s3://bucket/model", "~/model", "x.tar.gz", "mine"]
+)
+def test_the_folder_of_publish(
+    output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "clone/models/old").mkdir(parents=True)
+    (tmp_path / "clone/models/old/model.npy").touch()
+    (tmp_path / "clone/mine").touch()
+    monkeypatch.chdir(tmp_path / "clone")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["publish", output]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
