@@ -1,11 +1,11 @@
-"""Time the native solver beside Spark MLlib, implicit and irspack on one matrix.
+"""Time the native solver beside Spark MLlib, implicit, irspack and cmfrec on one matrix.
 
 python benchmarks/als.py --plays FILE.parquet --rank 20 64 128 --iterations 10 --json OUT
 
 FILE has the columns `user`, `item` (any ids) and `count`. Without --plays the matrix is a
 synthetic one shaped like the original project's: a share of its users (--share), all its tracks.
 Each fit runs in a process of its own. One function, `musicrec.als.fit.objective`, gives the loss
-that every engine reached; implicit and irspack regularise each row by a constant instead of
+that every engine reached; implicit, irspack and cmfrec regularise each row by a constant instead of
 reg_param times its plays (here reg_param times the mean number of plays of a row), so that they
 minimise a neighbour of that objective. With --same-objective ours regularises by that constant too
 (reg_exponent 0), and all but MLlib minimise one objective. CPU seconds are of the whole process,
@@ -51,6 +51,8 @@ ENGINES = (
     "irspack-cg",
     "irspack-cholesky",
     "irspack-ialspp",
+    "cmfrec-cg",
+    "cmfrec-cholesky",
 )
 
 
@@ -192,6 +194,7 @@ def run_worker(engine: str, folder: Path, params: ALSParams) -> None:
         "mllib": mllib,
         "implicit": implicit,
         "irspack": irspack,
+        "cmfrec": cmfrec,
     }
     users, items, seconds, child_mb = fitters[name](folder, sizes, params, variant)
     write_array(folder / "users.npy", users)
@@ -299,6 +302,31 @@ def irspack(
     model.learn()
     seconds = time.perf_counter() - since
     return model.get_user_embedding(), model.get_item_embedding(), seconds, 0.0
+
+
+def cmfrec(
+    folder: Path, sizes: dict[str, int], params: ALSParams, variant: str
+) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """Fit with cmfrec's CMF_implicit, in float32, without what only its predictions need."""
+    from cmfrec import CMF_implicit
+
+    plays = scipy_plays(folder, sizes)
+    model = CMF_implicit(
+        k=params.rank,
+        lambda_=constant_regularisation(plays, params),
+        alpha=params.alpha,
+        niter=params.max_iter,
+        use_cg=variant == "cg",
+        use_float=True,
+        precompute_for_predictions=False,
+        verbose=False,
+        random_state=params.seed,
+        nthreads=len(os.sched_getaffinity(0)),
+    )
+    matrix = plays.tocoo()
+    since = time.perf_counter()
+    model.fit(matrix)
+    return model.A_, model.B_, time.perf_counter() - since, 0.0
 
 
 if __name__ == "__main__":
