@@ -56,7 +56,7 @@ def test_metrics_diff_is_read_at_a_glance(changed: Clone) -> None:
 def test_exp_show_fits_a_screen(changed: Clone) -> None:
     shown = changed.run("dvc", "exp", "show", "--only-changed").stdout
     assert "narrow-model" in shown and "map@50" in shown
-    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 160, shown
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 170, shown
 
 
 def test_git_holds_no_picture_and_no_clock(clone: Clone) -> None:
