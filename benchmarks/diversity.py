@@ -48,7 +48,7 @@ def main() -> None:
         for row, (ids, _) in enumerate(bundle.recommender.many(queries, query, history)):
             lists[row, : len(ids)] = ids
         scores = score_lists(lists, truth.indptr, truth.indices, [args.k])
-        ndcg = float(scores.ndcg.mean())
+        ndcg = float(scores["ndcg"].mean())
         plain = ndcg if plain is None else plain
         likeness = np.mean([_likeness(bundle.item_factors[row[row >= 0]]) for row in lists])
         print(f"{weight:9.1f}  {ndcg:10.4f}  {ndcg / plain:8.3f}  {likeness:8.3f}")

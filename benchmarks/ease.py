@@ -101,7 +101,7 @@ def _measure(args: argparse.Namespace) -> None:
         "mb": peak_mb(),
     }
     judged = score_lists(lists, held_out.truth.indptr, held_out.truth.indices, [K])
-    figures["ndcg"] = float(judged.ndcg.mean())
+    figures["ndcg"] = float(judged["ndcg"].mean())
     np.save(args.one / f"{method}.npy", _scores(method, held_out, params, weights))
     print(json.dumps(figures))
 

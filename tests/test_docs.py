@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
+from musicrec.metrics.ranking import metric_table
 from musicrec.params import load_params
 from musicrec.tune.space import read_space
 
@@ -47,6 +48,10 @@ def test_the_page_on_metrics_names_every_file_and_figure() -> None:
     for name in ("evaluate", "train", "ann_bench", "downsample"):
         for key in metrics(name):
             assert f"`{key}`" in page, f"{name}: {key}"
+
+
+def test_the_page_on_metrics_defines_each_as_the_code_does() -> None:
+    assert metric_table() in (ROOT / "docs/metrics.md").read_text()
 
 
 def test_the_table_of_results_is_that_of_the_metrics() -> None:

@@ -94,7 +94,7 @@ def add_margin(parser: argparse.ArgumentParser) -> None:
 
 def run_compare(args: argparse.Namespace) -> int:
     """Print the comparison; 3 if the gate stops it."""
-    from musicrec.project.revisions import Revision, UnavailableError
+    from musicrec.project.revisions import UnavailableError, open_revisions
     from musicrec.review.compare import (
         as_json,
         as_markdown,
@@ -104,7 +104,7 @@ def run_compare(args: argparse.Namespace) -> int:
         same_table_sentence,
     )
 
-    base, head = Revision(args.base), Revision(args.head)
+    base, head = open_revisions([args.base, args.head])
     doubts = [doubt(base), doubt(head)]
     if args.fail_on is not None and doubts[1]:
         raise MusicRecError(f"nothing to judge: {doubts[1]}")
@@ -119,9 +119,9 @@ def run_compare(args: argparse.Namespace) -> int:
         return 0
     print({"text": as_text, "md": as_markdown, "json": as_json}[args.form](result))
     if result.split == "test":
-        from musicrec.review.tested import scored_on_test, sentence
+        from musicrec.review.tested import scored_on, sentence
 
-        print(f"\n{sentence(scored_on_test())}", file=sys.stderr)
+        print(f"\n{sentence(scored_on('test'))}", file=sys.stderr)
     if args.fail_on is None:
         return 0
     print(gate_sentence(result, args.fail_on), file=sys.stderr)
@@ -150,10 +150,11 @@ def add_review(commands: Commands) -> None:
 
 def run_review(args: argparse.Namespace) -> None:
     """Print the report."""
-    from musicrec.project.revisions import Revision
+    from musicrec.project.revisions import open_revisions
     from musicrec.review.report import review
 
-    print(review(Revision(args.base), Revision(args.head), args.margin, args.gate), end="")
+    base, head = open_revisions([args.base, args.head])
+    print(review(base, head, args.margin, args.gate), end="")
 
 
 def add_report(commands: Commands) -> None:
@@ -178,14 +179,14 @@ def add_report(commands: Commands) -> None:
 
 def run_report(args: argparse.Namespace) -> None:
     """Write the page and name it."""
-    from musicrec.project.revisions import Revision
+    from musicrec.project.revisions import open_revisions
     from musicrec.review.page.run import page
     from musicrec.storage.outputs import atomic_path, is_page, output_file
 
     output_file(args.output, ".html", is_page)
     names = [name for name in dict.fromkeys(args.revisions) if name != args.base]
-    heads = [Revision(name) for name in names or [args.base]]
-    written = page(Revision(args.base), heads, args.margin)
+    base, *heads = open_revisions([args.base, *(names or [args.base])])
+    written = page(base, heads, args.margin)
     with atomic_path(args.output) as temporary:
         temporary.write_text(written.html, encoding="utf-8")
     print(*written.verdicts, sep="\n")
@@ -201,9 +202,9 @@ def add_tested(commands: Commands) -> None:
 def run_tested(args: argparse.Namespace) -> None:
     """Print the list."""
     from musicrec.project.revisions import Revision
-    from musicrec.review.tested import as_text, scored_on_test
+    from musicrec.review.tested import as_text, scored_on
 
-    print(as_text(scored_on_test(), Revision("workspace").read_yaml("params.yaml")))
+    print(as_text(scored_on("test"), Revision("workspace").read_yaml("params.yaml")))
 
 
 def add_original(commands: Commands) -> None:

@@ -46,9 +46,9 @@ def test_popularity_equals_a_hand_count():
     lists = recommend_popular(train, history, k=5)
     assert lists.tolist() == [[4, 0, 2, 3, -1], [0, 2, 3, -1, -1], [2, 3, -1, -1, -1]]
     scores = score_lists(lists, np.array([0, 1, 3, 4]), np.array([0, 2, 5, 2]), [1, 2])
-    assert scores.precision.tolist() == [[0, 0.5], [0, 0.5], [1, 0.5]]
-    assert scores.recall.mean(axis=0).tolist() == [1 / 3, (1 + 0.5 + 1) / 3]
-    assert scores.average_precision[:, 1].tolist() == [0.5, 0.25, 1.0]
+    assert scores["precision"].tolist() == [[0, 0.5], [0, 0.5], [1, 0.5]]
+    assert scores["recall"].mean(axis=0).tolist() == [1 / 3, (1 + 0.5 + 1) / 3]
+    assert scores["map"][:, 1].tolist() == [0.5, 0.25, 1.0]
 
 
 def test_popularity_ignores_how_often_a_user_played():

@@ -134,19 +134,19 @@ def test_k_in_any_order_and_repeated():
     recommended, indptr, indices = pack([[1, 2, 3]], [[3]])
     scores = score_lists(recommended, indptr, indices, [3, 1, 3])
     assert scores.k == (1, 3)
-    assert scores.recall.tolist() == [[0.0, 1.0]]
+    assert scores["recall"].tolist() == [[0.0, 1.0]]
 
 
 def test_whole_average_precision_divides_by_the_whole_truth():
     recommended, indptr, indices = pack([[1, 9, 2]], [[1, 2, 30, 31, 32]])
     scores = score_lists(recommended, indptr, indices, [2])
     assert scores.whole_average_precision[0] == pytest.approx((1 + 2 / 3) / 5)
-    assert scores.average_precision[0, 0] == pytest.approx(1 / 2)
+    assert scores["map"][0, 0] == pytest.approx(1 / 2)
 
 
 def test_no_users():
     scores = score_lists(np.empty((0, 5), np.int32), np.zeros(1), np.empty(0), [1])
-    assert scores.ndcg.shape == (0, 1)
+    assert scores["ndcg"].shape == (0, 1)
 
 
 users = st.lists(
@@ -178,9 +178,9 @@ def test_recall_and_precision_count_the_same_hits_and_recall_never_falls_with_k(
     lists, truths = zip(*users, strict=True)
     scores = score_lists(*pack(lists, truths), list(range(1, 21)))
     sizes = np.array([len(truth) for truth in truths])
-    hits = scores.precision * np.array(scores.k)
-    np.testing.assert_allclose(hits, scores.recall * sizes[:, None], atol=1e-12)
-    assert (np.diff(scores.recall, axis=1) >= 0).all()
+    hits = scores["precision"] * np.array(scores.k)
+    np.testing.assert_allclose(hits, scores["recall"] * sizes[:, None], atol=1e-12)
+    assert (np.diff(scores["recall"], axis=1) >= 0).all()
 
 
 def test_threads_do_not_change_a_bit():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from musicrec.review.tested import scored_on_test
+from musicrec.review.tested import scored_on
 from musicrec.storage.files import write_json
 
 from .conftest import Clone, clone_of, stages_run
@@ -75,7 +75,7 @@ def test_every_setting_scored_on_test_users_is_known(clone: Clone, tmp_path: Pat
     before = other.run("musicrec", "tested").stdout
     assert "No setting was scored on test users" in before
     other.dvc("exp", "run", "-S", "evaluate.split=test", "--name", "judged", "evaluate")
-    (one,) = scored_on_test(other.folder)
+    (one,) = scored_on("test", other.folder)
     assert one.trained_with and one.trained_with["als"]["rank"] == 4
     shown = other.run("dvc", "metrics", "show", "--json", "metrics/evaluate.json").stdout
     for name, value in one.figures.items():
@@ -90,7 +90,7 @@ def test_every_setting_scored_on_test_users_is_known(clone: Clone, tmp_path: Pat
         about = {"split": split, "als": {"rank": 5}, "feedback": {"min_count": 1}}
         record = {"about": about, "result": {"ranking": row, "spark": row}}
         write_json(other.folder / f"data/original/{split}.json", record)
-    first, last = scored_on_test(other.folder)
+    first, last = scored_on("test", other.folder)
     assert first == one
     assert last.figures == {"map@500": 0.1, "ndcg@500": 0.2, "recall@500": 0.3}
     assert " original " in other.run("musicrec", "tested").stdout

@@ -44,6 +44,9 @@ class Stored:
     data: str | None = "abc.dir"
     evaluate: dict[str, int] = field(default_factory=dict)
     source: str = "data/sample"
+    protocol: str = "given"
+    share: float = 0.05
+    judged: int = 0
 
     def read(self, path: str) -> bytes | None:
         assert path == "data/per_user.parquet"
@@ -55,11 +58,18 @@ class Stored:
 
     def read_yaml(self, path: str) -> dict:
         assert path == "params.yaml"
-        return {"evaluate": self.evaluate, "data": {"source": self.source, "seed": 42}}
+        data = {"source": self.source, "protocol": self.protocol, "validation_users": self.share}
+        return {"evaluate": self.evaluate, "data": data}
 
     def output_hash(self, path: str) -> str | None:
         assert path == "data/ingested"
         return self.data
+
+
+@pytest.fixture(autouse=True)
+def judged_before(monkeypatch):
+    """What the clone's records would say."""
+    monkeypatch.setattr("musicrec.review.compare.settings_judged", lambda head: head.judged)
 
 
 def table(n_users=2000, shift=0.0, seed=0, split="validation", k=K, names=NAMES):
@@ -162,7 +172,7 @@ def test_a_margin_is_a_share(margin):
 
 def judged(*said: str) -> Result:
     """A result with the given verdicts on metrics a, b, …."""
-    row = Comparison(0.1, 0.1, 0.0, -0.1, 0.1, 0.0, -1.0, 1.0, 1.0, 1.0, "")
+    row = Comparison(0.1, 0.1, 0.0, -0.1, 0.1, 0.0, -1.0, 1.0, 1.0, 1.0, 100, 90, "")
     metrics = {name: replace(row, verdict=v) for name, v in zip("abc", said, strict=False)}
     return Result("main", "exp", "validation", 100, 0.01, metrics)
 
@@ -181,6 +191,60 @@ def test_gates(gate, passing):
     assert gate_sentence(judged(BETTER), gate) == f"Gate: passed (--fail-on {gate})."
     stopped = gate_sentence(judged(BETTER, WORSE), gate)
     assert stopped == f"Gate: FAILED (--fail-on {gate}): b: worse."
+
+
+def test_better_on_the_users_that_chose_it_is_said_in_the_verdict():
+    base, head = Stored("main", table()), Stored("exp", table(shift=0.01, seed=1), judged=101)
+    result = compare(base, head)
+    text, markdown = as_text(result), as_markdown(result)
+    line = next(line for line in text.splitlines() if line.startswith("map@500"))
+    assert line.endswith("better on the users that chose it")
+    for form in (text, markdown):
+        words = " ".join(form.split())
+        assert "2,000 validation users have judged 101 settings in this clone" in words
+        assert "`dvc exp run -S evaluate.split=test evaluate`" in words
+    assert "| **better on the users that chose it** |" in markdown
+    assert json.loads(as_json(result))["settings_judged"] == 101
+    pair = compare(base, replace(head, judged=2))  # nothing but these two was ever judged
+    assert pair.settings_judged == 0 and pair.verdict("map@500") == "better"
+    test = [replace(one, table=table(shift=x, seed=s, split="test")) for one, x, s in (
+        (base, 0.0, 0), (head, 0.01, 1))]  # fmt: skip
+    assert compare(*test).verdict("map@500") == "better"
+    assert compare(replace(head, judged=0), replace(base, judged=101)).settings_judged == 0  # worse
+
+
+def test_where_nothing_can_be_told_the_cure_is():
+    old, new = table(), table(shift=0.0003, seed=1)
+    metrics = ["map@500"]
+
+    def cure(margin=0.01, **changes):
+        result = compare(Stored("a", old), Stored("b", new, **changes), metrics, margin)
+        assert result.metrics["map@500"].verdict == CANNOT_TELL
+        return result.cure, result.metrics["map@500"]
+
+    text, row = cure()
+    half = (row.change_high - row.change_low) / 2
+    needed = 2000 * (half / 0.01) ** 2
+    told = int(text.split("about ")[1].split(" validation")[0].replace(",", ""))
+    assert told == pytest.approx(needed, rel=0.06) and told > 2000
+    assert "at a margin of 1 %" in text and "file of data.source." in text
+    text, _ = cure(protocol="holdout")
+    share = float(text.split("-S data.validation_users=")[1].rstrip("."))
+    assert share == pytest.approx(0.05 * needed / 2000, abs=0.011)
+    text, _ = cure(protocol="holdout", share=0.25)
+    assert "more than these plays have" in text
+    wider = float(text.split("at --margin ")[1].split(". ")[0])
+    again = compare(Stored("a", old), Stored("b", new), metrics, wider + 0.01)
+    assert again.metrics["map@500"].verdict in (NO_WORSE, EQUIVALENT)
+    assert "of a change as large as this one" in cure(margin=0.0)[0]
+
+
+def test_the_cure_of_too_few_users_is_so_many_that_fifty_differ():
+    old = table(40)
+    few = compare(Stored("a", old), Stored("b", table(40, shift=0.01)), ["map@500"])
+    assert "where 40 differ takes about 50 validation users, not 40" in few.cure
+    same = compare(Stored("a", old), Stored("b", old))
+    assert same.cure == ""
 
 
 def test_too_few_users_is_said_in_place_of_a_verdict():

@@ -20,6 +20,7 @@ from musicrec.project.staleness import stale_stages
 from musicrec.review.compare import compare
 from musicrec.review.page.run import page
 from musicrec.review.report import review
+from musicrec.review.tested import scored_on, settings_judged
 
 from .conftest import Project
 
@@ -59,7 +60,15 @@ def test_dvc_draws_every_plot_of_both_revisions(project):
 def test_the_report_of_a_branch(project):
     report = review(project.revision("main"), project.revision("noisy"))
     titles = [line for line in report.splitlines() if line.startswith("## ")]
-    wanted = ["Parameters", "Data", "Metrics", "Beside the baselines", "Search", "Stale stages"]
+    wanted = [
+        "Parameters",
+        "Code",
+        "Data",
+        "Metrics",
+        "Beside the baselines",
+        "Search",
+        "Stale stages",
+    ]
     assert titles == [f"## {title}" for title in wanted]
     section = dict(part.split("\n", 1) for part in report.split("## ")[1:])
     assert "| `als.reg_param` | 0 | 0.3 | +0.3 |" in section["Parameters"]
@@ -71,6 +80,22 @@ def test_the_report_of_a_branch(project):
     assert "| `index_recall@100` | 0.9 | 0.6 | -0.3 (-33.3%) |" in section["Search"]
     assert "| annoy | 3 | 3.3 |" in section["Search"]
     assert "None: every output is that of" in section["Stale stages"]
+
+
+def test_the_report_names_stages_and_files_whose_code_changed(project):
+    project.git("checkout", "-q", "-b", "code")
+    script = project.folder / "make.py"
+    try:
+        script.write_text(script.read_text() + "# changed\n")
+        project.commit("code")
+        report = review(project.revision("main"), project.revision("code"))
+        section = report.split("## Code\n\n")[1].split("\n\n##")[0]
+        assert "| index, train | `make.py` |" in section
+        same = review(project.revision("main"), project.revision("noisy"))
+        assert "## Code\n\nNo change." in same
+    finally:
+        project.git("checkout", "-q", "main")
+        project.git("branch", "-q", "-D", "code")
 
 
 def test_other_data_is_refused_with_a_reason_and_the_bare_figures(project):
@@ -325,6 +350,43 @@ def test_a_broken_file_is_one_sentence(project):
             review(project.revision("main"), project.revision("workspace"))
     finally:
         path.write_text(intact)
+
+
+def test_a_search_on_the_validation_users_is_known(project):
+    """By DVC's record of runs, and by that of `musicrec tune`."""
+    noisy = project.revision("noisy")
+    assert settings_judged(noisy) == 2  # main's own and this one; other-data has other users
+    folder = project.folder / "data/tune"
+    folder.mkdir()
+    base = {"als.reg_param": 0.3, "als.rank": 2}
+    trials = [{"setting": {"als.rank": rank}} for rank in (2, 4, 8, 4)]
+    study = folder / "study.json"
+    study.write_text(json.dumps({"base": base, "fixed": {}, "trials": trials}))
+    try:
+        assert settings_judged(noisy) == 5
+        assert settings_judged(project.revision("main")) == 2  # reg_param 0: not of this search
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_test_users_of_parameters_without_k(project, monkeypatch, capsys):
+    monkeypatch.chdir(project.folder)
+    dag = project.folder / "dvc.yaml"
+    whole = dag.read_text().replace("params: [evaluate.split, evaluate.k]", "params: [evaluate]")
+    project.git("checkout", "-q", "-b", "tested")
+    try:
+        dag.write_text(whole)
+        project.set("evaluate: {split: validation, k: [10, 100], ", "evaluate: {split: test, ")
+        project.dvc("repro", "-q")
+        project.commit("test users")
+        (one,) = scored_on("test")
+        assert one.figures.keys() == {"map@500", "ndcg@500", "recall@500", "precision@10"}
+        assert main(["tested"]) == 0 and main(["compare", "tested"]) == 0
+        assert "One setting was scored on test users" in capsys.readouterr().err
+    finally:
+        project.git("checkout", "-q", "--force", "main")
+        project.git("branch", "-q", "-D", "tested")
+        project.dvc("checkout", "-q", "--force")
 
 
 def test_changes_of_nested_values():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -122,6 +123,11 @@ def judge(held_out: HeldOut, lists: Lists, params: EvaluateParams) -> Evaluation
         aggregate=_aggregate(lists.unseen, len(users_of), params.k),
         folded_in=held_out.folded_in,
     )
+
+
+def described(schema: pa.Schema) -> dict[str, Any]:
+    """What a per-user table says of itself: `split`, and `k`, a list in ascending order."""
+    return json.loads((schema.metadata or {})[TABLE_METADATA])
 
 
 def _describe(held_out: HeldOut, users_of: np.ndarray) -> dict[str, np.ndarray]:

@@ -32,22 +32,12 @@ def headline(evaluation: Evaluation, differences: Rows, params: EvaluateParams) 
     """
     table = evaluation.table
     metrics = headline_metrics(params.k)
-    shown = shown_metrics(params.k, folded_in=evaluation.folded_in)
+    shown = headline_metrics(params.k, evaluation.folded_in)
     figures: dict[str, Any] = {"users": table.num_rows} | _means(table, shown, "")
     for row in differences:
         if row["metric"] == metrics[0]:
             figures[f"beats_{row['against']}"] = row["shown_higher"]
     return figures
-
-
-def shown_metrics(k: Sequence[int], *, folded_in: bool) -> list[str]:
-    """Name the means of `metrics/evaluate.json`.
-
-    Where users are folded in, calibrated recall at the shortest k stands with the metrics that get
-    verdicts: it is the Recall@k of published tables.
-    """
-    extra = [f"calibrated_recall@{min(k)}"] if folded_in else []
-    return headline_metrics(k) + extra
 
 
 def sentence(figures: Mapping[str, Any], table: pa.Table, params: EvaluateParams) -> str:
@@ -129,7 +119,7 @@ def metric_rows(table: pa.Table, k: Sequence[int], model: str = MODEL) -> Rows:
 
 def spark_rows(table: pa.Table, k: Sequence[int]) -> Rows:
     """Rows of `spark_protocol`."""
-    kept = _numbers(table, f"spark_{METRICS[0]}@{min(k)}", drop_null=False) >= 0
+    kept = _numbers(table, f"spark_map@{min(k)}", drop_null=False) >= 0
     known = (_numbers(table, "held_out") - _numbers(table, "held_out_unknown"))[kept]
     ceiling = precision_ceiling(known, k)
     whole = _means(table, ["map"], "spark_")["map"]

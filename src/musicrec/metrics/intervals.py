@@ -7,6 +7,7 @@ Every interval has the confidence `1 - SIGNIFICANCE` and every test the level `S
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,6 +65,8 @@ class Comparison:
         Of the two-sided paired test of no difference.
     adjusted_p_value : float
         The same after Holm's correction for the number of metrics compared.
+    n_users, n_differ : int
+        How many users there are, and how many of them differ.
     verdict : str
         See `compare_paired`.
     """
@@ -78,7 +81,28 @@ class Comparison:
     change_high: float | None
     p_value: float
     adjusted_p_value: float
+    n_users: int
+    n_differ: int
     verdict: str
+
+    def users_needed(self, margin: float) -> int | None:
+        """About how many users like these a verdict takes where `verdict` is that there is none.
+
+        For `too few users`, so many that `FEWEST_USERS` of them differ. For `cannot tell`, so
+        many that half the interval of the relative change is the margin, or the change itself
+        with a margin of 0: it shrinks with the square root of their number.
+
+        Returns
+        -------
+        int or None
+            None where nothing says how many.
+        """
+        if self.verdict == TOO_FEW:
+            return math.ceil(self.n_users * FEWEST_USERS / self.n_differ)
+        if self.change_low is None or self.change_high is None:
+            return None
+        half, aim = (self.change_high - self.change_low) / 2, margin or abs(self.change or 0.0)
+        return math.ceil(self.n_users * (half / aim) ** 2) if aim else None
 
 
 def bootstrap_means(
@@ -241,6 +265,8 @@ def compare_paired(
             change_high=change.high if change else None,
             p_value=p_values[i],
             adjusted_p_value=adjusted[i],
+            n_users=len(values),
+            n_differ=n_differ,
             verdict=_verdict(values, adjusted[i], change, margin),
         )
     return found

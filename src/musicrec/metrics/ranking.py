@@ -31,7 +31,7 @@ Duplicates
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,36 +41,103 @@ from musicrec.errors import MusicRecError
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
 
-METRICS = ("map", "precision", "recall", "ndcg", "calibrated_recall")
-ATTRIBUTES = ("average_precision", *METRICS[1:])  # of RankingScores, in the same order
 _BLOCK = 1024  # users a block
+
+
+class Metric(NamedTuple):
+    """A metric of lists: its name, where it is shown, and its definition in docs/metrics.md.
+
+    Attributes
+    ----------
+    title : str
+        As tables and charts write it.
+    definition : str
+        For one user, in Markdown; hits are positions of the list in the user's held-out tracks T.
+    headline : str
+        `longest` or `shortest`: stands in metrics/evaluate.json and gets a verdict at that k;
+        empty: it does not.
+    folded_in : bool
+        Stands there only where held-out users are folded in, and gets no verdict.
+    """
+
+    title: str
+    definition: str
+    headline: str = ""
+    folded_in: bool = False
+
+
+# The one list of metrics, headline metrics in their order; `_set` below has the formulas, in the
+# same order. A metric added to both shows in every table, chart and page.
+METRICS: Mapping[str, Metric] = {
+    "map": Metric(
+        "MAP",
+        "sum over the hits in the first k positions of (hits so far / position), / min(\\|T\\|, k)",
+        headline="longest",
+    ),
+    "ndcg": Metric(
+        "nDCG",
+        "sum over the hits in the first k positions of 1 / log2(position + 1), / the same sum if "
+        "the first min(\\|T\\|, k) positions were hits",
+        headline="longest",
+    ),
+    "recall": Metric("Recall", "hits in the first k positions / \\|T\\|", headline="longest"),
+    "precision": Metric("Precision", "hits in the first k positions / k", headline="shortest"),
+    "calibrated_recall": Metric(
+        "Calibrated recall",
+        "hits in the first k positions / min(\\|T\\|, k), so that a list of k tracks can reach 1. "
+        "RecPack's name; the tables published since Liang et al. (2018) call it Recall@k",
+        headline="shortest",
+        folded_in=True,
+    ),
+}
+
+
+def headline_metrics(k: Sequence[int], folded_in: bool = False) -> list[str]:
+    """Name the metrics that get intervals and verdicts: few, so the correction costs little.
+
+    Parameters
+    ----------
+    k : sequence of int
+        List lengths.
+    folded_in : bool
+        Also those that stand in metrics/evaluate.json where held-out users are folded in.
+    """
+    length = {"longest": max(k), "shortest": min(k)}
+    return [
+        f"{name}@{length[metric.headline]}"
+        for name, metric in METRICS.items()
+        if metric.headline and (folded_in or not metric.folded_in)
+    ]
+
+
+def metric_title(key: str) -> str:
+    """`map@500` is MAP@500."""
+    name, at, k = key.partition("@")
+    return (METRICS[name].title if name in METRICS else name) + at + k
+
+
+def metric_table() -> str:
+    """The table of definitions in docs/metrics.md."""
+    rows = [f"| `{name}@<k>` | {metric.definition} |" for name, metric in METRICS.items()]
+    return "\n".join(["| key | definition for one user |", "|---|---|", *rows])
 
 
 @dataclass(frozen=True)
 class RankingScores:
-    """Metrics of each user's list; row u of every array is list u.
+    """Metrics of each user's list.
 
-    With h_i = 1 if position i (from 1) of the list is in the truth T, else 0:
+    With h_i = 1 if position i (from 1) of the list is in the truth T, else 0, `METRICS` defines
+    them; binary gains. `map` is a user's average precision as Spark's `meanAveragePrecisionAt(k)`
+    has it, whose mean over users is MAP@k.
 
     Attributes
     ----------
     k : tuple of int
-        List lengths, ascending; the columns of the arrays below.
-    average_precision : float64 array (n_users, n_k)
-        sum over i <= k of h_i (h_1 + ... + h_i) / i, divided by min(\\|T\\|, k): Spark's
-        `meanAveragePrecisionAt(k)`. Its mean over users is MAP@k, the key `map@<k>`.
-    precision : float64 array (n_users, n_k)
-        (h_1 + ... + h_k) / k, whatever the length of the list and of T.
-    recall : float64 array (n_users, n_k)
-        (h_1 + ... + h_k) / \\|T\\|.
-    ndcg : float64 array (n_users, n_k)
-        sum over i <= k of h_i / log2(i + 1), divided by the same sum for a list whose first
-        min(\\|T\\|, k) positions are hits; binary gains.
-    calibrated_recall : float64 array (n_users, n_k)
-        (h_1 + ... + h_k) / min(\\|T\\|, k), which a list of k tracks can bring to 1. The name is
-        RecPack's; published tables since Liang et al. call it Recall@k.
+        List lengths, ascending.
+    by_metric : float64 array (metric, user, k)
+        Metrics in the order of `METRICS`; row u is list u.
     whole_average_precision : float64 array (n_users)
-        The sum of `average_precision` over the whole list, divided by \\|T\\|: Spark's
+        The sum of average precision over the whole list, divided by \\|T\\|: Spark's
         `meanAveragePrecision`, the key `map`.
 
     References
@@ -83,19 +150,18 @@ class RankingScores:
     """
 
     k: tuple[int, ...]
-    average_precision: np.ndarray
-    precision: np.ndarray
-    recall: np.ndarray
-    ndcg: np.ndarray
-    calibrated_recall: np.ndarray
+    by_metric: np.ndarray
     whole_average_precision: np.ndarray
 
+    def __getitem__(self, metric: str) -> np.ndarray:
+        """One metric: float64 array (n_users, n_k)."""
+        return self.by_metric[list(METRICS).index(metric)]
+
     def columns(self) -> dict[str, np.ndarray]:
-        """Per-user arrays by the name of their metric: `map@10`, `precision@10`, ..."""
-        arrays = [getattr(self, attribute) for attribute in ATTRIBUTES]
+        """Per-user arrays by the name of their metric: `map@10`, `map@20`, ..."""
         return {
-            f"{name}@{k}": array[:, column]
-            for name, array in zip(METRICS, arrays, strict=True)
+            f"{name}@{k}": self[name][:, column]
+            for name in METRICS
             for column, k in enumerate(self.k)
         }
 
@@ -154,8 +220,7 @@ def score_lists(
         _score(recommended, truth, cuts, out, start, stop)
 
     for_blocks(score_block, blocks(n_users, _BLOCK), threads)
-    by_metric = dict(zip(ATTRIBUTES, out.by_metric, strict=True))
-    return RankingScores(k=tuple(lengths.tolist()), whole_average_precision=out.whole, **by_metric)
+    return RankingScores(tuple(lengths.tolist()), out.by_metric, out.whole)
 
 
 def precision_ceiling(truth_sizes: np.ndarray, k: Sequence[int]) -> dict[str, float]:
@@ -263,18 +328,7 @@ def _set(row, column, cuts, n_truth, sums):
     k = cuts.lengths[column]
     best = min(n_truth, k)
     row[0, column] = precision_sum / best
-    row[1, column] = hits / k
+    row[1, column] = gain_sum / cuts.ideal[best]
     row[2, column] = hits / n_truth
-    row[3, column] = gain_sum / cuts.ideal[best]
+    row[3, column] = hits / k
     row[4, column] = hits / best
-
-
-def headline_metrics(k: Sequence[int]) -> list[str]:
-    """Name the metrics that get intervals and verdicts: few, so the correction costs little."""
-    longest, shortest = max(k), min(k)
-    return [
-        f"map@{longest}",
-        f"ndcg@{longest}",
-        f"recall@{longest}",
-        f"precision@{shortest}",
-    ]

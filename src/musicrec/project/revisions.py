@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,17 +25,16 @@ WORKSPACE = "workspace"
 class UnavailableError(MusicRecError):
     """Outputs of a revision that are neither in DVC's cache nor in a remote."""
 
-    def __init__(self, revision: str, paths: Sequence[str], reason: object) -> None:
+    def __init__(self, revision: Revision, paths: Sequence[str], reason: object) -> None:
         """Say which, and how to bring them here."""
         self.reason = reason
+        name = revision.name
         are = "is" if len(paths) == 1 else "are"
-        todo = (
-            f"`dvc push` on {revision} where it ran and `dvc fetch` here, or reproduce {revision}"
-        )
-        if revision == WORKSPACE:
+        todo = f"`dvc push` on {name} where it ran and `dvc fetch` here, or reproduce {name}"
+        if revision.commit is None:
             todo = "`dvc push` where its commit ran and `dvc pull` here, or `dvc repro`"
         super().__init__(
-            f"{', '.join(paths)} of {revision} {are} neither in the cache nor in a remote"
+            f"{', '.join(paths)} of {name} {are} neither in the cache nor in a remote"
             f"{_because(reason)}; {todo}"
         )
 
@@ -64,7 +66,7 @@ class Revision:
         """Find the project and the commit."""
         from dvc.exceptions import NotDvcRepoError
         from dvc.repo import Repo
-        from dvc.scm import SCMError, resolve_rev
+        from dvc.scm import RevError, SCMError, resolve_rev
         from pygit2 import GitError
         from scmrepo.exceptions import SCMError as NoCommitError
 
@@ -75,6 +77,8 @@ class Revision:
             if name != WORKSPACE:
                 with Repo(self.root) as repo:
                     self.commit = resolve_rev(repo.scm, name)
+                    if not _is_commit(repo.scm, self.commit):  # Git has names for files, too
+                        raise RevError(name)
             repo = self.open()
         except NotDvcRepoError:
             raise MusicRecError(self._no_project(folder)) from None
@@ -100,6 +104,41 @@ class Revision:
         folder = Path(self.root).resolve().relative_to(Path(git.root_dir).resolve())
         files = GitFileSystem(scm=git, rev=self.commit)
         return Repo(str(PurePosixPath("/", *folder.parts)), fs=files, scm=git)
+
+    def branch(self) -> str:
+        """What Git calls the files of the workspace, where nothing of them was changed.
+
+        Returns
+        -------
+        str
+            The branch, or the commit where there is none; empty where something was changed.
+        """
+        with self.open() as repo:
+            git = repo.scm
+            if git.is_dirty(untracked_files=False):
+                return ""
+            head = git.get_ref("HEAD", follow=False) or ""
+            branches = "refs/heads/"
+            if head.startswith(branches):
+                return head.removeprefix(branches)
+            return git.get_rev()[:10]
+
+    def changed_files(self, base: Revision, below: Sequence[str]) -> list[str]:
+        """Files in some folders that differ from those of another revision, by Git.
+
+        Parameters
+        ----------
+        below : sequence of str
+            Folders and files, named from the project's root, as are the files that are returned.
+        """
+        ends = [base.commit or "HEAD", *([self.commit] if self.commit else [])]
+        words = ["git", "diff", "--name-only", "--no-renames", "-z", "--relative", *ends]
+        done = subprocess.run(
+            [*words, "--", *below], cwd=self.root, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise MusicRecError(f"git diff of {base.name} and {self.name}: {done.stderr.strip()}")
+        return sorted(filter(None, done.stdout.split("\0")))
 
     def _no_project(self, folder: str | os.PathLike[str]) -> str:
         if self.commit is None:
@@ -131,6 +170,8 @@ class Revision:
 
         Raises
         ------
+        MusicRecError
+            A file of DVC, such as dvc.lock, cannot be read.
         UnavailableError
             The file is an output of DVC that is neither in the cache nor in a remote.
         """
@@ -140,18 +181,39 @@ class Revision:
         from_root = f"/{path}"
         try:
             self._files.info(from_root)  # `exists` takes what is out of reach for absent
+            with self._files.open(from_root, "rb") as stream:
+                return stream.read()
         except FileNotFoundError:
             return None
         except (DvcException, OSError, DataIndexDirError) as error:
-            raise self._unavailable(path, error) from None
-        try:
-            with self._files.open(from_root, "rb") as stream:
-                return stream.read()
-        except (DvcException, OSError) as error:
-            raise self._unavailable(path, error) from None
+            with self.project():  # is it DVC's own files that cannot be read?
+                pass
+            raise UnavailableError(self, [path], error) from None
 
-    def _unavailable(self, path: str, error: Exception) -> UnavailableError:
-        return UnavailableError(self.name, [path], error)
+    @contextmanager
+    def project(self) -> Iterator[Any]:
+        """Open the project (`dvc.repo.Repo`) with its DAG read.
+
+        Raises
+        ------
+        MusicRecError
+            dvc.yaml, dvc.lock or params.yaml is not what DVC expects there.
+        """
+        from dvc.exceptions import DvcException
+
+        with self.open() as repo:
+            try:
+                assert repo.index.graph is not None
+            except DvcException as error:
+                for name in ("dvc.yaml", "dvc.lock", "params.yaml"):
+                    path = repo.fs.join(repo.root_dir, name)
+                    if repo.fs.exists(path):
+                        _refuse_conflict(f"{name} of {self.name}", repo.fs.cat_file(path))
+                reason = " ".join(str(error.__cause__ or error).split())
+                raise MusicRecError(
+                    f"DVC cannot read the project of {self.name}: {reason}"
+                ) from None
+            yield repo
 
     def read_json(self, path: str) -> Any:
         """Content of a JSON file; an empty dict where the revision does not have it."""
@@ -167,7 +229,8 @@ class Revision:
             return {}
         try:
             return parse(content) or {}
-        except error as found:
+        except (error, UnicodeDecodeError) as found:
+            _refuse_conflict(f"{path} of {self.name}", content)
             reason = " ".join(str(found).split())
             raise MusicRecError(f"{path} of {self.name} cannot be read: {reason}") from None
 
@@ -184,6 +247,39 @@ class Revision:
                 if output["path"] == path:
                     return output.get("md5")
         return None
+
+
+def open_revisions(names: Sequence[str]) -> list[Revision]:
+    """Open revisions by their names; the workspace is called its branch where it is as committed.
+
+    Raises
+    ------
+    MusicRecError
+        As `Revision` does.
+    """
+    found = [Revision(name) for name in names]
+    for revision in found:
+        if revision.commit is None and (branch := revision.branch()) not in ("", *names):
+            revision.name = branch
+    return found
+
+
+def _is_commit(git: Any, sha: str) -> bool:
+    from scmrepo.exceptions import SCMError
+
+    try:
+        return git.resolve_commit(sha) is not None
+    except (SCMError, ValueError, KeyError, AttributeError, AssertionError):
+        return False
+
+
+def _refuse_conflict(file: str, content: bytes) -> None:
+    """Raise a MusicRecError where Git's merge has left its marks in a file."""
+    if re.search(rb"^(<{7}|>{7}) ", content, re.MULTILINE):
+        raise MusicRecError(
+            f"{file} holds the marks of a merge that is not finished (<<<<<<<); finish the merge, "
+            "then run `dvc repro`"
+        )
 
 
 def flatten(content: Any, prefix: str = "") -> dict[str, Any]:

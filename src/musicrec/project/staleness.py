@@ -7,7 +7,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from musicrec.project.revisions import WORKSPACE, Revision, changes
+from musicrec.project.revisions import Revision, changes
 
 ABSENT = ("deleted", "not in cache")  # DVC's words
 REASONS = 5  # shown a stage
@@ -18,7 +18,9 @@ def stale_stages(revision: Revision, of: Collection[str] = ()) -> dict[str, str]
     """Find the stages that `dvc repro` would run, and why.
 
     Outputs that are merely absent (a clone without `dvc pull`) are not stale: dvc.lock says what
-    they would be, and that is compared instead.
+    they would be, and that is compared instead. What was imported (`dvc import-url`) is as the
+    import left it, whatever its source holds now: no server is asked. Of a stage that is frozen,
+    which `dvc repro` does not run either, the reason names the freeze.
 
     Parameters
     ----------
@@ -31,7 +33,7 @@ def stale_stages(revision: Revision, of: Collection[str] = ()) -> dict[str, str]
     dict of str to str
         Reasons by stage, in the order of the DAG.
     """
-    with revision.open() as repo:
+    with revision.project() as repo:
         graph = repo.index.graph
         needs = {stage: list(graph.successors(stage)) for stage in sorted(graph, key=_name)}
         if of:
@@ -62,12 +64,23 @@ def why_stale(revision: Revision, of: Collection[str]) -> str:
     first, why = next(iter(stale.items()))
     more = f", and {', '.join(list(stale)[1:])} with it" if len(stale) > 1 else ""
     todo = "there, and commit what it writes"
-    if revision.name == WORKSPACE:
-        todo = "(or `dvc checkout`, if dvc.lock is right and the data are of another revision)"
+    if revision.commit is None:
+        fetch = "checkout" if _in_cache(revision, of) else "pull"
+        todo = f"(or `dvc {fetch}`, if dvc.lock is right and the data are of another revision)"
     return (
         f"the figures of {revision.name} are not those of its code, parameters and data: "
         f"{first} ({why}){more}; run `dvc repro` {todo}"
     )
+
+
+def _in_cache(revision: Revision, of: Collection[str]) -> bool:
+    """Whether DVC's cache here holds what some stages wrote, and what they read of others."""
+    with revision.project() as repo:
+        stages = [stage for stage in repo.index.stages if _name(stage) in of]
+        outs = [out for stage in stages for out in stage.outs]
+        read = {dependency.fs_path for stage in stages for dependency in stage.deps}
+        outs += [out for stage in repo.index.stages for out in stage.outs if out.fs_path in read]
+        return not any(out.use_cache and out.hash_info and out.changed_cache() for out in outs)
 
 
 def _reached(needs: Mapping[Any, list[Any]], of: Collection[str]) -> dict[Any, list[Any]]:
@@ -82,7 +95,7 @@ def _reached(needs: Mapping[Any, list[Any]], of: Collection[str]) -> dict[Any, l
 
 
 def _name(stage: Any) -> str:
-    return getattr(stage, "name", None) or stage.addressing
+    return getattr(stage, "name", None) or stage.path_in_repo
 
 
 def _only_here(path: str, repo: Any, revision: Revision) -> bool:
@@ -100,6 +113,8 @@ def _changed(
 
     Plays that are `only_here`, on the machine of whoever ran the stage, are not missed elsewhere.
     """
+    if stage.is_import:
+        return _changed_outputs(stage)
     if not any(dependency.hash_info for dependency in stage.deps) and stage.deps:
         return ["has never run"]
     reasons = ["its command changed"] if stage.changed_stage() else []
@@ -114,10 +129,16 @@ def _changed(
                 dependency.hash_info and only_here(dependency.fs_path)
             ):
                 reasons.append(f"{dependency} is {status}")
-    for out in stage.outs:
-        reasons += [f"{out} is {word}" for word in out.status().values() if word not in ABSENT]
+    if reasons and stage.frozen:
+        reasons.insert(0, f"is frozen, `dvc unfreeze {_name(stage)}` lets it run")
+    reasons += _changed_outputs(stage)
     more = len(reasons) - REASONS
     return [*reasons[:REASONS], f"and {more} more"] if more > 0 else reasons
+
+
+def _changed_outputs(stage: Any) -> list[str]:
+    words = ((out, word) for out in stage.outs for word in out.status().values())
+    return [f"{out} is {word}" for out, word in words if word not in ABSENT]
 
 
 def _changed_parameters(dependency: Any, status: Mapping[str, str]) -> list[str]:

@@ -6,8 +6,9 @@ Both per-user tables hold the same users with the same held-out tracks, or there
 from __future__ import annotations
 
 import json
+import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
-from musicrec.evaluate.judge import TABLE_METADATA
+from musicrec.evaluate.judge import described
 from musicrec.metrics.intervals import (
     CONFIDENCE,
     FEWEST_USERS,
@@ -26,23 +27,35 @@ from musicrec.metrics.intervals import (
     compare_paired,
 )
 from musicrec.metrics.ranking import METRICS, headline_metrics
-from musicrec.metrics.verdicts import BETTER, MARGIN, TOO_FEW, WORSE
-from musicrec.params import EvaluateParams, check_block
+from musicrec.metrics.verdicts import BETTER, CANNOT_TELL, MARGIN, TOO_FEW, WORSE
+from musicrec.params import DataParams, EvaluateParams, check_block
 from musicrec.project.revisions import Revision, changes
 from musicrec.reporting.markdown import markdown_table, text_table
+from musicrec.review.tested import PARAMS, TABLE, settings_judged
 from musicrec.storage.parquet import READING
 
-TABLE = "data/per_user.parquet"
 DATA = "data/ingested"
 DATA_BLOCKS = ("data", "sample")  # parameters that DATA follows from
 SHOWN = 5  # of them, in a sentence
-PARAMS = "params.yaml"
 WIDTH = 100  # of text on a terminal
+WHOLE: Any = {"break_long_words": False, "break_on_hyphens": False}  # names and commands
+PAIR = 2  # settings that a comparison of two takes; with more, one may have been chosen
+CHOSEN = "on the users that chose it"
+MOST_HELD_OUT = 0.4  # share of the users; as many test users, and a fifth trains alone
 
 
 @dataclass(frozen=True)
 class Result:
-    """Outcome of a comparison: names, whose plays, the margin, and a `Comparison` a metric."""
+    """Outcome of a comparison: names, whose plays, the margin, and a `Comparison` a metric.
+
+    Attributes
+    ----------
+    settings_judged : int
+        How many settings these users have judged in this clone, where head is called better and
+        may have been chosen by that: more than base's and its own. Else 0.
+    cure : str
+        What would tell where a verdict is that nothing can be told; else empty.
+    """
 
     base: str
     head: str
@@ -50,6 +63,25 @@ class Result:
     n_users: int
     margin: float
     metrics: dict[str, Comparison]
+    settings_judged: int = 0
+    cure: str = ""
+
+    def verdict(self, metric: str) -> str:
+        """The verdict in words; `better` says so where these users may have chosen head."""
+        word = self.metrics[metric].verdict
+        return f"{word} {CHOSEN}" if word == BETTER and self.settings_judged else word
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences that belong to the verdicts."""
+        found = [self.cure] if self.cure else []
+        if self.settings_judged:
+            found.append(
+                f"These {self.n_users:,} {self.split} users have judged {self.settings_judged} "
+                f"settings in this clone, and {self.head} may be the best of them by chance. Ask "
+                "the test users, once and of both: `dvc exp run -S evaluate.split=test evaluate`."
+            )
+        return found
 
 
 def compare(
@@ -82,18 +114,62 @@ def compare(
         )
     old, new = _read(base), _read(head)
     _refuse_different_truth(base, head, old, new)
-    described = [_described(table) for table in (old, new)]
-    shared = sorted(set(described[0]["k"]) & set(described[1]["k"]))
+    about = [described(table.schema) for table in (old, new)]
+    shared = sorted(set(about[0]["k"]) & set(about[1]["k"]))
     if metrics is None and not shared:
         raise MusicRecError(
             f"{base.name} and {head.name} have no list length (evaluate.k) in common: "
-            f"{described[0]['k']} against {described[1]['k']}"
+            f"{about[0]['k']} against {about[1]['k']}"
         )
     names = headline_metrics(shared) if metrics is None else list(metrics)
     old_values = {name: _values(old, name, base) for name in names}
     new_values = {name: _values(new, name, head) for name in names}
     found = compare_paired(old_values, new_values, *_bootstrap(head), margin)
-    return Result(base.name, head.name, described[0]["split"], old.num_rows, margin, found)
+    split, judged = about[0]["split"], 0
+    if split == "validation" and any(row.verdict == BETTER for row in found.values()):
+        judged = settings_judged(head)
+    return Result(
+        base=base.name,
+        head=head.name,
+        split=split,
+        n_users=old.num_rows,
+        margin=margin,
+        metrics=found,
+        settings_judged=judged if judged > PAIR else 0,
+        cure=_cure(found, margin, split, head),
+    )
+
+
+def _cure(found: Mapping[str, Comparison], margin: float, split: str, head: Revision) -> str:
+    """How many users a verdict would take, and which parameter holds more of them out."""
+    needs = {
+        name: needed
+        for name, row in found.items()
+        if row.verdict in (CANNOT_TELL, TOO_FEW) and (needed := row.users_needed(margin))
+    }
+    if not needs:
+        return ""
+    name = max(needs, key=lambda name: needs[name])
+    row, n_needed = found[name], float(f"{needs[name]:.2g}")
+    aim = f"at a margin of {100 * margin:g} %" if margin else "of a change as large as this one"
+    if row.verdict == TOO_FEW:
+        aim = f"where {row.n_differ:,} differ"
+    text = f"{name}: a verdict {aim} takes about {n_needed:,.0f} {split} users, not {row.n_users:,}"
+    data = head.read_yaml(PARAMS).get("data") or {}
+    parameter = f"{split}_users"
+    if data.get("protocol", "given") == "given":
+        return f"{text}; hold out the plays of more users in the {split} file of data.source."
+    share = data.get(parameter, getattr(DataParams(), parameter))
+    needed = share * n_needed / row.n_users
+    if needed <= MOST_HELD_OUT:
+        return (
+            f"{text}; hold more out, in both: -S data.{parameter}={math.ceil(100 * needed) / 100}."
+        )
+    text += ", more than these plays have"
+    if row.verdict == CANNOT_TELL and row.change_low is not None and row.change_high is not None:
+        half = math.ceil(50 * (row.change_high - row.change_low)) / 100
+        text += f"; they can tell at --margin {half:g}"
+    return f"{text}. (data.{parameter} is {share:g}; {MOST_HELD_OUT:g} would be the most.)"
 
 
 def same_table(base: Revision, head: Revision) -> bool:
@@ -119,15 +195,17 @@ def as_text(result: Result) -> str:
     """A table for a terminal."""
     header = _header(result)
     table = text_table(header, _rows(result), right=range(1, len(header) - 1))
-    footnote = textwrap.fill(_footnote(result), WIDTH)
-    return "\n".join([_title(result), "", table, "", footnote])
+    blocks = [_footnote(result), *result.notes]
+    told = [line for block in blocks for line in ("", textwrap.fill(block, WIDTH, **WHOLE))]
+    return "\n".join([_title(result), "", table, *told])
 
 
 def as_markdown(result: Result) -> str:
     """A table for a pull request."""
     rows = _rows(result, emphasis="**")
     table = markdown_table(_header(result), rows, right=range(1, 6))
-    return "\n".join([_title(result), "", table, "", _footnote(result)])
+    blocks = [_title(result), table, *(f"**{note}**" for note in result.notes), _footnote(result)]
+    return "\n\n".join(blocks)
 
 
 def _header(result: Result) -> list[str]:
@@ -151,7 +229,7 @@ def _rows(result: Result, emphasis: str = "") -> list[list[str]]:
                 change,
                 interval,
                 p_value,
-                f"{sure}{row.verdict}{sure}",
+                f"{sure}{result.verdict(name)}{sure}",
             ]
         )
     return rows
@@ -215,13 +293,9 @@ def _bootstrap(revision: Revision) -> tuple[int, int]:
     return settings.bootstrap_samples, settings.seed
 
 
-def _described(table: pa.Table) -> dict[str, Any]:
-    return json.loads((table.schema.metadata or {})[TABLE_METADATA])
-
-
 def _refuse_different_truth(base: Revision, head: Revision, old: pa.Table, new: pa.Table) -> None:
     pair = f"{base.name} and {head.name} cannot be compared:"
-    splits = [_described(table)["split"] for table in (old, new)]
+    splits = [described(table.schema)["split"] for table in (old, new)]
     if splits[0] != splits[1]:
         raise MusicRecError(f"{pair} they judge different splits, {splits[0]} and {splits[1]}")
     data = [revision.output_hash(DATA) for revision in (base, head)]

@@ -25,19 +25,22 @@ DATA = ("metrics/data.json", "metrics/downsample.json", "metrics/index.json")
 SEARCH = "metrics/ann_bench.json"
 SPEED_UP = "plots/ann_bench/speed_up.json"
 RECALL = 0.9  # at which speeds are told; the page and the plots have all of them
+FILES = 6  # named in one row
 ROWS = 25  # of one table; a report is read by a person
 
 
 def review(base: Revision, head: Revision, margin: float = MARGIN, gate: str | None = None) -> str:
     """Report what differs between two revisions, in Markdown.
 
-    Parameters in `params.yaml`, the data as counted by its metrics, ranking metrics with
-    verdicts, how the model stands beside the baselines, search, and the stages of `head` whose
-    outputs are older than what they depend on. A section that cannot be told says why. With a
-    `gate` (a key of `musicrec.review.gate.GATES`) it says whether the change passes.
+    Parameters in `params.yaml`, the code of each stage, the data as counted by its metrics,
+    ranking metrics with verdicts, how the model stands beside the baselines, search, and the
+    stages of `head` whose outputs are older than what they depend on. A section that cannot be
+    told says why. With a `gate` (a key of `musicrec.review.gate.GATES`) it says whether the
+    change passes.
     """
     sections = [
         ("Parameters", _diff(base, head, (PARAMS,))),
+        ("Code", _code(base, head)),
         ("Data", _diff(base, head, DATA)),
         ("Metrics", _metrics(base, head, margin, gate)),
         ("Beside the baselines", _baselines(base, head)),
@@ -47,6 +50,28 @@ def review(base: Revision, head: Revision, margin: float = MARGIN, gate: str | N
     blocks = [f"# {head.name} against {base.name}"]
     blocks += [f"## {title}\n\n{text}" for title, text in sections]
     return "\n\n".join(blocks) + "\n"
+
+
+def _code(base: Revision, head: Revision) -> str:
+    """The stages whose files in Git differ, and which; stages of the same files in one row."""
+    stages = head.read_yaml("dvc.yaml").get("stages") or {}
+    reads = {
+        name: [path for path in stage.get("deps") or [] if isinstance(path, str)]
+        for name, stage in stages.items()
+    }
+    below = sorted({path for paths in reads.values() for path in paths if "$" not in path})
+    changed = head.changed_files(base, below)
+    rows: dict[str, list[str]] = {}
+    for name, paths in reads.items():
+        files = [file for file in changed if any(f"{file}/".startswith(f"{p}/") for p in paths)]
+        if files:
+            more = f" and {len(files) - FILES} more" if len(files) > FILES else ""
+            listed = ", ".join(f"`{file}`" for file in files[:FILES]) + more
+            rows.setdefault(listed, []).append(name)
+    if not rows:
+        return "No change."
+    cells = [[", ".join(names), listed] for listed, names in rows.items()]
+    return markdown_table(["stages", "files that changed"], cells)
 
 
 def _metrics(base: Revision, head: Revision, margin: float, gate: str | None) -> str:

@@ -1,9 +1,11 @@
-"""Which settings were ever scored on the test users, by the record that DVC keeps of every run.
+"""Which settings were ever scored on some users, by the record that DVC keeps of every run.
 
 Test users are there for one last figure. Whoever scores many settings on them and shows the best
-one chooses by them, and the figure is no test any more. DVC's run cache holds every run of the
-stage evaluate in this clone, committed or not (and those of others after `dvc pull --run-cache`);
-`musicrec original` keeps a record of its own.
+one chooses by them, and the figure is no test any more. So it is with the validation users, which
+are there to choose by: what they say of the setting they chose is too good.
+
+DVC's run cache holds every run of the stage evaluate in this clone, committed or not (and those of
+others after `dvc pull --run-cache`); `musicrec tune` and `original` keep records of their own.
 """
 
 from __future__ import annotations
@@ -20,21 +22,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from musicrec.evaluate.judge import described
 from musicrec.interactions.factors import TRAINED_WITH
 from musicrec.metrics.ranking import headline_metrics
-from musicrec.original.plan import FOLDER as ORIGINAL
-from musicrec.project.revisions import Revision, changes
+from musicrec.params import EvaluateParams
+from musicrec.project.revisions import Revision, changes, flatten
 from musicrec.reporting.markdown import text_table
-from musicrec.review.compare import PARAMS, TABLE
 from musicrec.storage.files import read_json
 
+PARAMS, TABLE = "params.yaml", "data/per_user.parquet"
 FACTORS, INDEXED = "data/factors", "data/indexed"
+ORIGINAL, TRIALS = "data/original", "data/tune"  # records of `musicrec original` and `tune`
 UNKNOWN = "no longer in the cache"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
 class Tested:
-    """One setting on one set of test users.
+    """One setting on one set of held-out users.
 
     Attributes
     ----------
@@ -56,8 +61,8 @@ class Tested:
     figures: dict[str, float]
 
 
-def scored_on_test(folder: str | os.PathLike[str] = ".") -> list[Tested]:
-    """Find every setting that the stage evaluate scored on test users, the first one first.
+def scored_on(split: str, folder: str | os.PathLike[str] = ".") -> list[Tested]:
+    """Find every setting that was scored on the users of a split, the first one first.
 
     Raises
     ------
@@ -72,38 +77,76 @@ def scored_on_test(folder: str | os.PathLike[str] = ".") -> list[Tested]:
         )
         found: dict[tuple[str, str], Tested] = {}
         for path in records:
-            for one in _of_record(path, cache):
+            for one in _of_record(path, cache, split):
                 found.setdefault((one.factors, one.indexed), one)
-        found |= {(one.factors, ""): one for one in _of_original(Path(folder) / ORIGINAL)}
+        root = Path(repo.root_dir)
+        found |= {(one.factors, ""): one for one in _of_original(root / ORIGINAL, split)}
         return sorted(found.values(), key=lambda one: one.when)
 
 
-def _of_record(path: Path, cache: Path) -> Iterator[Tested]:
-    """What a record of the run cache says, if it is of test users."""
+def settings_judged(head: Revision) -> int:
+    """Count the settings that the validation users of a revision have judged in this clone.
+
+    By runs of the stage evaluate on the same indexed plays, and by trials of `musicrec tune` where
+    one of them is the revision's setting.
+    """
+    indexed = head.output_hash(INDEXED)
+    found = {
+        json.dumps(one.trained_with, sort_keys=True) if one.trained_with else one.factors
+        for one in scored_on("validation", head.root)
+        if one.indexed == indexed
+    }
+    params = head.read_yaml(PARAMS)
+    for path in sorted((Path(head.root) / TRIALS).glob("*.json")):
+        study = read_json(path)
+        fixed = study.get("base", {}) | study.get("fixed", {})
+        trials = [fixed | trial["setting"] for trial in study.get("trials", [])]
+        written = flatten({block: params.get(block) or {} for block in ("als", "feedback")})
+        if any(written.items() <= setting.items() for setting in trials):
+            found |= {json.dumps(_nested(setting), sort_keys=True) for setting in trials}
+    return len(found)
+
+
+def _nested(setting: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Blocks of parameters from their full names."""
+    blocks: dict[str, dict[str, Any]] = {}
+    for name, value in setting.items():
+        block, _, key = name.partition(".")
+        blocks.setdefault(block, {})[key] = value
+    return blocks
+
+
+def _of_record(path: Path, cache: Path, split: str) -> Iterator[Tested]:
+    """What a record of the run cache says, if it is of users of the split."""
     try:
-        record = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        if TABLE.encode() not in content:  # of another stage, and most are
+            return
+        record = yaml.load(content, _LOADER)
         judged = record["params"][PARAMS]["evaluate"]
         deps = {dep["path"]: dep.get("md5", "") for dep in record["deps"]}
         outs = {out["path"]: out.get("md5", "") for out in record["outs"]}
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
         return  # of another stage, or cut off
-    if not isinstance(judged, Mapping) or judged.get("split") != "test" or TABLE not in outs:
+    if not isinstance(judged, Mapping) or TABLE not in outs:
+        return
+    if judged.get("split", EvaluateParams().split) != split:
         return
     yield Tested(
         when=datetime.fromtimestamp(path.stat().st_mtime),
         factors=deps.get(FACTORS, ""),
         indexed=deps.get(INDEXED, ""),
         trained_with=_trained_with(cache, deps.get(FACTORS, "")),
-        figures=_figures(_cached(cache, outs[TABLE]), judged["k"]),
+        figures=_figures(_cached(cache, outs[TABLE])),
     )
 
 
-def _of_original(folder: Path) -> Iterator[Tested]:
-    """What `musicrec original` scored on test users."""
+def _of_original(folder: Path, split: str) -> Iterator[Tested]:
+    """What `musicrec original` scored on the users of a split."""
     for path in sorted(folder.glob("*.json")):
         record = read_json(path)
         about = record.get("about", {})
-        if about.get("split") == "test":
+        if about.get("split") == split:
             row = record["result"]["ranking"]
             yield Tested(
                 when=datetime.fromtimestamp(path.stat().st_mtime),
@@ -128,12 +171,13 @@ def _trained_with(cache: Path, folder: str) -> dict[str, Any] | None:
         return None
 
 
-def _figures(table: Path, k: Any) -> dict[str, float]:
-    """Means of the headline metrics of a per-user table in the cache."""
-    names = headline_metrics(k if isinstance(k, list) else [k])
+def _figures(table: Path) -> dict[str, float]:
+    """Means of the headline metrics of a per-user table in the cache, by the k that it has."""
     try:
-        columns = pq.ParquetFile(table).read(columns=list(names), use_threads=False)
-    except (OSError, pa.ArrowException):
+        file = pq.ParquetFile(table)
+        names = headline_metrics(described(file.schema_arrow)["k"])
+        columns = file.read(columns=list(names), use_threads=False)
+    except (OSError, pa.ArrowException, KeyError):
         return {}
     return {name: float(columns.column(name).to_numpy().mean()) for name in columns.column_names}
 
@@ -165,7 +209,7 @@ def as_text(found: Sequence[Tested], params: Mapping[str, Any]) -> str:
 def _setting(trained_with: Mapping[str, Any] | None, params: Mapping[str, Any]) -> str:
     if trained_with is None:
         return UNKNOWN
-    now = {block: params.get(block, {}) for block in trained_with}
+    now = {block: params.get(block) or {} for block in trained_with}
     differing = changes(now, trained_with)
     words = [f"{name} = {json.dumps(values[1])}" for name, values in differing.items()]
     return ", ".join(words) or "nothing"

@@ -20,9 +20,9 @@ from musicrec.als.fit import Factors
 from musicrec.als.fold_in import queries
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import Evaluation, Lists, judge, recommend
-from musicrec.evaluate.report import metric_rows, shown_metrics, spark_rows
+from musicrec.evaluate.report import metric_rows, spark_rows
 from musicrec.interactions.held_out import HeldOut, read_held_out
-from musicrec.metrics.ranking import score_lists
+from musicrec.metrics.ranking import headline_metrics, score_lists
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams
 from musicrec.search.exact import ExactIndex
 from musicrec.train.run import ValidationScore, fit_native
@@ -140,7 +140,7 @@ class Trials:
         )
         truth = held_out.truth
         columns = score_lists(lists, truth.indptr, truth.indices, params.k, threads).columns()
-        shown = shown_metrics(params.k, folded_in=held_out.folded_in)
+        shown = headline_metrics(params.k, held_out.folded_in)
         return {name: float(columns[name][self._by_id].mean()) for name in shown}
 
     def judge(self, model: Model) -> Judged:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from musicrec.metrics.ranking import metric_title
 from musicrec.review.page.charts import Figure
 from musicrec.review.page.making import search
 from musicrec.review.page.tables import Table
-from musicrec.review.page.words import metric_name, number, share
+from musicrec.review.page.words import number, share
 
 
 @pytest.mark.parametrize(
@@ -36,9 +37,9 @@ def test_percentages_have_two_decimals():
 
 
 def test_names_and_shares():
-    assert metric_name("map@500") == "MAP@500"
-    assert metric_name("ndcg@10") == "nDCG@10"
-    assert metric_name("coverage@10") == "Coverage@10"
+    assert metric_title("map@500") == "MAP@500"
+    assert metric_title("ndcg@10") == "nDCG@10"
+    assert metric_title("coverage@10") == "Coverage@10"
     assert share(0.0123) == "+1.2 %"
     assert share(-0.5) == "\N{MINUS SIGN}50.0 %"
 

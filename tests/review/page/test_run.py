@@ -9,11 +9,11 @@ import pytest
 
 from musicrec.cli import main
 from musicrec.metrics.intervals import FEWEST_USERS
-from musicrec.metrics.ranking import METRICS
+from musicrec.metrics.ranking import METRICS, metric_title
 from musicrec.review.compare import compare
 from musicrec.review.page.figures import ROWS
 from musicrec.review.page.run import page
-from musicrec.review.page.words import metric_name, number
+from musicrec.review.page.words import number
 from tests.support.browser import chromium
 
 ODD = "</script><i>&'"  # Git allows such a branch
@@ -67,8 +67,8 @@ def test_the_verdicts_are_told_in_a_line_each(project):
     base = project.revision("main")
     noisy, same = page(base, [project.revision("noisy"), base]).verdicts
     first = next(iter(compare(base, project.revision("noisy")).metrics.items()))
-    assert noisy.startswith(f"noisy: {first[1].verdict}") and metric_name(first[0]) in noisy
-    assert same.startswith(f"main: identical ({metric_name(first[0])} ")
+    assert noisy.startswith(f"noisy: {first[1].verdict}") and metric_title(first[0]) in noisy
+    assert same.startswith(f"main: identical ({metric_title(first[0])} ")
     (other,) = page(base, [project.revision("other-data")]).verdicts
     assert other.startswith("other-data: no verdict (main and other-data cannot be compared")
 
@@ -172,7 +172,7 @@ def test_verdicts_are_those_of_compare(browser, project):
             (found,) = (
                 one
                 for one in shown
-                if (one["series"], one["metric"]) == (name, metric_name(metric))
+                if (one["series"], one["metric"]) == (name, metric_title(metric))
             )
             values = [found["change"], found["low"], found["high"], found["p"]]
             assert values == pytest.approx(

@@ -94,7 +94,7 @@ class _Reader:
         name, sentences = self.revision.name, []
         if self.out_of_reach:
             reason = next(iter(self.out_of_reach.values())).reason
-            sentences.append(f"{UnavailableError(name, list(self.out_of_reach), reason)}.")
+            sentences.append(f"{UnavailableError(self.revision, list(self.out_of_reach), reason)}.")
         if self.absent:
             paths = ", ".join(self.absent)
             sentences.append(f"{name} has no {paths}; run `dvc repro` there.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from musicrec.metrics.intervals import CONFIDENCE, FEWEST_USERS
+from musicrec.metrics.ranking import METRICS, metric_title
 from musicrec.review.page.charts import (
     BASELINE_COLOURS,
     COLOURS,
@@ -19,7 +20,6 @@ from musicrec.review.page.charts import (
 )
 from musicrec.review.page.figures import MODEL, Figures
 from musicrec.review.page.section import Section, labelled
-from musicrec.review.page.words import NAMES
 
 BEYOND = {
     "coverage": "coverage (share of all tracks)",
@@ -48,8 +48,8 @@ def at_k(revisions: Sequence[Figures], series: Sequence[Series]) -> Section:
     lengths = sorted({row["k"] for row in rows})
     x = Axis("k", "k, length of the list (log scale)", log=True, values=lengths)
     figures = []
-    for metric in NAMES if rows else ():
-        name, drawn, among = NAMES[metric], rows, shown
+    for metric in METRICS if rows else ():
+        name, drawn, among = metric_title(metric), rows, shown
         if metric == "precision":
             ceiling = _of_model(revisions[-1].rows["metrics"], MODEL)
             drawn = rows + [
@@ -117,7 +117,7 @@ def slices(revisions: Sequence[Figures], series: Sequence[Series]) -> Section:
                 }
                 for row in rows
             ]
-            name = NAMES[metric]
+            name = metric_title(metric)
             columns = {
                 "series": "series",
                 "slice": title,

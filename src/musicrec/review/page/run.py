@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from musicrec.metrics.intervals import CONFIDENCE
-from musicrec.metrics.verdicts import MARGIN, WORSE
+from musicrec.metrics.ranking import metric_title
+from musicrec.metrics.verdicts import BETTER, CANNOT_TELL, MARGIN, WORSE
 from musicrec.project.revisions import Revision, changes
 from musicrec.review.page import making, quality, standing, tuning
 from musicrec.review.page.figures import Figures, read_figures
 from musicrec.review.page.render import render
 from musicrec.review.page.section import Section, revision_series
 from musicrec.review.page.tables import Table
-from musicrec.review.page.words import NO_SIGN, NOTHING, SIGNS, metric_name, number, share
+from musicrec.review.page.words import NO_SIGN, NOTHING, SIGNS, number, share
 
 
 class Page(NamedTuple):
@@ -73,6 +74,7 @@ def told(card: Mapping[str, Any]) -> str:
     detail = card.get("sentence") or card.get("why", "")
     worse = f"; {' and '.join(card['but'])} worse" if card.get("but") else ""
     line = f"{card['name']}: {card['word']}{worse}" + (f" ({detail})" if detail else "")
+    line = "\n".join([line, *card.get("notes", [])])
     return f"{line}\nwarning: {card['doubt']}" if card["doubt"] else line
 
 
@@ -89,23 +91,30 @@ def verdict(head: Figures, base: Figures, colour: str) -> dict[str, Any]:
             "why": head.no_verdict,
         }
     words = [
-        {"metric": metric_name(name), "word": row.verdict, "sign": SIGNS[row.verdict]}
+        {"metric": metric_title(name), "word": row.verdict, "sign": _sign(head, row.verdict)}
         for name, row in head.result.metrics.items()
     ]
     name, row = next(iter(head.result.metrics.items()))
-    sentence = f"{metric_name(name)} {number(row.base)} → {number(row.head)}"
+    sentence = f"{metric_title(name)} {number(row.base)} → {number(row.head)}"
     if row.change is not None and row.change_low is not None and row.change_high is not None:
         interval = f"{share(row.change_low)} to {share(row.change_high)}"
         sentence += f", {share(row.change)} ({CONFIDENCE} interval {interval})"
     return card | {
-        "word": row.verdict,
+        "word": head.result.verdict(name),
         "but": [one["metric"] for one in words[1:] if one["word"] == WORSE != row.verdict],
-        "sign": NO_SIGN if head.doubt else SIGNS[row.verdict],
+        "sign": NO_SIGN if head.doubt else _sign(head, row.verdict),
         "sentence": sentence,
+        "notes": head.result.notes,
         "users": f"{head.result.n_users:,} {head.result.split} users; "
         f"the margin is {100 * head.result.margin:g} %",
         "words": words[1:],
     }
+
+
+def _sign(head: Figures, word: str) -> tuple[str, str]:
+    """Sign and colour of a verdict: not those of a gain where the users chose the setting."""
+    chosen = word == BETTER and head.result is not None and head.result.settings_judged
+    return SIGNS[CANNOT_TELL] if chosen else SIGNS[word]
 
 
 def parameters(revisions: Sequence[Figures]) -> Section:

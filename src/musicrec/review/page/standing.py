@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from musicrec.baselines.lists import model_title
 from musicrec.metrics.intervals import CONFIDENCE
+from musicrec.metrics.ranking import metric_title
 from musicrec.review.page.charts import (
     BASELINE_COLOURS,
     Axis,
@@ -15,7 +16,6 @@ from musicrec.review.page.charts import (
 )
 from musicrec.review.page.figures import Figures
 from musicrec.review.page.section import Section
-from musicrec.review.page.words import metric_name
 
 
 def changes(heads: Sequence[Figures], series: Sequence[Series]) -> Section:
@@ -23,14 +23,14 @@ def changes(heads: Sequence[Figures], series: Sequence[Series]) -> Section:
     rows = [
         {
             "series": head.name,
-            "metric": metric_name(name),
+            "metric": metric_title(name),
             "base": row.base,
             "head": row.head,
             "change": 100 * row.change,
             "low": 100 * (row.change_low or 0.0),
             "high": 100 * (row.change_high or 0.0),
             "p": row.adjusted_p_value,
-            "verdict": row.verdict,
+            "verdict": head.result.verdict(name),
         }
         for head in heads
         if head.result
@@ -67,7 +67,7 @@ def baselines(revisions: Sequence[Figures], series: Sequence[Series]) -> Section
         rows = [
             {
                 "series": revision.name,
-                "metric": metric_name(row["metric"]),
+                "metric": metric_title(row["metric"]),
                 "difference": row["difference"],
                 "baseline": row["baseline"],
                 "share": 100 * row["difference"] / row["baseline"],

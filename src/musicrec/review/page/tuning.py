@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from musicrec.metrics.ranking import metric_title
 from musicrec.review.page.charts import COLOURS, Axis, Figure, Rows, Series, bars, points
 from musicrec.review.page.figures import Figures
 from musicrec.review.page.render import render
 from musicrec.review.page.section import Section
 from musicrec.review.page.tables import Table
-from musicrec.review.page.words import metric_name, number
+from musicrec.review.page.words import number
 from musicrec.tune import tell
 from musicrec.tune.run import Study, newest_study
 from musicrec.tune.space import MODELS, Setting
@@ -26,7 +27,7 @@ OUTCOMES = {
 def tuning_page(study: Study) -> str:
     """Lay out a search as one HTML file that opens anywhere."""
     card = {
-        "name": f"{metric_name(study.metric)}, the best of the search",
+        "name": f"{metric_title(study.metric)}, the best of the search",
         "colour": OUTCOMES["best"].colour,
         "word": number(study.best.value),
         "sign": ("▲", "good"),
@@ -34,7 +35,7 @@ def tuning_page(study: Study) -> str:
         "words": [],
         "users": tell.command(study),
     }
-    title = f"{len(study.trials)} trials for {metric_name(study.metric)}"
+    title = f"{len(study.trials)} trials for {metric_title(study.metric)}"
     return render(title, "musicrec tune", sections(study), cards=[card])
 
 
@@ -84,7 +85,7 @@ def _outcomes(rows: Rows) -> list[Series]:
 
 
 def _trials(study: Study) -> Section:
-    rows, name = _rows(study), metric_name(study.metric)
+    rows, name = _rows(study), metric_title(study.metric)
     columns = {"trial": "trial", "series": "outcome", "value": name}
     columns |= {parameter: parameter for parameter in study.space.swept}
     figure = Figure("trials", "Trials in their order", rows, columns, _outcomes(rows))
@@ -113,7 +114,7 @@ def _importance(study: Study) -> list[Section]:
 
 
 def _by_parameter(study: Study) -> Section:
-    name = metric_name(study.metric)
+    name = metric_title(study.metric)
     figures = []
     for parameter, kind in study.space.swept.items():
         rows = [row for row in _rows(study) if isinstance(row[parameter], int | float)]
@@ -135,7 +136,7 @@ def _table(study: Study) -> Section:
         (trial for trial in study.trials if trial.state == COMPLETE),
         key=lambda trial: -(trial.value or 0),
     )
-    header = [*map(metric_name, study.best.figures), "command"]
+    header = [*map(metric_title, study.best.figures), "command"]
     cells = [
         [*map(number, trial.figures.values()), tell.command(study, trial)]
         for trial in ranked[: tell.SHOWN]

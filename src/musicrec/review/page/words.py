@@ -14,13 +14,6 @@ from musicrec.metrics.verdicts import (
     WORSE,
 )
 
-NAMES = {
-    "map": "MAP",
-    "ndcg": "nDCG",
-    "recall": "Recall",
-    "calibrated_recall": "Calibrated recall",
-    "precision": "Precision",
-}
 # A sign beside the word, so that no one needs to tell colours apart, and the class of its colour.
 SIGNS = {
     BETTER: ("▲", "good"),
@@ -35,12 +28,6 @@ SIGNS = {
 NOTHING = "\N{EN DASH}"
 NO_SIGN = (NOTHING, "unsure")
 MINUS = "\N{MINUS SIGN}"
-
-
-def metric_name(key: str) -> str:
-    """`map@500` is MAP@500."""
-    name, _, k = key.partition("@")
-    return NAMES.get(name, name.replace("_", " ").capitalize()) + (f"@{k}" if k else "")
 
 
 def number(value: Any, decimals: int | None = None) -> str:
