@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,9 @@ from musicrec.errors import MusicRecError
 from musicrec.evaluate.report import plot_rows
 from musicrec.evaluate.run import evaluate
 from musicrec.original import plan
-from musicrec.original.run import Report, original
+from musicrec.original.run import Report, Work, original
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams
+from musicrec.review.page.original import WHY_ZERO, ZERO, original_page, summary
 from musicrec.storage.files import write_json
 from musicrec.train.run import train
 from tests.support.indexed_data import make_plays, write_baselines, write_indexed
@@ -131,6 +134,21 @@ def test_the_command_writes_a_page_with_every_published_figure(
     for _, figures in first[0].grid:
         assert str(figures["spark"]["precision"]) in page
     assert "measured on other data" in page and "https://" not in page.split("<script")[0]
+
+
+def test_a_model_of_zeros_says_why(first: tuple[Report, int], folder: Path) -> None:
+    """A regularisation that outweighs every play."""
+    work = Work(folder / "indexed", folder / "zeros")
+    nothing = plan.Setting(ALSParams(rank=5, reg_param=1e6, alpha=1.0), FeedbackParams())
+    figures = work.judge(nothing)
+    assert figures["zero"] is True and figures["spark"]["map"] == 0
+    report = first[0]
+    assert not report.variants[plan.BASELINE]["zero"] and WHY_ZERO not in summary(report)
+    changed = replace(report, variants={**report.variants, plan.LOG: figures})
+    told = summary(changed).splitlines()
+    assert next(line for line in told if line.startswith("log  ")).split()[1] == f"0.0000{ZERO}"
+    assert told[-1] == WHY_ZERO and "Best of the grid: rank" in told[-2]
+    assert WHY_ZERO in unescape(original_page(changed))
 
 
 def test_without_indexed_plays(folder: Path, tmp_path: Path) -> None:

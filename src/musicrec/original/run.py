@@ -127,11 +127,16 @@ class Work:
         return self._last[1]
 
     def judge(self, setting: Setting, split: str = "validation") -> Figures:
-        """Rows `spark` and `ranking` at k = 500, as the evaluate stage writes them."""
+        """Rows `spark` and `ranking` at k = 500, as the evaluate stage writes them.
+
+        `zero`: all factors are 0, so that nothing is recommended to anybody.
+        """
 
         def compute() -> Figures:
-            judged = self.trials(split).judge(self.model(setting))
-            return {"spark": judged.spark[-1], "ranking": judged.ranking[-1]}
+            model = self.model(setting)
+            judged = self.trials(split).judge(model)
+            zero = not model.factors.users.any() or not model.factors.items.any()
+            return {"spark": judged.spark[-1], "ranking": judged.ranking[-1], "zero": zero}
 
         return self.kept({"split": split} | described(setting), compute)
 

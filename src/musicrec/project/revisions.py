@@ -178,14 +178,15 @@ class Revision:
         from dvc.exceptions import DvcException
         from dvc_data.index import DataIndexDirError
 
-        from_root = f"/{path}"
+        from_root, known = f"/{path}", False
         try:
             self._files.info(from_root)  # `exists` takes what is out of reach for absent
+            known = True
             with self._files.open(from_root, "rb") as stream:
                 return stream.read()
-        except FileNotFoundError:
-            return None
         except (DvcException, OSError, DataIndexDirError) as error:
+            if isinstance(error, FileNotFoundError) and not known:
+                return None
             with self.project():  # is it DVC's own files that cannot be read?
                 pass
             raise UnavailableError(self, [path], error) from None

@@ -21,6 +21,24 @@ ENDS = ("low", "high")
 NAMES = ("main", ODD, "worse-exp")
 
 
+# Labels of an axis that stand on each other, as "chart: one, other".
+OVERLAPS = """
+const found = [];
+for (const chart of document.querySelectorAll('.chart'))
+  for (const axis of chart.querySelectorAll('.role-axis-label')) {
+    const labels = [...axis.querySelectorAll('text')]
+      .filter(e => e.textContent && getComputedStyle(e).opacity !== '0');
+    const boxes = labels.map(e => e.getBoundingClientRect());
+    for (let i = 0; i < boxes.length; i++)
+      for (let j = i + 1; j < boxes.length; j++)
+        if (boxes[i].left < boxes[j].right && boxes[j].left < boxes[i].right &&
+            boxes[i].top < boxes[j].bottom && boxes[j].top < boxes[i].bottom)
+          found.push(`${chart.id}: ${labels[i].textContent}, ${labels[j].textContent}`);
+  }
+return found;
+"""
+
+
 @pytest.fixture(scope="module")
 def report(project, tmp_path_factory):
     project.git("branch", "-f", ODD, "noisy")
@@ -201,6 +219,7 @@ def test_on_a_phone_and_in_the_dark(browser, report, dark):
     script = "const e = document.documentElement; return [e.scrollWidth, e.clientWidth]"
     wide, visible = browser.script(script)
     assert wide <= visible == 360
+    assert browser.script(OVERLAPS) == []
     # Of a chart's labels, as the page's text: far from the ground's brightness either way.
     script = (
         "const light = c =>"

@@ -28,6 +28,7 @@ SHAPES = {  # of points, as Vega names them and as a legend shows them
     "triangle-right": "▶",
     "triangle-left": "◀",
 }
+NAMED = alt.Axis(title=None, domain=False, ticks=False, labelOverlap=False)  # a name a row
 TEXT = "currentColor"  # of the page, light or dark
 CONFIG: dict[str, Any] = {
     "background": "transparent",
@@ -47,6 +48,8 @@ CONFIG: dict[str, Any] = {
         "titleFontWeight": "normal",
         "titlePadding": 8,
         "labelLimit": 220,
+        "labelOverlap": "greedy",  # on a phone some are left out, none stands on another
+        "labelSeparation": 6,
     },
 }
 
@@ -162,7 +165,7 @@ def bars(figure: Figure, category: str, value: Axis) -> Figure:
     names = [row[category] for row in figure.rows]
     axis = alt.Axis(title=value.title, tickCount=5)
     marks = alt.Chart().encode(
-        y=alt.Y(f"{category}:N", sort=names, axis=alt.Axis(title=None, domain=False, ticks=False)),
+        y=alt.Y(f"{category}:N", sort=names, axis=NAMED),
         x=alt.X(f"{value.field}:Q", axis=axis),
         color=_colour(figure),
         tooltip=_tooltip(figure),
@@ -200,7 +203,7 @@ def intervals_across(figure: Figure, category: str, value: Axis, band: float = 0
     names = list(dict.fromkeys(row[category] for row in figure.rows))
     order = [series.name for series in figure.series]
     base = alt.Chart().encode(
-        y=alt.Y(f"{category}:N", sort=names, axis=alt.Axis(title=None, domain=False, ticks=False)),
+        y=alt.Y(f"{category}:N", sort=names, axis=NAMED),
         yOffset=alt.YOffset("series:N", sort=order, scale=alt.Scale(paddingOuter=0.5)),
         color=_colour(figure),
     )

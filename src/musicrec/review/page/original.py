@@ -18,6 +18,11 @@ MARK = (
     "Dataset): compare their order, not their size."
 )
 UNSEEN = "MAP, seen left out"
+ZERO = "\N{DAGGER}"
+WHY_ZERO = (
+    f"{ZERO} All factors are 0 and nothing is recommended: at this reg_param and alpha the "
+    "regularisation outweighs every play. A lower reg_param or a higher alpha gives a model."
+)
 HEADER = ["MAP@500", "published MAP*", "P@500", "published P@500*", UNSEEN]
 
 
@@ -48,7 +53,16 @@ def original_page(report: Report) -> str:
 
 def summary(report: Report) -> str:
     """The variants as a table for the terminal; MAP and precision at 500."""
-    return text_table(["validation users", *HEADER], _variant_cells(report), right=range(1, 6))
+    cells = _variant_cells(report)
+    table = text_table(["validation users", *HEADER], cells, right=range(1, 6))
+    best = max(report.variants, key=lambda name: report.variants[name]["spark"]["map"])
+    value = number(report.variants[best]["spark"]["map"])
+    told = [f"Best of the grid: {point(report.best)}. Best of these rows: {best}, MAP@500 {value}."]
+    return "\n".join([table, "", *told, *_why_zero(cells)])
+
+
+def _why_zero(cells: list[list[str]]) -> list[str]:
+    return [WHY_ZERO] if any(ZERO in cell for row in cells for cell in row) else []
 
 
 def point(setting: Setting) -> str:
@@ -61,12 +75,16 @@ def _cells(figures: Figures, published: Published | None) -> list[str]:
     theirs = published or Published(None, None)  # type: ignore[arg-type]
     spark = figures["spark"]
     return [
-        number(spark["map"]),
+        _map(figures),
         number(theirs.map),
         number(spark["precision"]),
         number(theirs.precision),
         number(figures["ranking"]["map"]),
     ]
+
+
+def _map(figures: Figures) -> str:
+    return number(figures["spark"]["map"]) + (ZERO if figures["zero"] else "")
 
 
 def _grid(report: Report, metric: str, title: str) -> Section:
@@ -99,11 +117,13 @@ def _variant_cells(report: Report) -> list[list[str]]:
 
 
 def _variants(report: Report) -> Section:
+    cells = _variant_cells(report)
     text = (
         f"The best point ({point(report.best)}) with log compression, r = log(1 + count), and with "
         f"training plays of few counts dropped; validation users. {MARK}"
     )
-    table = Table("variants", ["variant", *HEADER], _variant_cells(report))
+    text = " ".join([text, *_why_zero(cells)])
+    table = Table("variants", ["variant", *HEADER], cells)
     return Section("variants", "Log compression and dropped counts", text, table=table)
 
 
@@ -151,16 +171,17 @@ def _confounded(report: Report) -> Section:
     matched, at_matched = report.matched
     cells = [["counts", f"{best.als.alpha:g}", number(base["map"]), number(base["precision"])]]
     cells += [
-        [LOG, f"{s.als.alpha:.4g}", number(f["spark"]["map"]), number(f["spark"]["precision"])]
+        [LOG, f"{s.als.alpha:.4g}", _map(f), number(f["spark"]["precision"])]
         for s, f in [*report.log_alphas, (matched, at_matched)]
     ]
     cells[-1][0] = "log, same mean of alpha r"
+    why = " ".join(_why_zero(cells))
     text = (
         "The confidence of a play is 1 + alpha r. Log compression shrinks r, so that at the same "
         "alpha it is also a weaker alpha: the published gain of log may be either. At "
         f"alpha = {matched.als.alpha:.4g} the mean of alpha r is that of the best point with "
-        "counts; the difference that is left there is the transform's own."
-    )
+        f"counts; the difference that is left there is the transform's own. {why}"
+    ).rstrip()
     header = ["r", "alpha", "MAP@500", "P@500"]
     title = "Alpha and log compression, apart"
     return Section("alpha", title, text, table=Table("alpha", header, cells))

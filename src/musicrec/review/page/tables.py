@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from musicrec.review.page.words import NOTHING
 
-_NUMBER = re.compile(rf"-?[\d,]+(\.\d+)?|{NOTHING}|")
+_NUMBER = re.compile(rf"-?[\d,]+(\.\d+)?†?|{NOTHING}|")
 
 
 @dataclass(frozen=True)
