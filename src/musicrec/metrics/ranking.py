@@ -113,7 +113,7 @@ def headline_metrics(k: Sequence[int], folded_in: bool = False) -> list[str]:
 def metric_title(key: str) -> str:
     """`map@500` is MAP@500."""
     name, at, k = key.partition("@")
-    return (METRICS[name].title if name in METRICS else name) + at + k
+    return (METRICS[name].title if name in METRICS else name.capitalize()) + at + k
 
 
 def metric_table() -> str:
