@@ -180,7 +180,7 @@ def add_report(commands: Commands) -> None:
 def run_report(args: argparse.Namespace) -> None:
     """Write the page and name it."""
     from musicrec.project.revisions import open_revisions
-    from musicrec.review.page.run import page
+    from musicrec.review.page import page
     from musicrec.storage.outputs import atomic_path, is_page, output_file
 
     output_file(args.output, ".html", is_page)
@@ -231,8 +231,8 @@ second run computes nothing."""
 
 def run_original(args: argparse.Namespace) -> None:
     """Compute what is missing and write the page."""
+    from musicrec.original.page import original_page, summary
     from musicrec.original.run import original
-    from musicrec.review.page.original import original_page, summary
     from musicrec.runtime import progress
     from musicrec.storage.outputs import atomic_path, is_page, output_file
 
@@ -258,14 +258,14 @@ def add_tune(commands: Commands) -> None:
         help="a range to search, a list, or one value to keep; as often as needed",
     )
     parser.add_argument("--trials", type=int, default=100, help="how many (default: %(default)s)")
-    parser.add_argument("--metric", default="", help="what to maximise (default: ndcg@ longest k)")
+    parser.add_argument("--metric", default="", help="what to maximise (default: map@ longest k)")
     parser.add_argument("--seed", type=int, default=42, help="of the search (default: %(default)s)")
     parser.add_argument(
         "--beyond",
         action="store_true",
         help="go on with a wider space if the best is on its border",
     )
-    parser.add_argument("--workers", type=int, help="trials at once (default: as many as cores)")
+    parser.add_argument("--workers", type=int, help=argparse.SUPPRESS)  # gone
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help=argparse.SUPPRESS)
     parser.add_argument("--indexed", type=Path, default=Path("data/indexed"), help="indexed plays")
     parser.add_argument(
@@ -282,15 +282,20 @@ command gives the same trials."""
 
 def run_tune(args: argparse.Namespace) -> None:
     """Search, print what was found and the command that trains it, and write the page."""
-    from musicrec.review.page.tuning import tuning_page
     from musicrec.storage.outputs import atomic_path, is_page, output_file
-    from musicrec.tune import tell
+    from musicrec.tune.page import tuning_page
     from musicrec.tune.run import Request, tune
+    from musicrec.tune.study import command, notes, table, trial_line
 
     output_file(args.output, ".html", is_page)
-    for name in ("trials", "workers"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise MusicRecError(f"--{name} must be at least 1, not {getattr(args, name)}")
+    if args.workers is not None:
+        raise MusicRecError(
+            "--workers is gone: one trial at a time has all cores; MUSICREC_THREADS=1 takes one"
+        )
+    if args.trials < 1:
+        raise MusicRecError(f"--trials must be at least 1, not {args.trials}")
+    if not 0 <= args.seed < 2**31:
+        raise MusicRecError(f"--seed must be from 0 to 2147483647, not {args.seed}")
     request = Request(
         params=args.params,
         indexed=args.indexed,
@@ -299,16 +304,15 @@ def run_tune(args: argparse.Namespace) -> None:
         metric=args.metric,
         seed=args.seed,
         beyond=args.beyond,
-        workers=args.workers,
     )
-    shown = args.metric or "ndcg at the longest k"
+    shown = args.metric or "map at the longest k"
     print(f"each trial: {shown} of the validation users", file=sys.stderr)
-    study = tune(request, lambda *told: print(tell.trial_line(*told), file=sys.stderr, flush=True))
+    study = tune(request, lambda *line: print(trial_line(*line), file=sys.stderr, flush=True))
     with atomic_path(args.output) as temporary:
         temporary.write_text(tuning_page(study), encoding="utf-8")
-    print(f"\n{tell.table(study)}\n")
-    for note in tell.notes(study):
+    print(f"\n{table(study)}\n")
+    for note in notes(study):
         print(note)
     print(f"{args.output}: the trials as charts")
-    if command := tell.command(study):
-        print(f"\n    {command}")
+    if line := command(study):
+        print(f"\n    {line}")

@@ -14,9 +14,9 @@ from musicrec.errors import MusicRecError
 from musicrec.evaluate.report import plot_rows
 from musicrec.evaluate.run import evaluate
 from musicrec.original import plan
+from musicrec.original.page import WHY_ZERO, ZERO, original_page, summary
 from musicrec.original.run import Report, Work, original
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams
-from musicrec.review.page.original import WHY_ZERO, ZERO, original_page, summary
 from musicrec.storage.files import write_json
 from musicrec.train.run import train
 from tests.support.indexed_data import make_plays, write_baselines, write_indexed

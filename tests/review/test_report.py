@@ -18,7 +18,7 @@ from musicrec.errors import MusicRecError
 from musicrec.project.revisions import Revision, changes
 from musicrec.project.staleness import stale_stages
 from musicrec.review.compare import compare
-from musicrec.review.page.run import page
+from musicrec.review.page import page
 from musicrec.review.report import review
 from musicrec.review.tested import scored_on, settings_judged
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import replace
 
@@ -13,8 +12,9 @@ from musicrec.cli import main
 from musicrec.errors import MusicRecError
 from musicrec.metrics.ranking import headline_metrics
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams, load_block
-from musicrec.tune import tell
-from musicrec.tune.run import Request, newest_study, tune
+from musicrec.tune.run import Request, _Runner, importance, tune
+from musicrec.tune.space import read_space
+from musicrec.tune.study import COMPLETE, FAILED, PRUNED, Study, Trial, command, newest_study, notes
 from musicrec.tune.trial import Trials
 from tests.support.browser import chromium
 from tests.support.indexed_data import make_plays, write_indexed
@@ -43,7 +43,6 @@ def request_(project):
         overrides=SPACE,
         n_trials=24,
         folder=project / "data/tune",
-        workers=2,
     )
 
 
@@ -64,8 +63,9 @@ def test_the_first_trial_is_the_setting_of_params_yaml(study):
     assert study.best.value >= study.trials[0].value
 
 
-def test_a_killed_search_goes_on_and_ends_the_same(request_, study, tmp_path):
-    again = replace(request_, folder=tmp_path, workers=1)
+def test_a_killed_search_goes_on_and_ends_the_same(request_, study, tmp_path, monkeypatch):
+    """Killed between two trials, and in the middle of one."""
+    again = replace(request_, folder=tmp_path)
     ran = []
 
     def stop(number, total, trial, best):
@@ -75,16 +75,59 @@ def test_a_killed_search_goes_on_and_ends_the_same(request_, study, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         tune(again, stop)
-    kept = newest_study(tmp_path)
-    assert len(kept.trials) == 9
+    assert len(newest_study(tmp_path).trials) == 9
+
+    def killed(self, setting, hopeless):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Runner, "run", killed)
+        with pytest.raises(SystemExit):
+            tune(again)
     whole = tune(again)
     assert without_time(whole) == without_time(study)
-    assert whole.trials[:9] == kept.trials  # their times too: they were not run again
+    assert whole.trials[:10] == ran  # their times too: they were not run again
     assert tune(again).trials == whole.trials
     (path,) = tmp_path.glob("*.json")
     path.write_text('{"trials": [')
     with pytest.raises(MusicRecError, match=r"is damaged; remove it"):
+        newest_study(tmp_path)
+    (path,) = tmp_path.glob("*.log")
+    path.write_text("[]\n" + path.read_text())
+    with pytest.raises(MusicRecError, match=r"is damaged; remove it"):
         tune(again)
+
+
+def test_hopeless_trials_are_given_up(study):
+    pruned = [trial for trial in study.trials if trial.state == PRUNED]
+    assert pruned and all(trial.value < study.best.value for trial in pruned)
+    assert all(trial.iterations in (2, 4) for trial in pruned)
+
+
+def test_another_code_is_another_search(request_, study, monkeypatch):
+    """An edit anywhere in the package, that of the training too."""
+    names = set(request_.folder.glob("*.log"))
+    monkeypatch.setattr("musicrec.tune.run.code_digest", lambda: "edited")
+    tune(replace(request_, n_trials=1))
+    assert len(set(request_.folder.glob("*.log")) - names) == 1
+
+
+def test_importance_is_of_the_space_and_not_of_the_trials():
+    """A search that soon tries the better transform alone still says that it decides."""
+    space = read_space(["feedback.transform=none,log1p", "als.alpha=interval(1,2)"])
+    trials = [
+        Trial({"feedback.transform": kind, "als.alpha": 1 + i / 60}, COMPLETE, value + i / 10000)
+        for i, (kind, value) in enumerate([("none", 0.4)] * 4 + [("log1p", 0.55)] * 56)
+    ]
+    shares = importance(trials, space)
+    assert shares["feedback.transform"] > 0.3 and sum(shares.values()) == pytest.approx(1)
+
+
+def test_no_success_is_one_sentence_with_the_reason():
+    failed = Trial({"als.alpha": 1.0}, FAILED, reason="no plays are left")
+    study = Study("map@5", {}, {}, {"als.alpha": False}, 10, [failed, failed])
+    with pytest.raises(MusicRecError, match="no trial succeeded: no plays are left"):
+        _ = study.best
 
 
 def test_more_trials_start_with_those_there_are(request_, study):
@@ -96,15 +139,15 @@ def test_more_trials_start_with_those_there_are(request_, study):
 def test_other_plays_or_parameters_are_another_search(request_, study, tmp_path):
     other = tmp_path / "params.yaml"
     other.write_text(yaml.safe_dump({**PARAMS, "als": {**PARAMS["als"], "seed": 7}}))
-    paths = set(request_.folder.iterdir())
+    paths = set(request_.folder.glob("*.log"))
     tune(replace(request_, params=other, n_trials=4))
-    assert len(set(request_.folder.iterdir()) - paths) == 1
+    assert len(set(request_.folder.glob("*.log")) - paths) == 1
 
 
 def test_the_command_trains_the_best_byte_for_byte(project, study, tmp_path):
     from dvc.utils.hydra import apply_overrides
 
-    words = shlex.split(tell.command(study))
+    words = shlex.split(command(study))
     assert words[:3] == ["dvc", "exp", "run"]
     changed = tmp_path / "params.yaml"
     changed.write_text((project / "params.yaml").read_text())
@@ -130,7 +173,7 @@ def test_beyond_goes_over_the_border(request_, tmp_path):
     )
     short = tune(narrow)
     borders = short.space.on_border(short.best.setting)
-    assert borders and any("--beyond goes on" in note for note in tell.notes(short))
+    assert borders and any("--beyond goes on" in note for note in notes(short))
     wider = tune(replace(narrow, beyond=True))
     assert len(wider.trials) > len(short.trials)
     assert wider.space != short.space and wider.best.value >= short.best.value
@@ -143,11 +186,11 @@ def test_the_command_line_prints_a_table_and_writes_a_page(
     assert main(["tune", "--trials", "24", *(w for text in SPACE for w in ("-S", text))]) == 0
     out, err = capsys.readouterr()
     first, *lines = err.splitlines()
-    assert "ndcg" in first and len(lines) == 24
-    assert "params.yaml" in out and tell.command(study) in out
+    assert "map" in first and len(lines) == 24
+    assert "params.yaml" in out and command(study) in out
     assert "to judge it once, on the test users" in out
     page = (project / "tune.html").read_text()
-    assert "http://" not in page.split("<script")[0] and tell.command(study)[:20] in page
+    assert "http://" not in page.split("<script")[0] and command(study)[:20] in page
     with chromium(tmp_path_factory.mktemp("profile")) as browser:
         browser.open(project / "tune.html")
         browser.wait_for("return document.documentElement.dataset.drawn")
@@ -160,6 +203,8 @@ def test_the_command_line_prints_a_table_and_writes_a_page(
     ("words", "sentence"),
     [
         (["--trials", "0"], "--trials must be at least 1"),
+        (["--seed", "-1"], "--seed must be from 0 to 2147483647, not -1"),
+        (["--workers", "2"], "--workers is gone: one trial at a time has all cores"),
         (["--metric", "ndcg@7"], "tune knows no metric ndcg@7; it has map@20"),
         (["-S", "als.engine=mllib"], "no trial succeeded"),
         (["--indexed", "data/nowhere"], "nowhere"),
@@ -172,9 +217,5 @@ def test_a_mistake_is_one_sentence(project, monkeypatch, capsys, words, sentence
     assert error.startswith("error: ") and sentence in error
 
 
-def test_the_file_holds_what_the_page_needs(request_, study):
-    tune(request_)
-    kept = newest_study(request_.folder)
-    assert kept == study
-    (path, *_) = request_.folder.glob("*.json")
-    assert json.loads(path.read_text())["n_trials"] > 0
+def test_what_is_kept_is_what_the_page_needs(request_, study):
+    assert tune(request_) == study == newest_study(request_.folder)

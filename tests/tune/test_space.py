@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.tune.space import Space, read_space
+from musicrec.tune.space import read_space
 
 
 def swept(text):
@@ -65,7 +65,7 @@ def test_alpha_is_another_parameter_under_each_transform():
         assert setting["als.alpha"] == float(f"{setting['als.alpha']:.3g}")
         names |= trial.params.keys()
         study.tell(trial, 0.0)
-    assert names == {"feedback.transform", "als.alpha (none)", "als.alpha (log1p)"}
+    assert names == {"feedback.transform of 2", "als.alpha (none)", "als.alpha (log1p)"}
 
 
 def test_borders_are_of_the_space_and_not_of_the_parameter():
@@ -93,7 +93,6 @@ def test_a_wider_space_goes_on_from_the_border():
     assert wider.swept["als.rank"].choices == (8, 16, 32, 64)
     assert (wider.swept["als.alpha"].low, wider.swept["als.alpha"].high) == (1, 4)
     assert wider.swept["als.reg_param"].low == pytest.approx(0.001)
-    assert Space.from_json(wider.as_json()) == wider
 
 
 def test_a_space_is_widened_until_a_setting_lies_within():

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,9 @@ from musicrec.original.plan import Setting
 from musicrec.params import ALSParams, AnnBenchParams, EvaluateParams, ExportParams, load_block
 from musicrec.storage.checksums import CHECKSUMS
 from musicrec.storage.files import read_json, write_json
-from musicrec.tune.trial import Model, Trials
+from musicrec.tune.trial import Model, Trials, code_digest
 
 KS = (10, plan.K)
-# What a result follows from.
-CODE = (
-    *("als", "ann_bench", "evaluate", "export", "jit", "metrics", "model", "original"),
-    *("params", "plays", "search", "train", "tune"),
-)
 Figures = dict[str, Any]
 
 
@@ -102,10 +96,8 @@ class Work:
     @cached_property
     def _inputs(self) -> str:
         """Hash of the plays, by the checksums beside them, and of the code."""
-        rooms = [Path(str(files("musicrec") / room)) for room in CODE]
-        sources = [path for room in rooms for path in sorted(room.rglob("*.py"))]
-        whole = hashlib.sha256()
-        for path in [*sorted(self.indexed.rglob(CHECKSUMS)), *sources]:
+        whole = hashlib.sha256(code_digest().encode())
+        for path in sorted(self.indexed.rglob(CHECKSUMS)):
             whole.update(path.read_bytes())
         return whole.hexdigest()
 

@@ -10,7 +10,6 @@ from musicrec.metrics.verdicts import MARGIN
 from musicrec.project.revisions import Revision, UnavailableError, changes
 from musicrec.project.staleness import stale_stages
 from musicrec.reporting.markdown import markdown_table
-from musicrec.review.baselines import EVALUATION, standings
 from musicrec.review.compare import (
     as_markdown,
     compare,
@@ -18,13 +17,14 @@ from musicrec.review.compare import (
     same_table,
     same_table_sentence,
 )
+from musicrec.review.figures import EVALUATION, beside_baselines
 from musicrec.review.gate import doubt, gate_sentence
+from musicrec.review.tested import PARAMS
 
-PARAMS = "params.yaml"
 DATA = ("metrics/data.json", "metrics/downsample.json", "metrics/index.json")
 SEARCH = "metrics/ann_bench.json"
 SPEED_UP = "plots/ann_bench/speed_up.json"
-RECALL = 0.9  # at which speeds are told; the page and the plots have all of them
+RECALL = 0.9  # at which speeds are shown; the page and the plots have all of them
 FILES = 6  # named in one row
 ROWS = 25  # of one table; a report is read by a person
 
@@ -77,20 +77,20 @@ def _code(base: Revision, head: Revision) -> str:
 def _metrics(base: Revision, head: Revision, margin: float, gate: str | None) -> str:
     """Verdicts; where the revisions cannot be compared, the reason and the bare figures."""
     doubts = [doubt(base), doubt(head)]
-    told = [f"**Beware: {reason}.**" for reason in doubts if reason]
+    blocks = [f"**Beware: {reason}.**" for reason in doubts if reason]
     try:
         result = compare(base, head, margin=margin)
         if gate is not None:
             judged = "Gate: nothing to judge." if doubts[1] else gate_sentence(result, gate)
-            told.append(f"**{judged}**")
-        told.append(as_markdown(result))
+            blocks.append(f"**{judged}**")
+        blocks.append(as_markdown(result))
     except MusicRecError as error:
         if isinstance(error, UnavailableError) and same_table(base, head):
-            told.append(same_table_sentence(base, head))
+            blocks.append(same_table_sentence(base, head))
         else:
             old, new = (revision.read_json(EVALUATION) for revision in (base, head))
-            told += [f"No verdict: {error}", _change_table(base, head, changes(old, new))]
-    return "\n\n".join(told)
+            blocks += [f"No verdict: {error}", _change_table(base, head, changes(old, new))]
+    return "\n\n".join(blocks)
 
 
 def _baselines(base: Revision, head: Revision) -> str:
@@ -103,7 +103,7 @@ def _baselines(base: Revision, head: Revision) -> str:
             "yes" if one.beats else "not shown" if one.unsure else "**NO**",
         ]
         for revision in (base, head)
-        for one in standings(revision)
+        for one in beside_baselines(revision)
     ]
     if not rows:
         return f"Neither revision has {EVALUATION}."

@@ -1,36 +1,35 @@
-"""`musicrec tune`: search for the best parameters of als and feedback on the validation users."""
+"""`musicrec tune`: search for the best parameters of als and feedback on the validation users.
+
+Optuna proposes, prunes and keeps the trials, in a journal file. Every trial is proposed by a
+sampler of its own seed that knows all trials before it, so that a search that was stopped goes on
+as if it had not been.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from importlib.resources import files
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import optuna
+from optuna.pruners import MedianPruner
+from optuna.samplers import TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
 from musicrec.als.fit import Factors
 from musicrec.errors import MusicRecError
-from musicrec.jit.parallel import thread_count
 from musicrec.metrics.ranking import headline_metrics
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams, load_block
-from musicrec.storage.files import read_json, write_exact_json
-from musicrec.tune.space import Setting, Space, read_space
-from musicrec.tune.study import (
-    BATCH,
-    COMPLETE,
-    FAILED,
-    PRUNED,
-    Pruned,
-    Pruning,
-    Trial,
-    ask,
-    best_of,
-    run_batch,
-)
-from musicrec.tune.trial import Model, Trials
+from musicrec.tune.space import Space, read_space
+from musicrec.tune.study import COMPLETE, FAILED, FOLDER, PRUNED, Setting, Study, Trial, write_study
+from musicrec.tune.trial import Model, Trials, code_digest, digest
 
 DEFAULT_SPACE = (
     "als.rank=tag(log,int(interval(8,128)))",
@@ -41,9 +40,9 @@ DEFAULT_SPACE = (
     "feedback.transform=none,log1p",
 )
 LOOKS = (2, 4, 8, 16, 32)  # iterations after which a trial may be given up
+RANDOM_TRIALS = 12  # before Optuna models what it has seen
 WIDENINGS = 3
-FOLDER = Path("data/tune")
-CODE = ("als", "search", "metrics", "tune")  # what a trial's figures depend on
+STATES = {TrialState.COMPLETE: COMPLETE, TrialState.PRUNED: PRUNED, TrialState.FAIL: FAILED}
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,11 @@ class Request:
     overrides : sequence of str
         On top of `DEFAULT_SPACE`, whose parameters they replace; see `space.read_space`.
     metric : str
-        A headline metric of the validation users, such as `ndcg@500`.
+        A headline metric of the validation users; by default the first, by which verdicts go.
     beyond : bool
         Go on with a wider space when the best lies on its border.
     folder : Path
-        Where the study is kept, so that a later run goes on from there.
+        Where the trials are kept, so that a later run goes on from there.
     """
 
     params: Path
@@ -73,60 +72,18 @@ class Request:
     metric: str = ""
     seed: int = 42
     beyond: bool = False
-    workers: int | None = None
     folder: Path = FOLDER
-
-
-@dataclass(frozen=True)
-class Study:
-    """Trials, the first of them the setting of params.yaml.
-
-    Attributes
-    ----------
-    space : Space
-        As it was in the end.
-    base : dict
-        Parameters of als and feedback as params.yaml has them, by full name.
-    n_users : int
-        Validation users.
-    """
-
-    metric: str
-    space: Space
-    base: Setting
-    n_users: int
-    trials: list[Trial] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """Every field as JSON."""
-        return {
-            "metric": self.metric,
-            "space": self.space.as_json(),
-            "base": self.base,
-            "n_users": self.n_users,
-            "trials": [trial.as_json() for trial in self.trials],
-        }
-
-    @property
-    def best(self) -> Trial:
-        """The best trial; MusicRecError if none succeeded."""
-        return best_of(self.trials)
-
-    def changes(self, trial: Trial) -> Setting:
-        """What of a trial differs from params.yaml."""
-        setting = {**self.space.fixed, **trial.setting}
-        return {name: value for name, value in setting.items() if self.base[name] != value}
 
 
 def tune(
     request: Request, on_trial: Callable[[int, int, Trial, Trial | None], None] = lambda *_: None
 ) -> Study:
-    """Search; the same request gives the same trials, whatever ran before and however many at once.
+    """Search; the same request gives the same trials, whatever ran or was stopped before.
 
     Parameters
     ----------
     on_trial : callable, optional
-        Told (number from 0, how many there will be, the trial, the best before it).
+        Called after each as (number from 0, how many there will be, the trial, the best before).
 
     Raises
     ------
@@ -137,51 +94,136 @@ def tune(
     feedback = load_block(request.params, FeedbackParams)
     judged = load_block(request.params, EvaluateParams).replace(split="validation")
     metrics = headline_metrics(judged.k)
-    metric = request.metric or metrics[1]
+    metric = request.metric or metrics[0]
     if metric not in metrics:
         raise MusicRecError(f"tune knows no metric {metric}; it has {', '.join(metrics)}")
     base = {**_named("als", als), **_named("feedback", feedback)}
-    space = _space(request.overrides, base)
-    runner = _Runner(Trials(request.indexed, judged), als, feedback, space.fixed, metric)
-    study = Study(metric, space, base, len(runner.trials.held_out.users))
-    store = _Store(request, study, judged.k)
-    workers = min(request.workers or thread_count(), BATCH)
-    runner.threads = max(1, thread_count() // workers)
-    total, widened = request.n_trials, 0
-    while True:
-        while len(study.trials) < total:
-            before = list(study.trials)
-            settings = _batch(study, request.seed)[: total - len(before)]
-            known = [*before, *store.known]
-            for trial in run_batch(settings, before, known, space, runner.run, workers):
-                complete = any(t.state == COMPLETE for t in study.trials)
-                on_trial(len(study.trials), total, trial, study.best if complete else None)
-                study.trials.append(trial)
-                store.save(study)
-        borders = space.on_border(study.best.setting)
-        if not (request.beyond and borders and widened < WIDENINGS):
-            return study
-        space, widened = space.widened(borders), widened + 1
-        study = replace(study, space=space)
-        total += max(BATCH, request.n_trials // 4)
-
-
-def _batch(study: Study, seed: int) -> list[Setting]:
-    """Settings of the next batch; the first one is that of params.yaml."""
-    first = [] if study.trials else [{name: study.base[name] for name in study.space.swept}]
-    return first + ask(study.trials, study.space, seed, BATCH - len(first))
-
-
-def _space(overrides: Sequence[str], base: Setting) -> Space:
-    """Read the overrides, over those of the default space, in which the setting `base` lies."""
-    space = read_space(overrides, read_space(DEFAULT_SPACE).around(base))
+    space = read_space(request.overrides, read_space(DEFAULT_SPACE).around(base))
     if not space.swept:
         raise MusicRecError("there is nothing to search: every parameter has one value")
-    return space
+    runner = _Runner(Trials(request.indexed, judged), als, feedback, space.fixed, metric)
+    about = {
+        **{"metric": metric, "k": list(judged.k), "seed": request.seed, "base": base},
+        **{"space": space.as_json(), "plays": digest(request.indexed.rglob("*"))},
+        "code": code_digest(),
+    }
+    name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
+    search = _open(request.folder / f"{name}.log")
+    n_users = len(runner.trials.held_out.users)
+    study = Study(metric, base, space.fixed, space.logs, n_users)
+    total, widened = request.n_trials, 0
+    try:
+        while True:
+            while len(study.trials) < total:
+                done = _finished(search)
+                if len(done) > len(study.trials):
+                    trial = _as_trial(done[len(study.trials)])
+                else:
+                    first = {key: base[key] for key in space.swept} if not done else None
+                    trial = _run(search, space, runner, request.seed + len(done), first)
+                best = next((pair[1] for pair in study.ranked()), None)
+                on_trial(len(study.trials), total, trial, best)
+                study.trials.append(trial)
+            borders = space.on_border(study.best.setting)
+            if not (request.beyond and borders and widened < WIDENINGS):
+                shares = importance(study.trials, space)
+                study = replace(study, border=borders, importance=shares)
+                return study
+            space, widened = space.widened(borders), widened + 1
+            total += max(1, request.n_trials // 4)
+    finally:
+        if any(trial.state == COMPLETE for trial in study.trials):
+            write_study(request.folder / f"{name}.json", study)
 
 
-def _named(block: str, params: ALSParams | FeedbackParams) -> Setting:
-    return {f"{block}.{key}": value for key, value in params.model_dump().items()}
+def _open(path: Path) -> optuna.Study:
+    """Open the journal of a search, or begin it."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        try:
+            return optuna.create_study(
+                storage=JournalStorage(JournalFileBackend(str(path))),
+                pruner=MedianPruner(n_startup_trials=RANDOM_TRIALS, n_warmup_steps=1),
+                study_name="tune",
+                direction="maximize",
+                load_if_exists=True,
+            )
+        except (ValueError, KeyError, TypeError, AssertionError):
+            raise MusicRecError(f"{path} is damaged; remove it to start anew") from None
+
+
+def _finished(search: optuna.Study) -> list[FrozenTrial]:
+    """Trials that came to an end; not one that was running when a process was killed."""
+    return [trial for trial in search.get_trials(deepcopy=False) if "setting" in trial.user_attrs]
+
+
+def _run(
+    search: optuna.Study, space: Space, runner: _Runner, seed: int, first: Setting | None
+) -> Trial:
+    """Ask Optuna for a setting, or take the `first`; train, judge, and tell what came of it."""
+    for left in search.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+        search.tell(left.number, state=TrialState.FAIL)  # of a process that was killed
+    if first is not None and not space.holds(first):  # params.yaml's own may lie outside
+        trial = runner.run(first, lambda iteration, value: False)
+        value = trial.value if trial.state == COMPLETE else None
+        state = TrialState.COMPLETE if trial.state == COMPLETE else TrialState.FAIL
+        search.add_trial(create_trial(state=state, value=value, user_attrs=asdict(trial)))
+        return trial
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        search.sampler = TPESampler(
+            seed=seed, multivariate=True, group=True, n_startup_trials=RANDOM_TRIALS
+        )
+    if first is not None:
+        search.enqueue_trial(space.keyed(first))
+    asked = search.ask()
+    suggested = space.suggest(asked)
+    setting = suggested if first is None else first  # as it stands there, not rounded
+
+    def hopeless(iteration: int, value: float) -> bool:
+        asked.report(value, iteration)
+        return asked.should_prune()
+
+    trial = runner.run(setting, hopeless)
+    for key, value in asdict(trial).items():
+        asked.set_user_attr(key, value)
+    state = {word: state for state, word in STATES.items()}[trial.state]
+    search.tell(asked, trial.value if trial.state == COMPLETE else None, state=state)
+    return trial
+
+
+def _as_trial(kept: FrozenTrial) -> Trial:
+    return Trial(**kept.user_attrs)
+
+
+def importance(trials: Sequence[Trial], space: Space) -> dict[str, float]:
+    """How much each parameter decides whether a trial is among the best tenth: shares of 1.
+
+    PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023), against the space and not against the
+    trials: a search soon tries the better transform alone, and among those trials it would seem
+    to decide nothing. Empty with too few trials or one parameter.
+    """
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+    study = optuna.create_study(direction="maximize")
+    for trial in trials:
+        if trial.state == COMPLETE and space.holds(trial.setting):
+            params = {name: trial.setting[name] for name in space.swept}
+            kinds = dict(space.swept)
+            study.add_trial(create_trial(value=trial.value, params=params, distributions=kinds))
+    names = [name for name, kind in space.swept.items() if not kind.single()]
+    if len(study.trials) < RANDOM_TRIALS or len(names) < 2:
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        evaluator = PedAnovaImportanceEvaluator(evaluate_on_local=False)
+    return dict(get_param_importances(study, evaluator=evaluator, params=names))
+
+
+class _Hopeless(Exception):
+    """Ends the training of a trial that Optuna's median rule gives up."""
 
 
 @dataclass
@@ -193,30 +235,29 @@ class _Runner:
     feedback: FeedbackParams
     fixed: Setting
     metric: str
-    threads: int = 1
 
-    def run(self, setting: Setting, pruning: Pruning) -> Trial:
-        """Train, looking at the metric on the way, and judge."""
+    def run(self, setting: Setting, hopeless: Callable[[int, float], bool]) -> Trial:
+        """Train and judge; `hopeless` is asked with the metric on the way."""
         since = time.perf_counter()
         als, feedback = self.params(setting)
+        seen: list[tuple[int, float]] = []
 
         def watch(iteration: int, factors: Factors) -> None:
-            pruning.check()
             if iteration in LOOKS and iteration < als.max_iter:
-                model = Model(factors, als, feedback)
-                pruning.report(iteration, self._figures(model)[self.metric])
+                figures = self.trials.headline(Model(factors, als, feedback))
+                seen.append((iteration, figures[self.metric]))
+                if hopeless(*seen[-1]):
+                    raise _Hopeless
 
-        state, value, figures, reason = FAILED, None, {}, ""
+        outcome: dict[str, Any] = {"state": FAILED}
         try:
-            model = self.trials.fit(als, feedback, on_iteration=watch, threads=self.threads)
-            figures = self._figures(model)
-            state, value = COMPLETE, figures[self.metric]
-        except Pruned:
-            state, value = PRUNED, list(pruning.steps.values())[-1]
+            figures = self.trials.headline(self.trials.fit(als, feedback, on_iteration=watch))
+            outcome = {"state": COMPLETE, "value": figures[self.metric], "figures": figures}
+        except _Hopeless:
+            outcome = {"state": PRUNED, "iterations": seen[-1][0], "value": seen[-1][1]}
         except MusicRecError as error:
-            reason = str(error)
-        seconds = time.perf_counter() - since
-        return Trial(setting, state, value, figures, pruning.steps, reason, seconds)
+            outcome["reason"] = str(error)
+        return Trial(setting, **outcome, seconds=time.perf_counter() - since)
 
     def params(self, setting: Setting) -> tuple[ALSParams, FeedbackParams]:
         """Both blocks with a setting's values."""
@@ -227,60 +268,6 @@ class _Runner:
         ]
         return self.als.replace(**blocks[0]), self.feedback.replace(**blocks[1])
 
-    def _figures(self, model: Model) -> dict[str, float]:
-        return self.trials.headline(model, threads=self.threads)
 
-
-class _Store:
-    """The trials of one request in a file, named by all that decides them."""
-
-    def __init__(self, request: Request, study: Study, k: Sequence[int]) -> None:
-        rooms = [Path(str(files("musicrec") / room)) for room in CODE]
-        about = {
-            "k": list(k),
-            "seed": request.seed,
-            "study": study.as_json(),
-            "plays": _digest(path for path in sorted(request.indexed.rglob("*")) if path.is_file()),
-            "code": _digest(path for room in rooms for path in sorted(room.rglob("*.py"))),
-        }
-        name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
-        self.path = request.folder / f"{name}.json"
-        self.known = _read(self.path).trials if self.path.exists() else []
-
-    def save(self, study: Study) -> None:
-        """Write the trials, and apart from them those of a longer run before."""
-        tried = [trial.setting for trial in study.trials]
-        more = [trial for trial in self.known if trial.setting not in tried]
-        shown = {"n_trials": len(study.trials)}
-        whole = replace(study, trials=[*study.trials, *more])
-        write_exact_json(self.path, whole.as_json() | shown)
-
-
-def newest_study(folder: Path = FOLDER) -> Study | None:
-    """Read the study that a search has written last, as far as it got; None if there is none."""
-    paths = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
-    return _read(paths[-1], whole=False) if paths else None
-
-
-def _read(path: Path, whole: bool = True) -> Study:
-    try:
-        content = read_json(path)
-        trials = [Trial.from_json(trial) for trial in content["trials"]]
-        return Study(
-            metric=content["metric"],
-            space=Space.from_json(content["space"]),
-            base=content["base"],
-            n_users=content["n_users"],
-            trials=trials if whole else trials[: content["n_trials"]],
-        )
-    except (MusicRecError, ValueError, KeyError, TypeError):
-        raise MusicRecError(f"{path} is damaged; remove it, and the search starts anew") from None
-
-
-def _digest(paths: Iterable[Path]) -> str:
-    whole = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as stream:
-            whole.update(f"{path.name}:".encode())
-            whole.update(hashlib.file_digest(stream, "sha256").digest())
-    return whole.hexdigest()
+def _named(block: str, params: ALSParams | FeedbackParams) -> Setting:
+    return {f"{block}.{key}": value for key, value in params.model_dump().items()}

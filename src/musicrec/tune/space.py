@@ -25,20 +25,18 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
     distribution_to_json,
-    json_to_distribution,
 )
 from optuna.trial import BaseTrial
 from pydantic import ValidationError
 
 from musicrec.errors import MusicRecError
 from musicrec.params import ALSParams, Block, FeedbackParams, allowed
+from musicrec.tune.study import ALPHA, TRANSFORM, Setting
 
 MODELS: dict[str, type[Block]] = {"als": ALSParams, "feedback": FeedbackParams}
-ALPHA, TRANSFORM = "als.alpha", "feedback.transform"
 DIGITS = 3  # significant ones of a suggested number: enough, and a line of params.yaml stays short
 NEAR = 0.05  # of a range: a best value so near to an end lies on the border
 WIDER = 0.5  # of a range: how far `widened` goes beyond an end
-Setting = dict[str, Any]  # full name of a parameter -> value
 
 
 @dataclass(frozen=True)
@@ -57,15 +55,14 @@ class Space:
     swept: Mapping[str, BaseDistribution] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """JSON, for `from_json`."""
+        """JSON that names the space."""
         swept = {name: distribution_to_json(kind) for name, kind in self.swept.items()}
         return {"fixed": self.fixed, "swept": swept}
 
-    @staticmethod
-    def from_json(content: Mapping[str, Any]) -> Space:
-        """Read what `as_json` gave."""
-        swept = {name: json_to_distribution(text) for name, text in content["swept"].items()}
-        return Space(content["fixed"], swept)
+    @property
+    def logs(self) -> dict[str, bool]:
+        """Parameters that are searched, and whether by the logarithm."""
+        return {name: bool(getattr(kind, "log", False)) for name, kind in self.swept.items()}
 
     def suggest(self, trial: BaseTrial) -> Setting:
         """Let Optuna choose a setting; numbers are rounded to three significant digits.
@@ -81,16 +78,20 @@ class Space:
         return setting
 
     def key(self, name: str, setting: Setting) -> str:
-        """Optuna's name of a parameter in a setting: alpha's holds the transform."""
+        """Optuna's name of a parameter in a setting: alpha's holds the transform.
+
+        So does that of a list the number of its values, which Optuna wants to stay the same.
+        """
         if name == ALPHA and TRANSFORM in self.swept:
             return f"{ALPHA} ({setting[TRANSFORM]})"
+        kind = self.swept[name]
+        if isinstance(kind, CategoricalDistribution):
+            return f"{name} of {len(kind.choices)}"
         return name
 
-    def keyed(self, setting: Setting) -> tuple[Setting, dict[str, BaseDistribution]]:
-        """Values and distributions of a setting by Optuna's names."""
-        keys = {name: self.key(name, setting) for name in self.swept}
-        values = {keys[name]: setting[name] for name in self.swept}
-        return values, {keys[name]: self.swept[name] for name in self.swept}
+    def keyed(self, setting: Setting) -> Setting:
+        """Values of a setting by Optuna's names."""
+        return {self.key(name, setting): setting[name] for name in self.swept}
 
     def holds(self, setting: Setting) -> bool:
         """Whether every value of a setting lies in its range."""

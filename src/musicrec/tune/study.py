@@ -1,31 +1,23 @@
-"""A search that gives the same trials every time: Optuna proposes, batches keep the order.
-
-Settings are asked for a batch at a time, and every batch from a sampler of its own seed that has
-been told of all trials before it. So the trials do not depend on how many run side by side, nor on
-which of them ends first, nor on a kill between two of them.
-"""
+"""A search and its trials as plain data, what is kept of it, and how it reads on a terminal."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import json
+import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from threading import Event
+from pathlib import Path
 from typing import Any
 
-import optuna
-from optuna.pruners import MedianPruner
-from optuna.samplers import TPESampler
-from optuna.trial import TrialState, create_trial
-
 from musicrec.errors import MusicRecError
-from musicrec.tune.space import Setting, Space
+from musicrec.reporting.markdown import text_table
+from musicrec.storage.files import read_json, write_exact_json
 
-BATCH = 4
-RANDOM_TRIALS = 12  # before Optuna models what it has seen
+FOLDER = Path("data/tune")
 COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
-STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
+ALPHA, TRANSFORM = "als.alpha", "feedback.transform"
+SHOWN = 10  # trials of a table
+Setting = dict[str, Any]  # full name of a parameter -> value
 
 
 @dataclass(frozen=True)
@@ -35,15 +27,15 @@ class Trial:
     Attributes
     ----------
     setting : dict
-        Full name -> value of every parameter that is swept.
+        Full name -> value of every parameter that is searched.
     state : str
         `complete`, `pruned` or `failed`.
     value : float, optional
         The metric; of a pruned trial the last that was seen.
     figures : dict
         All headline metrics of a complete trial.
-    steps : dict
-        Iteration -> metric, as the training went.
+    iterations : int
+        After which a pruned trial was given up.
     reason : str
         Why it failed.
     seconds : float
@@ -53,180 +45,187 @@ class Trial:
     state: str
     value: float | None = None
     figures: dict[str, float] = field(default_factory=dict)
-    steps: dict[int, float] = field(default_factory=dict)
+    iterations: int = 0
     reason: str = ""
     seconds: float = 0.0
 
-    def as_json(self) -> dict[str, Any]:
-        """JSON, for `from_json`."""
-        return asdict(self)
 
-    @staticmethod
-    def from_json(content: Mapping[str, Any]) -> Trial:
-        """Read what `as_json` gave."""
-        steps = {int(step): value for step, value in content["steps"].items()}
-        return Trial(**{**content, "steps": steps})
+@dataclass(frozen=True)
+class Study:
+    """Trials, the first of them the setting of params.yaml.
 
-
-class Pruned(Exception):
-    """Raised by a trial that `Pruning` has given up."""
-
-
-@dataclass
-class Pruning:
-    """Optuna's median rule against the trials before a batch, for one trial of it.
-
-    Golovin et al., "Google Vizier: a service for black-box optimization", KDD 2017, section 3.2.2.
+    Attributes
+    ----------
+    base : dict
+        Parameters of als and feedback as params.yaml has them, by full name.
+    fixed : dict
+        Those that differ from params.yaml in every trial.
+    searched : dict of str to bool
+        Parameters that are searched, and whether by the logarithm.
+    border : dict of str to str
+        Of them those whose best value lies on the `low` or `high` border of the space.
+    importance : dict of str to float
+        How much each decides (`run.importance`); empty with too few trials.
+    n_users : int
+        Validation users.
     """
 
-    study: optuna.Study
-    steps: dict[int, float] = field(default_factory=dict)
-    stopped: Event = field(default_factory=Event)
+    metric: str
+    base: Setting
+    fixed: Setting
+    searched: dict[str, bool]
+    n_users: int
+    trials: list[Trial] = field(default_factory=list)
+    border: dict[str, str] = field(default_factory=dict)
+    importance: dict[str, float] = field(default_factory=dict)
 
-    def report(self, iteration: int, value: float) -> None:
-        """Note the metric after an iteration; ends a hopeless trial.
+    @property
+    def best(self) -> Trial:
+        """The complete trial with the highest value, the first of equal ones.
 
         Raises
         ------
-        Pruned
-            The metric is below the median of the trials before at this iteration.
+        MusicRecError
+            No trial is complete.
         """
-        self.steps[iteration] = value
-        trial = create_trial(state=TrialState.RUNNING, intermediate_values=self.steps)
-        if self.study.pruner.prune(self.study, trial):
-            raise Pruned
+        complete = [trial for trial in self.trials if trial.state == COMPLETE]
+        if not complete:
+            reasons = list(dict.fromkeys(trial.reason for trial in self.trials if trial.reason))
+            raise MusicRecError(f"no trial succeeded: {reasons[0] if reasons else 'none was run'}")
+        return max(complete, key=lambda trial: trial.value or 0.0)
 
-    def check(self) -> None:
-        """End the trial if the whole search is ending."""
-        if self.stopped.is_set():
-            raise KeyboardInterrupt
+    def changes(self, trial: Trial) -> Setting:
+        """What of a trial differs from params.yaml."""
+        setting = {**self.fixed, **trial.setting}
+        return {name: value for name, value in setting.items() if self.base[name] != value}
+
+    def ranked(self) -> list[tuple[int, Trial]]:
+        """Complete trials with their numbers from 0, the best first."""
+        complete = [(i, trial) for i, trial in enumerate(self.trials) if trial.state == COMPLETE]
+        return sorted(complete, key=lambda pair: -(pair[1].value or 0))
+
+    def best_by(self, parameter: str) -> dict[Any, Trial]:
+        """The best complete trial for each value of a parameter, by the value's text."""
+        found: dict[Any, Trial] = {}
+        for _, trial in self.ranked():
+            found.setdefault(trial.setting.get(parameter), trial)
+        return dict(sorted(found.items(), key=lambda pair: str(pair[0])))
 
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)  # no line for every study in memory
+def write_study(path: Path, study: Study) -> None:
+    """Keep a search for the pages and for `musicrec compare`, which know no Optuna."""
+    write_exact_json(path, asdict(study))
 
-Objective = Callable[[Setting, Pruning], Trial]
+
+def read_study(path: Path) -> Study:
+    """Read what `write_study` wrote."""
+    try:
+        content = read_json(path)
+        trials = [Trial(**trial) for trial in content.pop("trials")]
+        return Study(**content, trials=trials)
+    except (MusicRecError, ValueError, KeyError, TypeError):
+        raise MusicRecError(f"{path} is damaged; remove it and run musicrec tune again") from None
 
 
-def known_study(trials: Sequence[Trial], space: Space, seed: int) -> optuna.Study:
-    """Optuna's study in memory that knows some trials, all of them as of the present space."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = TPESampler(
-            seed=seed, multivariate=True, group=True, n_startup_trials=RANDOM_TRIALS
+def newest_study(folder: Path = FOLDER) -> Study | None:
+    """Read the study that a search has written last; None if there is none."""
+    paths = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
+    return read_study(paths[-1]) if paths else None
+
+
+def trial_line(number: int, total: int, trial: Trial, best: Trial | None) -> str:
+    """One trial in a line; `best` is the best before it."""
+    outcome = {
+        COMPLETE: f"{trial.value or 0:.4f}",
+        PRUNED: f"given up after {trial.iterations} iterations",
+        FAILED: f"failed: {trial.reason}",
+    }[trial.state]
+    if trial.state == COMPLETE and best is not None and (trial.value or 0) > (best.value or 0):
+        outcome += " (best so far)"
+    words = ", ".join(f"{_short(name)} {_written(v)}" for name, v in trial.setting.items())
+    return f"trial {number + 1}/{total}  {outcome}  {words}  {trial.seconds:.1f} s"
+
+
+def table(study: Study) -> str:
+    """The best trials, and that of params.yaml."""
+    ranked = study.ranked()
+    shown = ranked[:SHOWN] + [pair for pair in ranked[SHOWN:] if pair[0] == 0]
+    metrics = list(study.best.figures)
+    header = ["trial", *metrics, *map(_short, study.searched)]
+    rows = [
+        [
+            f"{number + 1}" if number else "params.yaml",
+            *(f"{trial.figures[name]:.4f}" for name in metrics),
+            *(_written(trial.setting[name]) for name in study.searched),
+        ]
+        for number, trial in shown
+    ]
+    return text_table(header, rows, right=range(1, len(header)))
+
+
+def notes(study: Study) -> list[str]:
+    """What a reader must know before believing the best trial."""
+    counts = {state: 0 for state in (COMPLETE, PRUNED, FAILED)}
+    for trial in study.trials:
+        counts[trial.state] += 1
+    parts = [f"{len(study.trials)} trials: {counts[COMPLETE]} complete"]
+    parts += [f"{counts[PRUNED]} given up early"] if counts[PRUNED] else []
+    parts += [f"{counts[FAILED]} failed"] if counts[FAILED] else []
+    found = [", ".join(parts) + "."]
+    if counts[FAILED]:
+        reason = next(trial.reason for trial in study.trials if trial.state == FAILED)
+        found.append(f"The first that failed: {reason}.")
+    if not study.changes(study.best):
+        return [*found, "No trial beats params.yaml: there is nothing to change."]
+    for name, end in study.border.items():
+        side = {"low": "lower", "high": "upper"}[end]
+        value = _written(study.best.setting[name])
+        found.append(
+            f"{name} = {value} lies on the {side} border of the space; better may lie beyond it: "
+            "add --beyond."
         )
-    study = optuna.create_study(
-        direction="maximize",
-        sampler=sampler,
-        pruner=MedianPruner(n_startup_trials=RANDOM_TRIALS, n_warmup_steps=1),
+    return [
+        *found,
+        *_alpha_by_transform(study),
+        f"The best of {len(study.trials)} on {study.n_users:,} validation users looks better than "
+        "it is. Add -S evaluate.split=test to judge it once, on the test users.",
+    ]
+
+
+def _alpha_by_transform(study: Study) -> list[str]:
+    """Alpha means something else under each transform: the best of each, where both were tried."""
+    best = study.best_by(TRANSFORM) if TRANSFORM in study.searched else {}
+    if ALPHA not in study.searched or len(best) < 2:
+        return []
+    values = ", ".join(
+        f"{_written(trial.setting[ALPHA])} with {name} ({study.metric} {trial.value:.4f})"
+        for name, trial in best.items()
     )
-    for trial in trials:
-        if not space.holds(trial.setting):  # params.yaml's own setting may lie outside
-            continue
-        values, distributions = space.keyed(trial.setting)
-        study.add_trial(
-            create_trial(
-                state=STATES[trial.state],
-                value=trial.value if trial.state != FAILED else None,
-                params=values,
-                distributions=distributions,
-                intermediate_values=trial.steps,
-            )
-        )
-    return study
+    return [f"Alpha multiplies what feedback.transform leaves of a count. Best alpha: {values}."]
 
 
-def ask(trials: Sequence[Trial], space: Space, seed: int, count: int) -> list[Setting]:
-    """Propose the settings of the next batch.
+def command(study: Study, trial: Trial | None = None) -> str:
+    """The `dvc exp run` that trains a trial's model, by default the best one's, byte for byte.
 
-    Parameters
-    ----------
-    trials : sequence of Trial
-        All before this batch.
+    Nothing, where that is the model of params.yaml.
     """
-    study = known_study(trials, space, seed + len(trials))
-    return [space.suggest(study.ask()) for _ in range(count)]
+    changes = study.changes(trial or study.best)
+    words = [f"-S {shlex.quote(f'{name}={_written(changes[name])}')}" for name in sorted(changes)]
+    return " ".join(["dvc exp run", *words]) if words else ""
 
 
-def run_batch(
-    settings: Sequence[Setting],
-    before: Sequence[Trial],
-    known: Sequence[Trial],
-    space: Space,
-    objective: Objective,
-    workers: int,
-) -> Iterator[Trial]:
-    """Run the trials of a batch side by side; yields them in their order.
-
-    Ctrl-C ends all trials.
-
-    Parameters
-    ----------
-    before : sequence of Trial
-        The trials of this search so far, against which hopeless ones are given up.
-    known : sequence of Trial
-        These and others: what stands there is not computed again.
-
-    Raises
-    ------
-    MusicRecError
-        As `objective` does for what is no matter of a setting.
-    """
-    results = {_key(trial.setting): trial for trial in known}
-    study = known_study(before, space, 0)
-    stopped = Event()
-
-    def run(setting: Setting) -> Trial:
-        if (same := results.get(_key(setting))) is not None:
-            return same
-        return objective(setting, Pruning(study, stopped=stopped))
-
-    with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(run, setting) for setting in settings]
-        try:
-            for future in futures:
-                yield future.result()
-        except BaseException:
-            stopped.set()
-            pool.shutdown(cancel_futures=True)
-            raise
+def has_setting(study: Study, trial: Trial, params: Mapping[str, Any]) -> bool:
+    """Whether a trial's setting is that of some parameters; one left out there may be anything."""
+    setting = {**study.base, **study.fixed, **trial.setting}
+    blocks = {block: params.get(block) or {} for block in ("als", "feedback")}
+    written = {f"{block}.{key}": v for block, keys in blocks.items() for key, v in keys.items()}
+    return bool(written) and all(setting.get(name) == value for name, value in written.items())
 
 
-def _key(setting: Setting) -> str:
-    return repr(sorted(setting.items()))
+def _short(name: str) -> str:
+    return name.partition(".")[2]
 
 
-def best_of(trials: Sequence[Trial]) -> Trial:
-    """Return the complete trial with the highest value; the first of equal ones.
-
-    Raises
-    ------
-    MusicRecError
-        No trial is complete.
-    """
-    complete = [trial for trial in trials if trial.state == COMPLETE]
-    if not complete:
-        reasons = list(dict.fromkeys(trial.reason for trial in trials if trial.reason))
-        raise MusicRecError(f"no trial succeeded: {reasons[0] if reasons else 'none was run'}")
-    return max(complete, key=lambda trial: trial.value or 0.0)
-
-
-def importance(trials: Sequence[Trial], space: Space) -> dict[str, float]:
-    """How much each parameter decides whether a trial is among the best tenth: shares of 1.
-
-    PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023). Empty with too few trials or one parameter.
-    """
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-
-    study = optuna.create_study(direction="maximize")
-    for trial in trials:
-        if trial.state == COMPLETE and space.holds(trial.setting):
-            params = {name: trial.setting[name] for name in space.swept}
-            kinds = dict(space.swept)
-            study.add_trial(create_trial(value=trial.value, params=params, distributions=kinds))
-    names = [name for name, kind in space.swept.items() if not kind.single()]
-    if len(study.trials) < RANDOM_TRIALS or len(names) < 2:
-        return {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        evaluator = PedAnovaImportanceEvaluator()
-    return dict(get_param_importances(study, evaluator=evaluator, params=names))
+def _written(value: Any) -> str:
+    """Write a value as YAML and Hydra do."""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -6,9 +6,11 @@ digit: the same functions make them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -157,3 +159,18 @@ class Trials:
             metric_rows(evaluation.table, self._evaluate.k),
             spark_rows(evaluation.table, self._evaluate.k),
         )
+
+
+def code_digest() -> str:
+    """Hash of the package: a figure is kept for the code that made it."""
+    return digest(Path(str(files("musicrec"))).rglob("*.py"))
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """Hash of the names and contents of some files."""
+    whole = hashlib.sha256()
+    for path in sorted(path for path in paths if path.is_file()):
+        with path.open("rb") as stream:
+            whole.update(f"{path.name}:".encode())
+            whole.update(hashlib.file_digest(stream, "sha256").digest())
+    return whole.hexdigest()

@@ -1,4 +1,4 @@
-"""What the page shows of a revision, and the names of the files it stands in."""
+"""What is known of a revision: its model beside the baselines, rows of plots, provenance."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 from musicrec.errors import MusicRecError
 from musicrec.metrics.verdicts import MARGIN
 from musicrec.project.revisions import Revision, UnavailableError
-from musicrec.review.baselines import Standing, standings
-from musicrec.review.compare import DATA, PARAMS, TABLE, Result, compare, same_table
+from musicrec.review.compare import DATA, Result, compare, same_table
 from musicrec.review.gate import doubt
+from musicrec.review.tested import PARAMS, TABLE
 
 Rows = list[dict[str, Any]]
 
@@ -27,9 +27,39 @@ ROWS = {
     "by_popularity": "plots/evaluate/by_popularity.json",
     "tradeoff": "plots/ann_bench/tradeoff.json",
 }
+EVALUATION = "metrics/evaluate.json"
+BASELINES = "metrics/baselines.json"
 MACHINE = "plots/ann_bench/machine.json"
 LOCK = "dvc.lock"
 MODEL = "als"
+
+
+@dataclass(frozen=True)
+class BesideBaseline:
+    """Whether the model is shown to beat a baseline, and by what share of its MAP (0.1: 10 %)."""
+
+    baseline: str
+    beats: bool
+    over: float | None
+
+    @property
+    def unsure(self) -> bool:
+        """Ahead, but not by enough to be shown."""
+        return not self.beats and self.over is not None and self.over > 0
+
+
+def beside_baselines(revision: Revision) -> list[BesideBaseline]:
+    """One for each baseline; none where the revision has no metrics of `evaluate`."""
+    model, others = revision.read_json(EVALUATION), revision.read_json(BASELINES)
+    metric = next((key for key in sorted(model) if key.startswith("map@")), "")
+    found = []
+    for key in sorted(model):
+        if key.startswith("beats_"):
+            baseline = key.removeprefix("beats_")
+            value = others.get(f"{baseline}_{metric}")
+            over = model[metric] / value - 1 if metric and value else None
+            found.append(BesideBaseline(baseline, model[key], over))
+    return found
 
 
 @dataclass(frozen=True)
@@ -41,8 +71,7 @@ class Figures:
     name : str
     params : dict
         Content of params.yaml.
-    standings : list of Standing
-        Beside each baseline.
+    baselines : list of BesideBaseline
     rows : dict of str to list of dict
         By the names of `ROWS`; empty where the revision has none.
     missing : list of str
@@ -61,7 +90,7 @@ class Figures:
 
     name: str
     params: dict[str, Any]
-    standings: list[Standing]
+    baselines: list[BesideBaseline]
     rows: dict[str, Rows]
     missing: list[str]
     machine: dict[str, Any]
@@ -111,7 +140,7 @@ def read_figures(
     return Figures(
         name=revision.name,
         params=revision.read_yaml(PARAMS),
-        standings=standings(revision),
+        baselines=beside_baselines(revision),
         rows=rows,
         machine=reader.read(MACHINE),
         missing=reader.missing(),

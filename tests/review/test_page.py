@@ -10,10 +10,10 @@ import pytest
 from musicrec.cli import main
 from musicrec.metrics.intervals import FEWEST_USERS
 from musicrec.metrics.ranking import METRICS, metric_title
+from musicrec.page.numbers import number
 from musicrec.review.compare import compare
-from musicrec.review.page.figures import ROWS
-from musicrec.review.page.run import page
-from musicrec.review.page.words import number
+from musicrec.review.figures import ROWS
+from musicrec.review.page import page
 from tests.support.browser import chromium
 
 ODD = "</script><i>&'"  # Git allows such a branch
@@ -261,7 +261,9 @@ def test_what_is_out_of_reach_is_said(project, tmp_path, monkeypatch):
 
 def test_without_the_packages_that_draw_it_says_what_to_install(project, monkeypatch, capsys):
     monkeypatch.chdir(project.folder)
-    for module in [name for name in sys.modules if name.startswith("musicrec.review.page")]:
+    for module in [
+        name for name in sys.modules if name.startswith(("musicrec.review.page", "musicrec.page"))
+    ]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "altair", None)
     assert main(["report"]) == 1

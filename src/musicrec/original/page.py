@@ -5,12 +5,10 @@ from __future__ import annotations
 from musicrec.original import plan
 from musicrec.original.plan import BASELINE, LOG, Published, Setting
 from musicrec.original.run import Figures, Report
+from musicrec.page.charts import COLOURS, Axis, Figure, Series, lines
+from musicrec.page.layout import Section, Table, render
+from musicrec.page.numbers import NOTHING, number
 from musicrec.reporting.markdown import text_table
-from musicrec.review.page.charts import COLOURS, Axis, Figure, Series, lines
-from musicrec.review.page.render import render
-from musicrec.review.page.section import Section
-from musicrec.review.page.tables import Table
-from musicrec.review.page.words import NOTHING, number
 
 METRICS = {"map": "MAP@500", "precision": "Precision@500"}
 MARK = (

@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 import altair as alt
 
-from musicrec.review.page.tables import Table
-from musicrec.review.page.words import number
+from musicrec.page.numbers import number
 
 Rows = list[dict[str, Any]]
 HEIGHT = 240
@@ -95,14 +94,14 @@ class Figure:
     spec: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def table(self) -> Table:
-        """The table behind the chart."""
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Header and cells of the table behind the chart."""
         named = self.columns.items()
         cells = [
             [number(row.get(key), 2 if title.endswith("%") else None) for key, title in named]
             for row in self.rows
         ]
-        return Table(self.key, list(self.columns.values()), cells)
+        return list(self.columns.values()), cells
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from musicrec.metrics.ranking import metric_title
-from musicrec.review.page.charts import Figure
-from musicrec.review.page.making import search
-from musicrec.review.page.tables import Table
-from musicrec.review.page.words import number, share
+from musicrec.page.charts import Figure
+from musicrec.page.layout import Table
+from musicrec.page.numbers import number, share
+from musicrec.review.sections import search
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_numbers(value, text):
 def test_percentages_have_two_decimals():
     rows = [{"share": -0.51264, "plays": 0.5}, {"share": 12.0, "plays": 2000}]
     columns = {"share": "change, %", "plays": "plays"}
-    assert Figure("key", "Title", rows, columns, []).table.cells == [
+    assert Figure("key", "Title", rows, columns, []).table[1] == [
         ["-0.51", "0.5000"],
         ["12.00", "2,000"],
     ]

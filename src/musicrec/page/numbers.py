@@ -1,32 +1,10 @@
-"""Numbers and names as the page writes them."""
+"""Numbers as pages write them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from musicrec.metrics.verdicts import (
-    BETTER,
-    CANNOT_TELL,
-    EQUIVALENT,
-    IDENTICAL,
-    NO_WORSE,
-    TOO_FEW,
-    WORSE,
-)
-
-# A sign beside the word, so that no one needs to tell colours apart, and the class of its colour.
-SIGNS = {
-    BETTER: ("▲", "good"),
-    WORSE: ("▼", "bad"),
-    NO_WORSE: ("≥", "calm"),
-    EQUIVALENT: ("≈", "calm"),
-    IDENTICAL: ("=", "calm"),
-    CANNOT_TELL: ("?", "unsure"),
-    TOO_FEW: ("?", "unsure"),
-}
-
 NOTHING = "\N{EN DASH}"
-NO_SIGN = (NOTHING, "unsure")
 MINUS = "\N{MINUS SIGN}"
 
 

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 from musicrec.metrics.intervals import CONFIDENCE
 from musicrec.metrics.ranking import metric_title
 from musicrec.metrics.verdicts import BETTER, CANNOT_TELL, MARGIN, WORSE
+from musicrec.page.charts import COLOURS, Series
+from musicrec.page.layout import NO_SIGN, SIGNS, Section, Table, render
+from musicrec.page.numbers import NOTHING, number, share
 from musicrec.project.revisions import Revision, changes
-from musicrec.review.page import making, quality, standing, tuning
-from musicrec.review.page.figures import Figures, read_figures
-from musicrec.review.page.render import render
-from musicrec.review.page.section import Section, revision_series
-from musicrec.review.page.tables import Table
-from musicrec.review.page.words import NO_SIGN, NOTHING, SIGNS, number, share
+from musicrec.review import sections
+from musicrec.review.figures import Figures, read_figures
+from musicrec.tune.page import found_by
 
 
 class Page(NamedTuple):
@@ -40,17 +40,17 @@ def page(base: Revision, heads: Sequence[Revision], margin: float = MARGIN) -> P
     first = read_figures(base)
     others = [read_figures(head, base, margin) for head in heads]
     shown = [first, *others]
-    series = revision_series(shown)
+    series = [Series(one.name, COLOURS[i % len(COLOURS)]) for i, one in enumerate(shown)]
     parts = [
-        standing.changes(others, series[1:]),
-        standing.baselines(shown, series),
-        quality.at_k(shown, series),
-        quality.slices(shown, series),
-        quality.beyond_accuracy(shown, series),
-        making.loss(shown, series),
-        *tuning.found_by(shown),
-        making.search(shown, series),
-        making.data(shown),
+        sections.changes(others, series[1:]),
+        sections.baselines(shown, series),
+        sections.at_k(shown, series),
+        sections.slices(shown, series),
+        sections.beyond_accuracy(shown, series),
+        sections.loss(shown, series),
+        *found_by({one.name: one.params for one in shown}),
+        sections.search(shown, series),
+        sections.data(shown),
         parameters(shown),
         provenance(shown),
     ]
@@ -66,10 +66,10 @@ def page(base: Revision, heads: Sequence[Revision], margin: float = MARGIN) -> P
             *(sentence for one in shown for sentence in one.missing),
         ],
     )
-    return Page(html, [told(card) for card in cards])
+    return Page(html, [card_line(card) for card in cards])
 
 
-def told(card: Mapping[str, Any]) -> str:
+def card_line(card: Mapping[str, Any]) -> str:
     """A card in one line, for a terminal."""
     detail = card.get("sentence") or card.get("why", "")
     worse = f"; {' and '.join(card['but'])} worse" if card.get("but") else ""
@@ -80,7 +80,7 @@ def told(card: Mapping[str, Any]) -> str:
 
 def verdict(head: Figures, base: Figures, colour: str) -> dict[str, Any]:
     """What the card of a revision says: the headline metric in a sentence, the others as words."""
-    card: dict[str, Any] = {"name": head.name, "colour": colour, "standings": head.standings}
+    card: dict[str, Any] = {"name": head.name, "colour": colour, "baselines": head.baselines}
     card["doubt"] = head.doubt
     if head.result is None:
         same = head.no_verdict.startswith("same ")

@@ -1,0 +1,119 @@
+"""A page: cards and sections in, one HTML file with no reference outside out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import vl_convert
+
+from musicrec.baselines.lists import model_title
+from musicrec.metrics.verdicts import (
+    BETTER,
+    CANNOT_TELL,
+    EQUIVALENT,
+    IDENTICAL,
+    NO_WORSE,
+    TOO_FEW,
+    WORSE,
+)
+from musicrec.page.charts import Figure, Rows, Series
+from musicrec.page.numbers import NOTHING, share
+
+PACKAGES = ("musicrec", "altair", "vl-convert-python")
+# A sign beside the word, so that no one needs to tell colours apart, and the class of its colour.
+SIGNS = {
+    BETTER: ("▲", "good"),
+    WORSE: ("▼", "bad"),
+    NO_WORSE: ("≥", "calm"),
+    EQUIVALENT: ("≈", "calm"),
+    IDENTICAL: ("=", "calm"),
+    CANNOT_TELL: ("?", "unsure"),
+    TOO_FEW: ("?", "unsure"),
+}
+NO_SIGN = (NOTHING, "unsure")
+_NUMBER = re.compile(rf"-?[\d,]+(\.\d+)?†?|{NOTHING}|")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A heading a column, and cells as they are shown."""
+
+    key: str
+    header: Sequence[str]
+    cells: Sequence[Sequence[str]]
+
+    @property
+    def classes(self) -> list[str]:
+        """Class of each column: `n`, aligned right, where it holds nothing but numbers."""
+        return [
+            "n" if all(map(_NUMBER.fullmatch, column)) else ""
+            for column in zip(*self.cells, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, a sentence, charts with one legend, and a table without a chart."""
+
+    key: str
+    title: str
+    text: str
+    figures: Sequence[Figure] = ()
+    table: Table | None = None
+    more_legend: Sequence[Series] = ()
+
+    @property
+    def legend(self) -> list[Series]:
+        """Series of all its charts, once each."""
+        found = {series.name: series for figure in self.figures for series in figure.series}
+        return [*found.values(), *self.more_legend]
+
+
+def labelled(rows: Iterable[dict[str, Any]], label: str) -> Rows:
+    """Rows that belong to the line `label` of a legend."""
+    return [row | {"series": label} for row in rows]
+
+
+def render(
+    title: str,
+    command: str,
+    sections: Sequence[Section],
+    *,
+    cards: Sequence[dict[str, Any]] = (),
+    missing: Sequence[str] = (),
+) -> str:
+    """Put cards and sections into the page, with the scripts that draw the charts."""
+    templates = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_packed), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return templates.get_template("page.html").render(
+        title=title,
+        command=command,
+        verdicts=cards,
+        sections=sections,
+        missing=missing,
+        table_of=lambda figure: Table(figure.key, *figure.table),
+        specs=_script_safe({f.key: f.spec for part in sections for f in part.figures}),
+        vega=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
+        share=share,
+        model_title=model_title,
+        style=_packed("page.css"),
+        script=_packed("page.js"),
+        versions=", ".join(f"{name} {version(name)}" for name in PACKAGES),
+    )
+
+
+def _packed(name: str) -> str:
+    return (files("musicrec.page") / name).read_text(encoding="utf-8")
+
+
+def _script_safe(value: Any) -> str:
+    """JSON that can stand in a script element, whatever names the revisions have."""
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
