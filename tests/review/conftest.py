@@ -91,7 +91,7 @@ stages:
       '{sys.executable}' '{ROOT}/stages/baselines.py' --params params.yaml --indexed data/indexed
       --output data/baselines --metrics metrics/baselines.json
     deps: [data/indexed]
-    params: [baselines, evaluate.split, evaluate.k]
+    params: [baselines, evaluate]
     outs: [data/baselines]
     metrics:
     - metrics/baselines.json:
@@ -102,7 +102,7 @@ stages:
       --factors data/factors --baselines data/baselines --per-user data/per_user.parquet
       --metrics metrics/evaluate.json --plots plots/evaluate
     deps: [data/indexed, data/factors, data/baselines]
-    params: [evaluate.split, evaluate.k]
+    params: [evaluate]
     outs: [data/per_user.parquet, plots/evaluate]
     metrics:
     - metrics/evaluate.json:
