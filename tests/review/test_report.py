@@ -21,6 +21,7 @@ from musicrec.review.compare import compare
 from musicrec.review.page import page
 from musicrec.review.report import review
 from musicrec.review.tested import scored_on, settings_judged
+from musicrec.tune.study import COMPLETE, Study, Trial, write_study
 
 from .conftest import Project
 
@@ -358,10 +359,9 @@ def test_a_search_on_the_validation_users_is_known(project):
     assert settings_judged(noisy) == 2  # main's own and this one; other-data has other users
     folder = project.folder / "data/tune"
     folder.mkdir()
+    trials = [Trial({"als.rank": rank}, COMPLETE, 0.5) for rank in (2, 4, 8, 4)]
     base = {"als.reg_param": 0.3, "als.rank": 2}
-    trials = [{"setting": {"als.rank": rank}} for rank in (2, 4, 8, 4)]
-    study = folder / "study.json"
-    study.write_text(json.dumps({"base": base, "fixed": {}, "trials": trials}))
+    write_study(folder / "x.json", Study("map@100", base, {}, {"als.rank": False}, 9, trials))
     try:
         assert settings_judged(noisy) == 5
         assert settings_judged(project.revision("main")) == 2  # reg_param 0: not of this search

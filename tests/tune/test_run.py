@@ -116,7 +116,11 @@ def test_importance_is_of_the_space_and_not_of_the_trials():
     """A search that soon tries the better transform alone still says that it decides."""
     space = read_space(["feedback.transform=none,log1p", "als.alpha=interval(1,2)"])
     trials = [
-        Trial({"feedback.transform": kind, "als.alpha": 1 + i / 60}, COMPLETE, value + 37 * i % 60 / 1e4)
+        Trial(
+            {"feedback.transform": kind, "als.alpha": 1 + i / 60},
+            COMPLETE,
+            value + 37 * i % 60 / 1e4,
+        )
         for i, (kind, value) in enumerate([("none", 0.4)] * 4 + [("log1p", 0.55)] * 56)
     ]
     shares = importance(trials, space)

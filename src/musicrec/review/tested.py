@@ -29,6 +29,7 @@ from musicrec.params import EvaluateParams
 from musicrec.project.revisions import Revision, changes, flatten
 from musicrec.reporting.markdown import text_table
 from musicrec.storage.files import read_json
+from musicrec.tune.study import has_setting, read_study
 
 PARAMS, TABLE = "params.yaml", "data/per_user.parquet"
 FACTORS, INDEXED = "data/factors", "data/indexed"
@@ -91,29 +92,18 @@ def settings_judged(head: Revision) -> int:
     one of them is the revision's setting.
     """
     indexed = head.output_hash(INDEXED)
-    found = {
-        json.dumps(one.trained_with, sort_keys=True) if one.trained_with else one.factors
-        for one in scored_on("validation", head.root)
-        if one.indexed == indexed
-    }
+    runs = [one for one in scored_on("validation", head.root) if one.indexed == indexed]
+    known = [flatten(one.trained_with) for one in runs if one.trained_with]
     params = head.read_yaml(PARAMS)
+    searched: list[dict[str, Any]] = []
     for path in sorted((Path(head.root) / TRIALS).glob("*.json")):
-        study = read_json(path)
-        fixed = study.get("base", {}) | study.get("fixed", {})
-        trials = [fixed | trial["setting"] for trial in study.get("trials", [])]
-        written = flatten({block: params.get(block) or {} for block in ("als", "feedback")})
-        if any(written.items() <= setting.items() for setting in trials):
-            found |= {json.dumps(_nested(setting), sort_keys=True) for setting in trials}
-    return len(found)
-
-
-def _nested(setting: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Blocks of parameters from their full names."""
-    blocks: dict[str, dict[str, Any]] = {}
-    for name, value in setting.items():
-        block, _, key = name.partition(".")
-        blocks.setdefault(block, {})[key] = value
-    return blocks
+        study = read_study(path)
+        if any(has_setting(study, trial, params) for trial in study.trials):
+            for trial in study.trials:
+                setting = study.base | study.fixed | trial.setting
+                if setting not in known and setting not in searched:
+                    searched.append(setting)
+    return len({one.factors for one in runs}) + len(searched)
 
 
 def _of_record(path: Path, cache: Path, split: str) -> Iterator[Tested]:
