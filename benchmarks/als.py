@@ -8,7 +8,8 @@ Each fit runs in a process of its own. One function, `musicrec.als.fit.objective
 that every engine reached; implicit, irspack and cmfrec regularise each row by a constant instead of
 reg_param times its plays (here reg_param times the mean number of plays of a row), so that they
 minimise a neighbour of that objective. With --same-objective ours regularises by that constant too
-(reg_exponent 0), and all but MLlib minimise one objective. CPU seconds are of the whole process,
+(reg_exponent 0), and all but MLlib minimise one objective. cmfrec is in no lock, since it has to be
+compiled (two minutes): pip install cmfrec. CPU seconds are of the whole process,
 reading included; on a busy machine they say more than the clock's.
 """
 
