@@ -17,15 +17,16 @@ from typing import Literal
 import numpy as np
 from annoy import AnnoyIndex as Forest
 
-from musicrec.ann_bench.recall import recall
+from musicrec.ann_bench.measure import recall
 from musicrec.runtime import command
-from musicrec.search.exact import ExactIndex, checked_factors
+from musicrec.search.exact import ExactIndex
+from musicrec.search.vectors import checked_factors
 
 Metric = Literal["dot", "euclidean"]
 
 
 class Variant:
-    """Items of `tail` in a forest of the lifted vectors, those of `head` searched exactly."""
+    """Items of `tail` in a forest of the augmented vectors, those of `head` searched exactly."""
 
     def __init__(self, items: np.ndarray, head_share: float, metric: Metric, n_trees: int) -> None:
         """Build the forest."""
@@ -88,9 +89,9 @@ def main() -> None:
     setup = (items, queries, ExactIndex(items).search(queries, args.k)[1])
     print(f"{'search_k':48}" + "".join(f"{value:>18,}" for value in args.search_k))
     measure("dot, query of norm M", Variant(items, 0, "dot", 10), 1, setup, args.search_k)
-    lifted = Variant(items, 0, "euclidean", 10)
-    measure("euclidean reduction, query of norm M", lifted, 1, setup, args.search_k)
-    measure("  query of norm 4 M", lifted, 4, setup, args.search_k)
+    augmented = Variant(items, 0, "euclidean", 10)
+    measure("euclidean reduction, query of norm M", augmented, 1, setup, args.search_k)
+    measure("  query of norm 4 M", augmented, 4, setup, args.search_k)
     for parts in (96, 48, 32, 24):
         tiered = Variant(items, 1 / parts, "euclidean", 10)
         for scale in (1, 4) if parts == 32 else (4,):

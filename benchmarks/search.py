@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from musicrec.ann_bench.machine import describe_machine
+from musicrec.ann_bench.measure import describe_machine
 from musicrec.ann_bench.methods import METHODS
 from musicrec.ann_bench.picture import draw_tradeoff
 from musicrec.ann_bench.run import (
@@ -30,7 +30,7 @@ from musicrec.ann_bench.run import (
 from musicrec.errors import MusicRecError
 from musicrec.params import AnnBenchParams
 from musicrec.runtime import command
-from musicrec.search.exact import checked_factors
+from musicrec.search.vectors import checked_factors
 from musicrec.storage.files import write_json
 from musicrec.storage.parquet import parquet_parts, read_files
 
@@ -107,7 +107,6 @@ def main() -> None:
     parser.add_argument(
         "--n-queries", type=int, default=defaults.n_queries, help="the first so many"
     )
-    parser.add_argument("--thorough", action="store_true", help="ann_bench.thorough")
     parser.add_argument("--repeats", type=int, default=defaults.repeats)
     parser.add_argument("--seed", type=int, default=defaults.seed)
     args = parser.parse_args()
@@ -120,7 +119,6 @@ def main() -> None:
         search_k=tuple(args.search_k),
         n_queries=args.n_queries,
         repeats=args.repeats,
-        thorough=args.thorough,
         seed=args.seed,
     )
     measured = run_benchmark(Catalogue(items, queries), params)

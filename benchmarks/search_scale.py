@@ -22,16 +22,16 @@ from typing import Any
 import numpy as np
 
 from musicrec.als.fit import fit
-from musicrec.ann_bench.machine import describe_machine
+from musicrec.ann_bench.measure import describe_machine
 from musicrec.ann_bench.methods import METHODS
+from musicrec.ann_bench.picture import svg_figure
 from musicrec.ann_bench.run import Catalogue, Setting, run_benchmark
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, from_triples
 from musicrec.params import ALSParams, AnnBenchParams
-from musicrec.reporting.pictures import svg_figure
 from musicrec.runtime import command
 from musicrec.sample.plays import generate_plays, sample_sizes
-from musicrec.search.exact import checked_factors
+from musicrec.search.vectors import checked_factors
 from musicrec.storage.files import write_json
 
 

@@ -12,7 +12,7 @@ if __name__ == "__main__":
 
     run_stage(__file__)
 
-from musicrec.ann_bench.machine import describe_machine
+from musicrec.ann_bench.measure import describe_machine
 from musicrec.ann_bench.picture import draw_tradeoff
 from musicrec.ann_bench.run import (
     headline,
@@ -36,9 +36,9 @@ def main() -> None:
     params = load_block(args.params, AnnBenchParams)
     export = load_block(args.params, ExportParams)
     warn_of_another_build()
-    catalogue = read_catalogue(args.factors, args.indexed, params, export)
+    catalogue = read_catalogue(args.factors, args.indexed, params)
     measured = run_benchmark(catalogue, params, progress)
-    figures = headline(catalogue, params.k)
+    figures = headline(catalogue, params.k, export)
     rows = setting_rows(measured)
     with atomic_directory(args.plots) as folder:
         write_json(folder / "tradeoff.json", rows)

@@ -7,9 +7,10 @@ import sys
 import numpy as np
 import pytest
 
+from musicrec.ann_bench.measure import recall
 from musicrec.ann_bench.methods import METHODS, grid
-from musicrec.ann_bench.recall import recall
 from musicrec.errors import MusicRecError
+from musicrec.params import AnnBenchParams
 
 EXTRA = {"faiss_flat": "faiss", "faiss_ivf": "faiss", "hnsw": "hnswlib"}
 
@@ -29,10 +30,11 @@ def method_name(request):
 
 
 def test_every_method_keeps_the_contract(method_name, factors):
-    """At its most thorough setting a method finds what the full sort finds, best first."""
+    """Where it inspects most, a method finds what the full sort finds, best first."""
     items, queries = factors
     k = 30
-    (build, arguments), *_ = grid(method_name, [1], [10, len(items)], len(items), k)
+    params = AnnBenchParams(n_trees=(1,), search_k=(10, len(items)))
+    (build, arguments), *_ = grid(method_name, params, len(items), k)
     method = METHODS[method_name](build, 1)
     method.fit(items)
     method.set_query_argument(arguments[-1])
@@ -73,10 +75,11 @@ def test_a_missing_extra_is_one_sentence(name, factors, monkeypatch):
 
 
 def test_grids_stop_where_every_node_is_inspected():
-    assert grid("annoy", [1, 3], [500, 100, 1000, 2000], 1000, 10) == [
+    params = AnnBenchParams(n_trees=(1, 3), search_k=(500, 100, 1000, 2000, 4000))
+    assert grid("annoy", params, 1000, 10) == [
         (1, [100, 500, 1000]),
-        (3, [100, 500, 1000, 2000]),
+        (3, [100, 500, 1000, 2000, 4000]),
     ]
-    assert grid("faiss_ivf", [1], [1], 385_371, 500)[0][0] == 1024
-    assert grid("hnsw", [1], [1], 1000, 500) == [(16, [500, 1000, 2000])]
-    assert grid("exact", [1], [1], 1000, 500) == [(0, [0])]
+    assert grid("faiss_ivf", params, 385_371, 500)[0][0] == 1024
+    assert grid("hnsw", params, 1000, 500) == [(16, [500, 1000, 2000])]
+    assert grid("exact", params, 1000, 500) == [(0, [0])]

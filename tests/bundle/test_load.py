@@ -262,7 +262,7 @@ def test_an_index_that_answers_wrongly(folder: Path, monkeypatch: pytest.MonkeyP
             return super().get_nns_by_vector(*args)[:1]
 
     monkeypatch.setattr(annoy_index, "Forest", Lonely)
-    refused(folder, "the Annoy index finds 1 of 10 neighbours")
+    refused(folder, "Annoy finds 1 of the 39 tracks indexed there; run make setup")
 
 
 def test_an_index_that_answers_wrongly_is_not_exported(
@@ -271,7 +271,7 @@ def test_an_index_that_answers_wrongly_is_not_exported(
     from musicrec.search.annoy_index import AnnoyIndex
 
     monkeypatch.setattr(AnnoyIndex, "near", lambda self, query, k, search_k: np.zeros(1, np.int32))
-    with pytest.raises(MusicRecError, match="Annoy finds 1 neighbours where there are more"):
+    with pytest.raises(MusicRecError, match="Annoy finds 1 of the 39 tracks indexed there"):
         export(project, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
 

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from musicrec.review.tested import scored_on
 from musicrec.storage.files import write_json
+from tests.support.browser import chromium
 
 from .conftest import Clone, clone_of, stages_run
 
@@ -57,6 +59,50 @@ def test_exp_show_fits_a_screen(changed: Clone) -> None:
     shown = changed.run("dvc", "exp", "show", "--only-changed").stdout
     assert "narrow-model" in shown and "map@50" in shown
     assert max(len(line.rstrip()) for line in shown.splitlines()) <= 170, shown
+
+
+@pytest.mark.parametrize(("words", "n_revisions"), [(("show",), 1), (("diff", "main"), 2)])
+def test_every_plot_is_drawn_offline(
+    changed: Clone, tmp_path: Path, words: tuple[str, ...], n_revisions: int
+) -> None:
+    """A mark for every row of the data, in a path with a space."""
+    page = tmp_path / "drawn here/index.html"
+    said = changed.dvc("plots", *words, "--out", str(page.parent))
+    assert "WARNING" not in said
+    outside_of_scripts = re.sub(r"<script>.*?</script>", "", page.read_text(), flags=re.DOTALL)
+    assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", outside_of_scripts)
+    with chromium(tmp_path / "profile") as browser:
+        browser.open(page)
+        drawn = {plot["title"]: plot for plot in browser.script(DRAW)}
+        assert browser.log("SEVERE") == []
+        assert [address for address in browser.requests() if not address.startswith("file:")] == []
+    defined = yaml.safe_load((changed.folder / "dvc.yaml").read_text())["plots"]
+    plots = [plot for one in defined for plot in one.values()]
+    assert list(drawn) == [plot["title"] for plot in plots]
+    for plot in plots:
+        ((path, field),) = plot["y"].items()
+        rows = json.loads((changed.folder / path).read_text())
+        assert all(row.keys() == rows[0].keys() for row in rows), path
+        marks = drawn[plot["title"]]
+        if plot.get("template"):
+            wanted = sum(row[field] is not None for row in rows)
+            assert marks["points"] == wanted * n_revisions, plot["title"]
+        else:
+            assert marks["lines"] == n_revisions, plot["title"]
+
+
+# Draws what the page draws once more, as SVG, in which marks can be counted.
+DRAW = """
+const plots = [...document.querySelectorAll('script')].map(s =>
+  s.textContent.match(/var spec = (.*);\\s*vegaEmbed\\('(#[^']+)', spec\\)/s)).filter(m => m);
+return Promise.all(plots.map(async ([_, spec, id]) => {
+  const element = document.querySelector(id);
+  await vegaEmbed(element, JSON.parse(spec), {renderer: 'svg', actions: false});
+  const count = kind => element.querySelectorAll(`.mark-${kind}.role-mark path`).length;
+  const title = element.querySelector('.role-title-text text').textContent;
+  return {title, points: count('symbol'), lines: count('line')};
+}));
+"""
 
 
 def test_git_holds_no_picture_and_no_clock(clone: Clone) -> None:

@@ -1,21 +1,23 @@
-"""Norms, and the power of two that makes them moderate."""
+"""Norms, and the dimension that makes them equal."""
 
 from __future__ import annotations
 
-import hypothesis.strategies as st
-from hypothesis import given
+import numpy as np
 
-from musicrec.search.vectors import MODERATE, moderate
-
-
-@given(st.floats(1e-45, 1e40))
-def test_a_norm_is_left_alone_or_brought_near_one(norm: float) -> None:
-    scale = moderate(norm)
-    if 1 / MODERATE <= norm <= MODERATE:
-        assert scale == 1.0
-    else:
-        assert 0.5 <= norm * scale < 1.0 and norm * scale / scale == norm
+from musicrec.interactions.factors import norms_of
+from musicrec.search.vectors import augment, by_falling_norm
 
 
-def test_zero_stays() -> None:
-    assert moderate(0.0) == 1.0
+def test_the_nearest_augmented_vector_is_that_of_the_largest_inner_product() -> None:
+    rng = np.random.default_rng(0)
+    items, query = rng.normal(size=(50, 3)).astype(np.float32), rng.normal(size=3)
+    norms = norms_of(items)
+    np.testing.assert_allclose(norms, np.linalg.norm(items, axis=1))
+    augmented = augment(items, norms, norms.max())
+    np.testing.assert_allclose(np.linalg.norm(augmented, axis=1), norms.max())
+    distances = np.linalg.norm(augmented - [*query, 0.0], axis=1)
+    assert np.argsort(distances).tolist() == np.argsort(-(items @ query)).tolist()
+
+
+def test_rows_by_falling_norm_leave_out_those_of_norm_zero() -> None:
+    assert by_falling_norm(np.array([1.0, 0.0, 3.0, 1.0])).tolist() == [2, 0, 3]

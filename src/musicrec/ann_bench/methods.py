@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import tempfile
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,12 +15,13 @@ from typing import Any, ClassVar
 import numpy as np
 from annoy import AnnoyIndex as Forest
 
-from musicrec.ann_bench.dot_forests import write_forests
 from musicrec.errors import MusicRecError
+from musicrec.interactions.factors import norms_of
 from musicrec.jit.parallel import blocks, for_blocks, thread_count
+from musicrec.params import AnnBenchParams, ExportParams
 from musicrec.search.annoy_index import build_index, load_index
 from musicrec.search.exact import ExactIndex
-from musicrec.search.vectors import lift, norms_of
+from musicrec.search.vectors import augment
 
 QUERY_BLOCK = 16  # queries of one unit of work in a batch
 Ids = Sequence[int] | np.ndarray
@@ -38,23 +38,14 @@ class Method(ABC):
         Whether it finds the k best items, apart from float32's rounding.
     build_parameter, query_parameter : str
         What `build` and `set_query_argument` set; empty where there is no such parameter.
-    haphazard : bool
-        Whether it looks at items nearly at random, so that a few queries tell its recall.
-    fits_together : bool
-        Whether `fit_all` makes several indexes in less time than one after the other.
     index_bytes : int
         Size of what `fit` made beside the factors.
-    build_seconds : float, optional
-        What `fit` took by itself; None before.
     """
 
     exact: ClassVar[bool] = False
     build_parameter: ClassVar[str] = ""
     query_parameter: ClassVar[str] = ""
-    haphazard: ClassVar[bool] = False
-    fits_together: ClassVar[bool] = False
     index_bytes: int = 0
-    build_seconds: float | None = None
 
     def __init__(self, build: int, seed: int) -> None:
         """Take the build parameter's value, 0 where there is none, and a random seed."""
@@ -64,14 +55,6 @@ class Method(ABC):
     @abstractmethod
     def fit(self, items: np.ndarray) -> None:
         """Index float32 factors (n_items, rank)."""
-
-    @classmethod
-    def fit_all(cls, methods: Sequence[Any], items: np.ndarray) -> None:
-        """Index the same items by several methods of this class, and note the seconds of each."""
-        for method in methods:
-            since = time.perf_counter()
-            method.fit(items)
-            method.build_seconds = time.perf_counter() - since
 
     def set_query_argument(self, value: int) -> None:
         """Set the parameter that trades recall for speed."""
@@ -148,38 +131,6 @@ class Exact(Method):
         return True
 
 
-class AnnoyDot(Method):
-    """Annoy's `dot` metric, as the original project used it; docs/ann.md: what is wrong with it."""
-
-    build_parameter = "n_trees"
-    query_parameter = "search_k"
-    haphazard = True
-    fits_together = True
-    _forest: Forest
-
-    def fit(self, items: np.ndarray) -> None:
-        """Build, save and load."""
-        self.fit_all([self], items)
-
-    @classmethod
-    def fit_all(cls, methods: Sequence[Any], items: np.ndarray) -> None:
-        """Build the forest of most trees; the others, which have one seed, are its first trees."""
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            builds = [method.build for method in methods]
-            seconds = write_forests(items, builds, methods[0].seed, folder)
-            for method in methods:
-                path = folder / f"{method.build}.ann"
-                method.build_seconds = seconds[method.build]
-                method.index_bytes = path.stat().st_size
-                method._forest = Forest(items.shape[1], "dot")
-                method._forest.load(str(path))
-
-    def query(self, vector: np.ndarray, k: int) -> Ids:
-        """Ask Annoy."""
-        return self._forest.get_nns_by_vector(vector.tolist(), k, self.argument)
-
-
 class Annoy(Method):
     """This project's index (`musicrec.search.annoy_index`)."""
 
@@ -190,7 +141,7 @@ class Annoy(Method):
         """Build, save and load."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "index.ann"
-            build_index(items, path, self.build, self.seed)
+            build_index(items, path, ExportParams(n_trees=self.build, seed=self.seed))
             self.index_bytes = path.stat().st_size
             self._index = load_index(path, items)
 
@@ -199,18 +150,41 @@ class Annoy(Method):
         return self._index.search(vector, k, self.argument)[0]
 
 
+class AnnoyDot(Method):
+    """Annoy's `dot` metric, as the original project used it; docs/ann.md: what is wrong with it."""
+
+    build_parameter = "n_trees"
+    query_parameter = "search_k"
+
+    def fit(self, items: np.ndarray) -> None:
+        """Build."""
+        self._forest = Forest(items.shape[1], "dot")
+        self._forest.set_seed(self.seed)
+        for item, vector in enumerate(items):
+            self._forest.add_item(item, vector.tolist())
+        self._forest.build(self.build, n_jobs=1)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "index.ann"
+            self._forest.save(str(path))  # which it reads from then on
+            self.index_bytes = path.stat().st_size
+
+    def query(self, vector: np.ndarray, k: int) -> Ids:
+        """Ask Annoy."""
+        return self._forest.get_nns_by_vector(vector.tolist(), k, self.argument)
+
+
 class FaissFlat(Method):
     """faiss IndexFlatIP: exact, by blocked products."""
 
     exact = True
-    lifts: ClassVar[bool] = False  # whether vectors get the extra dimension of the reduction
+    augments: ClassVar[bool] = False  # whether vectors get the dimension that makes norms equal
 
     def fit(self, items: np.ndarray) -> None:
         """Add the items."""
         self._faiss = _optional("faiss", type(self).__name__)
         self._faiss.omp_set_num_threads(1)
         self._index = self._make(items)
-        self._index.add(_lift(items) if self.lifts else items)
+        self._index.add(_augmented(items) if self.augments else items)
         self.index_bytes = len(self._faiss.serialize_index(self._index))
 
     def _make(self, items: np.ndarray) -> Any:
@@ -230,16 +204,16 @@ class FaissFlat(Method):
         return True
 
     def _search(self, queries: np.ndarray, k: int) -> np.ndarray:
-        if self.lifts:
+        if self.augments:
             queries = np.pad(queries, ((0, 0), (0, 1)))
         return self._index.search(queries, k)[1]
 
 
 class FaissIvf(FaissFlat):
-    """faiss IVF,Flat: an inverted file over k-means cells of the lifted vectors."""
+    """faiss IVF,Flat: an inverted file over k-means cells of the augmented vectors."""
 
     exact = False
-    lifts = True
+    augments = True
     build_parameter = "n_lists"
     query_parameter = "n_probe"
 
@@ -249,7 +223,7 @@ class FaissIvf(FaissFlat):
         index = self._faiss.IndexIVFFlat(self._quantizer, rank, self.build)
         index.cp.seed = self.seed
         index.cp.min_points_per_centroid = 1  # no warning on small catalogues
-        index.train(_lift(items))
+        index.train(_augmented(items))
         return index
 
     def set_query_argument(self, value: int) -> None:
@@ -258,7 +232,7 @@ class FaissIvf(FaissFlat):
 
 
 class Hnsw(Method):
-    """hnswlib: a navigable small-world graph over the lifted vectors."""
+    """hnswlib: a navigable small-world graph over the augmented vectors."""
 
     build_parameter = "n_links"
     query_parameter = "ef"
@@ -270,7 +244,7 @@ class Hnsw(Method):
         self._index.init_index(
             len(items), M=self.build, ef_construction=HNSW_EF_CONSTRUCTION, random_seed=self.seed
         )
-        self._index.add_items(_lift(items), num_threads=1)
+        self._index.add_items(_augmented(items), num_threads=1)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "index"
             self._index.save_index(str(path))
@@ -302,16 +276,16 @@ METHODS: dict[str, type[Method]] = {
 }
 
 
-def grid(
-    name: str, n_trees: Sequence[int], search_k: Sequence[int], n_items: int, k: int
-) -> list[tuple[int, list[int]]]:
+def grid(name: str, params: AnnBenchParams, n_items: int, k: int) -> list[tuple[int, list[int]]]:
     """List the builds of a method, each with the query arguments to try; 0 stands for none.
 
-    Annoy's values are the caller's, up to the first that inspects every node; those of the
-    other methods follow from the size of the catalogue.
+    Annoy's values are those of the parameters, up to the first that inspects every node; those of
+    the other methods follow from the size of the catalogue.
     """
     if name in ("annoy_dot", "annoy"):
-        return [(trees, below_full_scan(search_k, trees, n_items)) for trees in n_trees]
+        return [
+            (trees, _below_full_scan(params.search_k, trees * n_items)) for trees in params.n_trees
+        ]
     if name == "faiss_ivf":
         n_lists = 2 ** int(np.log2(max(1.0, 2 * np.sqrt(n_items))))
         probes = (1, 4, 16, 32, 64, 128, 256)
@@ -321,17 +295,18 @@ def grid(
     return [(0, [0])]
 
 
-def below_full_scan(search_k: Sequence[int], n_trees: int, n_items: int) -> list[int]:
+def _below_full_scan(search_k: Sequence[int], all_nodes: int) -> list[int]:
     """Keep the values, ascending, up to the first that makes Annoy inspect every node."""
-    values = sorted(set(search_k))
-    enough = [value for value in values if value >= n_trees * n_items]
-    return [value for value in values if not enough or value <= enough[0]]
+    values = sorted(search_k)
+    return [value for value in values if value < all_nodes] + [
+        value for value in values if value >= all_nodes
+    ][:1]
 
 
-def _lift(items: np.ndarray) -> np.ndarray:
-    """Lift all items to the largest norm, as float32."""
+def _augmented(items: np.ndarray) -> np.ndarray:
+    """Give all items the largest norm, as float32."""
     norms = norms_of(items)
-    return lift(items, norms, norms.max(initial=0.0)).astype(np.float32)
+    return augment(items, norms, norms.max(initial=0.0)).astype(np.float32)
 
 
 def _optional(module: str, method: str) -> Any:

@@ -20,7 +20,6 @@ TABLES = ("items.parquet", "users.parquet")  # the id maps once more, for other 
 LARGEST_MANIFEST = 16 << 20  # bytes
 LARGEST_SIZE = 2**40  # of anything counted
 SENTINEL_K = 10
-SENTINEL_NODES = 1000  # that Annoy inspects for a sentinel
 
 Size = Annotated[int, Field(ge=0, le=LARGEST_SIZE)]
 

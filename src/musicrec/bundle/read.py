@@ -29,7 +29,6 @@ from musicrec.bundle.manifest import (
     LARGEST_MANIFEST,
     MANIFEST,
     SENTINEL_K,
-    SENTINEL_NODES,
     Layout,
     Manifest,
     parse_manifest,
@@ -299,10 +298,10 @@ def _ask_sentinels(
                 f"{where}: user {sentinel.user!r} gets other tracks than at export; "
                 "export the bundle again"
             )
-        found = map(tracks.text_of, annoy.near(vector, SENTINEL_K, SENTINEL_NODES))
+        found = map(tracks.text_of, annoy.probe(vector, SENTINEL_K))
         again = len(set(found) & set(sentinel.near))
         if again < ENOUGH * len(sentinel.near):
             raise MusicRecError(
                 f"{where}: the Annoy index finds {again} of {len(sentinel.near)} neighbours "
-                "known from its export; install Annoy anew, built from source on this system"
+                "known from its export; run make setup, which compiles Annoy anew"
             )

@@ -21,14 +21,12 @@ from musicrec.bundle.manifest import (
     INDEX,
     MANIFEST,
     SENTINEL_K,
-    SENTINEL_NODES,
     Fingerprint,
     Manifest,
     Sentinel,
     Sizes,
     layout,
 )
-from musicrec.errors import MusicRecError
 from musicrec.interactions.factors import read_factors, read_trained_with
 from musicrec.interactions.matrix import Interactions, read_interactions, read_sizes
 from musicrec.params import ExportParams
@@ -79,7 +77,7 @@ def export_bundle(
             write_array(folder / f"{name}.npy", array)
         write_table(folder / "users.parquet", ids["user_id"].combine_chunks())
         write_table(folder / "items.parquet", ids["track_id"].combine_chunks())
-        build_index(item_factors, folder / INDEX, export.n_trees, export.seed)
+        build_index(item_factors, folder / INDEX, export)
         annoy = load_index(folder / INDEX, item_factors, str(Path(output) / INDEX))
         known = Sizes(
             n_users=sizes.n_users,
@@ -157,11 +155,6 @@ def _sentinels(
     found: list[Sentinel] = []
     for user in chosen.tolist():
         best, _ = exact.search_one(user_factors[user], SENTINEL_K, seen.row(user))
-        near = annoy.near(user_factors[user], SENTINEL_K, SENTINEL_NODES)
-        if len(near) < min(SENTINEL_K, annoy.n_items // 2):
-            raise MusicRecError(
-                f"Annoy finds {len(near)} neighbours where there are more, as its 1.17.3 does on "
-                "some systems; install it anew, built from source here"
-            )
+        near = annoy.probe(user_factors[user], SENTINEL_K)
         found.append(Sentinel(user=user_ids[user].as_py(), exact=names(best), near=names(near)))
     return tuple(found)

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from musicrec.als.feedback import training_ratings
-from musicrec.ann_bench.machine import describe_machine
+from musicrec.ann_bench.measure import describe_machine
 from musicrec.ann_bench.run import catalogue_of, run_benchmark, setting_rows
 from musicrec.errors import MusicRecError
 from musicrec.original import plan
 from musicrec.original.plan import Setting
-from musicrec.params import ALSParams, AnnBenchParams, EvaluateParams, ExportParams, load_block
+from musicrec.params import ALSParams, AnnBenchParams, EvaluateParams, load_block
 from musicrec.storage.checksums import CHECKSUMS
 from musicrec.storage.files import read_json, write_json
 from musicrec.tune.trial import Model, Trials, code_digest
@@ -156,7 +156,7 @@ class Work:
         def compute() -> dict[str, Any]:
             trials, model = self.trials("validation"), self.model(setting)
             catalogue = catalogue_of(
-                trials.held_out, trials.queries(model), model.factors.items, params, ExportParams()
+                trials.held_out, trials.queries(model), model.factors.items, params
             )
             measured = run_benchmark(catalogue, params, self.on_step)
             return {"rows": setting_rows(measured), "machine": describe_machine()}

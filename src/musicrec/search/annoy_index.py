@@ -1,4 +1,4 @@
-"""The product's approximate index: an exact head, and Annoy on a reduction of the rest.
+"""The product's approximate index: an exact head, and Annoy on the augmented vectors of the rest.
 
 Recommendation asks for the largest inner products, and those belong to items of large norm: on
 the Million Song Dataset factors of docs/ann.md the 4 % of largest norm hold 93 % of the answers at
@@ -6,9 +6,6 @@ k = 500. They are scored in full, by the exact kernel. The others are in an Anno
 [v, sqrt(M^2 - |v|^2)], M their largest norm, which turns inner product into Euclidean distance
 (Bachrach et al., RecSys 2014); Annoy's own `dot` metric is broken, see docs/ann.md. What Annoy
 finds is scored again by the kernel, so scores and ties are those of the exact search.
-
-Annoy squares what it is given, in float32: where M is far from 1, the vectors are scaled by a power
-of two, which changes no digit of them and no order of the answers.
 """
 
 from __future__ import annotations
@@ -20,19 +17,23 @@ import numpy as np
 from annoy import AnnoyIndex as Forest
 
 from musicrec.errors import MusicRecError
+from musicrec.interactions.factors import norms_of
 from musicrec.jit.kernel import kernel
-from musicrec.search.exact import ExactIndex, checked_factors, readonly, scorable_norms
-from musicrec.search.forest import EUCLIDEAN, HEADER, find_fault, mend
+from musicrec.params import ExportParams
+from musicrec.search.exact import ExactIndex
 from musicrec.search.kernels import LARGEST_SCORE, SUBNORMAL, inner_products, write_best
-from musicrec.search.vectors import by_falling_norm, lift, moderate
+from musicrec.search.vectors import augment, by_falling_norm, checked_factors, readonly
 from musicrec.storage.outputs import atomic_path
 
 HEAD_SHARE = 1 / 24  # of the items, those of largest norm: searched exactly
 QUERY_SCALE = 4.0  # norm of a query in units of M: the larger, the more direction decides
+NODE_HEADER = 4  # words of a node of Annoy's file before its vector
+PROBED = 1000  # nodes that `probe` inspects first
+MOST = 2**31 - 1  # nodes that can be asked for
 
 
 def build_index(
-    item_factors: np.ndarray, path: str | os.PathLike[str], n_trees: int, seed: int
+    item_factors: np.ndarray, path: str | os.PathLike[str], params: ExportParams
 ) -> None:
     """Build the index and write it to one file, the same bytes for the same input.
 
@@ -42,44 +43,33 @@ def build_index(
         Items whose vector is all zero are left out.
     path : path
         Annoy's own format, metric `euclidean`, rank + 1 dimensions.
-    n_trees : int
-        More trees: better candidates, a larger file.
-    seed : int
-        Of Annoy's random splits.
+    params : ExportParams
 
     Raises
     ------
     MusicRecError
-        The factors are not finite or so large that scores overflow, no item has a vector, or Annoy
-        does not work on this system.
+        The factors cannot be searched, all of them are zero, or the file cannot be written.
     """
     factors = checked_factors(item_factors, "item factors")
     norms, _, tail = _tiers(factors)
     if not len(tail):
-        raise MusicRecError("no item has a vector to index; train on more plays")
+        raise MusicRecError(
+            "all item factors are zero, so there is nothing to index: lower als.reg_param or raise "
+            "als.alpha"
+        )
     largest = float(norms[tail[0]])
-    scale = moderate(largest)
     forest = Forest(factors.shape[1] + 1, "euclidean")
-    forest.set_seed(seed)
+    forest.set_seed(params.seed)
     for start in range(0, len(tail), 4096):
         some = tail[start : start + 4096]
-        vectors = lift(factors[some], norms[some], largest) * scale
+        vectors = augment(factors[some], norms[some], largest)
         for position, vector in enumerate(vectors.tolist(), start):
             forest.add_item(position, vector)
-    forest.build(n_trees, n_jobs=1)  # with more, Annoy's bytes differ from run to run
+    forest.build(params.n_trees, n_jobs=1)  # with more, Annoy's bytes differ from run to run
     with atomic_path(path) as temporary:
         if not forest.save(str(temporary)):
             raise MusicRecError("Annoy could not write the index; is the disk full?")
         forest.unload()
-        words = np.memmap(temporary, np.int32, "r+")
-        nodes = words.reshape(-1, HEADER + factors.shape[1] + 1)
-        mend(nodes, len(tail), EUCLIDEAN)
-        words.flush()
-        if fault := find_fault(readonly(nodes, np.int32), factors, tail, scale):
-            raise MusicRecError(
-                f"Annoy built an index that is not sound: {fault}; install it anew, built from "
-                "source on this system"
-            )
 
 
 def load_index(
@@ -87,12 +77,13 @@ def load_index(
 ) -> AnnoyIndex:
     """Open an index beside the factors it was built from; the file is memory-mapped.
 
-    Errors call it `name`, by default the path.
+    Annoy follows a file wherever it leads: it must be as `build_index` wrote it, which a bundle's
+    checksums say. Errors call it `name`, by default the path.
 
     Raises
     ------
     MusicRecError
-        The file is missing, damaged, or does not fit the factors.
+        The file is missing or not an index of so many items of this rank.
     """
     return AnnoyIndex(path, item_factors, name or os.fspath(path))
 
@@ -103,23 +94,27 @@ class AnnoyIndex:
     def __init__(  # noqa: D107
         self, path: str | os.PathLike[str], item_factors: np.ndarray, name: str
     ) -> None:
+        self._name = name
         self._factors = checked_factors(item_factors, "item factors")
         norms, head, tail = _tiers(self._factors)
         self._head_ids, self._tail_ids = head, tail
         self._head = ExactIndex(self._factors[head])
         self._largest = float(norms[tail[0]]) if len(tail) else 0.0
-        self._scale = moderate(self._largest)
-        self._n_nodes = self._check(path, name)
+        node_bytes = 4 * (NODE_HEADER + self._factors.shape[1] + 1)
         self._forest = Forest(self._factors.shape[1] + 1, "euclidean")
         try:
+            size = Path(path).stat().st_size
+            if size == 0 or size % node_bytes:
+                raise OSError(f"{size} bytes are not nodes of rank {self._factors.shape[1]}")
             self._forest.load(os.fspath(path))
         except OSError as error:
             raise MusicRecError(f"{name}: not an Annoy index ({error}); export it again") from None
         if self._forest.get_n_items() != len(tail):
             raise MusicRecError(
-                f"{name}: Annoy reads {self._forest.get_n_items()} items where there are "
-                f"{len(tail)}; install Annoy anew, built from source on this system"
+                f"{name}: an index of {self._forest.get_n_items()} items does not fit the factors "
+                f"of {len(tail)}; export both together"
             )
+        self._all_nodes = min(size // 4, MOST)  # a leaf has fewer items than words
 
     @property
     def n_items(self) -> int:
@@ -151,7 +146,7 @@ class AnnoyIndex:
         query = readonly(query, np.float32)
         k = min(k, max(1, self.n_items))
         places, scores = self._head.search_one(query, k)
-        norm = float(np.sqrt(np.dot(query, query.astype(np.float64))))
+        norm = float(norms_of(query[None])[0])
         if norm == 0.0:
             return places, scores
         found = self._head_ids[places]
@@ -170,40 +165,37 @@ class AnnoyIndex:
 
         The query must not be zero.
         """
-        norm = float(np.sqrt(np.dot(query, query.astype(np.float64))))
-        if (up := moderate(norm)) != 1.0:
-            query, norm = (query.astype(np.float64) * up).astype(np.float32), norm * up
-        lifted = (query * (QUERY_SCALE * self._largest * self._scale / norm)).tolist()
-        lifted.append(0.0)
-        most = min(self._n_nodes * len(lifted), 2**31 - 1)  # more there is not to inspect
-        found = self._forest.get_nns_by_vector(lifted, k, min(search_k, most))
+        norm = float(norms_of(query[None])[0])
+        scaled = query * (np.float64(QUERY_SCALE * self._largest) / norm)
+        found = self._forest.get_nns_by_vector(
+            [*scaled.tolist(), 0.0], k, min(search_k, self._all_nodes)
+        )
         return self._tail_ids[np.array(found, np.int64)]
 
-    def _check(self, path: str | os.PathLike[str], name: str) -> int:
-        """Number of nodes of a file that is safe to give to Annoy."""
-        node_bytes = 4 * (HEADER + self._factors.shape[1] + 1)
-        try:
-            size = Path(path).stat().st_size
-            fits = size > 0 and size % node_bytes == 0
-            words = np.memmap(path, np.int32, "r", shape=(size // 4,)) if fits else None
-        except (OSError, ValueError) as error:
-            raise MusicRecError(f"{name}: not an Annoy index ({error}); export it again") from None
-        if words is None:
-            raise MusicRecError(
-                f"{name}: not an Annoy index of rank {self._factors.shape[1]} ({size} bytes); "
-                "export it again"
-            )
-        nodes = readonly(words.reshape(-1, node_bytes // 4), np.int32)
-        if fault := find_fault(nodes, self._factors, self._tail_ids, self._scale):
-            raise MusicRecError(
-                f"{name}: does not fit the factors or is damaged: {fault}; export both together"
-            )
-        return len(nodes)
+    def probe(self, query: np.ndarray, k: int) -> np.ndarray:
+        """Ask Annoy alone, as `near` does, for more nodes until it finds k items.
+
+        Many trees over few items lead to the same items again and again.
+
+        Raises
+        ------
+        MusicRecError
+            Annoy finds fewer items than it has.
+        """
+        wanted, search_k = min(k, len(self._tail_ids)), PROBED
+        while len(found := self.near(query, k, search_k)) < wanted:
+            if search_k >= self._all_nodes:
+                raise MusicRecError(
+                    f"{self._name}: Annoy finds {len(found)} of the {len(self._tail_ids)} tracks "
+                    "indexed there; run make setup, which compiles it anew"
+                )
+            search_k *= 4
+        return found
 
 
 def _tiers(factors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Split the items: norms (n_items), head ids ascending, tail ids by falling norm."""
-    norms = scorable_norms(factors)
+    norms = norms_of(factors)
     order = by_falling_norm(norms)
     n_head = int(len(order) * HEAD_SHARE)
     return norms, np.sort(order[:n_head]), order[n_head:]

@@ -21,10 +21,10 @@ from __future__ import annotations
 import numpy as np
 
 from musicrec.errors import MusicRecError
+from musicrec.interactions.factors import norms_of
 from musicrec.jit.parallel import blocks, for_blocks
 from musicrec.search.kernels import (
     BLOCK,
-    LARGEST_SCORE,
     RUN_BLOCKS,
     UNROLL,
     Excluded,
@@ -35,7 +35,7 @@ from musicrec.search.kernels import (
     encode,
     search,
 )
-from musicrec.search.vectors import by_falling_norm, norms_of
+from musicrec.search.vectors import by_falling_norm, checked_factors, readonly
 
 RUN = RUN_BLOCKS * BLOCK  # items of like norm, put in order of their dominant factor
 QUERY_BLOCK = 32  # queries of one unit of work for a thread: a few milliseconds
@@ -58,14 +58,13 @@ class ExactIndex:
     Raises
     ------
     MusicRecError
-        The array is not two-dimensional, or holds a NaN, an infinity or a vector whose norm
-        overflows float32.
+        The array is not one of factors that can be searched (`checked_factors`).
     """
 
     def __init__(self, item_factors: np.ndarray) -> None:  # noqa: D107
         self.factors = checked_factors(item_factors, "item factors")
         self.n_items, self.rank = self.factors.shape
-        norms = scorable_norms(self.factors)
+        norms = norms_of(self.factors)
         order = by_falling_norm(norms)
         largest = float(norms[order[0]]) if len(order) else 0.0
         dominant = np.empty(len(order), np.int32)
@@ -193,35 +192,6 @@ def _excluded(exclude: Exclude | None, n: int) -> Excluded:
     if len(exclude[0]) != n + 1:
         raise MusicRecError(f"exclude has {len(exclude[0]) - 1} rows for {n} queries")
     return Excluded(readonly(exclude[0], np.int64), readonly(exclude[1], np.int32))
-
-
-def checked_factors(factors: np.ndarray, name: str) -> np.ndarray:
-    """Return factors as a C-ordered float32 matrix of finite numbers, or raise MusicRecError."""
-    factors = readonly(factors, np.float32)
-    if factors.ndim != 2 or factors.shape[1] == 0:
-        raise MusicRecError(f"{name} have shape {factors.shape}; (rows, rank) is needed")
-    if not np.isfinite(factors).all():
-        row = int(np.flatnonzero(~np.isfinite(factors).all(axis=1))[0])
-        raise MusicRecError(f"{name} hold a NaN or an infinity in row {row}; train the model anew")
-    return factors
-
-
-def scorable_norms(item_factors: np.ndarray) -> np.ndarray:
-    """Norms of the items, float64 array (n_items); MusicRecError where scores would overflow."""
-    norms = norms_of(item_factors)
-    if norms.max(initial=0.0) > LARGEST_SCORE:
-        raise MusicRecError("item factors overflow float32 when scored; scale them down")
-    return norms
-
-
-def readonly(array: np.ndarray, dtype: type) -> np.ndarray:
-    """View an array in C order, copied only where it must be, that cannot be written through.
-
-    Memory-mapped arrays are such already; numba would compile its kernels once for each kind.
-    """
-    view: np.ndarray = np.ascontiguousarray(array, dtype=dtype).view()
-    view.flags.writeable = False
-    return view
 
 
 _NOTHING_OF_ONE = Excluded(

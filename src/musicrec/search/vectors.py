@@ -1,17 +1,45 @@
-"""Norms of vectors, and the dimension that turns inner product into distance."""
+"""Vectors that are searched: checked, ordered by norm, augmented for a search by distance."""
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-MODERATE = 2.0**30  # norms within this factor of 1 have squares that float32 holds with room
+from musicrec.errors import MusicRecError
+from musicrec.interactions.factors import LARGEST_NORM, norms_of
 
 
-def norms_of(vectors: np.ndarray) -> np.ndarray:
-    """Euclidean norm of every row, summed in float64: float64 array (n)."""
-    return np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+def readonly(array: np.ndarray, dtype: type) -> np.ndarray:
+    """View an array in C order, copied only where it must be, that cannot be written through.
+
+    Memory-mapped arrays are such already; numba would compile its kernels once for each kind.
+    """
+    view: np.ndarray = np.ascontiguousarray(array, dtype=dtype).view()
+    view.flags.writeable = False
+    return view
+
+
+def checked_factors(factors: np.ndarray, name: str) -> np.ndarray:
+    """Return factors as a C-ordered float32 matrix whose norms have squares in float32.
+
+    Raises
+    ------
+    MusicRecError
+        The array is not two-dimensional, or a row holds a NaN or an infinity or has a norm above
+        `LARGEST_NORM`.
+    """
+    factors = readonly(factors, np.float32)
+    if factors.ndim != 2 or factors.shape[1] == 0:
+        raise MusicRecError(f"{name} have shape {factors.shape}; (rows, rank) is needed")
+    norms = norms_of(factors)
+    if not np.isfinite(norms).all():
+        row = int(np.flatnonzero(~np.isfinite(norms))[0])
+        raise MusicRecError(f"{name} hold a NaN or an infinity in row {row}; train the model anew")
+    if norms.max(initial=0.0) > LARGEST_NORM:
+        raise MusicRecError(
+            f"{name} have norms of up to {norms.max():.2g}, and float32 does not hold the square "
+            f"of what is above {LARGEST_NORM:.2g}; train with a larger als.reg_param"
+        )
+    return factors
 
 
 def by_falling_norm(norms: np.ndarray) -> np.ndarray:
@@ -19,18 +47,7 @@ def by_falling_norm(norms: np.ndarray) -> np.ndarray:
     return np.argsort(-norms, kind="stable")[: np.count_nonzero(norms)].astype(np.int32)
 
 
-def moderate(norm: float) -> float:
-    """Power of two that brings a norm into [1/2, 1); 1 where it is moderate as it is, or 0.
-
-    Searches by distance square their vectors in float32, whose largest number is 2^128. To scale
-    by a power of two changes no digit and no order.
-    """
-    if norm == 0.0 or 1.0 / MODERATE <= norm <= MODERATE:
-        return 1.0
-    return math.ldexp(1.0, -math.frexp(norm)[1])
-
-
-def lift(vectors: np.ndarray, norms: np.ndarray, largest: float) -> np.ndarray:
+def augment(vectors: np.ndarray, norms: np.ndarray, largest: float) -> np.ndarray:
     """Append sqrt(M^2 - |v|^2), M = `largest`: all vectors get the norm M.
 
     To a query (s q, 0) the nearest of these is then the one of largest inner product with q

@@ -1,12 +1,19 @@
-"""Recall by score threshold, and metric loss, by hand."""
+"""Recall by score threshold and metric loss, by hand; which queries are timed."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from musicrec.ann_bench.measure import (
+    QueryPlays,
+    ask_all,
+    list_quality,
+    recall,
+    time_batch,
+    time_queries,
+)
 from musicrec.ann_bench.methods import METHODS
-from musicrec.ann_bench.recall import QueryPlays, ask_all, list_quality, recall
 from musicrec.interactions.matrix import from_triples
 
 # Items 0 and 1 score 3, items 2 and 3 tie at 2, item 4 scores 1.
@@ -53,3 +60,18 @@ def test_quality_is_of_the_list_without_seen_tracks():
     found = list_quality(answers, plays, 2)
     assert found["map"] == pytest.approx(0.5)  # a hit at 1 of 2, of 2 held out
     assert found["ndcg"] == pytest.approx(1 / (1 + 1 / np.log2(3)))
+
+
+def test_each_query_is_timed_in_every_run_and_the_fastest_run_counts(monkeypatch):
+    asked = []
+
+    class Clocked(METHODS["exact_argsort"]):
+        def query(self, vector, k):
+            asked.append(k)
+            return [0]
+
+    ticks = iter([0, 3, 3, 6, 10, 11, 11, 13])  # runs of 3 + 3 and of 1 + 2 seconds
+    monkeypatch.setattr("musicrec.ann_bench.measure.time.perf_counter", lambda: next(ticks))
+    latencies = time_queries(Clocked(0, 0), np.ones((2, 1), np.float32), 5, 2)
+    assert latencies.tolist() == [1, 2] and asked == [5] * 6
+    assert time_batch(Clocked(0, 0), np.ones((2, 1), np.float32), 5, 2) is None

@@ -1,19 +1,27 @@
-"""What a search found of what there is to find: recall, and the loss in MAP and nDCG."""
+"""Measure a search method: recall and loss in MAP and nDCG, seconds, and the machine."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from musicrec.ann_bench.methods import QUERY_BLOCK, Ids, Method
 from musicrec.interactions.matrix import Interactions
-from musicrec.jit.parallel import blocks, for_blocks
+from musicrec.jit.parallel import blocks, for_blocks, thread_count
 from musicrec.metrics.ranking import score_lists
 from musicrec.search.kernels import inner_products
 
 TIE = 1e-5  # relative: scores that float32 arithmetic cannot tell apart count as ties
+WARM_UP = 10  # queries
+PACKAGES = ("numpy", "numba", "annoy", "faiss-cpu", "hnswlib")  # whose versions are named
 
 
 @dataclass(frozen=True)
@@ -99,3 +107,72 @@ def judge_lists(lists: np.ndarray, truth: Interactions, k: int) -> dict[str, np.
     indptr = truth.indptr[: len(lists) + 1]
     columns = score_lists(lists, indptr, truth.indices[: indptr[-1]], [k]).columns()
     return {name: columns[f"{name}@{k}"] for name in ("map", "ndcg")}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Hold the numerical libraries to one thread; the kernels of `search_one` have one anyway."""
+    with threadpool_limits(1):
+        yield
+
+
+def time_queries(method: Method, queries: np.ndarray, k: int, repeats: int) -> np.ndarray:
+    """Answer queries one at a time, `repeats` times after a warm-up.
+
+    Returns
+    -------
+    latencies : float64 array (n_queries)
+        Seconds of each query in the fastest of the runs.
+    """
+    for query in queries[:WARM_UP]:
+        method.query(query, k)
+    best = np.full(len(queries), np.inf)
+    for _ in range(repeats):
+        latencies = np.empty(len(queries))
+        for i, query in enumerate(queries):
+            start = time.perf_counter()
+            method.query(query, k)
+            latencies[i] = time.perf_counter() - start
+        if latencies.sum() < best.sum():
+            best = latencies
+    return best
+
+
+def time_batch(method: Method, queries: np.ndarray, k: int, repeats: int) -> float | None:
+    """Seconds to answer all queries at once on all cores, the best of `repeats` after a warm-up.
+
+    None where the method has no batch search.
+    """
+    if not method.query_batch(queries[:WARM_UP], k):
+        return None
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        method.query_batch(queries, k)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def describe_machine() -> dict[str, str | int]:
+    """Name the processor, the cores allowed and the versions of what was measured."""
+    found: dict[str, str | int] = {
+        "processor": _processor(),
+        "cores": thread_count(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
