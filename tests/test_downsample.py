@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import tempfile
 from pathlib import Path
@@ -14,9 +15,8 @@ from musicrec.downsample import downsample
 from musicrec.errors import MusicRecError
 from musicrec.params import DownsampleParams
 from musicrec.storage.checksums import write_checksums
-from musicrec.storage.parquet import read_table, write_rows
+from musicrec.storage.parquet import LAST_PLAYED, PLAYS, plays_schema, read_table, write_rows
 
-PLAYS = pa.schema([("user_id", pa.string()), ("track_id", pa.string()), ("count", pa.int64())])
 N_FULL, N_VALIDATION, N_TEST = 2_000, 30, 20
 
 
@@ -109,17 +109,29 @@ def test_the_seed_chooses_and_how_the_users_lie_in_parts_does_not(splits, tmp_pa
     assert full_history(run(splits, 0.2, seed=43)[0]) != full_history(first)
 
 
-def test_users_are_those_of_spark(spark, splits):
-    """Independent road: Spark's own hash in a filter of its own."""
-    from pyspark.sql import functions as F
+def test_users_are_those_of_the_hash(splits):
+    """The rule written down once more, with the library's own MD5."""
 
-    from musicrec.ingest.splits.hashing import hash_fraction
+    def draw(user):
+        digest = hashlib.md5(f"42\0downsample\0{user}".encode()).hexdigest()
+        return int(digest[:13], 16) / 2**52
 
-    names = [(f"full{i}",) for i in range(N_FULL)]
-    frame = spark.createDataFrame(names, "user_id string")
-    chosen = frame.where(hash_fraction(42, "user_id", salt="downsample") < 0.2)
-    expected = {row.user_id for row in chosen.select(F.col("user_id")).collect()}
+    expected = {user for i in range(N_FULL) if draw(user := f"full{i}") < 0.2}
     assert full_history(run(splits, 0.2)[0]) == expected
+
+
+def test_the_time_last_played_stays(splits, tmp_path):
+    times = pa.array(range(len(ROWS)))
+    table = pa.table(list(zip(*sorted(ROWS), strict=True)), PLAYS).append_column(LAST_PLAYED, times)
+    (tmp_path / "train").mkdir()
+    write_rows(tmp_path / "train/part-00000.parquet", [table], table.schema)
+    write_checksums(tmp_path / "train")
+    held_out = {name: splits[name] for name in ("validation", "test")}
+    (tmp_path / "out").mkdir()
+    downsample(tmp_path / "train", held_out, tmp_path / "out", DownsampleParams(fraction=0.5))
+    kept = read_table(tmp_path / "out")
+    assert kept.schema == plays_schema(timed=True)
+    assert set(map(str, kept.to_pylist())) < set(map(str, table.to_pylist()))
 
 
 def test_row_groups_change_nothing(splits, monkeypatch):

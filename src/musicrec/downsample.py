@@ -22,7 +22,14 @@ from musicrec.interactions.hashing import hash_fraction
 from musicrec.jit.parallel import for_blocks
 from musicrec.params import DownsampleParams
 from musicrec.storage.checksums import write_checksums
-from musicrec.storage.parquet import PLAYS, READING, ROW_GROUP, sound_parts, write_rows
+from musicrec.storage.parquet import (
+    LAST_PLAYED,
+    READING,
+    ROW_GROUP,
+    plays_schema,
+    sound_parts,
+    write_rows,
+)
 
 KINDS = ("full_history", "validation", "test")
 
@@ -47,8 +54,8 @@ def downsample(
     Parameters
     ----------
     train : Path
-        Folder of Parquet parts with columns `user_id`, `track_id`, `count`, of which each holds all
-        plays of its users.
+        Folder of Parquet parts with columns `user_id`, `track_id`, `count` (and
+        `last_played`), of which each holds all plays of its users.
     held_out : mapping
         `validation` and `test` -> a folder of the same columns.
     folder : Path
@@ -102,7 +109,7 @@ def _thin(
         kept = _kept_rows(reader, held, params, seen)
         first = next(kept, None)
         if first is not None:
-            write_rows(destination, itertools.chain([first], kept), PLAYS)
+            write_rows(destination, itertools.chain([first], kept), first.schema)
     return _each_once(seen)
 
 
@@ -121,7 +128,8 @@ def _kept_rows(
         seen.append(Users(users.dictionary, kinds, kept, plays))
         chosen = kept[codes]
         if chosen.any():
-            yield pa.Table.from_batches([batch.filter(pa.array(chosen))]).cast(PLAYS)
+            rows = pa.Table.from_batches([batch.filter(pa.array(chosen))])
+            yield rows.cast(plays_schema(timed=LAST_PLAYED.name in batch.schema.names))
 
 
 def _judge(

@@ -66,6 +66,10 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
+def _tuple_of_list(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if not values:
         raise PydanticCustomError("list", "is an empty list; it needs at least one value")
@@ -85,6 +89,7 @@ Positive = Annotated[Whole, Field(ge=1)]
 Seed = Annotated[Whole, Field(ge=0, le=2**31 - 1)]  # what every generator in use takes
 Several = Annotated[tuple[T, ...], BeforeValidator(_tuple), AfterValidator(_distinct)]
 Column = str | Annotated[Whole, Field(ge=0)]
+Columns = Annotated[Column | tuple[Column, ...], BeforeValidator(_tuple_of_list)]
 
 ROLES = ("user", "track", "count", "timestamp")
 
@@ -106,15 +111,25 @@ class SampleParams(Block):
 class ColumnParams(Group):
     """Which column of the source is which: a name, or a position from 0."""
 
-    user: Column = _of("user_id", "column of the user id: name, or position from 0")
-    track: Column = _of("track_id", "column of the track id: name, or position from 0")
+    user: Columns = _of(
+        "user_id",
+        "column of the user id: name, position from 0, @file (the file's name), or a list of "
+        "columns",
+    )
+    track: Columns = _of(
+        "track_id", "column of the track id: name, position from 0, or a list, [artist, title]"
+    )
+    track_else: Column | None = _of(
+        None, "column that names the track where that of the track is null or blank"
+    )
     count: Column | None = _of(
         "count",
         "column of the play count; null for an event log, whose rows are counted",
     )
     timestamp: Column | None = _of(
         None,
-        "column of the time of the play; with it, holdout holds the latest plays out",
+        "column of the time of the play; with it, holdout holds the latest plays out and the plays "
+        "keep the time they were last played",
     )
 
 
@@ -125,7 +140,13 @@ class DataParams(Block):
 
     source: str = _of(
         "data/sample",
-        "file, folder or URI that Spark reads, or a local file *.uri that holds the URI",
+        "file, folder or URI that Arrow reads, or a local file *.uri that holds the URI",
+    )
+    files: str | None = _of(
+        None, "which files of a folder, as a pattern of names such as *.parquet; null: all"
+    )
+    duplicates: Literal["error", "ignore"] = _of(
+        "error", "files of a folder that have equal content: stop, or read each"
     )
     protocol: Literal["given", "holdout", "strong_generalization"] = _of(
         "given",
@@ -146,7 +167,8 @@ class DataParams(Block):
     quote: str = _of(
         "auto",
         "text files: character around a field that holds a separator; none: quotes are part of "
-        "the text; auto goes by the first lines",
+        "the text; auto: text between tabs and separators of several characters, else around "
+        "fields",
     )
     encoding: str = _of(
         "utf-8",
@@ -156,6 +178,9 @@ class DataParams(Block):
     header: bool | Literal["auto"] = _of(
         "auto",
         "whether text files start with a line of column names",
+    )
+    records: str | None = _of(
+        None, "JSON: the list of plays within an object, such as scrobbles or playlists.tracks"
     )
     null_words: str | None = _of(
         None,
@@ -169,10 +194,27 @@ class DataParams(Block):
     )
     time_format: str = _of(
         "auto",
-        "form of times in text: auto (numbers, ISO dates, 02 Jan 2012, 17:05) or a pattern of "
-        "Spark, such as dd/MM/yyyy HH:mm",
+        "form of times in text: auto (numbers, ISO dates, 02 Jan 2012, 17:05) or a pattern "
+        "such as dd/MM/yyyy HH:mm or %d/%m/%Y %H:%M",
+    )
+    fractions: Literal["error", "round", "ceil", "one"] = _of(
+        "error",
+        "counts that are no whole numbers: bad rows, rounded, rounded up, or each row one play",
     )
     columns: ColumnParams = Field(default_factory=ColumnParams)
+    keep: str | None = _of(
+        None,
+        "condition over columns that rows must meet to count, such as ms_played >= 30000 and "
+        "skipped != true; null: all rows",
+    )
+    aliases: str | None = _of(
+        None, "file of the source with two columns, a bad track id and the good one; null: none"
+    )
+    same_listen: Literal["once", "each"] | None = _of(
+        None,
+        "rows of one user, track and time: one play, or each a play; null: each, with a warning "
+        "from 1 % of the rows on",
+    )
     on_bad_rows: Literal["error", "drop"] = _of(
         "error",
         "error: stop at bad rows and name the first; drop: leave them out and count them",

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
 from musicrec.index.on_spark import index_on_spark
-from musicrec.ingest.on_spark import ingest_on_spark
+from musicrec.ingest.split.chunks import SCHEMA
+from musicrec.ingest.split.on_spark import merge_with
 from musicrec.params import ColumnParams, DataParams
 from musicrec.spark.class_archive import archive_path
 from musicrec.spark.java import find_java
@@ -62,13 +63,14 @@ def _run_stages(spark: SparkSession, folder: Path) -> None:
     for number, split in enumerate(SPLITS):
         users = [f"user {split} {i % 5}" for i in range(40)]
         tracks = [f"track {i + number}" for i in range(40)]
-        rows = pa.table({"user_id": users, "track_id": tracks, "count": [1] * 40})
-        pq.write_table(rows, source / f"{split}.parquet")
+        rows = pa.table([users, tracks, [1] * 40, pa.nulls(40, pa.int64())], SCHEMA)
+        (source / split).mkdir()
+        pq.write_table(rows, source / split / "0.parquet")
     for name in ("ingested", "indexed"):
         (folder / name).mkdir()
     columns = ColumnParams.model_validate({})
     params = DataParams(source=str(source), protocol="given", columns=columns)
-    ingest_on_spark(spark, params, folder / "ingested")
+    merge_with(spark, {name: source / name for name in SPLITS}, params, folder / "ingested")
     splits = {split: read_parts(spark, folder / "ingested" / split) for split in SPLITS}
     index_on_spark(spark, splits, folder / "indexed")
 

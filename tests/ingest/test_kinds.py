@@ -19,15 +19,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.feather
+import pyarrow.parquet as pq
 import pytest
 
-from tests.support.many_sources import Found, read_many
+from musicrec.errors import MusicRecError
+from musicrec.ingest.run import ingest
+from tests.support.many_sources import Found, read_many, read_source
 from tests.support.plays import (
     HOLDOUT,
     PLAYS,
     POSITIONS,
     data_params,
-    small_jobs,
     text_of,
     write,
     write_parquet,
@@ -138,15 +140,14 @@ HEADER, TIMES = "user_id,track_id,count\n", "user_id,track_id,at\n"
 TIMED = {"columns": LOG | {"timestamp": "at"}}
 UUIDS = [str(uuid.UUID(int=i * 2**64 + 7)) for i in range(len(PLAYS))]
 
+
+def _packed_by(folder: Path, codec: str) -> Path:
+    table = pa.table({"user_id": USERS, "track_id": TRACKS, "count": COUNTS})
+    pq.write_table(table, folder / "a.parquet", compression=codec)
+    return folder / "a.parquet"
+
+
 READ: dict[str, Case] = {
-    # quotes
-    "quotes are text in TSV": (
-        text(text_of(QUOTED, "\t")), {}, QUOTED,
-    ),
-    "quotes enclose in TSV": (
-        text(rows(lambda u, t, c: f'"{u}"\t"a ""b"" {t}"\t{c}', "user_id\ttrack_id\tcount\n")),
-        {}, [(u, f'a "b" {t}', c) for u, t, c in PLAYS],
-    ),
     "lone quotes in CSV": (text(text_of(QUOTED[1:])), {"quote": "none"}, QUOTED[1:]),
     "backslash before quotes": (
         text(rows(lambda u, t, c: f'{u},"a \\"b\\", {t}",{c}', HEADER)),
@@ -159,14 +160,6 @@ READ: dict[str, Case] = {
     "separators in quotes": (
         text(rows(lambda u, t, c: f'{u},"{t}, The",{c}', HEADER)),
         {}, [(u, f"{t}, The", c) for u, t, c in PLAYS],
-    ),
-    # headers
-    "header of numbers": (
-        text("0,1,2\n" + text_of(NAMED, header="")), {"columns": POSITIONS}, NAMED,
-    ),
-    "header of numbers and an index": (
-        text(",0,1,2\n" + rows(lambda *p: "9," + ",".join(map(str, p)), plays=NAMED)),
-        {"columns": {"user": 1, "track": 2, "count": 3}}, NAMED,
     ),
     "header in the middle": (text(CSV + CSV[: CSV.index("\n") + 1] + "a,b,3\n"), {},
                              sorted([*PLAYS, ("a", "b", 3)])),
@@ -193,16 +186,6 @@ READ: dict[str, Case] = {
         in_folder(a=text_of(PLAYS[:50]), b=text_of([p[::-1] for p in PLAYS[50:]],
                                                    header="count,track_id,user_id")),
         {}, PLAYS,
-    ),
-    "R's row names": (
-        text(
-            '"user_id" "track_id" "count"\n' + "".join(
-                f'"{i + 1}" "{u}" "{t} x" {c}\n' for i, (u, t, c) in enumerate(PLAYS))),
-        {}, [(u, f"{t} x", c) for u, t, c in PLAYS],
-    ),
-    "R's row names, tab": (
-        text("user_id\ttrack_id\tcount\n" + "".join(
-            f"{i + 1}\t{u}\t{t}\t{c}\n" for i, (u, t, c) in enumerate(PLAYS))), {}, PLAYS,
     ),
     "separator at the end of rows": (
         text(rows(lambda u, t, c: f"{u}|{t}|{c}|", "user_id|track_id|count\n")), {}, PLAYS,
@@ -315,6 +298,9 @@ READ: dict[str, Case] = {
         TIMED, [("a", track, 1) for track in "bcde"],
     ),
     # Parquet
+    "brotli": (
+        lambda p: _packed_by(p, "brotli"), {}, PLAYS,
+    ),
     "columns nobody maps": (parquet(**ALL_COLUMNS), {}, PLAYS),
     "nanoseconds": (
         parquet(at=pa.array([1_325_523_900 * 10**9] * len(PLAYS), pa.timestamp("ns"))),
@@ -454,15 +440,11 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], dict, str]] = {
     "part of a Delta table": (
         lambda p: table_folder("_delta_log/0.json")(p) / "data", {}, "a part of"
     ),
-    "backup": (in_folder(**{"plays.csv": CSV, "plays.csv.bak": CSV + "a,b,1\n"}), {},
-               "plays.csv.bak: looks like a backup copy"),
-    "copy": (in_folder(**{"plays.csv": CSV, "Copy of plays.csv": CSV + "a,b,1\n"}), {},
-             "looks like a backup copy"),
     "plays beside the sample": (
         in_folder(**{"train.csv": CSV, "validation.csv": "x", "test.csv": "x", "mine.csv": TSV}),
         {}, "train, validation and test files and beside them mine.csv",
     ),
-    "equal files": (in_folder(**{"a.csv": CSV, "b.csv": CSV}), {}, "equal byte for byte"),
+    "equal files": (in_folder(**{"a.csv": CSV, "b.csv": CSV}), {}, "have equal content"),
     "a dead link": (
         lambda p: (write(p / "s/a.csv", CSV), (p / "s/b.csv").symlink_to("no"))[0].parent, {},
         "b.csv: the link leads nowhere",
@@ -476,11 +458,10 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], dict, str]] = {
     "JSON around": (text(json.dumps({"listens": [{"a": 1}]}, indent=1), "a.json"), {},
                     "one object around the plays"),
     "bad JSON array": (text('[{"user_id": "a"},\n {"user', "a.json"), {}, "JSON that is damag"),
-    "brotli": (
-        lambda p: _brotli(p), {}, "packed by brotli"
-    ),
     "list as id": (parquet(user_id=[[u] for u in USERS]), {}, "holds lists or structs"),
-    "clock as count": (parquet(count=pa.array(COUNTS, pa.time64("us"))), {}, "Parquet type TIME"),
+    "clock as count": (
+        parquet(count=pa.array(COUNTS, pa.time64("us"))), {}, "holds time64[us] values",
+    ),
     "unknown pattern": (with_time("2"), TIMED | {"time_format": "EEE bbb"}, "data.time_format = "),
     "long quote": (text(CSV), {"quote": '""'}, "data.quote = '\"\"' is not allowed"),
 }  # fmt: skip
@@ -524,17 +505,48 @@ def _two_in_zip() -> bytes:
     return packed.getvalue()
 
 
-def _brotli(folder: Path) -> Path:
-    import pyarrow.parquet as pq
+# name: (source, parameters, part of the sentence, what is typed, plays)
+R_NAMES = '"user_id" "track_id" "count"\n' + "".join(
+    f'"{i + 1}" "{u}" "{t} x" {c}\n' for i, (u, t, c) in enumerate(PLAYS)
+)
+NUMBERED = {"columns": {"user": 1, "track": 2, "count": 3}}
+ADVISED: dict[str, tuple] = {
+    "quotes in TSV": (
+        text(text_of(QUOTED, "\t")), {}, "set data.quote to none", {"quote": "none"}, QUOTED,
+    ),
+    "quotes that enclose in TSV": (
+        text(rows(lambda u, t, c: f'"{u}"\t"a ""b"" {t}"\t{c}', "user_id\ttrack_id\tcount\n")),
+        {}, "'\"' if they enclose", {"quote": '"'}, [(u, f'a "b" {t}', c) for u, t, c in PLAYS],
+    ),
+    "header of numbers": (
+        text("0,1,2\n" + text_of(NAMED, header="")), {"columns": POSITIONS},
+        "set data.header to true or false", {"header": True}, NAMED,
+    ),
+    "header of numbers and an index": (
+        text(",0,1,2\n" + rows(lambda *p: "9," + ",".join(map(str, p)), plays=NAMED)),
+        NUMBERED, "set data.header to true or false", {"header": True}, NAMED,
+    ),
+    "R's row names": (
+        text(R_NAMES), {}, "set data.header=true data.columns.user=1 data.columns.track=2",
+        NUMBERED | {"header": True}, [(u, f"{t} x", c) for u, t, c in PLAYS],
+    ),
+}  # fmt: skip
 
-    path = folder / "a.parquet"
-    table = pa.table({"user_id": USERS, "track_id": TRACKS, "count": COUNTS})
-    pq.write_table(table, path, compression="brotli")
-    return path
+
+@pytest.mark.parametrize("name", ADVISED)
+def test_what_the_sentence_says_reads_it(tmp_path, name):
+    make, kwargs, words, typed, plays = ADVISED[name]
+    (tmp_path / "out").mkdir()
+    path = make(tmp_path)
+    with pytest.raises(MusicRecError) as raised:
+        ingest(data_params(path, **(HOLDOUT | kwargs)), tmp_path / "out")
+    assert words in str(raised.value)
+    found = read_source(data_params(path, **(HOLDOUT | kwargs | typed)))
+    assert found.sentence == "" and not found.bad and found.plays == sorted(plays)
 
 
 @pytest.fixture(scope="module")
-def found(spark, tmp_path_factory) -> dict[str, Found]:
+def found(tmp_path_factory) -> dict[str, Found]:
     folder = tmp_path_factory.mktemp("kinds")
     sources = {}
     cases = {**READ, **REFUSED, **BAD_ROWS}
@@ -543,8 +555,7 @@ def found(spark, tmp_path_factory) -> dict[str, Found]:
         here = folder / f"{place:03d}"
         here.mkdir()
         sources[name] = data_params(make(here), **(HOLDOUT | {"on_bad_rows": "drop"} | kwargs))
-    with small_jobs(spark):
-        return read_many(spark, sources, folder / "scratch")
+    return read_many(sources)
 
 
 @pytest.mark.parametrize("name", READ)

@@ -13,17 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.in_process.run import ingest_in_process
-from musicrec.ingest.on_spark import ingest_on_spark
+from musicrec.ingest.run import ingest
 from tests.support.many_sources import Found, read_many
 from tests.support.plays import (
     HOLDOUT,
     PLAYS,
     data_params,
     run,
-    small_jobs,
     text_of,
-    together,
     write,
     write_parquet,
 )
@@ -159,9 +156,8 @@ def sources(tmp_path_factory) -> dict:
 
 
 @pytest.fixture(scope="module")
-def found(spark, sources, tmp_path_factory) -> dict[str, Found]:
-    with small_jobs(spark):
-        return read_many(spark, sources, tmp_path_factory.mktemp("scratch"))
+def found(sources, tmp_path_factory) -> dict[str, Found]:
+    return read_many(sources)
 
 
 @pytest.mark.parametrize("name", READ)
@@ -169,76 +165,63 @@ def test_read_right(found, sources, tmp_path, name):
     assert found[name].sentence == ""
     assert found[name].plays == sorted(READ[name][2])
     assert found[name].bad == {}
-    try:
-        summary = ingest_in_process(sources[name], tmp_path)
-    except MusicRecError as error:
-        assert "no validation user" in str(error)  # of tables of three rows
-    else:
-        assert summary is None or sorted(together(tmp_path)) == sorted(READ[name][2])
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused_by_name(found, sources, tmp_path, name):
     words = REFUSED[name][2]
     assert words in found[name].sentence
-    try:
-        assert ingest_in_process(sources[name], tmp_path) is None
-    except MusicRecError as error:
-        assert words in str(error)
 
 
-def warned(spark, tmp_path, source, capfd, **kwargs) -> list[str]:
-    with small_jobs(spark):
-        run(spark, source, tmp_path, **(HOLDOUT | kwargs))
+def warned(tmp_path, source, capfd, **kwargs) -> list[str]:
+    run(source, tmp_path, **(HOLDOUT | kwargs))
     said = capfd.readouterr().err.splitlines()
     return [line for line in said if line.startswith("warning")]
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "windows-1252", "iso8859-15"])
-def test_utf8_said_to_be_another_encoding_is_warned_of(spark, tmp_path, capfd, encoding):
+def test_utf8_said_to_be_another_encoding_is_warned_of(tmp_path, capfd, encoding):
     path = write(tmp_path / "plays.csv", text_of(ACCENTS))
-    (line,) = warned(spark, tmp_path, path, capfd, encoding=encoding)
+    (line,) = warned(tmp_path, path, capfd, encoding=encoding)
     assert "plays.csv: read as " in line and "valid UTF-8" in line
     with_it = write(tmp_path / "b.csv", text_of(ACCENTS).encode(encoding))
     scratch = tmp_path / "second"
     scratch.mkdir()
-    assert warned(spark, scratch, with_it, capfd, encoding=encoding) == []
+    assert warned(scratch, with_it, capfd, encoding=encoding) == []
 
 
-def test_ids_in_two_forms_and_rounded_ones_are_warned_of(spark, tmp_path, capfd):
+def test_ids_in_two_forms_and_rounded_ones_are_warned_of(tmp_path, capfd):
     more = [("100.0", "7", 1), ("101.0", "x", 1), ("1.23457E+11", "y", 2), ("5.0", "z", 1)]
     path = write(tmp_path / "plays.csv", text_of([*PLAYS, *more]))
-    said = warned(spark, tmp_path, path, capfd)
-    assert len(set(said)) == 2 and len(said) == 4  # by each road
+    said = warned(tmp_path, path, capfd)
+    assert len(set(said)) == 2 and len(said) == 2
     assert "'user_id' has users in two forms, 2 of them such as 100 and 100.0" in said[0]
     assert "a spreadsheet may have rounded, 1 of them such as 1.23457E+11" in said[1]
 
 
 @pytest.mark.parametrize("value", ["-1", "1900-01-01", "0001-01-01 00:00:00", "1601-01-01"])
-def test_times_that_stand_for_none_are_warned_of(spark, tmp_path, capfd, value):
+def test_times_that_stand_for_none_are_warned_of(tmp_path, capfd, value):
     usual = "1325523900" if value == "-1" else "2012-01-02 17:05:00"
     lines = [f"{user},{track},{usual}" for user, track, _ in PLAYS] + [f"a,b,{value}"]
     path = write(tmp_path / "plays.csv", "user_id,track_id,at\n" + "\n".join(lines))
     columns = {"count": None, "timestamp": "at"}
-    said = warned(spark, tmp_path, path, capfd, columns=columns)
+    said = warned(tmp_path, path, capfd, columns=columns)
     assert any("'at' is -1 or before 1950 in 1 of 106 rows" in line for line in said)
 
 
-def test_half_letters_behind_the_head_are_no_text(spark, tmp_path):
+def test_half_letters_behind_the_head_are_no_text(tmp_path):
     lines = text_of(PLAYS * 200).encode()
     path = write(tmp_path / "plays.csv", lines + "u1,t1,1\n".encode("utf-16-le"))
     params = data_params(path, **HOLDOUT)
     (tmp_path / "out").mkdir()
-    assert ingest_in_process(params, tmp_path / "out") is None
-    with small_jobs(spark), pytest.raises(MusicRecError):
-        ingest_on_spark(spark, params, tmp_path / "out")
+    with pytest.raises(MusicRecError):
+        ingest(params, tmp_path / "out")
 
 
-def test_nul_in_ids_of_parquet_is_no_text(spark, tmp_path):
+def test_nul_in_ids_of_parquet_is_no_text(tmp_path):
     users = [*USERS[:-1], "u\0" + "1"]
     path = write_parquet(tmp_path / "a.parquet", user_id=users, track_id=TRACKS, count=COUNTS)
     params = data_params(path, **HOLDOUT)
     (tmp_path / "out").mkdir()
-    assert ingest_in_process(params, tmp_path / "out") is None
-    with small_jobs(spark), pytest.raises(MusicRecError, match="or NUL in 1 row"):
-        ingest_on_spark(spark, params, tmp_path / "out")
+    with pytest.raises(MusicRecError, match="or NUL in 1 row"):
+        ingest(params, tmp_path / "out")

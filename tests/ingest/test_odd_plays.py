@@ -8,7 +8,7 @@ import pytest
 
 from musicrec.errors import MusicRecError
 from tests.support.many_sources import Found, read_many
-from tests.support.plays import HOLDOUT, data_params, run, small_jobs
+from tests.support.plays import HOLDOUT, data_params, run
 
 
 def columns(user, track, count=None, timestamp=None) -> dict:
@@ -19,14 +19,16 @@ LOG = columns("user_id", "track_id")
 # file: (further parameters, rows, users, tracks, sum of counts)
 RIGHT: dict[str, tuple[dict, int, int, int, int]] = {
     "01-lone-quotes.tsv": ({}, 120, 20, 12, 317),
-    "02-title-with-and-without-quotes.tsv": ({"columns": {"track": "title"}}, 120, 20, 12, 317),
+    "02-title-with-and-without-quotes.tsv": (
+        {"columns": {"track": "title"}, "quote": "none"}, 120, 20, 12, 317
+    ),
     "04-header-repeated.csv": (LOG, 120, 20, 12, 120),
     "06a-u2028-in-first-line.tsv": (columns(0, 1, 3), 120, 20, 12, 317),
     "07a-latin1-early.tsv": ({}, 120, 20, 12, 317),
     "07b-latin1-late.tsv": ({}, 120, 20, 12, 317),
     "08-double-colon.dat": (columns(0, 1, 2, 3), 120, 20, 12, 317),
     "09-sep-line.csv": ({}, 120, 20, 12, 317),
-    "10-r-row-names.txt": ({}, 120, 20, 12, 317),
+    "10-r-row-names.txt": (columns(1, 2, 3) | {"header": True}, 120, 20, 12, 317),
     "11-trailing-separator.csv": ({}, 120, 20, 12, 317),
     "13b-listens-flat.jsonl": (columns("user", "track"), 120, 20, 12, 120),
     "14a-plays.tsv.xz": ({}, 120, 20, 12, 317),
@@ -45,18 +47,34 @@ RIGHT: dict[str, tuple[dict, int, int, int, int]] = {
     "44-nine-tracks.csv": ({}, 100, 20, 9, 258),
     "46-three-users.csv": ({}, 7, 3, 3, 13),
     "48-ids-for-serving.csv": ({}, 120, 20, 12, 317),
+    "60-duplicate-listens.csv": (columns("user", "track", None, "ts"), 1800, 40, 24, 1800),
+    "61-artist-and-title.tsv": (columns("user", ["artist", "title"]), 1200, 40, 24, 1200),
+    "62-ms-played.csv": (
+        columns("user", "track") | {"keep": "ms_played >= 30000"}, 800, 40, 24, 800
+    ),
+    "63-likes-beside-listens": (
+        columns("uid", "item_id", None, "timestamp") | {"files": "listens.parquet"},
+        1200, 40, 24, 1200
+    ),
+    "64-audioscrobbler-folder": (
+        columns(0, 1, 2) | {"files": "user_artist_data.txt"}, 342, 40, 24, 1200
+    ),
+    "65-listening-events-repeats.tsv": (
+        columns("user_id", "track_id", None, "timestamp"), 1200, 40, 24, 1200
+    ),
+    "66-spotify-with-pdf": (
+        columns("user", "spotify_track_uri", None, "ts"), 372, 12, 23, 372
+    ),
+    "67-listenbrainz-dump": (
+        columns("user_id", "recording_msid", None, "timestamp") | {"files": "*.listens"},
+        1200, 40, 24, 1200
+    ),
 }  # fmt: skip
 REFUSED = {
     "12-user-then-items.txt": (columns(0, 1), "a user and then the user's tracks"),
     "14e-plays.tar.gz": ({}, "this is a tar archive; unpack it"),
     "28-delta": ({}, "this is a Delta table"),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def settings(spark):
-    with small_jobs(spark):
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +86,7 @@ def odd(shared_data) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(spark, settings, odd, tmp_path_factory) -> dict[str, Found]:
+def found(odd, tmp_path_factory) -> dict[str, Found]:
     cases = {name: case[0] for name, case in RIGHT.items()}
     for name, (kwargs, _) in REFUSED.items():
         cases[name] = kwargs | {"on_bad_rows": "drop"}
@@ -78,7 +96,7 @@ def found(spark, settings, odd, tmp_path_factory) -> dict[str, Found]:
                           **(HOLDOUT | kwargs))
         for name, kwargs in cases.items()
     }  # fmt: skip
-    return read_many(spark, sources, tmp_path_factory.mktemp("odd"))
+    return read_many(sources)
 
 
 @pytest.mark.parametrize("name", RIGHT)
@@ -87,7 +105,7 @@ def test_right_values(found, name):
     assert here.sentence == ""
     numbers = (len(here.plays), len(here.users), len(here.tracks), here.total)
     assert numbers == RIGHT[name][1:]
-    assert here.bad == ({"track_missing": 43} if name.startswith("21") else {})
+    assert here.bad == {"21": {"track_missing": 43}, "66": {"track_missing": 12}}.get(name[:2], {})
     assert not {"user_id", "track_id", "user", "track"} & (here.users | here.tracks)
 
 
@@ -121,29 +139,29 @@ def test_ids_stay_as_they_are(found):
     assert {"-7", "--help", "YWJj==", "0012", "12", "é"} <= found["48-ids-for-serving.csv"].tracks
 
 
-def test_warnings(spark, odd, tmp_path, capfd):
+def test_warnings(odd, tmp_path, capfd):
     kwargs = columns("user_id", "track_id", None, "time")
-    summary, _ = run(spark, odd / "16-seconds-and-milliseconds.csv", tmp_path, **HOLDOUT, **kwargs)
+    summary, _ = run(odd / "16-seconds-and-milliseconds.csv", tmp_path, **HOLDOUT, **kwargs)
     assert "column 'time' mixes seconds and milliseconds" in capfd.readouterr().err
     assert summary["source"]["times_of_zero"] == 0
     scratch = tmp_path / "null"
     scratch.mkdir()
-    run(spark, odd / "21-words-for-null.tsv", scratch, **HOLDOUT)
+    run(odd / "21-words-for-null.tsv", scratch, **HOLDOUT)
     assert "words such as NULL, None or nan in 43 of 120 rows" in capfd.readouterr().err
 
 
-def test_zeros_are_counted(spark, odd, tmp_path, capfd):
+def test_zeros_are_counted(odd, tmp_path, capfd):
     kwargs = columns("user", "track", None, "uts")
-    summary, _ = run(spark, odd / "15-scrobble-export.csv", tmp_path, **HOLDOUT, **kwargs)
+    summary, _ = run(odd / "15-scrobble-export.csv", tmp_path, **HOLDOUT, **kwargs)
     assert summary["source"]["times_of_zero"] == 12
     assert "'uts' is 0 (1970) in 12 of 120 rows" in capfd.readouterr().err
 
 
-def test_ids_that_became_floats_in_one_split(spark, odd, tmp_path):
+def test_ids_that_became_floats_in_one_split(odd, tmp_path):
     with pytest.raises(MusicRecError, match=r"such as '(\d+)\.0' in train and '\1' in validation"):
-        run(spark, odd / "18-float-ids", tmp_path)
+        run(odd / "18-float-ids", tmp_path)
 
 
-def test_huge_counts(spark, odd, tmp_path):
-    summary, _ = run(spark, odd / "47-huge-counts.csv", tmp_path, **HOLDOUT)
+def test_huge_counts(odd, tmp_path):
+    summary, _ = run(odd / "47-huge-counts.csv", tmp_path, **HOLDOUT)
     assert summary["train"]["count"]["max"] == 9 * 10**18

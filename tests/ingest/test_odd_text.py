@@ -1,4 +1,4 @@
-"""Text that one could take for another table: read right on both roads, or a sentence."""
+"""Text that one could take for another table: read right, or a sentence that says how."""
 
 from __future__ import annotations
 
@@ -10,18 +10,15 @@ from pathlib import Path
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.formats.text_layout import text_layout
-from musicrec.ingest.in_process.run import ingest_in_process
-from musicrec.params import ColumnParams, DataParams
-from tests.support.many_sources import Found, read_many
+from musicrec.ingest.run import ingest
+from musicrec.params import DataParams
+from tests.support.many_sources import Found, read_many, read_source
 from tests.support.plays import (
     HOLDOUT,
     PLAYS,
     POSITIONS,
     data_params,
-    small_jobs,
     text_of,
-    together,
     write,
 )
 
@@ -73,24 +70,6 @@ Content = str | dict[str, str]
 
 # name: (text, or the texts of several files; parameters; plays)
 RIGHT: dict[str, tuple[Content, dict, list]] = {
-    "sorted": (text_of(NAMED[:9], header="") + text_of(NAMED[9:]), {}, NAMED),
-    "sorted, in one of two files": (
-        {"a": text_of(NAMED[:9], header="") + text_of(NAMED[9:40]), "b": text_of(NAMED[:9])},
-        {}, NAMED[:40] + NAMED[:9],
-    ),
-    "sorted event log": (
-        text_of(PAIRS[:3], header="") + HEADER + text_of(PAIRS[3:], header=""), LOG, EVENTS,
-    ),
-    "sorted event log, header last": (LINES + HEADER, PLACES, EVENTS),
-    "quotes are text in all files": (
-        {"a": text_of(TITLES, "\t"), "b": text_of(OTHERS, "\t")}, {}, TITLES + OTHERS,
-    ),
-    "quotes enclose in all files": (
-        {name: quoted([NAMES, *plays], "\t", csv.QUOTE_MINIMAL)
-         for name, plays in (("a", LATE), ("b", EARLY))},
-        {}, LATE + EARLY,
-    ),
-    "Excel's tabs": (excel(THE), COUNTED, THE),
     "an escaped backslash": (BACKSLASHES, {}, renamed(lambda _, t: f'{t} "x" y\\')),
     "one file that another separator fits": (
         {"a": text_of(PAIRS, ";", ""), "b": "u77;Beatles, The\n"}, PLACES,
@@ -105,7 +84,6 @@ RIGHT: dict[str, tuple[Content, dict, list]] = {
         text_of([(u, f"{t}; a; b") for u, t in PAIRS], "|", ""), PLACES,
         [(u, f"{t}; a; b", 1) for u, t in PAIRS],
     ),
-    "comma and tab": (text_of(PAIRS, ",\t", ""), PLACES, EVENTS),
     "tab before quotes": (
         text_of([(u, f'\t"{t}, The"', f"\t{c}") for u, t, c in NAMED]), {},
         renamed(lambda _, t: f"{t}, The"),
@@ -126,6 +104,50 @@ RIGHT: dict[str, tuple[Content, dict, list]] = {
         "u1\tt1\tNULL\n" + text_of(NAMED, "\t", ""), COUNTED | {"on_bad_rows": "drop"}, NAMED,
     ),
 }  # fmt: skip
+# What stops, and is read where what the sentence says is typed:
+# name: (text, parameters, part of the sentence, what is typed, plays)
+DROP, ENCLOSE, TEXT = {"on_bad_rows": "drop"}, {"quote": '"'}, {"quote": "none"}
+ASKED = "set data.quote to none, or to '\"' if they enclose"
+AMID = "no play but a comment, a header, a rule or a line above the header"
+ADVISED: dict[str, tuple[Content, dict, str, dict, list]] = {
+    "plays above the header": (
+        text_of(NAMED[:9], header="") + text_of(NAMED[9:]), {}, AMID, DROP, NAMED[9:],
+    ),
+    "of an event log": (
+        text_of(PAIRS[:3], header="") + HEADER + text_of(PAIRS[3:], header=""), LOG, AMID, DROP,
+        EVENTS[3:],
+    ),
+    "a header at the end": (LINES + HEADER, PLACES, AMID, DROP, EVENTS),
+    "a comment": (LINES + "# exported, nightly\n", PLACES, AMID, DROP, EVENTS),
+    "titles in quotes": (
+        {"a": text_of(TITLES, "\t"), "b": text_of(OTHERS, "\t")}, {}, ASKED, TEXT,
+        TITLES + OTHERS,
+    ),
+    "quotes that enclose": (
+        {name: quoted([NAMES, *plays], "\t", csv.QUOTE_MINIMAL)
+         for name, plays in (("a", LATE), ("b", EARLY))},
+        {}, ASKED, ENCLOSE, LATE + EARLY,
+    ),
+    "quotes far below": (quoted(LATE, "\t", csv.QUOTE_MINIMAL), COUNTED, ASKED, ENCLOSE, LATE),
+    "Excel's tabs": (excel(THE), COUNTED, ASKED, ENCLOSE, THE),
+    "comma and tab": (text_of(PAIRS, ",\t", ""), PLACES, "set data.separator", {"separator": ",\t"},
+                      EVENTS),
+    "a lone quote": (text_of([(u, f'12" {t}', c) for u, t, c in NAMED]), {},
+                     "none, if quotes are part of the text", TEXT,
+                     renamed(lambda _, t: f'12" {t}')),
+    "names in another form": (
+        "listener,medium\n" + LINES, PLACES, "set data.header to true or false", {"header": True},
+        EVENTS,
+    ),
+    "separators that differ": (
+        {"a": text_of(PAIRS[:40], header=""), "b": text_of(PAIRS[40:], "\t", "")}, PLACES,
+        "their separators seem to be", {"files": "a*", "separator": "comma"}, EVENTS[:40],
+    ),
+    "fractions": (
+        text_of([(u, t, c + 0.5) for u, t, c in NAMED]), {}, "100.0% of the rows have fractions",
+        {"fractions": "one"}, [(u, t, 1) for u, t, _ in NAMED],
+    ),
+}  # fmt: skip
 NOTES = [[u, t, c, "fine" if i != 30 else "so\nx,y,3,z"] for i, (u, t, c) in enumerate(NAMED)]
 # name: (text, parameters, how many bad lines, how many plays remain)
 RAGGED: dict[str, tuple[str, dict, int, int]] = {
@@ -135,13 +157,12 @@ RAGGED: dict[str, tuple[str, dict, int, int]] = {
         quoted([("user_id", "track_id", "count", "note"), *NOTES], ",", csv.QUOTE_MINIMAL),
         {}, 2, len(NAMED) - 1,
     ),
-    "quoted later": (quoted(LATE, "\t", csv.QUOTE_MINIMAL), COUNTED, 3000, 3000),
 }  # fmt: skip
 # name: (text or texts, parameters, part of the sentence)
 REFUSED: dict[str, tuple[Content, dict, str]] = {
     "two separators": (
         text_of([(u, f"a;{t}") for u, t in PAIRS], header=""), PLACES,
-        "',' and ';' cut its lines into 2 fields alike",
+        "',' and ';' cut its lines into as many fields each",
     ),
     "another order amid": (text_of(PAIRS[:40], header="user_id,track_id") + "track_id,user_id\n"
                            + text_of([p[::-1] for p in PAIRS[40:]], header=""), LOG,
@@ -152,7 +173,7 @@ REFUSED: dict[str, tuple[Content, dict, str]] = {
     ),
     "row names or users": (
         HEADER + "".join(f"{i + 1},{100 + i % 7},{i % 3}\n" for i in range(100)), LOG,
-        "the first field counts the rows, or is the first column",
+        "set data.header=true data.columns.user=1 data.columns.track=2",
     ),
     "no separator": (text_of(NAMED), {"separator": ""}, "data.separator = '' is not allowed"),
     "a comma in counts": (text_of([(u, t, f"{c},00") for u, t, c in NAMED], ";"), {},
@@ -189,10 +210,9 @@ def sources(tmp_path_factory) -> dict[str, DataParams]:
 
 
 @pytest.fixture(scope="module")
-def found(spark, sources, tmp_path_factory) -> dict[str, Found]:
+def found(sources, tmp_path_factory) -> dict[str, Found]:
     read = {name: params for name, params in sources.items() if name not in REFUSED}
-    with small_jobs(spark):
-        return read_many(spark, read, tmp_path_factory.mktemp("scratch"))
+    return read_many(read)
 
 
 def summed(plays: list) -> dict[tuple[str, str], int]:
@@ -203,101 +223,47 @@ def summed(plays: list) -> dict[tuple[str, str], int]:
 
 
 @pytest.mark.parametrize("name", RIGHT)
-def test_right_on_both_roads(found, sources, tmp_path, name):
+def test_right(found, name):
     here = found[name]
     assert here.sentence == ""
     assert summed(here.plays) == summed(RIGHT[name][2])
-    if ingest_in_process(sources[name], tmp_path) is not None:
-        assert not here.bad
-        assert summed(together(tmp_path)) == summed(RIGHT[name][2])
 
 
 @pytest.mark.parametrize("name", RAGGED)
-def test_flawed_quotes_are_bad_rows(found, sources, tmp_path, name):
+def test_flawed_quotes_are_bad_rows(found, name):
     _, _, bad, good = RAGGED[name]
     assert found[name].sentence == ""
     assert dict(found[name].bad) == {"ragged_line": bad}
     assert len(found[name].plays) == good
-    assert ingest_in_process(sources[name], tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ADVISED)
+def test_what_the_sentence_says_reads_it(tmp_path, name):
+    content, kwargs, words, typed, plays = ADVISED[name]
+    path = source(tmp_path, content)
+    with pytest.raises(MusicRecError) as raised:
+        ingest(data_params(path, **(HOLDOUT | kwargs)), tmp_path)
+    assert words in str(raised.value)
+    found = read_source(data_params(path, **(HOLDOUT | kwargs | typed)))
+    assert found.sentence == "" and summed(found.plays) == summed(plays)
+    assert not found.bad or typed is DROP
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused(spark, sources, tmp_path, name):
-    from musicrec.ingest.on_spark import ingest_on_spark
-
-    def read() -> None:
-        if ingest_in_process(sources[name], tmp_path) is None:
-            with small_jobs(spark):
-                ingest_on_spark(spark, sources[name], tmp_path)
+def test_refused(sources, tmp_path, name):
 
     with pytest.raises(MusicRecError) as raised:
-        read()
+        ingest(sources[name], tmp_path)
     assert REFUSED[name][2] in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-# Sorted files: the header stands behind plays, and the rows have one field more.
-SORTED = text_of([(f"{i}", f"{i + 22}", 5) for i in range(9)], header="").replace("\n", ",\n")
-LAYOUTS = {
-    "a separator at the end": (
-        SORTED + "user_id,track_id,count\n" + SORTED.replace("5,", "6,"), {}, 9, set(),
-    ),
-    "users that begin with a comment's sign": (
-        "%a,b,1\n//c,d,2\n" + BARE, COUNTED, 0, set(),
-    ),
-    "a comment as wide as the rows": (
-        "% a b\n" + BARE.replace(",", " "), COUNTED, 0, {"% a b"},
-    ),
-    "lines about an event log": (
-        "Export,Listening history\nCreated,2020-01-01\n" + HEADER + LINES, LOG, 0,
-        {"Export,Listening history", "Created,2020-01-01"},
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_lines_before_the_table(name):
-    text, kwargs, plays, aside = LAYOUTS[name]
-    params = data_params("plays.csv", **(HOLDOUT | kwargs))
-    layout = text_layout(text.encode(), params, "plays.csv", whole=True)
-    assert layout.aside == aside
-    assert any(f"{plays} lines before" in said for said in layout.warnings) == bool(plays)
-
-
-@pytest.mark.parametrize(("column", "said"), [("usr", "did you mean"), (7, "column 7")])
-def test_a_wrong_column_of_a_file_with_row_names(tmp_path, column, said):
-    rows = "".join(f"{i} u{i} t{i % 3} 4\n" for i in range(1, 20))
-    source = write(tmp_path / "plays.txt", "user track n\n" + rows)
-    columns = {"user": "user", "track": "track", "count": column}
-    with pytest.raises(MusicRecError, match=said):
-        ingest_in_process(data_params(source, **(HOLDOUT | {"columns": columns})), tmp_path / "out")
-
-
 @pytest.mark.parametrize("header", ["auto", True])
-def test_a_column_of_a_folder_beside_positions(spark, tmp_path, header):
+def test_a_column_of_a_folder_beside_positions(tmp_path, header):
     for user in ("anna", "berta"):
         rows = "".join(f"t{i},{i + 1}\n" for i in range(9))
         write(tmp_path / f"plays/user={user}/plays.csv", "name,plays\n" * (header is True) + rows)
     columns = {"user": "user", "track": 0, "count": 1}
     params = data_params(tmp_path / "plays", **(HOLDOUT | {"columns": columns, "header": header}))
-    with small_jobs(spark):
-        found = read_many(spark, {"plays": params}, tmp_path / "scratch")["plays"]
+    found = read_source(params)
     assert found.sentence == "" and len(found.plays) == 18
-
-
-@pytest.mark.parametrize(
-    "head, kwargs, warned",
-    [
-        ("listener,medium\n" + LINES, PLACES, "'listener,medium', is a play"),
-        ("Zuhörer,Werk\n" + LINES, PLACES, "'Zuhörer,Werk', is a play"),
-        (LINES, PLACES, ""),
-        ("anna,Low\nanna,Heroes\nbert,Low\n", PLACES, ""),
-        ("Report,2020\n" + HEADER + LINES, LOG, "'Report | 2020', is left out"),
-        (text_of(PAIRS[:2], header="") + HEADER + LINES, LOG, "2 lines before the header"),
-    ],
-)
-def test_what_may_be_wrong_is_said(head, kwargs, warned):
-    params = DataParams(columns=ColumnParams(**kwargs["columns"]))
-    warnings = text_layout(head.encode(), params, "f", whole=True).warnings
-    assert warned in "".join(warnings)
-    assert bool(warned) == bool(warnings)

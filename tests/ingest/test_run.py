@@ -6,7 +6,6 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.on_spark import checked_tables
+from tests.support.many_sources import read_source
 from tests.support.plays import (
     HOLDOUT,
     PLAYS,
@@ -24,9 +23,7 @@ from tests.support.plays import (
     contents,
     data_params,
     run,
-    small_jobs,
     text_of,
-    tiny_blocks,
     together,
     write,
     write_parquet,
@@ -35,27 +32,20 @@ from tests.support.plays import (
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def settings(spark):
-    with small_jobs(spark):
-        yield
-
-
-def checked(spark, source, **kwargs) -> list[tuple]:
+def checked(source, **kwargs) -> list[tuple]:
     """Rows as they are after reading and checking, sorted."""
-    scratch = Path(tempfile.mkdtemp()) / "source"
-    (frames,) = checked_tables(spark, data_params(source, **kwargs), scratch).values()
-    columns = ("user_id", "track_id", "count", "reason")
-    return sorted(tuple(row) for frame in frames for row in frame.select(*columns).collect())
+    found = read_source(data_params(source, **kwargs))
+    assert found.sentence == "" and not found.bad
+    return found.plays
 
 
 @pytest.fixture(scope="module")
-def expected(spark, tmp_path_factory):
+def expected(tmp_path_factory):
     """Output for PLAYS from a plain Parquet file."""
     folder = tmp_path_factory.mktemp("expected")
     users, tracks, counts = map(list, zip(*PLAYS, strict=True))
     source = write_parquet(folder / "p.parquet", user_id=users, track_id=tracks, count=counts)
-    _, out = run(spark, source, folder, **HOLDOUT)
+    _, out = run(source, folder, **HOLDOUT)
     return contents(out)
 
 
@@ -113,9 +103,9 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("case", FORMATS)
-def test_formats(spark, tmp_path, case):
-    found = checked(spark, FORMATS[case](tmp_path), protocol="holdout")
-    assert found == sorted((*play, None) for play in PLAYS)
+def test_formats(tmp_path, case):
+    found = checked(FORMATS[case](tmp_path), protocol="holdout")
+    assert found == sorted(PLAYS)
 
 
 @pytest.mark.parametrize(
@@ -130,14 +120,14 @@ def test_formats(spark, tmp_path, case):
     ],
     ids=["no header", "header, by position", "no header, another order"],
 )
-def test_columns_by_position(spark, tmp_path, text, kwargs):
-    found = checked(spark, write(tmp_path / "plays.txt", text), protocol="holdout", **kwargs)
-    assert found == sorted((*play, None) for play in PLAYS)
+def test_columns_by_position(tmp_path, text, kwargs):
+    found = checked(write(tmp_path / "plays.txt", text), protocol="holdout", **kwargs)
+    assert found == sorted(PLAYS)
 
 
-def test_order_and_partitions_of_the_input_do_not_matter(spark, tmp_path, expected):
-    with tiny_blocks(spark, 97):
-        _, out = run(spark, reordered(tmp_path / "parts"), tmp_path, **HOLDOUT)
+def test_order_and_partitions_of_the_input_do_not_matter(tmp_path, expected, monkeypatch):
+    monkeypatch.setattr("musicrec.ingest.read.text.BLOCK", 97)
+    _, out = run(reordered(tmp_path / "parts"), tmp_path, **HOLDOUT)
     assert contents(out) == expected
 
 
@@ -170,8 +160,8 @@ def test_stage_leaves_what_was_there_when_it_fails(tmp_path):
     assert done.stdout == ""
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert errors == [
-        f"error: {source}: column 'count' is negative in 1 row, first in '-1' (user 'u', track "
-        "'t'); fix the source or set data.on_bad_rows: drop"
+        f"error: {source}: column 'count' is negative in 1 row, first in '-1' (line 107, user 'u', "
+        "track 't'); fix the source or set data.on_bad_rows: drop"
     ]
     assert "Exception" not in done.stderr
     left = sorted(path.name for path in tmp_path.iterdir())
@@ -200,9 +190,9 @@ def stage(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 class TestMerging:
-    def test_duplicates_are_summed_and_counted(self, spark, tmp_path):
+    def test_duplicates_are_summed_and_counted(self, tmp_path):
         doubled = [*PLAYS, *PLAYS[:40], *PLAYS[:7]]
-        summary, out = run(spark, write(tmp_path / "p.csv", text_of(doubled)), tmp_path, **HOLDOUT)
+        summary, out = run(write(tmp_path / "p.csv", text_of(doubled)), tmp_path, **HOLDOUT)
         expected: Counter = Counter()
         for user, track, count in doubled:
             expected[user, track] += count
@@ -211,29 +201,29 @@ class TestMerging:
         assert summary["source"]["merged_rows"] == 47
         assert sum(summary[split]["merged_rows"] for split in SPLITS) == 47
 
-    def test_sums_above_int64_are_an_error(self, spark, tmp_path):
+    def test_sums_above_int64_are_an_error(self, tmp_path):
         big = [("u", "t", 2**62), ("u", "t", 2**62), ("u", "v", 2**63 - 1)]
         source = write(tmp_path / "p.csv", text_of([*PLAYS, *big]))
         with pytest.raises(MusicRecError, match=r"p.csv: column 'count': .* first user 'u', tr"):
-            run(spark, source, tmp_path, **HOLDOUT)
+            run(source, tmp_path, **HOLDOUT)
 
-    def test_the_largest_counts_pass(self, spark, tmp_path):
+    def test_the_largest_counts_pass(self, tmp_path):
         big = [("u", "t", "9.223372036854775807e18"), ("v", "t", 2**63 - 1), ("w", "t", "1e18")]
-        found = checked(spark, write(tmp_path / "p.csv", text_of(big)), protocol="holdout")
-        assert [row[2:] for row in found] == [(2**63 - 1, None), (2**63 - 1, None), (10**18, None)]
+        found = checked(write(tmp_path / "p.csv", text_of(big)), protocol="holdout")
+        assert [row[2] for row in found] == [2**63 - 1, 2**63 - 1, 10**18]
 
-    def test_event_log_rows_are_counted(self, spark, tmp_path):
+    def test_event_log_rows_are_counted(self, tmp_path):
         events = [(u, t) for u, t, c in PLAYS for _ in range(c % 4 + 1)]
         source = write(tmp_path / "log.csv", text_of(events, header="track_id,user_id"))
-        _, out = run(spark, source, tmp_path, columns={"count": None}, **HOLDOUT)
+        _, out = run(source, tmp_path, columns={"count": None}, **HOLDOUT)
         assert {(u, t): c for u, t, c in together(out)} == Counter((t, u) for u, t in events)
 
 
-def test_drop_counts_bad_rows_by_reason(spark, tmp_path):
+def test_drop_counts_bad_rows_by_reason(tmp_path):
     bad = ["u,t", ",t,1", "u,,1", "u,t,", "u,t,0", "u,t,-2", "u,t,1.5", "u,t,nan", "u,t,x"]
     bad += ["u,t,9223372036854775808", "u,t,1e400", "j\ufffdrg,t,1", "u,t,-x", "u,t,-0"]
     source = write(tmp_path / "p.csv", text_of(PLAYS) + "\n".join(bad) + "\n")
-    summary, out = run(spark, source, tmp_path, on_bad_rows="drop", **HOLDOUT)
+    summary, out = run(source, tmp_path, on_bad_rows="drop", **HOLDOUT)
     assert sorted(together(out)) == sorted(PLAYS)
     assert summary["source"] == {
         "rows": len(PLAYS) + len(bad),

@@ -8,11 +8,12 @@ import re
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import yaml
 
 from tests.support.many_sources import read_many
-from tests.support.plays import HOLDOUT, data_params, small_jobs, write
+from tests.support.plays import HOLDOUT, data_params, write, write_parquet
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAYS = [(f"{1000 + i % 5}", f"{i}", 1 + i % 4) for i in range(30)]
@@ -33,32 +34,87 @@ def taste_profile(folder: Path) -> Path:
 def spotify(folder: Path) -> Path:
     for user in IDS:
         plays = [
-            {"ts": f"2020-01-{i + 1:02d}T10:00:00Z", "spotify_track_uri": f"spotify:track:{track}"}
+            {
+                "ts": f"2020-01-{i + 1:02d}T10:00:00Z",
+                "ms_played": 30_000,
+                "spotify_track_uri": f"spotify:track:{track}",
+            }
             for i, (other, track, _) in enumerate(PLAYS)
             if other == user
         ]
-        plays.append({"ts": "2020-02-01T10:00:00Z", "spotify_track_uri": None})
+        podcast = {"ts": "2020-02-01T10:00:00Z", "ms_played": 99_000, "spotify_track_uri": None}
+        plays += [podcast, plays[0] | {"ms_played": 29_999}]
         path = folder / f"plays/user={user}/Streaming_History_Audio_2020_0.json"
+        write(path.with_name("Read Me First.pdf"), b"%PDF")
+        write(path.with_name("Streaming_History_Video_2020.json"), "[]")
         write(path, json.dumps(plays, indent=2))
     return folder / "plays"
 
 
-def listen(user: str, track: str, count: int) -> str:
-    metadata = {"artist_name": "A", "track_name": f'Song "{track}"', "additional_info": {"n": [1]}}
-    return json.dumps({"user_name": user, "listened_at": 1.6e9, "track_metadata": metadata})
+def dump(folder: Path) -> Path:
+    """ListenBrainz's public dump: JSON lines below years, and companions."""
+    listens = [
+        {
+            "user_id": int(u),
+            "timestamp": 1_600_000_000 + int(t),
+            "track_metadata": {"artist_name": "A", "track_name": "Intro", "additional_info": {}},
+            "recording_msid": f"song {t}",
+        }
+        for u, t, _ in PLAYS
+    ]
+    for name, mine in (("2020/1", listens[:20]), ("2021/2", listens[20:])):
+        write(folder / f"listens/{name}.listens", "\n".join(map(json.dumps, mine)) + "\n")
+    write(folder / "END_TIMESTAMP", "2021-01-01 00:00:00\n")
+    return folder
+
+
+def spark_dump(folder: Path) -> Path:
+    """ListenBrainz's Spark dump: the id of MusicBrainz is null in places."""
+    for half in range(2):
+        users, tracks, _ = zip(*PLAYS[half::2], strict=True)
+        write_parquet(
+            folder / f"{half}.parquet",
+            listened_at=pa.array([1_600_000_000] * len(users), pa.timestamp("s")),
+            user_id=pa.array(map(int, users), pa.int64()),
+            recording_msid=[f"song {track}" for track in tracks],
+            recording_mbid=[None if int(track) % 3 else f"song {track}" for track in tracks],
+        )
+    write(folder / "SCHEMA_SEQUENCE", "9\n")
+    return folder
+
+
+def audioscrobbler(folder: Path) -> Path:
+    write(folder / "user_artist_data.txt", lines(lambda u, t, c: f"{u} {int(t) + 500} {c}"))
+    write(folder / "artist_data.txt", lines(lambda u, t, c: f"{t}\tThe {t}"))
+    write(folder / "artist_alias.txt", lines(lambda u, t, c: f"{int(t) + 500}\t{t}") + "\t7\n")
+    return folder
+
+
+def yambda(folder: Path) -> Path:
+    users, tracks, _ = zip(*PLAYS, *[(u, "skipped", 1) for u, *_ in PLAYS], strict=True)
+    return write_parquet(
+        folder / "listens.parquet",
+        uid=pa.array(map(int, users), pa.uint32()),
+        item_id=tracks,
+        timestamp=pa.array(range(len(users)), pa.uint32()),
+        is_organic=pa.array([0] * len(users), pa.uint8()),
+        played_ratio_pct=pa.array([100] * len(PLAYS) + [20] * len(PLAYS), pa.uint16()),
+    )
 
 
 # source of the table -> (its files, name of a track)
 FILES = {
     "Taste Profile": (taste_profile, "SO{}"),
     "Last.fm 1K": (
-        lambda u, t, c: f'{u}\t2009-05-04T23:08:57Z\t\t"Artist" {t}\t\tSong, "{t}',
-        '"Artist" {}',
+        lambda u, t, c: f'{u}\t2009-05-04T23:08:57Z\t\t"Artist"\t\tSong, "{t}',
+        '"Artist" / Song, "{}',
     ),
     "Last.fm 360K": (lambda u, t, c: f'{u}\t{"m" * (c % 2)}\t"the {t}\t{c}', '"the {}'),
     "Last.fm HetRec": (("userID\tartistID\tweight", lambda u, t, c: f"{u}\t{t}\t{c}\r"), "{}"),
-    "ListenBrainz": (listen, 'Song "{}"'),
-    "Audioscrobbler": (lambda u, t, c: f"{u} {t} {c}", "{}"),
+    "ListenBrainz, public": (dump, "song {}"),
+    "ListenBrainz, Spark": (spark_dump, "song {}"),
+    "Audioscrobbler": (audioscrobbler, "{}"),
+    "Yambda": (yambda, "{}"),
     "Yoochoose": (lambda u, t, c: f"{u},2014-04-07T10:51:09.277Z,{t},0", "{}"),
     "MovieLens 20M": (
         ("userId,movieId,rating,timestamp", lambda u, t, c: f"{u},{t},{c}.5,1112486027"),
@@ -76,17 +132,17 @@ def documented() -> dict[str, tuple[str, dict]]:
     found = {}
     for row in re.findall(r"^\| (.+) \| (.+) \| `(-S .+)` \|$", table, re.M):
         kwargs: dict = {}
-        for key, value in re.findall(r"-S data\.(\S+?)=(\S+)", row[2]):
+        for key, value in re.findall(r"-S '?data\.([\w.]+)=(\"[^\"]*\"|\S+)", row[2]):
             here, parts = kwargs, key.split(".")
             for part in parts[:-1]:
                 here = here.setdefault(part, {})
-            here[parts[-1]] = yaml.safe_load(value)
-        found[row[0]] = (re.search("`(.+?)`", row[1])[1], kwargs)
+            here[parts[-1]] = value if value[0] == "*" else yaml.safe_load(value)
+        found[row[0]] = (row[1].strip("`"), kwargs)
     return found
 
 
 @pytest.fixture(scope="module")
-def found(spark, tmp_path_factory):
+def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("known")
     sources = {}
     for name, (file, kwargs) in documented().items():
@@ -95,13 +151,12 @@ def found(spark, tmp_path_factory):
         here = folder / key
         if isinstance(make, tuple):
             path = write(here / file, make[0] + "\n" + lines(make[1]))
-        elif make in (spotify, taste_profile):
+        elif make in (spotify, taste_profile, dump, spark_dump, audioscrobbler, yambda):
             path = make(here)
         else:
             path = write(here / file, lines(make))
         sources[key] = data_params(path, **(HOLDOUT | kwargs))
-    with small_jobs(spark):
-        return read_many(spark, sources, folder / "scratch")
+    return read_many(sources)
 
 
 @pytest.mark.parametrize("name", FILES)

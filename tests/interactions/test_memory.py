@@ -41,8 +41,8 @@ def test_the_least_of_system_and_container_counts(system: Path) -> None:
 def test_half_of_it_is_taken(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (system / "meminfo").write_text("MemAvailable: 1000 kB\n")
     most = 1000 * 1024 // 2 // memory.ROW_BYTES
-    assert memory.in_process(most) and not memory.in_process(most + 1)
+    assert memory.fits_in_memory(most) and not memory.fits_in_memory(most + 1)
     monkeypatch.setenv("MUSICREC_SPARK_MASTER", " ")
-    assert memory.in_process(most)
+    assert memory.fits_in_memory(most)
     monkeypatch.setenv("MUSICREC_SPARK_MASTER", "local[1]")
-    assert not memory.in_process(1)
+    assert not memory.fits_in_memory(1)

@@ -1,19 +1,18 @@
-"""Many small sources read in one Spark job, to save the time that each would take."""
+"""What ingest makes of a source before it merges."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.on_spark import checked_tables
+from musicrec.ingest.run import open_source
 from musicrec.params import DataParams
 
 
 @dataclass
 class Found:
-    """What ingest makes of a source before it merges: its rows, or the sentence it stops with."""
+    """Its rows, or the sentence it stops with."""
 
     sentence: str = ""
     plays: list[tuple[str, str, int]] = field(default_factory=list)
@@ -34,33 +33,29 @@ class Found:
         return sum(count for _, _, count in self.plays)
 
 
-def read_many(spark, sources: dict[str, DataParams], scratch: Path) -> dict[str, Found]:
-    """Read and check every row of each source, as the `holdout` protocol does."""
-    from pyspark.sql import functions as F
-
-    found = {name: Found() for name in sources}
-    union = None
-    for place, (name, params) in enumerate(sources.items()):
-        try:
-            tables = checked_tables(spark, params, scratch / str(place) / "source")
-        except MusicRecError as error:
-            found[name].sentence = str(error)
-            continue
-        for frame in tables["plays"]:
-            time = F.col("time") if "time" in frame.columns else F.lit(None)
-            rows = frame.select(
-                F.lit(name).alias("name"), "user_id", "track_id", "count", "reason", "file",
-                time.cast("double").alias("time"),
-            )  # fmt: skip
-            union = rows if union is None else union.union(rows)
-    for row in [] if union is None else union.collect():
-        here = found[row.name]
-        here.files.add(row.file)
-        if row.reason is None:
-            here.plays.append((row.user_id, row.track_id, row["count"]))
-            here.times.append(row.time)
-        else:
-            here.bad[row.reason] += 1
-    for here in found.values():
-        here.plays.sort()
+def read_source(params: DataParams) -> Found:
+    """Read and judge every row of a source."""
+    found = Found()
+    try:
+        reader, _ = open_source(params)
+        pieces = list(reader.pieces())
+        if not any(piece.judged.rows for piece in pieces):
+            raise MusicRecError(f"{params.source} has no rows")
+    except MusicRecError as error:
+        found.sentence = str(error)
+        return found
+    for _, file, judged in pieces:
+        found.files.add(file.shown)
+        users, tracks, counts, times = judged.chunk
+        columns = users.to_pylist(), tracks.to_pylist(), counts.tolist()
+        found.plays += list(zip(*columns, strict=True))
+        if times is not None:
+            found.times += [time / 1e6 for time in times.tolist()]
+        found.bad.update({reason: bad.rows for reason, bad in judged.bad.items()})
+    found.plays.sort()
     return found
+
+
+def read_many(sources: dict[str, DataParams]) -> dict[str, Found]:
+    """Read and judge every row of each source."""
+    return {name: read_source(params) for name, params in sources.items()}

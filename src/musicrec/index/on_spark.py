@@ -12,7 +12,7 @@ import pyarrow as pa
 from musicrec.index.id_maps import COLUMNS, id_map, write_id_maps
 from musicrec.interactions.matrix import IndexSizes
 from musicrec.spark.parts import read_parts, write_splits
-from musicrec.storage.parquet import PARTS
+from musicrec.storage.parquet import LAST_PLAYED, PARTS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -41,7 +41,9 @@ def index_on_spark(spark: SparkSession, splits: Splits, folder: Path) -> IndexSi
     plays = _union(frame.withColumn("split", F.lit(name)) for name, frame in splits.items())
     for mapping in maps:
         plays = plays.join(mapping, mapping.columns[1])
-    rows = plays.select("split", "user", "item", "count").repartition(PARTS, "user")
+    plays = plays.withColumn("part", F.col("user") % PARTS).repartition(PARTS, "part")
+    values = [name for name in ("count", LAST_PLAYED.name) if name in plays.columns]
+    rows = plays.select("split", "part", "user", "item", *values)
     write_splits(rows, folder, ["user", "item"])
     return sizes
 

@@ -9,13 +9,13 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from musicrec.index.figures import summarise
-from musicrec.index.in_process import index_in_process
+from musicrec.index.in_memory import index_in_memory, is_timed
 from musicrec.index.on_spark import index_on_spark
-from musicrec.interactions.memory import in_process
+from musicrec.interactions.memory import fits_in_memory
 from musicrec.spark.failures import quiet, readable_errors
-from musicrec.spark.parts import read_parts
+from musicrec.spark.parts import PLAYS_SCHEMA, read_parts
 from musicrec.spark.session import spark_session
-from musicrec.storage.parquet import sound_parts
+from musicrec.storage.parquet import LAST_PLAYED, sound_parts
 
 
 def index_splits(inputs: Mapping[str, Path], folder: Path) -> dict[str, Any]:
@@ -27,10 +27,12 @@ def index_splits(inputs: Mapping[str, Path], folder: Path) -> dict[str, Any]:
     ----------
     inputs : mapping
         `train`, `validation`, `test` and, where the protocol folds users in, `validation_history`
-        and `test_history` -> folder of Parquet parts with columns `user_id`, `track_id`, `count`.
+        and `test_history` -> folder of Parquet parts with columns `user_id`, `track_id`, `count`
+        and, where times are known, `last_played`.
     folder : Path
         Existing; receives `users.parquet` and `items.parquet` (id maps), `sizes.json`, and a
-        folder of part files for each split (`user` int32, `item` int32, `count` int64).
+        folder of part files for each split (`user` int32, `item` int32, `count` int64, and
+        `last_played` as it was).
 
     Returns
     -------
@@ -43,14 +45,15 @@ def index_splits(inputs: Mapping[str, Path], folder: Path) -> dict[str, Any]:
         An input is not as its stage wrote it; there are more ids than int32 can number.
     """
     parts = [part for path in inputs.values() for part in sound_parts(path)]
-    if in_process(sum(pq.read_metadata(part).num_rows for part in parts)):
-        sizes = index_in_process(inputs, folder)
+    if fits_in_memory(sum(pq.read_metadata(part).num_rows for part in parts)):
+        sizes = index_in_memory(inputs, folder)
     else:
         with (
             spark_session("index", inputs=inputs.values()) as spark,
             quiet(spark),
             readable_errors("index"),
         ):
-            frames = {name: read_parts(spark, path) for name, path in inputs.items()}
+            schema = PLAYS_SCHEMA + (f", {LAST_PLAYED.name} bigint" if is_timed(parts[0]) else "")
+            frames = {name: read_parts(spark, path, schema) for name, path in inputs.items()}
             sizes = index_on_spark(spark, frames, folder)
     return summarise(folder, sizes)

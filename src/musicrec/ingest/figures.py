@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from musicrec.ingest.splits.split import SPLITS
+from musicrec.ingest.split.protocol import SPLITS
 from musicrec.storage.parquet import HISTORY
 
 Rows = list[dict[str, Any]]
@@ -17,8 +17,9 @@ def headline(summary: Mapping[str, Any]) -> dict[str, float]:
     for split in SPLITS:
         figures[f"{split}_plays"] = summary[split]["rows"]
         figures[f"{split}_users"] = summary[split]["users"]
-    if "times_of_zero" in summary["source"]:  # with a column of times alone
-        figures["times_of_zero"] = summary["source"]["times_of_zero"]
+    for name in ("times_of_zero", "rows_same_listen", "rows_filtered", "rows_of_track_else"):
+        if name in summary["source"]:  # where the columns or parameters are set
+            figures[name] = summary["source"][name]
     figures |= summary.get("left_out", {})
     for split in SPLITS:
         if f"{split}{HISTORY}" in summary:

@@ -2,27 +2,153 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
-from musicrec.ingest.in_process.run import ingest_in_process
-from musicrec.ingest.on_spark import ingest_on_spark
-from musicrec.ingest.source.listing import local_inputs
+from musicrec.errors import MusicRecError
+from musicrec.ingest.read.aliases import NO_ALIASES, find_aliases, read_aliases
+from musicrec.ingest.read.columns import mapping_of
+from musicrec.ingest.read.reader import Reader
+from musicrec.ingest.source.files import SourceFile, list_files
+from musicrec.ingest.split.chunks import Chunks
+from musicrec.ingest.split.in_memory import merge_in_memory
+from musicrec.ingest.split.protocol import (
+    filters_on,
+    needs_whole_table,
+    require_protocol,
+    require_splits,
+    splits_of,
+    tables_of,
+)
+from musicrec.ingest.split.summary import (
+    Merged,
+    describe_splits,
+    id_warnings,
+    require_sound_splits,
+    warn,
+)
+from musicrec.ingest.tally import ALSO_IN_TRAIN, Tally
 from musicrec.params import DataParams
-from musicrec.runtime import progress
-from musicrec.spark.session import spark_session
+
+_SAME_LISTEN = 0.01  # share of the rows, from which rows of one user, track and time are warned of
 
 
 def ingest(params: DataParams, folder: Path) -> dict[str, Any]:
     """Read, check, merge and split the plays of `params.source`.
 
-    In this process where they are plain and without a flaw (`ingest_in_process`), else on Spark;
-    the splits have the same bytes either way. For parameters, result and errors see
-    `ingest_on_spark`.
+    Every row is judged where it is read. Rows that fit in memory are merged there; others, or all
+    where a Spark master is named, are merged by Spark, with the same bytes.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty; gets the folders of `protocol.splits_of`, each with `part-0000N.parquet` of columns
+        `user_id` string, `track_id` string, `count` int64 > 0, and, where a timestamp is mapped,
+        `last_played` int64, seconds UTC; one row a (user, track).
+
+    Returns
+    -------
+    dict
+        What `metrics/data.json` is made of: see docs/data.md.
+
+    Raises
+    ------
+    MusicRecError
+        The source cannot be used as it is; the sentence says why.
     """
-    summary = ingest_in_process(params, folder)
-    if summary is None:
-        progress(f"{params.source}: not plain throughout, so Spark reads it (10 s and more)")
-        with spark_session("ingest", local_inputs(params.source)) as spark:
-            summary = ingest_on_spark(spark, params, folder)
+    require_protocol(params)
+    reader, tables = open_source(params)
+    tally = Tally(list(tables), params)
+    chunks = Chunks(list(tables), folder / "chunks")
+    for piece in reader.pieces():
+        tally.add(piece)
+        chunks.add(piece.table, piece.judged.chunk)
+    warn(tally.warnings())
+    tally.require_good()
+    _require_rows(tally, params)
+    if chunks.in_files:
+        from musicrec.ingest.split.on_spark import merge_on_spark
+
+        merged = merge_on_spark({table: chunks.folder(table) for table in tables}, params, folder)
+        shutil.rmtree(folder / "chunks")
+    else:
+        merged = merge_in_memory(chunks.tables, params, folder)
+    return _summary(tally, merged, params, folder)
+
+
+def open_source(params: DataParams) -> tuple[Reader, dict[str, list[SourceFile]]]:
+    """What reads the source, and the files of its tables.
+
+    Raises
+    ------
+    MusicRecError
+        Files are missing or there twice; a parameter is not allowed.
+    """
+    files, left_out = list_files(params.source, params.files)
+    aliases = find_aliases(params.aliases, list_files(params.source)[0] if params.aliases else [])
+    files = [file for file in files if aliases is None or file.path != aliases.path]
+    tables = tables_of(files, params)
+    mapping = mapping_of(
+        params,
+        [file.relative for members in tables.values() for file in members],
+        NO_ALIASES if aliases is None else read_aliases(aliases),
+    )
+    if left_out:
+        shown = ", ".join(left_out)[:200]
+        warn(iter([f"{params.source}: data.files leaves out {len(left_out)} files: {shown}"]))
+    return Reader(tables, mapping), tables
+
+
+def _require_rows(tally: Tally, params: DataParams) -> None:
+    if tally.seen["filtered"] and tally.seen["filtered"] == sum(tally.rows.values()):
+        raise MusicRecError(
+            f"{params.source}: data.keep = {params.keep!r} leaves out all rows; check its columns "
+            "and values"
+        )
+
+
+def _summary(
+    tally: Tally, merged: Merged, params: DataParams, folder: Path
+) -> dict[str, dict[str, Any]]:
+    for overlap in merged.overlaps:
+        tally.rejected[overlap.split][ALSO_IN_TRAIN] += overlap.rows
+    if merged.overlaps and params.on_bad_rows == "error":
+        split = merged.overlaps[0].split
+        mine = [overlap for overlap in merged.overlaps if overlap.split == split]
+        rows, pair = sum(overlap.rows for overlap in mine), min(overlap.pair for overlap in mine)
+        raise MusicRecError(
+            f"{params.source}: {rows:,} row{'s' * (rows > 1)} of {split} (columns "
+            f"{params.columns.user!r} and {params.columns.track!r}) are in train too, first user "
+            f"{pair[0]!r}, track {pair[1]!r}; fix the source or set data.on_bad_rows: drop"
+        )
+    require_splits(folder, params)
+    described = describe_splits(merged.contents)
+    require_sound_splits(merged.contents, described, params)
+    source = tally.source() | {"merged_rows": merged.merged_rows}
+    if params.columns.timestamp is not None:
+        source["rows_same_listen"] = merged.same_listen
+    _warn_of_same_listens(merged.same_listen, source["rows"], params)
+    warn(id_warnings(merged.contents, params))
+    summary: dict[str, dict[str, Any]] = {"source": source}
+    for split in splits_of(params):
+        summary[split] = described[split] | {"merged_rows": merged.merged.get(split, 0)}
+        if split in tally.rejected:
+            summary[split] |= tally.of_table(split)
+    if needs_whole_table(params):
+        names = ["plays_filtered", "users_filtered"] if filters_on(params) else []
+        if params.protocol == "strong_generalization":
+            names += ["plays_of_unknown_tracks", "plays_of_short_histories"]
+        summary["left_out"] = {name: merged.left_out.get(name, 0) for name in names}
     return summary
+
+
+def _warn_of_same_listens(found: int, rows: int, params: DataParams) -> None:
+    if params.same_listen is None and found and found >= _SAME_LISTEN * rows:
+        warn(
+            iter([
+                f"{params.source}: {found:,} of {rows:,} rows have user, track and time of another "
+                "row, as exports that overlap leave them, and are counted; set data.same_listen: "
+                "once to count them once, each to say that they are plays"
+            ])
+        )  # fmt: skip

@@ -11,7 +11,7 @@ MEMINFO = Path("/proc/meminfo")
 CONTAINER = Path("/sys/fs/cgroup")
 
 
-def in_process(rows: int) -> bool:
+def fits_in_memory(rows: int) -> bool:
     """Whether plays are for this process: they fit in memory, and nobody has named a Spark master.
 
     Half of the memory that can be had is taken.

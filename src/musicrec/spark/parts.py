@@ -35,36 +35,37 @@ def read_parts(
 def write_splits(frame: DataFrame, folder: Path, sort_by: list[str]) -> None:
     """Write a frame's rows below a folder named by their `split`, all in one job.
 
-    Partition n becomes `part-0000n.parquet`, sorted by a unique key: the same bytes for the same
-    rows. Spark's files, whose names and bytes differ from run to run, are rewritten one by one; its
-    markers and checksums are removed. A split without rows gets no folder, and a partition without
-    rows of a split no file there.
+    Rows of `part` n become `part-0000n.parquet`, sorted by a unique key: the same bytes for the
+    same rows. Spark's files, whose names and bytes differ from run to run, are rewritten one by
+    one; its markers and checksums are removed. A split without rows gets no folder, and a part
+    without rows of a split no file there.
 
     Parameters
     ----------
+    frame : DataFrame
+        Of `split`, `part` (from 0) and what is written; the rows of a part are in one partition.
     folder : Path
         Must exist and hold no folder of a split's name.
     """
     scratch = folder / "spark"
-    rows = frame.sortWithinPartitions("split", *sort_by)
-    rows.write.option("compression", "snappy").partitionBy("split").parquet(local_uri(scratch))
-    for written in sorted(scratch.glob("split=*")):
-        split = folder / written.name.removeprefix("split=")
+    rows = frame.sortWithinPartitions("split", "part", *sort_by)
+    written = rows.write.option("compression", "snappy").partitionBy("split", "part")
+    written.parquet(local_uri(scratch))
+    for written_split in sorted(scratch.glob("split=*")):
+        split = folder / written_split.name.removeprefix("split=")
         split.mkdir()
-        rewrite_parts(written, split)
+        _rewrite_parts(written_split, split)
     shutil.rmtree(scratch)
 
 
-def rewrite_parts(scratch: Path, folder: Path) -> None:
-    """Rewrite the part files Spark wrote to `scratch` as `part-00000.parquet` … in `folder`.
-
-    Their checksums are written beside them.
-    """
-    written = sorted(scratch.glob("part-*.parquet"))
+def _rewrite_parts(scratch: Path, folder: Path) -> None:
+    """Rewrite what Spark wrote to `scratch/part=n` as `part-0000n.parquet`, with checksums."""
+    written = sorted(scratch.glob("part=*/*.parquet"))
 
     def rewrite(start: int, stop: int) -> None:
         for path in written[start:stop]:
-            rewrite_table(path, folder / f"{path.name[:10]}.parquet")
+            number = int(path.parent.name.removeprefix("part="))
+            rewrite_table(path, folder / f"part-{number:05d}.parquet")
 
     for_blocks(rewrite, list(range(len(written) + 1)))
     write_checksums(folder)

@@ -16,10 +16,16 @@ from musicrec.storage.outputs import atomic_path
 
 PARTS = 8  # files of every table of plays: pinned, so that bytes do not follow the core count
 PLAYS = pa.schema([("user_id", pa.string()), ("track_id", pa.string()), ("count", pa.int64())])
+LAST_PLAYED = pa.field("last_played", pa.int64())  # seconds UTC, where times are known
 ROW_GROUP = 1 << 20  # rows of a Parquet row group
 HISTORY = "_history"  # ends the name of a split whose plays its held-out users are folded in with
 WRITING: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 READING: dict[str, Any] = {"page_checksum_verification": True}  # of pages that have one
+
+
+def plays_schema(*, timed: bool) -> pa.Schema:
+    """Columns of plays; those with times have `last_played` too."""
+    return PLAYS.append(LAST_PLAYED) if timed else PLAYS
 
 
 def write_table(path: str | os.PathLike[str], table: pa.Table) -> None:

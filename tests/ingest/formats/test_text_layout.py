@@ -1,8 +1,8 @@
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.formats.header import column_position
-from musicrec.ingest.formats.text_layout import TextLayout, text_layout
+from musicrec.ingest.read.columns import mapping_of
+from musicrec.ingest.read.layout import TextLayout, text_layout
 from musicrec.params import ColumnParams, DataParams
 
 NAMES = DataParams()
@@ -12,14 +12,13 @@ TIMED = DataParams(columns=ColumnParams(user=0, track=1, count=None, timestamp=2
 
 
 def layout(head: bytes, params: DataParams, *, whole: bool = True) -> TextLayout:
-    return text_layout(head, params, "f", whole=whole)
+    return text_layout(head, mapping_of(params, ["f"]), "f", whole=whole)
 
 
 @pytest.mark.parametrize(
     "line, params, expected",
     [
         ("user_id,track_id,count", NAMES, (",", True)),
-        ("user_id\ttrack_id,x\tcount", NAMES, ("\t", True)),
         ("user_id track_id count", NAMES, (" ", True)),
         ('"user_id";"track_id";"count"', NAMES, (";", True)),
         ("b80344d063b5ccb3212f76538f3d9e43\tSOAKIMP12A8C130995\t1", POSITIONS, ("\t", False)),
@@ -28,31 +27,37 @@ def layout(head: bytes, params: DataParams, *, whole: bool = True) -> TextLayout
         ("u,s,nan", POSITIONS, (",", False)),
         ("u,s,", POSITIONS, (",", False)),  # a blank count is a bad row and not a name
         ("user,song", LOG, (",", True)),
-        ("anna,song", LOG, (",", False)),
         ("user,song,played at", TIMED, (",", True)),
         ("u,s,2009-05-04T23:08:57Z", TIMED, (",", False)),
     ],
 )
 def test_separator_and_header(line, params, expected):
     found = layout((line + "\n").encode(), params)
-    assert (found.dialect.separator, found.named) == expected
+    assert (found.dialect.separator, found.start > 0) == expected
 
 
 def test_a_head_may_end_within_a_character():
     head = "user_id,track_id,count\nü,x,1\n".encode()[:24]
-    assert layout(head, NAMES, whole=False).fields == ("user_id", "track_id", "count")
+    assert layout(head, NAMES, whole=False).places == {"user_id": 0, "track_id": 1, "count": 2}
 
 
 def test_a_header_is_what_the_user_says():
     params = DataParams(header=False, columns=POSITIONS.columns)
-    assert not layout(b"user,song,plays\n", params).named
+    assert layout(b"user,song,plays\n", params).start == 0
     with pytest.raises(MusicRecError, match="no column 'user_id'; the file has: 3 columns and no"):
-        column_position("user_id", "user", ("", "", ""), named=False, file="f")
+        layout(b"user,song,plays\n", DataParams(header=False))
 
 
 def test_a_position_beyond_the_last_column():
+    params = DataParams(separator="comma", columns=ColumnParams(user=0, track=1, count=3))
     with pytest.raises(MusicRecError, match=r"^f: no column 3 \(data.columns.count, counted fr"):
-        column_position(3, "count", ("a", "b", "c"), named=True, file="f")
+        layout(b"a,b,c\n", params)
+
+
+@pytest.mark.parametrize("line", ["listener,medium", "anna,song"])
+def test_a_first_line_that_may_be_names_or_a_play_is_asked_about(line):
+    with pytest.raises(MusicRecError, match=r"may be column names or a play; set data\.header"):
+        layout(f"{line}\nu1,t1\n".encode(), LOG)
 
 
 @pytest.mark.parametrize("params", [NAMES, POSITIONS])

@@ -1,0 +1,107 @@
+"""Files of a folder that hold the same plays twice."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from musicrec.errors import MusicRecError
+from musicrec.ingest.source.files import SourceFile
+from musicrec.ingest.source.packed import open_plain
+
+_HEAD = 1 << 12  # bytes that must agree before two files are read whole
+_SURE = 512  # bytes that two files do not share by chance
+_CHUNK = 1 << 20
+_BOM = b"\xef\xbb\xbf"
+# Names that programs and people give a copy: said in a warning, and counted.
+_COPY_NAME = re.compile(
+    r"(~|\.(bak|backup|orig|old|tmp|swp|part|crdownload))$|\(\d{1,2}\)"
+    r"|(^|[\W_])(copy|kopie|kopia|copie|copia|backup)([\W_]|$)",
+    re.I,
+)
+
+
+def refuse_duplicates(files: list[SourceFile], mapped: Sequence[str]) -> None:
+    """Stop where two files have equal content, whose plays would count twice.
+
+    Content is compared unpacked, whatever line ends and byte order marks are.
+
+    Parameters
+    ----------
+    mapped : sequence of str
+        Columns that folders may name: the same plays in `user=1` and `user=2` are two.
+
+    Raises
+    ------
+    MusicRecError
+        Two files are equal.
+    """
+    alike: dict[tuple[bytes, str], list[SourceFile]] = {}
+    for file in files if len(files) > 1 else ():
+        head = b"".join(_content(file, _HEAD))[:_HEAD]
+        few = len(head) < _HEAD  # two quiet days may be equal: day=1/plays.csv, day=2/plays.csv
+        alike.setdefault((head, _values(file.relative, mapped, every=few)), []).append(file)
+    for (head, _), members in alike.items():
+        if len(members) == 1 or not _has_rows(members[0], head):
+            continue
+        seen: dict[bytes, SourceFile] = {}
+        for file in members:
+            digest = hashlib.blake2b()
+            for part in _content(file):
+                digest.update(part)
+            other = seen.setdefault(digest.digest(), file)
+            if other is not file:
+                raise MusicRecError(
+                    f"{other.shown} and {file.relative} have equal content, so that every play "
+                    "would be counted twice; remove one, or set data.duplicates: ignore"
+                )
+
+
+def warn_of_copy_names(files: list[SourceFile]) -> None:
+    """Say which names look like copies of others; their plays are counted."""
+    named = [file for file in files if _COPY_NAME.search(file.relative.split("/")[-1])]
+    if named and len(files) > len(named):
+        print(
+            f"warning: {named[0].shown}: by its name this may be a copy; its plays are counted; "
+            "if it is one, leave it out by data.files",
+            file=sys.stderr,
+        )
+
+
+def _values(relative: str, mapped: Sequence[str], *, every: bool) -> str:
+    """What the folders on the way say of mapped columns, or of every column."""
+    parts = [part for part in relative.split("/")[:-1] if "=" in part]
+    return "/".join(part for part in parts if every or part.split("=")[0] in mapped)
+
+
+def _has_rows(file: SourceFile, head: bytes) -> bool:
+    """Whether a file is more than the header that empty ones share."""
+    if head.startswith(b"PAR1"):
+        try:
+            with file.open() as stream:
+                return bool(parquet.read_metadata(stream).num_rows)
+        except (pa.ArrowException, OSError):
+            return False  # reported where it is read
+    long = len(head) >= _SURE and (b"\n" in head or head.startswith((b"{", b"[")))
+    return long or head.count(b"\n") > 1
+
+
+def _content(file: SourceFile, limit: int | None = None) -> Iterator[bytes]:
+    """A file's bytes, unpacked, without byte order mark, carriage returns and the last line end."""
+    size = _CHUNK if limit is None else 2 * limit
+    done = 0
+    try:
+        with open_plain(file) as stream:
+            held, first = b"", True
+            while (limit is None or done < limit) and (part := stream.read(size)):
+                part = held + (part.removeprefix(_BOM) if first else part).replace(b"\r", b"")
+                kept = part.rstrip(b"\n")
+                held, first, done = part[len(kept) :], False, done + len(kept)
+                yield kept
+    except (MusicRecError, OSError, EOFError, ValueError):
+        yield file.relative.encode()  # damaged, which is reported where it is read

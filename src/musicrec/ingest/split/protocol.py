@@ -1,0 +1,164 @@
+"""Which plays are for training, validation and test: given by files, or chosen by hash.
+
+The filters are in the order of Liang, Krishnan, Hoffman and Jebara (WWW 2018, "Variational
+autoencoders for collaborative filtering") in their own code: first tracks with too few users go,
+then users with too few of the tracks left, once each, so that a track may end up below its bound;
+then users are held out; then held-out users lose the plays of tracks that no training user has;
+what is left of each is cut into fold-in and truth.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from musicrec.errors import MusicRecError
+from musicrec.ingest.source.duplicates import refuse_duplicates, warn_of_copy_names
+from musicrec.ingest.source.files import SourceFile
+from musicrec.params import ROLES, DataParams
+from musicrec.storage.parquet import HISTORY
+
+SPLITS = ("train", "validation", "test")
+HOLDOUT_USERS, HOLDOUT_PLAYS = "holdout users", "holdout plays"  # what is drawn by hash
+TABLE = "plays"  # the one table of all protocols but `given`
+_WORDS = {
+    "train": {"train", "training"},
+    "validation": {"validation", "valid", "val", "dev"},
+    "test": {"test", "testing"},
+}
+
+
+def splits_of(params: DataParams) -> tuple[str, ...]:
+    """The folders that a protocol fills: `SPLITS`, and what held-out users are folded in with."""
+    if params.protocol != "strong_generalization":
+        return SPLITS
+    return (*SPLITS, f"validation{HISTORY}", f"test{HISTORY}")
+
+
+def filters_on(params: DataParams) -> bool:
+    """Whether users or tracks are filtered."""
+    return params.min_user_plays > 1 or params.min_track_users > 1
+
+
+def needs_whole_table(params: DataParams) -> bool:
+    """Whether a play's split follows from more than its user's plays."""
+    return params.protocol == "strong_generalization" or filters_on(params)
+
+
+def require_protocol(params: DataParams) -> None:
+    """Check parameters that must go together.
+
+    Raises
+    ------
+    MusicRecError
+        A filter is set with `given`; the shares of held-out users leave nobody to train on.
+    """
+    if params.protocol == "given" and filters_on(params):
+        name = "min_user_plays" if params.min_user_plays > 1 else "min_track_users"
+        raise MusicRecError(
+            f"data.{name} = {getattr(params, name)} filters one table; data.protocol: given takes "
+            "three as they are, so set it to 1 or use data.protocol: holdout"
+        )
+    if params.protocol != "given" and params.validation_users + params.test_users >= 1:
+        raise MusicRecError(
+            f"data.validation_users + data.test_users = {params.validation_users:g} + "
+            f"{params.test_users:g} leaves no user to train on; their sum must be below 1"
+        )
+
+
+def tables_of(files: list[SourceFile], params: DataParams) -> dict[str, list[SourceFile]]:
+    """Sort a source's files into tables: one a split with `given`, else `TABLE`.
+
+    Raises
+    ------
+    MusicRecError
+        A split is missing or a name is of two; one table would be made of three splits and of other
+        files; two files have equal content.
+    """
+    if params.protocol == "given":
+        tables = _given_splits(files, params.source)
+    else:
+        _refuse_splits_and_more(files, params.source)
+        tables = {TABLE: files}
+    if params.duplicates == "error":
+        read = sorted(file for members in tables.values() for file in members)
+        mapped = [getattr(params.columns, role) for role in ROLES]
+        refuse_duplicates(read, [column for column in mapped if isinstance(column, str)])
+        warn_of_copy_names(read)
+    return tables
+
+
+def _given_splits(files: list[SourceFile], source: str) -> dict[str, list[SourceFile]]:
+    """Sort the files of a folder into splits by a word in the name of the file or sub-folder.
+
+    `train.parquet`, `cf_train.snappy.parquet` and `train/part-00000.parquet` are all for training;
+    files that name no split are left out.
+    """
+    found: dict[str, list[SourceFile]] = {split: [] for split in SPLITS}
+    for file in files:
+        name, matches = _named(file)
+        if len(matches) > 1:
+            raise MusicRecError(
+                f"{source}: the name {name!r} stands for {' and '.join(matches)} alike; rename it"
+            )
+        for split in matches:
+            found[split].append(file)
+    missing = [split for split in SPLITS if not found[split]]
+    if missing:
+        names = sorted({file.relative.split("/")[0] for file in files})
+        raise MusicRecError(
+            f"{source}: no file or sub-folder for {' and '.join(missing)} (data.protocol: given); "
+            f"the source has {', '.join(names)[:200]}; add it, or split one table with "
+            "data.protocol: holdout"
+        )
+    return found
+
+
+def _refuse_splits_and_more(files: list[SourceFile], source: str) -> None:
+    """As it happens when plays are put beside those of the embedded sample."""
+    found = [_named(file) for file in files]
+    splits = {split for _, matches in found for split in matches}
+    others = sorted({name for name, matches in found if not matches})
+    if splits == set(SPLITS) and others:
+        raise MusicRecError(
+            f"{source}: holds train, validation and test files and beside them "
+            f"{', '.join(others)[:200]}, which data.protocol: holdout would read as one table; "
+            "name in data.source the file or folder that is meant"
+        )
+
+
+def _named(file: SourceFile) -> tuple[str, list[str]]:
+    """The name of a file (or the sub-folder it is in), and the splits it stands for."""
+    name = file.relative.split("/")[0]
+    words = set(re.split("[^a-z]+", name.lower()))
+    return name, [split for split in SPLITS if words & _WORDS[split]]
+
+
+def require_splits(folder: Path, params: DataParams) -> None:
+    """Stop where a split has got no row, and so no folder.
+
+    Raises
+    ------
+    MusicRecError
+        The sentence names the parameter that left it empty.
+    """
+    for split in splits_of(params):
+        if not (folder / split).is_dir():
+            raise MusicRecError(_nobody_left(split, folder, params))
+
+
+def _nobody_left(split: str, folder: Path, params: DataParams) -> str:
+    if params.protocol == "given":
+        return f"{params.source}: no usable row is left in {split}"
+    if split == "train":
+        filters = (
+            f" of users with {params.min_user_plays} or more tracks and tracks with "
+            f"{params.min_track_users} or more users; lower data.min_user_plays or "
+            "data.min_track_users"
+        )
+        return f"{params.source}: no usable row is left in train" + filters * filters_on(params)
+    share = getattr(params, f"{split.removesuffix(HISTORY)}_users")
+    return (
+        f"{params.source}: no {split} user: none of the users with two or more tracks was chosen "
+        f"by data.{split}_users = {share:g}; raise it or use more plays"
+    )

@@ -1,0 +1,309 @@
+"""What the splits hold, and what is wrong with them as a whole."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from musicrec.errors import MusicRecError
+from musicrec.ingest.read.reasons import MAX_COUNT
+from musicrec.jit.parallel import for_blocks
+from musicrec.params import DataParams
+from musicrec.storage.parquet import READING, parquet_parts
+
+_LEAST_KNOWN = 0.05  # share of held-out users, or tracks, that training must know
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a split's files hold.
+
+    Attributes
+    ----------
+    users, tracks : pyarrow.Array
+        Distinct ids, in no order.
+    histogram : dict
+        Count -> number of rows.
+    """
+
+    users: pa.Array
+    tracks: pa.Array
+    histogram: dict[int, int]
+
+
+class Overlap(NamedTuple):
+    """Source rows of a held-out split whose (user, track) training has too, and the first pair."""
+
+    split: str
+    rows: int
+    pair: tuple[str, str]
+
+
+class Merged(NamedTuple):
+    """What an engine returns.
+
+    Attributes
+    ----------
+    contents : dict
+        Of each split that has rows.
+    merged : dict
+        Split -> source rows of each (user, track) beyond the first.
+    merged_rows : int
+        The same of all, those that are filtered too.
+    same_listen : int
+        Source rows of a user, track and time that another row has.
+    left_out : dict
+        Plays and users that filters leave out.
+    overlaps : list of Overlap
+    """
+
+    contents: dict[str, Contents]
+    merged: dict[str, int]
+    merged_rows: int
+    same_listen: int
+    left_out: dict[str, int]
+    overlaps: list[Overlap]
+
+
+def sum_too_large(pairs: int, first: tuple[str, str], params: DataParams) -> MusicRecError:
+    """Say that counts sum to more than int64 holds."""
+    return MusicRecError(
+        f"{params.source}: column {params.columns.count!r}: the counts of duplicate rows sum to "
+        f"more than {MAX_COUNT} for {pairs:,} (user, track), first user {first[0]!r}, track "
+        f"{first[1]!r}; fix the source"
+    )
+
+
+def read_contents(folder: Path) -> Contents:
+    """Read a split's Parquet parts: memory follows the distinct ids, not the rows."""
+    parts = parquet_parts(folder)
+    found: list[tuple[pa.Array, pa.Array, pa.Array] | None] = [None] * len(parts)
+
+    def read(start: int, stop: int) -> None:
+        for place in range(start, stop):
+            found[place] = _read_part(parts[place])
+
+    for_blocks(read, list(range(len(parts) + 1)))
+    users, tracks, counts = zip(*filter(None, found), strict=True)
+    histogram: Counter[int] = Counter()
+    for counted in counts:
+        histogram.update(
+            dict(zip(*(field.to_pylist() for field in counted.flatten()), strict=True))
+        )
+    return Contents(
+        pc.unique(pa.concat_arrays(users)), pc.unique(pa.concat_arrays(tracks)), dict(histogram)
+    )
+
+
+def _read_part(part: Path) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """Distinct users, distinct tracks and numbers of each count, a row group at a time."""
+    users, tracks, counts = [], [], []
+    with pq.ParquetFile(part, **READING) as reader:
+        for group in range(reader.num_row_groups):
+            rows = reader.read_row_group(group, use_threads=False)
+            users.append(rows["user_id"].unique())
+            tracks.append(rows["track_id"].unique())
+            counts.append(rows["count"])
+    return (
+        pc.unique(pa.concat_arrays(users)),
+        pc.unique(pa.concat_arrays(tracks)),
+        pc.value_counts(pa.chunked_array(chunk for column in counts for chunk in column.chunks)),
+    )
+
+
+def describe_splits(contents: dict[str, Contents]) -> dict[str, dict[str, Any]]:
+    """Count rows, users and tracks of each split, and describe its play counts.
+
+    Returns
+    -------
+    dict
+        For each split `rows`, `users`, `tracks`, `count` (see `describe_counts`) and
+        `share_of_count_1`; for the held-out ones `cold_users` and `cold_tracks`, those without a
+        training row.
+    """
+    metrics: dict[str, dict[str, Any]] = {}
+    for split, found in contents.items():
+        rows = sum(found.histogram.values())
+        metrics[split] = {
+            "users": len(found.users),
+            "tracks": len(found.tracks),
+            "rows": rows,
+            "count": describe_counts(found.histogram),
+            "share_of_count_1": float(Fraction(found.histogram.get(1, 0), rows)),
+        }
+        if split != "train":
+            train = contents["train"]
+            metrics[split]["cold_users"] = _missing(found.users, train.users)
+            metrics[split]["cold_tracks"] = _missing(found.tracks, train.tracks)
+    return metrics
+
+
+def _missing(values: pa.Array, known: pa.Array) -> int:
+    return len(values) - (pc.sum(pc.is_in(values, value_set=known)).as_py() or 0)
+
+
+def describe_counts(histogram: dict[int, int]) -> dict[str, float]:
+    """Describe play counts as pandas' `describe` does, exactly.
+
+    Sums are of whole numbers and are rounded once, at the end, so that the result does not follow
+    the order of the rows.
+
+    Parameters
+    ----------
+    histogram : dict
+        Count -> number of rows, at least one.
+
+    Returns
+    -------
+    dict
+        `mean`; `sd`, of a sample (0 for a single row); `min`, `p25`, `median`, `p75`, `max`,
+        interpolated linearly between the two nearest rows.
+    """
+    rows = sum(histogram.values())
+    total = sum(count * n for count, n in histogram.items())
+    squares = sum(count * count * n for count, n in histogram.items())
+    variance = Fraction(squares * rows - total * total, rows * max(rows - 1, 1))
+    quartiles = {"p25": Fraction(1, 4), "median": Fraction(1, 2), "p75": Fraction(3, 4)}
+    return {
+        "mean": float(Fraction(total, rows)),
+        "sd": math.sqrt(variance),
+        "min": min(histogram),
+        "max": max(histogram),
+        **{name: _quantile(histogram, rows, share) for name, share in quartiles.items()},
+    }
+
+
+def _quantile(histogram: dict[int, int], rows: int, share: Fraction) -> float:
+    position = (rows - 1) * share
+    below = math.floor(position)
+    lower = _nth(histogram, below)
+    upper = _nth(histogram, min(below + 1, rows - 1))
+    return float(lower + (upper - lower) * (position - below))
+
+
+def _nth(histogram: dict[int, int], n: int) -> int:
+    """The count of row n (from 0), rows sorted by count."""
+    passed = 0
+    for count in sorted(histogram):
+        passed += histogram[count]
+        if passed > n:
+            return count
+    raise IndexError(n)
+
+
+def require_sound_splits(
+    contents: dict[str, Contents], described: dict[str, dict[str, Any]], params: DataParams
+) -> None:
+    """Stop where given splits cannot be judged.
+
+    Raises
+    ------
+    MusicRecError
+        A user is held out for validation and for test; training knows under 5 % of the held-out
+        users or tracks, most often because ids are written in two ways, such as `12` and `12.0`.
+    """
+    if params.protocol != "given":
+        return
+    held = contents["validation"].users
+    both = held.filter(pc.is_in(held, value_set=contents["test"].users))
+    if len(both):
+        raise MusicRecError(
+            f"{params.source}: {len(both):,} user{'s are' if len(both) > 1 else ' is'} in both "
+            f"validation and test, first {pc.min(both).as_py()!r} (column "
+            f"{params.columns.user!r}); keep each user in one of them"
+        )
+    for split in ("validation", "test"):
+        for role in ("user", "track"):
+            n = described[split][f"{role}s"]
+            known = n - described[split][f"cold_{role}s"]
+            if known >= _LEAST_KNOWN * n:
+                continue
+            ours, theirs = _two_ids(*(getattr(contents[s], f"{role}s") for s in ("train", split)))
+            raise MusicRecError(
+                f"{params.source}: train has {known:,} of the {n:,} {role}s of {split} (column "
+                f"{getattr(params.columns, role)!r}), such as {ours!r} in train and {theirs!r} in "
+                f"{split}; write the ids of all splits in the same form"
+            )
+
+
+def _two_ids(train: pa.Array, held: pa.Array) -> tuple[str, str]:
+    """An id of each: of the same plain form, where there are such."""
+    known: dict[str, str] = {}
+    for text in sorted(train.to_pylist()):
+        known.setdefault(_plain(text), text)
+    strangers = sorted(held.filter(pc.invert(pc.is_in(held, value_set=train))).to_pylist())
+    pair = next(((known[_plain(one)], one) for one in strangers if _plain(one) in known), None)
+    return pair or (min(known.values()), strangers[0])
+
+
+def _plain(text: str) -> str:
+    """An id without what tools change: case, zeros and signs around it, decimals of floats."""
+    return re.sub(r"^[\W_]*0*|[\W_]+$", "", re.sub(r"\.0+$", "", text.lower()))
+
+
+def id_warnings(contents: dict[str, Contents], params: DataParams) -> Iterator[str]:
+    """Say where ids are what programs made of others.
+
+    That is `12` beside `12.0`, of tables of which some have gaps, and `1.23457E+11`, which a
+    spreadsheet rounded; and where a table has a single user.
+    """
+    if len(contents["train"].users) == 1:
+        yield (
+            f"{params.source}: there is one user to train on; a recommender learns from several "
+            "users (is data.columns.user the column that is meant?)"
+        )
+    for role in ("user", "track"):
+        ids = [getattr(found, f"{role}s") for found in contents.values()]
+        title = f"{params.source}: column {getattr(params.columns, role)!r} has"
+        twice = _in_two_forms(ids)
+        if len(twice):
+            first = pc.min(twice).as_py()
+            yield (
+                f"{title} {role}s in two forms, {len(twice):,} of them such as "
+                f"{first.split('.')[0]} and {first}, which are two {role}s here; write them in one"
+            )
+        rounded = _matching(ids, ("E+", "e+"), r"^[0-9]([.,][0-9]+)?[eE]\+[0-9]+$")
+        if len(rounded):
+            yield (
+                f"{title} {role}s that a spreadsheet may have rounded, {len(rounded):,} of them "
+                f"such as {pc.min(rounded)}, so that several are one; export them as text"
+            )
+
+
+def _in_two_forms(ids: list[pa.Array]) -> pa.Array:
+    """The ids such as `12.0` whose `12` is there too."""
+    floats = _matching(ids, (".0",), r"^-?[0-9]+\.0+$")
+    if not len(floats):
+        return floats
+    whole = pc.replace_substring_regex(floats, r"\.0+$", "")
+    return floats.filter(
+        functools.reduce(pc.or_, (pc.is_in(whole, value_set=some) for some in ids))
+    )
+
+
+def _matching(ids: list[pa.Array], marks: tuple[str, ...], pattern: str) -> pa.Array:
+    """Ids that match a pattern, which is tried only where one of the marks is in them."""
+    found = []
+    for some in ids:
+        close = functools.reduce(pc.or_, (pc.match_substring(some, mark) for mark in marks))
+        some = some.filter(close)
+        found.append(some.filter(pc.match_substring_regex(some, pattern)))
+    return pc.unique(pa.concat_arrays(found))
+
+
+def warn(sentences: Iterator[str]) -> None:
+    """Print warnings on standard error."""
+    for sentence in sentences:
+        print(f"warning: {sentence}", file=sys.stderr)

@@ -1,0 +1,136 @@
+"""Folders that hold plays twice are refused; files that look alike are not."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import zipfile
+
+import pytest
+
+from musicrec.errors import MusicRecError
+from musicrec.ingest.source.duplicates import refuse_duplicates
+from musicrec.ingest.source.files import list_files
+from musicrec.ingest.split.protocol import tables_of
+from tests.support.plays import PLAYS, data_params, text_of, write, write_parquet
+
+CSV = text_of(PLAYS).encode()
+MORE = CSV + b"a,b,1\n"
+OTHER = text_of(PLAYS[50:]).encode()
+SMALL = b"user_id,track_id,count\na,b,1\nc,d,2\n"
+
+
+def zipped(content: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.csv", content)
+    return packed.getvalue()
+
+
+TWICE = {
+    "two names": {"a.csv": CSV, "b.csv": CSV},
+    "packed and not": {"plays.csv": CSV, "plays.csv.gz": gzip.compress(CSV)},
+    "other line ends": {"a.csv": CSV, "b.csv": CSV.replace(b"\n", b"\r\n")},
+    "a mark, no last line end": {"a.csv": CSV, "b.csv": b"\xef\xbb\xbf" + CSV[:-1]},
+    "packed twice": {
+        "a.gz": gzip.compress(CSV, mtime=1), "b.gz": gzip.compress(CSV, 1, mtime=2)
+    },
+    "packed under another name": {"b/plays.csv": CSV, "all.zip": zipped(CSV)},
+    "small files": {"a.csv": SMALL, "b.csv": SMALL},
+    "one line of JSON": {"a.json": b'[{"a": 1}]' * 99, "b.json": b'[{"a": 1}]' * 99},
+    "a folder for each day": {"day=1/p.csv": CSV * 40, "day=2/p.csv": CSV * 40},
+}  # fmt: skip
+ONCE = {
+    "a rotated log": {"listens.csv": CSV, "listens.csv.1": OTHER},
+    "a version": {"plays.csv": CSV, "plays_v2.csv": OTHER},
+    "a place": {"us-copy.csv": CSV, "uk-copy.csv": OTHER},
+    "quiet days": {"day=1/p.csv": SMALL, "day=2/p.csv": SMALL},
+    "shards": {"part-0.csv": CSV, "part-1.csv": OTHER, "part-2.csv": MORE},
+    "years": {"2020.csv": CSV, "2021.csv.gz": gzip.compress(OTHER), "2021/2020.csv": MORE},
+    "users": {"user_id=1/p.csv": CSV, "user_id=2/p.csv": CSV},
+    "headers alone": {"a.csv": CSV, "b.csv": b"user_id,track_id\n", "c.csv": b"user_id,track_id\n"},
+    "long headers alone": {"a.csv": CSV, "b.csv": b"a,b" * 999 + b"\n", "c.csv": b"a,b" * 999},
+    "a pointer of DVC": {"p.csv": CSV, "p.csv.dvc": b"outs:\n", "a/b": SMALL, "a.dvc": b"o"},
+    "damaged": {"a.gz": gzip.compress(CSV)[:60], "b.gz": gzip.compress(CSV, 1)[:60]},
+}
+
+
+def listed(folder, files):
+    for name, content in files.items():
+        write(folder / name, content)
+    files, _ = list_files(str(folder))
+    refuse_duplicates(files, ["user_id", "track_id", "count"])
+    return files
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_equal_content_is_refused(tmp_path, name):
+    with pytest.raises(MusicRecError, match=r"equal content.* set data\.duplicates: ignore"):
+        listed(tmp_path, TWICE[name])
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_what_only_looks_alike_is_read(tmp_path, name):
+    files = {file: text for file, text in ONCE[name].items() if not file.endswith(".dvc")}
+    assert {file.relative for file in listed(tmp_path, ONCE[name])} == files.keys()
+
+
+def test_a_name_of_a_copy_is_warned_of(tmp_path, capfd):
+    for name in ("plays.csv", "plays.csv.bak"):
+        write(tmp_path / name, text_of(PLAYS[len(name) :]))
+    params = data_params(tmp_path, protocol="holdout")
+    tables_of(list_files(str(tmp_path))[0], params)
+    assert "plays.csv.bak: by its name this may be a copy" in capfd.readouterr().err
+    (tmp_path / "plays.csv.bak").write_bytes((tmp_path / "plays.csv").read_bytes())
+    files, _ = list_files(str(tmp_path))
+    with pytest.raises(MusicRecError, match="equal content"):
+        tables_of(files, params)
+    assert tables_of(files, params.replace(duplicates="ignore")) == {"plays": files}
+
+
+def test_shards_of_parquet_without_rows_are_no_copies(tmp_path):
+    for name in ("a", "b"):
+        write_parquet(tmp_path / f"{name}.parquet", user_id=[], track_id=[], count=[])
+    refuse_duplicates(list_files(str(tmp_path))[0], [])
+
+
+def test_files_that_are_in_no_split_may_be_there_twice(tmp_path):
+    for name in ("train", "validation", "test"):
+        write(tmp_path / f"{name}.csv", text_of(PLAYS[len(name) :]))
+    for name in ("songs.csv", "songs.tsv"):
+        write(tmp_path / name, CSV)
+    params = data_params(tmp_path, protocol="given")
+    tables_of(list_files(str(tmp_path))[0], params)
+    write(tmp_path / "train.csv.gz", gzip.compress((tmp_path / "train.csv").read_bytes()))
+    with pytest.raises(MusicRecError, match=r"train.csv and train.csv.gz have equal content"):
+        tables_of(list_files(str(tmp_path))[0], params)
+
+
+def test_pipes_and_hidden_files_are_named(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(MusicRecError, match="pipe: this is a pipe or a device"):
+        list_files(str(tmp_path / "pipe"))
+    write(tmp_path / "s/_plays.csv", CSV)
+    with pytest.raises(MusicRecError, match=r"left out \(_plays.csv: see"):
+        list_files(str(tmp_path / "s"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_pointers_of_any_editor(tmp_path, encoding):
+    path = write(tmp_path / "plays.csv", CSV)
+    pointer = write(tmp_path / "plays.uri", f"file://{path}\r\n".encode(encoding))
+    assert [file.relative for file in list_files(str(pointer))[0]] == ["plays.csv"]
+    write(pointer, b"\x81\x82")
+    with pytest.raises(MusicRecError, match="holds one URI and nothing else"):
+        list_files(str(pointer))
+
+
+def test_which_files_of_a_folder(tmp_path):
+    for name in ("a/x.json", "a/y.csv", "z.json", "manual.pdf"):
+        write(tmp_path / name, CSV + name.encode())
+    files, left_out = list_files(str(tmp_path), "*.json")
+    assert [file.relative for file in files] == ["a/x.json", "z.json"]
+    assert left_out == ["a/y.csv"]
+    with pytest.raises(MusicRecError, match=r"data.files = '\*.tsv' matches none"):
+        list_files(str(tmp_path), "*.tsv")

@@ -1,0 +1,191 @@
+"""Both protocols, from files to splits."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from musicrec.errors import MusicRecError
+from tests.support.plays import (
+    HOLDOUT,
+    PLAYS,
+    all_rows,
+    contents,
+    run,
+    text_of,
+    write,
+    write_parquet,
+)
+
+HISTORIES = tuple((f"u{u}", f"t{t}", 1) for u in range(300) for t in range(u % 12 + 1))
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory):
+    """Metrics and splits of HISTORIES."""
+    folder = tmp_path_factory.mktemp("holdout")
+    source = write(folder / "p.csv", text_of(HISTORIES))
+    shares = {"validation_users": 0.2, "test_users": 0.1, "held_out": 0.25}
+    summary, out = run(source, folder, protocol="holdout", **shares)
+    return summary, all_rows(out)
+
+
+class TestHoldout:
+    def test_nothing_is_lost(self, split):
+        _, found = split
+        together = [row for part in found.values() for row in part]
+        assert sorted(together) == sorted(HISTORIES)
+
+    def test_share_of_users(self, split):
+        _, found = split
+        users = {name: {row[0] for row in part} for name, part in found.items()}
+        assert not users["validation"] & users["test"]
+        # 275 users have two tracks or more; 5 standard deviations
+        assert abs(len(users["validation"]) - 55) < 5 * (275 * 0.2 * 0.8) ** 0.5
+        assert abs(len(users["test"]) - 27.5) < 5 * (275 * 0.1 * 0.9) ** 0.5
+
+    def test_share_of_plays(self, split):
+        _, found = split
+        total = Counter(user for user, _, _ in HISTORIES)
+        for name in ("validation", "test"):
+            for user, held in Counter(row[0] for row in found[name]).items():
+                assert held == max(1, int(total[user] * 0.25 + 0.5)) < total[user]
+
+    def test_single_plays_stay(self, split):
+        _, found = split
+        singles = {f"u{u}" for u in range(0, 300, 12)}
+        assert singles <= {row[0] for row in found["train"]}
+        assert not singles & {row[0] for row in found["validation"] + found["test"]}
+
+    def test_held_out_plays_follow_no_pattern(self, split):
+        """Users with the same tracks do not have the same ones held out."""
+        _, found = split
+        held = defaultdict(set)
+        for user, track, _ in found["validation"]:
+            held[user].add(track)
+        assert len({frozenset(tracks) for tracks in held.values()}) > len(held) / 3
+
+    def test_metrics_agree_with_a_plain_count(self, split):
+        summary, found = split
+        train_users, train_tracks = ({row[i] for row in found["train"]} for i in (0, 1))
+        for name, part in found.items():
+            users, tracks = ({row[i] for row in part} for i in (0, 1))
+            assert summary[name]["rows"] == len(part)
+            assert summary[name]["users"] == len(users)
+            assert summary[name]["tracks"] == len(tracks)
+            if name != "train":
+                assert summary[name]["cold_users"] == len(users - train_users)
+                assert summary[name]["cold_tracks"] == len(tracks - train_tracks)
+
+    @pytest.mark.parametrize("kind", ["text", "timestamp", "float"])
+    def test_with_times_the_latest_plays_are_held_out(self, tmp_path, kind):
+        rng = random.Random(5)
+        events = [(u, t, rng.randrange(10**9)) for u, t, _ in HISTORIES[:400]]
+        events += [(u, t, rng.randrange(10**9)) for u, t, _ in HISTORIES[:400:3]]
+        make = {
+            "float": lambda s: s + 0.25,
+            "text": lambda s: datetime.fromtimestamp(s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "timestamp": lambda s: datetime.fromtimestamp(s, UTC),
+        }[kind]
+        users, tracks, times = zip(*events, strict=True)
+        values = [make(time) for time in times]
+        path = tmp_path / "log.parquet"
+        source = write_parquet(path, u=list(users), t=list(tracks), time=values)
+        _, out = run(
+            source, tmp_path, held_out=0.4,
+            columns={"user": "u", "track": "t", "count": None, "timestamp": "time"}, **HOLDOUT,
+        )  # fmt: skip
+        latest: dict[str, dict[str, int]] = defaultdict(dict)
+        for user, track, time in events:
+            latest[user][track] = max(time, latest[user].get(track, 0))
+        found = all_rows(out)
+        held = defaultdict(set)
+        for user, track, _ in found["validation"] + found["test"]:
+            held[user].add(track)
+        assert len(held) > 10
+        for user, tracks_held in held.items():
+            by_time = sorted(latest[user], key=lambda track, user=user: -latest[user][track])
+            n = min(len(by_time) - 1, max(1, int(len(by_time) * 0.4 + 0.5)))
+            assert tracks_held == set(by_time[:n])
+            assert by_time[n:], "something stays in train"
+
+
+GIVEN = {
+    "train": [("a", "x", 1), ("a", "y", 2), ("v", "x", 3), ("e", "y", 1), ("e", "y", 2)],
+    "validation": [("v", "y", 3), ("w", "new", 1)],
+    "test": [("e", "x", 4)],
+}
+
+
+def given(folder: Path, **changes) -> Path:
+    for split, plays in (GIVEN | changes).items():
+        write(folder / f"{split}.csv", text_of(plays))
+    return folder
+
+
+class TestGiven:
+    def test_files(self, tmp_path):
+        source = given(tmp_path / "s")
+        write(source / "README.md", "not plays")
+        summary, out = run(source, tmp_path)
+        expected = {name: sorted(plays) for name, plays in GIVEN.items()}
+        expected["train"] = [("a", "x", 1), ("a", "y", 2), ("e", "y", 3), ("v", "x", 3)]
+        assert all_rows(out) == expected
+        assert summary["train"]["merged_rows"] == summary["source"]["merged_rows"] == 1
+        assert summary["validation"]["cold_users"] == 1
+        assert summary["validation"]["cold_tracks"] == 1
+        assert summary["validation"]["rejected_rows"] == 0
+
+    def test_folders_and_longer_names(self, tmp_path):
+        source = tmp_path / "the test of train"
+        write(source / "cf_train.csv/part-0", text_of(GIVEN["train"][:2]))
+        write(source / "cf_train.csv/part-1", text_of(GIVEN["train"][2:]))
+        write(source / "cf_val-00000-of-00002.csv", text_of(GIVEN["validation"][:1]))
+        write(source / "cf_val-00001-of-00002.csv", text_of(GIVEN["validation"][1:]))
+        write(source / "CF_Test.tsv", text_of(GIVEN["test"], "\t"))
+        _, out = run(source, tmp_path)
+        _, plain = run(given(tmp_path / "s"), write(tmp_path / "o/x", "").parent)
+        assert contents(out) == contents(plain)
+
+    def test_held_out_plays_that_are_in_train(self, tmp_path):
+        source = given(tmp_path / "s", validation=[("v", "x", 1), ("v", "x", 1), ("v", "y", 1)])
+        with pytest.raises(MusicRecError, match=r"s: 2 rows of validation .*user 'v', track 'x'"):
+            run(source, tmp_path)
+        other = write(tmp_path / "o/x", "").parent
+        summary, out = run(source, other, on_bad_rows="drop")
+        assert all_rows(out)["validation"] == [("v", "y", 1)]
+        assert ("v", "x", 3) in all_rows(out)["train"]
+        assert summary["validation"]["rejected"] == {"also_in_train": 2}
+        assert summary["source"]["rejected_rows"] == 2
+        assert summary["validation"]["merged_rows"] == 0
+
+    def test_a_user_in_validation_and_test(self, tmp_path):
+        source = given(tmp_path / "s", test=[("w", "x", 1), ("v", "z", 1), ("e", "x", 1)])
+        for choice in ("error", "drop"):
+            with pytest.raises(MusicRecError, match=r"s: 2 users are in both .*first 'v' \(col"):
+                run(source, write(tmp_path / choice / "x", "").parent, on_bad_rows=choice)
+
+    @pytest.mark.parametrize(
+        "spoil, sentence",
+        [
+            (lambda s: (s / "test.csv").unlink(), "s: no file or sub-folder for test (data.proto"),
+            (lambda s: write(s / "train_test.csv", "x"), "'train_test.csv' stands for train and t"),
+            (lambda s: write(s / "test.csv", "user_id,track_id,count\n"), "s: test has no rows"),
+            (lambda s: write(s / "test.csv", ""), "s: no file or sub-folder for test (data.proto"),
+        ],
+    )
+    def test_missing_parts(self, tmp_path, spoil, sentence):
+        source = given(tmp_path / "s")
+        spoil(source)
+        with pytest.raises(MusicRecError) as raised:
+            run(source, tmp_path)
+        assert sentence in str(raised.value)
+
+    def test_one_file_is_not_enough(self, tmp_path):
+        source = write(tmp_path / "plays.csv", text_of(PLAYS))
+        with pytest.raises(MusicRecError, match="no file or sub-folder for train and validation"):
+            run(source, tmp_path)
