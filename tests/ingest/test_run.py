@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from musicrec.errors import MusicRecError
+from musicrec.storage.checksums import write_checksums
 from tests.support.many_sources import read_source
 from tests.support.plays import (
     HOLDOUT,
@@ -155,6 +156,8 @@ def test_stage_leaves_what_was_there_when_it_fails(tmp_path):
     source = write(tmp_path / "plays.csv", text_of([*PLAYS, ("u", "t", -1)]))
     (tmp_path / "params.yaml").write_text(json.dumps({"data": {"source": str(source), **HOLDOUT}}))
     write(tmp_path / "out" / "old", "old")
+    write_checksums(tmp_path / "out")
+    before = contents(tmp_path / "out")
     done = stage(tmp_path)
     assert done.returncode == 1
     assert done.stdout == ""
@@ -166,7 +169,7 @@ def test_stage_leaves_what_was_there_when_it_fails(tmp_path):
     assert "Exception" not in done.stderr
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["out", "params.yaml", "plays.csv"]
-    assert contents(tmp_path / "out") == {"old": b"old"}
+    assert contents(tmp_path / "out") == before
 
 
 def stage(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -71,9 +71,7 @@ def test_given_splits(through_spark, tmp_path):
     kwargs = {"on_bad_rows": "drop"}
     with pytest.raises(MusicRecError, match="are in train too, first user"):
         run(tmp_path / "s", write(tmp_path / "c/x", "").parent)
-    write(
-        tmp_path / "s/validation.csv", text_of([("100", "new", 2), ("100", "new", 1), *PLAYS[:3]])
-    )
+    write(tmp_path / "s/validation.csv", text_of([("100", "7", 2), ("100", "7", 1), *PLAYS[:3]]))
     expected, here = run(tmp_path / "s", write(tmp_path / "a/x", "").parent, **kwargs)
     assert expected["validation"]["rejected"] == {"also_in_train": 3}
     through_spark()
