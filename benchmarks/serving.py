@@ -1,50 +1,42 @@
-"""Time a bundle beside implicit's answers from the same factors: load, memory, every question.
+"""Time a bundle beside an earlier revision and implicit: load, memory, every question.
 
-    python benchmarks/serving.py --items item_factors.parquet --users 310000 --json OUT
+    python benchmarks/serving.py --items item_factors.parquet --users 310000 [--before CHECKOUT]
 
 `--items` are item factors, `.npy` or Parquet with one list column. Users get plays drawn by
 popularity and are folded in, and the bundle is the export stage's, in `--folder` (kept, and taken
-up again) or a temporary one. Every library answers in a process of its own with one BLAS thread,
-as implicit asks for; questions alternate (ours, implicit, ours, implicit), each to the same users,
-one at a time. implicit holds its arrays
-in memory; the time it takes to load is that of its own `load`. Its index-free `recommend` scores
-all tracks; ours prunes, with the same result, or goes through the Annoy index.
+up again) or a temporary one. Each answers in a process of its own with one BLAS thread, as implicit
+asks for; questions alternate, each to the same users, one at a time. implicit holds its arrays in
+memory; the time it takes to load is that of its own `load`. `--before` is a checkout of another
+revision, such as 0e2e518, which loads the same bundle.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import importlib.util
+import json
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from search import read_factors
 
-from musicrec.als.fold_in import FoldIn
-from musicrec.bundle.write import export_bundle
-from musicrec.interactions.factors import write_factors
-from musicrec.interactions.matrix import Interactions
-from musicrec.params import ALSParams, ExportParams, FeedbackParams
-from musicrec.runtime import command
-from musicrec.storage.checksums import write_checksums
-from musicrec.storage.files import write_json
-from musicrec.storage.parquet import write_table
+if TYPE_CHECKING:
+    from musicrec.interactions.matrix import Interactions
 
 K = 50
-ROUNDS = 3
 ALPHA, REG = 10.0, 0.1
 
 
-@command
 def main() -> None:
     """Run the benchmark and print a table."""
     parser = argparse.ArgumentParser(
@@ -53,25 +45,35 @@ def main() -> None:
     parser.add_argument("--items", required=True, help="item factors: .npy, or Parquet")
     parser.add_argument("--users", type=int, default=310_000)
     parser.add_argument("--queries", type=int, default=100, help="users asked for, a round")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where to keep the bundle")
+    parser.add_argument("--before", type=Path, help="checkout of another revision")
     parser.add_argument("--json", help="where to write every figure")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         folder = args.folder or Path(scratch)
         if not (folder / "bundle").is_dir():
+            from search import read_factors
+
             build(folder, read_factors(args.items), args.users)
-        with asked(_ours, folder) as ours, asked(_implicit, folder) as peer:
-            figures = {"ours": ours("facts"), "implicit": peer("facts")}
-            users = np.random.default_rng(1).integers(0, args.users, args.queries).tolist()
-            for name in QUESTIONS:
-                for who, ask in [("ours", ours), ("implicit", peer)] * ROUNDS:
-                    found = ask((name, users))
-                    if found is not None:
-                        figures[who].setdefault(name, []).append(found)
-    table = {who: _summary(values) for who, values in figures.items()}
+        makers: dict[str, Callable[[Connection, Path], None]] = {"ours": _ours}
+        if args.before:
+            makers["before"] = functools.partial(_ours, source=args.before / "src")
+        if importlib.util.find_spec("implicit"):
+            makers["implicit"] = _implicit
+        sides, figures = {}, {}
+        for side, make in makers.items():
+            sides[side] = stack.enter_context(asked(make, folder))
+            figures[side] = sides[side]("facts")  # the next loads when this one has
+        users = np.random.default_rng(1).integers(0, args.users, args.queries).tolist()
+        for name in QUESTIONS:
+            for side, ask in list(sides.items()) * args.rounds:
+                if (found := ask((name, users))) is not None:
+                    figures[side].setdefault(name, []).append(found)
+    table = {side: _summary(values) for side, values in figures.items()}
     _print(table)
     if args.json:
-        write_json(args.json, table)
+        Path(args.json).write_text(json.dumps(table, indent=2))
 
 
 QUESTIONS = (
@@ -89,6 +91,14 @@ QUESTIONS = (
 
 def build(folder: Path, items: np.ndarray, n_users: int) -> None:
     """Make the inputs of the export stage, and export."""
+    from musicrec.als.fold_in import FoldIn
+    from musicrec.bundle.write import export_bundle
+    from musicrec.interactions.factors import write_factors
+    from musicrec.params import ALSParams, ExportParams, FeedbackParams
+    from musicrec.storage.checksums import write_checksums
+    from musicrec.storage.files import write_json
+    from musicrec.storage.parquet import write_table
+
     rng = np.random.default_rng(0)
     plays = draw_plays(rng, n_users, len(items))
     als = ALSParams(rank=items.shape[1], alpha=ALPHA, reg_param=REG)
@@ -122,6 +132,8 @@ def build(folder: Path, items: np.ndarray, n_users: int) -> None:
 
 def draw_plays(rng: np.random.Generator, n_users: int, n_items: int) -> Interactions:
     """Plays of about 30 tracks a user, popular tracks more often."""
+    from musicrec.interactions.matrix import Interactions
+
     lengths = np.minimum(rng.geometric(1 / 32, n_users), 1000)
     users = np.repeat(np.arange(n_users, dtype=np.int64), lengths)
     tracks = (n_items * rng.random(len(users)) ** 3).astype(np.int64)
@@ -151,21 +163,27 @@ def asked(answer: Callable[[Connection, Path], None], folder: Path) -> Iterator[
         process.join()
 
 
-def _ours(pipe: Connection, folder: Path) -> None:
-    from musicrec.bundle import load_bundle
+def _ours(pipe: Connection, folder: Path, source: Path | None = None) -> None:
+    if source is None:
+        from musicrec.bundle import load_bundle
+    else:
+        sys.path.insert(0, str(source))
+        load_bundle = importlib.import_module("musicrec.serve.bundle").load_bundle
 
-    load_bundle(folder / "bundle").recommend_many(range(0))  # compiles everything
+    load_bundle(folder / "bundle").recommend_many([])  # compiles everything
     before = _memory()
     start = time.process_time()
-    seconds = [_timed(lambda: load_bundle(folder / "bundle")) for _ in range(5)]
+    seconds = [_timed(load_bundle, folder / "bundle") for _ in range(5)]
     on_cpu = (time.process_time() - start) / len(seconds)
-    verified = [_timed(lambda: load_bundle(folder / "bundle", verify=True)) for _ in range(3)]
+    facts = {"load": min(seconds), "load, CPU": on_cpu}
+    if source is not None:
+        verified = [_timed(load_bundle, folder / "bundle", True) for _ in range(3)]
+        facts["load, verified"] = min(verified)
     bundle = load_bundle(folder / "bundle")
     names = list(bundle.users)
     tracks = list(bundle.tracks)
-    plays = bundle.plays
+    plays = bundle.plays if source is None else bundle.model.plays  # type: ignore[attr-defined]
     candidates = tracks[1000:2000]
-    facts = {"load": min(seconds), "load, CPU": on_cpu, "load, verified": min(verified)}
 
     def heard(user: int) -> dict[str, int]:
         row = slice(*plays.indptr[user : user + 2])
@@ -284,17 +302,16 @@ def _summary(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print(table: dict[str, Any]) -> None:
-    ours, peer = table["ours"], table["implicit"]
-    print(f"{'':28}{'ours':>20}{'implicit':>24}")
+    print(f"{'':28}" + "".join(f"{side:>22}" for side in table))
     for name in ("load", "load, CPU", "load, verified", "memory"):
         unit = "MiB" if name == "memory" else "s"
-        cells = (f"{side[name]:.3f} {unit}" if name in side else "-" for side in (ours, peer))
+        cells = (f"{side[name]:.3f} {unit}" if name in side else "-" for side in table.values())
         print(f"{name:28}" + "".join(f"{cell:>22}" for cell in cells))
     print(f"\nmicroseconds, p50 and p99; k = {K}")
     for name in QUESTIONS:
         cells = (
             f"{side[name]['p50']:,.0f}  {side[name]['p99']:,.0f}" if name in side else "-"
-            for side in (ours, peer)
+            for side in table.values()
         )
         print(f"{name:28}" + "".join(f"{cell:>22}" for cell in cells))
 
@@ -304,4 +321,6 @@ def _say(step: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from musicrec.runtime import command
+
+    sys.exit(command(main)())
