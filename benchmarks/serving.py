@@ -13,6 +13,7 @@ revision, such as 0e2e518, which loads the same bundle.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -31,6 +32,7 @@ import numpy as np
 import pyarrow as pa
 
 if TYPE_CHECKING:
+    from musicrec.bundle import Bundle
     from musicrec.interactions.matrix import Interactions
 
 K = 50
@@ -80,12 +82,14 @@ QUESTIONS = (
     "recommend",
     "recommend, index",
     "recommend, 1000 candidates",
+    "the same, looked up before",
     "recommend, diversity",
     "recommend for plays",
     "similar tracks",
     "similar users",
     "explain",
     "recommend, batch",
+    "the same, by rules",
 )
 
 
@@ -202,12 +206,41 @@ def _ours(pipe: Connection, folder: Path, source: Path | None = None) -> None:
         "similar users": lambda u: bundle.similar_users(names[u], K),
         "explain": lambda u: bundle.explain(names[u % 2000], best[u % 2000]),
     }
+    batches: dict[str, Callable[[list[int]], object]] = {
+        "recommend, batch": lambda users: bundle.recommend_many([names[u] for u in users], K),
+    }
+    if source is None:
+        known = bundle.tracks.indices(candidates)
+        questions["the same, looked up before"] = lambda u: bundle.recommend(
+            names[u], K, candidates=known
+        )
+        batches["the same, by rules"] = _by_rules(bundle, names, tracks)
     _serve(
         pipe,
         questions,
-        lambda users: bundle.recommend_many([names[u] for u in users], K),
+        batches,
         lambda: facts | {"memory": _memory(before)},
     )
+
+
+def _by_rules(bundle: Bundle, names: list[str], tracks: list[str]) -> Callable[[list[int]], object]:
+    """At most two tracks of each of 40,000 groups, 1,000 excluded, ten of each user, a score."""
+    from musicrec.bundle.recommend import Recommender
+    from musicrec.search.exact import ExactIndex
+
+    groups = np.random.default_rng(2).integers(0, 40_000, len(tracks)).astype(np.int32)
+    recommender = Recommender(
+        ExactIndex(bundle.item_factors), None, bundle.arrays["listeners"], groups
+    )
+    arrays = {**bundle.arrays, "track_groups": groups}
+    grouped = dataclasses.replace(bundle, arrays=arrays, recommender=recommender)
+    rules: Any = {"exclude": tracks[500:1500], "max_per_group": 2, "min_score": 1e-6}
+
+    def ask(users: list[int]) -> object:
+        not_for = {names[u]: tracks[u % 1000 : u % 1000 + 10] for u in users}
+        return grouped.recommend_many([names[u] for u in users], K, exclude_for=not_for, **rules)
+
+    return ask
 
 
 def _implicit(pipe: Connection, folder: Path) -> None:
@@ -247,7 +280,7 @@ def _implicit(pipe: Connection, folder: Path) -> None:
     _serve(
         pipe,
         questions,
-        lambda users: model.recommend(np.array(users), seen[users], K),
+        {"recommend, batch": lambda users: model.recommend(np.array(users), seen[users], K)},
         lambda: {"load": min(seconds), "load, CPU": on_cpu, "memory": _memory(before)},
     )
 
@@ -255,7 +288,7 @@ def _implicit(pipe: Connection, folder: Path) -> None:
 def _serve(
     pipe: Connection,
     questions: dict[str, Callable[[int], object]],
-    batch: Callable[[list[int]], object],
+    batches: dict[str, Callable[[list[int]], object]],
     facts: Callable[[], dict[str, float]],
 ) -> None:
     """Answer until None comes; each answer to a question is a list of seconds."""
@@ -264,9 +297,9 @@ def _serve(
             pipe.send(facts())
             continue
         name, users = message
-        if name == "recommend, batch":
-            batch(users[:10])
-            pipe.send([_timed(lambda: batch(users)) / len(users)])  # noqa: B023
+        if name in batches:
+            batches[name](users[:10])
+            pipe.send([_timed(batches[name], users) / len(users)])
         elif name in questions:
             for user in users[:10]:
                 questions[name](user)

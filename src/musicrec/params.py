@@ -348,6 +348,9 @@ class EvaluateParams(Block):
     seed: Seed = _of(42, "seed of the bootstrap")
 
 
+NO_GROUPS = "data/indexed/items.parquet"  # a table that is there, for dvc.yaml to depend on
+
+
 class ExportParams(Block):
     """The serving bundle."""
 
@@ -355,6 +358,11 @@ class ExportParams(Block):
 
     n_trees: Whole = _of(10, "trees of the bundle's Annoy index", ge=1)
     seed: Seed = _of(42, "seed of the Annoy index")
+    groups: str = _of(
+        NO_GROUPS,
+        "table with the columns track_id and group (an artist, say), CSV, TSV or Parquet; the "
+        "default has no groups",
+    )
 
 
 Method = Literal[

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicrec.bundle import Bundle, batch
-from musicrec.bundle.batch import recommend_all, recommend_all_on_spark
-from musicrec.bundle.query import Options, checked_query
+from musicrec.bundle.batch import Request, recommend_all, recommend_all_on_spark
+from musicrec.bundle.query import Options
 from musicrec.cli import main
 from musicrec.storage import parquet
 from tests.support.served import N_ITEMS, N_USERS, name_of
@@ -33,7 +33,7 @@ def test_every_user_gets_the_answer_of_recommend(
     bundle: Bundle, tmp_path: Path, k: int, options: Options
 ) -> None:
     path = tmp_path / "top.parquet"
-    recommend_all(bundle, path, checked_query(bundle.tracks, k, options))
+    recommend_all(bundle, path, Request(bundle.query(k, **options)))
     expected = []
     for user in bundle.users:
         answer = bundle.recommend(user, k, **options)
@@ -53,12 +53,12 @@ def test_every_user_gets_the_answer_of_recommend(
 def test_bytes_do_not_follow_the_blocks(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    query = checked_query(bundle.tracks, 5, {})
+    request = Request(bundle.query(5))
     monkeypatch.setattr(parquet, "ROW_GROUP", 37)
     contents = []
     for users in (1, 7, 4096):
         monkeypatch.setattr(batch, "USERS_A_BLOCK", users)
-        recommend_all(bundle, tmp_path / "top.parquet", query)
+        recommend_all(bundle, tmp_path / "top.parquet", request)
         contents.append((tmp_path / "top.parquet").read_bytes())
     assert len(set(contents)) == 1
     assert pq.ParquetFile(tmp_path / "top.parquet").num_row_groups == -(-N_USERS * 5 // 37)
@@ -75,9 +75,9 @@ def test_spark_gives_the_same_bytes_and_shuffles_nothing(
     monkeypatch.setattr(batch, "USERS_A_BLOCK", 7)  # several partitions and batches
     here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
     for k, options in ((10**9, RULES[0]), (6, RULES[-1])):
-        query = checked_query(bundle.tracks, k, options)
-        recommend_all(bundle, here, query)
-        recommend_all_on_spark(spark, bundle, there, query)
+        request = Request(bundle.query(k, **options))
+        recommend_all(bundle, here, request)
+        recommend_all_on_spark(spark, bundle, there, request)
         assert there.read_bytes() == here.read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"here.parquet", "there.parquet"}
     assert shuffled() == before
@@ -89,8 +89,8 @@ def test_the_command_writes_the_file(
     path = tmp_path / "new/top.parquet"
     words = ["recommend", "--bundle", str(project / "bundle"), "--all", "-k", "5"]
     assert main([*words, "--output", str(path), "--exclude", "item-1", "nobody"]) == 0
-    query = checked_query(bundle.tracks, 5, {"exclude": ["item-1"]})
-    recommend_all(bundle, tmp_path / "top.parquet", query)
+    request = Request(bundle.query(5, exclude=["item-1"]))
+    recommend_all(bundle, tmp_path / "top.parquet", request)
     assert path.read_bytes() == (tmp_path / "top.parquet").read_bytes()
     printed = capsys.readouterr()
     assert printed.out.startswith(

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec.bundle.write import export_bundle
-from musicrec.params import ALSParams, ExportParams, FeedbackParams
+from musicrec.params import NO_GROUPS, ALSParams, ExportParams, FeedbackParams
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.files import write_json
 from musicrec.storage.parquet import read_table, write_table
@@ -68,9 +68,10 @@ def make_project(
     return root
 
 
-def export(root: Path, output: Path) -> None:
+def export(root: Path, output: Path, groups: Path | None = None) -> None:
     """Export the project's model once more."""
-    export_bundle(root / "indexed", root / "factors", output, ExportParams(n_trees=3))
+    params = ExportParams(n_trees=3, groups=str(groups or NO_GROUPS))
+    export_bundle(root / "indexed", root / "factors", output, params)
 
 
 def plays_of(root: Path, user: int) -> dict[str, int]:

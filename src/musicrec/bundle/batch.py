@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicrec.bundle.query import FACTORS, POPULARITY, Query
+from musicrec.bundle.query import FACTORS, POPULARITY, Query, excluded, union_rows
 from musicrec.bundle.read import Model
 from musicrec.bundle.recommend import Recommender
 from musicrec.interactions.matrix import Interactions
@@ -40,11 +40,29 @@ SPARK_SCHEMA = "user_id string, position int, track_id string, score float, sour
 
 
 class Users(NamedTuple):
-    """A block of users: their ids, factors (n, rank) and plays (n, n_items)."""
+    """A block of users: their ids, factors (n, rank) and what they must not get (n, n_items)."""
 
     ids: pa.Array
     factors: np.ndarray
-    plays: Interactions
+    excluded: Interactions
+
+
+class Request(NamedTuple):
+    """What is asked of all users.
+
+    Attributes
+    ----------
+    query : Query
+        Of `Bundle.query`.
+    users : int64 array, optional
+        The users that are meant, in the order of their rows; by default all.
+    exclusions : Interactions (n_users, n_items), optional
+        Tracks that each user must not get, beside those played.
+    """
+
+    query: Query
+    users: np.ndarray | None = None
+    exclusions: Interactions | None = None
 
 
 class Shared(NamedTuple):
@@ -53,6 +71,7 @@ class Shared(NamedTuple):
     name: str
     item_factors: np.ndarray
     listeners: np.ndarray
+    groups: np.ndarray | None
     track_ids: pa.Array
     query: Query
 
@@ -60,12 +79,12 @@ class Shared(NamedTuple):
 def recommend_all(
     model: Model,
     output: str | os.PathLike[str],
-    query: Query,
+    request: Request,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Write the best tracks of every user of a model.
+    """Write the best tracks of every user of a model, or of those asked for.
 
-    Rows are in the order of the users' index and of the lists. A user whose factor is zero gets
+    Rows are in the order of the users and of the lists. A user whose factor is zero gets
     the most popular tracks; one for whom nothing is left has no row. Memory is that of a row
     group, however many users there are.
 
@@ -73,24 +92,24 @@ def recommend_all(
     ----------
     output : path
         Parquet file to write (columns: `SCHEMA`), whole or not at all.
-    query : Query
-        Of `musicrec.bundle.query.checked_query`.
+    request : Request
     on_progress : callable, optional
         Called with the number of users done and of all.
     """
     tracks = model.tracks.to_arrow()
+    total = len(model.users) if request.users is None else len(request.users)
 
     def tables() -> Iterator[pa.Table]:
-        for start, users in _user_blocks(model):
-            on_progress(start, len(model.users))
-            yield _lists(users, model.recommender, query, tracks)
+        for start, users in _user_blocks(model, request):
+            on_progress(start, total)
+            yield _lists(users, model.recommender, request.query, tracks)
 
     write_rows(output, tables(), SCHEMA)
-    on_progress(len(model.users), len(model.users))
+    on_progress(total, total)
 
 
 def recommend_all_on_spark(
-    spark: SparkSession, model: Model, output: str | os.PathLike[str], query: Query
+    spark: SparkSession, model: Model, output: str | os.PathLike[str], request: Request
 ) -> None:
     """Write the same file as `recommend_all` on Spark's executors.
 
@@ -112,8 +131,14 @@ def recommend_all_on_spark(
     from musicrec.spark.parts import local_uri
 
     require_pandas("leave out --engine spark")
-    tracks, listeners = model.tracks.to_arrow(), model.arrays["listeners"]
-    shared = Shared(uuid.uuid4().hex, model.item_factors, listeners, tracks, query)
+    shared = Shared(
+        uuid.uuid4().hex,
+        model.item_factors,
+        model.arrays["listeners"],
+        model.groups,
+        model.tracks.to_arrow(),
+        request.query,
+    )
     target = Path(output)
     target.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -124,8 +149,8 @@ def recommend_all_on_spark(
     ):
         broadcast = spark.sparkContext.broadcast(shared)
         users = pa.Table.from_batches(
-            pa.record_batch({"user_id": block.ids, **packed(block.factors, block.plays)})
-            for _, block in _user_blocks(model)
+            pa.record_batch({"user_id": block.ids, **packed(block.factors, block.excluded)})
+            for _, block in _user_blocks(model, request)
         )
         work = _on_executor(lambda: broadcast.value)
         lists = spark.createDataFrame(users).mapInArrow(work, SPARK_SCHEMA)
@@ -146,18 +171,21 @@ def describe(output: str | os.PathLike[str], n_users: int, k: int) -> str:
     )
 
 
-def _user_blocks(model: Model) -> Iterator[tuple[int, Users]]:
+def _user_blocks(model: Model, request: Request) -> Iterator[tuple[int, Users]]:
     """Cut the users into blocks; yields where each starts."""
     names = model.users.to_arrow()
-    for start in range(0, len(names), USERS_A_BLOCK):
-        rows = np.arange(start, min(start + USERS_A_BLOCK, len(names)))
-        ids = names.slice(start, len(rows))
-        yield start, Users(ids, model.user_factors[rows], model.plays.rows(rows))
+    users = np.arange(len(names)) if request.users is None else request.users
+    for start in range(0, len(users), USERS_A_BLOCK):
+        rows = users[start : start + USERS_A_BLOCK]
+        excluded_rows = excluded(request.query, model.plays.rows(rows))
+        if request.exclusions is not None:
+            excluded_rows = union_rows(excluded_rows, request.exclusions.rows(rows))
+        yield start, Users(names.take(pa.array(rows)), model.user_factors[rows], excluded_rows)
 
 
 def _lists(users: Users, recommender: Recommender, query: Query, tracks: pa.Array) -> pa.Table:
     """Make the rows of a block of users."""
-    found = recommender.many(users.factors, query, users.plays)
+    found = recommender.many(users.factors, query, users.excluded)
     lengths = np.array([len(ids) for ids, _ in found], np.int64)
     starts = np.cumsum(lengths) - lengths
     positions = np.arange(lengths.sum()) - np.repeat(starts, lengths) + 1
@@ -181,9 +209,9 @@ def _on_executor(
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from musicrec.spark.executors import once_a_process, unpacked
 
-        name, item_factors, listeners, tracks, query = shared()
+        name, item_factors, listeners, groups, tracks, query = shared()
         recommender = once_a_process(
-            name, lambda: Recommender(ExactIndex(item_factors), None, listeners, threads=1)
+            name, lambda: Recommender(ExactIndex(item_factors), None, listeners, groups, threads=1)
         )
         for batch in batches:
             users = Users(batch.column("user_id"), *unpacked(batch, len(item_factors)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Unpack
@@ -33,6 +33,9 @@ from musicrec.bundle.query import (
     Recommendation,
     checked_plays,
     checked_query,
+    excluded,
+    rows_of_keys,
+    union_rows,
     whole,
 )
 from musicrec.bundle.read import Model, digest_of, load_content, load_model
@@ -100,6 +103,26 @@ class Bundle(Model):
         content = {name: bytes(data) for name, data in self.content.items()}
         return load_content, (content, self.root, Bundle)
 
+    def query(self, k: int = 10, **options: Unpack[Options]) -> Query:
+        """Check what is asked of recommendations, as all questions do.
+
+        Raises
+        ------
+        MusicRecError
+            An option is out of range, or the bundle has no groups.
+        """
+        query = checked_query(self.tracks, k, options)
+        if query.max_per_group is not None and self.groups is None:
+            raise MusicRecError(
+                "max_per_group: the bundle has no groups of tracks; export it with export.groups"
+            )
+        return query
+
+    def group_of(self, track_id: Id) -> str | None:
+        """Group of a track, such as its artist; None where it has none."""
+        number = -1 if self.groups is None else int(self.groups[self._track(track_id)])
+        return None if self.group_ids is None or number < 0 else self.group_ids[number]
+
     def recommend(self, user_id: Id, k: int = 10, **options: Unpack[Options]) -> Answer:
         """Recommend tracks to a user of the training data.
 
@@ -111,30 +134,52 @@ class Bundle(Model):
         MusicRecError
             The user is unknown, or an option is out of range.
         """
-        query = checked_query(self.tracks, k, options)
+        query = self.query(k, **options)
         user = self._user(user_id)
         vector = self.user_factors[user]
-        found = self.recommender.best(vector, query, self.plays.row(user))
+        seen = self.plays.row(user) if query.exclude_seen else query.exclude
+        found = self.recommender.best(vector, query, seen)
         return self._answer(found, query, bool(vector.any()))
 
     def recommend_many(
-        self, user_ids: Iterable[Id], k: int = 10, **options: Unpack[Options]
+        self,
+        user_ids: Iterable[Id],
+        k: int = 10,
+        exclude_for: Mapping[Any, Iterable[Id]] | None = None,
+        **options: Unpack[Options],
     ) -> list[Answer]:
         """Recommend tracks to many users, on all cores: the answers of `recommend`, in their order.
 
         An unknown user gets an empty answer, whose `unknown` holds the id.
+
+        Parameters
+        ----------
+        exclude_for : mapping of user ids to track ids, optional
+            Tracks that one user must not get.
         """
-        query = checked_query(self.tracks, k, options)
+        query = self.query(k, **options)
         given = list(user_ids)
         users = np.array([self.users.index(user_id) for user_id in given], np.int64)
         known = users[users >= 0]
-        found = iter(self._answers(self.user_factors[known], query, self.plays.rows(known)))
+        rows = excluded(query, self.plays.rows(known))
+        if exclude_for:
+            rows = union_rows(rows, self.exclusions(exclude_for).rows(known))
+        found = iter(self._answers(self.user_factors[known], query, rows))
         return [
             next(found)
             if user >= 0
             else Answer((), unknown=(as_text(user_id, "user"),), note=_unknown_user(user_id))
             for user, user_id in zip(users.tolist(), given, strict=True)
         ]
+
+    def exclusions(self, given: Mapping[Any, Iterable[Id]]) -> Interactions:
+        """Tracks that some users must not get, as rows of all users; unknown ids are left out."""
+        keys = [np.empty(0, np.int64)]
+        for user_id, track_ids in given.items():
+            if (user := self.users.index(user_id)) >= 0:
+                tracks, _ = self.tracks.indices(track_ids)
+                keys.append(user * len(self.tracks) + tracks.astype(np.int64))
+        return rows_of_keys(np.concatenate(keys), self.plays)
 
     def recommend_for_plays(self, plays: Plays, k: int = 10, **options: Unpack[Options]) -> Answer:
         """Recommend tracks to anyone, from play counts by track id, by folding the user in.
@@ -153,11 +198,11 @@ class Bundle(Model):
         self, lists: Iterable[Plays], k: int = 10, **options: Unpack[Options]
     ) -> list[Answer]:
         """Recommend tracks to many new users: the answers of `recommend_for_plays`."""
-        query = checked_query(self.tracks, k, options)
+        query = self.query(k, **options)
         known, unknown = checked_plays(lists, self.tracks)
         trained = as_trained(known, self.feedback)
         vectors = self.fold_users.many(trained)
-        return self._answers(vectors, query, known, unknown)
+        return self._answers(vectors, query, excluded(query, known), unknown)
 
     def fold_in(self, plays: Plays) -> np.ndarray:
         """Solve for the factor of a user with these plays, the item factors held fixed.
@@ -232,10 +277,10 @@ class Bundle(Model):
         self,
         vectors: np.ndarray,
         query: Query,
-        plays: Interactions,
+        rows: Interactions,
         unknown: Sequence[tuple[str, ...]] = (),
     ) -> list[Answer]:
-        lists = self.recommender.many(vectors, query, plays)
+        lists = self.recommender.many(vectors, query, rows)
         return [
             self._answer(found, query, bool(vector.any()), *unknown[i : i + 1])
             for i, (found, vector) in enumerate(zip(lists, vectors, strict=True))

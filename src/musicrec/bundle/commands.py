@@ -100,6 +100,19 @@ def add_recommend(commands: Commands) -> None:
     parser.add_argument(
         "--diversity", type=float, default=0.0, help="0 to 1, against the score (%(default)s)"
     )
+    parser.add_argument("--min-score", type=float, help="recommend nothing of a lower score")
+    parser.add_argument(
+        "--max-per-group", metavar="N", type=int, help="at most N tracks of one group (artist)"
+    )
+    parser.add_argument(
+        "--exclude-from",
+        metavar="FILE",
+        help="a track a line, never recommended; or user, tab, track: never to this user",
+    )
+    parser.add_argument(
+        "--candidates-from", metavar="FILE", help="a track a line; recommend nothing else"
+    )
+    parser.add_argument("--users", metavar="FILE", help="with --all: a user a line; no others")
     parser.add_argument("--output", metavar="FILE", help="with --all: Parquet file to write")
     parser.add_argument(
         "--engine",
@@ -116,42 +129,55 @@ def run_recommend(args: argparse.Namespace) -> None:
         args.usage_error("--all and --output FILE go together")
     if args.all and args.search_k is not None:
         args.usage_error("--all searches exactly; leave out --search-k")
+    if args.users is not None and not args.all:
+        args.usage_error("--users goes with --all")
     if args.all:
         from musicrec.bundle.batch import SCHEMA
         from musicrec.storage.parquet import has_columns
 
         output_file(args.output, ".parquet", lambda path: has_columns(path, SCHEMA.names))
     bundle, labels = _load(args), _labels(args)
+    for_all, for_one = _exclusions(args.exclude_from)
     options: Options = {
         "exclude_seen": not args.with_seen,
-        "candidates": _tracks(args.candidates, bundle, labels),
-        "exclude": _tracks(args.exclude, bundle, labels),
+        "candidates": _tracks(args.candidates, args.candidates_from, bundle, labels),
+        "exclude": _tracks([*(args.exclude or ()), *for_all], None, bundle, labels),
         "search_k": args.search_k,
         "diversity": args.diversity,
+        "min_score": args.min_score,
+        "max_per_group": args.max_per_group,
     }
     if args.all:
-        _write_all(args, bundle, options)
+        _write_all(args, bundle, options, for_one)
     elif args.user is not None:
+        options["exclude"] = [*(options["exclude"] or ()), *for_one.get(args.user, ())]
         _print_answer(bundle.recommend(args.user, args.k, **options), labels, args.json)
     else:
         plays = _plays(args, bundle, labels)
         _print_answer(bundle.recommend_for_plays(plays, args.k, **options), labels, args.json)
 
 
-def _write_all(args: argparse.Namespace, bundle: Bundle, options: Options) -> None:
-    from musicrec.bundle.batch import describe, recommend_all, recommend_all_on_spark
-    from musicrec.bundle.query import checked_query
+def _write_all(
+    args: argparse.Namespace, bundle: Bundle, options: Options, exclude_for: dict[str, list[str]]
+) -> None:
+    from musicrec.bundle.batch import Request, describe, recommend_all, recommend_all_on_spark
 
-    query = checked_query(bundle.tracks, args.k, options)
-    _note_unknown(query.unknown)
+    query = bundle.query(args.k, **options)
+    users = None if args.users is None else bundle.users.indices(_words(args.users))
+    _note_unknown(query.unknown + (users[1] if users else ()))
+    request = Request(
+        query,
+        users[0] if users else None,
+        bundle.exclusions(exclude_for) if exclude_for else None,
+    )
     if args.engine == "native":
-        recommend_all(bundle, args.output, query, _progress)
+        recommend_all(bundle, args.output, request, _progress)
     else:
         from musicrec.spark.session import spark_session
 
         with spark_session("recommend") as spark:
-            recommend_all_on_spark(spark, bundle, args.output, query)
-    print(describe(args.output, len(bundle.users), args.k))
+            recommend_all_on_spark(spark, bundle, args.output, request)
+    print(describe(args.output, len(bundle.users) if users is None else len(users[0]), args.k))
 
 
 def add_similar(commands: Commands) -> None:
@@ -319,8 +345,28 @@ def _count(text: str, where: str) -> int:
     return int(text)
 
 
-def _tracks(given: list[str] | None, bundle: Bundle, labels: Labels) -> list[str] | None:
-    return None if given is None else [_by_name(one, bundle.tracks, labels) for one in given]
+def _tracks(
+    given: list[str] | None, path: str | None, bundle: Bundle, labels: Labels
+) -> list[str] | None:
+    """Track ids that were typed or stand in a file; None for neither."""
+    if given is None and path is None:
+        return None
+    words = [*(given or ()), *(_words(path) if path is not None else ())]
+    return [_by_name(one, bundle.tracks, labels) for one in words]
+
+
+def _exclusions(path: str | None) -> tuple[list[str], dict[str, list[str]]]:
+    """Tracks of a file that nobody is to get, and those that one user is not to get."""
+    for_all: list[str] = []
+    for_one: dict[str, list[str]] = {}
+    for line in [] if path is None else _words(path):
+        user, tab, track = line.partition("\t")
+        (for_one.setdefault(user, []) if tab else for_all).append(track if tab else line)
+    return for_all, for_one
+
+
+def _words(path: str) -> list[str]:
+    return [line for line in _lines(path) if line.strip()]
 
 
 def _labels(args: argparse.Namespace) -> dict[str, str]:

@@ -59,6 +59,21 @@ class IdTable(NamedTuple):
     slots: np.ndarray
 
 
+class Indices(NamedTuple):
+    """Ids that were looked up: to be asked for again and again without another look.
+
+    Attributes
+    ----------
+    known : int32 array
+        Ascending, each once.
+    unknown : tuple of str
+        The other ids.
+    """
+
+    known: np.ndarray
+    unknown: tuple[str, ...]
+
+
 class Ids:
     """All ids of one kind, as texts: `ids[0]`, `ids[:1000]`, `list(ids)`, `"b80344d0" in ids`."""
 
@@ -116,8 +131,10 @@ class Ids:
         key = as_text(given, self.kind).encode("utf-8", "surrogatepass")
         return int(_find(self._table, np.frombuffer(key, np.uint8)))
 
-    def indices(self, given: Iterable[Id]) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Indices of the known ids, ascending, each once; and the texts of the unknown ones."""
+    def indices(self, given: Iterable[Id] | Indices) -> Indices:
+        """Look many ids up; what was looked up already is given back as it is."""
+        if isinstance(given, Indices):
+            return given
         if isinstance(given, str | bytes):
             raise MusicRecError(
                 f"{self.kind} ids are wanted as a list, not as one text; write [{given!r}]"
@@ -128,7 +145,7 @@ class Ids:
         found = np.empty(len(keys), np.int32)
         _find_all(self._table, np.frombuffer(b"".join(keys), np.uint8), ends, found)
         unknown = dict.fromkeys(texts[i] for i in np.flatnonzero(found < 0))
-        return np.unique(found[found >= 0]), tuple(unknown)
+        return Indices(np.unique(found[found >= 0]), tuple(unknown))
 
     def text_of(self, index: int) -> str:
         """The id of an index, which is not checked."""

@@ -37,6 +37,8 @@ class Sizes(_Part):
     n_plays: Size
     user_id_bytes: Size
     track_id_bytes: Size
+    n_groups: Size | None = None
+    group_id_bytes: Size | None = None
 
 
 class Fingerprint(_Part):
@@ -93,7 +95,8 @@ def layout(sizes: Sizes) -> dict[str, Layout]:
     rows, tracks ascending, counts as the solver read them. `*_gram` is the sum of the outer
     products of a side's factors, which folding in needs. `listeners` counts the users of each
     track. Ids are UTF-8, one behind the other: id i is bytes `starts[i]` to `starts[i + 1]` of the
-    text, and `order` puts them in the order of their bytes.
+    text, and `order` puts them in the order of their bytes. `track_groups` numbers each track's
+    group, below 0 for none.
     """
     users, items, rank = sizes.n_users, sizes.n_items, sizes.rank
     arrays = {
@@ -112,6 +115,12 @@ def layout(sizes: Sizes) -> dict[str, Layout]:
         "track_id_starts": ("<i8", (items + 1,)),
         "track_id_order": ("<i4", (items,)),
     }
+    if sizes.n_groups is not None:
+        arrays |= {
+            "track_groups": ("<i4", (items,)),
+            "group_id_text": ("|u1", (sizes.group_id_bytes or 0,)),
+            "group_id_starts": ("<i8", (sizes.n_groups + 1,)),
+        }
     return {
         name: Layout(dtype=dtype, shape=tuple(shape)) for name, (dtype, shape) in arrays.items()
     }

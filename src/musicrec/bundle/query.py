@@ -6,11 +6,12 @@ import math
 import numbers
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypedDict, overload
 
 import numpy as np
 
-from musicrec.bundle.ids import Id, Ids, as_text
+from musicrec.bundle.ids import Id, Ids, Indices, as_text
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
 
@@ -33,9 +34,9 @@ class Options(TypedDict, total=False):
 
     exclude_seen : bool, default True
         Leave out the tracks of the plays.
-    candidates : iterable of track ids, optional
+    candidates : iterable of track ids, or what `bundle.tracks.indices` made of them, optional
         Recommend nothing else.
-    exclude : iterable of track ids, optional
+    exclude : the same, optional
         Never recommend these.
     search_k : int, optional
         Search the Annoy index, inspecting about so many nodes; by default the search is exact.
@@ -43,29 +44,55 @@ class Options(TypedDict, total=False):
     diversity : float in [0, 1], default 0
         Weight of being unlike what stands above in the list (maximal marginal relevance over the
         cosine of the factors), against the score.
+    min_score : float, optional
+        Recommend nothing of a lower score. Lists by popularity do not heed it.
+    max_per_group : int, optional
+        At most so many tracks of one group, such as an artist; for bundles with `export.groups`.
+        Tracks without a group are not counted.
     """
 
     exclude_seen: bool
-    candidates: Iterable[Id] | None
-    exclude: Iterable[Id] | None
+    candidates: Iterable[Id] | Indices | None
+    exclude: Iterable[Id] | Indices | None
     search_k: int | None
     diversity: float
+    min_score: float | None
+    max_per_group: int | None
 
 
 @dataclass(frozen=True)
 class Query:
     """A checked question; tracks are indices, ascending.
 
-    `k` is at most the number of tracks, so that nothing is ever made as long as a number given.
+    Attributes
+    ----------
+    k : int
+        At most the number of tracks, so that nothing is ever made as long as a number given.
+    candidates : int32 array or None
+        Without the excluded ones.
     """
 
+    n_items: int
     k: int
     exclude_seen: bool
     candidates: np.ndarray | None
     exclude: np.ndarray
     search_k: int | None
     diversity: float
+    min_score: float | None
+    max_per_group: int | None
     unknown: tuple[str, ...]
+
+    @cached_property
+    def mask(self) -> np.ndarray | None:
+        """A bit a track, the lowest first, uint8 array: what candidates and exclusions rule out."""
+        if self.candidates is None and not len(self.exclude):
+            return None
+        banned = np.full(self.n_items // 8 * 8 + 8, self.candidates is not None)
+        if self.candidates is not None:
+            banned[self.candidates] = False
+        banned[self.exclude] = True
+        return np.packbits(banned, bitorder="little")
 
 
 @dataclass(frozen=True)
@@ -129,19 +156,50 @@ def checked_query(tracks: Ids, k: int, options: Options) -> Query:
     """
     if unexpected := set(options) - set(Options.__annotations__):
         raise TypeError(f"unexpected keyword {min(unexpected)!r}")
-    chosen, excluded = options.get("candidates"), options.get("exclude")
+    chosen, banned = options.get("candidates"), options.get("exclude")
     candidates, unknown = (None, ()) if chosen is None else tracks.indices(chosen)
-    exclude, unknown_too = (_NONE, ()) if excluded is None else tracks.indices(excluded)
-    search_k = options.get("search_k")
+    exclude, unknown_too = (_NONE, ()) if banned is None else tracks.indices(banned)
+    if candidates is not None and len(exclude):
+        candidates = np.setdiff1d(candidates, exclude, assume_unique=True)
+    search_k, least = options.get("search_k"), options.get("min_score")
+    per_group = options.get("max_per_group")
     return Query(
+        n_items=len(tracks),
         k=min(whole("k", k, 0), len(tracks)),
         exclude_seen=bool(options.get("exclude_seen", True)),
         candidates=candidates,
         exclude=exclude,
         search_k=None if search_k is None else whole("search_k", search_k, 1),
-        diversity=_share("diversity", options.get("diversity", 0.0)),
+        diversity=_number("diversity", options.get("diversity", 0.0), 0.0, 1.0),
+        min_score=None if least is None else _number("min_score", least),
+        max_per_group=None if per_group is None else whole("max_per_group", per_group, 1),
         unknown=tuple(dict.fromkeys(unknown + unknown_too)),
     )
+
+
+def excluded(query: Query, plays: Interactions) -> Interactions:
+    """Tracks that each user must not get for what they played."""
+    if query.exclude_seen:
+        return plays
+    nothing = np.zeros(len(plays.indptr), np.int64)
+    return Interactions(nothing, plays.indices[:0], plays.counts[:0], plays.n_items)
+
+
+def rows_of_keys(keys: np.ndarray, like: Interactions) -> Interactions:
+    """Rows of the shape of `like` from keys row * n_items + item (int64), in any order."""
+    keys = np.unique(keys)
+    indptr = np.searchsorted(keys, np.arange(like.n_users + 1) * like.n_items)
+    ones = np.ones(len(keys), np.float32)
+    return Interactions(indptr, (keys % like.n_items).astype(np.int32), ones, like.n_items)
+
+
+def union_rows(some: Interactions, others: Interactions) -> Interactions:
+    """What is in a row of either, ascending; every count is 1."""
+    keys = [
+        np.repeat(np.arange(rows.n_users) * rows.n_items, rows.lengths) + rows.indices
+        for rows in (some, others)
+    ]
+    return rows_of_keys(np.concatenate(keys), some)
 
 
 def checked_plays(lists: Iterable[Plays], ids: Ids) -> tuple[Interactions, list[tuple[str, ...]]]:
@@ -214,10 +272,11 @@ def _as_int(value: Any) -> int | None:
         return None
 
 
-def _share(name: str, value: Any) -> float:
+def _number(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float:
     number = float(value) if isinstance(value, numbers.Real) else math.nan
-    if not 0.0 <= number <= 1.0:
-        raise MusicRecError(f"{name} is {_short(value)}, not a number from 0 to 1")
+    if not least <= number <= most:
+        limits = f"a number from {least:g} to {most:g}" if math.isfinite(least) else "a number"
+        raise MusicRecError(f"{name} is {_short(value)}, not {limits}")
     return number
 
 

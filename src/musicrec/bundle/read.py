@@ -64,6 +64,8 @@ class Model:
         Mapped, by the names of `musicrec.bundle.manifest.layout`.
     users, tracks : Ids
         Row i of the factors is id i.
+    group_ids : Ids or None
+        By the numbers of `groups`.
     fold_users, fold_tracks : FoldIn
         Factors of users by their plays, and of tracks by their listeners.
     """
@@ -75,6 +77,7 @@ class Model:
     arrays: dict[str, np.ndarray]
     users: Ids
     tracks: Ids
+    group_ids: Ids | None
     als: ALSParams
     feedback: FeedbackParams
     recommender: Recommender
@@ -92,6 +95,11 @@ class Model:
     def item_factors(self) -> np.ndarray:
         """float32 array (n_items, rank), mapped."""
         return self.arrays["item_factors"]
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """Group of every track, int32 array (n_items), below 0 for none; None without groups."""
+        return self.arrays.get("track_groups")
 
     @property
     def plays(self) -> Interactions:
@@ -164,9 +172,10 @@ def _opened(root: Path) -> Iterator[_Files]:
             return handle
 
         first = opened(MANIFEST, "no bundle here; run dvc repro export")
-        text = os.read(first, LARGEST_MANIFEST + 1)
-        if len(text) > LARGEST_MANIFEST:
+        size = os.fstat(first).st_size
+        if size > LARGEST_MANIFEST:
             raise MusicRecError(f"{root / MANIFEST}: too large for a manifest; export it again")
+        text = os.read(first, size)
         manifest = parse_manifest(text, str(root / MANIFEST))
         handles = {
             name: opened(name, "missing from the bundle; export it again")
@@ -246,9 +255,12 @@ def _prepared(files: _Files, root: Path, kind: type[M]) -> M:
         arrays=arrays,
         users=users,
         tracks=tracks,
+        group_ids=Ids("group", arrays["group_id_text"], arrays["group_id_starts"])
+        if "track_groups" in arrays
+        else None,
         als=als,
         feedback=_trained_with(manifest, FeedbackParams, where),
-        recommender=Recommender(exact, annoy, arrays["listeners"]),
+        recommender=Recommender(exact, annoy, arrays["listeners"], arrays.get("track_groups")),
         user_cosines=CosineIndex(user_factors),
         track_cosines=CosineIndex(item_factors),
         fold_users=FoldIn(item_factors, als, arrays["item_gram"]),

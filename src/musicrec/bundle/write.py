@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 
 from musicrec.als.gram import gram
 from musicrec.bundle.ids import id_arrays
@@ -27,15 +28,16 @@ from musicrec.bundle.manifest import (
     Sizes,
     layout,
 )
+from musicrec.errors import MusicRecError
 from musicrec.interactions.factors import read_factors, read_trained_with
 from musicrec.interactions.matrix import Interactions, read_interactions, read_sizes
-from musicrec.params import ExportParams
+from musicrec.params import NO_GROUPS, ExportParams
 from musicrec.search.annoy_build import warn_of_another_build
 from musicrec.search.annoy_index import AnnoyIndex, build_index, load_index
 from musicrec.search.exact import ExactIndex
 from musicrec.storage.files import fingerprint, write_array, write_exact_json
 from musicrec.storage.outputs import atomic_directory
-from musicrec.storage.parquet import read_table, sound_parts, write_table
+from musicrec.storage.parquet import read_files, read_table, sound_parts, write_table
 
 SENTINELS = 5  # users whose answers the manifest holds
 LIBRARIES = ("annoy", "musicrec", "numba", "numpy", "pyarrow")  # whose version matters to bytes
@@ -60,7 +62,8 @@ def export_bundle(
     Raises
     ------
     MusicRecError
-        The factors do not fit the index, or Annoy does not work on this system.
+        The factors do not fit the index, the table of groups is wrong, or Annoy does not work on
+        this system.
     """
     warn_of_another_build()
     indexed, factors = Path(indexed), Path(factors)
@@ -72,6 +75,8 @@ def export_bundle(
         "track_id": read_table(indexed / "items.parquet").slice(0, sizes.n_items),
     }
     arrays = _arrays(user_factors, item_factors, seen, ids)
+    if export.groups != NO_GROUPS:
+        arrays |= _groups(Path(export.groups), ids["track_id"].column("track_id").to_pylist())
     with atomic_directory(output) as folder:
         for name, array in arrays.items():
             write_array(folder / f"{name}.npy", array)
@@ -86,6 +91,8 @@ def export_bundle(
             n_plays=len(seen.indices),
             user_id_bytes=len(arrays["user_id_text"]),
             track_id_bytes=len(arrays["track_id_text"]),
+            n_groups=len(arrays["group_id_starts"]) - 1 if "track_groups" in arrays else None,
+            group_id_bytes=len(arrays["group_id_text"]) if "track_groups" in arrays else None,
         )
         manifest = Manifest(
             format=FORMAT,
@@ -123,6 +130,54 @@ def _arrays(
             f"{column}_order": order,
         }
     return arrays
+
+
+def _groups(path: Path, tracks: list[str]) -> dict[str, np.ndarray]:
+    """Read the groups of tracks as arrays of a bundle.
+
+    Raises
+    ------
+    MusicRecError
+        The table has not the two columns, gives a track two groups, or knows no track of `tracks`.
+    """
+    of_track: dict[str, str] = {}
+    for track, group in zip(*_two_columns(path), strict=True):
+        if group is not None and of_track.setdefault(track, group) != group:
+            raise MusicRecError(
+                f"export.groups = {path}: track {track!r} is of the groups {of_track[track]!r} and "
+                f"{group!r}; give each track one"
+            )
+    names = sorted({of_track[track] for track in tracks if track in of_track})
+    if not names:
+        raise MusicRecError(f"export.groups = {path}: none of its tracks is in the model")
+    numbers = {name: number for number, name in enumerate(names)}
+    text, starts, _ = id_arrays(pa.chunked_array([names]))
+    groups = [numbers.get(of_track.get(track, ""), -1) for track in tracks]
+    return {
+        "track_groups": np.array(groups, np.int32),
+        "group_id_text": text,
+        "group_id_starts": starts,
+    }
+
+
+def _two_columns(path: Path) -> tuple[list[str], list[str | None]]:
+    """Columns `track_id` and `group` of Parquet, or of text by commas or tabs."""
+    columns = ("track_id", "group")
+    try:
+        if path.suffix == ".parquet":
+            table = read_files([path], columns)
+        else:
+            with path.open(encoding="utf-8") as lines:
+                delimiter = "\t" if "\t" in lines.readline() else ","
+            types = pa_csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()))
+            options = pa_csv.ParseOptions(delimiter=delimiter)
+            table = pa_csv.read_csv(path, parse_options=options, convert_options=types)
+        tracks, groups = (table.column(name).cast(pa.string()).to_pylist() for name in columns)
+    except (pa.ArrowInvalid, KeyError, UnicodeDecodeError) as error:
+        raise MusicRecError(
+            f"export.groups = {path}: not a table with the columns track_id and group ({error})"
+        ) from None
+    return tracks, groups
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:

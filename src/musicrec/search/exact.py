@@ -106,6 +106,7 @@ class ExactIndex:
         k: int,
         exclude: Exclude | None = None,
         threads: int | None = None,
+        mask: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the k best items of every query.
 
@@ -119,6 +120,8 @@ class ExactIndex:
             Items never returned to query i: `indices[indptr[i]:indptr[i + 1]]`, in any order.
         threads : int, optional
             Threads to use; the answer does not depend on it.
+        mask : uint8 array (n_items // 8 + 1), optional
+            A bit an item, the lowest first: items never returned to any query.
 
         Returns
         -------
@@ -142,7 +145,7 @@ class ExactIndex:
         if k < 1:
             raise MusicRecError(f"k = {k} is not a list length; use at least 1")
         n = len(queries)
-        excluded = _excluded(exclude, n)
+        excluded = _excluded(exclude, mask, n)
         lists = Lists(np.empty((n, k), np.int32), np.empty((n, k), np.float32))
 
         def work(start: int, stop: int) -> None:
@@ -160,7 +163,11 @@ class ExactIndex:
         return lists.ids, lists.scores
 
     def search_one(
-        self, query: np.ndarray, k: int, exclude: np.ndarray | None = None
+        self,
+        query: np.ndarray,
+        k: int,
+        exclude: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the k best items of one query, on the calling thread.
 
@@ -169,6 +176,8 @@ class ExactIndex:
         query : float32 array (rank)
         k : int
         exclude : int32 array, optional
+        mask : uint8 array, optional
+            As of `search`.
 
         Returns
         -------
@@ -176,24 +185,24 @@ class ExactIndex:
             As of `search`, without padding.
         """
         rows = None if exclude is None else (np.array([0, len(exclude)]), exclude)
-        ids, scores = self.search(np.asarray(query)[None], k, rows)
+        ids, scores = self.search(np.asarray(query)[None], k, rows, mask=mask)
         length = int(np.count_nonzero(ids >= 0))
         return ids[0, :length], scores[0, :length]
 
 
-def _excluded(exclude: Exclude | None, n: int) -> Excluded:
+def _excluded(exclude: Exclude | None, mask: np.ndarray | None, n: int) -> Excluded:
     """Exclusions of n queries, as the kernel takes them."""
-    if exclude is None:
-        return (
-            _NOTHING_OF_ONE
-            if n == 1
-            else Excluded(readonly(np.zeros(n + 1), np.int64), _NOTHING_OF_ONE.indices)
-        )
-    if len(exclude[0]) != n + 1:
+    if exclude is not None and len(exclude[0]) != n + 1:
         raise MusicRecError(f"exclude has {len(exclude[0]) - 1} rows for {n} queries")
-    return Excluded(readonly(exclude[0], np.int64), readonly(exclude[1], np.int32))
+    if exclude is None and mask is None and n == 1:
+        return _NOTHING_OF_ONE
+    indptr, indices = (np.zeros(n + 1), _NOTHING_OF_ONE.indices) if exclude is None else exclude
+    bits = _NOTHING_OF_ONE.mask if mask is None else readonly(mask, np.uint8)
+    return Excluded(readonly(indptr, np.int64), readonly(indices, np.int32), bits)
 
 
 _NOTHING_OF_ONE = Excluded(
-    readonly(np.zeros(2), np.int64), readonly(np.empty(0), np.int32)
+    readonly(np.zeros(2), np.int64),
+    readonly(np.empty(0), np.int32),
+    readonly(np.empty(0), np.uint8),
 )  # made once: one query is answered in microseconds

@@ -54,10 +54,18 @@ class Index(NamedTuple):
 
 
 class Excluded(NamedTuple):
-    """Items never returned to query i: `indices[indptr[i]:indptr[i + 1]]` (int64, int32)."""
+    """Items never returned: to query i `indices[indptr[i]:indptr[i + 1]]`, to none those of `mask`.
+
+    Attributes
+    ----------
+    indptr, indices : int64 and int32 arrays
+    mask : uint8 array (n_items // 8 + 1) or empty
+        A bit an item, the lowest first.
+    """
 
     indptr: np.ndarray
     indices: np.ndarray
+    mask: np.ndarray
 
 
 class Lists(NamedTuple):
@@ -190,8 +198,8 @@ def search(index, queries, excluded, lists, start, stop):
 
     Returns the first query whose scores are not finite, or -1.
     """
-    scratch = _scratch(index, len(excluded.indices) > 0)
-    indptr, n_items = excluded.indptr, len(index.factors)
+    scratch = _scratch(index, excluded)
+    indptr, n_items, mask = excluded.indptr, len(index.factors), excluded.mask
     k = min(lists.ids.shape[1], len(index.order))
     for row in range(start, stop):
         lists.ids[row] = -1
@@ -211,16 +219,19 @@ def search(index, queries, excluded, lists, start, stop):
         count = _collect(index, scratch, k, np.float32(min(4.0, lost)))
         for item in items:
             if 0 <= item < n_items:
-                scratch.seen[item >> 3] = 0
+                scratch.seen[item >> 3] = mask[item >> 3] if len(mask) else 0
         survivors = index.order[scratch.places[:count]]
         _rank(index.factors, survivors, queries[row], lists.ids[row], lists.scores[row])
     return -1
 
 
 @kernel()
-def _scratch(index, excludes):
+def _scratch(index, excluded):
     """Allocate the memory of a call."""
     n_blocks, padded, _ = index.codes.shape
+    seen = np.zeros(len(index.factors) // 8 + 1 if len(excluded.indices) else 0, np.uint8)
+    if len(excluded.mask):
+        seen = excluded.mask.copy()
     return Scratch(
         np.zeros(padded, np.float32),
         np.zeros(2 * padded, np.float32),
@@ -230,7 +241,7 @@ def _scratch(index, excludes):
         np.empty(RUN_BLOCKS, np.int32),
         np.empty(RUN_BLOCKS, np.float32),
         np.empty(BINS, np.int32),
-        np.zeros(len(index.factors) // 8 + 1 if excludes else 0, np.uint8),
+        seen,
     )
 
 

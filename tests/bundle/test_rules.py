@@ -1,0 +1,209 @@
+"""Lists by rules: k tracks come where k are left, alone, in batches, in files and on Spark."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from musicrec.bundle import Bundle, load_bundle
+from musicrec.bundle.batch import Request, recommend_all, recommend_all_on_spark
+from musicrec.cli import main
+from musicrec.errors import MusicRecError
+from musicrec.search.exact import ExactIndex
+from tests.support.served import LONE_USER, N_ITEMS, N_USERS, export, name_of, plays_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+TRACKS = [name_of("item", item) for item in range(N_ITEMS)]
+USERS = [name_of("user", user) for user in range(N_USERS)]
+# Few large groups, so that the best k or even 4 k are of too few; every ninth track has none.
+GROUP = {track: f"artist {i % 2}" for i, track in enumerate(TRACKS) if i % 9}
+EXCLUDE_FOR = {USERS[3]: TRACKS[:9], USERS[5]: [*TRACKS[4:30], "nobody's"], "nobody": TRACKS[:2]}
+RULES: list[dict[str, Any]] = [
+    {"max_per_group": 1},
+    {"max_per_group": 2, "exclude_seen": False},
+    {"max_per_group": 2, "exclude": TRACKS[:11]},
+    {"max_per_group": 3, "candidates": TRACKS[::2], "exclude": TRACKS[:8]},
+    {"max_per_group": 2, "candidates": TRACKS[7:9]},
+    {"min_score": 0.3, "max_per_group": 4},
+    {"min_score": 0.5},
+    {"candidates": TRACKS[5:30], "exclude": TRACKS[9:14]},
+]
+
+
+@pytest.fixture(scope="module")
+def grouped(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("grouped")
+    rows = "".join(f"{track}\t{group}\tmore\n" for track, group in GROUP.items())
+    (folder / "artists.tsv").write_text(f"track_id\tgroup\tnote\nunknown\tx\t\n{rows}")
+    export(project, folder / "bundle", folder / "artists.tsv")
+    return load_bundle(folder / "bundle")
+
+
+def expected(bundle: Bundle, vector: np.ndarray, k: int, seen: Any = (), **rules: Any) -> list[str]:
+    """The list by a full sort and a look at each track."""
+    scores = bundle.item_factors @ vector
+    banned = {*rules.get("exclude", ()), *(seen if rules.get("exclude_seen", True) else ())}
+    of_group: Counter[str] = Counter()
+    found: list[str] = []
+    for item in np.argsort(-scores, kind="stable"):
+        track = TRACKS[item]
+        group = GROUP.get(track)
+        if (
+            track in banned
+            or not bundle.item_factors[item].any()
+            or track not in rules.get("candidates", TRACKS)
+            or scores[item] < rules.get("min_score", -np.inf)
+            or (group and of_group[group] >= rules.get("max_per_group", N_ITEMS))
+        ):
+            continue
+        if group:
+            of_group[group] += 1
+        found.append(track)
+    return found[:k]
+
+
+@pytest.mark.parametrize("k", [1, 6, 10**9])
+@pytest.mark.parametrize("rules", RULES)
+def test_the_list_is_that_of_a_look_at_each_track(
+    project: Path, grouped: Bundle, k: int, rules: dict[str, Any]
+) -> None:
+    plays = [plays_of(project, user) for user in range(N_USERS)]
+    many = grouped.recommend_many(USERS, k, **rules)
+    folded = grouped.recommend_for_many_plays(plays, k, **rules)
+    for user, name in enumerate(USERS):
+        assert many[user] == grouped.recommend(name, k, **rules)
+        assert folded[user] == grouped.recommend_for_plays(plays[user], k, **rules)
+        if user != LONE_USER:
+            vector = grouped.user_factors[user]
+            assert many[user].track_ids == expected(grouped, vector, k, plays[user], **rules)
+
+
+def test_candidates_are_looked_up_once(grouped: Bundle) -> None:
+    known = grouped.tracks.indices([*TRACKS[5:30], "nobody's"])
+    for user in (USERS[3], USERS[LONE_USER]):
+        answer = grouped.recommend(user, 5, candidates=known)
+        assert answer == grouped.recommend(user, 5, candidates=[*TRACKS[5:30], "nobody's"])
+        assert answer.unknown == ("nobody's",)
+
+
+def test_popular_and_diverse_lists_heed_the_groups(grouped: Bundle) -> None:
+    for options in ({}, {"diversity": 0.5}, {"search_k": 3}):
+        for user in (USERS[LONE_USER], USERS[3]):
+            answer = grouped.recommend(user, 10, max_per_group=2, **options)
+            groups = Counter(grouped.group_of(track) for track in answer.track_ids)
+            assert groups["artist 0"] == groups["artist 1"] == 2
+            assert len(answer) == 4 + groups[None]
+
+
+def test_exclusions_of_one_user(grouped: Bundle) -> None:
+    answers = grouped.recommend_many(USERS, 9, exclude_for=EXCLUDE_FOR, exclude=TRACKS[:1])
+    for user, answer in zip(USERS, answers, strict=True):
+        own = [track for track in EXCLUDE_FOR.get(user, []) if track in TRACKS]
+        assert answer == grouped.recommend(user, 9, exclude=[*TRACKS[:1], *own])
+
+
+def request(bundle: Bundle, users: list[str] | None = None, **rules: Any) -> Request:
+    meant = None if users is None else bundle.users.indices(users)[0]
+    return Request(bundle.query(7, **rules), meant, bundle.exclusions(EXCLUDE_FOR))
+
+
+def test_files_hold_the_same_lists(spark: SparkSession, grouped: Bundle, tmp_path: Path) -> None:
+    here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
+    some = USERS[2:9]
+    for rules in (*RULES, {"max_per_group": 2, "diversity": 0.4, "min_score": 0.1}):
+        recommend_all(grouped, here, request(grouped, some, **rules))
+        answers = grouped.recommend_many(some, 7, exclude_for=EXCLUDE_FOR, **rules)
+        rows = pq.read_table(here).to_pylist()
+        for user, answer in zip(some, answers, strict=True):
+            found = [row["track_id"] for row in rows if row["user_id"] == user]
+            assert found == answer.track_ids
+    recommend_all_on_spark(spark, grouped, there, request(grouped, some, **rules))
+    assert there.read_bytes() == here.read_bytes()
+
+
+def test_the_command_takes_every_rule(
+    grouped: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "not").write_text(f"{TRACKS[0]}\n{USERS[3]}\t{TRACKS[1]}\nnobody\t{TRACKS[2]}\n")
+    (tmp_path / "only").write_text("\n".join(TRACKS[:30]))
+    (tmp_path / "users").write_text(f"{USERS[3]}\n{USERS[8]}\nnobody\n")
+    files = ["--exclude-from", str(tmp_path / "not"), "--candidates-from", str(tmp_path / "only")]
+    rules = ["--max-per-group", "2", "--min-score", "0.1", "-k", "4", *files]
+    rules += ["--bundle", str(grouped.root)]
+    options = {"max_per_group": 2, "min_score": 0.1, "candidates": TRACKS[:30]}
+    lists = [
+        grouped.recommend(user, 4, exclude=exclude, **options).track_ids
+        for user, exclude in ((USERS[3], TRACKS[:2]), (USERS[8], TRACKS[:1]))
+    ]
+    assert main(["recommend", "--user", USERS[3], "--json", *rules]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [track["track_id"] for track in printed["tracks"]] == lists[0]
+    output = tmp_path / "top.parquet"
+    words = ["--all", "--users", str(tmp_path / "users"), "--output", str(output), *rules]
+    assert main(["recommend", *words]) == 0
+    assert "left out: nobody" in capsys.readouterr().err
+    assert pq.read_table(output).column("track_id").to_pylist() == [*lists[0], *lists[1]]
+
+
+def test_groups_are_named_and_a_bundle_without_them_says_so(
+    bundle: Bundle, grouped: Bundle
+) -> None:
+    assert [grouped.group_of(track) for track in TRACKS] == [GROUP.get(t) for t in TRACKS]
+    assert bundle.group_of(TRACKS[1]) is None
+    with pytest.raises(MusicRecError, match=r"the bundle has no groups.*export\.groups"):
+        bundle.recommend(USERS[0], max_per_group=2)
+    for wrong, sentence in (
+        ({"max_per_group": 0}, "max_per_group is 0, not a whole number of at least 1"),
+        ({"min_score": float("nan")}, "min_score is nan, not a number"),
+    ):
+        with pytest.raises(MusicRecError, match=sentence):
+            grouped.recommend(USERS[0], **wrong)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("track_id,artist\na,b\n", "not a table with the columns track_id and group"),
+        ("", "not a table with the columns"),
+        ("track_id,group\nitem-1,a\nitem-1,b\n", "'item-1' is of the groups 'a' and 'b'"),
+        ("track_id,group\nunknown,a\n", "none of its tracks is in the model"),
+    ],
+)
+def test_a_table_of_groups_that_is_none(
+    project: Path, tmp_path: Path, content: str, sentence: str
+) -> None:
+    (tmp_path / "groups.csv").write_text(content)
+    with pytest.raises(MusicRecError, match=sentence):
+        export(project, tmp_path / "bundle", tmp_path / "groups.csv")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_groups_may_be_parquet_of_whole_numbers(project: Path, tmp_path: Path) -> None:
+    table = {"track_id": TRACKS, "group": pa.array([i % 5 if i else None for i in range(N_ITEMS)])}
+    pq.write_table(pa.table(table), tmp_path / "groups.parquet")
+    export(project, tmp_path / "bundle", tmp_path / "groups.parquet")
+    loaded = load_bundle(tmp_path / "bundle")
+    assert (loaded.group_of(TRACKS[0]), loaded.group_of(TRACKS[7])) == (None, "2")
+
+
+def test_a_mask_leaves_tracks_out_of_every_list() -> None:
+    rng = np.random.default_rng(0)
+    items, queries = (rng.normal(size=(n, 8)).astype(np.float32) for n in (3000, 50))
+    banned = rng.random(3000) < 0.7
+    mask = np.packbits(np.append(banned, np.zeros(8, bool)), bitorder="little")[: 3000 // 8 + 1]
+    seen = [np.sort(rng.choice(3000, 40, replace=False)).astype(np.int32) for _ in queries]
+    pairs = (np.arange(51) * 40, np.concatenate(seen))
+    ids, _ = ExactIndex(items).search(queries, 30, pairs, mask=mask)
+    for found, query, row in zip(ids, queries, seen, strict=True):
+        order = np.argsort(-(items @ query), kind="stable")
+        kept = [i for i in order if not banned[i] and i not in set(row.tolist())]
+        assert set(found.tolist()) == set(kept[:30])
