@@ -324,14 +324,16 @@ def _memory(before: float = 0.0) -> float:
 
 def _summary(values: dict[str, Any]) -> dict[str, Any]:
     """Medians and 99th percentiles of the best round, in microseconds."""
-    told: dict[str, Any] = {}
+    shown: dict[str, Any] = {}
     for name, found in values.items():
         if isinstance(found, list):
             best = min(found, key=np.median)
-            told[name] = dict(zip(("p50", "p99"), np.percentile(best, (50, 99)) * 1e6, strict=True))
+            shown[name] = dict(
+                zip(("p50", "p99"), np.percentile(best, (50, 99)) * 1e6, strict=True)
+            )
         else:
-            told[name] = found
-    return told
+            shown[name] = found
+    return shown
 
 
 def _print(table: dict[str, Any]) -> None:

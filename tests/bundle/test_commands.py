@@ -19,7 +19,7 @@ Say = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def say(project: Path, capsys: pytest.CaptureFixture[str]) -> Say:
-    """Run a command on the bundle; gives exit code, output and errors."""
+    """Run a command on the bundle; gives exit code, output and noted."""
 
     def run(*words: str) -> tuple[int, str, str]:
         status = main([words[0], "--bundle", str(project / "bundle"), *words[1:]])
@@ -37,9 +37,11 @@ def test_a_table_for_people(say: Say, bundle: Bundle, tmp_path: Path) -> None:
     names = {name_of("item", item): f"Song № {item}" for item in range(N_ITEMS)}
     rows = "".join(f"{key}\t{name}\thttp://x\r\n" for key, name in names.items())
     labels.write_text("id\tname\turl\r\n" + rows, encoding="utf-8")
-    status, printed, told = say("recommend", "--user", "user-3", "-k", "4", "--labels", str(labels))
+    status, printed, noted = say(
+        "recommend", "--user", "user-3", "-k", "4", "--labels", str(labels)
+    )
     lines = printed.splitlines()
-    assert status == 0 and told == ""
+    assert status == 0 and noted == ""
     assert lines[0].split() == ["track", "name", "score"]
     for line, found in zip(lines[1:], bundle.recommend("user-3", 4), strict=True):
         assert found.track_id in line and names[found.track_id] in line
@@ -62,10 +64,10 @@ def test_names_stand_for_ids(say: Say, bundle: Bundle, tmp_path: Path) -> None:
         "recommend", "--user", "user-3", "--candidates", names[first], second, *words
     )
     assert set(ids_of(printed)) <= {first, second}
-    status, _, told = say("similar", "--track", "Twice", *words)
-    assert status == 1 and "'Twice' is the name of 2 tracks" in told
-    status, _, told = say("similar", "--track", "Nobody's", *words)
-    assert status == 1 and "nobody played it" in told
+    status, _, noted = say("similar", "--track", "Twice", *words)
+    assert status == 1 and "'Twice' is the name of 2 tracks" in noted
+    status, _, noted = say("similar", "--track", "Nobody's", *words)
+    assert status == 1 and "nobody played it" in noted
 
 
 @pytest.mark.parametrize("name", HARD_IDS)
@@ -101,12 +103,12 @@ def test_plays_from_a_file_and_from_standard_input(
 
 
 def test_what_is_not_ordinary_is_told(say: Say, bundle: Bundle) -> None:
-    status, printed, told = say("recommend", "--plays", "a stranger=5", "-k", "3", "--json")
-    assert status == 0 and told.count("note: ") == 2
+    status, printed, noted = say("recommend", "--plays", "a stranger=5", "-k", "3", "--json")
+    assert status == 0 and noted.count("note: ") == 2
     answer = json.loads(printed)
     assert answer["source"] == "popularity" and answer["unknown"] == ["a stranger"]
-    status, printed, told = say("recommend", "--user", name_of("user", LONE_USER))
-    assert status == 0 and "listeners" in printed and "most popular" in told
+    status, printed, noted = say("recommend", "--user", name_of("user", LONE_USER))
+    assert status == 0 and "listeners" in printed and "most popular" in noted
 
 
 def test_options_reach_the_question(say: Say, bundle: Bundle) -> None:
@@ -127,9 +129,9 @@ def test_explain_and_similar(say: Say, bundle: Bundle) -> None:
     assert lines[1].startswith(why.plays[0].track_id) and "others" in lines[3]
     assert lines[4].startswith("score of item-5") and lines[4].endswith(f"{why.score:.4f}")
     words = ["--plays", "item-1=3", "--track", "item-5", "--json"]
-    told = json.loads(say("explain", *words)[1])
-    parts = sum(play["part"] for play in told["plays"]) + told["remainder"]
-    assert parts == pytest.approx(told["score"])
+    noted = json.loads(say("explain", *words)[1])
+    parts = sum(play["part"] for play in noted["plays"]) + noted["remainder"]
+    assert parts == pytest.approx(noted["score"])
     status, printed, _ = say("similar", "--user", "user-3", "-k", "2")
     assert status == 0 and [line.split()[1] for line in printed.splitlines()[1:]] == [
         one.id for one in bundle.similar_users("user-3", 2)
@@ -138,7 +140,7 @@ def test_explain_and_similar(say: Say, bundle: Bundle) -> None:
 
 def test_verify(say: Say, project: Path, tmp_path: Path) -> None:
     status, printed, _ = say("verify")
-    assert status == 0 and "sound; 30 users, 40 tracks, rank 6, 240 plays" in printed
+    assert status == 0 and "verified; 30 users, 40 tracks, rank 6, 240 plays" in printed
     assert main(["verify", "--bundle", str(tmp_path)]) == 1
 
 
@@ -163,9 +165,9 @@ def test_verify(say: Say, project: Path, tmp_path: Path) -> None:
 def test_no_answer_is_one_sentence_and_exit_code_1(
     say: Say, words: list[str], sentence: str
 ) -> None:
-    status, printed, told = say(*words)
+    status, printed, noted = say(*words)
     assert status == 1 and printed == ""
-    assert sentence in told.splitlines()[-1] and told.splitlines()[-1].startswith("error: ")
+    assert sentence in noted.splitlines()[-1] and noted.splitlines()[-1].startswith("error: ")
 
 
 def test_a_file_of_plays_that_is_none(say: Say, tmp_path: Path) -> None:
@@ -175,8 +177,8 @@ def test_a_file_of_plays_that_is_none(say: Say, tmp_path: Path) -> None:
         (b"item-1\t\xff\n", "not UTF-8 (byte 7)"),
     ):
         path.write_bytes(content)
-        status, _, told = say("recommend", "--plays-from", str(path))
-        assert status == 1 and sentence in told
+        status, _, noted = say("recommend", "--plays-from", str(path))
+        assert status == 1 and sentence in noted
 
 
 @pytest.mark.parametrize(

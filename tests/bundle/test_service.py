@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from musicrec.bundle import Bundle
-from tests.support.served import plays_of
+from musicrec.bundle import Bundle, load_bundle
+from tests.support.served import make_project, plays_of
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed (make setup-bench)")
 pytest.importorskip("httpx", reason="FastAPI's test client wants httpx (make setup-bench)")
@@ -46,6 +51,41 @@ def test_the_service_answers_as_the_bundle_does(project: Path, bundle: Bundle, c
     assert found["unknown"] == ["a stranger"]
     expected = bundle.recommend_for_plays(plays, 4).track_ids
     assert [track["track_id"] for track in found["tracks"]] == expected
+
+
+def test_another_bundle_is_taken_up_and_no_request_is_lost(
+    project: Path, bundle: Bundle, client: Any, tmp_path: Path
+) -> None:
+    """MUSICREC_RELOADS is for a long run by hand."""
+    reloads = int(os.environ.get("MUSICREC_RELOADS", "2"))
+    other = load_bundle(make_project(tmp_path / "other", seed=8) / "bundle")
+    expected = {tuple(one.recommend("user-3", 4).track_ids): one.root for one in (bundle, other)}
+    assert len(expected) == 2
+    link, moved, answered = project / "data/bundle", threading.Event(), Counter[Path]()
+
+    def ask() -> None:
+        while not moved.is_set():
+            response = client.get("/recommend", params={"user": "user-3", "k": 4})
+            assert response.status_code == 200
+            tracks = tuple(track["track_id"] for track in response.json()["tracks"])
+            answered[expected[tracks]] += 1
+
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask) for _ in range(4)]
+        try:
+            for number in range(reloads):
+                target = (other, bundle)[number % 2].root
+                (tmp_path / "link").symlink_to(target)
+                (tmp_path / "link").replace(link)
+                before, start = answered[target], time.monotonic()
+                while answered[target] == before and time.monotonic() < start + 60:
+                    time.sleep(0.05)
+                assert answered[target] > before
+        finally:
+            moved.set()
+        for one in asking:
+            one.result()
+    print(f"{answered.total()} requests over {reloads} reloads")
 
 
 def test_mistakes_are_told_and_do_not_stop_it(client: Any) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from musicrec.bundle.bundle import Bundle, load_bundle
+    from musicrec.bundle.bundle import Bundle, changed, load_bundle
 
-__all__ = ["Bundle", "load_bundle"]
+__all__ = ["Bundle", "changed", "load_bundle"]
 
 
 def __getattr__(name: str) -> Any:

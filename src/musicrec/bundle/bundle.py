@@ -76,6 +76,17 @@ def load_bundle(
     return load_model(folder, in_memory, Bundle)
 
 
+def changed(bundle: Bundle) -> bool:
+    """Whether another bundle lies where a loaded one came from.
+
+    Raises
+    ------
+    MusicRecError
+        There is none now.
+    """
+    return digest_of(bundle.root) != bundle.digest
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Bundle(Model):
     """A loaded model that answers questions; make it with `load_bundle`.
@@ -98,7 +109,7 @@ class Bundle(Model):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by reference to the folder where it is there still, else by content."""
         with suppress(MusicRecError):
-            if digest_of(self.root) == self.digest:
+            if not changed(self):
                 return _reopened, (str(self.root), self.digest)
         content = {name: bytes(data) for name, data in self.content.items()}
         return load_content, (content, self.root, Bundle)

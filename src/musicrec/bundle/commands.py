@@ -234,12 +234,12 @@ def add_verify(commands: Commands) -> None:
 
 
 def run_verify(args: argparse.Namespace) -> None:
-    """Print what is in a sound bundle."""
+    """Print what is in a verified bundle."""
     bundle = _load(args)
     manifest = bundle.manifest
     size = sum(file.bytes for file in manifest.files.values())
     print(
-        f"{args.bundle}: sound; {len(bundle.users):,} users, {len(bundle.tracks):,} tracks, "
+        f"{args.bundle}: verified; {len(bundle.users):,} users, {len(bundle.tracks):,} tracks, "
         f"rank {manifest.sizes.rank}, {manifest.sizes.n_plays:,} plays; "
         f"{len(manifest.files)} files of {size:,} bytes, "
         f"{len(manifest.sentinels)} sentinel users answered"

@@ -10,7 +10,6 @@ import hashlib
 import io
 import mmap
 import os
-import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -160,27 +159,20 @@ def _opened(root: Path) -> Iterator[_Files]:
         stack.callback(os.close, folder)
 
         def opened(name: str, otherwise: str) -> int:
-            try:  # not blocking: a pipe in the place of a file would keep us waiting
-                handle = os.open(name, os.O_RDONLY | os.O_NONBLOCK, dir_fd=folder)
-            except FileNotFoundError:
-                raise MusicRecError(f"{root / name}: {otherwise}") from None
+            try:
+                handle = os.open(name, os.O_RDONLY, dir_fd=folder)
             except OSError as error:
-                raise MusicRecError(f"{root / name}: cannot be read ({error.strerror})") from None
+                raise MusicRecError(f"{root / name}: {error.strerror}; {otherwise}") from None
             stack.callback(os.close, handle)
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise MusicRecError(f"{root / name}: not a file; export the bundle again")
             return handle
 
-        first = opened(MANIFEST, "no bundle here; run dvc repro export")
+        first = opened(MANIFEST, "no bundle here, run dvc repro export")
         size = os.fstat(first).st_size
         if size > LARGEST_MANIFEST:
             raise MusicRecError(f"{root / MANIFEST}: too large for a manifest; export it again")
         text = os.read(first, size)
         manifest = parse_manifest(text, str(root / MANIFEST))
-        handles = {
-            name: opened(name, "missing from the bundle; export it again")
-            for name in manifest.files
-        }
+        handles = {name: opened(name, "export the bundle again") for name in manifest.files}
         content: dict[str, mmap.mmap | bytes] = {}
         for name, handle in handles.items():
             if os.fstat(handle).st_size != manifest.files[name].bytes:
