@@ -175,16 +175,15 @@ class Revision:
         UnavailableError
             The file is an output of DVC that is neither in the cache nor in a remote.
         """
-        from dvc.exceptions import DvcException
-        from dvc_data.index import DataIndexDirError
-
         from_root, known = f"/{path}", False
         try:
             self._files.info(from_root)  # `exists` takes what is out of reach for absent
             known = True
             with self._files.open(from_root, "rb") as stream:
                 return stream.read()
-        except (DvcException, OSError, DataIndexDirError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # a remote raises what its library raises: botocore, azure, …
             if isinstance(error, FileNotFoundError) and not known:
                 return None
             with self.project():  # is it DVC's own files that cannot be read?
