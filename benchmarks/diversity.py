@@ -1,9 +1,9 @@
-"""What a diverse list costs: nDCG of held-out users, by evaluate's own code, against likeness.
+"""What diversity and a limit on groups cost: nDCG of held-out users, by evaluate's own code.
 
     python benchmarks/diversity.py --bundle data/bundle --indexed data/indexed --k 10
 
-Likeness is the mean cosine of the factors of two tracks of one list. Users without factors are in
-no mean.
+Beside it, how alike the tracks of a list are: the mean cosine of the factors of two of them. Users
+without factors are in no mean. Limits on groups are measured where the bundle has groups.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from pathlib import Path
 import numpy as np
 
 from musicrec.bundle import load_bundle
-from musicrec.bundle.query import checked_query
+from musicrec.bundle.query import Options
 from musicrec.interactions.held_out import read_held_out
 from musicrec.metrics.ranking import score_lists
 from musicrec.runtime import command
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7)
+LIMITS = (1, 2, 3, 5)
 
 
 @command
 def main() -> None:
-    """Print a row a weight."""
+    """Print a row a weight and a limit."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -39,22 +40,25 @@ def main() -> None:
     rows = np.flatnonzero(held_out.users < len(bundle.users))
     rows = rows[bundle.user_factors[held_out.users[rows]].any(axis=1)]
     truth, history = held_out.truth.rows(rows), held_out.history.rows(rows)
-    queries = bundle.user_factors[held_out.users[rows]]
-    print(f"{len(rows)} users\ndiversity  ndcg@{args.k}  of plain  likeness")
+    vectors = bundle.user_factors[held_out.users[rows]]
+    rules: list[Options] = [{"diversity": weight} for weight in WEIGHTS]
+    if bundle.groups is not None:
+        rules += [{"max_per_group": limit} for limit in LIMITS]
+    print(f"{len(rows)} users\n{'rule':20}  ndcg@{args.k}  of plain  mean cosine")
     plain = None
-    for weight in WEIGHTS:
-        query = checked_query(bundle.tracks, args.k, {"diversity": weight})
+    for rule in rules:
         lists = np.full((len(rows), args.k), -1, np.int32)
-        for row, (ids, _) in enumerate(bundle.recommender.many(queries, query, history)):
+        query = bundle.query(args.k, **rule)
+        for row, (ids, _) in enumerate(bundle.recommender.many(vectors, query, history)):
             lists[row, : len(ids)] = ids
-        scores = score_lists(lists, truth.indptr, truth.indices, [args.k])
-        ndcg = float(scores["ndcg"].mean())
+        ndcg = float(score_lists(lists, truth.indptr, truth.indices, [args.k])["ndcg"].mean())
         plain = ndcg if plain is None else plain
-        likeness = np.mean([_likeness(bundle.item_factors[row[row >= 0]]) for row in lists])
-        print(f"{weight:9.1f}  {ndcg:10.4f}  {ndcg / plain:8.3f}  {likeness:8.3f}")
+        cosine = np.mean([_mean_cosine(bundle.item_factors[row[row >= 0]]) for row in lists])
+        ((name, value),) = rule.items()
+        print(f"{f'{name}={value}':20}  {ndcg:7.4f}  {ndcg / plain:8.3f}  {cosine:11.3f}")
 
 
-def _likeness(factors: np.ndarray) -> float:
+def _mean_cosine(factors: np.ndarray) -> float:
     """Mean cosine of two different rows; 0 for fewer than two."""
     if len(factors) < 2:
         return 0.0
