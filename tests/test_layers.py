@@ -30,7 +30,7 @@ ASK = """
 import sys
 from musicrec.bundle import load_bundle
 folder, user, other, track, second = sys.argv[1:]
-bundle = load_bundle(folder, verify=True)
+bundle = load_bundle(folder)
 plays = {track: 3, second: 1}
 print(bundle.recommend(user, 3))
 print(bundle.recommend(user, 3, search_k=1000))
