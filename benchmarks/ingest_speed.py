@@ -1,12 +1,12 @@
-"""Time `ingest` on clean plays: on Spark, or at an older revision, against the work tree.
+"""Time `ingest` on synthetic plays in many forms, at an older revision against the work tree.
 
-    python benchmarks/ingest_speed.py --rows 3000000
-    python benchmarks/ingest_speed.py --base main~20
+    python benchmarks/ingest_speed.py --base main~20 --rows 5000000
+    python benchmarks/ingest_speed.py --rows 50000000 --forms parquet
 
-Writes the same synthetic plays as Parquet, as tab-separated text and as text in quotes, then runs
-the stage both ways by turns (A B A B), each in a process of its own, and prints seconds of wall
-clock with their ratio, and whether both wrote the same bytes. An older revision is checked out as
-a git worktree, and removed afterwards.
+Writes the same plays in each form, runs the stage of both revisions by turns, each in a process of
+its own, and prints seconds of wall clock, the largest memory of a process, and whether both wrote
+the same plays. Without `--base` the work tree alone runs. An older revision is checked out as a git
+worktree, and removed afterwards.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -30,30 +31,85 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 TRACKS = 385_000
 PLAYS_OF_A_USER = 45
+BAD = ("u,t,-1", "u,t,1.5", ",t,1", "u,t,many", "u,t")
+ODD = '"a ""b""",t,3\n x , y ,2\nu,t,3.0\nu,t,1e2\n'
 
 
-def write_plays(folder: Path, rows: int) -> dict[str, Path]:
-    """Write `rows` plays with ids as long as those of the Taste Profile, in each format."""
+class Form(NamedTuple):
+    """A file, and parameters beside its source."""
+
+    path: Path
+    params: dict[str, str | float]
+
+
+class Run(NamedTuple):
+    """One run of the stage."""
+
+    seconds: float
+    gigabytes: float
+    status: int
+
+
+def plays(rows: int) -> pa.Table:
+    """Make `rows` plays with ids as long as those of the Taste Profile."""
     rng = np.random.default_rng(0)
     users = np.arange(rows) // PLAYS_OF_A_USER
     # The tracks of a user: steps through the catalogue, so that none comes twice.
     tracks = (rng.integers(0, TRACKS, users[-1] + 1)[users] + 977 * np.arange(rows)) % TRACKS
     names = pa.array([f"{i * 2654435761 % 2**32:08x}" * 5 for i in range(users[-1] + 1)])
     songs = pa.array([f"SO{i * 2246822519 % 10**16:016d}" for i in range(TRACKS)])
-    table = pa.table(
-        {
-            "user_id": names.take(pa.array(users)),
-            "track_id": songs.take(pa.array(tracks)),
-            "count": rng.geometric(0.4, rows),
-        }
-    )
-    paths = {"parquet": folder / "plays.parquet"}
-    pq.write_table(table, paths["parquet"])
-    for form, separator, quoting in (("text", "\t", "none"), ("quoted text", ",", "all_valid")):
-        paths[form] = folder / f"{form}.csv"
+    columns = names.take(pa.array(users)), songs.take(pa.array(tracks))
+    return pa.table([*columns, rng.geometric(0.4, rows)], names=["user_id", "track_id", "count"])
+
+
+def write_forms(folder: Path, rows: int, wanted: list[str]) -> dict[str, Form]:
+    """Write the plays in each form."""
+    table = plays(rows)
+
+    def text(name: str, separator: str = ",", quoting: str = "none") -> Path:
+        path = folder / f"{name}.csv"
         options = pyarrow.csv.WriteOptions(delimiter=separator, quoting_style=quoting)
-        pyarrow.csv.write_csv(table, paths[form], options)
-    return paths
+        pyarrow.csv.write_csv(table, path, options)
+        return path
+
+    def extended(name: str, more: str) -> Path:
+        path = text(name)
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(more)
+        return path
+
+    def parquet() -> Path:
+        pq.write_table(table, folder / "plays.parquet")
+        return folder / "plays.parquet"
+
+    def json_lines() -> Path:
+        path = folder / "plays.jsonl"
+        with path.open("w", encoding="utf-8") as stream:
+            for batch in table.to_batches(1 << 16):
+                columns = (column.to_pylist() for column in batch.columns)
+                stream.writelines(
+                    f'{{"user_id": "{u}", "track_id": "{t}", "count": {c}}}\n'
+                    for u, t, c in zip(*columns, strict=True)
+                )
+        return path
+
+    def few() -> Path:
+        path = folder / "few.csv"
+        path.write_text("user_id,track_id,count\n" + ODD.replace("u,", "v,") * 25)
+        return path
+
+    bad = "".join(f"{row}\n" for row in BAD * 2)
+    makers = {
+        "text": lambda: Form(text("text", "\t"), {}),
+        "parquet": lambda: Form(parquet(), {}),
+        "quoted": lambda: Form(text("quoted", quoting="all_valid"), {}),
+        "doubled": lambda: Form(extended("doubled", '"a ""b""",t,3\n'), {}),
+        "bad, drop": lambda: Form(extended("drop", bad), {"on_bad_rows": "drop"}),
+        "bad, error": lambda: Form(extended("error", bad), {}),
+        "json": lambda: Form(json_lines(), {}),
+        "hundred odd lines": lambda: Form(few(), {"validation_users": 0.4, "test_users": 0.4}),
+    }
+    return {name: make() for name, make in makers.items() if not wanted or name in wanted}
 
 
 @contextmanager
@@ -70,54 +126,59 @@ def checked_out(revision: str) -> Iterator[Path]:
             subprocess.run(["git", "worktree", "remove", "--force", path], cwd=ROOT, check=True)
 
 
-def seconds(code: Path, source: Path, scratch: Path, out: str, spark: bool) -> float:
-    """Run the stage of one revision into a folder `out` and return its wall-clock time."""
+def run(code: Path, form: Form, scratch: Path, out: str) -> Run:
+    """Run the stage of one revision into a folder `out`."""
     params = scratch / "params.yaml"
-    params.write_text(yaml.safe_dump({"data": {"source": str(source), "protocol": "holdout"}}))
-    words: list[str | Path]
-    words = ["--params", params, "--output", scratch / out, "--metrics", scratch / "data.json"]
-    if "--plots" in (code / "stages" / "ingest.py").read_text():  # not in the oldest revisions
-        words += ["--plots", scratch / "plots"]
+    data = {"source": str(form.path), "protocol": "holdout", **form.params}
+    params.write_text(yaml.safe_dump({"data": data}))
+    words = ["--params", params, "--output", scratch / out]
+    words += ["--metrics", scratch / "data.json", "--plots", scratch / "plots"]
     start = time.perf_counter()
-    subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, code / "stages" / "ingest.py", *words],
-        env=os.environ
-        | {"PYTHONPATH": str(code / "src"), "MUSICREC_SPARK_MASTER": "local[*]" if spark else ""},
-        check=True,
+        env=os.environ | {"PYTHONPATH": str(code / "src")},
+        stderr=subprocess.DEVNULL,
     )
-    return time.perf_counter() - start
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    return Run(seconds, usage.ru_maxrss / 2**20, os.waitstatus_to_exitcode(status))
+
+
+def rows_of(folder: Path) -> tuple[int, int]:
+    """Rows and sum of counts of all splits."""
+    tables = [pq.read_table(path, columns=["count"]) for path in folder.rglob("*.parquet")]
+    return sum(t.num_rows for t in tables), sum(t["count"].to_numpy().sum() for t in tables)
 
 
 def main() -> None:
-    """Print one line a format."""
+    """Print one line a form."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--base", default="spark", help="`spark`, or an older revision")
+    parser.add_argument("--base", help="an older revision")
     parser.add_argument("--rows", type=int, default=3_000_000)
-    parser.add_argument("--repeats", type=int, default=2, help="times A B")
+    parser.add_argument("--repeats", type=int, default=1, help="times A B")
+    parser.add_argument("--forms", nargs="*", default=[], help="such as: parquet json")
     args = parser.parse_args()
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        spark = args.base == "spark"
-        base = ROOT if spark else stack.enter_context(checked_out(args.base))
-        for name, source in write_plays(scratch, args.rows).items():
-            before, after = [], []
+        base = stack.enter_context(checked_out(args.base)) if args.base else None
+        for name, form in write_forms(scratch, args.rows, args.forms).items():
+            found: dict[str, list[Run]] = {"before": [], "now": []}
             for _ in range(args.repeats):
-                before.append(seconds(base, source, scratch, "before", spark))
-                after.append(seconds(ROOT, source, scratch, "after", False))
-            difference = subprocess.run(
-                ["diff", "-rq", scratch / "before", scratch / "after"], stdout=subprocess.DEVNULL
-            )
-            alike = "other bytes" if difference.returncode else "the same bytes"
-            ratio = min(after) / min(before)
-            print(
-                f"{name}, {args.rows:,} rows: {args.base} "
-                f"{', '.join(f'{value:.1f}' for value in before)} s; now "
-                f"{', '.join(f'{value:.1f}' for value in after)} s; "
-                f"ratio of the best {ratio:.2f}; {alike}",
-                flush=True,
-            )
+                for which, code in (("before", base), ("now", ROOT)):
+                    if code is not None:
+                        found[which].append(run(code, form, scratch, which))
+            said = [
+                f"{which} {min(one.seconds for one in runs):.1f} s, "
+                f"{max(one.gigabytes for one in runs):.1f} GB, exit {runs[0].status}"
+                for which, runs in found.items()
+                if runs
+            ]
+            if base is not None and found["now"][0].status == 0:
+                same = rows_of(scratch / "before") == rows_of(scratch / "now")
+                said.append("the same plays" if same else "OTHER PLAYS")
+            print(f"{name}: {'; '.join(said)}", flush=True)
 
 
 if __name__ == "__main__":
