@@ -135,7 +135,7 @@ def choose_dialect(
                 "semicolon, pipe, space or the characters themselves"
             )
     present = [s for s in separators if any(s in line for line in lines)]
-    dialects = [_quoting(lines, separator, params.quote) for separator in present]
+    dialects = [_quoting(lines, separator, params.quote, wanted[0]) for separator in present]
     split = {d.separator: [d.split(line)[0] for line in lines] for d in dialects}
     if choice != "auto" and dialects and max(map(len, split[dialects[0].separator])) > 1:
         return dialects[0], True
@@ -194,9 +194,12 @@ def no_separator(lines: list[str], dialect: Dialect, name: str) -> str:
     )
 
 
-def _quoting(lines: list[str], separator: str, choice: str) -> Dialect:
-    """What quotes are: with `auto` text after a tab or several characters, else around fields."""
-    if choice == "none" or (choice == "auto" and (separator == "\t" or len(separator) > 1)):
+def _quoting(lines: list[str], separator: str, choice: str, names: list[str]) -> Dialect:
+    """What quotes are: with `auto` text between tabs, unless the header has them; else enclosing."""
+    as_text = choice == "auto" and (separator == "\t" or len(separator) > 1)
+    quoted = {f"{QUOTE}{name}{QUOTE}" for name in names}
+    in_quotes = names and any(quoted <= set(line.split(separator)) for line in lines[:20])
+    if choice == "none" or (as_text and not in_quotes):
         return Dialect(separator, "", stated=choice == "none")
     doubled = Dialect(separator, QUOTE if choice == "auto" else choice)
     if "\\" + doubled.quote in "".join(lines):

@@ -199,8 +199,6 @@ def _header(split: Rows, lines: list[str], mapping: Mapping, name: str) -> tuple
 
 def _no_names(split: Rows, names: list[str], name: str) -> str:
     first = next((row for row in split if len(row) > 1), split[0])
-    if any(set(names) <= {field.strip('"') for field in row} for row in split[:_ABOVE]):
-        return f"{name}: its column names stand in double quotes; set data.quote: '\"'"
     hint = near([column for column in names if column not in first], first)
     missing = ", ".join(repr(column) for column in names if column not in first)
     return (
