@@ -195,7 +195,7 @@ def no_separator(lines: list[str], dialect: Dialect, name: str) -> str:
 
 
 def _quoting(lines: list[str], separator: str, choice: str, names: list[str]) -> Dialect:
-    """What quotes are: with `auto` text between tabs, unless the header has them; else enclosing."""
+    """What quotes are: with `auto` text between tabs, unless the header has them; else around."""
     as_text = choice == "auto" and (separator == "\t" or len(separator) > 1)
     quoted = {f"{QUOTE}{name}{QUOTE}" for name in names}
     in_quotes = names and any(quoted <= set(line.split(separator)) for line in lines[:20])
