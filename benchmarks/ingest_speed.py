@@ -4,9 +4,9 @@
     python benchmarks/ingest_speed.py --rows 50000000 --forms parquet
 
 Writes the same plays in each form, runs the stage of both revisions by turns, each in a process of
-its own, and prints seconds of wall clock, the largest memory of a process, and whether both wrote
-the same plays. Without `--base` the work tree alone runs. An older revision is checked out as a git
-worktree, and removed afterwards.
+its own, and prints seconds of wall clock and of CPU, the largest memory of a process, and whether
+both wrote the same plays. Without `--base` the work tree alone runs. An older revision is checked
+out as a git worktree, and removed afterwards.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Run(NamedTuple):
     """One run of the stage."""
 
     seconds: float
+    cpu: float
     gigabytes: float
     status: int
 
@@ -141,7 +142,8 @@ def run(code: Path, form: Form, scratch: Path, out: str) -> Run:
     )
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
-    return Run(seconds, usage.ru_maxrss / 2**20, os.waitstatus_to_exitcode(status))
+    cpu = usage.ru_utime + usage.ru_stime
+    return Run(seconds, cpu, usage.ru_maxrss / 2**20, os.waitstatus_to_exitcode(status))
 
 
 def rows_of(folder: Path) -> tuple[int, int]:
@@ -171,6 +173,7 @@ def main() -> None:
                         found[which].append(run(code, form, scratch, which))
             said = [
                 f"{which} {min(one.seconds for one in runs):.1f} s, "
+                f"{min(one.cpu for one in runs):.1f} of CPU, "
                 f"{max(one.gigabytes for one in runs):.1f} GB, exit {runs[0].status}"
                 for which, runs in found.items()
                 if runs

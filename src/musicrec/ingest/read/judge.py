@@ -24,9 +24,11 @@ USUAL_NULLS = (
     "\\N", "NULL", "null", "Null", "None", "none", "NaN", "nan", "NAN", "NA", "N/A", "n/a", "<NA>",
     "#N/A", "nil", "undefined",
 )  # fmt: skip
+_LONGEST_NULL = max(map(len, USUAL_NULLS))
 _RECORDED_SINCE = -631_152_000 * SECOND  # 1950: no play was logged before
 # What columns of users and of tracks are called, in a header amid rows that nobody maps by name.
 _USER_TITLE = r"(?i)^(user|listener|member|account|session)[ _-]?(id|name)?$"
+_LONGEST_TITLE = 16  # bytes
 _TRACK_TITLE = r"(?i)^(track|song|item|artist|movie|title|media|recording)[ _-]?(id|name|uri)?$"
 
 
@@ -47,6 +49,8 @@ class Raw(NamedTuple):
         User's and track's column as the header calls them, in lower case.
     quotes_open : bool
         Whether it is not stated that quotes are text.
+    is_text : bool
+        Whether a header may stand amid the rows.
     """
 
     fields: dict[str | int, pa.Array]
@@ -55,6 +59,7 @@ class Raw(NamedTuple):
     broken: list[tuple[int, str, str]]
     titles: tuple[str, str] | None = None
     quotes_open: bool = False
+    is_text: bool = False
 
 
 class Chunk(NamedTuple):
@@ -124,14 +129,18 @@ def judge(raw: Raw, mapping: Mapping, params: DataParams, file: str) -> Judged:
     n = len(columns["user"])
     users, user_codes = _ids(columns["user"], "user", params, file)
     tracks, track_codes = _ids(columns["track"], "track", params, file)
-    again = _titles(users, tracks, raw.titles, file)
+    again = np.zeros(n, bool)
+    if raw.is_text:
+        again = _titles(users, tracks, raw.titles, file)
     codes = again * np.int8(CODES["not_a_row"] if raw.titles is None else 0)
     for more in (user_codes, track_codes):
         codes = _first(codes, more)
     if raw.quotes_open:
         for ids in (users, tracks):
-            quoted = pc.match_substring_regex(ids.dictionary, '^"(?s:.*)"$')
-            codes = _first(codes, _by_row(ids, quoted) * np.int8(CODES["in_quotes"]))
+            quoted = pc.starts_with(ids.dictionary, '"')
+            if pc.any(quoted).as_py():
+                quoted = pc.and_(quoted, pc.match_substring_regex(ids.dictionary, '.(?s:.*)"$'))
+                codes = _first(codes, _by_row(ids, quoted) * np.int8(CODES["in_quotes"]))
     counts, times, forms = np.ones(n, np.int64), None, 0
     if "count" in columns:
         kind = columns["count"].type
@@ -161,6 +170,8 @@ def judge(raw: Raw, mapping: Mapping, params: DataParams, file: str) -> Judged:
         times = None if times is None else times[kept]
     tracks = mapping.aliases.applied(tracks)
     for role, ids in (("user", users), ("track", tracks)):
+        if _shortest(ids.dictionary) > _LONGEST_NULL:
+            continue
         word = pc.is_in(ids.dictionary, value_set=pa.array(USUAL_NULLS))
         if pc.any(word).as_py():
             seen[f"null words {role}"] += int(np.count_nonzero(_by_row(ids, word)))
@@ -201,6 +212,8 @@ def _ids(
         raise wrong_type(role, kind, file, params.columns)
     ids = dictionary(column)
     texts = ids.dictionary
+    if _is_plain(texts) and params.null_words is None and not ids.indices.null_count:
+        return ids, np.zeros(len(ids), np.int8)
     trimmed = pc.utf8_trim(texts, INVISIBLE)
     if not trimmed.equals(texts):
         ids = pa.DictionaryArray.from_arrays(ids.indices, trimmed)
@@ -218,6 +231,27 @@ def _ids(
     return ids, flaws[ids.indices.to_numpy()]
 
 
+def _shortest(texts: pa.StringArray) -> int:
+    """Bytes of the shortest text."""
+    return int(np.diff(_offsets(texts)).min(initial=1 << 30))
+
+
+def _offsets(texts: pa.StringArray) -> np.ndarray:
+    bounds = texts.buffers()[1]
+    if bounds is None:
+        return np.zeros(1, np.int32)
+    return np.frombuffer(bounds, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+
+
+def _is_plain(texts: pa.StringArray) -> bool:
+    """Whether all are of visible ASCII characters alone, none is blank or null: by their bytes."""
+    if texts.null_count or not len(texts) or _shortest(texts) == 0:
+        return False
+    bounds = _offsets(texts)
+    content = np.frombuffer(texts.buffers()[2], np.uint8)[bounds[0] : bounds[-1]]
+    return bool(content.min() > ord(" ") and content.max() <= ord("~"))
+
+
 def _by_row(ids: pa.DictionaryArray, of_values: pa.Array) -> np.ndarray:
     """A bool of each row, from one of each distinct id."""
     values = np.append(of_values.to_numpy(zero_copy_only=False), False)
@@ -232,13 +266,15 @@ def _titles(
 
     def called(ids: pa.DictionaryArray, title: str) -> pa.Array:
         short = pc.less_equal(pc.binary_length(ids.dictionary), 4 * len(title) + 8)
+        if not pc.any(short).as_py():
+            return short
         plain = pc.utf8_lower(pc.if_else(short, ids.dictionary, ""))
         return pc.is_in(plain, value_set=pa.array([title, f"#{title}", f"# {title}"]))
 
     if titles is None:
         named = (
-            pc.match_substring_regex(users.dictionary, _USER_TITLE),
-            pc.match_substring_regex(tracks.dictionary, _TRACK_TITLE),
+            _matching(users.dictionary, _USER_TITLE),
+            _matching(tracks.dictionary, _TRACK_TITLE),
         )
     else:
         named = called(users, titles[0]), called(tracks, titles[1])
@@ -253,6 +289,14 @@ def _titles(
     if not all(pc.any(one).as_py() for one in named):
         return np.zeros(len(users), bool)
     return _by_row(users, named[0]) & _by_row(tracks, named[1])
+
+
+def _matching(texts: pa.StringArray, pattern: str) -> pa.Array:
+    """Whether short texts match a pattern; long ones do not."""
+    short = pc.less_equal(pc.binary_length(texts), _LONGEST_TITLE)
+    if not pc.any(short).as_py():
+        return short
+    return pc.match_substring_regex(pc.if_else(short, texts, ""), pattern)
 
 
 def _bad_rows(

@@ -66,7 +66,7 @@ class Reader:
             try:
                 for table, file, work in self._works():
                     waiting.append((table, file, pool.submit(self._judged, work, file)))
-                    if len(waiting) > threads + 1:
+                    if len(waiting) > threads:
                         yield from _pieces(*waiting.popleft())
                 while waiting:
                     yield from _pieces(*waiting.popleft())

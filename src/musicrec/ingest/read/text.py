@@ -15,7 +15,7 @@ from musicrec.ingest.read.dialect import Dialect
 from musicrec.ingest.read.judge import Raw
 from musicrec.ingest.read.layout import TextLayout
 
-BLOCK = 1 << 25  # bytes of text read at a time
+BLOCK = 1 << 24  # bytes of text read at a time
 _LONGEST = 1 << 28  # bytes of a line
 _STAND_INS = (b"\x1f", b"\x1e", b"\x1d", b"\x02")  # for a separator of several characters
 
@@ -97,7 +97,7 @@ def read_text(data: bytes, layout: TextLayout, *, first: bool) -> Raw:
         return lines.number(place)
 
     quotes_open = not layout.dialect.quote and not layout.dialect.stated
-    return Raw(fields, number, lines.total, broken, layout.titles, quotes_open)
+    return Raw(fields, number, lines.total, broken, layout.titles, quotes_open, is_text=True)
 
 
 def _plain(column: pa.Array) -> pa.Array:
