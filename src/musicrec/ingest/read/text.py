@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import BinaryIO
 
 import numpy as np
@@ -65,11 +66,11 @@ def read_text(data: bytes, layout: TextLayout, *, first: bool) -> Raw:
     lines = _Lines(data)
     broken = []
     if first:
-        for place, text in layout.broken:
-            broken.append((lines.number(place - 1), text, "not_a_row"))
+        broken += [(number, text, "not_a_row") for number, text in layout.broken]
         lines.drop_first(layout.start)
     odd = _odd_lines(lines, layout.dialect)
     fields, numbers, wrong = _by_arrow(lines, odd, layout)
+    n_fast = len(next(iter(fields.values()), ()))
     slow: list[tuple[int, list[str]]] = []
     for place in wrong:
         text = lines.text(place)
@@ -90,11 +91,11 @@ def read_text(data: bytes, layout: TextLayout, *, first: bool) -> Raw:
             for i, column in enumerate(layout.places)
         }
     places = [place for place, _ in slow]
-    n_fast = numbers.size
 
     def number(row: int) -> int:
-        place = int(numbers[row]) if row < n_fast else places[row - n_fast]
-        return lines.number(place)
+        if row >= n_fast:
+            return lines.number(places[row - n_fast])
+        return lines.number(row if numbers is None else int(numbers[row]))
 
     quotes_open = not layout.dialect.quote and not layout.dialect.stated
     return Raw(fields, number, lines.total, broken, layout.titles, quotes_open, is_text=True)
@@ -110,92 +111,123 @@ def _counts(row: tuple[str, ...], layout: TextLayout) -> bool:
 
 
 class _Lines:
-    """Where the lines of a block begin and end; those that are blank are left out."""
+    """Where the lines of a block begin and end, told when asked; blank ones are left out."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
-        content = np.frombuffer(data, np.uint8)
-        self.bytes = content
-        ends = np.flatnonzero(content == 10)
+        self._data, self._from, self._dropped = data, 0, 0
+
+    @property
+    def data(self) -> bytes:
+        """The block, as far as it is not left out."""
+        return self._data[self._from :] if self._from else self._data
+
+    @cached_property
+    def content(self) -> np.ndarray:
+        """The block's bytes: uint8."""
+        return np.frombuffer(self._data, np.uint8)
+
+    @cached_property
+    def _bounds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        ends = np.flatnonzero(self.content == 10)
         starts = np.append(0, ends[:-1] + 1)
-        self.total = len(ends)
-        filled = ends > starts
-        self._all = np.flatnonzero(filled)
-        self.starts, self.ends = starts[filled], ends[filled]
+        kept = np.flatnonzero((ends > starts) & (starts >= self._from))
+        return starts[kept], ends[kept], kept
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Where each line begins."""
+        return self._bounds[0]
+
+    @cached_property
+    def total(self) -> int:
+        """How many lines the block has, blank ones too."""
+        return self._data.count(b"\n")
 
     def drop_first(self, n: int) -> None:
         """Leave out the first n lines, of those that are not made of white space alone."""
-        kept = 0
-        while n and kept < len(self.starts):
-            n -= bool(self.text(kept).strip())
-            kept += 1
-        self.starts, self.ends, self._all = self.starts[kept:], self.ends[kept:], self._all[kept:]
+        while n and self._from < len(self._data):
+            end = self._data.index(b"\n", self._from) + 1
+            n -= bool(self._data[self._from : end].strip())
+            self._from, self._dropped = end, self._dropped + 1
+
+    def without_blank(self) -> int:
+        """How many lines are left, none of them blank where that can be told fast."""
+        left = self.total - self._dropped
+        blank = b"\n\n" in self._data or self._data[self._from : self._from + 1] == b"\n"
+        return len(self.starts) if blank else left
 
     def text(self, place: int) -> str:
-        line = self._data[self.starts[place] : self.ends[place]]
+        """One line."""
+        line = self._data[self.starts[place] : self._bounds[1][place]]
         return line.decode("utf-8", "replace")
 
     def number(self, place: int) -> int:
         """The line's number in the block, from 1."""
-        return int(self._all[place]) + 1 if place < len(self._all) else place + 1
+        return int(self._bounds[2][place]) + 1
 
     def kept(self, odd: np.ndarray) -> bytes:
         """The lines that are not `odd` (places, ascending)."""
-        if not len(self.starts):
-            return b""
         if not len(odd):
-            return self._data[self.starts[0] :]
-        parts, begin = [], int(self.starts[0])
+            return self.data
+        starts, ends, _ = self._bounds
+        parts, begin = [], self._from
         for place in odd:
-            parts.append(self._data[begin : self.starts[place]])
-            begin = int(self.ends[place]) + 1
+            parts.append(self._data[begin : starts[place]])
+            begin = int(ends[place]) + 1
         return b"".join([*parts, self._data[begin:]])
 
 
 def _odd_lines(lines: _Lines, dialect: Dialect) -> np.ndarray:
-    """Places of the lines that are to be read one by one: comments, and quotes amiss.
-
-    Quotes are sound for Arrow where each field that begins with one ends with one, and every other
-    one within is doubled: counted within the line, those of even rank begin a field or are the
-    second of a pair, those of odd rank end a field or are the first of a pair.
-    """
-    if not len(lines.starts):
-        return np.zeros(0, np.int64)
-    content = lines.bytes
-    odd = [np.flatnonzero(content[lines.starts] == ord("#"))]
-    if len(dialect.separator.encode()) == 1 and len(dialect.quote.encode()) == 1:
-        quote, separator = ord(dialect.quote), ord(dialect.separator)
-        found = np.flatnonzero(content == quote)
-        found = found[found >= lines.starts[0]]
-        if len(found):
-            line = np.searchsorted(lines.starts, found, "right") - 1
-            first = np.searchsorted(line, line, "left")
-            even = (np.arange(len(found)) - first) % 2 == 0
-            before = content[np.maximum(found - 1, 0)]
-            after = content[found + 1]
-            begins = (before == separator) | (found == lines.starts[line])
-            ends = (after == separator) | (after == 10)
-            pair = ~even & (after == quote)
-            second = even & np.append(False, pair[:-1]) & (before == quote)
-            good = np.where(even, begins | second, ends | pair)
-            last = np.append(line[1:] != line[:-1], True)
-            good &= ~(last & even)
-            odd.append(line[~good])
-        if dialect.escape == "\\":
-            slashes = np.flatnonzero(content == ord("\\"))
-            odd.append(np.searchsorted(lines.starts, slashes, "right") - 1)
-    elif dialect.quote:
-        odd.append(np.arange(len(lines.starts)))
+    """Places of the lines that are to be read one by one: comments, and quotes amiss."""
+    data = lines.data
+    odd = [np.zeros(0, np.int64)]
+    if data.startswith(b"#") or b"\n#" in data:
+        odd.append(np.flatnonzero(lines.content[lines.starts] == ord("#")))
+    if dialect.quote and dialect.quote.encode() in data:
+        if len(dialect.separator.encode()) == 1 and len(dialect.quote.encode()) == 1:
+            odd.append(_lines_of_odd_quotes(lines, dialect))
+            if dialect.escape == "\\":
+                slashes = np.flatnonzero(lines.content == ord("\\"))
+                slashes = slashes[slashes >= len(lines.content) - len(data)]
+                odd.append(np.searchsorted(lines.starts, slashes, "right") - 1)
+        else:
+            odd.append(np.arange(len(lines.starts)))
     return np.unique(np.concatenate(odd))
+
+
+def _lines_of_odd_quotes(lines: _Lines, dialect: Dialect) -> np.ndarray:
+    """Places of the lines whose quotes Arrow might read in another way.
+
+    Quotes are sound where each field that begins with one ends with one, and every other one within
+    is doubled: counted within the line, those of even rank begin a field or are the second of a
+    pair, those of odd rank end a field or are the first of a pair.
+    """
+    content, separator, quote = lines.content, ord(dialect.separator), ord(dialect.quote)
+    first_byte = len(content) - len(lines.data)
+    found = np.flatnonzero(content == quote)
+    found = found[found >= first_byte]
+    before, after = content[np.maximum(found - 1, 0)], content[found + 1]
+    begins = (before == separator) | (before == 10) | (found == first_byte)
+    ends = (after == separator) | (after == 10)
+    if len(found) % 2 == 0 and begins[::2].all() and ends[1::2].all():
+        return np.zeros(0, np.int64)  # a field over two lines shows in the number of rows
+    line = np.searchsorted(lines.starts, found, "right") - 1
+    first = np.searchsorted(line, line, "left")
+    even = (np.arange(len(found)) - first) % 2 == 0
+    pair = ~even & (after == quote)
+    second = even & np.append(False, pair[:-1]) & (before == quote)
+    good = np.where(even, begins | second, ends | pair)
+    good &= ~(np.append(line[1:] != line[:-1], True) & even)  # the last of a line ends a field
+    return line[~good]
 
 
 def _by_arrow(
     lines: _Lines, odd: np.ndarray, layout: TextLayout
-) -> tuple[dict[str | int, pa.Array], np.ndarray, list[int]]:
-    """Read all lines but the odd ones; returns fields, the lines they are of, and lines left."""
-    every = np.ones(len(lines.starts), bool)
-    every[odd] = False
-    places = np.flatnonzero(every)
+) -> tuple[dict[str | int, pa.Array], np.ndarray | None, list[int]]:
+    """Read all lines but the odd ones; returns fields, the lines they are of, and lines left.
+
+    None for the lines stands for all.
+    """
     data, separator = lines.kept(odd), layout.dialect.separator.encode()
     if len(separator) > 1:
         stand_in = next((sign for sign in _STAND_INS if sign not in data), None)
@@ -204,18 +236,32 @@ def _by_arrow(
         else:
             data, separator = data.replace(separator, stand_in), stand_in
     skipped: list[int] = []
-    table = _table(data, separator, layout, skipped) if data.strip() else None
+    table = _table(data, separator, layout, skipped) if data and not data.isspace() else None
     fast = 0 if table is None else table.num_rows
-    if table is None or fast + len(skipped) != len(places):
+    if table is None or fast + len(skipped) + len(odd) != lines.without_blank():
         empty = {column: pa.array([], pa.string()) for column in layout.places}
-        return empty, np.zeros(0, np.int64), list(range(len(lines.starts)))
+        return empty, None, list(range(len(lines.starts)))
     fields = {
         column: table.column(f"f{place}").combine_chunks()
         for column, place in layout.places.items()
     }
+    blank = _maybe_blank(fields)
+    if not len(odd) and not skipped and not blank:
+        return fields, None, []
+    places = np.delete(np.arange(len(lines.starts)), odd)
     wrong = sorted([*odd.tolist(), *places[skipped].tolist()])
-    fields, kept = _not_blank(fields, np.delete(places, skipped), lines, layout)
-    return fields, kept, wrong
+    places = np.delete(places, skipped)
+    if blank:
+        fields, places = _not_blank(fields, places, lines, layout)
+    return fields, places, wrong
+
+
+def _maybe_blank(fields: dict[str | int, pa.Array]) -> bool:
+    """Whether all mapped fields may be blank in a row."""
+    return all(
+        pc.any(pc.equal(c.dictionary if pa.types.is_dictionary(c.type) else c, "")).as_py()
+        for c in fields.values()
+    )
 
 
 def _not_blank(
@@ -223,10 +269,6 @@ def _not_blank(
 ) -> tuple[dict[str | int, pa.Array], np.ndarray]:
     """Leave out lines of separators alone, as spreadsheets write empty rows."""
     blank = np.ones(len(places), bool)
-    for column in fields.values():
-        values = column.dictionary if pa.types.is_dictionary(column.type) else column
-        if not pc.any(pc.equal(values, "")).as_py():
-            return fields, places
     for column in fields.values():
         blank &= pc.equal(_plain(column), "").to_numpy(zero_copy_only=False)
     nothing = layout.dialect.separator + " \t"
