@@ -51,7 +51,7 @@ def spark() -> Iterator[SparkSession]:
         with pytest.MonkeyPatch.context() as patch:  # later on, no master is named
             patch.setenv("MUSICREC_SPARK_MASTER", "local[2]")
             patch.setenv("MUSICREC_SPARK_MEMORY", "1g")
-            session = stack.enter_context(spark_session("tests", inputs=[]))
+            session = stack.enter_context(spark_session("tests"))
         yield session
 
 

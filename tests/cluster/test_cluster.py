@@ -162,22 +162,25 @@ def test_mllib_trains_on_executors_and_leaves_nothing(
     assert there == pytest.approx(here, rel=1e-4)  # executors sum in the order they finish
 
 
-def test_evaluate_brings_its_package_and_its_python(
+def test_recommend_brings_its_package_and_its_python(
     place: Place, local: Place, cluster: Standalone, conf: Path, tmp_path: Path
 ) -> None:
     """Executors have another Python, in an archive that Spark unpacks, and no `musicrec` in it."""
-    local.run("train", "baselines", "evaluate")
+    local.run("train", "export")
     used = tmp_path / "used"
     archive = packed_python(tmp_path, used)
     with (conf / "spark-defaults.conf").open("a") as settings:
         settings.write(f"spark.archives {archive.as_uri()}#environment\n")
         settings.write("spark.pyspark.python ./environment/python\n")
-    place.env |= {"MUSICREC_SPARK_MASTER": cluster.master, "MUSICREC_EVALUATE_ON": "spark"}
-    for name in ("indexed", "factors", "baselines"):
-        (place.folder / "data" / name).symlink_to(local.folder / "data" / name)
-    place.run("evaluate")
-    for name in ("metrics/evaluate.json", "plots/evaluate/metrics.json"):
-        assert (place.folder / name).read_bytes() == (local.folder / name).read_bytes()
+    place.env["MUSICREC_SPARK_MASTER"] = cluster.master
+    words = [sys.executable, "-m", "musicrec", "recommend", "--all", "--bundle"]
+    lists = {}
+    for engine, where in (("native", local), ("spark", place)):
+        lists[engine] = where.folder / "lists.parquet"
+        options = [local.folder / "data/bundle", "--engine", engine, "--output", lists[engine]]
+        env = os.environ | {"PYTHONPATH": str(ROOT / "src")} | where.env
+        subprocess.run([*words, *options], cwd=where.folder, env=env, check=True)
+    assert lists["spark"].read_bytes() == lists["native"].read_bytes()
     assert used.read_text().count("without musicrec") >= 1
 
 
@@ -186,7 +189,7 @@ def packed_python(folder: Path, used: Path) -> Path:
 
     Each start of it adds a line to `used`.
     """
-    imported = "import pandas, sys, musicrec.evaluate.on_spark; print(*sys.modules)"
+    imported = "import pandas, sys, musicrec.bundle.batch; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", imported], capture_output=True, text=True)
     names = {name.split(".")[0] for name in found.stdout.split()} - {"musicrec", "pyspark"}
     site = Path(np.__file__).parents[1]

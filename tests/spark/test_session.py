@@ -1,4 +1,4 @@
-"""A session that cannot start, or is ended while it starts."""
+"""Sessions that start, end, do not start, or are ended by a signal or a Java that dies."""
 
 from __future__ import annotations
 
@@ -7,39 +7,79 @@ import subprocess
 import sys
 from pathlib import Path
 
-from musicrec.spark.class_archive import archive_path
-from musicrec.spark.java import find_java
+import pytest
+
+from musicrec.errors import MusicRecError
+from musicrec.runtime import command
+from musicrec.spark.failures import reason_in
+from musicrec.spark.session import _memory, spark_session
+
+SCRIPT = """
+import sys
+from musicrec import runtime
+def main():
+    from musicrec.spark.session import spark_session
+    print("starting", flush=True)
+    for name in sys.argv[1:]:
+        with spark_session(name) as spark:
+            context = spark.sparkContext
+            assert context.pythonExec == sys.executable
+            print(context.parallelize([1, 2]).map(lambda one: 2 * one).sum(), flush=True)
+            java = context._gateway.proc
+            if name == "dies":
+                java.kill()
+                spark.range(5).count()
+        assert java.poll() is not None, "Java runs on"
+runtime.run(main)
+"""
+# A host name that does not resolve, and a user whom the system does not know.
+STRANGE = ["unshare", "--uts", "--user", "--map-user=54321", "--map-group=54321"]
 
 
-def test_sigterm_during_the_start_leaves_no_java(tmp_path: Path) -> None:
-    code = (
-        "import sys\n"
-        "from musicrec.runtime import command\n"
-        "from musicrec.spark.session import spark_session\n"
-        "@command\n"
-        "def main():\n"
-        "    print('starting', flush=True)\n"
-        f"    with spark_session('{tmp_path.name}'):\n"
-        "        print('never', flush=True)\n"
-        "sys.exit(main())\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        env={**os.environ, "MUSICREC_SPARK_MEMORY": "512m"},
+def start(folder: Path, *words: str, before: list[str] | None = None) -> subprocess.Popen[str]:
+    (folder / "tmp").mkdir()
+    own = {"TMPDIR": str(folder / "tmp"), "PYSPARK_PYTHON": "/bin/false", "SPARK_HOME": "/nowhere"}
+    spark = {"MUSICREC_SPARK_MASTER": "local[1]", "MUSICREC_SPARK_MEMORY": "600m"}
+    (folder / "script.py").write_text(SCRIPT)
+    return subprocess.Popen(
+        [*(before or []), sys.executable, folder / "script.py", *words],
+        env=os.environ | own | spark,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def can_be_strange() -> bool:
+    try:
+        return subprocess.run([*STRANGE, "true"], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+def test_two_sessions_in_one_process_and_a_java_that_dies(tmp_path: Path) -> None:
+    """In surroundings of another Spark, of a host without address and of a user without a name."""
+    shell = ["sh", "-c", 'hostname no-such-host 2>/dev/null; exec "$0" "$@"']
+    process = start(tmp_path, "first", "dies", before=can_be_strange() * [*STRANGE, *shell])
+    printed, said = process.communicate(timeout=400)
+    assert (process.returncode, printed) == (1, "starting\n6\n6\n"), said
+    assert said.startswith("error: Java stopped during dies (") and said.count("\n") == 1
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_sigterm_during_the_start_leaves_no_java(tmp_path: Path) -> None:
+    process = start(tmp_path, tmp_path.name)
     assert process.stdout is not None
     assert process.stdout.readline() == "starting\n"
     named = f"musicrec {tmp_path.name}"
     while not java_commands(named):
         assert process.poll() is None
     process.terminate()
-    out, err = process.communicate(timeout=120)
-    assert (process.returncode, out) == (143, "")
-    assert err.endswith("error: terminated; no output is half written\n")
+    printed, said = process.communicate(timeout=120)
+    assert (process.returncode, printed) == (143, "")
+    assert said == "error: terminated; no output is half written\n"
     assert not java_commands(named)
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def java_commands(named: str) -> list[str]:
@@ -49,81 +89,64 @@ def java_commands(named: str) -> list[str]:
     return [c for c in commands if "SparkSubmit" in c and named in c]
 
 
-def test_a_start_that_fails_is_one_sentence() -> None:
-    code = (
-        "import sys\n"
-        "from musicrec.runtime import command\n"
-        "from musicrec.spark.session import spark_session\n"
-        "@command\n"
-        "def main():\n"
-        "    with spark_session('tests'):\n"
-        "        pass\n"
-        "sys.exit(main())\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "MUSICREC_SPARK_MASTER": "local[2]", "MUSICREC_SPARK_MEMORY": "much"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: MUSICREC_SPARK_MEMORY = 'much' is no size of memory")
-    assert done.stderr.count("\n") == 1
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("MUSICREC_SPARK_MEMORY", "much", "'much' is no size of memory, such as 8g"),
+        ("MUSICREC_SPARK_MEMORY", "300m", "'300m' is less than the 500m Spark needs"),
+        ("MUSICREC_SPARK_MASTER", "spark://127.0.0.1:9", "no Spark master answers there ("),
+        ("MUSICREC_SPARK_MASTER", "spark://127.0.0.1", "no Spark master answers there ("),
+        ("MUSICREC_SPARK_MASTER", "moon", "Spark could not start on moon ("),
+    ],
+)
+def test_a_start_that_fails_is_one_sentence(
+    name: str,
+    value: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    @command
+    def main() -> None:
+        with spark_session("tests"):
+            raise AssertionError("is not to be reached")
+
+    assert main() == 1
+    found = capfd.readouterr().err
+    assert said in found and found.count("\n") == 1
 
 
-COUNT_TWICE = """
-from musicrec.spark.session import spark_session
-for name in ("first", "second"):
-    with spark_session(name, inputs=[]) as spark:
-        java = spark.sparkContext._gateway.proc
-        print(spark.range(5).count())
-    assert java.poll() is not None, "Java runs on"
-"""
+def test_half_of_the_memory_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUSICREC_SPARK_MEMORY", "")
+    assert int(_memory().removesuffix("m")) >= 1024
+    monkeypatch.setenv("MUSICREC_SPARK_MEMORY", "1G")
+    assert _memory() == "1G"
+    monkeypatch.setenv("MUSICREC_SPARK_MEMORY", "2e9")
+    with pytest.raises(MusicRecError):
+        _memory()
 
 
-def run(code: str, tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run Python code with a cache and a folder for temporary files of its own."""
-    for name in ("cache", "tmp"):
-        (tmp_path / name).mkdir()
-    own = {"MUSICREC_CACHE": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / "tmp")}
-    spark = {"MUSICREC_SPARK_MASTER": "local[1]", "MUSICREC_SPARK_MEMORY": "512m"}
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | own | spark | variables,
-        capture_output=True,
-        text=True,
-    )
-
-
-def complaints(stderr: str) -> list[str]:
-    """Lines of standard error, but for what Java says of every Spark."""
-    return [line for line in stderr.splitlines() if "incubator modules" not in line]
-
-
-def test_sessions_end_at_once_and_leave_nothing(tmp_path: Path) -> None:
-    """One after the other in one process, with a class archive that is none."""
-    name = archive_path(find_java()).name
-    code = f"""
-from pathlib import Path
-folder = Path({str(tmp_path / "cache" / "java")!r})
-folder.mkdir()
-(folder / {name!r}).write_bytes(b"no archive" * 1000)
-"""
-    done = run(code + COUNT_TWICE, tmp_path)
-    assert (done.returncode, done.stdout) == (0, "5\n5\n"), done.stderr
-    assert complaints(done.stderr) == []
-    assert list((tmp_path / "tmp").iterdir()) == []
-
-
-def test_a_class_archive_is_recorded(tmp_path: Path) -> None:
-    archive = tmp_path / "spark.jsa"
-    code = f"""
-from pathlib import Path
-from musicrec.spark.session import spark_session
-with spark_session("record", inputs=[], record=Path({str(archive)!r})):
-    pass
-"""
-    done = run(code, tmp_path)
-    assert (done.returncode, complaints(done.stderr)) == (0, [])
-    assert archive.stat().st_size > 10 << 20
-    assert list((tmp_path / "tmp").iterdir()) == []
+@pytest.mark.parametrize(
+    ("printed", "reason"),
+    [
+        ("", ""),
+        ("WARNING: Using incubator modules: jdk.incubator.vector\n", ""),
+        (
+            'Exception in thread "main" java.lang.IllegalArgumentException: bad master\n'
+            "\tat org.apache.spark.SparkSubmit\nCaused by: java.net.Unknown: no such host\n",
+            "java.net.Unknown: no such host",
+        ),
+        (
+            "# There is insufficient memory for the Java Runtime Environment to continue.\n"
+            "Error: x\n",
+            "There is insufficient memory for the Java Runtime Environment to continue",
+        ),
+        ("Unrecognized VM option 'X'\nError: Could not create the Java Virtual Machine.\n", "Could "
+         "not create the Java Virtual Machine"),
+    ],
+)  # fmt: skip
+def test_the_line_of_java_that_says_why(printed: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "java.log").write_text(printed)
+    assert reason_in(tmp_path / "java.log") == reason

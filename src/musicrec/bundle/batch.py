@@ -127,7 +127,7 @@ def recommend_all_on_spark(
         Spark failed, or pandas is not installed.
     """
     from musicrec.spark.executors import package_shipped, packed, require_pandas
-    from musicrec.spark.failures import quiet, readable_errors
+    from musicrec.spark.failures import readable_errors
     from musicrec.spark.parts import local_uri
 
     require_pandas("leave out --engine spark")
@@ -143,7 +143,6 @@ def recommend_all_on_spark(
     target.parent.mkdir(parents=True, exist_ok=True)
     with (
         scratch_directory(".recommend-", target.parent) as folder,
-        quiet(spark),
         readable_errors("recommend --all"),
         package_shipped(spark),
     ):

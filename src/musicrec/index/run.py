@@ -12,7 +12,7 @@ from musicrec.index.figures import summarise
 from musicrec.index.in_memory import index_in_memory, is_timed
 from musicrec.index.on_spark import index_on_spark
 from musicrec.interactions.memory import fits_in_memory
-from musicrec.spark.failures import quiet, readable_errors
+from musicrec.spark.failures import readable_errors
 from musicrec.spark.parts import PLAYS_SCHEMA, read_parts
 from musicrec.spark.session import spark_session
 from musicrec.storage.parquet import LAST_PLAYED, sound_parts
@@ -48,11 +48,7 @@ def index_splits(inputs: Mapping[str, Path], folder: Path) -> dict[str, Any]:
     if fits_in_memory(sum(pq.read_metadata(part).num_rows for part in parts)):
         sizes = index_in_memory(inputs, folder)
     else:
-        with (
-            spark_session("index", inputs=inputs.values()) as spark,
-            quiet(spark),
-            readable_errors("index"),
-        ):
+        with spark_session("index") as spark, readable_errors("index"):
             schema = PLAYS_SCHEMA + (f", {LAST_PLAYED.name} bigint" if is_timed(parts[0]) else "")
             frames = {name: read_parts(spark, path, schema) for name, path in inputs.items()}
             sizes = index_on_spark(spark, frames, folder)

@@ -5,17 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from musicrec.errors import MusicRecError
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
 _CLASS = re.compile(r"^((\w+\.)+\w+(Exception|Error): )+|^\[[A-Z0-9_.]+\] ")
 _STATE = re.compile(r"\s*SQLSTATE: \w+")
 _FAILED_FILE = re.compile(r"reading file (\S+?)\.?\s")
+
+_TELLING = re.compile(r"Exception|Error|Invalid|[Uu]nable|[Cc]annot|[Cc]ould not|[Ff]ailed|refused")
+_LIMIT = re.compile(r"Too many open files|insufficient memory|native thread|unresponsive")
+_HEADING = re.compile(r"^(Error: )?(Error occurred during init|A JNI error has occ|A fatal err)")
+_PREFIX = re.compile(
+    r'^(# |Caused by: |Exception in thread "[^"]*" |Error: |[\d/:. -]+ [A-Z]+ \w+: )+'
+)
 
 # No fault of what was read: what Java says, and what to do.
 _OF_THE_MACHINE = {
@@ -60,21 +65,6 @@ def _sentence(error: Exception, what: str) -> str:
     return f"{_failed_file(error) or what}: {cause}"
 
 
-@contextmanager
-def quiet(spark: SparkSession) -> Iterator[None]:
-    """Silence Spark's log, which prints the stack trace of every failed task ahead of a sentence.
-
-    Not set back when the block is interrupted: no call may reach Java then.
-    """
-    spark.sparkContext.setLogLevel("OFF")
-    try:
-        yield
-    except MusicRecError:
-        spark.sparkContext.setLogLevel("ERROR")
-        raise
-    spark.sparkContext.setLogLevel("ERROR")
-
-
 def root_cause(error: Any) -> str:
     """First line of the innermost Java exception's message (its class, where it has none)."""
     java = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
@@ -83,6 +73,17 @@ def root_cause(error: Any) -> str:
     while java.getCause() is not None:
         java = java.getCause()
     return _first_line(java.getMessage() or "") or java.getClass().getSimpleName()
+
+
+def reason_in(log: Path) -> str:
+    """The line of Java's output that says most about why it ended; blank where none does."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    lines = [line for line in lines if not _HEADING.match(line) and not line.startswith("\tat ")]
+    causes = [line for line in lines if line.startswith("Caused by: ")]
+    telling = [line for line in lines if _TELLING.search(line)]
+    limits = [line for line in lines if _LIMIT.search(line)]
+    found = (limits[:1] or causes[-1:] or telling[:1] or [""])[0]
+    return _first_line(_PREFIX.sub("", found.strip()))
 
 
 def _first_line(text: str) -> str:

@@ -1,43 +1,43 @@
-"""The one place where a Spark session is made."""
+"""The one place where a Spark session is made and ended."""
 
 from __future__ import annotations
 
 import logging
 import os
+import pwd
 import re
-import signal
+import socket
 import subprocess
+import sys
 import tempfile
 import threading
-import time
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from musicrec.errors import MusicRecError
 from musicrec.runtime import cleaned_up, scratch_directory, signals_held
-from musicrec.spark.class_archive import archive_options, quoted
-from musicrec.spark.failures import root_cause
+from musicrec.spark.failures import reason_in, root_cause
 from musicrec.spark.java import find_java, java_of_home
-from musicrec.spark.java_output import JavaOutput
-from musicrec.spark.masters import require_master, room_watched
-from musicrec.spark.surroundings import blamed, leave_other_spark, python_of_executors
 from musicrec.storage.parquet import PARTS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-QUICK_BYTES = 64 << 20  # below this much input, warming up takes longer than the work
-QUICK_JAVA = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData"
-LASTING_JAVA = "-XX:+UseParallelGC -XX:-UsePerfData"
-# Java takes no class archive beside a folder of configuration, so this one does not exist.
 LOGGING = Path(__file__).parent / "conf" / "log4j2.properties"
-NO_CONFIGURATION = Path(__file__).parent / "conf" / "none"
-END_SECONDS = 300  # for Java to write its class archive; a few are enough on an idle machine
-INTERRUPTED_SECONDS = 3  # for Java to take leave of a cluster; a driver that is gone it notices
+JAVA = "-XX:+UseParallelGC -XX:-UsePerfData"
+CONNECT_SECONDS = 5.0
+ROOM_SECONDS = 15.0  # after which a person would like to know why nothing happens
+END_SECONDS = 10.0  # for Java to take leave of a cluster and remove its files
+# A Java that is running already, a server to connect to: of whoever started this process.
+OTHER_SESSION = (
+    *("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET"),
+    *("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED", "SPARK_API_MODE"),
+)
+# Of another installation; on a cluster they may be meant.
+OTHER_SPARK = ("SPARK_HOME", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.caseSensitive": "true",  # a source may have columns that differ in case alone
@@ -53,220 +53,185 @@ SETTINGS = {
 
 
 @contextmanager
-def spark_session(
-    name: str,
-    inputs: Iterable[str | os.PathLike[str]] | None = None,
-    record: Path | None = None,
-) -> Iterator[SparkSession]:
+def spark_session(name: str) -> Iterator[SparkSession]:
     """Start Spark, yield the session, stop it.
 
     Local by default (`local[*]`, memory from MUSICREC_SPARK_MEMORY or half of the machine's);
     MUSICREC_SPARK_MASTER names a cluster. Where and how wide Spark runs changes no output, so it
-    is environment and not a parameter.
+    is environment and not a parameter. What Java prints is kept for the sentence of a failure.
 
     Parameters
     ----------
     name : str
         The stage.
-    inputs : iterable of paths, optional
-        Local files and folders that all the work follows from. When these are small, a local
-        Java compiles quickly rather than well and plans once: most of a short stage is Java
-        warming up.
-    record : Path, optional
-        Where a local Java shall leave a class archive when it ends.
 
     Raises
     ------
     MusicRecError
-        No Java of at least version 17 is found, the environment is of another Spark, or Java
-        stopped during the work.
+        No Java of at least version 17 is found, Spark does not start, or Java stopped during the
+        work.
     """
+    master = os.environ.get("MUSICREC_SPARK_MASTER", "").strip() or "local[*]"
+    local = master.startswith("local")
+    _prepare_environment(local)
+    if master.startswith("spark://"):
+        _require_master(master)
+    from py4j.protocol import Py4JError, Py4JNetworkError  # type: ignore[import-untyped]
+    from pyspark import SparkConf
+
+    # Plays travel as Arrow, whatever pandas the environment holds beside it.
+    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # its traces come before our sentence
+    with scratch_directory("musicrec-spark-") as scratch:
+        log = scratch / "java.log"
+        settings = SETTINGS | (_local_settings(scratch) if local else {})
+        conf = SparkConf().setAppName(f"musicrec {name}").setMaster(master)
+        gateway = _launch(conf.setAll(list(settings.items())), scratch, log)
+        try:
+            with cleaned_up(lambda: _end_java(gateway)):
+                session = _connect(conf, gateway, log)
+                hint = threading.Timer(ROOM_SECONDS, _warn_without_executor, [session])
+                hint.daemon = True
+                if not local:
+                    hint.start()
+                try:
+                    yield session
+                finally:
+                    hint.cancel()
+                    with suppress(Py4JError, ConnectionError):  # Java may be gone
+                        session.stop()
+        except (Py4JNetworkError, ConnectionError):
+            reason = reason_in(log) or "most often because memory ran out"
+            raise MusicRecError(
+                f"Java stopped during {name} ({reason}); free some memory, or set "
+                "MUSICREC_SPARK_MEMORY (such as 8g) to what the machine has"
+            ) from None
+
+
+def _prepare_environment(local: bool) -> None:
+    """Set what Java and PySpark read from the environment of this process."""
     java = find_java()
     if "JAVA_HOME" in os.environ and java != java_of_home():
         del os.environ["JAVA_HOME"]  # unusable; without it Spark takes the one on PATH
     if os.environ.get("LC_ALL") in ("C", "POSIX"):  # Java could not open a file with an accent
         os.environ["LC_ALL"] = "C.UTF-8"
-    master = os.environ.get("MUSICREC_SPARK_MASTER", "").strip() or "local[*]"
-    leave_other_spark(master)
-    with ExitStack() as stack:
-        settings, ours = SETTINGS, False
-        if master.startswith("local"):  # a cluster brings its own configuration
-            quick = inputs is not None and sum(map(_size, inputs)) < QUICK_BYTES
-            folder = stack.enter_context(scratch_directory("musicrec-spark-"))
-            settings = SETTINGS | _local_settings(folder, quick, archive_options(java, record))
-            ours = record is None and "SPARK_LOCAL_DIRS" not in os.environ
-        yield from _running(name, master, settings, at_once=ours)
-
-
-def _running(
-    name: str, master: str, settings: dict[str, str], *, at_once: bool
-) -> Iterator[SparkSession]:
-    """Yield a session and see to its end, at once where Java leaves nothing behind."""
-    # Plays travel as Arrow, whatever pandas the environment holds beside it.
-    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # its traces come before our sentence
-    from py4j.protocol import Py4JNetworkError  # type: ignore[import-untyped]
-    from pyspark.sql import SparkSession
-
-    builder = SparkSession.builder.appName(f"musicrec {name}").master(master).config(map=settings)
-    session: SparkSession | None = None
-    try:
-        with signals_held():  # so that a signal during the start ends Java too
-            session = _start(builder, master, settings.get("spark.local.dir"))
-        java = session.sparkContext._gateway.proc
-        session.sparkContext.setLogLevel("ERROR")
-        session.sparkContext.pythonExec = python_of_executors(session)
-        with cleaned_up(lambda: _kill(java)), room_watched(session):
-            yield session
-    except (Py4JNetworkError, ConnectionError):
-        raise MusicRecError(
-            f"Java stopped during {name}, most often because memory ran out; free some, or set "
-            "MUSICREC_SPARK_MEMORY (such as 8g) to what the machine has"
-        ) from None
-    except BaseException as error:
-        if session is not None:
-            # After a signal during a call, Java would answer that call before it stops.
-            _stop(session, at_once=at_once, ask=isinstance(error, Exception))
-        raise
-    else:
-        _stop(session, at_once=at_once, ask=True)
-
-
-def _start(builder: SparkSession.Builder, master: str, scratch: str | None) -> SparkSession:
-    output = JavaOutput()
+    for name in (*OTHER_SESSION, *(OTHER_SPARK if local else ())):
+        os.environ.pop(name, None)
     os.environ.setdefault("SPARK_LAUNCHER_OPTS", "-XX:ErrorFile=/dev/null")
-    if master.startswith("spark://"):
-        require_master(master)
-    try:
-        with output.held(), _without_its_handler(), _temporaries_in(scratch):
-            return builder.getOrCreate()
-    except Exception as error:
-        asked = hasattr(error, "java_exception")  # Java runs, and has said no
-        reason = root_cause(error)
-        if not asked or "stopped SparkContext" in reason:  # that is not why
-            reason = output.reason() or reason
-        _forget_java()
-        raise MusicRecError(
-            f"Spark could not start on {master} ({reason}); check {blamed()} and Spark's own "
-            "configuration"
-        ) from None
+    if local:  # where the name of the host may not resolve
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        os.environ.setdefault("SPARK_LOCAL_HOSTNAME", "localhost")
+        os.environ.setdefault("SPARK_CONF_DIR", str(LOGGING.parent))
 
 
-@contextmanager
-def _without_its_handler() -> Iterator[None]:
-    """Keep PySpark from handling ctrl-C, by a call to Java amid another."""
-    from pyspark.core import context
-
-    context.signal = SimpleNamespace(signal=lambda *_: None, SIGINT=signal.SIGINT)
-    try:
-        yield
-    finally:
-        context.signal = signal
-
-
-@contextmanager
-def _temporaries_in(folder: str | None) -> Iterator[None]:
-    """Let PySpark make its temporary folder where a killed stage's is swept, if there is such."""
-    before = tempfile.tempdir
-    tempfile.tempdir = folder or before
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before
-
-
-def _forget_java() -> None:
-    """End the Java of a session that did not start, which would live as long as this process."""
-    from pyspark import SparkContext
-
-    gateway = SparkContext._gateway
-    java = getattr(gateway, "proc", None)
-    if java is not None:
-        gateway.shutdown()
-        java.kill()
-        java.wait()
-    SparkContext._gateway = SparkContext._jvm = SparkContext._active_spark_context = None
-
-
-def _stop(session: SparkSession, *, at_once: bool, ask: bool) -> None:
-    java: subprocess.Popen[bytes] | None = session.sparkContext._gateway.proc
-    if java is None:  # someone else's
-        session.stop()
-    elif at_once:
-        _forget(session)
-        java.kill()
-        java.wait()
-    elif not ask:
-        java.terminate()
-        _wait(java, INTERRUPTED_SECONDS)
-    else:
-        session.stop()
-        if java.stdin is not None:
-            java.stdin.close()  # what Java waits for, to end
-        _wait(java, END_SECONDS)
-        _forget(session)
-
-
-def _kill(java: subprocess.Popen[bytes] | None) -> None:
-    if java is not None:
-        java.kill()
-        java.wait()
-
-
-def _wait(java: subprocess.Popen[bytes], seconds: float) -> None:
-    """Let Java remove its temporary files, then see that it is gone and writes no more."""
-    try:
-        java.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        java.kill()
-        java.wait()
-
-
-def _forget(session: SparkSession) -> None:
-    """Do the part of `session.stop()` that needs no Java, so that another session can start."""
-    from pyspark import SparkContext
-    from pyspark.sql import SparkSession
-    from pyspark.sql.context import SQLContext
-
-    context = session.sparkContext
-    client = context._gateway._gateway_client
-    client.is_connected = False  # Python's garbage collector tells Java of every object it frees,
-    time.sleep(0.01)  # from a thread of its own, whose last word would fail with a stack trace
-    context._jsc = None
-    server = context._accumulatorServer
-    if server is not None:
-        server.handle_error = lambda *_: None  # of a connection that ends with Java
-        # Off this thread, since it waits half a second for nothing.
-        threading.Thread(target=server.shutdown, daemon=True).start()
-        context._accumulatorServer = None
-    context.stop()
-    SparkContext._gateway = SparkContext._jvm = None
-    SparkSession._instantiatedSession = SparkSession._activeSession = None
-    SQLContext._instantiatedContext = None
-
-
-def _local_settings(scratch: Path, quick: bool, archive: str) -> dict[str, str]:
+def _local_settings(scratch: Path) -> dict[str, str]:
     """Settings of a Java on this machine, which leaves nothing outside its scratch folder."""
-    java = f"{QUICK_JAVA if quick else LASTING_JAVA} {archive}"
-    java += f" -Djava.io.tmpdir={quoted(scratch)} -XX:ErrorFile={quoted(scratch / 'crash.log')}"
-    if os.environ.setdefault("SPARK_CONF_DIR", str(NO_CONFIGURATION)) == str(NO_CONFIGURATION):
-        java += f" -Dlog4j2.configurationFile={LOGGING.as_uri()}"
+    options = {"java.io.tmpdir": scratch, "user.home": scratch}
+    java = " ".join(f'"-D{name}={value}"' for name, value in options.items())
     return {
         "spark.driver.memory": _memory(),
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.extraJavaOptions": java,
+        "spark.driver.extraJavaOptions": f'{JAVA} {java} "-XX:ErrorFile={scratch}/crash.log"',
         "spark.local.dir": str(scratch),
-        "spark.sql.adaptive.enabled": str(not quick).lower(),
+        "spark.pyspark.python": sys.executable,
         "spark.ui.enabled": "false",
     }
 
 
-def _size(path: str | os.PathLike[str]) -> int:
-    """Bytes of a file or of the files below a folder."""
-    root = Path(path)
-    files = root.rglob("*") if root.is_dir() else [root]
-    return sum(file.stat().st_size for file in files if file.is_file())
+def _launch(conf: Any, scratch: Path, log: Path) -> Any:
+    """Start Java with its output in a file; returns PySpark's gateway to it."""
+    from pyspark.java_gateway import launch_gateway
+
+    before = tempfile.tempdir
+    tempfile.tempdir = str(scratch)  # where PySpark makes a folder, too
+    try:
+        with log.open("wb") as output, signals_held():
+            return launch_gateway(conf, {"stdout": output, "stderr": output})
+    except Exception as error:
+        raise _not_started(conf.get("spark.master"), reason_in(log) or root_cause(error)) from None
+    finally:
+        tempfile.tempdir = before
+
+
+def _connect(conf: Any, gateway: Any, log: Path) -> SparkSession:
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    try:
+        with signals_held():  # PySpark puts a handler of its own, which is taken back
+            _name_user(gateway)
+            context = SparkContext(conf=conf, gateway=gateway)
+            session = SparkSession.builder.getOrCreate()
+    except Exception as error:
+        SparkContext._active_spark_context = None
+        reason = root_cause(error)
+        if "stopped SparkContext" in reason or not hasattr(error, "java_exception"):
+            reason = reason_in(log) or reason  # what Java has said itself
+        raise _not_started(conf.get("spark.master"), reason) from None
+    named = os.environ.get("PYSPARK_PYTHON") or context.getConf().get("spark.pyspark.python")
+    context._accumulatorServer.handle_error = lambda *_: None  # of a Java that dies: a trace
+    context.pythonExec = named or sys.executable  # of executors; else the first `python3` there
+    return session
+
+
+def _name_user(gateway: Any) -> None:
+    """Give Hadoop the user that it does not find where the system has no entry for it."""
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:  # as of `docker run --user`
+        users = gateway.jvm.org.apache.hadoop.security.UserGroupInformation
+        users.setLoginUser(users.createRemoteUser(os.environ.get("USER", str(os.getuid()))))
+
+
+def _not_started(master: str, reason: str) -> MusicRecError:
+    names = ("PYSPARK_SUBMIT_ARGS", "SPARK_HOME", "SPARK_CONF_DIR", "JAVA_TOOL_OPTIONS")
+    there = [f"{name} = {os.environ[name]}" for name in names if os.environ.get(name)]
+    check = ", ".join(["MUSICREC_SPARK_MASTER", "MUSICREC_SPARK_MEMORY", *there])
+    return MusicRecError(f"Spark could not start on {master} ({reason}); check {check}")
+
+
+def _end_java(gateway: Any) -> None:
+    """End Java, so that another session can start in this process."""
+    from pyspark import SparkContext
+
+    java: subprocess.Popen[bytes] = gateway.proc
+    if java.poll() is None:
+        java.terminate()
+        try:
+            java.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            java.kill()
+            java.wait()
+    gateway.shutdown()
+    SparkContext._gateway = SparkContext._jvm = None
+
+
+def _require_master(master: str) -> None:
+    """Stop unless a master of `spark://host:port,host:port` answers; Spark tries for a minute."""
+    reason = "no host:port"
+    for address in master.removeprefix("spark://").split(","):
+        host, _, port = address.strip("/").rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+            return
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+    raise MusicRecError(
+        f"MUSICREC_SPARK_MASTER = {master}: no Spark master answers there ({reason}); start it, "
+        "or unset the variable to run on this machine"
+    )
+
+
+def _warn_without_executor(session: SparkSession) -> None:
+    executors = session.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1
+    if executors < 1:
+        print(
+            f"warning: {session.sparkContext.master} has given no executor yet; it may lack "
+            "workers, or their memory or cores may be less than Spark's configuration asks",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _memory() -> str:
@@ -279,15 +244,11 @@ def _memory() -> str:
     """
     text = os.environ.get("MUSICREC_SPARK_MEMORY", "").strip()
     if not text:
-        return _half_of_memory()
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return f"{max(1024, total // 2**21)}m"
     match = re.fullmatch(r"([0-9]{1,9})([kmgt]?)b?", text.lower())
     if match is None:
         raise MusicRecError(f"MUSICREC_SPARK_MEMORY = {text!r} is no size of memory, such as 8g")
     if int(match[1]) * {"k": 1 / 1024, "": 1, "m": 1, "g": 1 << 10, "t": 1 << 20}[match[2]] < 500:
         raise MusicRecError(f"MUSICREC_SPARK_MEMORY = {text!r} is less than the 500m Spark needs")
     return text
-
-
-def _half_of_memory() -> str:
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return f"{max(1024, total // 2**21)}m"

@@ -16,7 +16,7 @@ import numpy as np
 
 from musicrec.params import ALSParams, FeedbackParams
 from musicrec.runtime import progress, scratch_directory
-from musicrec.spark.failures import quiet, readable_errors
+from musicrec.spark.failures import readable_errors
 from musicrec.spark.parts import read_parts
 from musicrec.spark.session import spark_session
 from musicrec.storage.parquet import PARTS
@@ -54,8 +54,7 @@ def fit_mllib(
         Spark or Java failed; the sentence holds the innermost cause.
     """
     with (
-        spark_session("train", [train]) as spark,
-        quiet(spark),
+        spark_session("train") as spark,
         readable_errors(f"MLlib, on {train}"),
         checkpoints(spark),
         _progress(spark),

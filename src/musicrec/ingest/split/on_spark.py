@@ -18,7 +18,7 @@ from musicrec.ingest.split.protocol import (
 from musicrec.ingest.split.summary import Merged, Overlap, read_contents, sum_too_large
 from musicrec.interactions.hashing import BITS, SEPARATOR
 from musicrec.params import DataParams
-from musicrec.spark.failures import quiet, readable_errors
+from musicrec.spark.failures import readable_errors
 from musicrec.spark.parts import local_uri, write_splits
 from musicrec.spark.session import spark_session
 from musicrec.storage.parquet import HISTORY, PARTS
@@ -46,8 +46,7 @@ def merge_on_spark(folders: dict[str, Path], params: DataParams, folder: Path) -
         Counts of a user and track sum to more than int64 holds; Spark fails.
     """
     with (
-        spark_session("ingest", list(folders.values())) as spark,
-        quiet(spark),
+        spark_session("ingest") as spark,
         readable_errors(params.source),
     ):
         return merge_with(spark, folders, params, folder)
