@@ -23,7 +23,7 @@ PRIVATE = {
     "dvc_data": {"project/revisions.py"},
     "hydra": {"tune/space.py"},
     "llvmlite": {"als/lanes.py"},
-    "numba.core": {"als/lanes.py", "jit/kernel.py", "jit/kernel_cache.py"},
+    "numba.core": {"als/lanes.py", "jit/kernel.py"},
     "scmrepo": {"project/revisions.py"},
 }
 ASK = """

@@ -13,8 +13,7 @@ import numba
 import numpy as np
 import pytest
 
-from musicrec.jit.kernel import kernel
-from musicrec.jit.kernel_cache import SoundCacheFile
+from musicrec.jit.kernel import SoundCacheFile, kernel
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "musicrec"
 CALL = (

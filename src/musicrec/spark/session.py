@@ -81,7 +81,7 @@ def spark_session(name: str) -> Iterator[SparkSession]:
 
     # Plays travel as Arrow, whatever pandas the environment holds beside it.
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # its traces come before our sentence
+    logging.disable(logging.ERROR)  # the traces of py4j come before our sentence
     with scratch_directory("musicrec-spark-") as scratch:
         log = scratch / "java.log"
         settings = SETTINGS | (_local_settings(scratch) if local else {})
