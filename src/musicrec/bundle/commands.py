@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from musicrec.errors import MusicRecError
-from musicrec.params import near
+from musicrec.parsers import Commands
 from musicrec.reporting.markdown import text_table
 from musicrec.storage.outputs import output_file
 
@@ -26,58 +25,8 @@ if TYPE_CHECKING:
     from musicrec.bundle.query import Answer, Options
     from musicrec.bundle.similar import Neighbour
 
-    Commands = argparse._SubParsersAction["IdParser"]
-
-LISTS = ("--plays", "--candidates", "--exclude")
-_MISTYPED = re.compile(r"argument COMMAND: invalid choice: '([^']*)' \(choose from (.*)\)")
-ID_OPTIONS = ("--user", "--track", *LISTS)
 RIGHT = ("", "count", "part", "score", "listeners", "cosine")  # columns aligned right
 Labels = Mapping[str, str]
-
-
-class SentenceParser(argparse.ArgumentParser):
-    """A parser that answers wrong usage with one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        """Leave with exit code 2."""
-        if mistyped := _MISTYPED.match(message):
-            known = re.findall(r"[\w-]+", mistyped[2])
-            message = f"there is no command {mistyped[1]}{near(mistyped[1], known)}"
-        self.exit(2, f"error: {message}; `{self.prog} --help` lists what there is\n")
-
-
-class IdParser(SentenceParser):
-    """A parser whose options of ids take the next words as they are, dashes and all."""
-
-    def parse_known_args(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse, with every word of an option of ids bound to it: `--user -x` is `--user=-x`."""
-        words = sys.argv[1:] if args is None else list(args)
-        return super().parse_known_args(self._bound(words), namespace)
-
-    def _bound(self, words: list[str]) -> list[str]:
-        bound: list[str] = []
-        option: str | None = None
-        for word in words:
-            known = self._option_string_actions
-            if word.partition("=")[0] in known or (word[:2] == "-k" and word[2:].isdigit()):
-                option = word if word in ID_OPTIONS and word in known else None
-                bound.append(word)
-            elif option is not None:
-                if bound[-1] == option:
-                    bound.pop()
-                bound.append(f"{option}={word}")
-                option = option if option in LISTS else None
-            else:
-                self._require_known(word.partition("=")[0])
-                bound.append(word)
-        return bound
-
-    def _require_known(self, option: str) -> None:
-        known = self._option_string_actions
-        if option[:2] == "--" != option and not any(name.startswith(option) for name in known):
-            self.error(f"there is no option {option}{near(option, known)}")
 
 
 def add_recommend(commands: Commands) -> None:
