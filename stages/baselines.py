@@ -29,4 +29,5 @@ def main() -> None:
     lists = recommend_baselines(held_out, max(judged.k), baselines)
     with atomic_directory(args.output) as folder:
         write_baselines(folder, lists, describe(held_out, baselines))
-        write_json(args.metrics, baseline_metrics(held_out, lists, judged.k, baselines))
+        figures = baseline_metrics(held_out, lists, judged.k, baselines)
+        write_json(args.metrics, {judged.split: figures})

@@ -46,5 +46,5 @@ def main() -> None:
         for name, rows in plots.items():
             write_json(folder / f"{name}.json", rows)
         write_table(args.per_user, evaluation.table)
-        write_json(args.metrics, figures)
+        write_json(args.metrics, {params.split: figures})
     print(sentence(figures, evaluation.table, params))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
-from musicrec.metrics.ranking import metric_table
+from musicrec.metrics.ranking import metric_table, split_figures
 from musicrec.params import load_params
 from musicrec.tune.space import read_space
 
@@ -21,7 +21,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def metrics(name: str) -> dict:
-    return json.loads((ROOT / f"metrics/{name}.json").read_text())
+    return dict(split_figures(json.loads((ROOT / f"metrics/{name}.json").read_text())))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -127,7 +127,7 @@ def test_every_setting_scored_on_test_users_is_known(clone: Clone, tmp_path: Pat
     assert one.trained_with and one.trained_with["als"]["rank"] == 4
     shown = other.run("dvc", "metrics", "show", "--json", "metrics/evaluate.json").stdout
     for name, value in one.figures.items():
-        assert f'"{name}": {round(value, 6)}' in shown
+        assert f'"test.{name}": {round(value, 6)}' in shown
     other.reset()
     text = other.run("musicrec", "tested").stdout
     assert "differs from params.yaml in\n" in text and " nothing\n" in text

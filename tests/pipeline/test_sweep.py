@@ -64,7 +64,7 @@ def sweep(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
 @pytest.fixture(scope="module")
 def shown(sweep: Clone) -> list[dict[str, str]]:
     """Rows of `dvc exp show`, the best first."""
-    words = ["--csv", "--only-changed", "--sort-by", "map@50", "--sort-order", "desc"]
+    words = ["--csv", "--only-changed", "--sort-by", "validation.map@50", "--sort-order", "desc"]
     printed = sweep.run("dvc", "exp", "show", *words).stdout
     return list(csv.DictReader(io.StringIO(printed)))
 
@@ -86,14 +86,14 @@ def test_a_failed_run_shows_the_base_and_its_state(shown: list[dict[str, str]]) 
     (base,) = (row for row in shown if row["rev"] == "main")
     (broken,) = (row for row in shown if row["Experiment"] == "broken")
     assert broken["State"] == "Failed"
-    assert broken["map@50"] == base["map@50"]
+    assert broken["validation.map@50"] == base["validation.map@50"]
 
 
 def test_the_best_is_compared_applied_committed_and_pushed(
     sweep: Clone, shown: list[dict[str, str]]
 ) -> None:
     good = [row for row in shown if row["State"] == "Success"]
-    figures = [float(row["map@50"]) for row in good]
+    figures = [float(row["validation.map@50"]) for row in good]
     assert len(good) == 2 and figures == sorted(figures, reverse=True)
     best, second = (row["Experiment"] for row in good)
     assert f"{best} against {second}: " in sweep.run("musicrec", "compare", best, second).stdout

@@ -267,4 +267,4 @@ def test_without_the_packages_that_draw_it_says_what_to_install(project, monkeyp
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "altair", None)
     assert main(["report"]) == 1
-    assert capsys.readouterr().err.startswith("error: the report needs the package altair; `make")
+    assert capsys.readouterr().err.startswith("error: this needs the package altair, of")

@@ -41,7 +41,7 @@ def test_compares_branches_experiments_commits_and_the_workspace(project):
 def test_figures_are_those_that_dvc_shows(project):
     result = compare(project.revision("main"), project.revision("noisy"))
     shown = json.loads(project.dvc("metrics", "diff", "main", "noisy", "--json"))
-    row = shown["metrics/evaluate.json"]["map@100"]
+    row = shown["metrics/evaluate.json"]["validation.map@100"]
     assert row["old"] == pytest.approx(result.metrics["map@100"].base, abs=1e-6)
     assert row["new"] == pytest.approx(result.metrics["map@100"].head, abs=1e-6)
 
@@ -106,7 +106,7 @@ def test_other_data_is_refused_with_a_reason_and_the_bare_figures(project):
     report = review(main, other)
     assert "| `data: train_plays` |" in report
     assert "No verdict: main and other-data cannot be compared" in report
-    assert "| `map@100` |" in report
+    assert "| `validation.map@100` |" in report
 
 
 def test_stale_stages_of_the_workspace(project):
@@ -313,7 +313,7 @@ def test_a_revision_without_the_project_is_one_sentence(below):
 
 
 def test_a_reader_that_stops_and_an_ascii_terminal(project):
-    words = [sys.executable, "-m", "musicrec.cli"]
+    words = [sys.executable, "-m", "musicrec"]
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(

@@ -20,6 +20,7 @@ from musicrec.bundle.manifest import CARD, MANIFEST, Fingerprint, Manifest
 from musicrec.bundle.write import write_manifest
 from musicrec.errors import MusicRecError, without_passwords
 from musicrec.metrics.intervals import CONFIDENCE
+from musicrec.metrics.ranking import split_figures
 from musicrec.project.revisions import WORKSPACE, Revision
 from musicrec.project.staleness import why_stale
 from musicrec.reporting.markdown import markdown_table
@@ -162,7 +163,7 @@ def model_card(manifest: Manifest) -> str:
                 for name, value in sorted(getattr(manifest, block).items())
             }
         ),
-        judged=_figure(facts["quality"]["users"]),
+        judged=_figure(split_figures(facts["quality"])["users"]),
         split=split,
         confidence=CONFIDENCE,
         flattered="" if split == "test" else flattered,

@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -85,7 +85,8 @@ METRICS: Mapping[str, Metric] = {
     "calibrated_recall": Metric(
         "Calibrated recall",
         "hits in the first k positions / min(\\|T\\|, k), so that a list of k tracks can reach 1. "
-        "RecPack's name; the tables published since Liang et al. (2018) call it Recall@k",
+        "RecPack's name (not Steck's calibration); Liang et al. (WWW 2018) and the tables that "
+        "compare with theirs call it Recall@k",
         headline="shortest",
         folded_in=True,
     ),
@@ -108,6 +109,16 @@ def headline_metrics(k: Sequence[int], folded_in: bool = False) -> list[str]:
         for name, metric in METRICS.items()
         if metric.headline and (folded_in or not metric.folded_in)
     ]
+
+
+def split_figures(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Figures of metrics/evaluate.json or baselines.json, of whichever split they are.
+
+    They stand below its name, so that `dvc metrics diff` never subtracts those of one split from
+    those of another; revisions of older versions have no such name.
+    """
+    (first, *_) = (*content.values(), None)
+    return first if isinstance(first, Mapping) else content
 
 
 def metric_title(key: str) -> str:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from musicrec.errors import MusicRecError
+from musicrec.metrics.ranking import split_figures
 from musicrec.metrics.verdicts import MARGIN
 from musicrec.project.revisions import Revision, UnavailableError
 from musicrec.review.compare import DATA, Result, compare, same_table
@@ -50,7 +51,7 @@ class BesideBaseline:
 
 def beside_baselines(revision: Revision) -> list[BesideBaseline]:
     """One for each baseline; none where the revision has no metrics of `evaluate`."""
-    model, others = revision.read_json(EVALUATION), revision.read_json(BASELINES)
+    model, others = (split_figures(revision.read_json(path)) for path in (EVALUATION, BASELINES))
     metric = next((key for key in sorted(model) if key.startswith("map@")), "")
     found = []
     for key in sorted(model):
