@@ -49,6 +49,8 @@ def reference(items, truth, k):
         "recall": sum(hit) / len(truth),
         "ndcg": gain / best_gain,
         "calibrated_recall": sum(hit) / min(len(truth), k),
+        "hit_rate": float(any(hit)),
+        "reciprocal_rank": 1 / (hit.index(1) + 1) if any(hit) else 0.0,
     }
 
 
@@ -62,6 +64,10 @@ def test_a_case_worked_by_hand():
     assert got["ndcg@2"] == pytest.approx(1 / (1 + 1 / math.log2(3)))
     assert got["precision@4"] == 2 / 4
     assert got["recall@4"] == got["calibrated_recall@4"] == 2 / 3
+    assert got["hit_rate@4"] == got["reciprocal_rank@4"] == 1
+    late = one([1, 2, 7], truth=[7], k=[2, 3])
+    assert (late["hit_rate@2"], late["reciprocal_rank@2"]) == (0, 0)
+    assert (late["hit_rate@3"], late["reciprocal_rank@3"]) == (1, 1 / 3)
     assert got["map@4"] == pytest.approx((1 / 1 + 2 / 3) / 3)
     assert got["ndcg@4"] == pytest.approx((1 + 0.5) / (1 + 1 / math.log2(3) + 0.5))
 
@@ -76,8 +82,8 @@ def test_a_perfect_list_scores_one_but_for_precision_beyond_the_truth():
 
 def test_truth_longer_than_k_divides_average_precision_by_k_and_recall_by_the_truth():
     got = one([0, 1], truth=range(10), k=[2])
-    assert got.pop("calibrated_recall@2") == 1
-    assert got == {"map@2": 1, "precision@2": 1, "recall@2": 0.2, "ndcg@2": 1}
+    assert [got[name] for name in ("map@2", "precision@2", "ndcg@2")] == [1, 1, 1]
+    assert (got["recall@2"], got["calibrated_recall@2"]) == (0.2, 1)
 
 
 def test_a_short_list_counts_its_missing_positions_as_misses():

@@ -78,7 +78,7 @@ def test_the_report_of_a_branch(project):
     assert re.search(
         r"\| main \| popularity \| \+\d+\.\d\d % \| yes \|", section["Beside the baselines"]
     )
-    assert "| `index_recall@100` | 0.9 | 0.6 | -0.3 (-33.3%) |" in section["Search"]
+    assert "| `ann_recall` | 0.9 | 0.6 | -0.3 (-33.3%) |" in section["Search"]
     assert "| annoy | 3 | 3.3 |" in section["Search"]
     assert "None: every output is that of" in section["Stale stages"]
 

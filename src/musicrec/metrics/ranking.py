@@ -90,6 +90,10 @@ METRICS: Mapping[str, Metric] = {
         headline="shortest",
         folded_in=True,
     ),
+    "hit_rate": Metric("Hit rate", "1 if one of the first k positions is a hit, else 0"),
+    "reciprocal_rank": Metric(
+        "Reciprocal rank", "1 / position of the first hit in the first k positions, 0 without one"
+    ),
 }
 
 
@@ -307,7 +311,7 @@ def _score(recommended, truth, cuts, out, start, stop):
             in_truth[item] = True
         if n_truth == 0:
             continue
-        hits = 0
+        hits = first = 0
         precision_sum = 0.0
         gain_sum = 0.0
         column = 0
@@ -318,14 +322,16 @@ def _score(recommended, truth, cuts, out, start, stop):
                 break
             if item < len(in_truth) and in_truth[item]:
                 hits += 1
+                if first == 0:
+                    first = position + 1
                 precision_sum += hits / (position + 1)
                 if position < len(gains):
                     gain_sum += gains[position]
             if column < len(lengths) and lengths[column] == position + 1:
-                _set(row, column, cuts, n_truth, (hits, precision_sum, gain_sum))
+                _set(row, column, cuts, n_truth, (hits, first, precision_sum, gain_sum))
                 column += 1
         while column < len(lengths):  # the list has ended: all further positions are misses
-            _set(row, column, cuts, n_truth, (hits, precision_sum, gain_sum))
+            _set(row, column, cuts, n_truth, (hits, first, precision_sum, gain_sum))
             column += 1
         out.whole[user] = precision_sum / n_truth
         for item in items:
@@ -335,7 +341,7 @@ def _score(recommended, truth, cuts, out, start, stop):
 @kernel()
 def _set(row, column, cuts, n_truth, sums):
     """Write one user's metrics at one k from the sums so far, in the order of METRICS."""
-    hits, precision_sum, gain_sum = sums
+    hits, first, precision_sum, gain_sum = sums
     k = cuts.lengths[column]
     best = min(n_truth, k)
     row[0, column] = precision_sum / best
@@ -343,3 +349,5 @@ def _set(row, column, cuts, n_truth, sums):
     row[2, column] = hits / n_truth
     row[3, column] = hits / k
     row[4, column] = hits / best
+    row[5, column] = 1.0 if hits else 0.0
+    row[6, column] = 1.0 / first if first else 0.0
