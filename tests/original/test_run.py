@@ -54,7 +54,7 @@ def test_a_point_has_the_figures_of_the_stages(
     write_baselines(tmp_path, params)
     log = plan.VARIANTS[plan.LOG]
     chosen = [(*report.grid[4], "grid")]
-    chosen += [(plan.Setting(report.best.als, log), report.variants[plan.LOG], "log")]
+    chosen += [(plan.Point(report.best.als, log), report.variants[plan.LOG], "log")]
     for setting, figures, name in chosen:
         out = tmp_path / name
         train(folder / "indexed", out, tmp_path / "train.json", tmp_path / "plots", *setting)
@@ -139,7 +139,7 @@ def test_the_command_writes_a_page_with_every_published_figure(
 def test_a_model_of_zeros_says_why(first: tuple[Report, int], folder: Path) -> None:
     """A regularisation that outweighs every play."""
     work = Work(folder / "indexed", folder / "zeros")
-    nothing = plan.Setting(ALSParams(rank=5, reg_param=1e6, alpha=1.0), FeedbackParams())
+    nothing = plan.Point(ALSParams(rank=5, reg_param=1e6, alpha=1.0), FeedbackParams())
     figures = work.judge(nothing)
     assert figures["zero"] is True and figures["spark"]["map"] == 0
     report = first[0]

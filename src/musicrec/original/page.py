@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from musicrec.original import plan
-from musicrec.original.plan import BASELINE, LOG, Published, Setting
+from musicrec.original.plan import BASELINE, LOG, Point, Published
 from musicrec.original.run import Figures, Report
 from musicrec.page.charts import COLOURS, Axis, Figure, Series, lines
 from musicrec.page.layout import Section, Table, render
@@ -55,15 +55,17 @@ def summary(report: Report) -> str:
     table = text_table(["validation users", *HEADER], cells, right=range(1, 6))
     best = max(report.variants, key=lambda name: report.variants[name]["spark"]["map"])
     value = number(report.variants[best]["spark"]["map"])
-    told = [f"Best of the grid: {point(report.best)}. Best of these rows: {best}, MAP@500 {value}."]
-    return "\n".join([table, "", *told, *_why_zero(cells)])
+    notes = [
+        f"Best of the grid: {point(report.best)}. Best of these rows: {best}, MAP@500 {value}."
+    ]
+    return "\n".join([table, "", *notes, *_why_zero(cells)])
 
 
 def _why_zero(cells: list[list[str]]) -> list[str]:
     return [WHY_ZERO] if any(ZERO in cell for row in cells for cell in row) else []
 
 
-def point(setting: Setting) -> str:
+def point(setting: Point) -> str:
     """Name a point of the grid."""
     als = setting.als
     return f"rank {als.rank}, reg_param {als.reg_param:g}, alpha {als.alpha:.4g}"

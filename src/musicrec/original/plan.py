@@ -18,7 +18,7 @@ AXES = {"rank": RANKS, "reg_param": REG_PARAMS, "alpha": ALPHAS}
 TREES = (1, 5, 10, 30)  # of its Annoy indexes
 
 
-class Setting(NamedTuple):
+class Point(NamedTuple):
     """A model to fit."""
 
     als: ALSParams
@@ -53,11 +53,11 @@ TEST = {BASELINE: Published(0.0305, 0.0079), LOG: Published(0.0313, 0.0081)}
 PUBLISHED_BEST = {"rank": 20, "reg_param": 0.1, "alpha": 10.0}
 
 
-def grid(base: ALSParams) -> list[Setting]:
+def grid(base: ALSParams) -> list[Point]:
     """The 27 models of its search; what it does not vary is as in `base`."""
     points = itertools.product(REG_PARAMS, RANKS, ALPHAS)
     return [
-        Setting(base.replace(rank=rank, reg_param=reg, alpha=alpha), FeedbackParams())
+        Point(base.replace(rank=rank, reg_param=reg, alpha=alpha), FeedbackParams())
         for reg, rank, alpha in points
     ]
 
@@ -67,7 +67,7 @@ def on_border(best: ALSParams) -> list[str]:
     return [name for name, values in AXES.items() if getattr(best, name) in (values[0], values[-1])]
 
 
-def beyond(best: ALSParams) -> dict[str, Setting]:
+def beyond(best: ALSParams) -> dict[str, Point]:
     """One step out of the grid along each axis on whose end the best point lies.
 
     The step is the ratio of the two values at that end.
@@ -78,5 +78,5 @@ def beyond(best: ALSParams) -> dict[str, Setting]:
         end, before = (values[-1], values[-2]) if getattr(best, name) == values[-1] else values[:2]
         further = type(end)(round(end * end / before, 12))
         if further >= 1 or name != "rank":
-            steps[name] = Setting(best.replace(**{name: further}), FeedbackParams())
+            steps[name] = Point(best.replace(**{name: further}), FeedbackParams())
     return steps

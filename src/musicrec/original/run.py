@@ -17,7 +17,7 @@ from musicrec.ann_bench.measure import describe_machine
 from musicrec.ann_bench.run import catalogue_of, run_benchmark, setting_rows
 from musicrec.errors import MusicRecError
 from musicrec.original import plan
-from musicrec.original.plan import Setting
+from musicrec.original.plan import Point
 from musicrec.params import ALSParams, AnnBenchParams, EvaluateParams, load_block
 from musicrec.storage.checksums import CHECKSUMS
 from musicrec.storage.files import read_json, write_json
@@ -33,17 +33,17 @@ class Report:
 
     Attributes
     ----------
-    grid : list of (Setting, figures)
+    grid : list of (Point, figures)
         On the validation users.
-    best : Setting
+    best : Point
         Of the grid, by MAP@500 in the `spark` protocol; the first of equals.
     variants, tests : dict of str to figures
         By name: of the best point with other feedback, on validation users and on test users.
-    beyond : dict of str to (Setting, figures)
+    beyond : dict of str to (Point, figures)
         One step out of the grid, by axis.
-    matched : (Setting, figures)
+    matched : (Point, figures)
         Log compression with alpha scaled so that the mean confidence is that of the best point.
-    log_alphas : list of (Setting, figures)
+    log_alphas : list of (Point, figures)
         Log compression of the best point at every alpha of the grid.
     seen : dict of str to float
         Share of the best model's lists that users have played already, by length.
@@ -52,13 +52,13 @@ class Report:
     machine : dict
     """
 
-    grid: list[tuple[Setting, Figures]]
-    best: Setting
+    grid: list[tuple[Point, Figures]]
+    best: Point
     variants: dict[str, Figures]
     tests: dict[str, Figures]
-    beyond: dict[str, tuple[Setting, Figures]]
-    matched: tuple[Setting, Figures]
-    log_alphas: list[tuple[Setting, Figures]]
+    beyond: dict[str, tuple[Point, Figures]]
+    matched: tuple[Point, Figures]
+    log_alphas: list[tuple[Point, Figures]]
     seen: dict[str, float]
     search: list[dict[str, Any]]
     counts: list[dict[str, Any]]
@@ -80,7 +80,7 @@ class Work:
             raise MusicRecError(f"{indexed} holds no indexed plays; run dvc repro index")
         self.indexed, self.folder, self.on_step = indexed, folder, on_step
         self.computed = 0
-        self._last: tuple[Setting, Model] | None = None
+        self._last: tuple[Point, Model] | None = None
 
     def kept(self, about: dict[str, Any], compute: Callable[[], Any]) -> Any:
         """Read a result, or compute and write it."""
@@ -112,13 +112,13 @@ class Work:
             self._trials[split] = Trials(self.indexed, params)
         return self._trials[split]
 
-    def model(self, setting: Setting) -> Model:
+    def model(self, setting: Point) -> Model:
         """Fit, or take what was fitted last."""
         if self._last is None or self._last[0] != setting:
             self._last = (setting, self.trials("validation").fit(*setting))
         return self._last[1]
 
-    def judge(self, setting: Setting, split: str = "validation") -> Figures:
+    def judge(self, setting: Point, split: str = "validation") -> Figures:
         """Rows `spark` and `ranking` at k = 500, as the evaluate stage writes them.
 
         `zero`: all factors are 0, so that nothing is recommended to anybody.
@@ -132,7 +132,7 @@ class Work:
 
         return self.kept({"split": split} | described(setting), compute)
 
-    def seen(self, setting: Setting) -> dict[str, float]:
+    def seen(self, setting: Point) -> dict[str, float]:
         """Share of the positions of unfiltered lists that hold a track of the user's history."""
 
         def compute() -> dict[str, float]:
@@ -147,7 +147,7 @@ class Work:
 
         return self.kept({"what": "seen"} | described(setting), compute)
 
-    def search(self, setting: Setting) -> dict[str, Any]:
+    def search(self, setting: Point) -> dict[str, Any]:
         """Rows of ann-bench for the model, with brute force and Annoy, and the machine."""
         params = AnnBenchParams(
             k=plan.K, methods=("exact_argsort", "exact", "annoy_dot"), n_trees=plan.TREES
@@ -164,7 +164,7 @@ class Work:
         about = {"what": "search", **params.model_dump(mode="json")}
         return self.kept(about | described(setting), compute)
 
-    def matched_alpha(self, setting: Setting) -> float:
+    def matched_alpha(self, setting: Point) -> float:
         """Alpha of log compression that leaves the mean of alpha r as it is with counts."""
 
         def compute() -> float:
@@ -178,7 +178,7 @@ class Work:
         return self.kept({"what": "matched alpha"} | described(setting), compute)
 
 
-def described(setting: Setting) -> dict[str, Any]:
+def described(setting: Point) -> dict[str, Any]:
     """A setting as JSON."""
     return {"als": setting.als.model_dump(), "feedback": setting.feedback.model_dump()}
 
@@ -213,14 +213,14 @@ def original(
     work = Work(indexed, folder, on_step)
     grid = [(setting, work.judge(setting)) for setting in plan.grid(base)]
     best = max(grid, key=lambda point: point[1]["spark"]["map"])[0]
-    log = Setting(best.als, plan.VARIANTS[plan.LOG])
+    log = Point(best.als, plan.VARIANTS[plan.LOG])
     tests = {name: work.judge(s, "test") for name, s in ((plan.LOG, log), (plan.BASELINE, best))}
     seen, search = work.seen(best), work.search(best)
     variants = {
-        name: work.judge(Setting(best.als, feedback)) for name, feedback in plan.VARIANTS.items()
+        name: work.judge(Point(best.als, feedback)) for name, feedback in plan.VARIANTS.items()
     }
-    matched = Setting(best.als.replace(alpha=work.matched_alpha(best)), log.feedback)
-    log_alphas = [Setting(best.als.replace(alpha=a), log.feedback) for a in plan.ALPHAS]
+    matched = Point(best.als.replace(alpha=work.matched_alpha(best)), log.feedback)
+    log_alphas = [Point(best.als.replace(alpha=a), log.feedback) for a in plan.ALPHAS]
     report = Report(
         grid=grid,
         best=best,

@@ -8,7 +8,7 @@ import sys
 from musicrec.errors import MusicRecError
 from musicrec.metrics.verdicts import MARGIN
 from musicrec.parsers import Commands
-from musicrec.review.gate import GATES, STOPPED, doubt, gate_sentence, stopping
+from musicrec.review.gate import GATES, STOPPED, gate_sentence, outdated, stopping
 
 
 def add_compare(commands: Commands) -> None:
@@ -67,10 +67,10 @@ def run_compare(args: argparse.Namespace) -> int:
     )
 
     base, head = open_revisions([args.base, args.head])
-    doubts = [doubt(base), doubt(head)]
-    if args.fail_on is not None and doubts[1]:
-        raise MusicRecError(f"nothing to judge: {doubts[1]}")
-    for reason in filter(None, doubts):
+    outdated_sides = [outdated(base), outdated(head)]
+    if args.fail_on is not None and outdated_sides[1]:
+        raise MusicRecError(f"nothing to judge: {outdated_sides[1]}")
+    for reason in filter(None, outdated_sides):
         print(f"warning: {reason}", file=sys.stderr)
     try:
         result = compare(base, head, args.metrics, args.margin)

@@ -54,7 +54,7 @@ class Result:
         How many settings these users have judged in this clone, where head is called better and
         may have been chosen by that: more than base's and its own. Else 0.
     cure : str
-        What would tell where a verdict is that nothing can be told; else empty.
+        What a verdict would take, where there is none; else empty.
     """
 
     base: str
@@ -196,8 +196,8 @@ def as_text(result: Result) -> str:
     header = _header(result)
     table = text_table(header, _rows(result), right=range(1, len(header) - 1))
     blocks = [_footnote(result), *result.notes]
-    told = [line for block in blocks for line in ("", textwrap.fill(block, WIDTH, **WHOLE))]
-    return "\n".join([_title(result), "", table, *told])
+    lines = [line for block in blocks for line in ("", textwrap.fill(block, WIDTH, **WHOLE))]
+    return "\n".join([_title(result), "", table, *lines])
 
 
 def as_markdown(result: Result) -> str:

@@ -13,7 +13,7 @@ from musicrec.metrics.ranking import split_figures
 from musicrec.metrics.verdicts import MARGIN
 from musicrec.project.revisions import Revision, UnavailableError
 from musicrec.review.compare import DATA, Result, compare, same_table
-from musicrec.review.gate import doubt
+from musicrec.review.gate import outdated
 from musicrec.review.tested import PARAMS, TABLE
 
 Rows = list[dict[str, Any]]
@@ -85,7 +85,7 @@ class Figures:
         The comparison with the base; None for the base itself and where there is no verdict.
     no_verdict : str
         Why there is none.
-    doubt : str
+    outdated : str
         Why the figures are not those of the revision's code, parameters and data; mostly empty.
     """
 
@@ -98,7 +98,7 @@ class Figures:
     provenance: dict[str, str]
     result: Result | None = None
     no_verdict: str = ""
-    doubt: str = ""
+    outdated: str = ""
 
 
 @dataclass
@@ -148,7 +148,7 @@ def read_figures(
         provenance=_provenance(revision),
         result=result,
         no_verdict=reason,
-        doubt=doubt(revision),
+        outdated=outdated(revision),
     )
 
 

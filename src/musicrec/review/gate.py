@@ -29,7 +29,7 @@ STOPPED = 3  # exit status; 1 is an error, 2 a mistyped command
 JUDGES = "evaluate"  # the stage whose figures a verdict rests on
 
 
-def doubt(revision: Revision) -> str:
+def outdated(revision: Revision) -> str:
     """Say why the figures of a revision are not those of its code, parameters and data, if so."""
     return why_stale(revision, [JUDGES])
 

@@ -62,7 +62,7 @@ def page(base: Revision, heads: Sequence[Revision], margin: float = MARGIN) -> P
         parts,
         cards=cards,
         missing=[
-            *([f"Beware: {first.doubt}."] if first.doubt else []),
+            *([f"Beware: {first.outdated}."] if first.outdated else []),
             *(sentence for one in shown for sentence in one.missing),
         ],
     )
@@ -75,19 +75,19 @@ def card_line(card: Mapping[str, Any]) -> str:
     worse = f"; {' and '.join(card['but'])} worse" if card.get("but") else ""
     line = f"{card['name']}: {card['word']}{worse}" + (f" ({detail})" if detail else "")
     line = "\n".join([line, *card.get("notes", [])])
-    return f"{line}\nwarning: {card['doubt']}" if card["doubt"] else line
+    return f"{line}\nwarning: {card['outdated']}" if card["outdated"] else line
 
 
 def verdict(head: Figures, base: Figures, colour: str) -> dict[str, Any]:
     """What the card of a revision says: the headline metric in a sentence, the others as words."""
     card: dict[str, Any] = {"name": head.name, "colour": colour, "baselines": head.baselines}
-    card["doubt"] = head.doubt
+    card["outdated"] = head.outdated
     if head.result is None:
         same = head.no_verdict.startswith("same ")
         word = "identical" if same else "no verdict"
         return card | {
             "word": word,
-            "sign": NO_SIGN if head.doubt else SIGNS.get(word, NO_SIGN),
+            "sign": NO_SIGN if head.outdated else SIGNS.get(word, NO_SIGN),
             "why": head.no_verdict,
         }
     words = [
@@ -102,7 +102,7 @@ def verdict(head: Figures, base: Figures, colour: str) -> dict[str, Any]:
     return card | {
         "word": head.result.verdict(name),
         "but": [one["metric"] for one in words[1:] if one["word"] == WORSE != row.verdict],
-        "sign": NO_SIGN if head.doubt else _sign(head, row.verdict),
+        "sign": NO_SIGN if head.outdated else _sign(head, row.verdict),
         "sentence": sentence,
         "notes": head.result.notes,
         "users": f"{head.result.n_users:,} {head.result.split} users; "

@@ -18,7 +18,7 @@ from musicrec.review.compare import (
     same_table_sentence,
 )
 from musicrec.review.figures import EVALUATION, beside_baselines
-from musicrec.review.gate import doubt, gate_sentence
+from musicrec.review.gate import gate_sentence, outdated
 from musicrec.review.tested import PARAMS
 
 DATA = ("metrics/data.json", "metrics/downsample.json", "metrics/index.json")
@@ -35,7 +35,7 @@ def review(base: Revision, head: Revision, margin: float = MARGIN, gate: str | N
     Parameters in `params.yaml`, the code of each stage, the data as counted by its metrics,
     ranking metrics with verdicts, how the model stands beside the baselines, search, and the
     stages of `head` whose outputs are older than what they depend on. A section that cannot be
-    told says why. With a `gate` (a key of `musicrec.review.gate.GATES`) it says whether the
+    given says why. With a `gate` (a key of `musicrec.review.gate.GATES`) it says whether the
     change passes.
     """
     sections = [
@@ -76,12 +76,12 @@ def _code(base: Revision, head: Revision) -> str:
 
 def _metrics(base: Revision, head: Revision, margin: float, gate: str | None) -> str:
     """Verdicts; where the revisions cannot be compared, the reason and the bare figures."""
-    doubts = [doubt(base), doubt(head)]
-    blocks = [f"**Beware: {reason}.**" for reason in doubts if reason]
+    outdated_sides = [outdated(base), outdated(head)]
+    blocks = [f"**Beware: {reason}.**" for reason in outdated_sides if reason]
     try:
         result = compare(base, head, margin=margin)
         if gate is not None:
-            judged = "Gate: nothing to judge." if doubts[1] else gate_sentence(result, gate)
+            judged = "Gate: nothing to judge." if outdated_sides[1] else gate_sentence(result, gate)
             blocks.append(f"**{judged}**")
         blocks.append(as_markdown(result))
     except MusicRecError as error:
