@@ -122,6 +122,12 @@ def _summary(
             f"{params.columns.user!r} and {params.columns.track!r}) are in train too, first user "
             f"{pair[0]!r}, track {pair[1]!r}; fix the source or set data.on_bad_rows: drop"
         )
+    known = merged.contents.get("train")
+    if params.protocol != "given" and known is not None and len(known.users) == 1:
+        raise MusicRecError(
+            f"{params.source}: there is one user, {known.users[0].as_py()!r} (column "
+            f"{params.columns.user!r}); a recommender learns from several"
+        )
     require_splits(folder, params)
     described = describe_splits(merged.contents)
     require_sound_splits(merged.contents, described, params)

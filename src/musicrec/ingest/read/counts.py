@@ -19,7 +19,7 @@ _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.I)
 _AMBIGUOUS = re.compile(
     r"[+-]?([1-9]\d{0,2}(\.\d{3})+|\d+(\.\d{3})*,\d+|\d{1,3}(,\d{3})+(\.\d*)?)", re.A
 )
-_ROUNDINGS = {"round": ROUND_HALF_UP, "ceil": ROUND_CEILING}
+_ROUNDINGS = {"round": ROUND_HALF_UP, "ceil": ROUND_CEILING, "one": ROUND_CEILING}
 
 
 def counts_of(column: pa.Array, params: DataParams) -> tuple[np.ndarray, np.ndarray]:
@@ -31,6 +31,11 @@ def counts_of(column: pa.Array, params: DataParams) -> tuple[np.ndarray, np.ndar
     codes : int8 array (n)
         Of `reasons.CODES`; 0 where the count is good.
     """
+    counts, codes = _counts_of(column, params)
+    return (np.minimum(counts, 1) if params.fractions == "one" else counts), codes
+
+
+def _counts_of(column: pa.Array, params: DataParams) -> tuple[np.ndarray, np.ndarray]:
     kind = column.type
     if pa.types.is_integer(kind):
         return _of_whole(column)
@@ -72,9 +77,7 @@ def _of_floats(column: pa.Array, params: DataParams) -> tuple[np.ndarray, np.nda
     finite = np.isfinite(values)
     codes = np.zeros(len(column), np.int8)
     whole = np.where(finite, values, 1.0)
-    if params.fractions == "one":
-        whole = np.where(whole > 0, 1.0, whole)
-    elif params.fractions == "ceil":
+    if params.fractions in ("ceil", "one"):
         whole = np.ceil(whole)
     elif params.fractions == "round":
         whole = np.floor(whole + 0.5)
@@ -126,8 +129,6 @@ def _of_text(text: str, params: DataParams) -> tuple[int, str]:
     fraction = number.adjusted() < 0 or number != number.to_integral_value()
     if fraction and params.fractions == "error":
         return 0, "count_fractional"
-    if params.fractions == "one":
-        return 1, ""
     if fraction:
         number = number.to_integral_value(_ROUNDINGS[params.fractions])
     if number == 0:
