@@ -328,6 +328,16 @@ class BaselinesParams(Block):
         "neighbours an item of the item-based baseline, and of the sparse form of EASE",
         ge=1,
     )
+    neighbours_alpha: Float = _of(
+        0.3,
+        "item-based: a candidate's listeners count to this power in its similarity, those of the "
+        "track played to 1 minus it (0.5: cosine; Aiolli 2013)",
+        ge=0,
+        le=1,
+    )
+    neighbours_locality: Float = _of(
+        1.0, "item-based: similarities are raised to this power (Aiolli 2013)", gt=0
+    )
     ease_reg: Float = _of(200.0, "regularisation of EASE", ge=0.001)
     ease_exact: Whole = _of(
         5000,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -49,14 +51,15 @@ def full_weights(x: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(("n_users", "n_items"), [(15, 40), (40, 15)], ids=["users", "tracks"])
 def test_the_exact_form_is_ridge_regression(n_users: int, n_items: int) -> None:
     """With the inverse of either side, for users of the training and for others."""
-    train, strangers = draw(n_users, n_items, 1), draw(9, n_items, 2)
+    train, others = draw(n_users, n_items, 1), draw(9, n_items, 2)
     assert ease_form(train, EXACT) == "exact"
     weights = full_weights(dense(train))
-    for history in (train, strangers):
+    for history, keep in itertools.product((train, others), (False, True)):
         seen = dense(history)
         scores = seen @ weights
-        scores[(seen > 0) | (dense(train).sum(axis=0) == 0)] = -np.inf
-        lists = recommend_ease(train, history, n_items, EXACT)
+        left_out = (seen > 0) & (not keep) | (seen.sum(axis=1) == 0)[:, None]
+        scores[left_out | (dense(train).sum(axis=0) == 0)] = -np.inf
+        lists = recommend_ease(train, history, n_items, EXACT, keep_seen=keep)
         for mine, expected in zip(lists, scores, strict=True):
             found = mine[mine >= 0]
             assert len(set(found)) == len(found) == np.isfinite(expected).sum()
@@ -86,8 +89,10 @@ def test_the_sparse_form_is_ridge_regression_on_the_neighbours() -> None:
     assert (np.count_nonzero(weights, axis=0) <= SPARSE.neighbours).all()
     history = draw(9, 30, 4)
     scores = dense(history) @ expected
-    scores[dense(history) > 0] = -np.inf
-    for mine, of_user in zip(recommend_ease(train, history, 30, SPARSE), scores, strict=True):
+    kept = recommend_ease(train, history, 30, SPARSE, keep_seen=True)
+    hidden = np.where(dense(history) > 0, -np.inf, scores)
+    left_out = recommend_ease(train, history, 30, SPARSE)
+    for mine, of_user in zip([*kept, *left_out], [*scores, *hidden], strict=True):
         kept = mine[mine >= 0]
         best = np.sort(of_user[of_user > 1e-7])[::-1]
         assert len(best) == len(kept)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.baselines.neighbours import nearest_items, recommend_neighbours
-from musicrec.baselines.popularity import recommend_popular
+from musicrec.baselines.neighbours import Similarity, nearest_items, recommend_neighbours
+from musicrec.baselines.popularity import recommend_most_played, recommend_popular
 from musicrec.interactions.matrix import from_triples
 from musicrec.metrics.ranking import score_lists
 
@@ -67,6 +67,35 @@ def test_neighbours_worked_by_hand():
     history = interactions([(0, 2)], n_users=2, n_items=6)
     lists = recommend_neighbours(train, history, k=3, neighbours=3)
     assert lists.tolist() == [[4, 0, -1], [-1, -1, -1]]
+
+
+def test_the_asymmetric_cosine_worked_by_hand():
+    """Of track 2 (users 0, 1): track 4 has three users, two of them; track 0 two, one of them."""
+    train = interactions(PLAYS, n_users=3, n_items=6)
+    found = nearest_items(train, np.array([2]), 2, similarity=Similarity(0.25, 3.0))
+    assert found.ids.tolist() == [[4, 0]]
+    expected = [(2 / (3**0.25 * 2**0.75)) ** 3, (1 / 2) ** 3]
+    np.testing.assert_allclose(found.similarities[0], expected)
+
+
+def test_the_users_own_tracks_come_first_by_count():
+    """Equal counts by the lower id, then what is popular and not among them."""
+    train = interactions(PLAYS, n_users=3, n_items=6)
+    users, items, counts = np.array([0, 0, 0]), np.array([2, 3, 5]), np.array([7, 9, 9])
+    history = from_triples(users, items, counts, n_users=2, n_items=6)
+    lists = recommend_most_played(train, history, k=5)
+    assert lists.tolist() == [[3, 5, 2, 4, 0], [4, 0, 2, 3, -1]]
+    assert recommend_most_played(train, history, k=2).tolist() == [[3, 5], [4, 0]]
+
+
+def test_seen_tracks_may_be_kept():
+    train = interactions(PLAYS, n_users=3, n_items=6)
+    lists = recommend_popular(train, train, k=5, keep_seen=True)
+    assert lists.tolist() == [[4, 0, 2, 3, -1]] * 3
+    history = interactions([(0, 2), (0, 4)], n_users=1, n_items=6)
+    kept = recommend_neighbours(train, history, k=5, neighbours=3, keep_seen=True)
+    # Tracks 2 and 4 nominate each other; both nominate 0, and 4 nominates 3.
+    assert kept.tolist() == [[0, 2, 4, 3, -1]]
 
 
 def test_a_user_who_has_played_everything_gets_nothing():

@@ -58,12 +58,14 @@ def recommend_ease(
     k: int,
     params: BaselinesParams,
     threads: int | None = None,
+    *,
+    keep_seen: bool = False,
 ) -> np.ndarray:
     """Recommend to every user the tracks of the highest h B; counts are ignored.
 
     Parameters
     ----------
-    train, history, k, threads
+    train, history, k, threads, keep_seen
         As for `musicrec.baselines.popularity.recommend_popular`.
     params : BaselinesParams
         `ease_reg`; `ease_exact`, the most rows of a dense inverse; `neighbours`, how many predict
@@ -82,7 +84,9 @@ def recommend_ease(
     """
     exact = ease_form(train, params) == "exact"
     recommend = _recommend_exact if exact else _recommend_sparse
-    return recommend(train, history, k, params, threads)
+    lists = np.full((history.n_users, k), -1, np.int32)
+    recommend(train, history, lists, params, threads, keep_seen)
+    return lists
 
 
 class Solved(NamedTuple):
@@ -97,32 +101,34 @@ class Solved(NamedTuple):
     scale : float64 array (n_items)
         The score of item j is `scale[j]` times the sum over its rows of `inverse` times the sum
         of the history's columns.
+    own : float64 array (n_items)
+        What is added to that where j is in the history, since B_jj = 0.
     """
 
     columns: Interactions
     inverse: np.ndarray
     scale: np.ndarray
+    own: np.ndarray
 
 
 def _recommend_exact(
     train: Interactions,
     history: Interactions,
-    k: int,
+    lists: np.ndarray,
     params: BaselinesParams,
-    threads: int | None = None,
-) -> np.ndarray:
+    threads: int | None,
+    keep_seen: bool,
+) -> None:
     solved = solve(train, params.ease_reg, threads)
-    lists = np.full((history.n_users, k), -1, np.int32)
     listeners = train.users_of()
 
     def fill(start: int, stop: int) -> None:
         sums = np.zeros((len(solved.inverse), stop - start))
         _sum_columns(solved.columns, history, start, sums)
-        _rank_exact(solved, solved.inverse @ sums, listeners, (history, start), lists)
+        _rank_exact(solved, solved.inverse @ sums, listeners, (history, start, keep_seen), lists)
 
     with threadpool_limits(1, user_api="blas"):
         for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK), threads)
-    return lists
 
 
 def solve(train: Interactions, reg: float, threads: int | None = None) -> Solved:
@@ -139,7 +145,7 @@ def solve(train: Interactions, reg: float, threads: int | None = None) -> Solved
             np.arange(train.n_items + 1), each, np.ones(len(each), np.float32), train.n_items
         )
         inverse = _inverse((matrix.T @ matrix).toarray(), reg)
-        return Solved(columns, inverse, -1.0 / np.diag(inverse))
+        return Solved(columns, inverse, -1.0 / np.diag(inverse), np.ones(train.n_items))
     columns = train.transpose()
     inverse = _inverse((matrix @ matrix.T).toarray(), reg)
     leverage = np.empty(train.n_items)
@@ -148,7 +154,8 @@ def solve(train: Interactions, reg: float, threads: int | None = None) -> Solved
         _set_leverage(columns, inverse, leverage, start, stop)
 
     for_blocks(fill, blocks(train.n_items, _ITEMS_A_BLOCK), threads)
-    return Solved(columns, inverse, 1.0 / (1.0 - leverage))
+    scale = 1.0 / (1.0 - leverage)
+    return Solved(columns, inverse, scale, 1.0 - scale)
 
 
 def _inverse(gram: np.ndarray, reg: float) -> np.ndarray:
@@ -202,9 +209,10 @@ def _sum_columns(columns, history, start, sums):
 def _rank_exact(solved, products, listeners, users, lists):
     """Fill the lists of a block of users with the best items they have not played.
 
-    `users` is (history, first of the block); `products` are the inverse times their sums.
+    `users` is (history, first of the block, whether seen items are kept); `products` are the
+    inverse times their sums.
     """
-    history, start = users
+    history, start, keep_seen = users
     columns, scale = solved.columns, solved.scale
     best = np.empty(lists.shape[1])
     seen = np.zeros(len(scale), np.bool_)
@@ -216,12 +224,15 @@ def _rank_exact(solved, products, listeners, users, lists):
         seen[played] = True
         size = 0
         for item in range(len(scale)):
-            if listeners[item] == 0 or seen[item]:
+            if listeners[item] == 0 or (seen[item] and not keep_seen):
                 continue
             score = 0.0
             for row in columns.indices[columns.indptr[item] : columns.indptr[item + 1]]:
                 score += products[row, position]
-            rounded = np.float64(np.float32(scale[item] * score))
+            score *= scale[item]
+            if seen[item]:
+                score += solved.own[item]
+            rounded = np.float64(np.float32(score))
             if size < len(best) or rounded >= best[0]:
                 size = offer(best, lists[user], size, rounded, item)
         sort_best_first(best, lists[user], size)
@@ -231,19 +242,18 @@ def _rank_exact(solved, products, listeners, users, lists):
 def _recommend_sparse(
     train: Interactions,
     history: Interactions,
-    k: int,
+    lists: np.ndarray,
     params: BaselinesParams,
-    threads: int | None = None,
-) -> np.ndarray:
+    threads: int | None,
+    keep_seen: bool,
+) -> None:
     """Only tracks of positive score are recommended, so that a list may be shorter than k."""
     weights = sparse_weights(train, history.indices, params, threads)
-    lists = np.full((history.n_users, k), -1, np.int32)
 
     def fill(start: int, stop: int) -> None:
-        _rank_sparse(weights, history, start, stop, lists)
+        _rank_sparse(weights, (history, keep_seen), start, stop, lists)
 
     for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK), threads)
-    return lists
 
 
 def sparse_weights(
@@ -376,8 +386,12 @@ def _solve(system, right, n):
 
 
 @kernel()
-def _rank_sparse(weights, history, start, stop, lists):
-    """Fill lists start to stop with the tracks of the highest positive sum of weights."""
+def _rank_sparse(weights, users, start, stop, lists):
+    """Fill lists start to stop with the tracks of the highest positive sum of weights.
+
+    `users` is (history, whether seen items are kept).
+    """
+    history, keep_seen = users
     n_items = len(weights.indptr) - 1
     scores = np.zeros(n_items)
     best = np.empty(lists.shape[1])
@@ -388,8 +402,9 @@ def _rank_sparse(weights, history, start, stop, lists):
         for item in played:
             for at in range(weights.indptr[item], weights.indptr[item + 1]):
                 scores[weights.indices[at]] += np.float64(weights.counts[at])
-        for item in played:
-            scores[item] = 0.0
+        if not keep_seen:
+            for item in played:
+                scores[item] = 0.0
         size = 0
         for item in range(n_items):
             score = np.float64(np.float32(scores[item]))

@@ -1,9 +1,8 @@
 """Item-based cosine nearest neighbours, a baseline that any model has to beat.
 
-It recommends from the training plays as they are (each play once, counts ignored), excludes what
-a user has played, and breaks ties by the lower item id. It has nothing to tune but the number of
-neighbours. The heap at the end holds the best of many scored items, whatever the order in which
-they are offered.
+It recommends from the training plays as they are (each play once, counts ignored) and breaks ties
+by the lower item id. The heap at the end holds the best of many scored items, whatever the order
+in which they are offered.
 """
 
 from __future__ import annotations
@@ -20,6 +19,21 @@ _USERS_A_BLOCK = 256
 _ITEM_BLOCKS = 64
 
 
+class Similarity(NamedTuple):
+    """Aiolli's asymmetric cosine of the user sets of a candidate and of a track of the history.
+
+    With c users of the candidate, t of the track and n of both it is
+    (n / (c^alpha t^(1 - alpha)))^locality: at alpha 1/2 and locality 1 the cosine of the binary
+    columns. Below 1/2 popular candidates are nearer; a locality above 1 favours the nearest.
+    """
+
+    alpha: float
+    locality: float
+
+
+COSINE = Similarity(0.5, 1.0)
+
+
 class Nearest(NamedTuple):
     """Neighbours of some items, a row an item, the nearest first.
 
@@ -28,7 +42,7 @@ class Nearest(NamedTuple):
     ids : int32 array (n, neighbours)
         Padded with -1.
     similarities : float64 array (n, neighbours)
-        Cosines; 0 where padded.
+        0 where padded.
     """
 
     ids: np.ndarray
@@ -41,20 +55,23 @@ def recommend_neighbours(
     k: int,
     neighbours: int,
     threads: int | None = None,
+    *,
+    similarity: Similarity = COSINE,
+    keep_seen: bool = False,
 ) -> np.ndarray:
     """Recommend to every user the tracks most similar to those the user has played.
 
-    The similarity of tracks i and j with user sets U_i and U_j is the cosine of the binary
-    columns, \\|U_i and U_j\\| / sqrt(\\|U_i\\| \\|U_j\\|). Each track of the history nominates its
-    `neighbours` most similar tracks; a candidate's score is the sum of the similarities of its
-    nominations. A user with a short history may get a list shorter than k.
+    Each track of the history nominates its `neighbours` most similar tracks; a candidate's score
+    is the sum of the similarities of its nominations. A user with a short history may get a list
+    shorter than k.
 
     Parameters
     ----------
-    train, history, k, threads
+    train, history, k, threads, keep_seen
         As for `recommend_popular`.
     neighbours : int
         Neighbours kept a track.
+    similarity : Similarity
 
     Returns
     -------
@@ -67,22 +84,26 @@ def recommend_neighbours(
     Aiolli, Efficient top-N recommendation for very large scale binary rated datasets, RecSys 2013.
     """
     items = np.unique(history.indices)
-    nearest = nearest_items(train, items, neighbours, threads)
+    nearest = nearest_items(train, items, neighbours, threads, similarity)
     row_of = np.full(train.n_items, -1, np.int32)
     row_of[items] = np.arange(len(items), dtype=np.int32)
     lists = np.full((history.n_users, k), -1, np.int32)
 
     def fill(start: int, stop: int) -> None:
-        _sum_nominations(history, row_of, nearest, start, stop, lists)
+        _sum_nominations(history, (row_of, keep_seen), nearest, start, stop, lists)
 
     for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK), threads)
     return lists
 
 
 def nearest_items(
-    train: Interactions, items: np.ndarray, neighbours: int, threads: int | None = None
+    train: Interactions,
+    items: np.ndarray,
+    neighbours: int,
+    threads: int | None = None,
+    similarity: Similarity = COSINE,
 ) -> Nearest:
-    """Find the nearest neighbours of the given items by binary cosine.
+    """Find the nearest neighbours of the given items.
 
     The similarity matrix never exists: a row at a time is counted through the users of an item
     into one array of n_items a thread, and only its top is kept.
@@ -97,6 +118,8 @@ def nearest_items(
         Neighbours kept an item.
     threads : int, optional
         The result does not depend on it.
+    similarity : Similarity
+        Of the items (tracks of a history) and of their neighbours (candidates).
 
     Returns
     -------
@@ -110,8 +133,11 @@ def nearest_items(
         np.full((len(items), neighbours), -1, np.int32), np.zeros((len(items), neighbours))
     )
 
+    lengths = by_item.lengths.astype(np.float64)
+    sizes = lengths if similarity.alpha == COSINE.alpha else lengths**similarity.alpha
+
     def fill(start: int, stop: int) -> None:
-        _count_together(items, train, by_item, nearest, start, stop)
+        _count_together(items, (train, by_item, sizes), similarity, nearest, start, stop)
 
     for_blocks(fill, _equal_work(train, by_item, items), threads)
     return nearest
@@ -130,8 +156,13 @@ def _equal_work(train: Interactions, by_item: Interactions, items: np.ndarray) -
 
 
 @kernel()
-def _count_together(items, train, by_item, nearest, start, stop):
-    """Fill rows start to stop of `nearest`."""
+def _count_together(items, plays, similarity, nearest, start, stop):
+    """Fill rows start to stop of `nearest`.
+
+    `plays` are (by user, by item, |U|^alpha of each item, or |U| for the cosine).
+    """
+    train, by_item, sizes = plays
+    cosine = similarity.alpha == 0.5
     n_items = len(by_item.indptr) - 1
     together = np.zeros(n_items, np.int32)
     touched = np.empty(n_items, np.int32)
@@ -151,19 +182,28 @@ def _count_together(items, train, by_item, nearest, start, stop):
         for other in touched[:n_touched]:
             count = together[other]
             together[other] = 0
-            # Ranked by count^2 / n_other, one rounding: equal cosines stay equal to the last bit.
-            n_users = by_item.indptr[other + 1] - by_item.indptr[other]
-            rank_score = float(count) * float(count) / float(n_users)
+            # Cosines by count^2 / n_other, one rounding: equal ones stay equal to the last bit.
+            numerator = float(count) * float(count) if cosine else float(count)
+            rank_score = numerator / sizes[other]
             if rank_score > 0.0 and (size < len(best) or rank_score >= best[0]):
                 size = offer(best, best_ids, size, rank_score, other)
         sort_best_first(best, best_ids, size)
         for position in range(size):
-            best[position] = np.sqrt(best[position] / float(len(users)))
+            if cosine:
+                best[position] = np.sqrt(best[position] / float(len(users)))
+            else:
+                best[position] /= float(len(users)) ** (1.0 - similarity.alpha)
+            if similarity.locality != 1.0:
+                best[position] **= similarity.locality
 
 
 @kernel()
-def _sum_nominations(history, row_of, nearest, start, stop, lists):
-    """Fill rows start to stop of `lists` with the candidates of the highest summed similarity."""
+def _sum_nominations(history, candidates, nearest, start, stop, lists):
+    """Fill rows start to stop of `lists` with the candidates of the highest summed similarity.
+
+    `candidates` are (row of each item in `nearest`, whether those of the history may be listed).
+    """
+    row_of, keep_seen = candidates
     scores = np.zeros(len(row_of))
     touched = np.empty(len(row_of), np.int32)
     best = np.empty(lists.shape[1])
@@ -180,8 +220,9 @@ def _sum_nominations(history, row_of, nearest, start, stop, lists):
                     touched[n_touched] = candidate
                     n_touched += 1
                 scores[candidate] += nearest.similarities[row, position]
-        for item in played:
-            scores[item] = 0.0
+        if not keep_seen:
+            for item in played:
+                scores[item] = 0.0
         size = 0
         for candidate in touched[:n_touched]:
             if scores[candidate] > 0.0:

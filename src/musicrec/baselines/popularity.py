@@ -1,4 +1,4 @@
-"""What most people have played, the baseline that any model has to beat."""
+"""What most people have played, and what the user has: baselines that any model has to beat."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ _USERS_A_BLOCK = 256
 
 
 def recommend_popular(
-    train: Interactions, history: Interactions, k: int, threads: int | None = None
+    train: Interactions,
+    history: Interactions,
+    k: int,
+    threads: int | None = None,
+    *,
+    keep_seen: bool = False,
 ) -> np.ndarray:
     """Recommend to every user the tracks that most training users have played.
 
@@ -22,31 +27,73 @@ def recommend_popular(
         Training plays; a track's popularity is its number of users. Tracks without users are
         never recommended.
     history : Interactions
-        Row i is what the i-th user has played, and is excluded.
+        Row i is what the i-th user has played.
     k : int
         List length.
     threads : int, optional
         The result does not depend on it.
+    keep_seen : bool
+        False: tracks of the user's history are not recommended.
 
     Returns
     -------
     int32 array (history.n_users, k)
         Item ids, padded with -1.
     """
+    popular = _by_popularity(train)
+    if keep_seen:
+        lists = np.full((history.n_users, k), -1, np.int32)
+        lists[:, : len(popular)] = popular[:k]
+        return lists
+    return _followed_by_popular(popular, history, k, threads, keep_seen=False)
+
+
+def recommend_most_played(
+    train: Interactions, history: Interactions, k: int, threads: int | None = None
+) -> np.ndarray:
+    """Recommend to every user the user's own most played tracks, then the popular ones.
+
+    What a model has to beat where seen tracks may be recommended: most plays are repeats. Equal
+    counts rank by the lower item id.
+
+    Parameters
+    ----------
+    train, history, k, threads
+        As for `recommend_popular`.
+
+    Returns
+    -------
+    int32 array (history.n_users, k)
+        Item ids, padded with -1.
+    """
+    rows = np.repeat(np.arange(history.n_users), history.lengths)
+    order = np.lexsort((history.indices, -history.counts, rows))
+    by_count = history._replace(indices=history.indices[order], counts=history.counts[order])
+    return _followed_by_popular(_by_popularity(train), by_count, k, threads, keep_seen=True)
+
+
+def _by_popularity(train: Interactions) -> np.ndarray:
+    """Items with users, the most popular first, ties by the lower id: int32 array."""
     users_of = train.users_of()
-    order = np.argsort(-users_of, kind="stable")[: np.count_nonzero(users_of)].astype(np.int32)
+    return np.argsort(-users_of, kind="stable")[: np.count_nonzero(users_of)].astype(np.int32)
+
+
+def _followed_by_popular(
+    popular: np.ndarray, history: Interactions, k: int, threads: int | None, *, keep_seen: bool
+) -> np.ndarray:
+    """Lists of the history in its order, if it is kept, and then of the popular items beside it."""
     lists = np.full((history.n_users, k), -1, np.int32)
 
     def fill(start: int, stop: int) -> None:
-        _first_unseen(order, history, start, stop, lists)
+        _fill_lists(popular, history, keep_seen, start, stop, lists)
 
     for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK), threads)
     return lists
 
 
 @kernel()
-def _first_unseen(order, history, start, stop, lists):
-    """Fill rows start to stop with the first items of `order` that the user has not played."""
+def _fill_lists(popular, history, keep_seen, start, stop, lists):
+    """Fill rows start to stop."""
     k = lists.shape[1]
     seen = np.zeros(history.n_items, np.bool_)
     for user in range(start, stop):
@@ -54,7 +101,10 @@ def _first_unseen(order, history, start, stop, lists):
         for item in played:
             seen[item] = True
         found = 0
-        for item in order:
+        if keep_seen:
+            found = min(k, len(played))
+            lists[user, :found] = played[:found]
+        for item in popular:
             if found == k:
                 break
             if not seen[item]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from musicrec.baselines.ease import ease_form, recommend_ease
 from musicrec.baselines.lists import BASELINES
-from musicrec.baselines.neighbours import recommend_neighbours
+from musicrec.baselines.neighbours import Similarity, recommend_neighbours
 from musicrec.baselines.popularity import recommend_popular
 from musicrec.interactions.held_out import HeldOut
 from musicrec.metrics.ranking import headline_metrics, score_lists
@@ -41,7 +41,8 @@ def recommend_baselines(
     train, history = held_out.train, held_out.history
     popularity = recommend_popular(train, history, length)
     on_step("finding the nearest neighbours of the users' tracks")
-    nearest = recommend_neighbours(train, history, length, params.neighbours)
+    similarity = Similarity(params.neighbours_alpha, params.neighbours_locality)
+    nearest = recommend_neighbours(train, history, length, params.neighbours, similarity=similarity)
     on_step(f"solving EASE, {ease_form(train, params)}")
     ease = recommend_ease(train, history, length, params)
     return dict(zip(BASELINES, (popularity, nearest, ease), strict=True))
