@@ -1,8 +1,9 @@
 """Recommend to the held-out users by popularity, item neighbours and EASE, which no model changes.
 
 Reads the indexed plays and params `baselines` and `evaluate`. Writes a folder with the lists of
-each baseline (`popularity.npy`, `neighbours.npy`, `ease.npy`: int32, a row a held-out user by
-index), `baselines.json`, which says how they were made, and, as metrics, their headline figures.
+each baseline (`popularity.npy`, `neighbours.npy`, `ease.npy`, and `most_played.npy` where seen
+tracks are kept: int32, a row a held-out user by index), `baselines.json`, which says how they were
+made, and, as metrics, their headline figures.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ def main() -> None:
     args = stage_arguments(__doc__, "params", "indexed", output=output_folder, metrics=output_file)
     baselines = load_block(args.params, BaselinesParams)
     judged = load_block(args.params, EvaluateParams)
-    held_out = read_held_out(args.indexed, judged.split)
-    lists = recommend_baselines(held_out, max(judged.k), baselines)
+    held_out = read_held_out(args.indexed, judged.split, judged.seen)
+    lists = recommend_baselines(held_out, judged, baselines)
     with atomic_directory(args.output) as folder:
         write_baselines(folder, lists, describe(held_out, baselines))
         figures = baseline_metrics(held_out, lists, judged.k, baselines)

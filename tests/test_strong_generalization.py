@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -187,12 +188,16 @@ def test_a_warm_start_from_those_who_are_held_out_is_refused(folder: Path, tmp_p
         run_train(tmp_path, ALS.replace(warm_start=str(bundle)))
 
 
-def test_trials_fold_in_too(folder: Path) -> None:
-    trials = Trials(folder / "indexed", PARAMS)
+@pytest.mark.parametrize("seen", ["exclude", "keep"])
+def test_trials_fold_in_too(folder: Path, tmp_path: Path, seen: Literal["exclude", "keep"]) -> None:
+    params = PARAMS.replace(seen=seen)
+    (tmp_path / "indexed").symlink_to(folder / "indexed")
+    write_baselines(tmp_path, params)
+    trials = Trials(folder / "indexed", params)
     model = trials.fit(ALS, FEEDBACK)
-    staged = evaluate(folder / "indexed", folder / "factors", folder / "baselines", PARAMS)
-    rows = plot_rows(staged, PARAMS)
-    figures = headline(staged, rows["differences"], PARAMS)
+    staged = evaluate(folder / "indexed", folder / "factors", tmp_path / "baselines", params)
+    rows = plot_rows(staged, params)
+    figures = headline(staged, rows["differences"], params)
     mine = trials.headline(model)
     assert "calibrated_recall@5" in mine and mine.items() <= figures.items()
     assert trials.judge(model).spark == rows["spark_protocol"]

@@ -354,6 +354,11 @@ class EvaluateParams(Block):
 
     split: Literal["validation", "test"] = _of("validation", "whose held-out plays are the truth")
     k: Several[Positive] = _of((10, 20, 50, 100, 500), "list lengths of the metrics")
+    seen: Literal["exclude", "keep"] = _of(
+        "exclude",
+        "tracks of a user's history: exclude: neither recommended nor part of the truth; keep: "
+        "both (repeat consumption)",
+    )
     bootstrap_samples: Whole = _of(1000, "resamples of the bootstrap intervals", ge=100)
     seed: Seed = _of(42, "seed of the bootstrap")
 

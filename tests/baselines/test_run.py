@@ -9,7 +9,7 @@ from musicrec.baselines.lists import BASELINES, read_baselines, write_baselines
 from musicrec.baselines.run import baseline_metrics, recommend_baselines
 from musicrec.errors import MusicRecError
 from musicrec.interactions.held_out import read_held_out
-from musicrec.params import BaselinesParams
+from musicrec.params import BaselinesParams, EvaluateParams
 from tests.metrics.test_ranking import reference
 from tests.support.indexed_data import make_plays, write_indexed
 
@@ -24,7 +24,7 @@ def held_out(tmp_path_factory):
 
 
 def test_the_figures_are_means_of_the_lists(held_out):
-    lists = recommend_baselines(held_out, 50, PARAMS)
+    lists = recommend_baselines(held_out, EvaluateParams(k=(10, 50)), PARAMS)
     figures = baseline_metrics(held_out, lists, (10, 50), PARAMS)
     assert len(figures) == 4 * len(BASELINES) + 1 and figures["ease_exact"] is True
     truth = held_out.truth
@@ -38,7 +38,8 @@ def test_the_figures_are_means_of_the_lists(held_out):
 
 def test_lists_that_do_not_fit_are_refused(tmp_path):
     write_baselines(tmp_path, {name: np.zeros((3, 5), np.int32) for name in BASELINES}, {})
-    assert set(read_baselines(tmp_path, 3, 5)) == set(BASELINES)
-    for n_users, length in ((2, 5), (3, 6)):
+    five = EvaluateParams(k=5)
+    assert set(read_baselines(tmp_path, 3, five)) == set(BASELINES)
+    for n_users, params in ((2, five), (3, EvaluateParams(k=6)), (3, five.replace(seen="keep"))):
         with pytest.raises(MusicRecError, match="run dvc repro baselines"):
-            read_baselines(tmp_path, n_users, length)
+            read_baselines(tmp_path, n_users, params)

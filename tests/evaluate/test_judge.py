@@ -16,7 +16,8 @@ import pytest
 
 from musicrec.als.fold_in import read_model
 from musicrec.errors import MusicRecError
-from musicrec.evaluate.judge import hash_rows
+from musicrec.evaluate.judge import described, hash_rows
+from musicrec.evaluate.report import headline, plot_rows, sentence
 from musicrec.evaluate.run import evaluate
 from musicrec.interactions.held_out import read_held_out
 from musicrec.metrics.ranking import METRICS
@@ -102,6 +103,25 @@ def test_ranking_protocol_equals_a_slow_evaluation(evaluation, folder, plays, k)
         got = column(evaluation, folder, f"{metric}@{k}")
         expected = {user: reference(lists[user], truth[user], k)[metric] for user in truth}
         assert got == pytest.approx(expected, rel=1e-9)
+
+
+def test_seen_tracks_are_kept_on_demand(folder, plays, tmp_path):
+    """The model's lists, those of the baselines, one more of these, and what the table says."""
+    params = PARAMS.replace(seen="keep")
+    (tmp_path / "indexed").symlink_to(folder / "indexed")
+    write_baselines(tmp_path, params)
+    judged = evaluate(folder / "indexed", folder / "factors", tmp_path / "baselines", params)
+    assert described(judged.table.schema) == {
+        "split": "validation",
+        "seen": "keep",
+        "k": [*params.k],
+    }
+    truth, lists = by_user(plays.validation), slow_lists(folder, plays, exclude_seen=False)
+    expected = {user: reference(lists[user], truth[user], 10)["map"] for user in truth}
+    assert column(judged, folder, "map@10") == pytest.approx(expected, rel=1e-9)
+    figures = headline(judged, plot_rows(judged, params)["differences"], params)
+    assert {"beats_most_played", "beats_ease"} < figures.keys()
+    assert sentence(figures, judged.table, params).endswith("validation users, seen tracks kept")
 
 
 @pytest.mark.parametrize("k", PARAMS.k)

@@ -28,3 +28,21 @@ def test_training_knows_none_of_them(tmp_path, validation, what):
 def test_one_known_user_and_track_is_enough(tmp_path):
     write_indexed(tmp_path, replace(make_plays(), validation={(0, 5), (N_USERS, N_ITEMS)}))
     assert len(read_held_out(tmp_path, "validation").users) == 2
+
+
+def test_what_is_played_again_is_truth_only_where_seen_tracks_are_kept(tmp_path):
+    """User 1 plays one old and two new tracks, user 2 an old one alone."""
+    plays = make_plays()
+    old = {user: min(item for u, item in plays.train if u == user) for user in (1, 2)}
+    new = sorted(set(range(N_ITEMS)) - {item for u, item in plays.train if u == 1})[:2]
+    write_indexed(tmp_path, replace(plays, validation={(1, i) for i in new} | set(old.items())))
+    excluded = read_held_out(tmp_path, "validation")
+    assert excluded.users.tolist() == [1] and excluded.n_without_new == 1
+    assert excluded.truth.row(0).tolist() == new
+    assert excluded.history.n_users == len(excluded.user_ids) == 1
+    kept = read_held_out(tmp_path, "validation", "keep")
+    assert kept.users.tolist() == [1, 2] and kept.n_without_new == 0
+    assert kept.truth.row(0).tolist() == sorted([*new, old[1]])
+    write_indexed(tmp_path / "repeats", replace(plays, validation=set(old.items())))
+    with pytest.raises(MusicRecError, match="only tracks of their history again"):
+        read_held_out(tmp_path / "repeats", "validation")

@@ -72,7 +72,7 @@ def judged_before(monkeypatch):
     monkeypatch.setattr("musicrec.review.compare.settings_judged", lambda head: head.judged)
 
 
-def table(n_users=2000, shift=0.0, seed=0, split="validation", k=K, names=NAMES):
+def table(n_users=2000, shift=0.0, seed=0, split="validation", k=K, names=NAMES, **about):
     """A table whose metrics have many zeros; `shift` moves the mean of the MAPs alone."""
     rng = np.random.default_rng(7)
     values = {name: rng.beta(0.4, 4, n_users) * (rng.random(n_users) < 0.7) for name in names}
@@ -86,7 +86,7 @@ def table(n_users=2000, shift=0.0, seed=0, split="validation", k=K, names=NAMES)
         **values,
         "spark_map": pa.array(values[names[0]], mask=np.arange(n_users) < 3),
     }
-    metadata = {TABLE_METADATA: json.dumps({"split": split, "k": k})}
+    metadata = {TABLE_METADATA: json.dumps({"split": split, "k": k, **about})}
     return pa.table(columns).replace_schema_metadata(metadata)
 
 
@@ -298,6 +298,7 @@ def other_truth(old: pa.Table) -> pa.Table:
     ("head", "reason"),
     [
         (Stored("exp", table(split="test")), "different splits, validation and test"),
+        (Stored("exp", table(seen="keep")), "with evaluate.seen = exclude and keep; run one"),
         (
             Stored("exp", table(), data="def.dir", source="mine.csv"),
             "their data differ: data.source is 'data/sample' and 'mine.csv'; compare models",

@@ -109,7 +109,7 @@ def write_factors(folder: Path, users: np.ndarray, items: np.ndarray) -> None:
 
 def write_baselines(folder: Path, params: EvaluateParams) -> None:
     """Write what the baselines stage writes beside `folder/indexed`."""
-    held_out = read_held_out(folder / "indexed", params.split)
+    held_out = read_held_out(folder / "indexed", params.split, params.seen)
     baselines = BaselinesParams(neighbours=20)
-    lists = recommend_baselines(held_out, max(params.k), baselines)
+    lists = recommend_baselines(held_out, params, baselines)
     write_lists(folder / "baselines", lists, describe(held_out, baselines))

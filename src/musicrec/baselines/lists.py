@@ -12,15 +12,22 @@ from typing import Any
 import numpy as np
 
 from musicrec.errors import MusicRecError
+from musicrec.params import EvaluateParams
 from musicrec.storage.checksums import require_sound, write_checksums
 from musicrec.storage.files import write_array, write_json
 
 BASELINES = ("popularity", "neighbours", "ease")
+TITLES = {"als": "ALS", "ease": "EASE", "most_played": "the user's most played tracks"}
+
+
+def baseline_names(params: EvaluateParams) -> tuple[str, ...]:
+    """The baselines; where seen tracks are kept, the user's own most played ones are another."""
+    return (*BASELINES, "most_played") if params.seen == "keep" else BASELINES
 
 
 def model_title(model: str) -> str:
-    """A model's name as a reader wants it: `ease` and `als` are abbreviations."""
-    return model.upper() if model in ("als", "ease") else model
+    """A model's name as a reader wants it."""
+    return TITLES.get(model, model)
 
 
 def write_baselines(
@@ -33,7 +40,7 @@ def write_baselines(
     write_checksums(folder)
 
 
-def read_baselines(folder: Path, n_users: int, length: int) -> dict[str, np.ndarray]:
+def read_baselines(folder: Path, n_users: int, params: EvaluateParams) -> dict[str, np.ndarray]:
     """Read the lists that the stage wrote, one `.npy` a baseline.
 
     Raises
@@ -43,8 +50,11 @@ def read_baselines(folder: Path, n_users: int, length: int) -> dict[str, np.ndar
     """
     require_sound(folder)
     lists = {}
-    for name in BASELINES:
+    length = max(params.k)
+    for name in baseline_names(params):
         path = folder / f"{name}.npy"
+        if not path.exists():
+            raise MusicRecError(f"{folder} has no lists of {name}; run dvc repro baselines")
         found = np.load(path, allow_pickle=False)
         if found.shape != (n_users, length):
             raise MusicRecError(

@@ -8,27 +8,26 @@ from typing import Any
 import numpy as np
 
 from musicrec.baselines.ease import ease_form, recommend_ease
-from musicrec.baselines.lists import BASELINES
 from musicrec.baselines.neighbours import Similarity, recommend_neighbours
-from musicrec.baselines.popularity import recommend_popular
+from musicrec.baselines.popularity import recommend_most_played, recommend_popular
 from musicrec.interactions.held_out import HeldOut
 from musicrec.metrics.ranking import headline_metrics, score_lists
-from musicrec.params import BaselinesParams
+from musicrec.params import BaselinesParams, EvaluateParams
 
 
 def recommend_baselines(
     held_out: HeldOut,
-    length: int,
+    evaluate: EvaluateParams,
     params: BaselinesParams,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> dict[str, np.ndarray]:
-    """Recommend tracks that a user has not played in training.
+    """Recommend tracks to the held-out users.
 
     Parameters
     ----------
     held_out : HeldOut
-    length : int
-        Of the lists.
+    evaluate : EvaluateParams
+        `k`, the longest of which is the length of the lists, and `seen`.
     params : BaselinesParams
     on_step : callable, optional
         Told what comes next, before each step that may take long.
@@ -38,14 +37,19 @@ def recommend_baselines(
     dict
         Baseline -> int32 array (n, length) of item ids, padded with -1.
     """
-    train, history = held_out.train, held_out.history
-    popularity = recommend_popular(train, history, length)
+    train, history, length = held_out.train, held_out.history, max(evaluate.k)
+    keep = evaluate.seen == "keep"
+    lists = {"popularity": recommend_popular(train, history, length, keep_seen=keep)}
     on_step("finding the nearest neighbours of the users' tracks")
     similarity = Similarity(params.neighbours_alpha, params.neighbours_locality)
-    nearest = recommend_neighbours(train, history, length, params.neighbours, similarity=similarity)
+    lists["neighbours"] = recommend_neighbours(
+        train, history, length, params.neighbours, similarity=similarity, keep_seen=keep
+    )
     on_step(f"solving EASE, {ease_form(train, params)}")
-    ease = recommend_ease(train, history, length, params)
-    return dict(zip(BASELINES, (popularity, nearest, ease), strict=True))
+    lists["ease"] = recommend_ease(train, history, length, params, keep_seen=keep)
+    if keep:
+        lists["most_played"] = recommend_most_played(train, history, length)
+    return lists
 
 
 def baseline_metrics(

@@ -40,13 +40,17 @@ class Lists:
 
     Attributes
     ----------
-    unseen, with_seen : the model's, without and with the tracks played in training
-    baselines : those of each baseline by name, without the tracks played in training
+    unseen, with_seen : the model's, without and with the tracks of the user's history
+    baselines : those of each baseline by name, as `evaluate.seen` says
     """
 
     unseen: np.ndarray
     with_seen: np.ndarray
     baselines: dict[str, np.ndarray]
+
+    def judged(self, params: EvaluateParams) -> np.ndarray:
+        """The model's lists in the `ranking` protocol."""
+        return self.with_seen if params.seen == "keep" else self.unseen
 
 
 @dataclass(frozen=True)
@@ -103,31 +107,34 @@ def judge(held_out: HeldOut, lists: Lists, params: EvaluateParams) -> Evaluation
     train, truth = held_out.train, held_out.truth
     users_of = train.users_of()
     columns = _describe(held_out, users_of)
-    columns["recommended"] = np.count_nonzero(lists.unseen >= 0, axis=1)
+    of_model = lists.judged(params)
+    columns["recommended"] = np.count_nonzero(of_model >= 0, axis=1)
     for prefix, recommended in (
-        ("", lists.unseen),
+        ("", of_model),
         *((f"{name}_", of_baseline) for name, of_baseline in lists.baselines.items()),
     ):
         scores = score_lists(recommended, truth.indptr, truth.indices, params.k)
         columns |= {f"{prefix}{metric}": values for metric, values in scores.columns().items()}
     columns |= _spark_protocol(lists.with_seen, held_out, params.k)
     n_train_users = int(np.count_nonzero(train.lengths))
-    means = list_means(lists.unseen, users_of, n_train_users, params.k)
+    means = list_means(of_model, users_of, n_train_users, params.k)
     columns |= {f"list_{name}": _masked(values) for name, values in means.items()}
     table = pa.table({"user_id": held_out.user_ids, **columns})
-    described = {"split": held_out.split, "k": sorted(params.k)}
+    described: dict[str, Any] = {"split": held_out.split, "k": sorted(params.k)}
+    if params.seen != "exclude":
+        described["seen"] = params.seen
     return Evaluation(
         table=table.take(pc.sort_indices(held_out.user_ids)).replace_schema_metadata(
             {TABLE_METADATA: json.dumps(described)}
         ),
-        aggregate=_aggregate(lists.unseen, len(users_of), params.k),
+        aggregate=_aggregate(of_model, len(users_of), params.k),
         folded_in=held_out.folded_in,
     )
 
 
 def described(schema: pa.Schema) -> dict[str, Any]:
-    """What a per-user table says of itself: `split`, and `k`, a list in ascending order."""
-    return json.loads((schema.metadata or {})[TABLE_METADATA])
+    """What a per-user table says of itself: `split`, `seen`, and `k`, a list in ascending order."""
+    return {"seen": "exclude"} | json.loads((schema.metadata or {})[TABLE_METADATA])
 
 
 def _describe(held_out: HeldOut, users_of: np.ndarray) -> dict[str, np.ndarray]:

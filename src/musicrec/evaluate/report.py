@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from musicrec.baselines.lists import BASELINES, model_title
+from musicrec.baselines.lists import baseline_names, model_title
 from musicrec.evaluate.judge import Evaluation
 from musicrec.metrics.beyond_accuracy import HISTORY_EDGES, POPULARITY_EDGES, slice_rows
 from musicrec.metrics.intervals import FEWEST_USERS, mean_intervals, shown_higher
@@ -43,7 +43,9 @@ def headline(evaluation: Evaluation, differences: Rows, params: EvaluateParams) 
 def sentence(figures: Mapping[str, Any], table: pa.Table, params: EvaluateParams) -> str:
     """Say in one line how the model stands beside the baselines."""
     metric = headline_metrics(params.k)[0]
-    means = {name: float(_numbers(table, f"{name}_{metric}").mean()) for name in BASELINES}
+    means = {
+        name: float(_numbers(table, f"{name}_{metric}").mean()) for name in baseline_names(params)
+    }
     said = f"{metric}: {model_title(MODEL)} {figures[metric]:.4f}"
     if table.num_rows < FEWEST_USERS:
         beside = ", ".join(f"{model_title(name)} {mean:.4f}" for name, mean in means.items())
@@ -56,7 +58,8 @@ def sentence(figures: Mapping[str, Any], table: pa.Table, params: EvaluateParams
         return f"{beats} {model_title(name)} ({means[name]:.4f})"
 
     stands = " and ".join(against(name) for name in means)
-    return f"{said}, {stands}; {table.num_rows:,} {params.split} users"
+    kept = ", seen tracks kept" if params.seen == "keep" else ""
+    return f"{said}, {stands}; {table.num_rows:,} {params.split} users{kept}"
 
 
 def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]:
@@ -80,7 +83,9 @@ def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]
     """
     table = evaluation.table
     rows = {
-        "metrics": [row for model in _prefixes() for row in metric_rows(table, params.k, model)],
+        "metrics": [
+            row for model in _prefixes(params) for row in metric_rows(table, params.k, model)
+        ],
         "spark_protocol": spark_rows(table, params.k),
         "beyond_accuracy": _beyond_accuracy_rows(evaluation),
         "users": [_user_counts(table)],
@@ -91,7 +96,7 @@ def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]
             name.partition("@")[0]: _numbers(table, prefix + name)
             for name in headline_metrics(params.k)
         }
-        for model, prefix in _prefixes().items()
+        for model, prefix in _prefixes(params).items()
     }
     for plot, column, edges in (
         ("by_history", "history_length", HISTORY_EDGES),
@@ -105,7 +110,7 @@ def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]
 def metric_rows(table: pa.Table, k: Sequence[int], model: str = MODEL) -> Rows:
     """Rows of `metrics` of one model."""
     ceiling = precision_ceiling(_numbers(table, "held_out"), k)
-    prefix = _prefixes()[model]
+    prefix = "" if model == MODEL else f"{model}_"
     return [
         {
             "model": model,
@@ -163,12 +168,12 @@ def _interval_rows(table: pa.Table, params: EvaluateParams) -> tuple[Rows, Rows]
     metrics = headline_metrics(params.k)
     columns = {
         (model, name): _numbers(table, prefix + name)
-        for model, prefix in _prefixes().items()
+        for model, prefix in _prefixes(params).items()
         for name in metrics
     }
     differences = {
         ("difference", baseline, name): columns[MODEL, name] - columns[baseline, name]
-        for baseline in BASELINES
+        for baseline in baseline_names(params)
         for name in metrics
     }
     named = {" ".join(key): values for key, values in (columns | differences).items()}
@@ -188,15 +193,15 @@ def _interval_rows(table: pa.Table, params: EvaluateParams) -> tuple[Rows, Rows]
             | {"baseline": found[f"{baseline} {name}"].mean}
             | row("difference", key := f"difference {baseline} {name}")
             | {"shown_higher": shown_higher(named[key], found[key])}
-            for baseline in BASELINES
+            for baseline in baseline_names(params)
             for name in metrics
         ],
     )
 
 
-def _prefixes() -> dict[str, str]:
+def _prefixes(params: EvaluateParams) -> dict[str, str]:
     """Column prefix of each model that is compared in the `ranking` protocol."""
-    return {MODEL: ""} | {baseline: f"{baseline}_" for baseline in BASELINES}
+    return {MODEL: ""} | {baseline: f"{baseline}_" for baseline in baseline_names(params)}
 
 
 def _means(table: pa.Table, names: list[str], prefix: str) -> dict[str, float]:

@@ -10,6 +10,7 @@ from musicrec.als.fold_in import read_model
 from musicrec.baselines.lists import read_baselines
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import Evaluation, Lists, judge, recommend
+from musicrec.interactions.factors import warn
 from musicrec.interactions.held_out import read_held_out
 from musicrec.params import EvaluateParams
 
@@ -40,9 +41,14 @@ def evaluate(
             "MUSICREC_EVALUATE_ON is gone: evaluate searches in its own process, 50 M plays in ten "
             "seconds; unset it (musicrec recommend --all --engine spark still runs on executors)"
         )
-    held_out = read_held_out(indexed, params.split)
+    held_out = read_held_out(indexed, params.split, params.seen)
+    if held_out.n_without_new:
+        warn(
+            f"{held_out.n_without_new:,} users of {params.split} played only tracks of their "
+            "history again and are left out; -S evaluate.seen=keep judges repeats"
+        )
     length = max(params.k)
-    of_baselines = read_baselines(baselines, len(held_out.users), length)
+    of_baselines = read_baselines(baselines, len(held_out.users), params)
     queries, item_factors = read_model(factors, held_out)
     on_step(f"searching the top {length} of {len(queries):,} users")
     unseen, with_seen = recommend(held_out, queries, item_factors, length)

@@ -35,6 +35,8 @@ class HeldOut:
         fold them in. An empty row for a user of whom nothing is known.
     folded_in : bool
         None of the users is in training (`data.protocol: strong_generalization`).
+    n_without_new : int
+        Users who are left out because they played only tracks of their history again.
     """
 
     split: str
@@ -45,10 +47,17 @@ class HeldOut:
     train: Interactions
     history: Interactions
     folded_in: bool
+    n_without_new: int = 0
 
 
-def read_held_out(indexed: Path, split: str) -> HeldOut:
+def read_held_out(indexed: Path, split: str, seen: str = "exclude") -> HeldOut:
     """Read the indexed plays for judging the users of `split`.
+
+    Parameters
+    ----------
+    seen : str
+        As `evaluate.seen`. Where seen tracks are excluded, they are no part of the truth, and
+        users without any other are left out.
 
     Raises
     ------
@@ -75,15 +84,27 @@ def read_held_out(indexed: Path, split: str) -> HeldOut:
         _require_known(users, user_ids, sizes.n_users, f"users of {split}")
         history = _rows_or_empty(train, users)
     _require_known(truth.indices, track_ids, sizes.n_items, f"tracks of {split}")
+    of_users, n_users = truth.rows(users), len(users)
+    if seen == "exclude":
+        of_users = _without(of_users, history)
+        new = np.flatnonzero(of_users.lengths)
+        if not len(new):
+            raise MusicRecError(
+                f"all users of {split} played only tracks of their history again, so there is "
+                "nobody to judge; use evaluate.seen = keep"
+            )
+        if len(new) < n_users:
+            users, of_users, history = users[new], of_users.rows(new), history.rows(new)
     return HeldOut(
         split=split,
         users=users,
         user_ids=user_ids.combine_chunks().take(pa.array(users)),
         track_ids=track_ids.combine_chunks(),
-        truth=truth.rows(users),
+        truth=of_users,
         train=train,
         history=history,
         folded_in=folded_in,
+        n_without_new=n_users - len(users),
     )
 
 
@@ -106,9 +127,23 @@ def _rows_or_empty(train: Interactions, users: np.ndarray) -> Interactions:
     return Interactions(indptr, known.indices, known.counts, known.n_items)
 
 
+def _without(truth: Interactions, history: Interactions) -> Interactions:
+    """Leave out of each row the tracks of the same row of `history`."""
+    width = max(truth.n_items, history.n_items)
+
+    def pairs(plays: Interactions) -> np.ndarray:
+        return np.repeat(np.arange(plays.n_users), plays.lengths) * width + plays.indices
+
+    return _filtered(truth, ~np.isin(pairs(truth), pairs(history)))
+
+
 def _known_tracks(plays: Interactions, n_items: int) -> Interactions:
     """Leave out the plays of tracks unknown to training (`n_items` and above)."""
-    kept = plays.indices < n_items
+    return _filtered(plays, plays.indices < n_items)._replace(n_items=n_items)
+
+
+def _filtered(plays: Interactions, kept: np.ndarray) -> Interactions:
+    """The plays that are kept, a bool each; no row goes."""
     before = np.concatenate(([0], np.cumsum(kept)))
     indptr = before[plays.indptr].astype(np.int64)
-    return Interactions(indptr, plays.indices[kept], plays.counts[kept], n_items)
+    return Interactions(indptr, plays.indices[kept], plays.counts[kept], plays.n_items)

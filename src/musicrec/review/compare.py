@@ -298,6 +298,12 @@ def _refuse_different_truth(base: Revision, head: Revision, old: pa.Table, new: 
     splits = [described(table.schema)["split"] for table in (old, new)]
     if splits[0] != splits[1]:
         raise MusicRecError(f"{pair} they judge different splits, {splits[0]} and {splits[1]}")
+    seen = [described(table.schema)["seen"] for table in (old, new)]
+    if seen[0] != seen[1]:
+        raise MusicRecError(
+            f"{pair} they judge different lists, with evaluate.seen = {seen[0]} and {seen[1]}; run "
+            "one of them again with the other's"
+        )
     data = [revision.output_hash(DATA) for revision in (base, head)]
     if None not in data and data[0] != data[1]:
         raise MusicRecError(

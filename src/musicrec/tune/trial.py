@@ -74,13 +74,13 @@ class Trials:
         """
         self._indexed = indexed
         self._evaluate = evaluate
-        self.held_out = read_held_out(indexed, evaluate.split)
+        self.held_out = read_held_out(indexed, evaluate.split, evaluate.seen)
 
     @cached_property
     def _validation(self) -> HeldOut:
         if self.held_out.split == "validation":
             return self.held_out
-        return read_held_out(self._indexed, "validation")
+        return read_held_out(self._indexed, "validation", self._evaluate.seen)
 
     @cached_property
     def _by_id(self) -> np.ndarray:
@@ -137,7 +137,7 @@ class Trials:
         lists, _ = ExactIndex(model.factors.items).search(
             queries(held_out, *model),
             max(params.k),
-            exclude=(history.indptr, history.indices),
+            exclude=None if params.seen == "keep" else (history.indptr, history.indices),
             threads=threads,
         )
         truth = held_out.truth
