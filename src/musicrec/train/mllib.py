@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from musicrec.params import ALSParams, FeedbackParams
-from musicrec.runtime import progress, scratch_directory
+from musicrec.runtime import cleaned_up, progress, scratch_directory
 from musicrec.spark.failures import readable_errors
 from musicrec.spark.parts import read_parts
 from musicrec.spark.session import spark_session
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT_INTERVAL = 5  # iterations; without it the lineage of fifteen may overflow the stack
 PROGRESS_SECONDS = 5.0
-CLEANING_SECONDS = 5.0  # for a cluster's file system, after a signal
+CLEANING_SECONDS = 5.0  # for a cluster's file system
 
 
 def fit_mllib(
@@ -128,26 +127,15 @@ def checkpoints(spark: SparkSession) -> Iterator[None]:
     made = context._jvm.org.apache.hadoop.fs.Path(context._jsc.sc().getCheckpointDir().get())
     ours = made.getParent()  # Spark makes a folder of its own in the one that we name
     files = ours.getFileSystem(context._jsc.hadoopConfiguration())
-    local = ours.toUri().getPath() if files.getScheme() == "file" else None
-    try:
+
+    def remove() -> None:
+        """By a connection to Java of its own: a signal may have cut off that of this thread."""
+        thread = threading.Thread(target=files.delete, args=(ours, True), daemon=True)
+        thread.start()
+        thread.join(CLEANING_SECONDS)
+
+    with cleaned_up(remove):
         yield
-    except BaseException as error:
-        if not isinstance(error, Exception):  # a signal, after which no call may reach Java
-            _remove_after_signal(local, lambda: files.delete(ours, True))
-            raise
-        files.delete(ours, True)
-        raise
-    files.delete(ours, True)
-
-
-def _remove_after_signal(local: str | None, delete: Callable[[], object]) -> None:
-    """Remove the checkpoints although a call to Java was cut off: by a connection of its own."""
-    if local is not None:
-        shutil.rmtree(local, ignore_errors=True)
-        return
-    thread = threading.Thread(target=delete, daemon=True)
-    thread.start()
-    thread.join(CLEANING_SECONDS)
 
 
 @contextmanager
