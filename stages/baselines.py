@@ -27,7 +27,8 @@ def main() -> None:
     baselines = load_block(args.params, BaselinesParams)
     judged = load_block(args.params, EvaluateParams)
     held_out = read_held_out(args.indexed, judged.split, judged.seen)
-    lists = recommend_baselines(held_out, judged, baselines)
+    keep = judged.seen == "keep"
+    lists = recommend_baselines(held_out, max(judged.k), baselines, keep_seen=keep)
     with atomic_directory(args.output) as folder:
         write_baselines(folder, lists, describe(held_out, baselines))
         figures = baseline_metrics(held_out, lists, judged.k, baselines)

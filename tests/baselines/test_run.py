@@ -24,7 +24,7 @@ def held_out(tmp_path_factory):
 
 
 def test_the_figures_are_means_of_the_lists(held_out):
-    lists = recommend_baselines(held_out, EvaluateParams(k=(10, 50)), PARAMS)
+    lists = recommend_baselines(held_out, 50, PARAMS)
     figures = baseline_metrics(held_out, lists, (10, 50), PARAMS)
     assert len(figures) == 4 * len(BASELINES) + 1 and figures["ease_exact"] is True
     truth = held_out.truth

@@ -111,5 +111,6 @@ def write_baselines(folder: Path, params: EvaluateParams) -> None:
     """Write what the baselines stage writes beside `folder/indexed`."""
     held_out = read_held_out(folder / "indexed", params.split, params.seen)
     baselines = BaselinesParams(neighbours=20)
-    lists = recommend_baselines(held_out, params, baselines)
+    keep = params.seen == "keep"
+    lists = recommend_baselines(held_out, max(params.k), baselines, keep_seen=keep)
     write_lists(folder / "baselines", lists, describe(held_out, baselines))

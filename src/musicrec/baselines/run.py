@@ -12,13 +12,15 @@ from musicrec.baselines.neighbours import Similarity, recommend_neighbours
 from musicrec.baselines.popularity import recommend_most_played, recommend_popular
 from musicrec.interactions.held_out import HeldOut
 from musicrec.metrics.ranking import headline_metrics, score_lists
-from musicrec.params import BaselinesParams, EvaluateParams
+from musicrec.params import BaselinesParams
 
 
 def recommend_baselines(
     held_out: HeldOut,
-    evaluate: EvaluateParams,
+    length: int,
     params: BaselinesParams,
+    *,
+    keep_seen: bool = False,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> dict[str, np.ndarray]:
     """Recommend tracks to the held-out users.
@@ -26,9 +28,11 @@ def recommend_baselines(
     Parameters
     ----------
     held_out : HeldOut
-    evaluate : EvaluateParams
-        `k`, the longest of which is the length of the lists, and `seen`.
+    length : int
+        Of the lists.
     params : BaselinesParams
+    keep_seen : bool
+        Whether tracks of a user's history may be recommended (`evaluate.seen`).
     on_step : callable, optional
         Told what comes next, before each step that may take long.
 
@@ -37,17 +41,16 @@ def recommend_baselines(
     dict
         Baseline -> int32 array (n, length) of item ids, padded with -1.
     """
-    train, history, length = held_out.train, held_out.history, max(evaluate.k)
-    keep = evaluate.seen == "keep"
-    lists = {"popularity": recommend_popular(train, history, length, keep_seen=keep)}
+    train, history = held_out.train, held_out.history
+    lists = {"popularity": recommend_popular(train, history, length, keep_seen=keep_seen)}
     on_step("finding the nearest neighbours of the users' tracks")
     similarity = Similarity(params.neighbours_alpha, params.neighbours_locality)
     lists["neighbours"] = recommend_neighbours(
-        train, history, length, params.neighbours, similarity=similarity, keep_seen=keep
+        train, history, length, params.neighbours, similarity=similarity, keep_seen=keep_seen
     )
     on_step(f"solving EASE, {ease_form(train, params)}")
-    lists["ease"] = recommend_ease(train, history, length, params, keep_seen=keep)
-    if keep:
+    lists["ease"] = recommend_ease(train, history, length, params, keep_seen=keep_seen)
+    if keep_seen:
         lists["most_played"] = recommend_most_played(train, history, length)
     return lists
 
