@@ -588,8 +588,8 @@ def parameter_table(shipped: Mapping[str, Any]) -> str:
         Content of params.yaml.
     """
     rows = [
-        "| parameter | params.yaml | if left out | allowed | meaning |",
-        "|---|---|---|---|---|",
+        "| parameter | params.yaml | allowed | meaning |",
+        "|---|---|---|---|",
     ]
     for model in MODELS:
         rows += _rows(model, f"{model.block}.", shipped[model.block])
@@ -603,8 +603,18 @@ def _rows(model: type[BaseModel], prefix: str, shipped: Mapping[str, Any]) -> It
             yield from _rows(kind, f"{prefix}{name}.", shipped[name])
             continue
         default = list(field.default) if isinstance(field.default, tuple) else field.default
-        values = " | ".join(f"`{_as_yaml(value)}`" for value in (shipped[name], default))
-        yield f"| `{prefix}{name}` | {values} | {allowed(field)} | {field.description} |"
+        value = f"`{_as_yaml(shipped[name])}`"
+        if default != shipped[name]:
+            value += f" (`{_as_yaml(default)}`)"
+        yield f"| `{prefix}{name}` | {value} | {_brief(field)} | {field.description} |"
+
+
+def _brief(field: FieldInfo) -> str:
+    """What `allowed` says, in the fewest words."""
+    if typing.get_origin(field.annotation) is typing.Literal:
+        return ", ".join(map(str, typing.get_args(field.annotation)))
+    text = allowed(field).replace("a whole number", "integer").replace("a number", "number")
+    return text.replace(" and <= 2147483647", "").replace("a list, each ", "list of ")
 
 
 def _as_yaml(value: Any) -> str:

@@ -61,8 +61,11 @@ def judge(world: World, stage: str, folder: Path, run: Run) -> str | None:
 
 
 def signalled(world: World, stage: str, folder: Path, draw: random.Random) -> str | None:
-    """A signal at a random time, then a run without any."""
+    """A signal at a random time, half of the time where outputs are replaced; then a run without."""
     sent = draw.choice(SIGNALS)
+    for name, content in world.good[stage].items() if draw.random() < 0.5 else ():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
     delay = draw.uniform(0.15, 1.1 * world.seconds[stage] + 0.1)
 
     def during(process: subprocess.Popen[bytes]) -> None:
