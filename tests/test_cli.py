@@ -44,6 +44,25 @@ def test_an_output_file(
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("tune --trials 0", "--trials: '0' is not a whole number from 1 to"),
+        ("tune --seed -1", "--seed: '-1' is not a whole number from 0 to 2147483647"),
+        ("tune --seed 1.5", "--seed: '1.5' is not a whole number"),
+        ("compare a b --margin nan", "--margin: 'nan' is not a number from 0 to 1"),
+        ("review --margin -0.1", "--margin: '-0.1' is not a number from 0 to 1"),
+    ],
+)
+def test_a_number_out_of_its_range(
+    words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(words.split())
+    error = capsys.readouterr().err
+    assert f"error: argument {said}" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     "output", ["", ".", "..", "models", "s3://bucket/model", "~/model", "x.tar.gz", "mine"]
 )
 def test_the_folder_of_publish(

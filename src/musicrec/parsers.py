@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeAlias
 
 from musicrec.params import near
@@ -13,6 +13,22 @@ from musicrec.params import near
 LISTS = ("--plays", "--candidates", "--exclude")
 _MISTYPED = re.compile(r"argument COMMAND: invalid choice: '([^']*)' \(choose from (.*)\)")
 ID_OPTIONS = ("--user", "--track", *LISTS)
+
+
+def number(kind: type[int] | type[float], least: float, most: float) -> Callable[[str], float]:
+    """Parse a number of a range, both ends of it allowed."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = float("nan")
+        if not least <= value <= most:
+            what = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what} from {least} to {most}")
+        return value
+
+    return parse
 
 
 class SentenceParser(argparse.ArgumentParser):

@@ -61,7 +61,7 @@ def judge(world: World, stage: str, folder: Path, run: Run) -> str | None:
 
 
 def signalled(world: World, stage: str, folder: Path, draw: random.Random) -> str | None:
-    """A signal at a random time, half of the time where outputs are replaced; then a run without."""
+    """A signal at a random time, on half of the runs amid outputs; then a run without any."""
     sent = draw.choice(SIGNALS)
     for name, content in world.good[stage].items() if draw.random() < 0.5 else ():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

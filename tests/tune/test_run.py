@@ -206,8 +206,6 @@ def test_the_command_line_prints_a_table_and_writes_a_page(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--trials", "0"], "--trials must be at least 1"),
-        (["--seed", "-1"], "--seed must be from 0 to 2147483647, not -1"),
         (["--workers", "2"], "--workers is gone: one trial at a time has all cores"),
         (["--metric", "ndcg@7"], "tune knows no metric ndcg@7; it has map@20"),
         (["-S", "als.engine=mllib"], "no trial succeeded"),

@@ -7,7 +7,7 @@ import sys
 
 from musicrec.errors import MusicRecError
 from musicrec.metrics.verdicts import MARGIN
-from musicrec.parsers import Commands
+from musicrec.parsers import Commands, number
 from musicrec.review.gate import GATES, STOPPED, gate_sentence, outdated, stopping
 
 
@@ -47,7 +47,7 @@ def add_margin(parser: argparse.ArgumentParser) -> None:
     """Add the option of the relative change that matters."""
     parser.add_argument(
         "--margin",
-        type=float,
+        type=number(float, 0, 1),
         default=MARGIN,
         metavar="SHARE",
         help="the relative change that matters (default: %(default)s, one percent; 0: any)",

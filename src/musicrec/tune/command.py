@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from musicrec.errors import MusicRecError
-from musicrec.parsers import Commands
+from musicrec.parsers import Commands, number
 
 
 def add_tune(commands: Commands) -> None:
@@ -22,9 +22,19 @@ def add_tune(commands: Commands) -> None:
         dest="overrides",
         help="a range to search, a list, or one value to keep; as often as needed",
     )
-    parser.add_argument("--trials", type=int, default=100, help="how many (default: %(default)s)")
+    parser.add_argument(
+        "--trials",
+        type=number(int, 1, 1_000_000),
+        default=100,
+        help="how many (default: %(default)s)",
+    )
     parser.add_argument("--metric", default="", help="what to maximise (default: map@ longest k)")
-    parser.add_argument("--seed", type=int, default=42, help="of the search (default: %(default)s)")
+    parser.add_argument(
+        "--seed",
+        type=number(int, 0, 2**31 - 1),
+        default=42,
+        help="of the search (default: %(default)s)",
+    )
     parser.add_argument(
         "--beyond",
         action="store_true",
@@ -57,10 +67,6 @@ def run_tune(args: argparse.Namespace) -> None:
         raise MusicRecError(
             "--workers is gone: one trial at a time has all cores; MUSICREC_THREADS=1 takes one"
         )
-    if args.trials < 1:
-        raise MusicRecError(f"--trials must be at least 1, not {args.trials}")
-    if not 0 <= args.seed < 2**31:
-        raise MusicRecError(f"--seed must be from 0 to 2147483647, not {args.seed}")
     request = Request(
         params=args.params,
         indexed=args.indexed,
