@@ -87,9 +87,9 @@ MUTATIONS = (
         ("test_recommenders.py", "baselines"),
     ),
     Mutation(
-        "neighbours: similarities are not normalised by the neighbour",
-        "float(count) * float(count) / float(n_users)",
-        "float(count) * float(count)",
+        "neighbours: a similarity is not divided by the item's listeners",
+        "np.sqrt(best[position] / float(len(users)))",
+        "np.sqrt(best[position])",
         ("test_recommenders.py", "baselines/test_neighbours.py"),
     ),
     Mutation(
