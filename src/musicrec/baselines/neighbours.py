@@ -1,4 +1,4 @@
-"""Item-based cosine nearest neighbours, a baseline that any model has to beat.
+"""Item-based nearest neighbours by asymmetric cosine, a baseline that any model has to beat.
 
 It recommends from the training plays as they are (each play once, counts ignored) and breaks ties
 by the lower item id. The heap at the end holds the best of many scored items, whatever the order

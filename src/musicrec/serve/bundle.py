@@ -1,4 +1,4 @@
-"""The former place of `musicrec.bundle`, kept for one version."""
+"""The former place of `musicrec.bundle`, kept for version 0.1."""
 
 from __future__ import annotations
 
