@@ -13,7 +13,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,36 +76,44 @@ def spark_session(name: str) -> Iterator[SparkSession]:
     _prepare_environment(local)
     if master.startswith("spark://"):
         _require_master(master)
-    from py4j.protocol import Py4JError, Py4JNetworkError  # type: ignore[import-untyped]
+    from py4j.protocol import Py4JError  # type: ignore[import-untyped]
     from pyspark import SparkConf
 
     # Plays travel as Arrow, whatever pandas the environment holds beside it.
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
     logging.disable(logging.ERROR)  # the traces of py4j come before our sentence
-    with scratch_directory("musicrec-spark-") as scratch:
+    with scratch_directory("musicrec-spark-") as scratch, ExitStack() as stack:
         log = scratch / "java.log"
         settings = SETTINGS | (_local_settings(scratch) if local else {})
         conf = SparkConf().setAppName(f"musicrec {name}").setMaster(master)
-        gateway = _launch(conf.setAll(list(settings.items())), scratch, log)
+        with signals_held():  # until Java is known
+            gateway = _launch(conf.setAll(list(settings.items())), scratch, log)
+            stack.enter_context(cleaned_up(lambda: _end_java(gateway)))
+        session = _connect(conf, gateway, log)
+        hint = threading.Timer(ROOM_SECONDS, _warn_without_executor, [session])
+        hint.daemon = True
+        if not local:
+            hint.start()
         try:
-            with cleaned_up(lambda: _end_java(gateway)):
-                session = _connect(conf, gateway, log)
-                hint = threading.Timer(ROOM_SECONDS, _warn_without_executor, [session])
-                hint.daemon = True
-                if not local:
-                    hint.start()
-                try:
-                    yield session
-                finally:
-                    hint.cancel()
-                    with suppress(Py4JError, ConnectionError):  # Java may be gone
-                        session.stop()
-        except (Py4JNetworkError, ConnectionError):
+            yield session
+        except (Py4JError, ConnectionError):
+            if not _is_gone(gateway.proc):
+                raise
             reason = reason_in(log) or "most often because memory ran out"
             raise MusicRecError(
                 f"Java stopped during {name} ({reason}); free some memory, or set "
                 "MUSICREC_SPARK_MEMORY (such as 8g) to what the machine has"
             ) from None
+        finally:
+            hint.cancel()
+            with suppress(Py4JError, ConnectionError):  # Java may be gone
+                session.stop()
+
+
+def _is_gone(java: subprocess.Popen[bytes]) -> bool:
+    with suppress(subprocess.TimeoutExpired):
+        java.wait(1.0)
+    return java.poll() is not None
 
 
 def _prepare_environment(local: bool) -> None:
@@ -146,7 +154,7 @@ def _launch(conf: Any, scratch: Path, log: Path) -> Any:
     before = tempfile.tempdir
     tempfile.tempdir = str(scratch)  # where PySpark makes a folder, too
     try:
-        with log.open("wb") as output, signals_held():
+        with log.open("wb") as output:
             return launch_gateway(conf, {"stdout": output, "stderr": output})
     except Exception as error:
         raise _not_started(conf.get("spark.master"), reason_in(log) or root_cause(error)) from None
