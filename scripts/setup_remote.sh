@@ -6,9 +6,9 @@ cd "$(dirname "$0")/.."
 say() { echo "setup-remote: $*" >&2; }
 
 # Each line: the remote's name and its address, as DVC reads them from .dvc/config and .dvc/config.local.
-remotes=$(.venv/bin/python -m dvc remote list)
+remotes=$(.venv/bin/python -m dvc config --list | sed -n 's/^remote\.\(.*\)\.url=/\1 /p')
 [ -n "$remotes" ] || { say "no remote storage is set (dvc remote add); nothing to install"; exit 0; }
-while read -r name url _; do
+while read -r name url; do
   case $url in
     s3://*) kind=s3 ;;
     gs://*) kind=gs ;;

@@ -220,7 +220,7 @@ BAD: dict[str, tuple] = {
         ["column 'time' is neither a number", "first in 'noon'"],
     ),
     "no user chosen": (
-        HEADER + "a,b,1\na,c,2\n",
+        HEADER + "a,b,1\nd,c,2\n",
         {"validation_users": 1e-9},
         ["no validation user", "data.validation_users = 1e-09"],
     ),

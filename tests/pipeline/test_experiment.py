@@ -58,7 +58,7 @@ def test_metrics_diff_is_read_at_a_glance(changed: Clone) -> None:
 def test_exp_show_fits_a_screen(changed: Clone) -> None:
     shown = changed.run("dvc", "exp", "show", "--only-changed").stdout
     assert "narrow-model" in shown and "map@50" in shown
-    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 170, shown
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 200, shown
 
 
 @pytest.mark.parametrize(("words", "n_revisions"), [(("show",), 1), (("diff", "main"), 2)])
@@ -126,8 +126,11 @@ def test_every_setting_scored_on_test_users_is_known(clone: Clone, tmp_path: Pat
     (one,) = scored_on("test", other.folder)
     assert one.trained_with and one.trained_with["als"]["rank"] == 4
     shown = other.run("dvc", "metrics", "show", "--json", "metrics/evaluate.json").stdout
+    (metrics,) = (revision["data"] for revision in json.loads(shown).values())
+    test = metrics["metrics/evaluate.json"]["data"]["test"]
+    assert one.figures
     for name, value in one.figures.items():
-        assert f'"test.{name}": {round(value, 6)}' in shown
+        assert test[name] == round(value, 6)
     other.reset()
     text = other.run("musicrec", "tested").stdout
     assert "differs from params.yaml in\n" in text and " nothing\n" in text

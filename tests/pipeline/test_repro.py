@@ -127,7 +127,7 @@ def test_metrics_of_the_pipeline_agree_with_each_other(clone: Clone) -> None:
     )
     per_user = pq.read_table(clone.folder / "data/per_user.parquet")
     assert per_user.num_rows == data["validation_users"]
-    assert evaluate["users"] == data["validation_users"]
+    assert evaluate["validation"]["users"] == data["validation_users"]
     assert down["plays_kept"] == train.num_rows
     assert down["plays_kept"] + down["plays_dropped"] == data["train_plays"]
 

@@ -143,11 +143,13 @@ def test_spark_finds_a_flipped_bit_by_the_checksum_of_its_page(spark, tmp_path: 
 
 
 def test_a_stage_on_spark_does_not_read_damaged_parts(spark, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    from pyspark.sql.functions import lit
+    from pyspark.sql.functions import lit, spark_partition_id
 
     rows = [(f"u{n}", f"t{n}", n + 1) for n in range(50)]
     frame = spark.createDataFrame(rows, "user_id string, track_id string, count long")
-    rows_of_split = frame.withColumn("split", lit("out")).repartition(3, "user_id")
+    rows_of_split = frame.repartition(3, "user_id").withColumns(
+        {"split": lit("out"), "part": spark_partition_id()}
+    )
     write_splits(rows_of_split, tmp_path, ["user_id", "track_id"])
     assert read_parts(spark, tmp_path / "out").count() == 50
     (tmp_path / "out/part-00001.parquet").unlink()

@@ -112,7 +112,7 @@ def _of_record(path: Path, cache: Path, split: str) -> Iterator[Tested]:
         content = path.read_bytes()
         if TABLE.encode() not in content:  # of another stage, and most are
             return
-        record = yaml.load(content, _LOADER)
+        record = _LOADER(content).get_single_data()
         judged = record["params"][PARAMS]["evaluate"]
         deps = {dep["path"]: dep.get("md5", "") for dep in record["deps"]}
         outs = {out["path"]: out.get("md5", "") for out in record["outs"]}
