@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.runtime import command
 from musicrec.spark.failures import reason_in
-from musicrec.spark.session import _memory, spark_session
+from musicrec.spark.session import _memory
 
 SCRIPT = """
 import sys
@@ -36,14 +35,16 @@ runtime.run(main)
 STRANGE = ["unshare", "--uts", "--user", "--map-user=54321", "--map-group=54321"]
 
 
-def start(folder: Path, *words: str, before: list[str] | None = None) -> subprocess.Popen[str]:
+def start(
+    folder: Path, *words: str, before: list[str] | None = None, **changed: str
+) -> subprocess.Popen[str]:
     (folder / "tmp").mkdir()
     own = {"TMPDIR": str(folder / "tmp"), "PYSPARK_PYTHON": "/bin/false", "SPARK_HOME": "/nowhere"}
     spark = {"MUSICREC_SPARK_MASTER": "local[1]", "MUSICREC_SPARK_MEMORY": "600m"}
     (folder / "script.py").write_text(SCRIPT)
     return subprocess.Popen(
         [*(before or []), sys.executable, folder / "script.py", *words],
-        env=os.environ | own | spark,
+        env=os.environ | own | spark | changed,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -100,21 +101,12 @@ def java_commands(named: str) -> list[str]:
     ],
 )
 def test_a_start_that_fails_is_one_sentence(
-    name: str,
-    value: str,
-    said: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    name: str, value: str, said: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(name, value)
-
-    @command
-    def main() -> None:
-        with spark_session("tests"):
-            raise AssertionError("is not to be reached")
-
-    assert main() == 1
-    found = capfd.readouterr().err
+    """In a process of its own: here it would end the session that the tests share."""
+    process = start(tmp_path, "tests", **{name: value})
+    printed, found = process.communicate(timeout=120)
+    assert (process.returncode, printed) == (1, "starting\n")
     assert said in found and found.count("\n") == 1
 
 
