@@ -40,12 +40,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(str(shared)))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def spark() -> Iterator[SparkSession]:
-    """One small local Spark session for all tests; starting one takes seconds.
+    """One small local Spark session for the tests of a file; starting one takes seconds.
 
-    A test must not enter `spark_session` itself: it would get this session and stop it. Run a
-    stage that starts Spark in a process of its own.
+    Not for all files: what enters `spark_session` in this process ends the one before it.
     """
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:  # later on, no master is named
