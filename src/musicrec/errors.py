@@ -19,6 +19,12 @@ class UsageError(MusicRecError):
     """A mistake in what was typed; the process ends with 2, as on an unknown option."""
 
 
+def warn(*sentences: str) -> None:
+    """Print warnings on standard error."""
+    for sentence in sentences:
+        print(f"warning: {sentence}", file=sys.stderr)
+
+
 # What `pip install musicrec` leaves out: modules by the extra of pyproject.toml that brings them.
 EXTRAS = {
     "pipeline": ("dvc", "dvc_data", "matplotlib", "pygit2", "scipy", "scmrepo"),

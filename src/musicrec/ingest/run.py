@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.read.aliases import NO_ALIASES, find_aliases, read_aliases
-from musicrec.ingest.read.columns import mapping_of
+from musicrec.ingest.read.columns import mapping_of, read_aliases
 from musicrec.ingest.read.reader import Reader
 from musicrec.ingest.source.files import SourceFile, list_files
 from musicrec.ingest.split.chunks import Chunks
@@ -86,14 +85,11 @@ def open_source(params: DataParams) -> tuple[Reader, dict[str, list[SourceFile]]
         Files are missing or there twice; a parameter is not allowed.
     """
     files, left_out = list_files(params.source, params.files)
-    aliases = find_aliases(params.aliases, list_files(params.source)[0] if params.aliases else [])
-    files = [file for file in files if aliases is None or file.path != aliases.path]
-    tables = tables_of(files, params)
-    mapping = mapping_of(
-        params,
-        [file.relative for members in tables.values() for file in members],
-        NO_ALIASES if aliases is None else read_aliases(aliases),
-    )
+    every = list_files(params.source)[0] if params.aliases else []
+    aliases, path = read_aliases(params.aliases, every)
+    tables = tables_of([file for file in files if file.path != path], params)
+    relatives = [file.relative for members in tables.values() for file in members]
+    mapping = mapping_of(params, relatives, aliases)
     if left_out:
         shown = ", ".join(left_out)[:200]
         warn(iter([f"{params.source}: data.files leaves out {len(left_out)} files: {shown}"]))

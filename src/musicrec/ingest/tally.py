@@ -10,12 +10,41 @@ from musicrec.errors import MusicRecError
 from musicrec.ingest.read.judge import Bad
 from musicrec.ingest.read.reader import Piece
 from musicrec.ingest.read.reasons import REASONS
-from musicrec.ingest.read.times import FORMS
+from musicrec.ingest.read.values import FORMS
 from musicrec.ingest.source.files import SourceFile
 from musicrec.params import DataParams
 
-_SHARE = 0.01  # of the rows, from which something is warned of
+_SHARE = 0.01  # of the rows, from which words that may stand for null are warned of
 ALSO_IN_TRAIN = "also_in_train"
+_ORDER = [*REASONS, ALSO_IN_TRAIN]
+# Key of `judge.Judged.seen` -> the role that it is about, and a warning.
+_SEEN = {
+    **{
+        f"null words {role}": (
+            role,
+            "column {column!r} holds words such as NULL, None or nan in {found:,} of {rows:,} "
+            f"rows, each of which becomes one {role}; if they stand for a missing id, set "
+            "data.null_words: usual",
+        )
+        for role in ("user", "track")
+    },
+    "header_lines": ("user", "{found:,} header lines amid the rows are left out"),
+    "times_of_zero": (
+        "timestamp",
+        "column {column!r} is 0 (1970) in {found:,} of {rows:,} rows, which count as the oldest "
+        "plays",
+    ),
+    "times_too_early": (
+        "timestamp",
+        "column {column!r} is -1 or before 1950 in {found:,} of {rows:,} rows, as programs write a "
+        "missing time; they count as the oldest plays",
+    ),
+    "fell_back": (
+        "track",
+        "column {column!r} is null or blank in {found:,} of {rows:,} rows ({share:.1%}), whose "
+        "track is that of {fallback!r}",
+    ),
+}
 
 
 class _First(NamedTuple):
@@ -76,107 +105,78 @@ class Tally:
             where = params.source if len(self.rows) == 1 else f"{params.source}: {table}"
             if not rows:
                 raise MusicRecError(f"{where} has no rows")
-            if params.on_bad_rows == "drop":
-                self._require_some_left(where, rows, self.rejected[table])
+            rejected = self.rejected[table]
+            if params.on_bad_rows == "drop" and rejected.total() == rows:
+                reason = _most_frequent(rejected)
+                role, words, advice = REASONS[reason]
+                share = "all" if rejected[reason] == rows else f"{rejected[reason]:,} of them"
+                raise MusicRecError(
+                    f"{where}: no usable row is left of {rows:,}: {share} because "
+                    f"{self._subject(role, 'it has')} {words}; {advice or 'check data.columns'}"
+                )
         if params.on_bad_rows == "error" and self._first:
             raise MusicRecError(self._bad_rows())
 
-    def _require_some_left(self, where: str, rows: int, rejected: Counter[str]) -> None:
-        """All rows bad: the source was misunderstood."""
-        if sum(rejected.values()) < rows:
-            return
-        reason = _most_frequent(rejected)
-        role, words, advice = REASONS[reason]
-        column = f"column {getattr(self._params.columns, role)!r} is" if role else "it has"
-        share = "all" if rejected[reason] == rows else f"{rejected[reason]:,} of them"
-        raise MusicRecError(
-            f"{where}: no usable row is left of {rows:,}: {share} because {column} {words}; "
-            + (advice or "check data.columns")
-        )
+    def _subject(self, role: str, otherwise: str) -> str:
+        return f"column {getattr(self._params.columns, role)!r} is" if role else otherwise
 
     def _bad_rows(self) -> str:
-        total: Counter[str] = Counter()
-        for rejected in self.rejected.values():
-            total.update(rejected)
+        total = self._total()
         reason = _most_frequent(total)
         role, words, advice = REASONS[reason]
-        first = self._first[reason]
+        file, bad, number = self._first[reason]
         rows, others = total[reason], total.total() - total[reason]
-        what = "a line has"
+        with file.open() as stream:
+            unit = "row" if stream.read(4) == b"PAR1" else "line"
+        where = f"{unit} {number:,}"
         if role:
-            what = f"column {getattr(self._params.columns, role)!r} is"
-        unit = "line" if first.file.relative and not self._is_parquet(first.file) else "row"
-        where = f"{unit} {first.number:,}"
-        if role:
-            where += f", user {_shown(first.bad.user)}, track {_shown(first.bad.track)}"
+            where += f", user {_shown(bad.user)}, track {_shown(bad.track)}"
         also = ""
         if others:
-            more = "row is" if others == 1 else "rows are"
-            also = f"; {others:,} more {more} bad in other ways"
-        if role == "count" and reason == "count_fractional":
-            also += f"; {rows / sum(self.rows.values()):.1%} of the rows have fractions"
-        hint = f"{advice}, " if advice else ""
+            also = f"; {others:,} more {'row is' if others == 1 else 'rows are'} bad in other ways"
+        if reason == "count_fractional":
+            also += f"; {rows / self.rows.total():.1%} of the rows have fractions"
         return (
-            f"{first.file.shown}: {what} {words} in {rows:,} row{'s' * (rows != 1)}, first in "
-            f"{_shown(first.bad.value)} ({where}){also}; {hint}fix the source or set "
-            "data.on_bad_rows: drop"
+            f"{file.shown}: {self._subject(role, 'a line has')} {words} in {rows:,} "
+            f"row{'s' * (rows != 1)}, first in {_shown(bad.value)} ({where}){also}; "
+            f"{advice and advice + ', '}fix the source or set data.on_bad_rows: drop"
         )
-
-    def _is_parquet(self, file: SourceFile) -> bool:
-        with file.open() as stream:
-            return stream.read(4) == b"PAR1"
 
     def warnings(self) -> Iterator[str]:
         """What is no mistake by itself but seldom meant."""
-        params, rows = self._params, sum(self.rows.values())
-        source, seen = params.source, self.seen
-        for role in ("user", "track"):
-            found = seen[f"null words {role}"]
-            if found and found >= _SHARE * rows:
-                yield (
-                    f"{source}: column {getattr(params.columns, role)!r} holds words such as NULL, "
-                    f"None or nan in {found:,} of {rows:,} rows, each of which becomes one {role}; "
-                    "if they stand for a missing id, set data.null_words: usual"
+        columns, rows = self._params.columns, self.rows.total()
+        for key, (role, words) in _SEEN.items():
+            found = self.seen[key]
+            if found and (found >= _SHARE * rows or not key.startswith("null words")):
+                said = words.format(
+                    column=getattr(columns, role),
+                    fallback=columns.track_else,
+                    found=found,
+                    rows=rows,
+                    share=found / rows,
                 )
-        if seen["header_lines"]:
-            yield f"{source}: {seen['header_lines']:,} header lines amid the rows are left out"
-        column = params.columns.timestamp
-        if seen["times_of_zero"]:
-            yield (
-                f"{source}: column {column!r} is 0 (1970) in {seen['times_of_zero']:,} of "
-                f"{rows:,} rows, which count as the oldest plays"
-            )
-        if seen["times_too_early"]:
-            yield (
-                f"{source}: column {column!r} is -1 or before 1950 in "
-                f"{seen['times_too_early']:,} of {rows:,} rows, as programs write a missing time; "
-                "they count as the oldest plays"
-            )
+                yield f"{self._params.source}: {said}"
         names = [name for name, bit in FORMS.items() if self._forms & bit]
         if len(names) > 1:
             yield (
-                f"{source}: column {column!r} mixes {' and '.join(names)}; all were turned into "
-                "seconds by their size"
+                f"{self._params.source}: column {columns.timestamp!r} mixes {' and '.join(names)}; "
+                "all were turned into seconds by their size"
             )
-        if seen["fell_back"]:
-            yield (
-                f"{source}: column {params.columns.track!r} is null or blank in "
-                f"{seen['fell_back']:,} of {rows:,} rows ({seen['fell_back'] / rows:.1%}), whose "
-                f"track is that of {params.columns.track_else!r}"
-            )
+
+    def _total(self) -> Counter[str]:
+        return sum(self.rejected.values(), Counter())
 
     def source(self) -> dict[str, Any]:
         """`rows`, `rejected_rows` and `rejected` by reason, and what else was counted."""
-        total: Counter[str] = Counter()
-        for rejected in self.rejected.values():
-            total.update(rejected)
-        found: dict[str, Any] = {"rows": sum(self.rows.values()), **_rejected(total)}
-        if self._params.columns.timestamp is not None:
-            found["times_of_zero"] = self.seen["times_of_zero"]
-        if self._params.keep is not None:
-            found["rows_filtered"] = self.seen["filtered"]
-        if self._params.columns.track_else is not None:
-            found["rows_of_track_else"] = self.seen["fell_back"]
+        params = self._params
+        found = {"rows": self.rows.total(), **_rejected(self._total())}
+        for name, key, asked in (
+            ("times_of_zero", "times_of_zero", params.columns.timestamp),
+            ("rows_filtered", "filtered", params.keep),
+            ("rows_of_track_else", "fell_back", params.columns.track_else),
+        ):
+            if asked is not None:
+                found[name] = self.seen[key]
         return found
 
     def of_table(self, table: str) -> dict[str, Any]:
@@ -185,13 +185,11 @@ class Tally:
 
 
 def _most_frequent(rejected: Counter[str]) -> str:
-    order = list(REASONS)
-    return min(rejected, key=lambda reason: (-rejected[reason], order.index(reason)))
+    return min(rejected, key=lambda reason: (-rejected[reason], _ORDER.index(reason)))
 
 
 def _rejected(reasons: Counter[str]) -> dict[str, Any]:
-    order = [*REASONS, ALSO_IN_TRAIN]
-    found = {reason: reasons[reason] for reason in order if reasons[reason]}
+    found = {reason: reasons[reason] for reason in _ORDER if reasons[reason]}
     return {"rejected_rows": sum(found.values()), "rejected": found}
 
 

@@ -1,4 +1,4 @@
-"""Which columns of the source are which: found by name or position, and put together."""
+"""Which columns of the source are which: found by name or position, put together, renamed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
@@ -14,20 +15,59 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.read.aliases import NO_ALIASES, Aliases
 from musicrec.ingest.read.keep import Filter
-from musicrec.ingest.read.times import python_pattern
+from musicrec.ingest.read.values import python_pattern
+from musicrec.ingest.source.files import SourceFile
+from musicrec.ingest.source.packed import open_plain, text_chunks
 from musicrec.params import ROLES, DataParams
 
 FILE_NAME = "@file"  # a column: the name of the file, without its endings
 Column = str | int
+Fields = dict[Column, pa.Array]
 # Characters that cannot be seen at the edge of a field: controls, blanks of all widths, marks.
 _RANGES = ((0, 0x20), (0x7F, 0x7F), (0x85, 0x85), (0xA0, 0xA0), (0x1680, 0x1680),
            (0x2000, 0x200F), (0x2028, 0x202F), (0x205F, 0x2064), (0x3000, 0x3000),
            (0xFEFF, 0xFEFF))  # fmt: skip
 INVISIBLE = "".join(chr(code) for first, last in _RANGES for code in range(first, last + 1))
+# What columns of users and of tracks are called, where nobody maps them by name.
+TITLES = (
+    r"(?i)^(user|listener|member|account|session)[ _-]?(id|name)?$",
+    r"(?i)^(track|song|item|artist|movie|title|media|recording)[ _-]?(id|name|uri)?$",
+)
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _SLASH = re.compile(r"\\*/")
+
+
+class Aliases:
+    """`data.aliases`: bad ids and the good one of each; both empty where there are none."""
+
+    def __init__(self, pairs: dict[str, str], name: str) -> None:
+        """Follow chains of aliases to their ends.
+
+        Raises
+        ------
+        MusicRecError
+            Aliases lead in a circle.
+        """
+        good = {}
+        for bad in pairs:
+            seen, end = {bad}, pairs[bad]
+            while end in pairs and pairs[end] != end:
+                if end in seen:
+                    raise MusicRecError(f"{name}: the aliases of {bad!r} lead in a circle")
+                seen.add(end)
+                end = pairs[end]
+            good[bad] = end
+        self._bad = pa.array(list(good), pa.string())
+        self._good = pa.array(list(good.values()), pa.string())
+
+    def applied(self, ids: pa.DictionaryArray) -> pa.DictionaryArray:
+        """The good ids."""
+        if not len(self._bad):
+            return ids
+        places = pc.index_in(ids.dictionary, value_set=self._bad)
+        texts = pc.if_else(places.is_valid(), self._good.take(places), ids.dictionary)
+        return pa.DictionaryArray.from_arrays(ids.indices, texts)
 
 
 @dataclass(frozen=True)
@@ -40,13 +80,16 @@ class Mapping:
         Column -> the parameter that names it, for messages.
     in_path : frozenset of str
         Those that stand in the names of folders, or are the file's own.
+    ids : frozenset
+        Columns of users and tracks.
     time_pattern : str, optional
-        Of `times.python_pattern`.
+        Of `values.python_pattern`.
     """
 
     params: DataParams
     parameter: dict[Column, str]
     in_path: frozenset[str]
+    ids: frozenset[Column]
     keep: Filter | None
     time_pattern: str | None
     aliases: Aliases
@@ -57,24 +100,30 @@ class Mapping:
         return [column for column in self.parameter if column not in self.in_path]
 
     @property
-    def ids(self) -> frozenset[Column]:
-        """Columns of users and tracks."""
-        columns = self.params.columns
-        found: list[Column] = []
-        for column in (columns.user, columns.track, columns.track_else):
-            found += column if isinstance(column, tuple) else [] if column is None else [column]
-        return frozenset(found)
+    def names(self) -> list[str]:
+        """Those of them that are named."""
+        return [column for column in self.wanted if isinstance(column, str)]
 
     @property
-    def exact(self) -> frozenset[Column]:
-        """Columns whose numbers must be read as they are written: ids and counts."""
-        count = self.params.columns.count
-        return self.ids if count is None else self.ids | {count}
+    def last(self) -> int:
+        """The largest position."""
+        return max((column for column in self.wanted if isinstance(column, int)), default=0)
+
+    def with_path(self, fields: Fields, relative: str) -> Fields:
+        """Add the columns that stand in a file's path: as often the same value."""
+        if not self.in_path:
+            return fields
+        values = _path_values(relative)
+        zeros = pa.array(np.zeros(len(next(iter(fields.values()))), np.int32))
+        return fields | {
+            name: pa.DictionaryArray.from_arrays(zeros, pa.array([values[name]], pa.string()))
+            for name in self.in_path
+        }
 
     def roles(
-        self, fields: dict[Column, pa.Array], seen: Counter[str], file: str
-    ) -> tuple[dict[str, pa.Array], np.ndarray | None]:
-        """The column of each role, and the rows (bool) that `data.keep` leaves out, if it is set.
+        self, fields: Fields, seen: Counter[str], file: str
+    ) -> tuple[dict[str, pa.Array], np.ndarray]:
+        """The column of each role, and the rows (bool) that `data.keep` leaves out.
 
         Parameters
         ----------
@@ -83,8 +132,7 @@ class Mapping:
         seen : Counter
             Gets `fell_back`: rows whose track is that of `data.columns.track_else`.
         """
-        columns = self.params.columns
-        found = {}
+        columns, found = self.params.columns, {}
         for role in ROLES:
             column = getattr(columns, role)
             if isinstance(column, tuple):
@@ -97,12 +145,12 @@ class Mapping:
             seen["fell_back"] += pc.sum(blank).as_py() or 0
             found["track"] = pc.if_else(blank, _text(fields[columns.track_else]), track)
         if self.keep is None:
-            return found, None
+            return found, np.zeros(len(found["track"]), bool)
         return found, ~self.keep.matches(fields, file)
 
 
 def mapping_of(
-    params: DataParams, relatives: Sequence[str], aliases: Aliases = NO_ALIASES
+    params: DataParams, relatives: Sequence[str], aliases: Aliases | None = None
 ) -> Mapping:
     """Tell which columns to read.
 
@@ -112,32 +160,23 @@ def mapping_of(
         The files' paths below the source.
     """
     parameter: dict[Column, str] = {}
+    ids: set[Column] = set()
     for name in (*ROLES, "track_else"):
         column = getattr(params.columns, name)
         for part in column if isinstance(column, tuple) else (column,):
             if part is not None:
                 parameter.setdefault(part, f"data.columns.{name}")
+                ids |= {part} if name in ("user", "track", "track_else") else set()
     keep = None if params.keep is None else Filter(params.keep)
     for column in () if keep is None else keep.columns:
         parameter.setdefault(column, "data.keep")
-    common: set[str] | None = None
-    for relative in relatives:
-        names = set(_path_values(relative))
-        common = names if common is None else common & names
-    in_path = frozenset(c for c in parameter if isinstance(c, str) and c in (common or ()))
+    paths = [set(_path_values(relative)) for relative in relatives]
+    common = set.intersection(*paths) if paths else set()
+    in_path = frozenset(c for c in parameter if isinstance(c, str) and c in common)
     pattern = python_pattern(params.time_format)
-    return Mapping(params, parameter, in_path, keep, pattern, aliases)
-
-
-def path_fields(mapping: Mapping, relative: str, n: int) -> dict[Column, pa.Array]:
-    """The columns that stand in a file's path: n times the same value."""
-    values = _path_values(relative)
-    return {
-        name: pa.DictionaryArray.from_arrays(
-            pa.array(np.zeros(n, np.int32)), pa.array([values[name]], pa.string())
-        )
-        for name in mapping.in_path
-    }
+    return Mapping(
+        params, parameter, in_path, frozenset(ids), keep, pattern, aliases or Aliases({}, "")
+    )
 
 
 def _path_values(relative: str) -> dict[str, str | None]:
@@ -193,42 +232,31 @@ def positions(
         A column is missing, there twice, or asked for by name in a file without a header; two roles
         have one column.
     """
-    found = {
-        column: _position(column, mapping.parameter[column], names, file, named=named)
-        for column in mapping.wanted
-    }
+    shown = ", ".join(names)[:300] if named else f"{len(names)} columns and no header"
+    found: dict[Column, int] = {}
+    for column in mapping.wanted:
+        parameter = mapping.parameter[column]
+        if isinstance(column, int) and column >= len(names):
+            raise MusicRecError(
+                f"{file}: no column {column} ({parameter}, counted from 0); the file has: {shown}"
+            )
+        at = [i for i, name in enumerate(names) if named and name == column]
+        if isinstance(column, str) and len(at) != 1:
+            what = f"{len(at)} columns named" if at else "no column"
+            hint = "" if at else near([column], names)
+            raise MusicRecError(
+                f"{file}: {what} {column!r}; the file has: {shown}; {hint}set {parameter}"
+            )
+        found[column] = column if isinstance(column, int) else at[0]
     taken: dict[int, str] = {}
     for role in ROLES:
         column = getattr(mapping.params.columns, role)
-        if column is None or isinstance(column, tuple) or column not in found:
-            continue
-        if found[column] in taken:
+        if column in found and taken.setdefault(found[column], role) != role:
             raise MusicRecError(
                 f"{file}: data.columns.{taken[found[column]]} and data.columns.{role} are the same "
                 f"column, {column!r}"
             )
-        taken[found[column]] = role
     return found
-
-
-def _position(
-    column: Column, parameter: str, names: tuple[str, ...], file: str, *, named: bool
-) -> int:
-    shown = ", ".join(names) if named else f"{len(names)} columns and no header"
-    if isinstance(column, int):
-        if column < len(names):
-            return column
-        raise MusicRecError(
-            f"{file}: no column {column} ({parameter}, counted from 0); the file has: {shown[:300]}"
-        )
-    places = [i for i, name in enumerate(names) if name == column] if named else []
-    if len(places) != 1:
-        what = "no column" if not places else f"{len(places)} columns named"
-        hint = "" if places else near([column], names)
-        raise MusicRecError(
-            f"{file}: {what} {column!r}; the file has: {shown[:300]}; {hint}set {parameter}"
-        )
-    return places[0]
 
 
 def near(wanted: Iterable[str], names: Sequence[str]) -> str:
@@ -237,3 +265,47 @@ def near(wanted: Iterable[str], names: Sequence[str]) -> str:
     keys = (re.sub(r"[\W_]", "", column).lower() for column in wanted)
     likely = [plain[k] for word in keys for k in get_close_matches(word, plain, n=1, cutoff=0.85)]
     return f"did you mean {' and '.join(map(repr, likely))}? " if likely else ""
+
+
+def read_aliases(name: str | None, files: list[SourceFile]) -> tuple[Aliases, str]:
+    """Read `data.aliases`: a bad id and the good one, with a tab, comma or blank between them.
+
+    Parameters
+    ----------
+    name : str, optional
+        `data.aliases`: the path of one of the source's `files` below it, or a path.
+
+    Returns
+    -------
+    aliases : Aliases
+    path : str
+        Of the file; blank without one.
+
+    Raises
+    ------
+    MusicRecError
+        There is no such file; a line does not hold two ids; an id has two good ones; aliases lead
+        in a circle.
+    """
+    if name is None:
+        return Aliases({}, ""), ""
+    file = next((file for file in files if file.relative == name), None)
+    if file is None and not Path(name).is_file():
+        raise MusicRecError(f"data.aliases = {name!r}: no such file in the source or here")
+    file = file or SourceFile(Path(name).name, name, Path(name).stat().st_size, name)
+    with open_plain(file) as stream:
+        text = b"".join(text_chunks(stream, file, "utf-8")).decode("utf-8", "replace")
+    pairs: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        separator = next((s for s in ("\t", ",") if s in line), None)
+        fields = [field.strip() for field in line.split(separator)]
+        if not any(fields) or (fields[1:] and not all(fields)):
+            continue  # Audioscrobbler's file has lines without the bad id
+        if len(fields) != 2:
+            raise MusicRecError(
+                f"{file.shown}: line {number}, {line[:60]!r}, does not hold two ids, a bad one and "
+                "the good one"
+            )
+        if pairs.setdefault(fields[0], fields[1]) != fields[1]:
+            raise MusicRecError(f"{file.shown}: line {number}: {fields[0]!r} has two good ids")
+    return Aliases(pairs, file.shown), file.path

@@ -5,62 +5,27 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.read.columns import Column, Mapping, positions
+from musicrec.ingest.read.columns import Column, Fields, Mapping, positions
 from musicrec.ingest.read.judge import Raw
+from musicrec.ingest.read.layout import HEAD
+from musicrec.ingest.read.text import Line, filled_lines, read_block
 
 _ENDINGS = (".json", ".jsonl", ".ndjson")
-_SMALL = 256  # lines that are read one by one where Arrow cannot
-_PART = 1 << 22  # characters of an array read at a time
-_ROWS = 1 << 17  # objects of an array judged at a time
+_ROWS = 1 << 17  # objects of a document judged at a time
 _LARGEST = 1 << 30  # characters of one value
 _EDGE = " \t\r\n\x1e\ufeff,"  # what may stand between values: commas, marks of joined files
 _HALF = re.compile("[\ud800-\udfff]")
 _OTHER_NOTATION = re.compile(r"\[?\s*\{\s*('|[A-Za-z_$])")
-Keys = tuple[str, ...]  # from the outside in
-
-
-class Paths(NamedTuple):
-    """Where the mapped fields are in an object, and which of them are ids."""
-
-    keys: dict[Column, Keys]
-    ids: frozenset[Column]
-
-
-def looks_json(head: bytes, name: str) -> bool:
-    """Whether a text is JSON: its name says so, or its first line is an object or array."""
-    text = _text(head)
-    if text[:1] not in ("{", "["):
-        return False
-    if any(ending in name.lower() for ending in _ENDINGS):
-        return True
-    return _is_json(text.split("\n", 1)[0]) or text[1:].lstrip()[:1] in ('"', "{")
-
-
-def is_lines(head: bytes) -> bool:
-    """Whether JSON has one object a line, as far as the first line shows."""
-    line = _text(head).split("\n", 1)[0].rstrip(_EDGE)
-    return line.startswith("{") and _is_json(line)
-
-
-def _text(head: bytes) -> str:
-    return head.decode("utf-8", "replace").lstrip(_EDGE)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
+Paths = dict[Column, tuple[str, ...]]  # mapped column -> keys, from the outside in
 
 
 def _no_constant(word: str) -> Any:
@@ -71,141 +36,88 @@ def _no_constant(word: str) -> Any:
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_no_constant)
 
 
-def read_lines(data: bytes, paths: Paths, kinds: pa.Schema | None) -> Raw:
-    """The mapped fields of lines that hold an object each.
+def json_form(head: bytes, name: str) -> str:
+    """Whether a text is JSON: `lines` of one object each, a `document`, or `` where it is none.
+
+    Its name says so, or its first line is an object or array.
+    """
+    text = head.decode("utf-8", "replace").lstrip(_EDGE)
+    line = text.split("\n", 1)[0].rstrip(_EDGE)
+    whole = _is_json(line)
+    if text[:1] not in ("{", "["):
+        return ""
+    named = any(ending in name.lower() for ending in _ENDINGS)
+    if not (named or whole or text[1:].lstrip()[:1] in ('"', "{")):
+        return ""
+    long = len(head) >= HEAD and "\n" not in text  # on one line as far as is seen
+    return "lines" if text[0] == "{" and (whole or long) else "document"
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+class JsonLines:
+    """Reads lines that hold an object each.
 
     Several objects on a line, with commas between them or in an array, are a row each. Whatever
     else stands on the line breaks it, and so does an id that is no text or number.
-
-    Parameters
-    ----------
-    kinds : pyarrow.Schema, optional
-        What Arrow is to read; None where Arrow would change what the fields hold.
     """
-    lines = data.split(b"\n")
-    tables: list[tuple[dict[Column, pa.Array], np.ndarray]] = []
-    broken: list[tuple[int, str, str]] = []
-    waiting = [(0, len(lines) - 1)]
-    while waiting:
-        start, stop = waiting.pop()
-        table = _by_arrow(lines[start:stop], paths, kinds)
-        if table is not None:
-            filled = [i + 1 for i in range(start, stop) if lines[i]]
-            tables.append((table, np.array(filled, np.int64)))
-        elif stop - start > _SMALL and kinds is not None:
-            middle = (start + stop) // 2
-            waiting += [(middle, stop), (start, middle)]
-        else:
-            rows = _Rows(paths)
-            for i in range(start, stop):
-                rows.add_line(lines[i].decode("utf-8", "replace"), i + 1)
-            tables.append((rows.fields(), np.array(rows.numbers, np.int64)))
-            broken += rows.broken
-    fields = {
-        column: _concatenated([table[column] for table, _ in tables]) for column in paths.keys
-    }
-    numbers = np.concatenate([found for _, found in tables] or [np.zeros(0, np.int64)])
-    return Raw(fields, lambda row: int(numbers[row]), len(lines) - 1, broken)
 
+    def __init__(self, head: bytes, mapping: Mapping, name: str) -> None:
+        """Find the mapped fields in the first objects."""
+        records = []
+        for line in head.decode("utf-8", "replace").split("\n")[:1000]:
+            try:
+                records += [value for value in _values(line.strip(_EDGE), json.JSONDecoder())
+                            if isinstance(value, dict)]  # fmt: skip
+            except (ValueError, RecursionError):
+                continue
+        self._mapping = mapping
+        self._paths = json_paths(records, mapping, name)
+        self._kinds = _arrow_kinds(records, self._paths, mapping)
 
-def _concatenated(parts: list[pa.Array]) -> pa.Array:
-    if len({part.type for part in parts}) > 1:
-        parts = [part.cast(pa.string()) for part in parts]
-    return pa.concat_arrays(parts) if parts else pa.array([], pa.string())
+    def read(self, data: bytes) -> Iterator[Raw]:
+        """The mapped fields of a block of lines."""
+        return read_block(data, self._paths, self._by_arrow, self._by_line)
 
-
-def _by_arrow(
-    lines: list[bytes], paths: Paths, kinds: pa.Schema | None
-) -> dict[Column, pa.Array] | None:
-    """Fields as Arrow reads them; None where that is not one row a line, each as it is written."""
-    if kinds is None:
-        return None
-    rows = sum(1 for line in lines if line)
-    data = b"\n".join(lines) + b"\n"
-    if not rows or b"-0" in data:  # -0 is no 0
-        return None if rows else {c: pa.array([], pa.string()) for c in paths.keys}
-    try:
-        table = arrow_json.read_json(
-            pa.BufferReader(data),
-            arrow_json.ReadOptions(use_threads=False, block_size=len(data) + 1),
-            arrow_json.ParseOptions(
-                explicit_schema=kinds, unexpected_field_behavior="ignore", newlines_in_values=False
-            ),
-        )
-        if table.num_rows != rows:
-            return None
-        found = {column: _inner(table, keys) for column, keys in paths.keys.items()}
-        for column in found.values():
-            column.validate(full=True)
-    except (pa.ArrowException, UnicodeError):
-        return None
-    return found
-
-
-def _inner(table: pa.Table, keys: Keys) -> pa.Array:
-    column = table.column(keys[0]).combine_chunks()
-    for key in keys[1:]:
-        column = pc.struct_field(column, key)
-    return column
-
-
-class _Rows:
-    """Objects turned into fields, one by one."""
-
-    def __init__(self, paths: Paths) -> None:
-        self._paths = paths
-        self._values: dict[Column, list[str | None]] = {column: [] for column in paths.keys}
-        self.numbers: list[int] = []
-        self.broken: list[tuple[int, str, str]] = []
-
-    def add_line(self, line: str, number: int) -> None:
-        text = line.strip(_EDGE)
-        if not text:
-            return
+    def _by_line(self, line: str) -> Line:
         try:
-            values = list(_values(text, _DECODER))
-            objects = [one for value in values
-                       for one in (value if isinstance(value, list) else [value])]  # fmt: skip
-            rows = [self._row(one) for one in objects]
+            values = _values(line.strip(_EDGE), _DECODER)
+            objects = chain.from_iterable(v if isinstance(v, list) else [v] for v in values)
+            return [json_row(one, self._paths, self._mapping) for one in objects], ""
         except (ValueError, RecursionError):
-            self.broken.append((number, line, "broken_json"))
-            return
-        for row in rows:
-            self._append(row, number)
+            return [], "broken_json"
 
-    def add(self, value: Any, number: int) -> None:
-        """Add one object of an array."""
+    def _by_arrow(self, data: bytes) -> Fields | None:
+        """Fields as Arrow reads them; None where that is not one row a line, as it is written."""
+        if self._kinds is None or b"-0" in data:  # -0 is no 0
+            return None
         try:
-            row = self._row(value)
-        except ValueError:
-            self.broken.append((number, json.dumps(value)[:80], "broken_json"))
-        else:
-            self._append(row, number)
-
-    def _append(self, row: list[str | None], number: int) -> None:
-        for values, value in zip(self._values.values(), row, strict=True):
-            values.append(value)
-        self.numbers.append(number)
-
-    def _row(self, record: Any) -> list[str | None]:
-        if not isinstance(record, dict):
-            raise ValueError("no object")
-        row = []
-        for column, keys in self._paths.keys.items():
-            value: Any = record
-            for key in keys:
-                value = value.get(key) if isinstance(value, dict) else None
-            if isinstance(value, dict | list) or (
-                value in (True, False) and column in self._paths.ids
-            ):
-                raise ValueError("no text or number")
-            if isinstance(value, bool):
-                value = "true" if value else "false"
-            row.append(_HALF.sub("\ufffd", value) if value else value)
-        return row
-
-    def fields(self) -> dict[Column, pa.Array]:
-        return {column: pa.array(values, pa.string()) for column, values in self._values.items()}
+            table = arrow_json.read_json(
+                pa.BufferReader(data),
+                arrow_json.ReadOptions(use_threads=False, block_size=len(data) + 1),
+                arrow_json.ParseOptions(
+                    explicit_schema=self._kinds,
+                    unexpected_field_behavior="ignore",
+                    newlines_in_values=False,
+                ),
+            )
+            if table.num_rows != data.count(b"\n") and table.num_rows != filled_lines(data):
+                return None
+            found = {}
+            for column, (key, *inner) in self._paths.items():
+                found[column] = table.column(key).combine_chunks()
+                for key in inner:
+                    found[column] = pc.struct_field(found[column], key)
+                found[column].validate(full=True)
+        except (pa.ArrowException, UnicodeError):
+            return None
+        return found
 
 
 def _values(text: str, decoder: json.JSONDecoder) -> Iterator[Any]:
@@ -222,13 +134,23 @@ def _values(text: str, decoder: json.JSONDecoder) -> Iterator[Any]:
         place = len(text) - len(rest[1:].lstrip())
 
 
-def read_document(head: bytes, stream: BinaryIO, mapping: Mapping, name: str) -> Iterator[Raw]:
-    """The mapped fields of an array of objects, or of objects one after the other.
+def json_row(record: Any, paths: Paths, mapping: Mapping) -> list[str | None]:
+    """The mapped fields of an object, as texts; a ValueError where one is of no such kind."""
+    if not isinstance(record, dict):
+        raise ValueError("no object")
+    row = []
+    for column, keys in paths.items():
+        value = _at(record, keys)
+        if isinstance(value, dict | list) or (isinstance(value, bool) and column in mapping.ids):
+            raise ValueError("no text or number")
+        if isinstance(value, bool):
+            value = "true" if value else "false"
+        row.append(_HALF.sub("\ufffd", value) if value else value)
+    return row
 
-    Parameters
-    ----------
-    head : bytes
-        What has been read from the stream already.
+
+def read_document(chunks: Iterable[bytes], mapping: Mapping, name: str) -> Iterator[Raw]:
+    """The mapped fields of an array of objects, or of objects one after the other.
 
     Raises
     ------
@@ -236,39 +158,39 @@ def read_document(head: bytes, stream: BinaryIO, mapping: Mapping, name: str) ->
         It is damaged, or no JSON of objects, one a play.
     """
     paths: Paths | None = None
-    records = _records(_document_values(head, stream, name), mapping.params.records, name)
-    while batch := [record for _, record in zip(range(_ROWS), records, strict=False)]:
+    records = _records(_document_values(chunks, name), mapping.params.records, name)
+    while batch := list(islice(records, _ROWS)):
         if paths is None:
             paths = json_paths(batch[:1000], mapping, name)
-        rows = _Rows(paths)
-        for place, record in enumerate(batch, 1):
-            rows.add(record, place)
-        numbers, total = rows.numbers, len(batch)
-        yield Raw(rows.fields(), numbers.__getitem__, total, rows.broken)
+        rows, numbers, broken = [], [], []
+        for number, record in enumerate(batch, 1):
+            try:
+                rows.append(json_row(record, paths, mapping))
+                numbers.append(number)
+            except ValueError:
+                broken.append((number, json.dumps(record)[:80], "broken_json"))
+        columns = list(zip(*rows, strict=True)) or [()] * len(paths)
+        fields = {c: pa.array(v, pa.string()) for c, v in zip(paths, columns, strict=True)}
+        yield Raw(fields, numbers.__getitem__, len(batch), broken)
 
 
 def _records(values: Iterator[Any], path: str | None, name: str) -> Iterator[Any]:
     """The objects that stand for plays; with `path` (`data.records`) those of lists within."""
-    single: list[Any] = []
-    for place, value in enumerate(values):
-        if path is not None:
+    if path is not None:
+        for value in values:
             yield from _at_path(value, path.split("."), name, path)
-        elif place == 0 and isinstance(value, dict):
-            single.append(value)  # an object around the plays, or the first play
-        else:
-            yield from single
-            single = []
-            yield value
-    for value in single:
-        refuse_columns(value, name)
-        inner = [key for key, one in value.items() if isinstance(one, list)]
+        return
+    first = list(islice(values, 2))
+    if len(first) == 1 and isinstance(first[0], dict):  # an object around the plays, or one play
+        _refuse_columns(first[0], name)
+        inner = [key for key, one in first[0].items() if isinstance(one, list)]
         if inner:
             raise MusicRecError(
                 f"{name}: this is one object around the plays, with a list in "
                 f"{', '.join(map(repr, inner))[:200]}; set data.records to the list of plays, such "
                 f"as data.records={inner[0]}"
             )
-        yield value
+    yield from chain(first, values)
 
 
 def _at_path(value: Any, keys: list[str], name: str, path: str) -> Iterator[Any]:
@@ -286,45 +208,37 @@ def _at_path(value: Any, keys: list[str], name: str, path: str) -> Iterator[Any]
         )
 
 
-def _document_values(head: bytes, stream: BinaryIO, name: str) -> Iterator[Any]:
+def _document_values(chunks: Iterable[bytes], name: str) -> Iterator[Any]:
     """Values of an array, or that stand one after the other, as they are read."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    text, place, ended, inside = decoder.decode(head), 0, False, None
-    while True:
-        while place < len(text) and text[place] in _EDGE:
-            place += 1
-        if inside is None and place < len(text):
-            inside = text[place] == "["
-            place += inside
-            continue
-        if inside and text[place : place + 1] == "]":
-            inside, place = None, place + 1
-            continue
-        try:
-            if place == len(text):
-                raise json.JSONDecodeError("it ends early", text, place)
-            value, end = _DECODER.raw_decode(text, place)
-            if end == len(text) and not ended:
-                raise json.JSONDecodeError("it may go on", text, end)
-        except RecursionError:
-            raise MusicRecError(
-                f"{name}: its JSON is nested too deeply to be read; write one flat object a play"
-            ) from None
-        except ValueError as error:
-            if ended:
-                if place == len(text) and not inside:
-                    return
-                raise _damaged(text[place : place + 80], error, name) from None
-            if len(text) - place > _LARGEST:
+    text, place, inside, enough = "", 0, False, 0
+    for chunk in chain(chunks, (b"",)):
+        ended = not chunk
+        text, place = text[place:] + decoder.decode(chunk, final=ended), 0
+        while ended or len(text) >= enough:
+            while place < len(text) and text[place] in _EDGE + ("]" if inside else "["):
+                inside ^= text[place] in "[]"
+                place += 1
+            try:
+                value, end = _DECODER.raw_decode(text, place)
+            except RecursionError:
                 raise MusicRecError(
-                    f"{name}: a JSON value of over {_LARGEST >> 20} MB; write one object a line"
+                    f"{name}: its JSON is nested too deeply to be read; write one flat object a "
+                    "play"
                 ) from None
-            part = stream.read(max(_PART, len(text) - place))
-            ended = not part
-            text, place = text[place:] + decoder.decode(part, final=ended), 0
-            continue
-        place = end
-        yield value
+            except ValueError as error:
+                if ended and (inside or place < len(text)):
+                    raise _damaged(text[place : place + 80], error, name) from None
+                enough = 2 * (len(text) - place)  # before it is tried again
+                break
+            if end == len(text) and not ended:
+                break  # a number may go on
+            place, enough = end, 0
+            yield value
+        if len(text) - place > _LARGEST:
+            raise MusicRecError(
+                f"{name}: a JSON value of over {_LARGEST >> 20} MB; write one object a line"
+            )
 
 
 def _damaged(start: str, error: ValueError, name: str) -> MusicRecError:
@@ -339,7 +253,7 @@ def _damaged(start: str, error: ValueError, name: str) -> MusicRecError:
     )
 
 
-def refuse_columns(record: Any, name: str) -> None:
+def _refuse_columns(record: dict[str, Any], name: str) -> None:
     """Stop at what pandas writes where it is not told otherwise: an object of columns or rows.
 
     Raises
@@ -347,10 +261,8 @@ def refuse_columns(record: Any, name: str) -> None:
     MusicRecError
         The sentence says how to write an object a play.
     """
-    if not isinstance(record, dict) or not record:
-        return
     inner = list(record.values())
-    tables = all(isinstance(value, dict) for value in inner)
+    tables = bool(inner) and all(isinstance(value, dict) for value in inner)
     numbered = tables and (
         all(key.isdigit() for value in inner for key in value) or all(map(str.isdigit, record))
     )
@@ -360,18 +272,6 @@ def refuse_columns(record: Any, name: str) -> None:
             f"{name}: one object holds the table by its columns or rows, as pandas writes it; "
             'write an object a play: DataFrame.to_json(path, orient="records", lines=True)'
         )
-
-
-def first_records(head: bytes) -> list[dict[str, Any]]:
-    """The objects on the first lines."""
-    found = []
-    for line in head.decode("utf-8", "replace").split("\n")[:1000]:
-        try:
-            values = _values(line.strip(_EDGE), json.JSONDecoder())
-            found += [one for one in values if isinstance(one, dict)]
-        except (ValueError, RecursionError):
-            continue
-    return found
 
 
 def json_paths(records: list[Any], mapping: Mapping, name: str) -> Paths:
@@ -386,9 +286,9 @@ def json_paths(records: list[Any], mapping: Mapping, name: str) -> Paths:
     """
     records = [record for record in records if isinstance(record, dict)]
     if len(records) == 1:
-        refuse_columns(records[0], name)
+        _refuse_columns(records[0], name)
     names = tuple(dict.fromkeys(key for record in records for key in _names(record)))
-    found: dict[Column, Keys] = {}
+    found: Paths = {}
     for column in mapping.wanted:
         parameter = mapping.parameter[column]
         if isinstance(column, int):
@@ -397,73 +297,29 @@ def json_paths(records: list[Any], mapping: Mapping, name: str) -> Paths:
                 f"{', '.join(names)[:300]}"
             )
         whole = any(column in record for record in records)
-        keys: Keys = (column,) if whole else tuple(column.split("."))
+        found[column] = (column,) if whole else tuple(column.split("."))
         if column not in names:
             _refuse_list_around(column, records, f"{name}: no field {column!r}")
-        values = [_at(record, keys) for record in records]
-        if any(isinstance(value, dict | list) for value in values):
+        if any(isinstance(_at(record, found[column]), dict | list) for record in records):
             inner = ", ".join(key for key in names if key.startswith(f"{column}."))
-            raise MusicRecError(
-                f"{name}: field {column!r} ({parameter}) holds "
-                + (f"objects; name a field within: {inner[:300]}" if inner else "lists; write an "
-                   "object for each element of the list, such as with jq")
-            )  # fmt: skip
-        found[column] = keys
+            what = "lists; write an object for each element of the list, such as with jq"
+            if inner:
+                what = f"objects; name a field within: {inner[:300]}"
+            raise MusicRecError(f"{name}: field {column!r} ({parameter}) holds {what}")
     positions(mapping, names, name, named=True)
-    return Paths(found, mapping.ids)
-
-
-def arrow_kinds(
-    records: list[dict[str, Any]], paths: Paths, exact: frozenset[Column]
-) -> pa.Schema | None:
-    """The types by which Arrow reads fields as they are written; None where there are none.
-
-    Texts are texts, and numbers whole ones; where a field has both, or other values, Arrow is not
-    asked.
-
-    Parameters
-    ----------
-    exact : frozenset
-        Columns whose numbers are ids or counts.
-    """
-    tree: dict[str, Any] = {}
-    for column, keys in paths.keys.items():
-        raw = {type(value) for value in (_at(record, keys) for record in records)} - {type(None)}
-        if raw == {str}:
-            kind = pa.string()
-        elif raw == {int}:
-            kind = pa.int64()
-        elif column not in exact and raw == {bool}:
-            kind = pa.bool_()
-        elif column not in exact and raw and raw <= {int, float}:
-            kind = pa.float64()
-        else:
-            return None
-        inner = tree
-        for key in keys[:-1]:
-            inner = inner.setdefault(key, {})
-            if not isinstance(inner, dict):
-                return None
-        inner[keys[-1]] = kind
-
-    def schema(tree: dict[str, Any]) -> list[pa.Field]:
-        return [
-            pa.field(key, pa.struct(schema(below)) if isinstance(below, dict) else below)
-            for key, below in tree.items()
-        ]
-
-    return pa.schema(schema(tree))
+    return found
 
 
 def _refuse_list_around(column: str, records: list[dict[str, Any]], title: str) -> None:
     """Stop where a list holds the field, so that an object is more than one play."""
+    keys = column.split(".")
     for record in records[:100]:
-        value: Any = record
-        for key in column.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-            if isinstance(value, list):
-                raise MusicRecError(f"{title} can be named, since {key!r} is a list; "
-                                    f"set data.records={key}")  # fmt: skip
+        for n in range(1, len(keys)):
+            if isinstance(_at(record, tuple(keys[:n])), list):
+                raise MusicRecError(
+                    f"{title} can be named, since {keys[n - 1]!r} is a list; set data.records="
+                    + ".".join(keys[:n])
+                )
         for key, value in record.items():
             if isinstance(value, list) and any(isinstance(v, dict) and column in v for v in value):
                 raise MusicRecError(f"{title} but in the list {key!r}; set data.records={key}")
@@ -476,7 +332,35 @@ def _names(record: dict[str, Any], prefix: str = "") -> Iterator[str]:
             yield from _names(value, f"{prefix}{key}.")
 
 
-def _at(record: Any, keys: Keys) -> Any:
+def _at(record: Any, keys: tuple[str, ...]) -> Any:
     for key in keys:
         record = record.get(key) if isinstance(record, dict) else None
     return record
+
+
+def _arrow_kinds(records: list[dict[str, Any]], paths: Paths, mapping: Mapping) -> pa.Schema | None:
+    """The types by which Arrow reads fields as they are written; None where there are none.
+
+    Texts are texts and numbers whole ones; but for ids and counts also true, false and fractions.
+    Where a field has several kinds of values Arrow is not asked.
+    """
+    kinds = {}
+    for column, keys in paths.items():
+        try:
+            kind = pa.array([_at(record, keys) for record in records]).type
+        except (pa.ArrowException, OverflowError, UnicodeError):
+            return None
+        exact = column in mapping.ids or column == mapping.params.columns.count
+        known = pa.types.is_string(kind) or pa.types.is_int64(kind)
+        if not known and (exact or not (pa.types.is_boolean(kind) or pa.types.is_float64(kind))):
+            return None
+        kinds[keys] = kind
+    return pa.schema(_fields(kinds))
+
+
+def _fields(kinds: dict[tuple[str, ...], pa.DataType]) -> list[pa.Field]:
+    found = []
+    for key in dict.fromkeys(keys[0] for keys in kinds):
+        inner = {keys[1:]: kind for keys, kind in kinds.items() if keys[0] == key}
+        found.append(pa.field(key, inner[()] if () in inner else pa.struct(_fields(inner))))
+    return found

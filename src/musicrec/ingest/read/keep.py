@@ -1,19 +1,18 @@
 """`data.keep`: which rows count, said in a small language over columns; no code is ever run.
 
-    condition  = both ("or" both)*
-    both       = one ("and" one)*
-    one        = "not" one | "(" condition ")" | column comparison
-    comparison = ("==" | "!=" | "<" | "<=" | ">" | ">=") literal | "is" ["not"] "null"
-    literal    = number | 'text' | "text" | true | false
-
-A column is a name (in backticks where it has blanks or signs) or a position such as `#3`. Numbers
-are compared as numbers, all else as text. A comparison with a null is false, but for `!=`.
+A condition is a comparison of a column with a value (`==`, `!=`, `<`, `<=`, `>`, `>=`) or `column
+is [not] null`, joined by `and`, `or`, `not` and brackets. A column is a name (in backticks where it
+has blanks or signs) or a position such as `#3`; a value is a number, a text in quotes, `true` or
+`false`. Numbers are compared as numbers, all else as text. A comparison with a null is false, but
+for `!=`.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,16 +21,16 @@ import pyarrow.compute as pc
 from musicrec.errors import MusicRecError
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<text>'[^']*'|\"[^\"]*\")|(?P<number>[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.])"
-    r"|(?P<sign><=|>=|==|!=|<|>|\(|\))|`(?P<quoted>[^`]+)`|#(?P<place>\d+)"
-    r"|(?P<word>[^\W\d][\w.]*))"
+    r"'(?P<one>[^']*)'|\"(?P<two>[^\"]*)\"|(?P<number>[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.])"
+    r"|`(?P<quoted>[^`]+)`|#(?P<place>\d+)|(?P<word>[^\W\d][\w.]*)|(?P<sign>[^\s()<>=!])"
 )
-_WORDS = ("and", "or", "not", "is", "null", "true", "false")
-_COMPARE: dict[str, Callable[[pa.Array, pa.Scalar], pa.Array]] = {
-    "==": pc.equal, "!=": pc.not_equal, "<": pc.less, "<=": pc.less_equal, ">": pc.greater,
-    ">=": pc.greater_equal,
+_WORDS = {"and": "and", "or": "or", "not": "not", "is": "is", "null": "None"}
+_COMPARE: dict[type[ast.cmpop], str] = {
+    ast.Eq: "equal", ast.NotEq: "not_equal", ast.Lt: "less", ast.LtE: "less_equal",
+    ast.Gt: "greater", ast.GtE: "greater_equal",
 }  # fmt: skip
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
+T = TypeVar("T")
 Fields = dict[str | int, pa.Array]
 Condition = Callable[[Fields, str], np.ndarray]
 
@@ -43,6 +42,9 @@ class Filter:
     ----------
     columns : list
         Names and positions of the columns it reads.
+    matches : callable
+        (fields, file) -> which rows it holds for: bool (n). Raises MusicRecError where a column
+        holds neither text, numbers nor true and false.
     """
 
     def __init__(self, text: str) -> None:
@@ -53,100 +55,58 @@ class Filter:
         MusicRecError
             The text is none of this language.
         """
-        self._text, self._place = text, 0
         self.columns: list[str | int] = []
-        self._tokens = self._cut()
-        self._matches = self._condition()
-        if self._place < len(self._tokens):
-            raise self._wrong(f"{self._tokens[self._place][1]!r} is not expected there")
+        self._values: list[str | float] = []
+        try:  # Python's grammar, of which nothing is left but columns, values, words and signs
+            tree = ast.parse(_TOKEN.sub(self._name, text).replace("\n", " ").strip(), mode="eval")
+            self.matches = self._condition(tree.body)
+        except (SyntaxError, ValueError, IndexError, RecursionError):
+            raise MusicRecError(
+                f"data.keep = {text!r} cannot be read: it must be like: ms_played >= 30000 and "
+                "skipped != true, with ==, !=, <, <=, >, >=, is null, and, or, not, brackets"
+            ) from None
 
-    def matches(self, fields: Fields, file: str) -> np.ndarray:
-        """Which rows the condition holds for: bool (n).
+    def _name(self, token: re.Match[str]) -> str:
+        """A name of Python's for a column (c0, c1, …) or a value (v0, v1, …)."""
+        kind, text = str(token.lastgroup), token[str(token.lastgroup)]
+        if kind == "word" and text.lower() in _WORDS:
+            return f" {_WORDS[text.lower()]} "
+        if kind == "sign":
+            raise ValueError(text)
+        if kind in ("one", "two", "number") or text.lower() in ("true", "false"):
+            self._values.append(float(text) if kind == "number" else text)
+            return f" v{len(self._values) - 1} "
+        self.columns.append(int(text) if kind == "place" else text)
+        return f" c{len(self.columns) - 1} "
 
-        Raises
-        ------
-        MusicRecError
-            A column holds neither text, numbers nor true and false.
-        """
-        return self._matches(fields, file)
+    def _condition(self, node: ast.expr) -> Condition:
+        match node:
+            case ast.BoolOp(op, parts):
+                conditions = [self._condition(part) for part in parts]
+                join = np.logical_and if isinstance(op, ast.And) else np.logical_or
+                return lambda fields, file: join.reduce([c(fields, file) for c in conditions])
+            case ast.UnaryOp(ast.Not(), operand):
+                inner = self._condition(operand)
+                return lambda fields, file: ~inner(fields, file)
+            case ast.Compare(ast.Name(name), [ast.Is() | ast.IsNot() as op], [ast.Constant(None)]):
+                column, negated = self._at(name, "c", self.columns), isinstance(op, ast.IsNot)
+                return lambda fields, file: _is_null(fields[column]) != negated
+            case ast.Compare(ast.Name(name), [op], [ast.Name(other)]) if type(op) in _COMPARE:
+                column, value = (
+                    self._at(name, "c", self.columns),
+                    self._at(other, "v", self._values),
+                )
+                sign = _COMPARE[type(op)]
+                return lambda fields, file: _compared(
+                    fields[column], sign, value, f"{file}: {column!r}"
+                )
+        raise ValueError("no condition")
 
-    def _wrong(self, what: str) -> MusicRecError:
-        return MusicRecError(
-            f"data.keep = {self._text!r} cannot be read: {what}; it must be like: ms_played >= "
-            "30000 and skipped != true"
-        )
-
-    def _cut(self) -> list[tuple[str, str]]:
-        tokens, place = [], 0
-        text = self._text.rstrip()
-        while place < len(text):
-            match = _TOKEN.match(text, place)
-            if match is None:
-                raise self._wrong(f"{text[place:].strip()[:20]!r} is no column, word or value")
-            kind = str(match.lastgroup)
-            value = match[kind]
-            if kind == "word" and value.lower() in _WORDS:
-                kind, value = "keyword", value.lower()
-            tokens.append((kind, value))
-            place = match.end()
-        return tokens
-
-    def _next(self, *kinds: str) -> tuple[str, str]:
-        if self._place == len(self._tokens):
-            raise self._wrong("it ends too early")
-        token = self._tokens[self._place]
-        if token[0] not in kinds:
-            raise self._wrong(f"{token[1]!r} is not expected there")
-        self._place += 1
-        return token
-
-    def _took(self, kind: str, value: str) -> bool:
-        found = self._tokens[self._place : self._place + 1] == [(kind, value)]
-        self._place += found
-        return found
-
-    def _condition(self) -> Condition:
-        parts = [self._both()]
-        while self._took("keyword", "or"):
-            parts.append(self._both())
-        return lambda fields, file: np.logical_or.reduce([part(fields, file) for part in parts])
-
-    def _both(self) -> Condition:
-        parts = [self._one()]
-        while self._took("keyword", "and"):
-            parts.append(self._one())
-        return lambda fields, file: np.logical_and.reduce([part(fields, file) for part in parts])
-
-    def _one(self) -> Condition:
-        if self._took("keyword", "not"):
-            inner = self._one()
-            return lambda fields, file: ~inner(fields, file)
-        if self._took("sign", "("):
-            inner = self._condition()
-            if not self._took("sign", ")"):
-                raise self._wrong("a closing bracket is missing")
-            return inner
-        kind, name = self._next("word", "quoted", "place")
-        column: str | int = int(name) if kind == "place" else name
-        self.columns.append(column)
-        if self._took("keyword", "is"):
-            negated = self._took("keyword", "not")
-            self._expect_null()
-            return lambda fields, file: _is_null(fields[column]) != negated
-        _, sign = self._next("sign")
-        if sign not in _COMPARE:
-            raise self._wrong(f"{sign!r} is not expected there")
-        kind, value = self._next("number", "text", "keyword")
-        if kind == "keyword" and value not in ("true", "false"):
-            raise self._wrong(f"{value!r} is not expected there")
-        literal: str | float = value[1:-1] if kind == "text" else value
-        if kind == "number":
-            literal = float(value)
-        return lambda fields, file: _compared(fields[column], sign, literal, f"{file}: {column!r}")
-
-    def _expect_null(self) -> None:
-        if not self._took("keyword", "null"):
-            raise self._wrong("null is expected after is")
+    @staticmethod
+    def _at(name: str, kind: str, known: list[T]) -> T:
+        if name[0] != kind:
+            raise ValueError(name)
+        return known[int(name[1:])]
 
 
 def _is_null(column: pa.Array) -> np.ndarray:
@@ -156,19 +116,19 @@ def _is_null(column: pa.Array) -> np.ndarray:
     return np.asarray(blank.to_numpy(zero_copy_only=False))
 
 
-def _compared(column: pa.Array, sign: str, literal: str | float, title: str) -> np.ndarray:
+def _compared(column: pa.Array, sign: str, value: str | float, title: str) -> np.ndarray:
     kind = column.type
     if pa.types.is_nested(kind) or pa.types.is_binary(kind):
         raise MusicRecError(f"{title} (data.keep) holds {kind} values, which cannot be compared")
-    if isinstance(literal, float):
+    if isinstance(value, float):
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
             texts = column.cast(pa.string())
             number = pc.match_substring_regex(texts, _NUMBER)
             column = pc.if_else(number, pc.utf8_trim_whitespace(texts), None)
-        values = column.cast(pa.float64(), safe=False)
+        column = column.cast(pa.float64(), safe=False)
     else:
-        values = column.cast(pa.string())
-        if literal in ("true", "false"):
-            values = pc.utf8_lower(values)
-    found = _COMPARE[sign](values, pa.scalar(literal))
-    return np.asarray(pc.fill_null(found, sign == "!=").to_numpy(zero_copy_only=False))
+        column = column.cast(pa.string())
+        if value in ("true", "false"):
+            column = pc.utf8_lower(column)
+    found = getattr(pc, sign)(column, pa.scalar(value))
+    return np.asarray(pc.fill_null(found, sign == "not_equal").to_numpy(zero_copy_only=False))

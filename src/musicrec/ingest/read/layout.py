@@ -1,44 +1,100 @@
-"""How a text file is laid out: separator, quotes, header and fields, told from its first lines."""
+"""How a text file is laid out, told from its first lines by stated rules.
+
+- Separator: what `data.separator` or a line `sep=;` says, else the one that cuts nine lines of ten
+  alike and gives the mapped columns. A space counts only where no other one does, and so does one
+  that a space mostly follows, as in a text.
+- Quotes: what `data.quote` says, else `"` around fields, doubled within or behind a backslash;
+  between tabs and separators of several characters they are text, unless the header has them.
+- Header: the first of 20 lines that has the mapped names; where columns are positions none, unless
+  the first line's count or time is a word.
+- Lines above the header and a rule below it are left out with a warning.
+
+What does not follow from these is a sentence that names the parameter and the value to type.
+"""
 
 from __future__ import annotations
 
 import re
 import shlex
-import sys
+from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 import pyarrow as pa
 
-from musicrec.errors import MusicRecError
-from musicrec.ingest.read.columns import INVISIBLE, Column, Mapping, near, positions
-from musicrec.ingest.read.dialect import (
-    Dialect,
-    choose_dialect,
-    modal_width,
-    no_separator,
-    plain_title,
-)
-from musicrec.params import DataParams
+from musicrec.errors import MusicRecError, warn
+from musicrec.ingest.read.columns import INVISIBLE, TITLES, Column, Mapping, near, positions
+from musicrec.params import ROLES
 
 HEAD = 1 << 16  # bytes looked at
 _LINES = 1000  # looked at
 _ABOVE = 20  # lines that may stand above the header
+_ALIKE = 0.9  # share of lines with the same number of fields that makes a separator
+_TRIED = ("\t", ",", ";", "|", "::", "<SEP>", " ")
+_SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 _SEP_LINE = re.compile(r'"?sep=(.+?)"?', re.I)
 _COMMENT = ("#", "%", "//")
 _NUMBER = re.compile(r"[+-]?(\d+[\d.,]*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.I)
 _NO_VALUE = {"", "null", "none", "nan", "na", "n/a", "<na>", "nil", "undefined", "unknown", "\\n"}
 _RULE = re.compile(r"[-=:+|_ ]*[-=]{2}[-=:+|_ ]*")  # a line drawn under the header
 _TYPE = re.compile(
-    r"(var)?char2?|n?varchar|n?text|str(ing)?|object|uuid|category|u?(big|small|tiny)?int(eger)?"
+    r"((var)?char2?|n?varchar|n?text|str(ing)?|object|uuid|category|u?(big|small|tiny)?int(eger)?"
     r"|u?int(8|16|32|64)|long|double|float(32|64)?|real|numeric|decimal|number|bool(ean)?|date"
-    r"|time|datetime(64)?|timestamp",
+    r"|time|datetime(64)?|timestamp)(\(\d+(,\s*\d+)?\))?",
     re.I,
 )
-_KNOWN = (
-    re.compile(r"(user|listener|member|account|session)[ _-]?(id|name)?", re.I),
-    re.compile(r"(track|song|item|artist|movie|title|media|recording)[ _-]?(id|name|uri)?", re.I),
-)
-Rows = list[tuple[str, ...]]
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a line is cut.
+
+    Attributes
+    ----------
+    separator : str
+        One character or more.
+    quote : str
+        One character, or "" where quotes are part of the text.
+    escape : str
+        What stands before a quote within quotes: the quote itself, or a backslash.
+    stated : bool
+        Whether `data.quote` says what quotes are.
+    """
+
+    separator: str
+    quote: str = '"'
+    escape: str = '"'
+    stated: bool = True
+
+    def split(self, line: str) -> tuple[Row, bool]:
+        """Cut one line into trimmed fields, and tell whether its quotes are sound.
+
+        They are not where a quote is never closed, something follows a closed one, or a field that
+        does not begin with one holds one.
+        """
+        if not self.quote or self.quote not in line:
+            return tuple(map(str.strip, line.split(self.separator))), True
+        fields, sound = [], True
+        for quoted, plain in self._field.findall(line + self.separator):
+            sound = sound and self.quote not in plain
+            fields.append((self._escaped.sub(r"\1", quoted) if quoted else plain).strip())
+        return tuple(fields), sound
+
+    @cached_property
+    def _field(self) -> re.Pattern[str]:
+        quote, separator = re.escape(self.quote), re.escape(self.separator)
+        inner = rf"[^{quote}]|{quote * 2}" if self.escape == self.quote else rf"[^{quote}\\]|\\."
+        blank = "[{}]*".format(" \t".replace(self.separator, ""))
+        return re.compile(
+            rf"{blank}{quote}((?:{inner})*+){quote}{blank}{separator}"
+            rf"|((?:(?!{separator}).)*){separator}",
+            re.S,
+        )
+
+    @cached_property
+    def _escaped(self) -> re.Pattern[str]:
+        return re.compile(re.escape(self.escape) + f"([{re.escape(self.quote + self.escape)}])")
 
 
 @dataclass(frozen=True)
@@ -54,26 +110,30 @@ class TextLayout:
         Mapped column -> its place among the fields.
     start : int
         Lines (that are not blank) above the first row.
-    broken : tuple
-        Of those above the header, what may be meant as a row: its number from 1 among the lines
-        that are not blank, and its text.
+    broken : dict
+        Of these, what may be meant as a row: its number from 1, and its text.
     titles : tuple of str, optional
         User's and track's column as the header calls them, in lower case.
-    count, time : int, optional
-        Places of the count and of the time.
     columns : tuple of str
         Names of all fields; empty texts without a header.
+    count, time : int, optional
+        Places of the count and of the time.
     """
 
     dialect: Dialect
     width: int
     places: dict[Column, int]
     start: int
-    broken: tuple[tuple[int, str], ...]
+    broken: dict[int, str]
     titles: tuple[str, str] | None
+    columns: Row
     count: int | None
     time: int | None
-    columns: tuple[str, ...]
+
+    @property
+    def quotes_open(self) -> bool:
+        """Whether quotes are taken for text, which is not stated."""
+        return not self.dialect.quote and not self.dialect.stated
 
     def kind(self, place: int) -> pa.DataType:
         """How Arrow is to read a field: times are mostly there once, ids and counts are not."""
@@ -86,7 +146,7 @@ def text_layout(head: bytes, mapping: Mapping, name: str, *, whole: bool) -> Tex
     Parameters
     ----------
     head : bytes
-        UTF-8, unpacked, without a byte order mark.
+        UTF-8, unpacked, without a byte order mark, with line feeds.
     name : str
         The file, for messages.
     whole : bool
@@ -98,45 +158,52 @@ def text_layout(head: bytes, mapping: Mapping, name: str, *, whole: bool) -> Tex
         The file is not text, or no table with the columns asked for; rows do not fit the header.
     """
     params = mapping.params
-    lines = head_lines(head, name, whole=whole)
+    lines = _head_lines(head, name, whole=whole)
     marked = _SEP_LINE.fullmatch(lines[0].strip()) if len(lines) > 1 else None
     lines = lines[bool(marked) :]
-    names = [column for column in mapping.wanted if isinstance(column, str)]
-    last = max((column for column in mapping.wanted if isinstance(column, int)), default=0)
     choice = marked[1] if marked and params.separator == "auto" else params.separator
-    body = lines if names else lines[_comments(lines) :] or lines
-    dialect, fits = choose_dialect(body, (names, last), choice, params, name)
+    body = lines if mapping.names else lines[_comments(lines) :] or lines
+    dialect, fits = choose_dialect(body, mapping, choice, name)
     split = [dialect.split(line)[0] for line in lines]
-    _refuse_aligned(dialect, split, name)
     at, titles = _header(split, lines, mapping, name)
-    start = at + bool(titles)
-    width = _row_width(split[start:], params, name) if split[start:] else len(titles)
-    fields = _named(titles, split[start:], width, mapping, name) if titles else ("",) * width
-    places = positions(mapping, fields, name, named=bool(titles))
+    rows = split[at + bool(titles) :]
+    width = _row_width(rows, mapping, name) if rows else len(titles)
+    columns = _named(titles, rows, width, mapping, name) if titles else ("",) * width
+    places = positions(mapping, columns, name, named=bool(titles))
     if not fits:
-        raise MusicRecError(no_separator(body, dialect, name))
-    above = [i for i in range(at) if len(split[i]) == width and not _is_comment(lines[i])]
-    left_out = [lines[i] for i in range(at) if i not in above]
-    if titles and split[start:] and _is_rule(split[start]):
-        left_out.append(lines[start])
-        start += 1
+        raise MusicRecError(_no_separator(body, dialect, name))
+    ruled = bool(titles and rows and _is_rule(rows[0]))
+    skipped = bool(marked)
+    broken = {
+        i + 1 + skipped: lines[i]
+        for i in range(at)
+        if len(split[i]) == width and not _is_comment(lines[i])
+    }
+    left_out = [lines[i] for i in range(at) if i + 1 + skipped not in broken]
+    left_out += lines[at + 1 : at + 1 + ruled]
     if left_out:
-        print(
-            f"warning: {name}: {len(left_out)} line{'s' * (len(left_out) > 1)} above the first "
-            f"row, first {left_out[0][:60]!r}, {'are' if len(left_out) > 1 else 'is'} left out",
-            file=sys.stderr,
+        warn(
+            f"{name}: {len(left_out)} line{'s' * (len(left_out) > 1)} above the first row, first "
+            f"{left_out[0][:60]!r}, {'are' if len(left_out) > 1 else 'is'} left out"
         )
-    extra = bool(marked)
-    own = _own_titles(titles, places, params)
-    broken = tuple((i + 1 + extra, lines[i]) for i in above)
-    count, time = [
-        None if column is None or isinstance(column, tuple) else places.get(column)
-        for column in (params.columns.count, params.columns.timestamp)
+    own = [places.get(getattr(params.columns, role)) for role in ROLES]
+    called = [
+        titles[i].strip(INVISIBLE).lower() for i in own[:2] if i is not None and i < len(titles)
     ]
-    return TextLayout(dialect, width, places, start + extra, broken, own, count, time, fields)
+    return TextLayout(
+        dialect,
+        width,
+        places,
+        skipped + at + bool(titles) + ruled,
+        broken,
+        (called[0], called[1]) if len(called) == 2 else None,
+        columns,
+        own[2],
+        own[3],
+    )
 
 
-def head_lines(head: bytes, name: str, *, whole: bool) -> list[str]:
+def _head_lines(head: bytes, name: str, *, whole: bool) -> list[str]:
     """The lines of a file's first bytes that are not blank.
 
     Raises
@@ -149,7 +216,7 @@ def head_lines(head: bytes, name: str, *, whole: bool) -> list[str]:
             f"{name}: not text: it holds NUL bytes; set data.format or data.encoding (such as "
             "utf-16), or convert it"
         )
-    lines = re.split("\r\n|\n|\r", head.decode("utf-8", "replace"))  # and not at U+2028
+    lines = head.decode("utf-8", "replace").split("\n")  # and not at U+2028
     if not whole:
         if len(lines) == 1:
             raise MusicRecError(
@@ -163,9 +230,123 @@ def head_lines(head: bytes, name: str, *, whole: bool) -> list[str]:
     return lines
 
 
-def _comments(lines: list[str]) -> int:
-    """How many lines at the top are comments."""
-    return next((i for i, line in enumerate(lines) if not _is_comment(line)), len(lines))
+def choose_dialect(
+    lines: list[str], mapping: Mapping, choice: str, name: str
+) -> tuple[Dialect, bool]:
+    """Choose the separator and the quotes.
+
+    Parameters
+    ----------
+    choice : str
+        `data.separator`, or what the file itself says.
+
+    Returns
+    -------
+    dialect : Dialect
+    fits : bool
+        False where no separator fits; it is then the one that comes nearest.
+
+    Raises
+    ------
+    MusicRecError
+        Several fit; there is one column only; a parameter is not allowed.
+    """
+    params = mapping.params
+    if params.quote not in ("auto", "none") and len(params.quote) != 1:
+        raise MusicRecError(
+            f"data.quote = {params.quote!r} is not allowed; it must be auto, none or one character"
+        )
+    stated = _SEPARATORS.get(choice, choice.replace("\\t", "\t"))
+    if not stated or "\r" in stated or "\n" in stated:
+        raise MusicRecError(
+            f"data.separator = {choice!r} is not allowed; it must be auto, tab, comma, semicolon, "
+            "pipe, space or the characters themselves"
+        )
+    split: dict[Dialect, list[Row]] = {}
+    for separator in _TRIED if choice == "auto" else (stated,):
+        if any(separator in line for line in lines):
+            dialect = _quoting(lines, separator, mapping)
+            rows = [dialect.split(line)[0] for line in lines]
+            if max(map(len, rows)) > 1:
+                split[dialect] = rows
+    if not split:
+        raise MusicRecError(
+            f"{name}: only one column found with data.separator: "
+            f"{'auto' if choice == 'auto' else repr(choice)}; the first line is {lines[0][:80]!r}"
+        )
+    fitting = [dialect for dialect in split if choice != "auto" or _fits(split[dialect], mapping)]
+    if not fitting:
+        modal = {dialect: _modal_width(rows) for dialect, rows in split.items()}
+        nearest = max(modal, key=lambda one: (modal[one][0] > 1, modal[one][1]))
+        _refuse_aligned(nearest, split[nearest], name)
+        return nearest, False
+    fitting = [one for one in fitting if one.separator != " "] or fitting
+    fitting = [one for one in fitting if not _is_airy(lines, one.separator)] or fitting
+    if len(fitting) > 1:
+        names = " and ".join(repr(one.separator) for one in fitting)
+        raise MusicRecError(
+            f"{name}: {names} cut its lines into as many fields each, such as "
+            f"{'; '.join(repr(line[:60]) for line in lines[:2])}; set data.separator to the one "
+            "that is meant"
+        )
+    _refuse_aligned(fitting[0], split[fitting[0]], name)
+    return fitting[0], True
+
+
+def _quoting(lines: list[str], separator: str, mapping: Mapping) -> Dialect:
+    choice = mapping.params.quote
+    as_text = choice == "auto" and (separator == "\t" or len(separator) > 1)
+    quoted = {f'"{name}"' for name in mapping.names}
+    in_quotes = quoted and any(quoted <= set(line.split(separator)) for line in lines[:_ABOVE])
+    if choice == "none" or (as_text and not in_quotes):
+        return Dialect(separator, "", stated=choice == "none")
+    quote = '"' if choice == "auto" else choice
+    forms = [Dialect(separator, quote, quote), Dialect(separator, quote, "\\")]
+    if "\\" + quote not in "".join(lines):
+        return forms[0]
+    return min(forms, key=lambda one: sum(not one.split(line)[1] for line in lines))
+
+
+def _fits(split: list[Row], mapping: Mapping) -> bool:
+    """Whether lines have the mapped columns and, from the header on, mostly as many fields."""
+    names = set(mapping.names)
+    start = next((i for i, row in enumerate(split[:_ABOVE]) if names <= set(_bare(row))), None)
+    if start is None:
+        return False
+    width, share = _modal_width(split[start:])
+    return width > max(1, mapping.last) and (share >= _ALIKE or len(split) - start < 3)
+
+
+def _modal_width(split: list[Row]) -> tuple[int, float]:
+    """The most frequent number of fields, and the share of lines that have it."""
+    ((width, lines),) = Counter(map(len, split)).most_common(1)
+    return width, lines / len(split)
+
+
+def _is_airy(lines: list[str], separator: str) -> bool:
+    """Whether a space mostly follows, as it does a comma in a text."""
+    text = "\n".join(lines)
+    return 2 * text.count(separator + " ") > text.count(separator)
+
+
+def _refuse_aligned(dialect: Dialect, split: list[Row], name: str) -> None:
+    """Stop where runs of blanks align the columns, so that one blank separates nothing."""
+    if dialect.separator == " " and 2 * sum("" in row[1:-1] for row in split) > len(split):
+        raise MusicRecError(
+            f"{name}: its columns are aligned by runs of blanks; write one separator between two "
+            f"fields, such as with: sed -E 's/ +/\\t/g' {shlex.quote(name)} > plays.tsv"
+        )
+
+
+def _no_separator(lines: list[str], dialect: Dialect, name: str) -> str:
+    split = [dialect.split(line)[0] for line in lines]
+    width = _modal_width(split)[0]
+    usual = next(line for line, row in zip(lines, split, strict=True) if len(row) == width)
+    other = next((line for line, row in zip(lines, split, strict=True) if len(row) != width), "")
+    return (
+        f"{name}: no separator gives its lines the mapped columns and the same number of fields, "
+        f"such as {usual[:60]!r} and {other[:60]!r}; set data.separator and data.columns"
+    )
 
 
 def _is_comment(line: str) -> bool:
@@ -173,23 +354,33 @@ def _is_comment(line: str) -> bool:
     return line.startswith(tuple(f"{sign} " for sign in _COMMENT)) or line.strip() in _COMMENT
 
 
-def _bare(row: tuple[str, ...]) -> tuple[str, ...]:
+def _comments(lines: list[str]) -> int:
+    """How many lines at the top are comments."""
+    return next((i for i, line in enumerate(lines) if not _is_comment(line)), len(lines))
+
+
+def _bare(row: Row) -> Row:
     """A line's fields without the `#` that NumPy writes before the first name."""
     first = re.sub(r"^#\s*", "", row[0])
     fields = (first, *row[1:]) if first or row[0] != "#" else row[1:]
     return tuple(field.strip(INVISIBLE) for field in fields)
 
 
-def _header(split: Rows, lines: list[str], mapping: Mapping, name: str) -> tuple[int, tuple]:  # type: ignore[type-arg]
+def _header(split: list[Row], lines: list[str], mapping: Mapping, name: str) -> tuple[int, Row]:
     """How many lines stand above the table's first line, and its titles; () without a header."""
-    params, top = mapping.params, _comments(lines)
-    names = [column for column in mapping.wanted if isinstance(column, str)]
+    params, names, top = mapping.params, mapping.names, _comments(lines)
     if names and params.header is not False:
         for place, row in enumerate(split[:_ABOVE]):
             titles = _bare(row)
             if set(names) <= set(titles):
                 return place, titles
-        raise MusicRecError(_no_names(split, names, name))
+        first = next((row for row in split if len(row) > 1), split[0])
+        missing = [column for column in names if column not in first]
+        raise MusicRecError(
+            f"{name}: no column {', '.join(map(repr, missing))} in the first line, which is "
+            f"{' | '.join(first)[:200]!r}; {near(missing, first)}name the columns in data.columns, "
+            "by position from 0 where there is no header"
+        )
     if params.header is False or names or top == len(lines):
         return (top if top < len(lines) else 0), ()
     if params.header is True or _are_names(split[top], mapping, lines[top], name):
@@ -197,17 +388,7 @@ def _header(split: Rows, lines: list[str], mapping: Mapping, name: str) -> tuple
     return top, ()
 
 
-def _no_names(split: Rows, names: list[str], name: str) -> str:
-    first = next((row for row in split if len(row) > 1), split[0])
-    hint = near([column for column in names if column not in first], first)
-    missing = ", ".join(repr(column) for column in names if column not in first)
-    return (
-        f"{name}: no column {missing} in the first line, which is {' | '.join(first)[:200]!r}; "
-        f"{hint}name the columns in data.columns, by position from 0 where there is no header"
-    )
-
-
-def _are_names(row: tuple[str, ...], mapping: Mapping, line: str, name: str) -> bool:
+def _are_names(row: Row, mapping: Mapping, line: str, name: str) -> bool:
     """With positions alone: whether the first line does not parse as a play.
 
     Raises
@@ -220,8 +401,12 @@ def _are_names(row: tuple[str, ...], mapping: Mapping, line: str, name: str) -> 
     def at(column: object) -> str | None:
         return row[column] if isinstance(column, int) and column < len(row) else None
 
-    ids = [at(columns.user), at(columns.track)]
-    if all(one is not None and p.fullmatch(one) for one, p in zip(ids, _KNOWN, strict=True)):
+    ids, count, time = (
+        (at(columns.user), at(columns.track)),
+        at(columns.count),
+        at(columns.timestamp),
+    )
+    if all(one and re.match(title, one) for one, title in zip(ids, TITLES, strict=True)):
         return True
     numbers = tuple(map(str, range(len(row))))
     if row in (numbers, ("", *numbers[:-1])):
@@ -229,9 +414,8 @@ def _are_names(row: tuple[str, ...], mapping: Mapping, line: str, name: str) -> 
             f"{name}: the first line, {line[:80]!r}, may be column names, as pandas writes them "
             "for a table without any, or a play; set data.header to true or false"
         )
-    if max((c for c in mapping.wanted if isinstance(c, int)), default=0) >= len(row):
+    if mapping.last >= len(row):
         return False  # which is said where the columns are found
-    count, time = at(columns.count), at(columns.timestamp)
     if count is not None:
         return not _NUMBER.fullmatch(count) and _is_word(count)
     if time is not None:
@@ -248,18 +432,13 @@ def _is_word(field: str) -> bool:
     return bool(re.match(r"\W*[^\W\d_]", field)) and field.lower() not in _NO_VALUE
 
 
-def _is_rule(row: tuple[str, ...]) -> bool:
+def _is_rule(row: Row) -> bool:
     """Whether a line is drawn under the header, or names the types of the columns."""
     fields = [field for field in row if field]
-    return bool(fields) and (
-        all(_RULE.fullmatch(field) for field in fields)
-        or all(_TYPE.fullmatch(re.sub(r"\(\d+(,\s*\d+)?\)$", "", field)) for field in fields)
-    )
+    return bool(fields) and any(all(map(form.fullmatch, fields)) for form in (_RULE, _TYPE))
 
 
-def _named(
-    titles: tuple[str, ...], rows: Rows, width: int, mapping: Mapping, name: str
-) -> tuple[str, ...]:
+def _named(titles: Row, rows: list[Row], width: int, mapping: Mapping, name: str) -> Row:
     """Name the fields of a row after the header; a last field that is always empty is none.
 
     Raises
@@ -271,7 +450,7 @@ def _named(
     alike = [row for row in rows if len(row) == width]
     if more == 0:
         return titles
-    if not any(isinstance(column, str) for column in mapping.wanted):
+    if not mapping.names:
         return ("",) * width
     if more == 1 and not any(row[-1] for row in alike):
         return (*titles, "")
@@ -293,30 +472,7 @@ def _named(
     )
 
 
-def _own_titles(
-    titles: tuple[str, ...], places: dict[Column, int], params: DataParams
-) -> tuple[str, str] | None:
-    columns = (params.columns.user, params.columns.track)
-    if not titles or any(isinstance(c, tuple) or c not in places for c in columns):
-        return None
-    found = [places[c] for c in columns if not isinstance(c, tuple)]
-    if max(found) >= len(titles):
-        return None
-    user, track = (plain_title(titles[place]) for place in found)
-    return user, track
-
-
-def _refuse_aligned(dialect: Dialect, split: Rows, name: str) -> None:
-    """Stop where runs of blanks align the columns, so that one blank separates nothing."""
-    runs = sum("" in row[1:-1] for row in split)
-    if dialect.separator == " " and 2 * runs > len(split):
-        raise MusicRecError(
-            f"{name}: its columns are aligned by runs of blanks; write one separator between two "
-            f"fields, such as with: sed -E 's/ +/\\t/g' {shlex.quote(name)} > plays.tsv"
-        )
-
-
-def _row_width(rows: Rows, params: DataParams, name: str) -> int:
+def _row_width(rows: list[Row], mapping: Mapping, name: str) -> int:
     """How many fields a row has, where most agree.
 
     Raises
@@ -324,24 +480,18 @@ def _row_width(rows: Rows, params: DataParams, name: str) -> int:
     MusicRecError
         They do not, so that bad rows are no exception that could be dropped.
     """
-    widths = [len(row) for row in rows]
-    width, share = modal_width(widths)
+    width, share = _modal_width(rows)
     if share >= 0.5:
         return width
-    raise MusicRecError(uneven(rows, params, name))
-
-
-def uneven(rows: Rows, params: DataParams, name: str) -> str:
-    """Say that lines have many lengths, and what that may be."""
-    widths = [len(row) for row in rows]
-    shown = f"lines of {min(widths)} to {max(widths)} fields, such as {' '.join(rows[0])[:60]!r}"
+    widths = sorted(map(len, rows))
+    shown = f"lines of {widths[0]} to {widths[-1]} fields, such as {' '.join(rows[0])[:60]!r}"
     if all(field.isalnum() for row in rows[:50] for field in row if field):
-        return (
+        raise MusicRecError(
             f"{name}: {shown}: each line seems to hold a user and then the user's tracks, the form "
             "of graph recommenders; write one line a user and track: awk '{for (i = 2; i <= NF; "
             "i++) print $1, $i}'"
         )
-    return (
-        f"{name}: {shown}; this is no table with data.separator: {params.separator} and "
-        f"data.quote: {params.quote}; set them"
+    raise MusicRecError(
+        f"{name}: {shown}; this is no table with data.separator: {mapping.params.separator} and "
+        f"data.quote: {mapping.params.quote}; set them"
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
@@ -23,7 +23,7 @@ _ROWS = 1 << 20  # rows read at a time, of larger row groups
 
 def parquet_readings(
     file: SourceFile, mapping: Mapping
-) -> tuple[list[Callable[[], list[Raw]]], tuple[str, ...]]:
+) -> tuple[list[Callable[[], Iterator[Raw]]], tuple[str, ...]]:
     """What reads each row group of a file, and its columns; none where it has no rows.
 
     Raises
@@ -43,93 +43,65 @@ def parquet_readings(
     try:
         with file.open() as stream, pq.ParquetFile(stream) as reader:
             metadata, schema = reader.metadata, reader.schema_arrow
-            _refuse_joined(file, metadata)
-            if metadata.num_rows == 0:
-                return [], ()  # its columns may be of no type
-            names = tuple(schema.names)
-            at = positions(mapping, names, file.shown, named=True)
-            wanted = {column: names[place] for column, place in at.items()}
-            _require_kinds(schema, wanted, mapping, file)
     except (pa.ArrowException, OSError) as error:
-        raise _unsound(file, error) from None
-    ids = [
-        wanted[column]
-        for column in wanted
-        if column in mapping.ids and _is_string(schema.field(wanted[column]).type)
-    ]
-    readings = [
-        _group(file, group, wanted, ids, metadata.row_group(group).num_rows)
-        for group in range(metadata.num_row_groups)
-    ]
-    return readings, names
-
-
-def _unsound(file: SourceFile, error: BaseException) -> MusicRecError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-    return MusicRecError(f"{file.shown}: not a whole Parquet file ({reason}); get the file again")
-
-
-def _is_string(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind)
-
-
-def _require_kinds(
-    schema: pa.Schema, wanted: dict[Column, str], mapping: Mapping, file: SourceFile
-) -> None:
+        raise _damaged(file, error) from None
+    _refuse_joined(file, metadata)
+    if metadata.num_rows == 0:
+        return [], ()  # its columns may be of no type
+    names = tuple(schema.names)
+    wanted = {c: names[i] for c, i in positions(mapping, names, file.shown, named=True).items()}
     for column, name in wanted.items():
-        kind = schema.field(name).type
-        if pa.types.is_nested(kind):
+        if pa.types.is_nested(schema.field(name).type):
             raise MusicRecError(
                 f"{file.shown}: column {name!r} ({mapping.parameter[column]}) holds lists or "
                 "structs; it must hold single values"
             )
+    ids = [wanted[c] for c in wanted if c in mapping.ids]
+    ids = [name for name in ids if pa.types.is_string(schema.field(name).type)]
+    readings, before = [], 0
+    for group in range(metadata.num_row_groups):
+        readings.append(_reading(file, group, wanted, ids, before))
+        before += metadata.row_group(group).num_rows
+    return readings, names
 
 
-def _group(
-    file: SourceFile, group: int, wanted: dict[Column, str], ids: list[str], rows: int
-) -> Callable[[], list[Raw]]:
-    def read() -> list[Raw]:
+def _damaged(file: SourceFile, error: BaseException) -> BaseException:
+    if isinstance(error, MemoryError):  # which is one of Arrow's, too
+        return error
+    reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    return MusicRecError(f"{file.shown}: not a whole Parquet file ({reason}); get the file again")
+
+
+def _reading(
+    file: SourceFile, group: int, wanted: dict[Column, str], ids: list[str], before: int
+) -> Callable[[], Iterator[Raw]]:
+    """What reads a row group behind `before` rows of the file, its ids as dictionaries."""
+
+    def read() -> Iterator[Raw]:
+        start = before
         try:
             with (
                 file.open() as stream,
                 pq.ParquetFile(stream, read_dictionary=ids, **READING) as reader,
             ):
                 columns = list(wanted.values())
-                if rows <= 2 * _ROWS:
-                    tables: list[Any] = [
-                        reader.read_row_group(group, columns=columns, use_threads=False)
-                    ]
-                else:
-                    tables = list(
-                        reader.iter_batches(
-                            _ROWS, row_groups=[group], columns=columns, use_threads=False
-                        )
-                    )
-                return _raws(tables, wanted, sum_before(reader, group))
+                tables: Any = reader.iter_batches(
+                    _ROWS, row_groups=[group], columns=columns, use_threads=False
+                )
+                if reader.metadata.row_group(group).num_rows <= 2 * _ROWS:
+                    tables = [reader.read_row_group(group, columns=columns, use_threads=False)]
+                for table in tables:
+                    fields = {c: _plain(_one(table.column(name))) for c, name in wanted.items()}
+                    yield Raw(fields, lambda row, start=start: start + row + 1, 0, [])  # type: ignore[misc]
+                    start += table.num_rows
         except (pa.ArrowException, OSError) as error:
-            if isinstance(error, MemoryError):
-                raise
-            raise _unsound(file, error) from None
+            raise _damaged(file, error) from None
 
     return read
 
 
-def sum_before(reader: pq.ParquetFile, group: int) -> int:
-    """Rows of the row groups before one."""
-    return sum(reader.metadata.row_group(i).num_rows for i in range(group))
-
-
-def _raws(tables: list[Any], wanted: dict[Column, str], before: int) -> list[Raw]:
-    found = []
-    for table in tables:
-        fields = {column: _plain(_one(table.column(name))) for column, name in wanted.items()}
-        start = before
-        found.append(Raw(fields, lambda row, start=start: start + row + 1, 0, []))  # type: ignore[misc]
-        before += table.num_rows
-    return found
-
-
 def _one(column: Any) -> pa.Array:
+    """A column in one piece."""
     if not isinstance(column, pa.ChunkedArray):
         return column
     if column.num_chunks == 1:
@@ -141,33 +113,20 @@ def _one(column: Any) -> pa.Array:
 
 def _plain(column: pa.Array) -> pa.Array:
     """Bytes and UUIDs as text."""
-    if isinstance(column, pa.ExtensionArray):
-        if str(column.type) == "extension<arrow.uuid>":
-            return _uuids(column.storage)
-        column = column.storage
     kind = column.type
-    if pa.types.is_dictionary(kind):
-        if pa.types.is_string(kind.value_type):
-            return column
-        column, kind = column.cast(kind.value_type), kind.value_type
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or str(kind) == "binary_view":
-        try:
-            return column.cast(pa.string())
-        except pa.ArrowInvalid:
-            values = [v if v is None else v.decode("utf-8", "replace") for v in column.to_pylist()]
-            return pa.array(values, pa.string())
-    return column
-
-
-def _uuids(column: pa.Array) -> pa.Array:
-    texts = pc.utf8_lower(pc.binary_join_element_wise(_hexadecimal(column), "", ""))
-    return pc.replace_substring_regex(
-        texts, r"^(.{8})(.{4})(.{4})(.{4})(.{12})$", r"\1-\2-\3-\4-\5"
-    )
-
-
-def _hexadecimal(column: pa.Array) -> pa.Array:
-    return pa.array([None if v is None else v.hex() for v in column.to_pylist()], pa.string())
+    if pa.types.is_dictionary(kind) and not pa.types.is_string(kind.value_type):
+        column = column.cast(kind.value_type)
+    uuid = str(column.type) == "extension<arrow.uuid>"
+    if isinstance(column, pa.ExtensionArray):
+        column = column.storage
+    if not (uuid or pa.types.is_binary(column.type) or "binary" in str(column.type)):
+        return column
+    encoded = column.dictionary_encode()
+    texts = [
+        str(UUID(bytes=value)) if uuid else value.decode("utf-8", "replace")
+        for value in encoded.dictionary.to_pylist()
+    ]
+    return pa.DictionaryArray.from_arrays(encoded.indices, pa.array(texts, pa.string()))
 
 
 def _refuse_joined(file: SourceFile, metadata: pq.FileMetaData) -> None:
@@ -179,20 +138,17 @@ def _refuse_joined(file: SourceFile, metadata: pq.FileMetaData) -> None:
     end = 4
     if metadata.num_row_groups:
         group = metadata.row_group(metadata.num_row_groups - 1)
-        chunks = [group.column(i) for i in range(group.num_columns)]
-        end = max((_start(chunk) + chunk.total_compressed_size for chunk in chunks), default=4)
+        for chunk in map(group.column, range(group.num_columns)):
+            start = chunk.dictionary_page_offset or chunk.data_page_offset
+            end = max(end, start + chunk.total_compressed_size)
     gap = file.size - 8 - metadata.serialized_size - end
     if gap <= 0:
         return
     with file.open() as stream:
-        stream.seek(max(0, file.size - 8 - metadata.serialized_size - min(gap, _INDEXES)))
+        stream.seek(file.size - 8 - metadata.serialized_size - min(gap, _INDEXES))
         joined = MAGIC * 2 in stream.read(min(gap, _INDEXES) + 4)
     if joined:
         raise MusicRecError(
             f"{file.shown}: Parquet files joined end to end, of which only one would be read; put "
             "the files into a folder instead"
         )
-
-
-def _start(chunk: Any) -> int:
-    return chunk.dictionary_page_offset or chunk.data_page_offset

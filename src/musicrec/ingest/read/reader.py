@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import chain
 from typing import NamedTuple
 
-import pyarrow as pa
-
 from musicrec.errors import MusicRecError
-from musicrec.ingest.read import json_rows
-from musicrec.ingest.read.columns import Mapping, path_fields
+from musicrec.ingest.read.columns import Mapping
+from musicrec.ingest.read.json_rows import JsonLines, json_form, read_document
 from musicrec.ingest.read.judge import Judged, Raw, judge
 from musicrec.ingest.read.layout import HEAD, TextLayout, text_layout
 from musicrec.ingest.read.parquet import MAGIC, parquet_readings
 from musicrec.ingest.read.text import blocks, read_text
 from musicrec.ingest.source.files import SourceFile
-from musicrec.ingest.source.packed import as_utf8, known_encoding, open_plain
+from musicrec.ingest.source.packed import known_encoding, open_plain, text_chunks
 from musicrec.ingest.source.unsupported import refuse_unsupported
 from musicrec.jit.parallel import thread_count
 
-Work = Callable[[], list[Raw]]
+Work = Callable[[], Iterable[Raw]]
 
 
 class Piece(NamedTuple):
@@ -60,11 +59,17 @@ class Reader:
         MusicRecError
             A file is of no format that is read, or lacks a mapped column; formats are mixed.
         """
-        threads = thread_count()
         waiting: deque[tuple[str, SourceFile, Future[list[Judged]]]] = deque()
+        works = (
+            (table, file, work)
+            for table, files in self._tables.items()
+            for file in files
+            for work in self._file(file, table)
+        )
+        threads = thread_count()
         with ThreadPoolExecutor(threads) as pool:
             try:
-                for table, file, work in self._works():
+                for table, file, work in works:
                     waiting.append((table, file, pool.submit(self._judged, work, file)))
                     if len(waiting) > threads:
                         yield from _pieces(*waiting.popleft())
@@ -75,44 +80,57 @@ class Reader:
                     future.cancel()
 
     def _judged(self, work: Work, file: SourceFile) -> list[Judged]:
-        found = []
-        for raw in work():
-            rows = len(next(iter(raw.fields.values()))) if raw.fields else 0
-            fields = raw.fields | path_fields(self._mapping, file.relative, rows)
-            found.append(
-                judge(raw._replace(fields=fields), self._mapping, self._params, file.shown)
+        return [
+            judge(
+                raw._replace(fields=self._mapping.with_path(raw.fields, file.relative)),
+                self._mapping,
+                file.shown,
             )
-        return found
-
-    def _works(self) -> Iterator[tuple[str, SourceFile, Work]]:
-        for table, files in self._tables.items():
-            for file in files:
-                for work in self._file(file, table):
-                    yield table, file, work
+            for raw in work()
+        ]
 
     def _file(self, file: SourceFile, table: str) -> Iterator[Work]:
-        stream = open_plain(file)
-        with stream:
-            raw = stream.peek(8)[:8]
-            named = file.relative.endswith(".parquet") or raw.startswith(MAGIC)
-            if self._params.format == "parquet" or (self._params.format == "auto" and named):
+        with open_plain(file) as stream, file.open() as plain:
+            is_parquet = stream.peek(4).startswith(MAGIC)
+            by_name = file.relative.endswith(".parquet")
+            if self._params.format == "parquet" or (
+                self._params.format == "auto" and (is_parquet or by_name)
+            ):
+                if is_parquet and not plain.read(4).startswith(MAGIC):
+                    raise MusicRecError(f"{file.shown}: this is a packed Parquet file; unpack it")
                 self._require_alike("Parquet", file)
-                yield from self._parquet(file, table)
+                readings, columns = parquet_readings(file, self._mapping)
+                self._require_same_columns(columns, file, table)
+                yield from readings
                 return
-            text = as_utf8(stream, file, self._encoding)
-            head = _head(text)
-            refuse_unsupported(head, file.shown)
-            wanted = self._params.format
-            if wanted == "json" or (wanted == "auto" and json_rows.looks_json(head, file.relative)):
+            chunks = text_chunks(stream, file, self._encoding)
+            head = b""
+            while len(head) < HEAD and (chunk := next(chunks, b"")):
+                head += chunk
+            chunks, first = chain([head], chunks), head[:HEAD]
+            refuse_unsupported(first, file.shown)
+            form = json_form(first, file.relative)
+            if self._params.format == "json" or (self._params.format == "auto" and form):
                 self._require_alike("JSON", file)
-                yield from self._json(text, head, file)
-            else:
-                self._require_alike("text", file)
-                layout = text_layout(head, self._mapping, file.shown, whole=len(head) < HEAD)
-                self._require_agreement(layout, file)
-                self._require_same_columns(layout.columns, file, table)
-                for number, data in enumerate(blocks(head, text, file.shown)):
-                    yield _text_work(data, layout, number == 0)
+                yield from self._json(chunks, form, file)
+                return
+            self._require_alike("text", file)
+            layout = text_layout(first, self._mapping, file.shown, whole=len(head) < HEAD)
+            self._require_agreement(layout, file)
+            self._require_same_columns(layout.columns, file, table)
+            for number, data in enumerate(blocks(chunks, file.shown)):
+                yield partial(read_text, data, layout, first=number == 0)
+
+    def _json(self, chunks: Iterable[bytes], form: str, file: SourceFile) -> Iterator[Work]:
+        if form != "lines" or self._params.records is not None:
+            for raw in read_document(chunks, self._mapping, file.shown):
+                yield partial(list, [raw])
+            return
+        lines: JsonLines | None = None
+        for data in blocks(chunks, file.shown):
+            head = data[:HEAD] if b"\n" in data[:HEAD] else data
+            lines = lines or JsonLines(head, self._mapping, file.shown)
+            yield partial(lines.read, data)
 
     def _require_alike(self, kind: str, file: SourceFile) -> None:
         self._formats.setdefault(kind, file)
@@ -141,20 +159,9 @@ class Reader:
             "data.files=*"
         )
 
-    def _parquet(self, file: SourceFile, table: str) -> Iterator[Work]:
-        with file.open() as plain:
-            packed = not plain.read(4).startswith(MAGIC)
-        with open_plain(file) as stream:
-            if packed and stream.peek(4)[:4] == MAGIC:
-                raise MusicRecError(f"{file.shown}: this is a packed Parquet file; unpack it")
-        readings, columns = parquet_readings(file, self._mapping)
-        if columns:
-            self._require_same_columns(columns, file, table)
-        yield from readings
-
     def _require_agreement(self, layout: TextLayout, file: SourceFile) -> None:
         """Stop where files that are mapped by position differ in separator or header."""
-        if any(isinstance(column, str) for column in self._mapping.wanted):
+        if self._mapping.names:
             return
         self._layouts.append((layout, file))
         first, other = self._layouts[0]
@@ -171,42 +178,7 @@ class Reader:
             )
         self._layouts = self._layouts[:1]
 
-    def _json(self, stream: io.BufferedReader, head: bytes, file: SourceFile) -> Iterator[Work]:
-        lines = json_rows.is_lines(head) or _long_object(head)
-        if not lines or self._params.records is not None:
-            for raw in json_rows.read_document(head, stream, self._mapping, file.shown):
-                yield lambda raw=raw: [raw]  # type: ignore[misc]
-            return
-        paths, kinds = None, None
-        for data in blocks(head, stream, file.shown):
-            if paths is None:
-                records = json_rows.first_records(data[:HEAD] if b"\n" in data[:HEAD] else data)
-                paths = json_rows.json_paths(records, self._mapping, file.shown)
-                kinds = json_rows.arrow_kinds(records, paths, self._mapping.exact)
-            yield _json_work(data, paths, kinds)
-
 
 def _pieces(table: str, file: SourceFile, future: Future[list[Judged]]) -> Iterator[Piece]:
     for judged in future.result():
         yield Piece(table, file, judged)
-
-
-def _text_work(data: bytes, layout: TextLayout, first: bool) -> Work:
-    return lambda: [read_text(data, layout, first=first)]
-
-
-def _json_work(data: bytes, paths: json_rows.Paths, kinds: pa.Schema | None) -> Work:
-    return lambda: [json_rows.read_lines(data, paths, kinds)]
-
-
-def _long_object(head: bytes) -> bool:
-    """Whether the first object is longer than the head, and on one line as far as is seen."""
-    return len(head) >= HEAD and head.startswith(b"{") and b"\n" not in head
-
-
-def _head(stream: io.BufferedReader) -> bytes:
-    parts, size = [], 0
-    while size < HEAD and (part := stream.read(HEAD - size)):
-        parts.append(part)
-        size += len(part)
-    return b"".join(parts)

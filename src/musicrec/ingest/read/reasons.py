@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from musicrec.errors import MusicRecError
-from musicrec.params import ColumnParams
-
 MAX_COUNT = 2**63 - 1
 _NOT_TEXT = (
     "holding U+FFFD, which stands for bytes that are no text, or NUL",
@@ -60,12 +57,3 @@ REASONS: dict[str, tuple[str, str, str]] = {
 }
 CODES = {reason: code for code, reason in enumerate(REASONS, 1)}  # 0 is a good row
 NAMES = ("", *REASONS)
-
-
-def wrong_type(role: str, kind: object, file: str, columns: ColumnParams) -> MusicRecError:
-    """Say that a column's type cannot hold what its role asks for."""
-    ask = {"count": "numbers", "timestamp": "numbers, dates or times"}
-    return MusicRecError(
-        f"{file}: column {getattr(columns, role)!r} (data.columns.{role}) holds {kind} values; it "
-        f"must hold {ask.get(role, 'text or whole numbers')}"
-    )

@@ -1,10 +1,9 @@
-"""Rows of delimited text: by Arrow, and line by line where Arrow would not read a line alone."""
+"""Rows of text: by Arrow, and line by line where it would not read one row a line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cached_property
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Iterator
+from functools import reduce
 
 import numpy as np
 import pyarrow as pa
@@ -12,286 +11,155 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.read.dialect import Dialect
+from musicrec.ingest.read.columns import Column, Fields
 from musicrec.ingest.read.judge import Raw
-from musicrec.ingest.read.layout import TextLayout
+from musicrec.ingest.read.layout import Dialect, TextLayout
 
-BLOCK = 1 << 24  # bytes of text read at a time
+BLOCK = 1 << 24  # bytes of lines read by one thread
+_FEW = 1 << 18  # bytes that are read line by line where Arrow cannot
 _LONGEST = 1 << 28  # bytes of a line
 _STAND_INS = (b"\x1f", b"\x1e", b"\x1d", b"\x02")  # for a separator of several characters
+Line = tuple[list[list[str | None]], str]  # rows of a line, and what is wrong with it
 
 
-def blocks(head: bytes, stream: BinaryIO, name: str) -> Iterator[bytes]:
-    """Yield blocks of whole lines that end in a line feed each, whatever ended them before.
+def blocks(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
+    """Yield blocks of whole lines that end in a line feed each.
 
-    Parameters
-    ----------
-    head : bytes
-        What has been read from the stream already.
+    Raises
+    ------
+    MusicRecError
+        A line is too long.
     """
-    rest = head
-    while True:
-        part = stream.read(BLOCK)
-        data = rest + part if rest else part
-        if not part:
-            if data:
-                yield _line_feeds(data, final=True)
-            return
-        cut = max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1)) + 1
-        if not cut:
-            if len(data) > _LONGEST:
-                raise MusicRecError(f"{name}: a line is longer than {_LONGEST >> 20} MB")
-            rest = data
-            continue
-        rest = data[cut:]
-        yield _line_feeds(data[:cut], final=False)
+    rest = b""
+    for chunk in chunks:
+        rest += chunk
+        while len(rest) >= BLOCK:
+            cut = (rest.rfind(b"\n", 0, BLOCK) + 1) or (rest.find(b"\n", BLOCK) + 1)
+            if not cut:
+                break
+            yield rest[:cut]
+            rest = rest[cut:]
+        if len(rest) > _LONGEST + BLOCK:
+            raise MusicRecError(f"{name}: a line is longer than {_LONGEST >> 20} MB")
+    if rest:
+        yield rest if rest.endswith(b"\n") else rest + b"\n"
 
 
-def _line_feeds(data: bytes, *, final: bool) -> bytes:
-    if b"\r" in data:
-        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    return data + b"\n" if final and not data.endswith(b"\n") else data
-
-
-def read_text(data: bytes, layout: TextLayout, *, first: bool) -> Raw:
-    """The mapped fields of a block of lines.
+def read_block(
+    data: bytes,
+    columns: Iterable[Column],
+    by_arrow: Callable[[bytes], Fields | None],
+    by_line: Callable[[str], Line],
+) -> Iterator[Raw]:
+    """Read a block of lines, in pieces where Arrow cannot read it at once.
 
     Parameters
     ----------
-    data : bytes
-        As `blocks` yields.
+    by_arrow : callable
+        Lines -> fields, one row for each line that is not blank; None where it would be otherwise.
+    by_line : callable
+        A line -> its rows, and a reason if it is none.
+    """
+    waiting = [data]
+    while waiting:
+        piece = waiting.pop()
+        fields, lines = by_arrow(piece), piece.count(b"\n")
+        if fields is not None:
+            yield Raw(fields, _nth_line(piece), lines, [])
+            continue
+        middle = piece.rfind(b"\n", 0, len(piece) // 2) + 1
+        if len(piece) > _FEW and middle:
+            waiting += [piece[middle:], piece[:middle]]
+            continue
+        rows: list[list[str | None]] = []
+        numbers: list[int] = []
+        broken = []
+        for number, line in enumerate(piece.decode("utf-8", "replace").split("\n"), 1):
+            found, reason = by_line(line) if line.strip() else ([], "")
+            rows += found
+            numbers += [number] * len(found)
+            if reason:
+                broken.append((number, line, reason))
+        values = list(zip(*rows, strict=True)) or [()] * len(list(columns))
+        fields = {
+            column: pa.array(column_values, pa.string())
+            for column, column_values in zip(columns, values, strict=True)
+        }
+        yield Raw(fields, numbers.__getitem__, lines, broken)
+
+
+def _nth_line(data: bytes) -> Callable[[int], int]:
+    """Row -> its line, from 1, where each line that is not blank is a row."""
+
+    def number(row: int) -> int:
+        filled = (i for i, line in enumerate(data.split(b"\n"), 1) if line.strip())
+        return next(i for place, i in enumerate(filled) if place == row)
+
+    return number
+
+
+def read_text(data: bytes, layout: TextLayout, *, first: bool) -> Iterator[Raw]:
+    """The mapped fields of a block of lines of delimited text.
+
+    Parameters
+    ----------
     first : bool
         Whether it is the file's first block, which may begin with a header.
     """
-    lines = _Lines(data)
-    broken = []
-    if first:
-        broken += [(number, text, "not_a_row") for number, text in layout.broken]
-        lines.drop_first(layout.start)
-    odd = _odd_lines(lines, layout.dialect)
-    fields, numbers, wrong = _by_arrow(lines, odd, layout)
-    n_fast = len(next(iter(fields.values()), ()))
-    slow: list[tuple[int, list[str]]] = []
-    for place in wrong:
-        text = lines.text(place)
-        if not text.strip():
-            continue
-        row, sound = layout.dialect.split(text)
-        if text.startswith("#") and not _counts(row, layout):
-            broken.append((lines.number(place), text, "not_a_row"))
-        elif sound and len(row) == layout.width:
-            slow.append((place, [row[i] for i in layout.places.values()]))
-        else:
-            broken.append((lines.number(place), text, "ragged_line"))
-    if slow:
-        fields = {
-            column: pa.concat_arrays(
-                [_plain(fields[column]), pa.array([row[i] for _, row in slow], pa.string())]
-            )
-            for i, column in enumerate(layout.places)
-        }
-    places = [place for place, _ in slow]
-
-    def number(row: int) -> int:
-        if row >= n_fast:
-            return lines.number(places[row - n_fast])
-        return lines.number(row if numbers is None else int(numbers[row]))
-
-    quotes_open = not layout.dialect.quote and not layout.dialect.stated
-    return Raw(fields, number, lines.total, broken, layout.titles, quotes_open, is_text=True)
+    above = _first_lines(data, layout.start) if first else 0
+    if above:
+        broken, filled = [], 0
+        for number, line in enumerate(data[:above].split(b"\n"), 1):
+            filled += bool(line.strip())
+            if line.strip() and filled in layout.broken:
+                broken.append((number, layout.broken[filled], "not_a_row"))
+        nothing = dict.fromkeys(layout.places, pa.array([], pa.string()))
+        yield Raw(nothing, lambda row: row, data[:above].count(b"\n"), broken, layout)
+    pieces = read_block(
+        data[above:] if above else data,
+        layout.places,
+        lambda piece: _by_arrow(piece, layout),
+        lambda line: _by_line(line, layout),
+    )
+    for raw in pieces:
+        yield raw._replace(layout=layout)
 
 
-def _plain(column: pa.Array) -> pa.Array:
-    return column.cast(pa.string())
+def _first_lines(data: bytes, n: int) -> int:
+    """Where the first n lines end, of those that are not blank."""
+    end = 0
+    while n and end < len(data):
+        start, end = end, data.index(b"\n", end) + 1
+        n -= bool(data[start:end].strip())
+    return end
 
 
-def _counts(row: tuple[str, ...], layout: TextLayout) -> bool:
-    """Whether a line that begins with `#` is as wide as a row and has a count where it should."""
-    return len(row) == layout.width and layout.count is not None and row[layout.count].isdigit()
+def _by_line(line: str, layout: TextLayout) -> Line:
+    row, sound = layout.dialect.split(line)
+    fits = len(row) == layout.width
+    counted = fits and layout.count is not None and row[layout.count].isdigit()
+    if line.startswith("#") and not counted:  # a user may be called #1
+        return [], "not_a_row"
+    if not any(row):  # as spreadsheets write empty rows
+        return [], ""
+    if not sound or not fits:
+        return [], "ragged_line"
+    return [[row[place] for place in layout.places.values()]], ""
 
 
-class _Lines:
-    """Where the lines of a block begin and end, told when asked; blank ones are left out."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data, self._from, self._dropped = data, 0, 0
-
-    @property
-    def data(self) -> bytes:
-        """The block, as far as it is not left out."""
-        return self._data[self._from :] if self._from else self._data
-
-    @cached_property
-    def content(self) -> np.ndarray:
-        """The block's bytes: uint8."""
-        return np.frombuffer(self._data, np.uint8)
-
-    @cached_property
-    def _bounds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        ends = np.flatnonzero(self.content == 10)
-        starts = np.append(0, ends[:-1] + 1)
-        kept = np.flatnonzero((ends > starts) & (starts >= self._from))
-        return starts[kept], ends[kept], kept
-
-    @property
-    def starts(self) -> np.ndarray:
-        """Where each line begins."""
-        return self._bounds[0]
-
-    @cached_property
-    def total(self) -> int:
-        """How many lines the block has, blank ones too."""
-        return self._data.count(b"\n")
-
-    def drop_first(self, n: int) -> None:
-        """Leave out the first n lines, of those that are not made of white space alone."""
-        while n and self._from < len(self._data):
-            end = self._data.index(b"\n", self._from) + 1
-            n -= bool(self._data[self._from : end].strip())
-            self._from, self._dropped = end, self._dropped + 1
-
-    def without_blank(self) -> int:
-        """How many lines are left, none of them blank where that can be told fast."""
-        left = self.total - self._dropped
-        blank = b"\n\n" in self._data or self._data[self._from : self._from + 1] == b"\n"
-        return len(self.starts) if blank else left
-
-    def text(self, place: int) -> str:
-        """One line."""
-        line = self._data[self.starts[place] : self._bounds[1][place]]
-        return line.decode("utf-8", "replace")
-
-    def number(self, place: int) -> int:
-        """The line's number in the block, from 1."""
-        return int(self._bounds[2][place]) + 1
-
-    def kept(self, odd: np.ndarray) -> bytes:
-        """The lines that are not `odd` (places, ascending)."""
-        if not len(odd):
-            return self.data
-        starts, ends, _ = self._bounds
-        parts, begin = [], self._from
-        for place in odd:
-            parts.append(self._data[begin : starts[place]])
-            begin = int(ends[place]) + 1
-        return b"".join([*parts, self._data[begin:]])
-
-
-def _odd_lines(lines: _Lines, dialect: Dialect) -> np.ndarray:
-    """Places of the lines that are to be read one by one: comments, and quotes amiss."""
-    data = lines.data
-    odd = [np.zeros(0, np.int64)]
-    if data.startswith(b"#") or b"\n#" in data:
-        odd.append(np.flatnonzero(lines.content[lines.starts] == ord("#")))
-    if dialect.quote and dialect.quote.encode() in data:
-        if len(dialect.separator.encode()) == 1 and len(dialect.quote.encode()) == 1:
-            odd.append(_lines_of_odd_quotes(lines, dialect))
-            if dialect.escape == "\\":
-                slashes = np.flatnonzero(lines.content == ord("\\"))
-                slashes = slashes[slashes >= len(lines.content) - len(data)]
-                odd.append(np.searchsorted(lines.starts, slashes, "right") - 1)
-        else:
-            odd.append(np.arange(len(lines.starts)))
-    return np.unique(np.concatenate(odd))
-
-
-def _lines_of_odd_quotes(lines: _Lines, dialect: Dialect) -> np.ndarray:
-    """Places of the lines whose quotes Arrow might read in another way.
-
-    Quotes are sound where each field that begins with one ends with one, and every other one within
-    is doubled: counted within the line, those of even rank begin a field or are the second of a
-    pair, those of odd rank end a field or are the first of a pair.
-    """
-    content, separator, quote = lines.content, ord(dialect.separator), ord(dialect.quote)
-    first_byte = len(content) - len(lines.data)
-    found = np.flatnonzero(content == quote)
-    found = found[found >= first_byte]
-    before, after = content[np.maximum(found - 1, 0)], content[found + 1]
-    begins = (before == separator) | (before == 10) | (found == first_byte)
-    ends = (after == separator) | (after == 10)
-    if len(found) % 2 == 0 and begins[::2].all() and ends[1::2].all():
-        return np.zeros(0, np.int64)  # a field over two lines shows in the number of rows
-    line = np.searchsorted(lines.starts, found, "right") - 1
-    first = np.searchsorted(line, line, "left")
-    even = (np.arange(len(found)) - first) % 2 == 0
-    pair = ~even & (after == quote)
-    second = even & np.append(False, pair[:-1]) & (before == quote)
-    good = np.where(even, begins | second, ends | pair)
-    good &= ~(np.append(line[1:] != line[:-1], True) & even)  # the last of a line ends a field
-    return line[~good]
-
-
-def _by_arrow(
-    lines: _Lines, odd: np.ndarray, layout: TextLayout
-) -> tuple[dict[str | int, pa.Array], np.ndarray | None, list[int]]:
-    """Read all lines but the odd ones; returns fields, the lines they are of, and lines left.
-
-    None for the lines stands for all.
-    """
-    data, separator = lines.kept(odd), layout.dialect.separator.encode()
+def _by_arrow(data: bytes, layout: TextLayout) -> Fields | None:
+    """Fields as Arrow reads them; None where it might not read one row a line, as the rules say."""
+    dialect, separator = layout.dialect, layout.dialect.separator.encode()
+    if data.startswith(b"#") or b"\n#" in data or not _quotes_are_sound(data, dialect):
+        return None
     if len(separator) > 1:
         stand_in = next((sign for sign in _STAND_INS if sign not in data), None)
         if stand_in is None:
-            data = b""
-        else:
-            data, separator = data.replace(separator, stand_in), stand_in
-    skipped: list[int] = []
-    table = _table(data, separator, layout, skipped) if data and not data.isspace() else None
-    fast = 0 if table is None else table.num_rows
-    if table is None or fast + len(skipped) + len(odd) != lines.without_blank():
-        empty = {column: pa.array([], pa.string()) for column in layout.places}
-        return empty, None, list(range(len(lines.starts)))
-    fields = {
-        column: table.column(f"f{place}").combine_chunks()
-        for column, place in layout.places.items()
-    }
-    blank = _maybe_blank(fields)
-    if not len(odd) and not skipped and not blank:
-        return fields, None, []
-    places = np.delete(np.arange(len(lines.starts)), odd)
-    wrong = sorted([*odd.tolist(), *places[skipped].tolist()])
-    places = np.delete(places, skipped)
-    if blank:
-        fields, places = _not_blank(fields, places, lines, layout)
-    return fields, places, wrong
-
-
-def _maybe_blank(fields: dict[str | int, pa.Array]) -> bool:
-    """Whether all mapped fields may be blank in a row."""
-    return all(
-        pc.any(pc.equal(c.dictionary if pa.types.is_dictionary(c.type) else c, "")).as_py()
-        for c in fields.values()
-    )
-
-
-def _not_blank(
-    fields: dict[str | int, pa.Array], places: np.ndarray, lines: _Lines, layout: TextLayout
-) -> tuple[dict[str | int, pa.Array], np.ndarray]:
-    """Leave out lines of separators alone, as spreadsheets write empty rows."""
-    blank = np.ones(len(places), bool)
-    for column in fields.values():
-        blank &= pc.equal(_plain(column), "").to_numpy(zero_copy_only=False)
-    nothing = layout.dialect.separator + " \t"
-    kept = ~blank
-    for row in np.flatnonzero(blank):
-        kept[row] = bool(lines.text(int(places[row])).strip(nothing))
-    return {name: column.filter(pa.array(kept)) for name, column in fields.items()}, places[kept]
-
-
-def _table(
-    data: bytes, separator: bytes, layout: TextLayout, skipped: list[int]
-) -> pa.Table | None:
-    """A block as Arrow reads it, and the lines it leaves; None where it cannot read it."""
-
-    def skip(row: csv.InvalidRow) -> str:
-        skipped.append(row.number - 1)
-        return "skip"
-
+            return None
+        data, separator = data.replace(separator, stand_in), stand_in
     kinds = {f"f{place}": layout.kind(place) for place in layout.places.values()}
-    quote = layout.dialect.quote if len(layout.dialect.quote.encode()) == 1 else False
-
-    def read(data: bytes) -> pa.Table:
-        return csv.read_csv(
+    try:
+        table = csv.read_csv(
             pa.BufferReader(data),
             csv.ReadOptions(
                 use_threads=False,
@@ -300,23 +168,53 @@ def _table(
             ),
             csv.ParseOptions(
                 delimiter=separator.decode(),
-                quote_char=quote,
+                quote_char=dialect.quote if len(dialect.quote.encode()) == 1 else False,
                 double_quote=True,
                 escape_char=False,
-                invalid_row_handler=skip,
             ),
             csv.ConvertOptions(column_types=kinds, include_columns=list(kinds)),
         )
-
-    for attempt in (data, None):
-        skipped.clear()
-        try:
-            return read(_replaced(data) if attempt is None else attempt)
-        except pa.ArrowInvalid:  # bytes that are no UTF-8, or what Arrow cannot cut
-            continue
-    return None
+    except pa.ArrowInvalid:  # a ragged line, or bytes that are no UTF-8
+        return None
+    if table.num_rows != data.count(b"\n") and table.num_rows != filled_lines(data):
+        return None
+    fields = {c: table.column(f"f{place}").combine_chunks() for c, place in layout.places.items()}
+    return None if _any_blank(list(fields.values())) else fields
 
 
-def _replaced(data: bytes) -> bytes:
-    """Text with U+FFFD for what is no UTF-8."""
-    return data.decode("utf-8", "replace").encode()
+def filled_lines(data: bytes) -> int:
+    """How many lines are not blank."""
+    return sum(1 for line in data.split(b"\n") if line.strip())
+
+
+def _quotes_are_sound(data: bytes, dialect: Dialect) -> bool:
+    """Whether quotes do nothing but begin and end fields, or are doubled within, in each line.
+
+    Counted from the start, those of even rank begin a field or are the second of a pair, those of
+    odd rank end a field or are the first of a pair. A field over two lines shows in the number of
+    rows.
+    """
+    quote, separator = dialect.quote.encode(), dialect.separator.encode()
+    if not quote or quote not in data:
+        return True
+    if len(quote) > 1 or len(separator) > 1:
+        return False
+    if dialect.escape == "\\" and (b"\\" in data or quote * 2 in data):
+        return False
+    content = np.frombuffer(b"\n" + data, np.uint8)
+    found = np.flatnonzero(content == quote[0])
+    before, after = content[found[::2] - 1], content[found[1::2] + 1]
+    edge, mark = (separator[0], 10), quote[0]
+    return len(found) % 2 == 0 and all(
+        ((side == edge[0]) | (side == edge[1]) | (side == mark)).all() for side in (before, after)
+    )
+
+
+def _any_blank(columns: list[pa.Array]) -> bool:
+    """Whether all mapped fields are blank in some row."""
+    for column in columns:
+        texts = column.dictionary if pa.types.is_dictionary(column.type) else column
+        if not pc.any(pc.equal(texts, "")).as_py():
+            return False
+    blank = (pc.equal(column.cast(pa.string()), "") for column in columns)
+    return bool(pc.any(reduce(pc.and_, blank)).as_py())

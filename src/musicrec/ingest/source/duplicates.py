@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 from pyarrow import parquet
 
-from musicrec.errors import MusicRecError
+from musicrec.errors import MusicRecError, warn
 from musicrec.ingest.source.files import SourceFile
-from musicrec.ingest.source.packed import open_plain
+from musicrec.ingest.source.packed import CHUNK, open_plain, text_chunks
 
 _HEAD = 1 << 12  # bytes that must agree before two files are read whole
 _SURE = 512  # bytes that two files do not share by chance
-_CHUNK = 1 << 20
-_BOM = b"\xef\xbb\xbf"
 # Names that programs and people give a copy: said in a warning, and counted.
 _COPY_NAME = re.compile(
     r"(~|\.(bak|backup|orig|old|tmp|swp|part|crdownload))$|\(\d{1,2}\)"
@@ -43,7 +40,7 @@ def refuse_duplicates(files: list[SourceFile], mapped: Sequence[str]) -> None:
     """
     alike: dict[tuple[bytes, str], list[SourceFile]] = {}
     for file in files if len(files) > 1 else ():
-        head = b"".join(_content(file, _HEAD))[:_HEAD]
+        head = next(_content(file, 2 * _HEAD), b"")[:_HEAD]
         few = len(head) < _HEAD  # two quiet days may be equal: day=1/plays.csv, day=2/plays.csv
         alike.setdefault((head, _values(file.relative, mapped, every=few)), []).append(file)
     for (head, _), members in alike.items():
@@ -66,10 +63,9 @@ def warn_of_copy_names(files: list[SourceFile]) -> None:
     """Say which names look like copies of others; their plays are counted."""
     named = [file for file in files if _COPY_NAME.search(file.relative.split("/")[-1])]
     if named and len(files) > len(named):
-        print(
-            f"warning: {named[0].shown}: by its name this may be a copy; its plays are counted; "
-            "if it is one, leave it out by data.files",
-            file=sys.stderr,
+        warn(
+            f"{named[0].shown}: by its name this may be a copy; its plays are counted; if it is "
+            "one, leave it out by data.files"
         )
 
 
@@ -91,17 +87,14 @@ def _has_rows(file: SourceFile, head: bytes) -> bool:
     return long or head.count(b"\n") > 1
 
 
-def _content(file: SourceFile, limit: int | None = None) -> Iterator[bytes]:
-    """A file's bytes, unpacked, without byte order mark, carriage returns and the last line end."""
-    size = _CHUNK if limit is None else 2 * limit
-    done = 0
+def _content(file: SourceFile, size: int = CHUNK) -> Iterator[bytes]:
+    """A file's bytes as they are compared, without the last line end."""
+    held = b""
     try:
         with open_plain(file) as stream:
-            held, first = b"", True
-            while (limit is None or done < limit) and (part := stream.read(size)):
-                part = held + (part.removeprefix(_BOM) if first else part).replace(b"\r", b"")
-                kept = part.rstrip(b"\n")
-                held, first, done = part[len(kept) :], False, done + len(kept)
+            for chunk in text_chunks(stream, file, "utf-8", size):
+                kept = (held + chunk).rstrip(b"\n")
+                held = (held + chunk)[len(kept) :]
                 yield kept
-    except (MusicRecError, OSError, EOFError, ValueError):
+    except (MusicRecError, OSError):
         yield file.relative.encode()  # damaged, which is reported where it is read

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,9 +17,11 @@ from musicrec.errors import MusicRecError
 from musicrec.ingest.source.unsupported import refuse_table_folders
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+)://")
-_ABOUT = re.compile(r"(read_?me\w*|licen[cs]e|copying|notice|changelog|citation)(\.\w+)?", re.I)
-_NO_TABLE = re.compile(r"\.(pdf|png|jpe?g|gif|svg|webp|html?|docx?)$", re.I)
-_S3_SCHEMES = ("s3a", "s3n")  # Hadoop's names
+_NO_TABLE = re.compile(  # files about a table: a README, a PDF, a picture
+    r"(read_?me\w*|licen[cs]e|copying|notice|changelog|citation)(\.\w+)?"
+    r"|.*\.(pdf|png|jpe?g|gif|svg|webp|html?|docx?)",
+    re.I,
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -77,21 +78,13 @@ def source_uri(source: str) -> str:
     if source.startswith("~") and not path.exists():
         path = path.expanduser()
     if path.suffix == ".uri" and path.is_file():
-        words = _words(path)
+        raw = path.read_bytes()
+        encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        words = raw.decode(encoding, "replace").split()
         if len(words) != 1 or not _SCHEME.match(words[0]):
             raise MusicRecError(f"{source}: a pointer file holds one URI and nothing else")
         return source_uri(words[0])
     return f"file://{path.absolute()}"
-
-
-def _words(pointer: Path) -> list[str]:
-    """What a pointer holds, whichever editor wrote it; nothing where it is no text."""
-    raw = pointer.read_bytes()
-    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        return raw.decode(encoding).split()
-    except UnicodeError:
-        return []
 
 
 def list_files(source: str, pattern: str | None = None) -> tuple[list[SourceFile], list[str]]:
@@ -119,11 +112,11 @@ def list_files(source: str, pattern: str | None = None) -> tuple[list[SourceFile
     found = _local(shown) if local else _remote(uri)
     if found is None:
         raise MusicRecError(f"{shown}: no such file or folder; set data.source")
-    refuse_table_folders(shown, [file.relative for file in found])
+    names = {file.relative for file in found}
+    refuse_table_folders(shown, list(names))
     single = len(found) == 1 and shown.rstrip("/").endswith("/" + found[0].relative)
     single = single and not (local and Path(shown).is_dir())
-    names = {file.relative for file in found}
-    files = sorted(f for f in found if single or not _left_out(f.relative, names))
+    files = sorted(f for f in found if single or is_part_of_table(f.relative, names))
     if not files:
         hidden = ", ".join(sorted(names))[:100]
         raise MusicRecError(
@@ -147,20 +140,12 @@ def _matches(relative: str, pattern: str) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for name in (relative, relative.split("/")[-1]))
 
 
-def _left_out(relative: str, names: set[str]) -> bool:
-    """Whether a file of a folder is not part of its table."""
-    *folders, name = relative.split("/")
-    hidden = any(part.startswith(("_", ".")) for part in (*folders, name))
-    target = relative.removesuffix(".dvc")
-    pointer = target != relative and any(
-        other == target or other.startswith(f"{target}/") for other in names
-    )
-    return hidden or pointer or is_about(name)
-
-
-def is_about(name: str) -> bool:
-    """Whether a file is about a table, and no table: a README, a PDF, a picture."""
-    return bool(_ABOUT.fullmatch(name) or _NO_TABLE.search(name))
+def is_part_of_table(relative: str, names: set[str] = frozenset()) -> bool:  # type: ignore[assignment]
+    """Whether a file of a folder (or archive) of files `names` is a part of its table."""
+    parts, target = relative.split("/"), relative.removesuffix(".dvc")
+    pointer = target != relative and any(f"{other}/".startswith(f"{target}/") for other in names)
+    hidden = any(part.startswith(("_", ".")) for part in parts)
+    return not (hidden or pointer or _NO_TABLE.fullmatch(parts[-1]))
 
 
 def _local(root: str) -> list[SourceFile] | None:
@@ -191,14 +176,12 @@ def _local(root: str) -> list[SourceFile] | None:
         for name in sorted(names):
             path = f"{folder.rstrip('/')}/{name}"
             relative = path[len(root.rstrip("/")) + 1 :]
-            if not Path(path).exists() and not _left_out(relative, set()):
+            if not Path(path).exists() and is_part_of_table(relative):
                 raise MusicRecError(
                     f"{path}: the link leads nowhere; remove it or restore its target"
                 )
-            if not Path(path).is_file():
-                continue
             target = os.path.realpath(path)
-            if target not in files or not Path(path).is_symlink():
+            if Path(path).is_file() and (target not in files or not Path(path).is_symlink()):
                 files[target] = _local_file(path, relative)
     return list(files.values())
 
@@ -210,36 +193,24 @@ def _local_file(path: str, relative: str) -> SourceFile:
 
 def _remote(uri: str) -> list[SourceFile] | None:
     """A file elsewhere, or all files below a folder, through Arrow's file systems."""
-    scheme, _, rest = uri.partition("://")
-    known = f"s3://{rest}" if scheme in _S3_SCHEMES else uri
+    scheme = uri.partition("://")[0]
     try:
-        system, root = fs.FileSystem.from_uri(known)
+        system, root = fs.FileSystem.from_uri(re.sub("^s3[an]:", "s3:", uri))  # Hadoop's names
         info = system.get_file_info(root)
         if info.type == fs.FileType.NotFound:
             return None
-        infos: Sequence[Any] = [info]
-        if info.type == fs.FileType.Directory:
-            infos = system.get_file_info(fs.FileSelector(root, recursive=True))
+        single = info.type == fs.FileType.File
+        infos = [info] if single else system.get_file_info(fs.FileSelector(root, recursive=True))
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = (str(error).splitlines() or [""])[0].rstrip(".")
-        raise MusicRecError(f"{uri}: cannot be listed ({reason})" + _advice(scheme)) from None
-    prefix = root.rstrip("/") + "/"
-    top = uri.rstrip("/")
-    single = info.type == fs.FileType.File
-    return [
-        SourceFile(
-            one.base_name if single else one.path.removeprefix(prefix),
-            one.path,
-            one.size,
-            top if single else f"{top}/{one.path.removeprefix(prefix)}",
-            system,
-        )
-        for one in infos
-        if one.type == fs.FileType.File
-    ]
-
-
-def _advice(scheme: str) -> str:
-    if scheme in ("hdfs", "viewfs"):
-        return "; Arrow needs Hadoop's libhdfs (HADOOP_HOME, CLASSPATH), or copy the files here"
-    return "; check the address and the credentials, or copy the files here and name them"
+        advice = "check the address and the credentials, or copy the files here and name them"
+        if scheme in ("hdfs", "viewfs"):
+            advice = "Arrow needs Hadoop's libhdfs (HADOOP_HOME, CLASSPATH), or copy the files here"
+        raise MusicRecError(f"{uri}: cannot be listed ({reason}); {advice}") from None
+    found = []
+    for one in infos:
+        if one.type == fs.FileType.File:
+            relative = one.base_name if single else one.path.removeprefix(root.rstrip("/") + "/")
+            shown = uri.rstrip("/") + ("" if single else f"/{relative}")
+            found.append(SourceFile(relative, one.path, one.size, shown, system))
+    return found

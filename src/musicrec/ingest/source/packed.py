@@ -1,4 +1,4 @@
-"""Packed files and text of other encodings, read as streams of UTF-8."""
+"""The bytes of a file: unpacked, and of text as UTF-8 with line feeds, whatever it is stored as."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ import gzip
 import io
 import lzma
 import re
-import sys
 import zipfile
-from collections.abc import Callable
-from typing import Any, BinaryIO
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import chain
+from typing import Any
 
 import pyarrow as pa
 
-from musicrec.errors import MusicRecError
-from musicrec.ingest.source.files import SourceFile, is_about
+from musicrec.errors import MusicRecError, warn
+from musicrec.ingest.source.files import SourceFile, is_part_of_table
 
-CHUNK = 1 << 20
+CHUNK = 1 << 24  # bytes read at a time
 _BOMS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -26,115 +28,22 @@ _BOMS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-_PACKED = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\0": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"\x04\x22\x4d\x18": "lz4",
-    b"PK\x03\x04": "zip",
-    b"PK\x05\x06": "zip",  # of no file
-}
-_PROMISED = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd", ".xz": "xz"}
-_DAMAGED = (EOFError, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, ValueError, OSError)
-# A name within a zip archive -> what the archive is, and what to do.
-_ARCHIVES = {
-    r"^\[Content_Types\]\.xml$": "a spreadsheet (.xlsx) or another document; save it as CSV",
-    r"^META-INF/manifest\.xml$": "a spreadsheet (.ods) or another document; save it as CSV",
-    r"\.npy$": "a NumPy archive (.npz); write the plays as Parquet or as text",
-    r"(^|/)data\.pkl$": "a PyTorch file (.pt), which can run code when it is read; write the plays "
-    "as Parquet or as text",
-}
+_Opener = Callable[[Any, SourceFile], Any]
 
 
-class _Unpacking(io.RawIOBase):
-    """A packed stream, whose damage is one sentence."""
-
-    def __init__(self, inner: Any, file: SourceFile, packed: str) -> None:
-        self._inner, self._file, self._packed = inner, file, packed
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            found = self._inner.read(len(buffer))
-        except _DAMAGED as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            raise _damaged(self._file, self._packed, error) from None
-        buffer[: len(found)] = found
-        return len(found)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._inner.close()
-        super().close()
-
-
-def _damaged(file: SourceFile, packed: str, error: BaseException) -> MusicRecError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return MusicRecError(
-        f"{file.shown}: cannot unpack its {packed} data ({reason}); get the file again"
-    )
-
-
-def packing(raw: bytes) -> str | None:
-    """Tell by a file's first bytes how it is packed, if it is."""
-    return next((name for magic, name in _PACKED.items() if raw.startswith(magic)), None)
-
-
-def open_plain(file: SourceFile) -> io.BufferedReader[Any]:
-    """Open a file, unpacked whatever its name is (twice, such as a zip of a gzip file).
-
-    Raises
-    ------
-    MusicRecError
-        It is damaged; a zip archive does not hold one file alone.
-    """
-    stream: io.BufferedReader[Any] = io.BufferedReader(file.open(), CHUNK)  # type: ignore[type-var]
-    for depth in range(3):
-        packed = packing(stream.peek(16)[:16])
-        promised = next((p for e, p in _PROMISED.items() if file.relative.endswith(e)), None)
-        if packed is None:
-            if promised and not depth:
-                raise MusicRecError(
-                    f"{file.shown}: its name promises {promised} data, which it is not; rename it "
-                    "or pack it again"
-                )
-            break
-        try:
-            inner = _OPENERS[packed](stream) if packed != "zip" else _only_member(stream, file)
-        except _DAMAGED as error:
-            raise _damaged(file, packed, error) from None
-        stream = io.BufferedReader(_Unpacking(inner, file, packed), CHUNK)
-        stream.peek(16)
-    return stream
-
-
-def _arrow(codec: str) -> Callable[[BinaryIO], Any]:
-    return lambda stream: pa.CompressedInputStream(pa.PythonFile(stream, "r"), codec)
-
-
-_OPENERS: dict[str, Callable[[Any], Any]] = {
-    "gzip": lambda stream: gzip.GzipFile(fileobj=stream),
-    "bzip2": bz2.BZ2File,
-    "xz": lzma.LZMAFile,
-    "zstd": _arrow("zstd"),
-    "lz4": _arrow("lz4"),
-}
+def _arrow(codec: str) -> _Opener:
+    return lambda stream, file: pa.CompressedInputStream(pa.PythonFile(stream, "r"), codec)
 
 
 def _only_member(stream: Any, file: SourceFile) -> Any:
     """The file with the plays in a zip archive: neither hidden nor a README and its like."""
-    seekable = stream if stream.seekable() else io.BytesIO(stream.read())
-    archive = zipfile.ZipFile(seekable)
+    archive = zipfile.ZipFile(stream if stream.seekable() else io.BytesIO(stream.read()))
     every = [member for member in archive.infolist() if not member.is_dir()]
     for mark, what in _ARCHIVES.items():
         if any(re.search(mark, member.filename) for member in every):
             raise MusicRecError(f"{file.shown}: this is {what}")
     visible = [m for m in every if not m.filename.startswith("__MACOSX/")]
-    members = [m for m in visible if not _is_beside(m.filename)] or visible
+    members = [m for m in visible if is_part_of_table(m.filename)] or visible
     if len(members) != 1:
         shown = ", ".join(member.filename for member in members)[:200] or "nothing"
         raise MusicRecError(
@@ -149,9 +58,65 @@ def _only_member(stream: Any, file: SourceFile) -> Any:
     return archive.open(members[0])
 
 
-def _is_beside(name: str) -> bool:
-    parts = name.split("/")
-    return any(part.startswith(("_", ".")) for part in parts) or is_about(parts[-1])
+# First bytes -> what they are packed by, and what opens it.
+_PACKED: dict[bytes, tuple[str, _Opener]] = {
+    b"\x1f\x8b": ("gzip", lambda stream, file: gzip.GzipFile(fileobj=stream)),
+    b"BZh": ("bzip2", lambda stream, file: bz2.BZ2File(stream)),
+    b"\xfd7zXZ\0": ("xz", lambda stream, file: lzma.LZMAFile(stream)),  # noqa: SIM115
+    b"\x28\xb5\x2f\xfd": ("zstd", _arrow("zstd")),
+    b"\x04\x22\x4d\x18": ("lz4", _arrow("lz4")),
+    b"PK\x03\x04": ("zip", _only_member),
+    b"PK\x05\x06": ("zip", _only_member),  # of no file
+}
+_PROMISED = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd", ".xz": "xz"}
+_DAMAGE = (
+    EOFError, OSError, NotImplementedError, lzma.LZMAError, zlib.error, zipfile.BadZipFile,
+    pa.ArrowInvalid,
+)  # fmt: skip
+# A name within a zip archive -> what the archive is, and what to do.
+_ARCHIVES = {
+    r"^\[Content_Types\]\.xml$": "a spreadsheet (.xlsx) or another document; save it as CSV",
+    r"^META-INF/manifest\.xml$": "a spreadsheet (.ods) or another document; save it as CSV",
+    r"\.npy$": "a NumPy archive (.npz); write the plays as Parquet or as text",
+    r"(^|/)data\.pkl$": "a PyTorch file (.pt), which can run code when it is read; write the plays "
+    "as Parquet or as text",
+}
+
+
+@contextmanager
+def open_plain(file: SourceFile) -> Iterator[io.BufferedReader]:
+    """Open a file, unpacked whatever its name is (twice, such as a zip of a gzip file).
+
+    Raises
+    ------
+    MusicRecError
+        It is damaged, which may show as it is read; a zip archive does not hold one file alone.
+    """
+    packed = ""
+    promised = next((kind for end, kind in _PROMISED.items() if file.relative.endswith(end)), None)
+    with ExitStack() as stack:
+        try:
+            stream: Any = stack.enter_context(io.BufferedReader(file.open(), 1 << 20))  # type: ignore[type-var]
+            while kind := _packing(stream.peek(16)):
+                packed, opener = kind
+                stream = stack.enter_context(io.BufferedReader(opener(stream, file), 1 << 20))
+            if promised and not packed:
+                raise MusicRecError(
+                    f"{file.shown}: its name promises {promised} data, which it is not; rename it "
+                    "or pack it again"
+                )
+            yield stream
+        except _DAMAGE as error:
+            if not packed or getattr(error, "errno", None) is not None:
+                raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise MusicRecError(
+                f"{file.shown}: cannot unpack its {packed} data ({reason}); get the file again"
+            ) from None
+
+
+def _packing(raw: bytes) -> tuple[str, _Opener] | None:
+    return next((kind for magic, kind in _PACKED.items() if raw.startswith(magic)), None)
 
 
 def known_encoding(name: str) -> str:
@@ -173,81 +138,57 @@ def known_encoding(name: str) -> str:
     return "utf-8" if found in ("utf-8", "utf-8-sig", "ascii") else found
 
 
-def as_utf8(stream: io.BufferedReader, file: SourceFile, chosen: str) -> io.BufferedReader:
-    """A text as UTF-8 without a byte order mark.
+def text_chunks(
+    stream: io.BufferedReader, file: SourceFile, chosen: str, size: int = CHUNK
+) -> Iterator[bytes]:
+    """Yield a text as UTF-8 without byte order mark, with line feeds at the ends of lines.
 
     A byte order mark goes before `chosen`, Python's name of `data.encoding`. Bytes that are not
     UTF-8 in text said to be UTF-8 pass: where they matter, in an id, the row is a bad one.
     """
-    head = stream.peek(4)[:4]
-    encoding = next((name for bom, name in _BOMS.items() if head.startswith(bom)), chosen)
+    start = stream.peek(4)
+    mark = next((mark for mark in _BOMS if start.startswith(mark)), b"")
+    encoding = _BOMS.get(mark, chosen)
     if encoding == "utf-8":
-        if head.startswith(codecs.BOM_UTF8):
-            stream.read(3)
-        return stream
-    return io.BufferedReader(_Recoding(stream, file, encoding), CHUNK)
+        stream.read(len(mark))
+    raw = iter(lambda: stream.read(size), b"")
+    held = b""
+    for chunk in raw if encoding == "utf-8" else _recoded(raw, file, encoding):
+        if held or b"\r" in chunk:
+            text = held + chunk
+            held = text[-1:] if text.endswith(b"\r") else b""  # a line feed may follow
+            chunk = text[: len(text) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        yield chunk
+    if held:
+        yield b"\n"
 
 
-class _Recoding(io.RawIOBase):
-    """Text of another encoding as UTF-8."""
-
-    def __init__(self, inner: io.BufferedReader, file: SourceFile, encoding: str) -> None:
-        self._inner, self._file, self._encoding = inner, file, encoding
-        self._decoder = codecs.getincrementaldecoder(encoding)()
-        self._utf8: Any = codecs.getincrementaldecoder("utf-8")()  # None once it is surely not
-        self._beyond = False  # ASCII
-        self._held, self._done, self._ended = b"", 0, False
-
-    def readable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self._inner.close()
-        super().close()
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._held and not self._ended:
-            chunk = self._inner.read(CHUNK)
-            self._ended = not chunk
-            first = self._done == 0
-            text = self._decoded(chunk)
-            self._held = (text.removeprefix("\ufeff") if first else text).encode()
-            self._look_for_utf8(chunk)
-        size = min(len(buffer), len(self._held))
-        buffer[:size] = self._held[:size]
-        self._held = self._held[size:]
-        return size
-
-    def _decoded(self, chunk: bytes) -> str:
+def _recoded(chunks: Iterable[bytes], file: SourceFile, encoding: str) -> Iterator[bytes]:
+    """Text of another encoding as UTF-8, with a warning where it has been UTF-8 all along."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    as_utf8 = codecs.getincrementaldecoder("utf-8")()
+    done, utf8, ascii_only = 0, not encoding.startswith("utf"), True
+    for chunk in chain(chunks, (b"",)):
         try:
-            text = self._decoder.decode(chunk, final=not chunk)
+            text = decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
             raise MusicRecError(
-                f"{self._file.shown}: not {self._encoding} text near byte "
-                f"{self._done + error.start:,}; set data.encoding to what it is"
+                f"{file.shown}: not {encoding} text near byte {done + error.start:,}; set "
+                "data.encoding to what it is"
             ) from None
         except UnicodeError:
             raise MusicRecError(
-                f"{self._file.shown}: {self._encoding} text without a byte order mark; set "
-                f"data.encoding to {self._encoding}-le or {self._encoding}-be"
+                f"{file.shown}: {encoding} text without a byte order mark; set data.encoding to "
+                f"{encoding}-le or {encoding}-be"
             ) from None
-        self._done += len(chunk)
-        return text
-
-    def _look_for_utf8(self, chunk: bytes) -> None:
-        """Warn of text that is UTF-8, which text of another encoding hardly ever is."""
-        if self._utf8 is not None:
-            try:
-                self._utf8.decode(chunk, final=not chunk)
-            except UnicodeDecodeError:
-                self._utf8 = None
-        self._beyond = self._beyond or not chunk.isascii()
-        if self._ended and self._utf8 is not None and self._beyond:
-            self._utf8 = None
-            if not self._encoding.startswith("utf"):
-                print(
-                    f"warning: {self._file.shown}: read as {self._encoding}, as data.encoding "
-                    "says, but it is valid UTF-8, so that letters with accents become two "
-                    "characters; check the ids",
-                    file=sys.stderr,
-                )
+        try:
+            as_utf8.decode(chunk if utf8 else b"", final=not chunk)
+        except UnicodeDecodeError:
+            utf8 = False
+        yield (text if done else text.removeprefix("\ufeff")).encode()
+        done, ascii_only = done + len(chunk), ascii_only and chunk.isascii()
+    if utf8 and not ascii_only:
+        warn(
+            f"{file.shown}: read as {encoding}, as data.encoding says, but it is valid UTF-8, so "
+            "that letters with accents become two characters; check the ids"
+        )

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec.ingest.read.judge import Chunk
-from musicrec.ingest.read.times import SECOND
+from musicrec.ingest.read.values import SECOND
 from musicrec.ingest.split.protocol import (
     HOLDOUT_PLAYS,
     HOLDOUT_USERS,

@@ -7,7 +7,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from musicrec.ingest.read.times import SECOND
+from musicrec.ingest.read.values import SECOND
 from musicrec.ingest.split.protocol import (
     HOLDOUT_PLAYS,
     HOLDOUT_USERS,
