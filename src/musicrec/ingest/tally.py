@@ -56,17 +56,7 @@ class _First(NamedTuple):
 
 
 class Tally:
-    """Counts the rows of a source.
-
-    Attributes
-    ----------
-    rows : Counter
-        Table -> rows, bad ones too.
-    rejected : dict
-        Table -> Counter of reasons.
-    seen : Counter
-        Of `judge.Judged`.
-    """
+    """Counts the rows of a source: all, and bad ones by reason, of each table."""
 
     def __init__(self, tables: list[str], params: DataParams) -> None:
         """Count nothing yet."""

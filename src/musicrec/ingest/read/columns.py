@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -38,61 +39,17 @@ _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _SLASH = re.compile(r"\\*/")
 
 
-class Aliases:
-    """`data.aliases`: bad ids and the good one of each; both empty where there are none."""
-
-    def __init__(self, pairs: dict[str, str], name: str) -> None:
-        """Follow chains of aliases to their ends.
-
-        Raises
-        ------
-        MusicRecError
-            Aliases lead in a circle.
-        """
-        good = {}
-        for bad in pairs:
-            seen, end = {bad}, pairs[bad]
-            while end in pairs and pairs[end] != end:
-                if end in seen:
-                    raise MusicRecError(f"{name}: the aliases of {bad!r} lead in a circle")
-                seen.add(end)
-                end = pairs[end]
-            good[bad] = end
-        self._bad = pa.array(list(good), pa.string())
-        self._good = pa.array(list(good.values()), pa.string())
-
-    def applied(self, ids: pa.DictionaryArray) -> pa.DictionaryArray:
-        """The good ids."""
-        if not len(self._bad):
-            return ids
-        places = pc.index_in(ids.dictionary, value_set=self._bad)
-        texts = pc.if_else(places.is_valid(), self._good.take(places), ids.dictionary)
-        return pa.DictionaryArray.from_arrays(ids.indices, texts)
-
-
 @dataclass(frozen=True)
 class Mapping:
-    """The columns that `data.columns` and `data.keep` ask for.
-
-    Attributes
-    ----------
-    parameter : dict
-        Column -> the parameter that names it, for messages.
-    in_path : frozenset of str
-        Those that stand in the names of folders, or are the file's own.
-    ids : frozenset
-        Columns of users and tracks.
-    time_pattern : str, optional
-        Of `values.python_pattern`.
-    """
+    """The columns that `data.columns` and `data.keep` ask for."""
 
     params: DataParams
-    parameter: dict[Column, str]
-    in_path: frozenset[str]
-    ids: frozenset[Column]
+    parameter: dict[Column, str]  # column -> the parameter that names it, for messages
+    in_path: frozenset[str]  # those in the names of folders, or of the file
+    ids: frozenset[Column]  # those of users and tracks
     keep: Filter | None
-    time_pattern: str | None
-    aliases: Aliases
+    time_pattern: str | None  # of `values.python_pattern`
+    aliases: dict[str, str]  # bad id of a track -> the good one
 
     @property
     def wanted(self) -> list[Column]:
@@ -108,6 +65,19 @@ class Mapping:
     def last(self) -> int:
         """The largest position."""
         return max((column for column in self.wanted if isinstance(column, int)), default=0)
+
+    def renamed(self, tracks: pa.DictionaryArray) -> pa.DictionaryArray:
+        """Tracks under their good ids."""
+        if not self.aliases:
+            return tracks
+        bad, good = self._aliases
+        places = pc.index_in(tracks.dictionary, value_set=bad)
+        texts = pc.if_else(places.is_valid(), good.take(places), tracks.dictionary)
+        return pa.DictionaryArray.from_arrays(tracks.indices, texts)
+
+    @cached_property
+    def _aliases(self) -> tuple[pa.Array, pa.Array]:
+        return pa.array(list(self.aliases)), pa.array(list(self.aliases.values()))
 
     def with_path(self, fields: Fields, relative: str) -> Fields:
         """Add the columns that stand in a file's path: as often the same value."""
@@ -125,12 +95,7 @@ class Mapping:
     ) -> tuple[dict[str, pa.Array], np.ndarray]:
         """The column of each role, and the rows (bool) that `data.keep` leaves out.
 
-        Parameters
-        ----------
-        fields : dict
-            Mapped column -> array (n).
-        seen : Counter
-            Gets `fell_back`: rows whose track is that of `data.columns.track_else`.
+        `seen` gets `fell_back`: how many rows have the track of `data.columns.track_else`.
         """
         columns, found = self.params.columns, {}
         for role in ROLES:
@@ -150,23 +115,15 @@ class Mapping:
 
 
 def mapping_of(
-    params: DataParams, relatives: Sequence[str], aliases: Aliases | None = None
+    params: DataParams, relatives: Sequence[str], aliases: dict[str, str] | None = None
 ) -> Mapping:
-    """Tell which columns to read.
-
-    Parameters
-    ----------
-    relatives : sequence of str
-        The files' paths below the source.
-    """
+    """Tell which columns to read from files whose paths below the source are `relatives`."""
     parameter: dict[Column, str] = {}
-    ids: set[Column] = set()
     for name in (*ROLES, "track_else"):
         column = getattr(params.columns, name)
         for part in column if isinstance(column, tuple) else (column,):
             if part is not None:
                 parameter.setdefault(part, f"data.columns.{name}")
-                ids |= {part} if name in ("user", "track", "track_else") else set()
     keep = None if params.keep is None else Filter(params.keep)
     for column in () if keep is None else keep.columns:
         parameter.setdefault(column, "data.keep")
@@ -174,9 +131,8 @@ def mapping_of(
     common = set.intersection(*paths) if paths else set()
     in_path = frozenset(c for c in parameter if isinstance(c, str) and c in common)
     pattern = python_pattern(params.time_format)
-    return Mapping(
-        params, parameter, in_path, frozenset(ids), keep, pattern, aliases or Aliases({}, "")
-    )
+    ids = frozenset(c for c, name in parameter.items() if re.search("user|track", name))
+    return Mapping(params, parameter, in_path, ids, keep, pattern, aliases or {})
 
 
 def _path_values(relative: str) -> dict[str, str | None]:
@@ -267,7 +223,7 @@ def near(wanted: Iterable[str], names: Sequence[str]) -> str:
     return f"did you mean {' and '.join(map(repr, likely))}? " if likely else ""
 
 
-def read_aliases(name: str | None, files: list[SourceFile]) -> tuple[Aliases, str]:
+def read_aliases(name: str | None, files: list[SourceFile]) -> tuple[dict[str, str], str]:
     """Read `data.aliases`: a bad id and the good one, with a tab, comma or blank between them.
 
     Parameters
@@ -277,7 +233,8 @@ def read_aliases(name: str | None, files: list[SourceFile]) -> tuple[Aliases, st
 
     Returns
     -------
-    aliases : Aliases
+    aliases : dict
+        Bad id -> good one; chains are followed to their ends.
     path : str
         Of the file; blank without one.
 
@@ -288,7 +245,7 @@ def read_aliases(name: str | None, files: list[SourceFile]) -> tuple[Aliases, st
         in a circle.
     """
     if name is None:
-        return Aliases({}, ""), ""
+        return {}, ""
     file = next((file for file in files if file.relative == name), None)
     if file is None and not Path(name).is_file():
         raise MusicRecError(f"data.aliases = {name!r}: no such file in the source or here")
@@ -296,6 +253,7 @@ def read_aliases(name: str | None, files: list[SourceFile]) -> tuple[Aliases, st
     with open_plain(file) as stream:
         text = b"".join(text_chunks(stream, file, "utf-8")).decode("utf-8", "replace")
     pairs: dict[str, str] = {}
+    good: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), 1):
         separator = next((s for s in ("\t", ",") if s in line), None)
         fields = [field.strip() for field in line.split(separator)]
@@ -308,4 +266,12 @@ def read_aliases(name: str | None, files: list[SourceFile]) -> tuple[Aliases, st
             )
         if pairs.setdefault(fields[0], fields[1]) != fields[1]:
             raise MusicRecError(f"{file.shown}: line {number}: {fields[0]!r} has two good ids")
-    return Aliases(pairs, file.shown), file.path
+    for bad, end in pairs.items():
+        seen = {bad}
+        while end in pairs and pairs[end] != end:
+            if end in seen:
+                raise MusicRecError(f"{file.shown}: the aliases of {bad!r} lead in a circle")
+            seen.add(end)
+            end = pairs[end]
+        good[bad] = end
+    return good, file.path

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.read.columns import INVISIBLE, TITLES, Mapping
+from musicrec.ingest.read.columns import INVISIBLE, TITLES, Fields, Mapping
 from musicrec.ingest.read.layout import TextLayout
 from musicrec.ingest.read.reasons import CODES, NAMES, REASONS
 from musicrec.ingest.read.values import SECOND, by_row, counts_of, is_text, times_of
@@ -28,27 +28,13 @@ _RECORDED_SINCE = -631_152_000 * SECOND  # 1950: no play was logged before
 
 
 class Raw(NamedTuple):
-    """Some rows of a file as they stand there.
+    """Some rows of a file as they stand there."""
 
-    Attributes
-    ----------
-    fields : dict
-        Mapped column -> Arrow array (n).
-    number : callable
-        Row -> its line (of text and JSON) or number from 1.
-    lines : int
-        How many lines or rows of the file these are, for the numbers of those that follow.
-    broken : list of tuple
-        Lines that are no rows: number, text, reason.
-    layout : TextLayout, optional
-        Of text.
-    """
-
-    fields: dict[str | int, pa.Array]
-    number: Callable[[int], int]
-    lines: int
-    broken: list[tuple[int, str, str]]
-    layout: TextLayout | None = None
+    fields: Fields  # mapped column -> array (n)
+    number: Callable[[int], int]  # row -> its line (of text and JSON) or number from 1
+    lines: int  # how many of the file these are, for the numbers of those that follow
+    broken: list[tuple[int, str, str]]  # lines that are no rows: number, text, reason
+    layout: TextLayout | None = None  # of text
 
 
 class Chunk(NamedTuple):
@@ -71,28 +57,14 @@ class Bad(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What some rows come to.
-
-    Attributes
-    ----------
-    chunk : Chunk
-    rows, lines : int
-        Bad ones too.
-    bad : dict
-        Reason -> Bad.
-    seen : Counter
-        What is no mistake by itself, in rows: `null words user`, `null words track`,
-        `times_of_zero`, `times_too_early`, `fell_back`, `filtered`, `header_lines`.
-    forms : int
-        Forms of times, or-ed.
-    """
+    """What some rows come to."""
 
     chunk: Chunk
-    rows: int
+    rows: int  # bad ones too
     lines: int
-    bad: dict[str, Bad]
-    seen: Counter[str]
-    forms: int
+    bad: dict[str, Bad]  # by reason
+    seen: Counter[str]  # rows with what is no mistake by itself: keys of `tally`, and `filtered`
+    forms: int  # of times, or-ed
 
 
 def judge(raw: Raw, mapping: Mapping, file: str) -> Judged:
@@ -138,7 +110,7 @@ def judge(raw: Raw, mapping: Mapping, file: str) -> Judged:
         seen["times_of_zero"] = int(np.count_nonzero(times == 0))
         early = (times == -SECOND) | (times < _RECORDED_SINCE)
         seen["times_too_early"] = int(np.count_nonzero(early))
-    tracks = mapping.aliases.applied(tracks)
+    tracks = mapping.renamed(tracks)
     for role, ids in (("user", users), ("track", tracks)):
         if _shortest(ids.dictionary) <= _LONGEST_NULL:
             words = pc.is_in(ids.dictionary, value_set=pa.array(USUAL_NULLS))
@@ -208,24 +180,17 @@ def _distinct(found: pa.Array) -> np.ndarray:
     return np.append(pc.fill_null(found, False).to_numpy(zero_copy_only=False), False)
 
 
-def _offsets(texts: pa.StringArray) -> np.ndarray:
-    bounds = texts.buffers()[1]
-    if bounds is None:
-        return np.zeros(1, np.int32)
-    return np.frombuffer(bounds, np.int32)[texts.offset : texts.offset + len(texts) + 1]
-
-
 def _shortest(texts: pa.StringArray) -> int:
     """Bytes of the shortest text."""
-    return int(np.diff(_offsets(texts)).min(initial=1 << 30))
+    shortest = pc.min(pc.binary_length(texts)).as_py()
+    return 0 if shortest is None else shortest
 
 
 def _is_plain(texts: pa.StringArray) -> bool:
     """Whether all are of visible ASCII characters alone, none is blank or null: by their bytes."""
-    if texts.null_count or not len(texts) or _shortest(texts) == 0:
+    if texts.null_count or _shortest(texts) == 0:
         return False
-    bounds = _offsets(texts)
-    content = np.frombuffer(texts.buffers()[2], np.uint8)[bounds[0] : bounds[-1]]
+    content = np.frombuffer(texts.buffers()[2], np.uint8)
     return bool(content.min() > ord(" ") and content.max() <= ord("~"))
 
 

@@ -48,24 +48,12 @@ Row = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a line is cut.
+    """How a line is cut."""
 
-    Attributes
-    ----------
-    separator : str
-        One character or more.
-    quote : str
-        One character, or "" where quotes are part of the text.
-    escape : str
-        What stands before a quote within quotes: the quote itself, or a backslash.
-    stated : bool
-        Whether `data.quote` says what quotes are.
-    """
-
-    separator: str
-    quote: str = '"'
-    escape: str = '"'
-    stated: bool = True
+    separator: str  # one character or more
+    quote: str = '"'  # one character, or "" where quotes are part of the text
+    escape: str = '"'  # what stands before a quote within quotes: the quote, or a backslash
+    stated: bool = True  # whether `data.quote` says what quotes are
 
     def split(self, line: str) -> tuple[Row, bool]:
         """Cut one line into trimmed fields, and tell whether its quotes are sound.
@@ -99,36 +87,17 @@ class Dialect:
 
 @dataclass(frozen=True)
 class TextLayout:
-    """What is known of a text file before its rows are read.
-
-    Attributes
-    ----------
-    dialect : Dialect
-    width : int
-        Fields of a row.
-    places : dict
-        Mapped column -> its place among the fields.
-    start : int
-        Lines (that are not blank) above the first row.
-    broken : dict
-        Of these, what may be meant as a row: its number from 1, and its text.
-    titles : tuple of str, optional
-        User's and track's column as the header calls them, in lower case.
-    columns : tuple of str
-        Names of all fields; empty texts without a header.
-    count, time : int, optional
-        Places of the count and of the time.
-    """
+    """What is known of a text file before its rows are read."""
 
     dialect: Dialect
-    width: int
-    places: dict[Column, int]
-    start: int
-    broken: dict[int, str]
-    titles: tuple[str, str] | None
-    columns: Row
-    count: int | None
-    time: int | None
+    width: int  # fields of a row
+    places: dict[Column, int]  # mapped column -> its place among the fields
+    start: int  # lines (that are not blank) above the first row
+    broken: dict[int, str]  # of these, what may be meant as a row: number from 1, and text
+    titles: tuple[str, str] | None  # user's and track's column in the header, in lower case
+    columns: Row  # names of all fields; empty texts without a header
+    count: int | None  # place of the count
+    time: int | None  # and of the time
 
     @property
     def quotes_open(self) -> bool:
@@ -163,7 +132,7 @@ def text_layout(head: bytes, mapping: Mapping, name: str, *, whole: bool) -> Tex
     lines = lines[bool(marked) :]
     choice = marked[1] if marked and params.separator == "auto" else params.separator
     body = lines if mapping.names else lines[_comments(lines) :] or lines
-    dialect, fits = choose_dialect(body, mapping, choice, name)
+    dialect, fits = _choose_dialect(body, mapping, choice, name)
     split = [dialect.split(line)[0] for line in lines]
     at, titles = _header(split, lines, mapping, name)
     rows = split[at + bool(titles) :]
@@ -204,13 +173,7 @@ def text_layout(head: bytes, mapping: Mapping, name: str, *, whole: bool) -> Tex
 
 
 def _head_lines(head: bytes, name: str, *, whole: bool) -> list[str]:
-    """The lines of a file's first bytes that are not blank.
-
-    Raises
-    ------
-    MusicRecError
-        There is none, or the file is no text.
-    """
+    """The lines of a file's first bytes that are not blank."""
     if b"\0" in head:
         raise MusicRecError(
             f"{name}: not text: it holds NUL bytes; set data.format or data.encoding (such as "
@@ -230,26 +193,12 @@ def _head_lines(head: bytes, name: str, *, whole: bool) -> list[str]:
     return lines
 
 
-def choose_dialect(
+def _choose_dialect(
     lines: list[str], mapping: Mapping, choice: str, name: str
 ) -> tuple[Dialect, bool]:
-    """Choose the separator and the quotes.
+    """The separator (`choice` is `data.separator` or the file's own) and quotes, and if they fit.
 
-    Parameters
-    ----------
-    choice : str
-        `data.separator`, or what the file itself says.
-
-    Returns
-    -------
-    dialect : Dialect
-    fits : bool
-        False where no separator fits; it is then the one that comes nearest.
-
-    Raises
-    ------
-    MusicRecError
-        Several fit; there is one column only; a parameter is not allowed.
+    Where no separator fits, it is the one that comes nearest.
     """
     params = mapping.params
     if params.quote not in ("auto", "none") and len(params.quote) != 1:
@@ -389,13 +338,7 @@ def _header(split: list[Row], lines: list[str], mapping: Mapping, name: str) -> 
 
 
 def _are_names(row: Row, mapping: Mapping, line: str, name: str) -> bool:
-    """With positions alone: whether the first line does not parse as a play.
-
-    Raises
-    ------
-    MusicRecError
-        It may be both.
-    """
+    """With positions alone: whether the first line does not parse as a play; stop if it may."""
     columns = mapping.params.columns
 
     def at(column: object) -> str | None:
@@ -439,13 +382,7 @@ def _is_rule(row: Row) -> bool:
 
 
 def _named(titles: Row, rows: list[Row], width: int, mapping: Mapping, name: str) -> Row:
-    """Name the fields of a row after the header; a last field that is always empty is none.
-
-    Raises
-    ------
-    MusicRecError
-        They differ in another way.
-    """
+    """Name the fields of a row after the header; a last field that is always empty is none."""
     more = width - len(titles)
     alike = [row for row in rows if len(row) == width]
     if more == 0:
@@ -473,13 +410,7 @@ def _named(titles: Row, rows: list[Row], width: int, mapping: Mapping, name: str
 
 
 def _row_width(rows: list[Row], mapping: Mapping, name: str) -> int:
-    """How many fields a row has, where most agree.
-
-    Raises
-    ------
-    MusicRecError
-        They do not, so that bad rows are no exception that could be dropped.
-    """
+    """How many fields a row has; where most do not agree, bad rows are no exception to drop."""
     width, share = _modal_width(rows)
     if share >= 0.5:
         return width

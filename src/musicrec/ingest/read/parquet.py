@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
@@ -85,30 +84,16 @@ def _reading(
                 pq.ParquetFile(stream, read_dictionary=ids, **READING) as reader,
             ):
                 columns = list(wanted.values())
-                tables: Any = reader.iter_batches(
+                for table in reader.iter_batches(
                     _ROWS, row_groups=[group], columns=columns, use_threads=False
-                )
-                if reader.metadata.row_group(group).num_rows <= 2 * _ROWS:
-                    tables = [reader.read_row_group(group, columns=columns, use_threads=False)]
-                for table in tables:
-                    fields = {c: _plain(_one(table.column(name))) for c, name in wanted.items()}
+                ):
+                    fields = {c: _plain(table.column(name)) for c, name in wanted.items()}
                     yield Raw(fields, lambda row, start=start: start + row + 1, 0, [])  # type: ignore[misc]
                     start += table.num_rows
         except (pa.ArrowException, OSError) as error:
             raise _damaged(file, error) from None
 
     return read
-
-
-def _one(column: Any) -> pa.Array:
-    """A column in one piece."""
-    if not isinstance(column, pa.ChunkedArray):
-        return column
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    if pa.types.is_dictionary(column.type):
-        column = column.unify_dictionaries()
-    return column.combine_chunks()
 
 
 def _plain(column: pa.Array) -> pa.Array:

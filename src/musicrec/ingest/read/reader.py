@@ -34,13 +34,7 @@ class Piece(NamedTuple):
 
 
 class Reader:
-    """Reads the files of tables.
-
-    Parameters
-    ----------
-    tables : dict
-        Table -> its files.
-    """
+    """Reads the files of tables."""
 
     def __init__(self, tables: dict[str, list[SourceFile]], mapping: Mapping) -> None:
         """Read nothing yet."""

@@ -60,7 +60,7 @@ def _only_member(stream: Any, file: SourceFile) -> Any:
 
 # First bytes -> what they are packed by, and what opens it.
 _PACKED: dict[bytes, tuple[str, _Opener]] = {
-    b"\x1f\x8b": ("gzip", lambda stream, file: gzip.GzipFile(fileobj=stream)),
+    b"\x1f\x8b": ("gzip", lambda stream, file: gzip.GzipFile(fileobj=stream, mode="rb")),
     b"BZh": ("bzip2", lambda stream, file: bz2.BZ2File(stream)),
     b"\xfd7zXZ\0": ("xz", lambda stream, file: lzma.LZMAFile(stream)),  # noqa: SIM115
     b"\x28\xb5\x2f\xfd": ("zstd", _arrow("zstd")),
