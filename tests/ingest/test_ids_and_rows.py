@@ -31,13 +31,6 @@ def test_columns_are_joined_without_collisions(tmp_path):
     assert len(set(tracks)) == 7 and "AC/DC / T.N.T." in tracks
 
 
-def test_a_blank_part_is_a_missing_track(tmp_path):
-    path = write(tmp_path / "a.csv", "u,artist,title\nx,A,T\nx,,T\n")
-    columns = {"user": "u", "track": ["artist", "title"], "count": None}
-    found = read_source(data_params(path, **(HOLDOUT | {"columns": columns})))
-    assert found.plays == [("x", "A / T", 1)] and found.bad == {"track_missing": 1}
-
-
 def test_the_share_that_fell_back_is_said(tmp_path, capfd):
     rows = [(u, t if i % 4 else "", f"m{t}") for i, (u, t, _) in enumerate(PLAYS)]
     path = write(tmp_path / "a.csv", text_of(rows, header="u,t,other"))
@@ -165,10 +158,3 @@ def test_one_user_is_said(tmp_path):
     path = write(tmp_path / "a.csv", text_of([("anna", f"t{i}", 1) for i in range(9)]))
     with pytest.raises(MusicRecError, match="there is one user, 'anna'"):
         run(path, tmp_path, **HOLDOUT | {"validation_users": 0.001, "test_users": 0.001})
-
-
-def test_a_pattern_for_times(tmp_path):
-    path = write(tmp_path / "a.csv", "u,t,at\na,x,02/01/2012 17.05\n")
-    for pattern in ("dd/MM/yyyy HH.mm", "%d/%m/%Y %H.%M"):
-        found = read_source(data_params(path, time_format=pattern, **(HOLDOUT | TIMED)))
-        assert found.times == [1325523900.0]

@@ -1,28 +1,22 @@
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import random
 import subprocess
 import sys
 from collections import Counter
-from decimal import Decimal
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from musicrec.errors import MusicRecError
 from musicrec.storage.checksums import write_checksums
-from tests.support.many_sources import read_source
 from tests.support.plays import (
     HOLDOUT,
     PLAYS,
-    POSITIONS,
     SPLITS,
     contents,
-    data_params,
     run,
     text_of,
     together,
@@ -31,13 +25,6 @@ from tests.support.plays import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def checked(source, **kwargs) -> list[tuple]:
-    """Rows as they are after reading and checking, sorted."""
-    found = read_source(data_params(source, **kwargs))
-    assert found.sentence == "" and not found.bad
-    return found.plays
 
 
 @pytest.fixture(scope="module")
@@ -57,73 +44,6 @@ def reordered(folder: Path) -> Path:
     write(folder / "_SUCCESS", "")
     write(folder / "part-9.csv", "")
     return folder
-
-
-def mixed_parquet(folder: Path) -> Path:
-    """Parts whose types differ: ids as numbers or text, counts as numbers of all kinds."""
-    kinds = [(int, pa.int32()), (str, pa.string()), (int, pa.uint64())]
-    counts = [pa.float64(), pa.decimal128(9, 2), pa.string()]
-    for i, ((make, kind), count_type) in enumerate(zip(kinds, counts, strict=True)):
-        users, tracks, values = zip(*PLAYS[i::3], strict=True)
-        if count_type == pa.string():
-            values = [f"{value}.0" for value in values]
-        elif count_type != pa.float64():
-            values = [Decimal(value) for value in values]
-        write_parquet(
-            folder / f"{i}.parquet",
-            __index_level_0__=list(range(len(users))),
-            count=pa.array(values, count_type),
-            track_id=list(tracks),
-            user_id=pa.array([make(user) for user in users], kind),
-        )
-    return folder
-
-
-QUOTED = "\n".join(f'"{user}", "{track}" ,"{count}"' for user, track, count in PLAYS) + "\n"
-FORMATS = {
-    "csv": lambda p: write(p / "plays.csv", text_of(PLAYS)),
-    "tsv, CRLF, no final newline": lambda p: write(
-        p / "a.tsv", text_of(PLAYS, "\t", end="\r\n").rstrip()
-    ),
-    "BOM, blank lines": lambda p: write(
-        p / "a.txt", "\ufeff" + text_of(PLAYS, ";", end="\r\n\r\n")
-    ),
-    "space, folder with brackets": lambda p: write(p / "a [1] b%20/a.dat", text_of(PLAYS, " ")),
-    "gzip": lambda p: write(p / "a.csv.gz", gzip.compress(text_of(PLAYS).encode())),
-    "parts in another order": lambda p: reordered(p / "parts"),
-    "quotes": lambda p: write(p / "a.csv", "user_id,track_id,count\n" + QUOTED),
-    "Parquet of mixed types": lambda p: mixed_parquet(p / "mixed"),
-    "Parquet without an ending": lambda p: (
-        mixed_parquet(p / "m").joinpath("0.parquet").rename(p / "m" / "0").parent
-    ),
-    "pointer": lambda p: write(
-        p / "a.uri", "file://" + str(write(p / "b.csv", text_of(PLAYS))) + "\n"
-    ),
-    "file URI": lambda p: write(p / "b c.csv", text_of(PLAYS)).as_uri(),
-}
-
-
-@pytest.mark.parametrize("case", FORMATS)
-def test_formats(tmp_path, case):
-    found = checked(FORMATS[case](tmp_path), protocol="holdout")
-    assert found == sorted(PLAYS)
-
-
-@pytest.mark.parametrize(
-    "text, kwargs",
-    [
-        (text_of(PLAYS, "\t", header=""), {"columns": POSITIONS}),
-        (text_of(PLAYS, "|"), {"columns": POSITIONS, "separator": "|"}),
-        (
-            text_of([(c, "x,y", t, u) for u, t, c in PLAYS], "\t", header=""),
-            {"columns": {"user": 3, "track": 2, "count": 0}, "separator": "tab", "header": False},
-        ),
-    ],
-    ids=["no header", "header, by position", "no header, another order"],
-)
-def test_columns_by_position(tmp_path, text, kwargs):
-    found = checked(write(tmp_path / "plays.txt", text), protocol="holdout", **kwargs)
-    assert found == sorted(PLAYS)
 
 
 def test_order_and_partitions_of_the_input_do_not_matter(tmp_path, expected, monkeypatch):
@@ -209,11 +129,6 @@ class TestMerging:
         source = write(tmp_path / "p.csv", text_of([*PLAYS, *big]))
         with pytest.raises(MusicRecError, match=r"p.csv: column 'count': .* first user 'u', tr"):
             run(source, tmp_path, **HOLDOUT)
-
-    def test_the_largest_counts_pass(self, tmp_path):
-        big = [("u", "t", "9.223372036854775807e18"), ("v", "t", 2**63 - 1), ("w", "t", "1e18")]
-        found = checked(write(tmp_path / "p.csv", text_of(big)), protocol="holdout")
-        assert [row[2] for row in found] == [2**63 - 1, 2**63 - 1, 10**18]
 
     def test_event_log_rows_are_counted(self, tmp_path):
         events = [(u, t) for u, t, c in PLAYS for _ in range(c % 4 + 1)]

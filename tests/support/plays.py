@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -71,3 +73,38 @@ def together(folder: Path) -> list[tuple[str, str, int]]:
 def contents(folder: Path) -> dict[str, bytes]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def lines(form: str, header: str = "", plays=PLAYS) -> str:
+    """A line for each play, of a form such as `{u},"{t}, The",{c}`."""
+    return header + "".join(form.format(u=u, t=t, c=c) + "\n" for u, t, c in plays)
+
+
+def titled(form: str, plays=PLAYS, count: int | None = None) -> list[tuple[str, str, int]]:
+    """Plays whose tracks are called as a form says."""
+    return [(u, form.format(u=u, t=t), count or c) for u, t, c in plays]
+
+
+def zipped(**members: str | bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def parquet(plays: list | None = PLAYS, **columns) -> bytes:
+    """A Parquet file of plays, some of whose columns are others."""
+    names = ("user_id", "track_id", "count")
+    table = dict(zip(names, map(list, zip(*plays or (), strict=True)), strict=bool(plays)))
+    packed = io.BytesIO()
+    pq.write_table(pa.table(table | columns), packed)
+    return packed.getvalue()
+
+
+def written(folder: Path, content: str | bytes | dict[str, str | bytes]) -> Path:
+    """Write `plays.csv`, or files by name; returns the file, or the folder `s` that they are in."""
+    files = content if isinstance(content, dict) else {"plays.csv": content}
+    for name, data in files.items():
+        write(folder / name, data)
+    return folder / ("s" if all(name.startswith("s/") for name in files) else name)

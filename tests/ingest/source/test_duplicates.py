@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import zipfile
 
 import pytest
@@ -105,15 +104,6 @@ def test_files_that_are_in_no_split_may_be_there_twice(tmp_path):
     write(tmp_path / "train.csv.gz", gzip.compress((tmp_path / "train.csv").read_bytes()))
     with pytest.raises(MusicRecError, match=r"train.csv and train.csv.gz have equal content"):
         tables_of(list_files(str(tmp_path))[0], params)
-
-
-def test_pipes_and_hidden_files_are_named(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(MusicRecError, match="pipe: this is a pipe or a device"):
-        list_files(str(tmp_path / "pipe"))
-    write(tmp_path / "s/_plays.csv", CSV)
-    with pytest.raises(MusicRecError, match=r"left out \(_plays.csv: see"):
-        list_files(str(tmp_path / "s"))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

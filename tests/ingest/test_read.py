@@ -1,0 +1,384 @@
+"""Plays in the many forms that people have them in, each a row of a table: all read right."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import uuid
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.support.many_sources import Found, read_many, read_source
+from tests.support.plays import (
+    HOLDOUT,
+    PLAYS,
+    POSITIONS,
+    data_params,
+    lines,
+    parquet,
+    text_of,
+    titled,
+    write,
+    written,
+    zipped,
+)
+
+EVENTS = [(user, track, 1) for user, track, _ in PLAYS]
+PAIRS = [play[:2] for play in PLAYS]
+CSV, TSV, BARE = text_of(PLAYS), text_of(PLAYS, "\t"), text_of(PLAYS, header="")
+HALVES = text_of(PLAYS[:50]), text_of(PLAYS[50:])
+USERS, TRACKS, COUNTS = map(list, zip(*PLAYS, strict=True))
+HEADER, TIMES = "user_id,track_id,count\n", "user_id,track_id,at\n"
+TWO = "user_id,track_id\n"
+PLACES = {"columns": {"user": 0, "track": 1, "count": None}}
+LOG = {"columns": {"user": "user_id", "track": "track_id", "count": None}}
+TIMED = {"columns": LOG["columns"] | {"timestamp": "at"}}
+COUNTED = {"columns": POSITIONS}
+QUOTES = [("Harbour", '"Half" a', 1), ('12" mix', '"open', 3)]
+ACCENTS = [("Zoë", "Café", 2), *PLAYS]
+THE = titled("{t}, The")
+UUIDS = [str(uuid.UUID(int=i * 2**64 + 7)) for i in range(len(PLAYS))]
+NOTHING = {name: pa.array([], pa.null()) for name in ("user_id", "track_id", "count")}
+UNMAPPED = {
+    "uuid": pa.array([uuid.uuid4().bytes for _ in PLAYS], pa.uuid()),
+    "half": pa.array(np.ones(len(PLAYS), np.float16)),
+    "clock": pa.array([5] * len(PLAYS), pa.time64("us")),
+    "span": pa.array([5] * len(PLAYS), pa.duration("ns")),
+    "wide": pa.array([1] * len(PLAYS), pa.decimal256(60, 2)),
+    "at": pa.array([1] * len(PLAYS), pa.timestamp("ns", "UTC")),
+    "bytes": pa.array([b"\xff"] * len(PLAYS), pa.binary(1)),
+    "list": [[1]] * len(PLAYS),
+    "map": pa.array([[("a", 1)]] * len(PLAYS), pa.map_(pa.string(), pa.int8())),
+    "Count": COUNTS,
+    "USER_ID": USERS,
+}
+
+
+def json_lines(kind: type = str, **names: str) -> str:
+    """An object a line; a name with points is one of objects within."""
+
+    def record(play) -> dict:
+        found: dict = {"listened_at": 1, "extra": [1, {"a": 2}]}
+        for name, value in zip(("user_id", "track_id", "count"), play, strict=True):
+            inner = found
+            *outer, last = names.get(name, name).split(".")
+            for part in outer:
+                inner = inner.setdefault(part, {})
+            inner[last] = value if name == "count" else kind(value)
+        return found
+
+    return "".join(json.dumps(record(play)) + "\n" for play in PLAYS)
+
+
+def in_halves(*names: str) -> dict[str, str]:
+    return dict(zip(names, HALVES, strict=True))
+
+
+def arrow_packed(text: str, codec: str) -> bytes:
+    return pa.compress(text.encode(), codec, asbytes=True)
+
+
+def brotli() -> bytes:
+    packed = io.BytesIO()
+    table = pa.table({"user_id": USERS, "track_id": TRACKS, "count": COUNTS})
+    pq.write_table(table, packed, compression="brotli")
+    return packed.getvalue()
+
+
+NAMED = {"user": "user", "track": "meta.info.track_name", "count": "n"}
+WITHIN = {"user_id": "user", "track_id": "meta.info.track_name", "count": "n"}
+HIVE = {
+    f"s/user_id={user}/part-0.csv": "track_id,count\n"
+    + "".join(f"{t},{c}\n" for u, t, c in PLAYS if u == user)
+    for user in USERS
+}
+ODD_FOLDERS = {"a b": "a b", "é": "é", "x/y": "x%2Fy", "1+1": "1+1", "%zz+": "%zz+", "100%": "100%",
+               "a=b": "a%3Db"}  # fmt: skip
+
+# name: (text, or files by name; parameters; plays)
+CASES: dict[str, tuple] = {
+    # lines, separators, line ends
+    "CSV": (CSV, {}, PLAYS),
+    "TSV, CRLF, no last line end": (text_of(PLAYS, "\t", end="\r\n").rstrip(), {}, PLAYS),
+    "mark, blank lines": ("\ufeff" + text_of(PLAYS, ";", end="\r\n\r\n"), {}, PLAYS),
+    "spaces": ({"s/[1] b%20/a.dat": text_of(PLAYS, " ")}, {}, PLAYS),
+    "no header": (text_of(PLAYS, "\t", header=""), COUNTED, PLAYS),
+    "header, by position": (text_of(PLAYS, "|"), COUNTED | {"separator": "|"}, PLAYS),
+    "another order": (
+        text_of([(c, "x,y", t, u) for u, t, c in PLAYS], "\t", header=""),
+        {"columns": {"user": 3, "track": 2, "count": 0}, "separator": "tab", "header": False},
+        PLAYS,
+    ),
+    "sep line in quotes, tab": ('"sep=\t"\r\n' + text_of(PLAYS, "\t", end="\r\n"), {}, PLAYS),
+    "sep line, two columns": ("sep=;\n" + text_of(PAIRS, ";", TWO.rstrip()), LOG, EVENTS),
+    "several signs": (lines("{u}<SEP>{t}<SEP>{c}"), COUNTED, PLAYS),
+    "several signs, named": (text_of(PLAYS, "||"), {"separator": "||"}, PLAYS),
+    "comma in the first field": (
+        lines("Artist, The {t};{u};{c}", "track_id;user_id;count\n"), {},
+        titled("Artist, The {t}"),
+    ),
+    "comma in the header of semicolons": (
+        lines("{u};{t};{c};x", "user_id;track_id;count;name, first\n"), {}, PLAYS,
+    ),
+    "names before semicolons": (lines("{u};{t}, Johann"), PLACES, titled("{t}, Johann", count=1)),
+    "names before pipes": (
+        lines("{u}|A, B, C|{t}"), {"columns": {"user": 0, "track": 2, "count": None}}, EVENTS,
+    ),
+    "lists after pipes": (lines("{u}|{t}; a; b"), PLACES, titled("{t}; a; b", count=1)),
+    "one file that another separator fits": (
+        {"s/a": text_of(PAIRS, ";", ""), "s/b": "u77;Beatles, The\n"}, PLACES,
+        [*EVENTS, ("u77", "Beatles, The", 1)],
+    ),
+    "separator at the end of rows": (
+        lines("{u}|{t}|{c}|", "user_id|track_id|count\n"), {}, PLAYS,
+    ),
+    "separator at the end of the header": (CSV.replace("count\n", "count,\n"), {}, PLAYS),
+    "line separators within a line": (
+        lines("{u}\tx\u2028y\x85z\t{t}\t{c}"), {"columns": {"user": 0, "track": 2, "count": 3}},
+        PLAYS,
+    ),
+    "rows of separators": (CSV + ",,\n" * 3, {}, PLAYS),
+    # quotes
+    "quotes": (lines('"{u}", "{t}" ,"{c}"', HEADER), {}, PLAYS),
+    "separators in quotes": (lines('{u},"{t}, The",{c}', HEADER), {}, THE),
+    "doubled quotes": (lines('{u},"a ""b"" {t}",{c}', HEADER), {}, titled('a "b" {t}')),
+    "lone quotes in CSV": (text_of(QUOTES), {"quote": "none"}, QUOTES),
+    "backslash before quotes": (
+        lines('{u},"a \\"b\\", {t}",{c}', HEADER), {}, titled('a "b", {t}'),
+    ),
+    "an escaped backslash": (
+        lines('"{u}","{t} \\"x\\" y\\\\",{c}', HEADER), {}, titled('{t} "x" y\\'),
+    ),
+    "other quotes": (lines("'{u}','a, {t}',{c}", HEADER), {"quote": "'"}, titled("a, {t}")),
+    "tab before quotes": (lines('{u},\t"{t}, The",\t{c}', HEADER), {}, THE),
+    "quotes in the header of tabs": (
+        lines('"{u}"\t"{t}\tx"\t"{c}"', '"user_id"\t"track_id"\t"count"\n'), {}, titled("{t}\tx"),
+    ),
+    # headers and lines beside rows
+    "event log with a header, by position": (text_of(PAIRS, header="User ID,Song"), PLACES, EVENTS),
+    "header of other words": (text_of(PAIRS, header="member_id,media_id"), PLACES, EVENTS),
+    "comments and a preamble": ("# made today\n# by hand\nMy plays, 2020\n" + CSV, {}, PLAYS),
+    "title and tabs": ("My plays\t\t\t\n" + TSV, {}, PLAYS),
+    "header behind a sign": ("# " + text_of(PLAYS, " "), {}, PLAYS),
+    "comments without a header": ("# made, today\n" + BARE, COUNTED, PLAYS),
+    "percent signs": ("% bip, unweighted\n% 12, 20\n" + BARE, COUNTED, PLAYS),
+    "slashes": ("// plays, of 2020\n" + BARE, COUNTED, PLAYS),
+    "a user with a sign": (CSV + "#1,t,3\n", {}, [*PLAYS, ("#1", "t", 3)]),
+    "header in the middle": (CSV + HEADER + "a,b,3\n", {}, [*PLAYS, ("a", "b", 3)]),
+    "header again, in capitals": (CSV + HEADER.upper() + BARE, {}, PLAYS + PLAYS),
+    "header again, behind U+00A0": (CSV + "\u00a0" + HEADER + BARE, {}, PLAYS + PLAYS),
+    "mark in the middle": (CSV + "\ufeff" + CSV.replace("\n1", "\n\ufeff1"), {}, PLAYS + PLAYS),
+    "header with U+200B": ("user_id,\u200btrack_id,count\n" + BARE, {}, PLAYS),
+    "a rule under the header": (HEADER + "-------,--------,--\n" + BARE, {}, PLAYS),
+    "types under the header": (HEADER + "varchar(20),string,int\n" + BARE, {}, PLAYS),
+    "shards of another order": (
+        {"s/a": text_of(PLAYS[:50]), "s/b": text_of([p[::-1] for p in PLAYS[50:]],
+                                                    header="count,track_id,user_id")}, {}, PLAYS,
+    ),
+    # encodings
+    "Latin-1": (
+        lines("{u},jörg {t},{c}", HEADER).encode("latin-1"), {"encoding": "latin-1"},
+        titled("jörg {t}"),
+    ),
+    "windows-1252 in gzip": (
+        {"a.csv.gz": gzip.compress(lines("{u},œ€{t},{c}", HEADER).encode("cp1252"))},
+        {"encoding": "windows-1252"}, titled("œ€{t}"),
+    ),
+    "a mark of UTF-8 and another encoding": (
+        text_of(ACCENTS).encode("utf-8-sig"), {"encoding": "latin-1"}, ACCENTS,
+    ),
+    "UTF-16 by its mark": (CSV.encode("utf-16"), {}, PLAYS),
+    "UTF-16 without a mark": (CSV.encode("utf-16-le"), {"encoding": "utf-16-le"}, PLAYS),
+    "UTF-32 by its mark": (TSV.encode("utf-32"), {}, PLAYS),
+    "other bytes in a column nobody maps": (
+        lines("{u},{t},{c},é", "user_id,track_id,count,näme\n").encode("latin-1"), {}, PLAYS,
+    ),
+    "unseen signs around ids": (
+        lines("\u200b{u}\u00a0,\u3000{t}\u2060,{c}", HEADER) + '" 100 ","0\t",1\n', {},
+        [*PLAYS, ("100", "0", 1)],
+    ),
+    "words that files of other kinds begin with": (
+        {"s/a": "ORC,t,1\nb,c,2\n", "s/b": "070701,t,1\nb,c,3\n", "s/c": "PARE,t,1\nb,c,4\n"},
+        COUNTED,
+        [(u, "t", 1) for u in ("ORC", "070701", "PARE")] + [("b", "c", i) for i in (2, 3, 4)],
+    ),
+    # packings
+    "gzip": ({"a.csv.gz": gzip.compress(CSV.encode())}, {}, PLAYS),
+    "two members of gzip": (
+        {"a.csv.gz": gzip.compress(CSV.encode()) + gzip.compress(BARE.encode())}, {}, PLAYS + PLAYS,
+    ),
+    "xz": ({"a.xz": lzma.compress(TSV.encode())}, {}, PLAYS),
+    "gzip under another name": (gzip.compress(CSV.encode()), {}, PLAYS),
+    "bzip2 under another name": ({"a.dump": bz2.compress(CSV.encode())}, {}, PLAYS),
+    "zstd under another name": ({"a.zstd": arrow_packed(CSV, "zstd")}, {}, PLAYS),
+    "lz4": ({"a.csv.lz4": arrow_packed(CSV, "lz4")}, {}, PLAYS),
+    "zip": ({"a.zip": zipped(**{"plays.csv": CSV, "__MACOSX/._plays.csv": "x"})}, {}, PLAYS),
+    "zip in gzip": ({"a.x": gzip.compress(zipped(a=CSV))}, {}, PLAYS),
+    "zip with a README": (
+        {"a.zip": zipped(**{"d/plays.csv": CSV, "d/README.txt": "x", "d/.DS_Store": "x"})}, {},
+        PLAYS,
+    ),
+    "zip of a hidden file": ({"a.zip": zipped(_plays=CSV)}, {}, PLAYS),
+    "text named like packings of Hadoop": (
+        {"s/a.snappy": HALVES[0], "s/b.lz4": HALVES[1]}, {}, PLAYS,
+    ),
+    # counts
+    "decimal commas": (
+        lines("{u};{t};{c},0", "user_id;track_id;count\n"), {"decimal": "comma"}, PLAYS,
+    ),
+    "thousands": (
+        "user_id;track_id;count\na;b;2.000\nc;d;1.234.567,0\n", {"decimal": "comma"},
+        [("a", "b", 2000), ("c", "d", 1234567)],
+    ),
+    "thousands in quotes": (
+        HEADER + 'a,b,"2,000"\nc,d,3.000\n', {"decimal": "point"},
+        [("a", "b", 2000), ("c", "d", 3)],
+    ),
+    "the largest": (
+        HEADER + f"u,t,9.223372036854775807e18\nv,t,{2**63 - 1}\nw,t,1e18\n", {},
+        [("u", "t", 2**63 - 1), ("v", "t", 2**63 - 1), ("w", "t", 10**18)],
+    ),
+    # times, all the same one
+    "scrobbles": (lines('{u},{t},"02 Jan 2012, 17:05"', TIMES), TIMED, EVENTS),
+    "tweets": (lines("{u},{t},Mon Jan 02 17:05:00 +0000 2012", TIMES), TIMED, EVENTS),
+    "mail": (lines('{u},{t},"Mon, 2 Jan 2012 17:05:00 +0000"', TIMES), TIMED, EVENTS),
+    "zones": (
+        TIMES + "a,b,2012-01-02 18:05:00 +0100\na,c,2012-01-02T17:05:00.000000000Z\n"
+        "a,d,2012-01-02 17:05:00 UTC\na,e,2012-1-2T12:05:00-05:00\n",
+        TIMED, [("a", track, 1) for track in "bcde"],
+    ),
+    "times by a pattern": (
+        lines("{u},{t},2/1/2012 17.05", TIMES), TIMED | {"time_format": "d/M/yyyy HH.mm"}, EVENTS,
+    ),
+    "times by a pattern of Python's": (
+        lines("{u},{t},02/01/2012 17.05", TIMES), TIMED | {"time_format": "%d/%m/%Y %H.%M"}, EVENTS,
+    ),
+    "times of all kinds": (
+        TIMES + "a,b,1325523900\na,c,1325523900000\na,d,2012-01-02T17:05:00Z\n"
+        "a,e,2012/01/02 17:05\n",
+        TIMED, [("a", track, 1) for track in "bcde"],
+    ),
+    "times in nanoseconds": (
+        parquet(at=pa.array([1_325_523_900 * 10**9] * len(PLAYS), pa.timestamp("ns"))),
+        {"columns": {"timestamp": "at"}}, PLAYS,
+    ),
+    # JSON
+    "JSON lines": ({"a.jsonl": json_lines()}, {}, PLAYS),
+    "JSON of numbers": ({"a": json_lines(int)}, {}, PLAYS),
+    "JSON within": ({"a.json": json_lines(**WITHIN)}, {"columns": NAMED}, PLAYS),
+    "JSON array": (
+        {"Streaming0.json": "[" + ",\n".join(json_lines().splitlines()) + "]\n"}, {}, PLAYS,
+    ),
+    "JSON over several lines": (
+        "\n".join(json.dumps(json.loads(line), indent=1) for line in json_lines().splitlines()),
+        {}, PLAYS,
+    ),
+    "JSON in gzip": ({"a.json.gz": gzip.compress(json_lines().encode())}, {}, PLAYS),
+    # Parquet
+    "Parquet without an ending": (
+        {"s/0": parquet(PLAYS[:50]), "s/1": parquet(PLAYS[50:])}, {}, PLAYS,
+    ),
+    "Parquet, brotli": ({"a.parquet": brotli()}, {}, PLAYS),
+    "blanks at the end in Parquet": (parquet(user_id=[f"{u} \t" for u in USERS]), {}, PLAYS),
+    "columns nobody maps": (parquet(**UNMAPPED), {}, PLAYS),
+    "UUIDs": (
+        parquet(track_id=pa.array([uuid.UUID(v).bytes for v in UUIDS], pa.uuid())), {},
+        list(zip(USERS, UUIDS, COUNTS, strict=True)),
+    ),
+    "bytes": (parquet(user_id=[u.encode() for u in USERS]), {}, PLAYS),
+    "dictionaries": (parquet(user_id=pa.array(USERS).dictionary_encode()), {}, PLAYS),
+    "small and unsigned": (
+        parquet(user_id=pa.array(map(int, USERS), pa.uint32()), count=pa.array(COUNTS, pa.uint8()),
+                track_id=pa.array(map(int, TRACKS), pa.uint64())), {}, PLAYS,
+    ),
+    "decimals": (
+        parquet(user_id=pa.array(map(int, USERS), pa.decimal128(20, 0)),
+                count=pa.array(COUNTS, pa.decimal128(30, 4))), {}, PLAYS,
+    ),
+    "parts of other types": (
+        {"s/0": parquet(PLAYS[::3], count=list(map(float, COUNTS[::3])),
+                        user_id=list(map(int, USERS[::3]))),
+         "s/1": parquet(PLAYS[1::3], count=[Decimal(c) for c in COUNTS[1::3]]),
+         "s/2": parquet(PLAYS[2::3], count=[f"{c}.0" for c in COUNTS[2::3]])},
+        {"files": "*"}, PLAYS,
+    ),
+    "a name with signs": (
+        parquet(**{"a `b`.c (STRING)": USERS}), {"columns": {"user": "a `b`.c (STRING)"}}, PLAYS,
+    ),
+    "no rows and no types": (
+        {"s/a": parquet(), "s/b.parquet": parquet([("", "", 0)], **NOTHING)}, {}, PLAYS,
+    ),
+    "no rows and no columns": ({"s/a": parquet(), "s/b.parquet": parquet(None)}, {}, PLAYS),
+    # folders and names
+    "Hive folders": (HIVE, {}, PLAYS),
+    "Hive folders of packed files": (
+        {"s/user_id=a%20b/plays.xz": lzma.compress(b"track_id,count\nt,3\n")}, {},
+        [("a b", "t", 3)],
+    ),
+    "Hive folders, odd names": (
+        {f"s/day=1/user_id={path}/p": f"track_id,count\nt,{len(path)}\n"
+         for path in ODD_FOLDERS.values()},
+        {}, [(name, "t", len(path)) for name, path in ODD_FOLDERS.items()],
+    ),
+    "a column of a folder beside positions": (
+        {f"s/user={user}/p.csv": "t1,1\nt2,2\n" for user in ("anna", "berta")},
+        {"columns": {"user": "user", "track": 0, "count": 1}},
+        [(user, f"t{i}", i) for user in ("anna", "berta") for i in (1, 2)],
+    ),
+    "brackets in two names": (in_halves("s/plays [2020].csv", "s/plays [2021].csv"), {}, PLAYS),
+    "other patterns in names": (in_halves("s/a{b,c}*?.csv", "s/d\\e.csv"), {}, PLAYS),
+    "accents and colons": (in_halves("s/2024-01-01T10:00:00.csv", "s/é à.csv"), {}, PLAYS),
+    "an underline before a name": ({"_plays.csv": CSV}, {}, PLAYS),
+    "a point before a name": ({".plays.csv": CSV}, {}, PLAYS),
+    "a percent sign": ({"100%25 [a] 10:00.csv": CSV}, {}, PLAYS),
+    "files beside": (
+        {"s/plays.csv": CSV, "s/README.md": "a,b,3\n", "s/LICENSE": "x", "s/part-9.csv": "",
+         "s/_SUCCESS": "", "s/x.pdf": "x"}, COUNTED, PLAYS,
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> dict[str, Found]:
+    folder = tmp_path_factory.mktemp("read")
+    return read_many({
+        name: data_params(written(folder / str(place), content), **(HOLDOUT | kwargs))
+        for place, (name, (content, kwargs, _)) in enumerate(CASES.items())
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_read_right(found, name):
+    here = found[name]
+    assert (here.sentence, here.bad) == ("", {})
+    assert here.plays == sorted(CASES[name][2])
+
+
+def test_times_of_all_forms_are_the_same(found):
+    second = datetime(2012, 1, 2, 17, 5, tzinfo=UTC).timestamp()
+    timed = [name for name, case in CASES.items() if "timestamp" in case[1].get("columns", {})]
+    assert len(timed) == 8
+    assert {name: set(found[name].times) for name in timed} == {name: {second} for name in timed}
+
+
+def test_links_and_loops(tmp_path):
+    write(tmp_path / "s/in/plays.csv", CSV)
+    (tmp_path / "s/in/again").symlink_to(tmp_path / "s")
+    (tmp_path / "s/beside").symlink_to(tmp_path / "s/in")
+    (tmp_path / "s/in/link.csv").symlink_to(tmp_path / "s/in/plays.csv")
+    assert read_source(data_params(tmp_path / "s", **HOLDOUT)).plays == sorted(PLAYS)
+
+
+@pytest.mark.parametrize("form", ["file URI", "pointer"])
+def test_uris(tmp_path, form):
+    uri = write(tmp_path / "b c.csv", CSV).as_uri()
+    source = uri if form == "file URI" else str(write(tmp_path / "a.uri", f"{uri}\n"))
+    assert read_source(data_params(source, **HOLDOUT)).plays == sorted(PLAYS)

@@ -1,0 +1,531 @@
+"""Sources that stop ingest, each with one sentence, and what is typed to have them read."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import lzma
+import os
+import pickle
+import random
+import sqlite3
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather
+import pytest
+
+from musicrec.errors import MusicRecError
+from musicrec.ingest.run import ingest
+from tests.support.many_sources import read_source
+from tests.support.plays import (
+    HOLDOUT,
+    PLAYS,
+    POSITIONS,
+    data_params,
+    lines,
+    parquet,
+    run,
+    text_of,
+    titled,
+    write,
+    written,
+    zipped,
+)
+
+CSV, TSV, BARE = text_of(PLAYS), text_of(PLAYS, "\t"), text_of(PLAYS, header="")
+NAMED = [(f"u{user}", f"t{track}", count) for user, track, count in PLAYS]
+PAIRS = [play[:2] for play in NAMED]
+EVENTS = [(*pair, 1) for pair in PAIRS]
+USERS, TRACKS, COUNTS = map(list, zip(*PLAYS, strict=True))
+HEADER, TWO, TIMES = "user_id,track_id,count\n", "user_id,track_id\n", "user_id,track_id,at\n"
+LOG = {"columns": {"user": "user_id", "track": "track_id", "count": None}}
+PLACES = {"columns": {"user": 0, "track": 1, "count": None}}
+TIMED = {"columns": LOG["columns"] | {"timestamp": "at"}}
+COUNTED = {"columns": POSITIONS}
+NUMBERED = {"columns": {"user": 1, "track": 2, "count": 3}}
+DROP = {"on_bad_rows": "drop"}
+ITEMS = "".join(f"{u} {' '.join(str(i) for i in range(u % 7 + 1))}\n" for u in range(30))
+OBJECTS = [dict(zip(("user_id", "track_id", "count"), play, strict=True)) for play in PLAYS]
+HUGE = "9223372036854775808"
+LARGE = [(f"u{i % 50}", f"t{i}", 1 + i % 4) for i in range(6000)]  # more than is looked at first
+
+
+def binary(path: Path, save) -> bytes:
+    """What a program writes into a file."""
+    save(path)
+    return path.read_bytes()
+
+
+def counts(*values, kind=None) -> bytes:
+    plays = [("a", f"t{i}", 1) for i in range(len(values))]
+    return parquet(plays, count=pa.array(values, kind))
+
+
+def with_counts(value: object) -> str:
+    return text_of([*PLAYS, ("u9", "t9", value), ("u9", "t8", value)])
+
+
+def quoted(plays, separator: str = ",", quoting: int = csv.QUOTE_ALL) -> str:
+    text = io.StringIO()
+    csv.writer(text, delimiter=separator, quoting=quoting, lineterminator="\n").writerows(plays)
+    return text.getvalue()
+
+
+def sqlite(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("create table plays (a, b, c)")
+    connection.close()
+
+
+def tar(path: Path) -> None:
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(write(path.with_name("b.csv"), CSV), "b.csv")
+
+
+def with_password() -> bytes:
+    packed = bytearray(zipped(**{"plays.csv": CSV}))
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        packed[packed.index(mark) + place] |= 1
+    return bytes(packed)
+
+
+def damaged() -> bytes:
+    whole = counts(*random.Random(1).sample(range(10**9), 2000))
+    return b"PAR1" + b"\xff" * 2000 + whole[2004:]
+
+
+def table_of(log: str) -> dict[str, str]:
+    return {f"s/{log}": "{}", "s/data/plays.csv": CSV}
+
+
+# name: (text, or files by name, or what writes a file; parameters; parts of the sentence)
+REFUSED: dict[str, tuple] = {
+    # columns
+    "missing column": (CSV, {"columns": {"count": "plays"}}, "plays.csv: no column 'plays'"),
+    "missing position": (CSV, {"columns": {"count": 7}}, "no column 7 (data.columns.count"),
+    "no column of that name": (
+        CSV, {"columns": {"user": "a", "track": "b", "count": "c"}},
+        "plays.csv: no column 'a', 'b', 'c' in the first line",
+    ),
+    "column twice": ("user_id,count,track_id,count\na,1,b,2\n", {}, "2 columns named 'count'"),
+    "same column": (CSV, {"columns": {"track": 0}}, "data.columns.user and data.columns.track"),
+    "names without header": (CSV, {"header": False}, "'user_id'", "3 columns and no header"),
+    "another case": (CSV.replace("user_id", "UserID"), {}, "did you mean 'UserID'?"),
+    "all in another case": (CSV.upper(), {}, "did you mean 'USER_ID' and 'TRACK_ID' and"),
+    "another case in Parquet": (
+        parquet(Plays=COUNTS), {"columns": {"count": "plays"}}, "did you mean 'Plays'?",
+    ),
+    "Parquet column": (
+        parquet(), {"columns": {"track": "song"}},
+        "no column 'song'; the file has: user_id, track_id, count",
+    ),
+    # layout
+    "wrong separator": (CSV, {"separator": "tab"}, "plays.csv: only one column found"),
+    "no separator": ("user_id\na\n", {}, "plays.csv: only one column found"),
+    "another separator": (CSV, {"separator": "::"}, "only one column found with data.separ"),
+    "no characters": (CSV, {"separator": ""}, "data.separator = '' is not allowed"),
+    "long quote": (CSV, {"quote": '""'}, "data.quote = '\"\"' is not allowed"),
+    "two separators": (
+        lines("{u},a;{t}"), PLACES, "',' and ';' cut its lines into as many fields each",
+    ),
+    "user and items": (ITEMS, PLACES, "awk"),
+    "user and items, tabs": (ITEMS.replace(" ", "\t"), PLACES, "awk"),
+    "one field more": (
+        lines("{u},{t},{c},x", HEADER), {},
+        "the rows have one field more than the header, 4 against 3",
+    ),
+    "two fields fewer": (
+        lines("{u},{t},{c}", "user_id,track_id,count,a,b\n"), {},
+        "the rows have 2 fields fewer than the header",
+    ),
+    "row names or users": (
+        lines("{u},1{t},{c}", TWO), LOG,
+        "set data.header=true data.columns.user=1 data.columns.track=2",
+    ),
+    "another order amid": (
+        text_of(PAIRS[:40], header=TWO[:-1]) + "track_id,user_id\n"
+        + text_of([p[::-1] for p in PAIRS[40:]], header=""),
+        LOG, "names the columns in another order",
+    ),
+    "header in one of two files": (
+        {"s/a": text_of(NAMED[:40]), "s/b": text_of(NAMED[40:], header="")},
+        COUNTED | {"header": True}, "give all files the same header or none",
+    ),
+    "a first line without end": (
+        "user_id,track_id,count," + ",".join(map(str, range(30_000))), {},
+        "the first line is longer than",
+    ),
+    "blank file": ("\n\n", {}, "plays.csv: the file holds no line"),
+    "aligned columns": (
+        "".join(f"{u:<12}{t:<12}{c:>6}\n" for u, t, c in PLAYS), COUNTED,
+        "aligned by runs of blanks",
+    ),
+    # encodings
+    "UTF-16 without a mark": (
+        CSV.encode("utf-16-le"), {"encoding": "utf-16"}, "set data.encoding to utf-16-le or",
+    ),
+    "not the encoding": (CSV.encode() + b"\x81", {"encoding": "cp1252"}, "not cp1252 text near"),
+    **{
+        f"encoding {name}": (CSV, {"encoding": name}, f"data.encoding = '{name}' is not known")
+        for name in ("zip", "base64", "rot13", "latin-99")
+    },
+    "NUL": (CSV + "u\x001,t,1\n", {}, "not text: it holds NUL"),
+    # damaged, packed, unsupported
+    "damaged zip": (b"PK\x03\x04" + b"\0" * 50, {}, "plays.csv: cannot unpack its zip data"),
+    "truncated gzip": (
+        {"a.gz": gzip.compress(os.urandom(99_999))[:-5000]}, COUNTED,
+        "a.gz: cannot unpack its gzip data", "ended before",
+    ),
+    "truncated xz": ({"a.xz": lzma.compress(CSV.encode())[:-20]}, {}, "cannot unpack its xz"),
+    "truncated zstd": (
+        pa.compress(CSV.encode(), "zstd", asbytes=True)[:-20], {}, "cannot unpack its zstd",
+    ),
+    "not gzip": ({"plays.csv.gz": CSV}, {}, "plays.csv.gz: its name promises gzip data"),
+    "Brotli": (pa.compress(CSV.encode(), "brotli", asbytes=True), {}, "packed by Brotli"),
+    "not Parquet": ({"a.parquet": CSV}, {}, "not a whole Parquet file: it does not start with"),
+    "truncated Parquet": ({"a.parquet": parquet()[:-40]}, {}, "not a whole Parquet file"),
+    "damaged Parquet": ({"a.parquet": damaged()}, {}, "a.parquet: "),
+    "Parquet joined": (parquet(PLAYS[:9]) + parquet(), {}, "joined end to end"),
+    "Parquet joined, of one size": (counts(1) + counts(2), {}, "joined end to end"),
+    "packed Parquet": (gzip.compress(parquet()), {}, "a packed Parquet file"),
+    "tar": (tar, {}, "this is a tar archive"),
+    "zip of two": (zipped(a=CSV, b=CSV), {}, "a zip archive of 2 files (a, b)"),
+    "zip of nothing": (zipped(), {}, "a zip archive of 0 files"),
+    "a password": (with_password(), {}, "asks for a password"),
+    "spreadsheet": (zipped(**{"[Content_Types].xml": "x"}), {}, "a spreadsheet (.xlsx)"),
+    "an open document": (
+        zipped(**{"mimetype": "x", "META-INF/manifest.xml": "x"}), {}, "a spreadsheet (.ods)",
+    ),
+    "PyTorch": (zipped(**{"a/data.pkl": "x", "a/version": "3"}), {}, "a PyTorch file"),
+    "LFS": ("version https://git-lfs.github.com/spec/v1\noid sha256:1\n", {}, "a Git LFS pointer"),
+    "DVC": ({"a.dvc": "outs:\n- md5: 0123\n  size: 1\n  path: a.csv\n"}, {}, "run dvc pull"),
+    "HTML": ("<!DOCTYPE html>\n<html><body>Sign in, please</body>", {}, "an HTML page"),
+    "Markdown": (
+        "| user | track | count |\n|---|:---|---:|\n| a | b | 3 |\n", {}, "a Markdown table",
+    ),
+    "Markdown of pandas": ("|    | user   |\n|---:|:-------|\n|  0 | a      |\n", {}, "a Markdown"),
+    "Markdown without outer pipes": ("user | track\n--- | ---\na | b\n", {}, "a Markdown table"),
+    "SQLite": (sqlite, {}, "an SQLite database"),
+    "SQLite named Parquet": ({"a.parquet": b"SQLite format 3\0" + b"\0" * 99}, {}, "an SQLite"),
+    "Feather": (
+        lambda path: pyarrow.feather.write_feather(pa.table({"a": [1]}), path), {}, "a Feather",
+    ),
+    "NumPy": (lambda path: np.save(path.open("wb"), np.zeros(3)), {}, "a NumPy array"),
+    "pickle": (pickle.dumps(PLAYS), {}, "a Python pickle"),
+    "pickle of a dict": (pickle.dumps({"a": 1}, 2), {}, "a Python pickle"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n" + b"\0" * 99, {}, "an HDF5 file"),
+    "lzma": (b"\x5d\0\0\x80\0" + b"\xff" * 20, {}, "packed by lzma"),
+    "lzop": (b"\x89LZO\0\r\n\x1a\n" + b"\0" * 20, {}, "packed by lzop"),
+    "cpio": (b"070701" + b"0A" * 52 + b"\0" * 20, {}, "a cpio archive"),
+    "Arrow stream": (b"\xff\xff\xff\xff\x10\0\0\0" + b"\0" * 20, {}, "an Arrow stream"),
+    "Stata": (b"<stata_dta><header>\0\0", {}, "a Stata file"),
+    "old Stata": (b"\x72\x02\x01\0" + b"\0" * 20, {}, "a Stata file"),
+    "SPSS": (b"$FL2@(#) SPSS DATA FILE\0", {}, "an SPSS file"),
+    "SAS": (b"\0" * 12 + b"\xc2\xea\x81\x60\xb3\x14\x11\xcf", {}, "a SAS file"),
+    "RDS": (gzip.compress(b"X\n\0\0\0\x03\0\4"), {}, "an R object"),
+    # folders and places
+    "Delta": (table_of("_delta_log/00000000000000000000.json"), {}, "a Delta table"),
+    "Iceberg": (table_of("metadata/v1.metadata.json"), {}, "an Iceberg table"),
+    "Hudi": (table_of(".hoodie/hoodie.properties"), {}, "a Hudi table"),
+    "plays beside the sample": (
+        {"s/train.csv": CSV, "s/validation.csv": "x", "s/test.csv": "x", "s/mine.csv": TSV}, {},
+        "train, validation and test files and beside them mine.csv",
+    ),
+    "equal files": ({"s/a.csv": CSV, "s/b.csv": CSV}, {}, "have equal content"),
+    "Parquet and text": ({"s/a": parquet(), "s/b": CSV}, {}, "Parquet and text are mixed"),
+    "unknown scheme": ("foo://x/plays", {}, "foo://x/plays: cannot be listed"),
+    "unknown host": ("hdfs://nowhere.invalid/x", {}, "hdfs://nowhere.invalid/x: ", "libhdfs"),
+    "pointer to nothing": ({"a.uri": "a b\n"}, {}, "holds one URI"),
+    "empty file": ("", {}, "plays.csv: the file is empty"),
+    # JSON
+    "JSON by position": ('{"a": 1, "b": 2, "c": 3}\n', COUNTED, "JSON has names and no positions"),
+    "JSON field": (
+        '{"user_id": 1, "a": {"track": 2}, "count": 3}\n', {},
+        "no column 'track_id'; the file has: user_id, a, a.track",
+    ),
+    "JSON object as id": (
+        '{"user_id": 1, "track_id": {"name": 2}, "count": 3}\n', {},
+        "holds objects; name a field within: track_id.name",
+    ),
+    "JSON around": (
+        json.dumps({"listens": [{"a": 1}]}, indent=1), {}, "one object around the plays",
+        "set data.records to the list of plays, such as data.records=listens",
+    ),
+    "bad JSON array": ('[{"user_id": "a"},\n {"user', {}, "JSON that is damag"),
+    "Python dicts": ("".join(f"{one!r}\n" for one in OBJECTS), {"format": "json"},
+        "such as a Python dict"),
+    # types
+    "list as id": (parquet(user_id=[[u] for u in USERS]), {}, "holds lists or structs"),
+    "float as id": (
+        parquet(user_id=[1.0] * len(PLAYS)), {},
+        "column 'user_id' (data.columns.user) holds double values; it must hold text",
+    ),
+    "boolean as count": (counts(True), {}, "column 'count' (data.columns.count) holds bool"),
+    "clock as count": (
+        parquet(count=pa.array(COUNTS, pa.time64("us"))), {}, "holds time64[us] values",
+    ),
+    "unknown pattern": (
+        TIMES + "a,b,2\n", TIMED | {"time_format": "EEE bbb"}, "data.time_format = 'EEE bbb' is",
+    ),
+}  # fmt: skip
+# What a bad row is told by: name: (content, parameters, parts of the sentence)
+BAD_ROWS: dict[str, tuple] = {
+    "header alone": (HEADER, {}, "plays.csv has no rows"),
+    "ragged line": (
+        CSV + "a,b\nc,d,1,2\n", {}, "plays.csv: a line has another number of fields",
+        "in 2 rows, first in 'a,b' (line 107)", "quote",
+    ),
+    "not UTF-8 id": (
+        CSV.encode() * 500 + b"j\xfcrg,t,1\n", {}, "plays.csv: column 'user_id' is holding U+FFFD",
+        "in 1 row", "data.encoding",
+    ),
+    "null user": (
+        HEADER + ",t0,1\n" + BARE + ",t1,1\n , t2,1\n", {},
+        "plays.csv: column 'user_id' is null or blank in 3 rows, first in ''",
+        "(line 2, user '', track 't0')",
+    ),
+    "blank track": (
+        CSV + 'u,"  ",1\n', {},
+        "column 'track_id' is null or blank in 1 row, first in '  ' (line 107, user 'u'",
+    ),
+    "null count": (
+        with_counts(""), {},
+        "plays.csv: column 'count' is null or blank in 2 rows, first in '' (line 107, user",
+    ),
+    "count zero": (
+        with_counts("0.0"), {}, "'count' is zero in 2 rows, first in '0.0' (line 107, user 'u9'",
+    ),
+    "count negative": (with_counts("-3"), {}, "'count' is negative in 2 rows, first in '-3'"),
+    "count fractional": (
+        with_counts("1.5e0"), {}, "not a whole number in 2 rows, first in '1.5e0",
+        "1.9% of the rows",
+    ),
+    "nearly three": (with_counts("2.9999999999999999999"), {}, "not a whole number in 2 rows"),
+    "count NaN": (with_counts("NaN"), {}, "'count' is NaN or infinite in 2 rows, first in 'NaN'"),
+    "count infinite": (with_counts("-inf"), {}, "NaN or infinite in 2 rows, first in '-inf'"),
+    "count too large": (with_counts(HUGE), {}, "above 9223372036854775807", f"in '{HUGE}'"),
+    "count text": (with_counts("1_000"), {}, "text where a number is expected",
+        "'1_000' (line 107"),
+    "a comma": (lines("{u};{t};{c},00", HEADER.replace(",", ";")), {},
+        "set data.decimal to point or comma"),
+    "0,500": (
+        lines("{u};{t};0,500", HEADER.replace(",", ";")), {"decimal": "point"},
+        "is text where a number is",
+    ),
+    "0.500": (lines("{u},{t},0.500", HEADER), {"decimal": "comma"}, "is text where a number is"),
+    "several": (
+        with_counts("x") + "a,b,0\n,b,\n", {}, "text where a number is expected in 2 rows",
+        "; 2 more rows are bad in other ways",
+    ),
+    "Parquet null": (counts(1, None), {}, "'count' is null", "in 1 row, first in null (row 2"),
+    "Parquet null float": (counts(1.0, None), {}, "'count' is null", "first in null (row 2, use"),
+    "Parquet NaN": (counts(1.0, float("nan")), {}, "NaN or infinite in 1 row, first in 'n"),
+    "Parquet infinite": (counts(float("inf")), {}, "NaN or infinite", "first in 'inf"),
+    "Parquet fraction": (counts(1.0, 2.5, 0.5), {}, "whole number in 2 rows, first in '2.5"),
+    "Parquet, a thousandth": (counts(2.125), {}, "whole number in 1 row, first in '2.125"),
+    "Parquet too large": (counts(2.0**63), {}, "above 9223372036854775807"),
+    "Parquet uint64 too large": (counts(2**63, kind=pa.uint64()), {}, f"first in '{HUGE}'"),
+    "Parquet zero": (counts(0, 3), {}, "'count' is zero in 1 row, first in '0' (row 1, user 'a'"),
+    "Parquet mixed text": (counts("1", "many"), {}, "text where a number", "'many'"),
+    "NUL in ids": (parquet(user_id=[*USERS[:-1], "u\x001"]), {}, "or NUL in 1 row"),
+    "no time": (lines("{u},{t},", TIMES), TIMED, "column 'at' is null or blank in 105 rows"),
+    "bad time": (lines("{u},{t},noon", TIMES), TIMED, "column 'at' is neither a number",
+        "in 'noon'"),
+    "no user chosen": (
+        HEADER + "a,b,1\nd,c,2\n", {"validation_users": 1e-9}, "no validation user",
+        "data.validation_users = 1e-09",
+    ),
+    "nobody left": (
+        HEADER + "a,b,0\n", DROP,
+        "plays.csv: no usable row is left of 1: all because column 'count' is zero",
+    ),
+    "nobody to train on": (CSV, {"test_users": 0.8}, "leaves no user to train on"),
+    "half letters behind the head": (
+        (CSV * 200).encode() + "u1,t1,1\n".encode("utf-16-le"), {}, "plays.csv: ",
+    ),
+}  # fmt: skip
+# name: (content, parameters, how many rows have a reason, good rows)
+DROPPED: dict[str, tuple] = {
+    "two or two thousand": (CSV + "a,b,2.000\na,b,1.234.567\n", {}, {"count_ambiguous": 2}, PLAYS),
+    "a point where commas are decimal": (
+        CSV + "a,b,2.5\n", {"decimal": "comma"}, {"count_not_a_number": 1}, PLAYS,
+    ),
+    **{
+        f"the time {time}": (TIMES + f"a,b,{time}\n" * 3, TIMED, {"timestamp_invalid": 3}, [])
+        for time in ("17:05", "T7:05:30", "1/2/2012", "2012-13-01")
+    },
+    "null words": (CSV + "NULL,a,1\n", {"null_words": "usual"}, {"user_missing": 1}, PLAYS),
+    "own null words": (CSV + "a,-,1\n", {"null_words": "-,?"}, {"track_missing": 1}, PLAYS),
+    "only unseen signs": (CSV + "\u200b,a,1\n", {}, {"user_missing": 1}, PLAYS),
+    "a blank part": (
+        "u,artist,title\nx,A,T\nx,,T\n", {"columns": {"user": "u", "track": ["artist", "title"],
+        "count": None}},
+        {"track_missing": 1}, [("x", "A / T", 1)],
+    ),
+    "a line break in quotes": (CSV + 'a,"b\nc",1\n', {}, {"ragged_line": 2}, PLAYS),
+    "one broken quote": (
+        quoted(NAMED) + '"u98","12" vinyl","3"\n', COUNTED, {"ragged_line": 1}, NAMED,
+    ),
+    "something behind no text": (quoted(NAMED) + '""x,"t","3"\n', COUNTED, {"ragged_line": 1},
+        NAMED),
+    "one quote not closed": (quoted(NAMED).rstrip()[:-1], COUNTED, {"ragged_line": 1}, NAMED[:-1]),
+    "a bad line in each block": (
+        "".join(text_of(PLAYS, header="") * 40 + "x\n" for _ in range(9)), COUNTED,
+        {"ragged_line": 9}, PLAYS * 360,
+    ),
+    "bytes that are no text": (
+        parquet(user_id=[*(u.encode() for u in USERS[:-1]), b"\xff"]), {}, {"user_not_text": 1},
+        PLAYS[:-1],
+    ),
+    "no count in the first row": (
+        "u1\tt1\tNULL\n" + text_of(NAMED, "\t", ""), COUNTED, {"count_not_a_number": 1}, NAMED,
+    ),
+}  # fmt: skip
+AMID = "no play but a comment, a header, a rule or a line above the header"
+ASKED = "set data.quote to none, or to '\"' if they enclose"
+ENCLOSE, TEXT = {"quote": '"'}, {"quote": "none"}
+LATE = [(u, f'Half "{t}"' if i >= 3000 else t, c) for i, (u, t, c) in enumerate(LARGE)]
+EARLY = [("u1", f'x "{t}"', c) for _, t, c in LARGE[:40]]
+VINYL = [("u2", '"Heroes"', 2), ("u2", "Heroes", 1), ("u3", '12" mix', 2), *NAMED]
+THE = [(u, f"{t}, The" if i % 7 == 0 else f'{t} 12"' if i % 11 == 0 else t, c)
+       for i, (u, t, c) in enumerate(NAMED)]  # fmt: skip
+# Tabs, and quotes around what holds a comma or a quote.
+EXCEL = "".join(
+    quoted([row], quoting=csv.QUOTE_MINIMAL).replace(",", "\t").replace("\t ", ", ") for row in THE
+)
+ROW_NAMES = '"user_id" "track_id" "count"\n' + "".join(
+    f'"{i + 1}" "{u}" "{t} x" {c}\n' for i, (u, t, c) in enumerate(PLAYS)
+)
+# name: (content, parameters, part of the sentence, what is typed, plays)
+ADVISED: dict[str, tuple] = {
+    "quotes in TSV": (text_of(VINYL, "\t"), {}, ASKED, TEXT, VINYL),
+    "quotes that enclose in TSV": (
+        lines('"{u}"\t"a ""b"" {t}"\t{c}', "user_id\ttrack_id\tcount\n"), {}, ASKED, ENCLOSE,
+        titled('a "b" {t}'),
+    ),
+    "quotes that enclose, far below": (quoted(LATE, "\t", csv.QUOTE_MINIMAL), COUNTED, ASKED,
+        ENCLOSE, LATE),
+    "quotes in one of two files": (
+        {f"s/{name}": quoted(plays, "\t", csv.QUOTE_MINIMAL) for name, plays in (("a", LATE), ("b",
+        EARLY))},
+        COUNTED, ASKED, ENCLOSE, LATE + EARLY,
+    ),
+    "Excel's tabs": (EXCEL, COUNTED, ASKED, ENCLOSE, THE),
+    "a lone quote": (
+        lines('{u},12" {t},{c}', HEADER, NAMED), {}, "none, if quotes are part of the text", TEXT,
+        titled('12" {t}', NAMED),
+    ),
+    "header of numbers": (
+        "0,1,2\n" + text_of(NAMED, header=""), COUNTED, "set data.header to true or false",
+        {"header": True}, NAMED,
+    ),
+    "header of numbers and an index": (
+        lines("9,{u},{t},{c}", ",0,1,2\n", NAMED), NUMBERED, "set data.header to true or false",
+        {"header": True}, NAMED,
+    ),
+    "names in another form": (
+        text_of(PAIRS, header="listener,medium"), PLACES, "set data.header to true or false",
+        {"header": True}, EVENTS,
+    ),
+    "R's row names": (
+        ROW_NAMES, {}, "set data.header=true data.columns.user=1 data.columns.track=2",
+        NUMBERED | {"header": True}, titled("{t} x"),
+    ),
+    "plays above the header": (
+        text_of(NAMED[:9], header="") + text_of(NAMED[9:]), {}, AMID, DROP, NAMED[9:],
+    ),
+    "a header at the end": (text_of(PAIRS, header="") + TWO, PLACES, AMID, DROP, EVENTS),
+    "a comment": (text_of(PAIRS, header="") + "# exported, nightly\n", PLACES, AMID, DROP, EVENTS),
+    "comma and tab": (
+        text_of(PAIRS, ",\t", ""), PLACES, "set data.separator", {"separator": ",\t"}, EVENTS,
+    ),
+    "separators that differ": (
+        {"s/a": text_of(PAIRS[:40], header=""), "s/b": text_of(PAIRS[40:], "\t", "")}, PLACES,
+        "their separators seem to be", {"files": "a*", "separator": "comma"}, EVENTS[:40],
+    ),
+    "fractions": (
+        lines("{u},{t},{c}.5", HEADER), {}, "100.0% of the rows have fractions",
+        {"fractions": "one"},
+        [(u, t, 1) for u, t, _ in PLAYS],
+    ),
+}  # fmt: skip
+
+
+def source(folder: Path, content):
+    if callable(content):
+        content = binary(write(folder / "x", "").with_name("y"), content)
+    if isinstance(content, str) and "://" in content[:7]:
+        return content
+    return written(folder, content)
+
+
+def sentence_of(path, tmp_path, kwargs) -> str:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(MusicRecError) as raised:
+        ingest(data_params(path, **(HOLDOUT | kwargs)), tmp_path / "out")
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("name", [*REFUSED, *BAD_ROWS])
+def test_one_sentence(tmp_path, name):
+    content, kwargs, *parts = (REFUSED | BAD_ROWS)[name]
+    path = source(tmp_path, content)
+    sentence = sentence_of(path, tmp_path, kwargs)
+    assert [part for part in parts if part not in sentence] == [], sentence
+    for word in ("\n", "Exception", "SQLSTATE", "org.apache"):
+        assert word not in sentence
+    if name in REFUSED:  # whatever is done with bad rows
+        found = read_source(data_params(path, **(HOLDOUT | DROP | kwargs)))
+        assert all(part in found.sentence for part in parts)
+
+
+@pytest.mark.parametrize("name", DROPPED)
+def test_bad_rows_have_their_reason(tmp_path, name):
+    content, kwargs, bad, plays = DROPPED[name]
+    found = read_source(data_params(source(tmp_path, content), **(HOLDOUT | DROP | kwargs)))
+    assert (found.sentence, dict(found.bad), found.plays) == ("", bad, sorted(plays))
+
+
+@pytest.mark.parametrize("name", ADVISED)
+def test_what_the_sentence_says_reads_it(tmp_path, name):
+    content, kwargs, words, typed, plays = ADVISED[name]
+    path = source(tmp_path, content)
+    assert words in sentence_of(path, tmp_path, kwargs)
+    found = read_source(data_params(path, **(HOLDOUT | kwargs | typed)))
+    assert found.sentence == "" and found.plays == sorted(plays)
+    assert not found.bad or typed is DROP
+
+
+def test_places_that_hold_no_plays(tmp_path):
+    assert "plays: no such file or folder" in sentence_of(tmp_path / "plays", tmp_path, {})
+    write(tmp_path / "s/_plays.csv", CSV)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "empty").mkdir()
+    write(tmp_path / "t/_delta_log/0.json", "{}")
+    write(tmp_path / "t/data/a.csv", CSV)
+    write(tmp_path / "d/a.csv", CSV)
+    (tmp_path / "d/b.csv").symlink_to("no")
+    for name, words in {
+        "empty": "empty: the folder holds no file",
+        "s": "left out (_plays.csv: see",
+        "pipe": "pipe: this is a pipe or a device",
+        "t/data": "a part of",
+        "d": "b.csv: the link leads nowhere",
+    }.items():
+        assert words in read_source(data_params(tmp_path / name, **HOLDOUT)).sentence
+
+
+def test_first_bad_row_is_the_first_of_the_first_file(tmp_path, monkeypatch):
+    """However the files are cut into tasks."""
+    for name, value in (("a", 3), ("b", -7), ("c", -1)):
+        plays = [(f"u{i}", "t", value if i % 100 == 90 else 1) for i in range(1000)]
+        write(tmp_path / "s" / f"{name}.csv", text_of(plays))
+    sentence = r"b\.csv: .* in 20 rows, first in '-7' \(line 92, user 'u90'"
+    monkeypatch.setattr("musicrec.ingest.read.text.BLOCK", 1000)
+    with pytest.raises(MusicRecError, match=sentence):
+        run(tmp_path / "s", tmp_path, **HOLDOUT)
