@@ -17,7 +17,7 @@ from musicrec.index.figures import headline, split_rows
 from musicrec.index.run import index_splits
 from musicrec.storage.files import write_json
 from musicrec.storage.outputs import atomic_directory, output_file, output_folder, stage_arguments
-from musicrec.storage.parquet import HISTORY
+from musicrec.storage.parquet import HISTORIES, SPLITS
 
 
 def main() -> None:
@@ -25,12 +25,8 @@ def main() -> None:
     args = stage_arguments(
         __doc__, "train", "ingested", output=output_folder, metrics=output_file, plots=output_file
     )
-    inputs = {"train": args.train}
-    for split in ("validation", "test"):
-        inputs[split] = args.ingested / split
-        history = args.ingested / f"{split}{HISTORY}"
-        if history.is_dir():  # data.protocol: strong_generalization
-            inputs[history.name] = history
+    held_out = [args.ingested / split for split in (*SPLITS[1:], *HISTORIES)]
+    inputs = {"train": args.train} | {path.name: path for path in held_out if path.is_dir()}
     with atomic_directory(args.output) as folder:
         summary = index_splits(inputs, folder)
         write_json(args.plots, split_rows(summary))

@@ -1,8 +1,9 @@
 """Read plays of any format, check every row, and split them into train, validation and test.
 
-Reads the source that params.yaml names (block `data`). Writes the three splits in the canonical
-schema as Parquet parts below `--output`, as metrics what was read, merged, rejected and kept, and
-the table of play counts as rows for plots and the report.
+Reads the source that params.yaml names (block `data`). Writes the splits in the canonical schema as
+Parquet parts below `--output`, as metrics what was read, merged, rejected and kept, and the table
+of play counts as rows for plots and the report. With `data.protocol: temporal`, `evaluate.split`
+says which window is held out, and so where training ends.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 
 from musicrec.ingest.figures import count_rows, headline, rejected_rows, sentence
 from musicrec.ingest.run import ingest
-from musicrec.params import DataParams, load_block
+from musicrec.params import DataParams, EvaluateParams, load_block
 from musicrec.storage.files import write_json
 from musicrec.storage.outputs import atomic_directory, output_file, output_folder, stage_arguments
 
@@ -27,8 +28,9 @@ def main() -> None:
         __doc__, "params", output=output_folder, metrics=output_file, plots=output_folder
     )
     data = load_block(args.params, DataParams)
+    judged = load_block(args.params, EvaluateParams)
     with atomic_directory(args.output) as folder:
-        summary = ingest(data, folder)
+        summary = ingest(data, folder, judged.split)
         with atomic_directory(args.plots) as plots:
             write_json(plots / "counts.json", count_rows(summary))
             write_json(plots / "rejected.json", rejected_rows(summary))

@@ -6,6 +6,7 @@ and what is allowed.
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import os
 import re
@@ -78,6 +79,29 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
+def _time(value: Any) -> Any:
+    """YAML reads 2020-01-31 as a date; a whole number is seconds since 1970."""
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if whole else value
+
+
+def duration_seconds(text: str | None) -> int:
+    """Seconds of a duration such as `30m`, `12h` or `90d`; 0 of none.
+
+    Raises
+    ------
+    ValueError
+        The text is no duration.
+    """
+    if text is None:
+        return 0
+    if not re.fullmatch(DURATION, text):
+        raise ValueError(f"{text!r} is not a duration such as 30m, 12h or 90d")
+    return int(text[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}[text[-1]]
+
+
 def _of(default: Any, meaning: str, **limits: Any) -> Any:
     return Field(default, description=meaning, **limits)
 
@@ -89,6 +113,9 @@ Positive = Annotated[Whole, Field(ge=1)]
 Seed = Annotated[Whole, Field(ge=0, le=2**31 - 1)]  # what every generator in use takes
 Several = Annotated[tuple[T, ...], BeforeValidator(_tuple), AfterValidator(_distinct)]
 Column = str | Annotated[Whole, Field(ge=0)]
+DURATION = "^0*[1-9][0-9]*[smhdw]$"
+Duration = Annotated[str, Field(pattern=DURATION)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 Columns = Annotated[Column | tuple[Column, ...], BeforeValidator(_tuple_of_list)]
 
 ROLES = ("user", "track", "count", "timestamp")
@@ -129,7 +156,7 @@ class ColumnParams(Group):
     timestamp: Column | None = _of(
         None,
         "column of the time of the play; with it, holdout holds the latest plays out and the plays "
-        "keep the time they were last played",
+        "keep the time they were last played; temporal needs it",
     )
 
 
@@ -148,12 +175,12 @@ class DataParams(Block):
     duplicates: Literal["error", "ignore"] = _of(
         "error", "files of a folder that have equal content: stop, or read each"
     )
-    protocol: Literal["given", "holdout", "strong_generalization"] = _of(
+    protocol: Literal["given", "holdout", "strong_generalization", "temporal"] = _of(
         "given",
         "given: source is a folder with train, validation and test files (the original "
         "project's protocol); holdout: source is one table, split by hash of (seed, id); "
         "strong_generalization: the same, but held-out users have no play in training and are "
-        "folded in",
+        "folded in; temporal: one table, split by the time of each play",
     )
     format: Literal["auto", "parquet", "text", "json"] = _of(
         "auto",
@@ -231,6 +258,27 @@ class DataParams(Block):
         "one table: share of a validation or test user's plays that is held out",
         gt=0,
         lt=1,
+    )
+    held_out_by: Literal["last", "first"] = _of(
+        "last",
+        "holdout, strong_generalization, with times: the tracks last played latest are held out, "
+        "or those first played latest",
+    )
+    validation_from: Annotated[Share | str | None, BeforeValidator(_time)] = _of(
+        None,
+        "temporal: validation plays are from this time on: a date, a time (UTC unless it says "
+        "otherwise), or the latest share of the plays",
+    )
+    test_from: Annotated[Share | str | None, BeforeValidator(_time)] = _of(
+        None, "temporal: test plays are from this time on, and validation plays before it"
+    )
+    gap: Duration | None = _of(
+        None, "temporal: plays within this time before a boundary are left out, such as 30m or 1d"
+    )
+    since: Annotated[str | None, BeforeValidator(_time)] = _of(
+        None,
+        "temporal: training begins at this time, or so long before the boundary (180d); null: "
+        "with the first play",
     )
     min_user_plays: Whole = _of(1, "one table: users with fewer tracks are left out", ge=1)
     min_track_users: Whole = _of(
@@ -565,16 +613,21 @@ def _described(kind: Any, rules: list[Any]) -> str:
         bool: "true or false",
         type(None): "null",
     }
+    if any(hasattr(rule, "pattern") for rule in _flat(rules)):
+        return "a duration such as 30m, 12h or 90d"
     bounds = _bounds(rules)
     return names[kind] + (f" {bounds}" if bounds else "")
 
 
+def _flat(rules: list[Any]) -> list[Any]:
+    return [r for rule in rules for r in (rule.metadata if isinstance(rule, FieldInfo) else [rule])]
+
+
 def _bounds(rules: list[Any]) -> str:
-    flat = [r for rule in rules for r in (rule.metadata if isinstance(rule, FieldInfo) else [rule])]
     return " and ".join(
         f"{sign} {getattr(rule, name):.12g}"
         for name, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
-        for rule in flat
+        for rule in _flat(rules)
         if hasattr(rule, name)
     )
 

@@ -48,11 +48,11 @@ def text_of(plays, separator=",", header="user_id,track_id,count", end="\n") -> 
     return end.join(lines) + end
 
 
-def run(source, tmp_path, **kwargs):
+def run(source, tmp_path, judged="validation", **kwargs):
     """Ingest; returns the summary and the folder of the splits."""
     folder = tmp_path / "ingested"
-    folder.mkdir()
-    return ingest(data_params(source, **kwargs), folder), folder
+    folder.mkdir(parents=True)
+    return ingest(data_params(source, **kwargs), folder, judged), folder
 
 
 def rows(folder: Path, split: str) -> list[tuple[str, str, int]]:

@@ -27,6 +27,7 @@ from musicrec.ann_bench.methods import METHODS, Annoy, Exact, Method, grid
 from musicrec.errors import MusicRecError
 from musicrec.interactions.held_out import HeldOut, read_held_out
 from musicrec.params import AnnBenchParams, ExportParams
+from musicrec.storage.parquet import SPLITS
 
 RECALL_LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
 MEGABYTE = 1e6
@@ -88,14 +89,17 @@ class Setting:
 
 
 def read_catalogue(factors: Path, indexed: Path, params: AnnBenchParams) -> Catalogue:
-    """Read a model's tracks, and validation users to query for: the first by hash of (seed, id).
+    """Read a model's tracks, and held-out users to query for: the first by hash of (seed, id).
+
+    Validation users where there are any; with `data.protocol: temporal` those of `evaluate.split`.
 
     Raises
     ------
     MusicRecError
-        No validation user has factors, or the factors do not fit the indexed plays.
+        No held-out user has factors, or the factors do not fit the indexed plays.
     """
-    held_out = read_held_out(indexed, "validation")
+    split = next((one for one in SPLITS[1:] if (indexed / one).exists()), "validation")
+    held_out = read_held_out(indexed, split)
     return catalogue_of(held_out, *read_model(factors, held_out), params)
 
 

@@ -34,7 +34,10 @@ FACTS = {
     "quality": "metrics/evaluate.json",
 }
 SETTINGS = {  # which plays the model learned from and was judged on
-    "data": {"source", "protocol", "validation_users", "test_users", "held_out"},
+    "data": {
+        *("source", "protocol", "validation_users", "test_users", "held_out", "held_out_by"),
+        *("validation_from", "test_from", "gap", "since"),
+    },
     "downsample": {"fraction"},
     "evaluate": {"split"},
 }
@@ -249,7 +252,7 @@ def _settings(params: dict[str, Any]) -> dict[str, Any]:
         f"{block}.{name}": without_passwords(value) if isinstance(value, str) else value
         for block, names in SETTINGS.items()
         for name, value in params.get(block, {}).items()
-        if name in names
+        if name in names and value is not None
     }
 
 

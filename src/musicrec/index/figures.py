@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from musicrec.interactions.matrix import IndexSizes
-from musicrec.storage.parquet import READING, parquet_parts
+from musicrec.storage.parquet import READING, SPLITS, parquet_parts
 
 
 def summarise(folder: Path, sizes: IndexSizes) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def summarise(folder: Path, sizes: IndexSizes) -> dict[str, Any]:
     train = sum(pq.read_metadata(part).num_rows for part in parquet_parts(folder / "train"))
     density = train / max(1, sizes.n_users * sizes.n_items)
     summary: dict[str, Any] = asdict(sizes) | {"train": {"plays": train, "density": density}}
-    for name in ("validation", "test"):
+    for name in [name for name in SPLITS[1:] if (folder / name).is_dir()]:
         rows_of_user = np.zeros(sizes.n_all_users, np.int64)
         rows_of_item = np.zeros(sizes.n_all_items, np.int64)
         for part in parquet_parts(folder / name):
@@ -50,7 +50,7 @@ def headline(summary: Mapping[str, Any]) -> dict[str, float]:
         "tracks": summary["n_items"],
         "density": summary["train"]["density"],
     }
-    for split in ("validation", "test"):
+    for split in [split for split in SPLITS[1:] if split in summary]:
         for name in ("users", "tracks"):
             figures[f"unknown_{split}_{name}"] = summary[split][f"unknown_{name}"]
     return figures
@@ -58,4 +58,4 @@ def headline(summary: Mapping[str, Any]) -> dict[str, float]:
 
 def split_rows(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Rows of `plots/index.json`: what training does not know of each held-out split."""
-    return [{"split": split} | summary[split] for split in ("validation", "test")]
+    return [{"split": split} | summary[split] for split in SPLITS[1:] if split in summary]

@@ -13,8 +13,8 @@ from musicrec.ingest.source.files import SourceFile, list_files
 from musicrec.ingest.split.chunks import Chunks
 from musicrec.ingest.split.in_memory import merge_in_memory
 from musicrec.ingest.split.protocol import (
-    filters_on,
-    needs_whole_table,
+    Plan,
+    left_out_names,
     require_protocol,
     require_splits,
     splits_of,
@@ -27,13 +27,16 @@ from musicrec.ingest.split.summary import (
     require_sound_splits,
     warn,
 )
+from musicrec.ingest.split.windows import shown, windows_of
 from musicrec.ingest.tally import ALSO_IN_TRAIN, Tally
 from musicrec.params import DataParams
+from musicrec.storage.parquet import HISTORY
 
+_KEEP_LATER_PLAYS = ("holdout", "strong_generalization")
 _SAME_LISTEN = 0.01  # share of the rows, from which rows of one user, track and time are warned of
 
 
-def ingest(params: DataParams, folder: Path) -> dict[str, Any]:
+def ingest(params: DataParams, folder: Path, judged: str = "validation") -> dict[str, Any]:
     """Read, check, merge and split the plays of `params.source`.
 
     Every row is judged where it is read. Rows that fit in memory are merged there; others, or all
@@ -45,6 +48,8 @@ def ingest(params: DataParams, folder: Path) -> dict[str, Any]:
         Empty; gets the folders of `protocol.splits_of`, each with `part-0000N.parquet` of columns
         `user_id` string, `track_id` string, `count` int64 > 0, and, where a timestamp is mapped,
         `last_played` int64, seconds UTC; one row a (user, track).
+    judged : str
+        `evaluate.split`: which of the held-out splits `temporal` fills.
 
     Returns
     -------
@@ -63,17 +68,19 @@ def ingest(params: DataParams, folder: Path) -> dict[str, Any]:
     for piece in reader.pieces():
         tally.add(piece)
         chunks.add(piece.table, piece.judged.chunk)
-    warn(tally.warnings())
+    warn(*tally.warnings())
     tally.require_good()
     _require_rows(tally, params)
+    windows = windows_of(params, judged, chunks.times) if params.protocol == "temporal" else {}
+    plan = Plan(params, splits_of(params, tables, judged), windows)
     if chunks.in_files:
         from musicrec.ingest.split.on_spark import merge_on_spark
 
-        merged = merge_on_spark({table: chunks.folder(table) for table in tables}, params, folder)
+        merged = merge_on_spark({table: chunks.folder(table) for table in tables}, plan, folder)
         shutil.rmtree(folder / "chunks")
     else:
-        merged = merge_in_memory(chunks.tables, params, folder)
-    return _summary(tally, merged, params, folder)
+        merged = merge_in_memory(chunks.tables, plan, folder)
+    return _summary(tally, merged, plan, folder)
 
 
 def open_source(params: DataParams) -> tuple[Reader, dict[str, list[SourceFile]]]:
@@ -91,8 +98,8 @@ def open_source(params: DataParams) -> tuple[Reader, dict[str, list[SourceFile]]
     relatives = [file.relative for members in tables.values() for file in members]
     mapping = mapping_of(params, relatives, aliases)
     if left_out:
-        shown = ", ".join(left_out)[:200]
-        warn(iter([f"{params.source}: data.files leaves out {len(left_out)} files: {shown}"]))
+        names = ", ".join(left_out)[:200]
+        warn(f"{params.source}: data.files leaves out {len(left_out)} files: {names}")
     return Reader(tables, mapping), tables
 
 
@@ -104,19 +111,20 @@ def _require_rows(tally: Tally, params: DataParams) -> None:
         )
 
 
-def _summary(
-    tally: Tally, merged: Merged, params: DataParams, folder: Path
-) -> dict[str, dict[str, Any]]:
+def _summary(tally: Tally, merged: Merged, plan: Plan, folder: Path) -> dict[str, dict[str, Any]]:
+    params = plan.params
     for overlap in merged.overlaps:
         tally.rejected[overlap.split][ALSO_IN_TRAIN] += overlap.rows
     if merged.overlaps and params.on_bad_rows == "error":
         split = merged.overlaps[0].split
         mine = [overlap for overlap in merged.overlaps if overlap.split == split]
         rows, pair = sum(overlap.rows for overlap in mine), min(overlap.pair for overlap in mine)
+        history = f" or {split}{HISTORY}" * (f"{split}{HISTORY}" in plan.splits)
         raise MusicRecError(
             f"{params.source}: {rows:,} row{'s' * (rows > 1)} of {split} (columns "
-            f"{params.columns.user!r} and {params.columns.track!r}) are in train too, first user "
-            f"{pair[0]!r}, track {pair[1]!r}; fix the source or set data.on_bad_rows: drop"
+            f"{params.columns.user!r} and {params.columns.track!r}) are in train{history} too, "
+            f"first user {pair[0]!r}, track {pair[1]!r}; fix the source or set "
+            "data.on_bad_rows: drop"
         )
     known = merged.contents.get("train")
     if params.protocol != "given" and known is not None and len(known.users) == 1:
@@ -124,33 +132,36 @@ def _summary(
             f"{params.source}: there is one user, {known.users[0].as_py()!r} (column "
             f"{params.columns.user!r}); a recommender learns from several"
         )
-    require_splits(folder, params)
+    require_splits(folder, plan)
     described = describe_splits(merged.contents)
-    require_sound_splits(merged.contents, described, params)
-    source = tally.source() | {"merged_rows": merged.merged_rows}
+    require_sound_splits(merged.contents, params)
+    numbers = merged.numbers
+    source = tally.source() | {"merged_rows": numbers["merged"]}
     if params.columns.timestamp is not None:
-        source["rows_same_listen"] = merged.same_listen
-    _warn_of_same_listens(merged.same_listen, source["rows"], params)
-    warn(id_warnings(merged.contents, params))
+        source["rows_same_listen"] = numbers["again"]
+        _warn_of_same_listens(numbers["again"], source["rows"], params)
+        if params.protocol in _KEEP_LATER_PLAYS:
+            warn(
+                f"data.protocol: {params.protocol} leaves the later plays of other users in "
+                "training; temporal trains on the past alone"
+            )
+    warn(*id_warnings(merged.contents, params))
     summary: dict[str, dict[str, Any]] = {"source": source}
-    for split in splits_of(params):
-        summary[split] = described[split] | {"merged_rows": merged.merged.get(split, 0)}
+    for split in plan.splits:
+        summary[split] = described[split] | {"merged_rows": numbers[f"merged {split}"]}
         if split in tally.rejected:
             summary[split] |= tally.of_table(split)
-    if needs_whole_table(params):
-        names = ["plays_filtered", "users_filtered"] if filters_on(params) else []
-        if params.protocol == "strong_generalization":
-            names += ["plays_of_unknown_tracks", "plays_of_short_histories"]
-        summary["left_out"] = {name: merged.left_out.get(name, 0) for name in names}
+    for split, (start, stop) in plan.windows.items():
+        summary[split] |= {"from": shown(start), "until": shown(stop)}
+    if names := left_out_names(params):
+        summary["left_out"] = {name: numbers[name] for name in names}
     return summary
 
 
 def _warn_of_same_listens(found: int, rows: int, params: DataParams) -> None:
     if params.same_listen is None and found and found >= _SAME_LISTEN * rows:
         warn(
-            iter([
-                f"{params.source}: {found:,} of {rows:,} rows have user, track and time of another "
-                "row, as exports that overlap leave them, and are counted; set data.same_listen: "
-                "once to count them once, each to say that they are plays"
-            ])
-        )  # fmt: skip
+            f"{params.source}: {found:,} of {rows:,} rows have user, track and time of another "
+            "row, as exports that overlap leave them, and are counted; set data.same_listen: once "
+            "to count them once, each to say that they are plays"
+        )

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, read_interactions, read_sizes
-from musicrec.storage.parquet import HISTORY, read_table
+from musicrec.storage.parquet import HISTORY, SPLITS, read_table
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,14 @@ def read_held_out(indexed: Path, split: str, seen: str = "exclude") -> HeldOut:
     Raises
     ------
     MusicRecError
-        The split holds no play, or training knows none of its users or none of its tracks.
+        The split is not there or holds no play, or training knows none of its users or tracks.
     """
+    (other,) = set(SPLITS[1:]) - {split}
+    if not (indexed / split).exists() and (indexed / other).exists():
+        raise MusicRecError(
+            f"{indexed} has no {split} plays: data.protocol: temporal trained up to those of "
+            f"{other}; set evaluate.split: {split} and run dvc repro"
+        )
     sizes = read_sizes(indexed / "sizes.json")
     train = read_interactions(indexed / "train", sizes.n_users, sizes.n_items)
     truth = read_interactions(indexed / split, sizes.n_all_users, sizes.n_all_items)

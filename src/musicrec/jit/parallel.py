@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from musicrec.errors import MusicRecError
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def thread_count(threads: int | None = None) -> int:
@@ -59,3 +63,15 @@ def for_blocks(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def on_threads(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """What `work` makes of each item, in their order, computed on several threads."""
+    found: dict[int, R] = {}
+
+    def block(start: int, stop: int) -> None:
+        for place in range(start, stop):
+            found[place] = work(items[place])
+
+    for_blocks(block, list(range(len(items) + 1)))
+    return [found[place] for place in range(len(items))]

@@ -159,6 +159,8 @@ def _cure(found: Mapping[str, Comparison], margin: float, split: str, head: Revi
     parameter = f"{split}_users"
     if data.get("protocol", "given") == "given":
         return f"{text}; hold out the plays of more users in the {split} file of data.source."
+    if data["protocol"] == "temporal":
+        return f"{text}; hold out a longer time, by data.{split}_from."
     share = data.get(parameter, getattr(DataParams(), parameter))
     needed = share * n_needed / row.n_users
     if needed <= MOST_HELD_OUT:

@@ -18,7 +18,9 @@ PARTS = 8  # files of every table of plays: pinned, so that bytes do not follow 
 PLAYS = pa.schema([("user_id", pa.string()), ("track_id", pa.string()), ("count", pa.int64())])
 LAST_PLAYED = pa.field("last_played", pa.int64())  # seconds UTC, where times are known
 ROW_GROUP = 1 << 20  # rows of a Parquet row group
+SPLITS = ("train", "validation", "test")
 HISTORY = "_history"  # ends the name of a split whose plays its held-out users are folded in with
+HISTORIES = tuple(f"{split}{HISTORY}" for split in SPLITS[1:])
 WRITING: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 READING: dict[str, Any] = {"page_checksum_verification": True}  # of pages that have one
 

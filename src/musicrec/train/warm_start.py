@@ -13,9 +13,8 @@ from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
 from musicrec.params import ALSParams
 from musicrec.storage.files import fingerprint, read_json
-from musicrec.storage.parquet import read_files, read_table
+from musicrec.storage.parquet import HISTORIES, read_files, read_table
 
-HISTORIES = ("validation_history", "test_history")  # of data.protocol = strong_generalization
 MANIFEST = "manifest.json"
 FILES = ("item_factors.npy", "user_factors.npy", "items.parquet", "users.parquet")
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest import run as run_module
 from musicrec.ingest.split import on_spark
 from musicrec.storage.parquet import read_table
-from tests.support.plays import HOLDOUT, PLAYS, contents, data_params, run, text_of, write
+from tests.support.plays import HOLDOUT, PLAYS, contents, run, text_of, write
 
 WHEN = 1_600_000_000
 LOG = [
@@ -19,12 +18,23 @@ LOG = [
 LOG += LOG[:40]  # sent twice
 TIMED = {"columns": {"count": None, "timestamp": "at"}}
 STRONG = {"protocol": "strong_generalization"}
+TEMPORAL = TIMED | {"protocol": "temporal", "validation_from": 0.5, "test_from": 0.1, "gap": "1d"}
+LATER = [*LOG, *((f"new{track}", track, time + 1) for _, track, time in LOG[::9])]
 CASES = {
     "counts": (text_of([*PLAYS, *PLAYS[:40]]), {}),
     "filters": (text_of(PLAYS), {"min_track_users": 4, "min_user_plays": 2}),
     "strong": (text_of([*PLAYS, *PLAYS[:9]]), STRONG),
     "strong and filters": (text_of(PLAYS), STRONG | {"min_user_plays": 2, "min_track_users": 7}),
     "times": (text_of(LOG, header="user_id,track_id,at"), TIMED),
+    "times, by the first play": (
+        text_of(LOG, header="user_id,track_id,at"), TIMED | {"held_out_by": "first"},
+    ),
+    "temporal": (text_of(LATER, header="user_id,track_id,at"), TEMPORAL),
+    "temporal, filters, once": (
+        text_of(LATER, header="user_id,track_id,at"),
+        TEMPORAL | {"judged": "test", "min_track_users": 4, "min_user_plays": 2, "since": "60d",
+                    "same_listen": "once"},
+    ),
     "once": (text_of(LOG, header="user_id,track_id,at"), TIMED | {"same_listen": "once"}),
     "strong, times": (text_of(LOG, header="user_id,track_id,at"), TIMED | STRONG),
     "counts and times, once": (
@@ -39,8 +49,8 @@ CASES = {
 def through_spark(spark, monkeypatch):
     """Send rows to files and merge them by the session of the tests."""
 
-    def merge(folders, params, folder):
-        return on_spark.merge_with(spark, folders, params, folder)
+    def merge(folders, plan, folder):
+        return on_spark.merge_with(spark, folders, plan, folder)
 
     def start():
         monkeypatch.setattr("musicrec.interactions.memory.ROW_BYTES", 1 << 60)
@@ -53,29 +63,32 @@ def through_spark(spark, monkeypatch):
 def test_same_bytes_and_figures(through_spark, tmp_path, name):
     text, kwargs = CASES[name]
     source = write(tmp_path / "plays.csv", text)
-    expected, here = run(source, write(tmp_path / "a/x", "").parent, **(HOLDOUT | kwargs))
+    expected, here = run(source, tmp_path / "a", **(HOLDOUT | kwargs))
     through_spark()
-    found, there = run(source, write(tmp_path / "b/x", "").parent, **(HOLDOUT | kwargs))
+    found, there = run(source, tmp_path / "b", **(HOLDOUT | kwargs))
     assert found == expected
     assert contents(there) == contents(here)
 
 
-def test_given_splits(through_spark, tmp_path):
-    for number, split in enumerate(("train", "validation", "test")):
-        rows = [row for row in PLAYS if int(row[1]) % 3 == number or split == "train"]
-        rows = [(f"{split}{user}" if split == "test" else user, *row) for user, *row in rows]
-        write(tmp_path / f"s/{split}.csv", text_of([*rows, *rows[:5]]))
-    write(
-        tmp_path / "s/train.csv", text_of([*PLAYS, *((f"test{u}", t, c) for u, t, c in PLAYS[::2])])
-    )
-    kwargs = {"on_bad_rows": "drop"}
-    with pytest.raises(MusicRecError, match="are in train too, first user"):
-        run(tmp_path / "s", write(tmp_path / "c/x", "").parent)
-    write(tmp_path / "s/validation.csv", text_of([("100", "7", 2), ("100", "7", 1), *PLAYS[:3]]))
-    expected, here = run(tmp_path / "s", write(tmp_path / "a/x", "").parent, **kwargs)
-    assert expected["validation"]["rejected"] == {"also_in_train": 3}
+@pytest.mark.parametrize("history", [False, True], ids=["known users", "histories"])
+def test_given_splits(through_spark, tmp_path, history):
+    held = {"validation": [("100", "7", 2), ("100", "7", 1), *PLAYS[:3]], "test": PLAYS[4:9]}
+    test = [(f"test{user}", *row) for user, *row in PLAYS]
+    tables = {"train": [*PLAYS, *test[::2]], **held, "test": [*test[1:9:2], *test[:3:2]]}
+    if history:
+        validation = [(f"valid{user}", *row) for user, *row in PLAYS]
+        tables = {"train": PLAYS, "year1_valid_hidden": validation[::2], "year1_test_hidden": test}
+        tables["year1_valid_visible"] = [*validation[1::2], *validation[:5]]
+        tables["year1_test_visible"] = test[:4]
+    for name, rows in tables.items():
+        write(tmp_path / f"s/{name}.csv", text_of([*rows, *rows[:5]]))
+    with pytest.raises(MusicRecError, match=r"rows of validation .* are in .*, first user"):
+        run(tmp_path / "s", tmp_path / "c")
+    expected, here = run(tmp_path / "s", tmp_path / "a", on_bad_rows="drop")
+    assert expected["validation"]["rejected"] == {"also_in_train": 6 if history else 7}
+    assert expected["test"]["rejected_rows"] == (9 if history else 4)
     through_spark()
-    found, there = run(tmp_path / "s", write(tmp_path / "b/x", "").parent, **kwargs)
+    found, there = run(tmp_path / "s", tmp_path / "b", on_bad_rows="drop")
     assert found == expected and contents(there) == contents(here)
 
 
@@ -84,7 +97,7 @@ def test_sums_above_int64(through_spark, tmp_path):
     source = write(tmp_path / "plays.csv", text_of(rows))
     for name in ("a", "b"):
         with pytest.raises(MusicRecError, match=r"sum to more .* first user 'u', track 't'"):
-            run(source, write(tmp_path / name / "x", "").parent, **HOLDOUT)
+            run(source, tmp_path / name, **HOLDOUT)
         through_spark()
 
 
@@ -118,14 +131,14 @@ def test_a_local_run_of_small_plays_starts_no_spark(tmp_path, monkeypatch):
 
     monkeypatch.setattr(on_spark, "merge_on_spark", no_spark)
     source = write(tmp_path / "plays.csv", text_of(PLAYS) + '1,"x ""y""",3.0\n')
-    run_module.ingest(data_params(source, **HOLDOUT), write(tmp_path / "o/x", "").parent)
+    run(source, tmp_path, **HOLDOUT)
 
 
 @pytest.mark.parametrize("threads", ["1", "3"])
 def test_threads_and_blocks_change_nothing(tmp_path, monkeypatch, threads):
     source = write(tmp_path / "plays.csv", CASES["counts"][0])
-    _, here = run(source, write(tmp_path / "a/x", "").parent, **HOLDOUT)
+    _, here = run(source, tmp_path / "a", **HOLDOUT)
     monkeypatch.setenv("MUSICREC_THREADS", threads)
     monkeypatch.setattr("musicrec.ingest.read.text.BLOCK", 41)
-    _, there = run(source, write(tmp_path / "b/x", "").parent, **HOLDOUT)
+    _, there = run(source, tmp_path / "b", **HOLDOUT)
     assert contents(there) == contents(here)

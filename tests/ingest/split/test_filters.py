@@ -132,7 +132,7 @@ def hash_of(user, track):
 def test_filters_that_cannot_be(tmp_path):
     source = write(tmp_path / "plays.csv", text_of(PLAYS))
     with pytest.raises(MusicRecError, match=r"data\.min_track_users = 2 filters one table; data"):
-        run(source, write(tmp_path / "a/x", "").parent, min_track_users=2)
+        run(source, tmp_path / "a", min_track_users=2)
     strict = STRONG | {"min_track_users": 1000}
     with pytest.raises(MusicRecError, match="in train of users with 1 or more tracks and tracks w"):
-        run(source, write(tmp_path / "b/x", "").parent, **strict)
+        run(source, tmp_path / "b", **strict)

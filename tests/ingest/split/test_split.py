@@ -148,14 +148,14 @@ class TestGiven:
         write(source / "cf_val-00001-of-00002.csv", text_of(GIVEN["validation"][1:]))
         write(source / "CF_Test.tsv", text_of(GIVEN["test"], "\t"))
         _, out = run(source, tmp_path)
-        _, plain = run(given(tmp_path / "s"), write(tmp_path / "o/x", "").parent)
+        _, plain = run(given(tmp_path / "s"), tmp_path / "o")
         assert contents(out) == contents(plain)
 
     def test_held_out_plays_that_are_in_train(self, tmp_path):
         source = given(tmp_path / "s", validation=[("v", "x", 1), ("v", "x", 1), ("v", "y", 1)])
         with pytest.raises(MusicRecError, match=r"s: 2 rows of validation .*user 'v', track 'x'"):
             run(source, tmp_path)
-        other = write(tmp_path / "o/x", "").parent
+        other = tmp_path / "o"
         summary, out = run(source, other, on_bad_rows="drop")
         assert all_rows(out)["validation"] == [("v", "y", 1)]
         assert ("v", "x", 3) in all_rows(out)["train"]
@@ -167,7 +167,7 @@ class TestGiven:
         source = given(tmp_path / "s", test=[("w", "x", 1), ("v", "z", 1), ("e", "x", 1)])
         for choice in ("error", "drop"):
             with pytest.raises(MusicRecError, match=r"s: 2 users are in both .*first 'v' \(col"):
-                run(source, write(tmp_path / choice / "x", "").parent, on_bad_rows=choice)
+                run(source, tmp_path / choice, on_bad_rows=choice)
 
     @pytest.mark.parametrize(
         "spoil, sentence",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -59,6 +62,16 @@ class Chunks:
     def folder(self, table: str) -> Path:
         """Where a table's chunks are."""
         return self._scratch / table
+
+    def times(self) -> Iterator[np.ndarray]:
+        """Times of all rows, a chunk at a time: int64 arrays."""
+        for folder in map(self.folder, self.tables):
+            for path in sorted(folder.glob("*.parquet")):
+                with pq.ParquetFile(path) as file:
+                    yield file.read(["time"]).column("time").to_numpy()
+        for chunk in itertools.chain.from_iterable(self.tables.values()):
+            if chunk.times is not None:
+                yield chunk.times
 
     def _to_files(self) -> None:
         self.in_files = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,17 +12,22 @@ from musicrec.ingest.read.values import SECOND
 from musicrec.ingest.split.protocol import (
     HOLDOUT_PLAYS,
     HOLDOUT_USERS,
-    SPLITS,
+    Plan,
+    left_out_names,
     needs_whole_table,
-    splits_of,
 )
-from musicrec.ingest.split.summary import Merged, Overlap, read_contents, sum_too_large
+from musicrec.ingest.split.summary import (
+    Merged,
+    Overlap,
+    read_contents,
+    sum_too_large,
+)
 from musicrec.interactions.hashing import BITS, SEPARATOR
 from musicrec.params import DataParams
 from musicrec.spark.failures import readable_errors
 from musicrec.spark.parts import local_uri, write_splits
 from musicrec.spark.session import spark_session
-from musicrec.storage.parquet import HISTORY, PARTS
+from musicrec.storage.parquet import HISTORY, PARTS, SPLITS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -30,7 +36,7 @@ _SCHEMA = "user_id string, track_id string, count bigint, time bigint"
 _KEY = ["user_id", "track_id"]
 
 
-def merge_on_spark(folders: dict[str, Path], params: DataParams, folder: Path) -> Merged:
+def merge_on_spark(folders: dict[str, Path], plan: Plan, folder: Path) -> Merged:
     """Merge and split rows in files, and write the splits.
 
     Parameters
@@ -47,60 +53,39 @@ def merge_on_spark(folders: dict[str, Path], params: DataParams, folder: Path) -
     """
     with (
         spark_session("ingest") as spark,
-        readable_errors(params.source),
+        readable_errors(plan.params.source),
     ):
-        return merge_with(spark, folders, params, folder)
+        return merge_with(spark, folders, plan, folder)
 
 
-def merge_with(
-    spark: SparkSession, folders: dict[str, Path], params: DataParams, folder: Path
-) -> Merged:
+def merge_with(spark: SparkSession, folders: dict[str, Path], plan: Plan, folder: Path) -> Merged:
     """Do the same with a session at hand."""
     from pyspark.sql import Observation
 
+    params = plan.params
     timed = params.columns.timestamp is not None
     columns = ["part", "split", *_KEY, "count", *(["last_played"] if timed else [])]
-    observation, filtered = Observation("merged"), Observation("filtered")
-    plays = _merged(spark, folders, params)
-    whole = needs_whole_table(params)
-    if whole:
-        scratch = folder / "merged"
-        plays = plays.observe(observation, *_numbers(list(folders)))
-        plays.write.parquet(local_uri(scratch))
-        _require_sums(observation.get, params)
-        merged = spark.read.schema(plays.schema).parquet(local_uri(scratch))
-        plays = _filtered(merged, params)
-        plays = plays.observe(filtered, *_filter_numbers(), *_merged_by_split(params))
-        write_splits(plays.where("split is not null").select(columns), folder, _KEY)
-        numbers = observation.get | filtered.get
-        shutil.rmtree(scratch)
-    else:
-        plays = plays.withColumn("split", _split(params))
-        plays = plays.observe(observation, *_numbers(list(folders)), *_merged_by_split(params))
-        write_splits(plays.where("count is not null").select(columns), folder, _KEY)
-        numbers = observation.get
-        _require_sums(numbers, params)
-    return _result(numbers, params, folder)
-
-
-def _result(numbers: dict[str, Any], params: DataParams, folder: Path) -> Merged:
-    splits = splits_of(params)
-    contents = {name: read_contents(folder / name) for name in splits if (folder / name).is_dir()}
-    merged_rows = {name: numbers[f"merged {name}"] or 0 for name in splits}
-    overlaps = []
-    for name in SPLITS[1:]:
-        if numbers.get(f"both {name}"):
-            user, track = numbers[f"first both {name}"]
-            overlaps.append(Overlap(name, numbers[f"both {name}"], (user, track)))
-    left_out = ("plays_filtered", "users_filtered", "plays_of_unknown_tracks",
-                "plays_of_short_histories")  # fmt: skip
+    merging, splitting = Observation("merging"), Observation("splitting")
+    pairs = _merged(spark, folders, plan).observe(merging, *_sums())
+    scratch = folder / "merged"
+    if needs_whole_table(params):
+        pairs.write.parquet(local_uri(scratch))
+        _require_sums(merging.get, params)
+        pairs = _filtered(spark.read.schema(pairs.schema).parquet(local_uri(scratch)), plan)
+    pairs = _split(pairs, plan).observe(splitting, *_numbers(plan))
+    written = pairs.where("split is not null and count is not null").select(columns)
+    write_splits(written, folder, _KEY)
+    shutil.rmtree(scratch, ignore_errors=True)
+    _require_sums(merging.get, params)
+    numbers = {name: value or 0 for name, value in (merging.get | splitting.get).items()}
     return Merged(
-        contents,
-        merged_rows,
-        numbers["doubles"] or 0,
-        numbers["again"] or 0,
-        {name: numbers[name] for name in left_out if name in numbers},
-        overlaps,
+        {name: read_contents(folder / name) for name in plan.splits if (folder / name).is_dir()},
+        numbers,
+        [
+            Overlap(name, numbers[f"both {name}"], tuple(numbers[f"first both {name}"]))
+            for name in plan.splits
+            if numbers.get(f"both {name}")
+        ],
     )
 
 
@@ -123,72 +108,51 @@ def user_part(column: str) -> Column:
     return (F.conv(digits, 16, 10).cast("long") % PARTS).cast("int")
 
 
-def _merged(spark: SparkSession, folders: dict[str, Path], params: DataParams) -> DataFrame:
-    """One row a (user, track): `part`, ids, `count`, `last_played`, `merged`, `again`, `rows …`."""
+def _merged(spark: SparkSession, folders: dict[str, Path], plan: Plan) -> DataFrame:
+    """One row a (user, track, place of the split), as `in_memory.Pairs`, with its `part`."""
     from pyspark.sql import functions as F
 
+    params = plan.params
     frames = [
-        spark.read.schema(_SCHEMA).parquet(local_uri(path)).withColumn("table", F.lit(table))
-        for table, path in folders.items()
+        spark.read.schema(_SCHEMA).parquet(local_uri(path)).withColumn("place", F.lit(place))
+        for place, path in enumerate(folders.values())
     ]
-    rows = reduce(lambda a, b: a.unionByName(b), frames)
+    rows = reduce(lambda one, other: one.unionByName(other), frames)
+    if plan.windows:
+        place = F.lit(None).cast("int")
+        for number, (start, stop) in enumerate(plan.windows.values()):
+            here = (F.col("time") >= start) & (F.col("time") < stop)
+            place = F.when(here, F.lit(number)).otherwise(place)
+        rows = rows.withColumn("place", place).where("place is not null")
     rows = rows.withColumn("part", user_part("user_id")).repartition(PARTS, "part")
     count = F.max("count") if params.same_listen == "once" else F.try_sum("count")
-    key = ["part", *_KEY]
+    key = ["part", *_KEY, "place"]
     if params.columns.timestamp is None:
         rows = rows.withColumns({"rows": F.lit(1).cast("long"), "again": F.lit(0).cast("long")})
     else:
-        rows = rows.groupBy(*key, "time", "table").agg(
+        rows = rows.groupBy(*key, "time").agg(
             count.alias("count"), F.count("*").alias("rows"), (F.count("*") - 1).alias("again")
         )
-    sums = [F.max("time").alias("time"), F.sum("again").alias("again")]
-    for table in folders:
-        here = F.col("table") == table
-        sums.append(F.try_sum(F.when(here, F.col("count"))).alias(f"count {table}"))
-        sums.append(F.sum(F.when(here, F.col("rows")).otherwise(0)).alias(f"rows {table}"))
-        sums.append(F.count_if(here & F.col("count").isNull()).alias(f"large {table}"))
-    plays = rows.groupBy(*key).agg(*sums)
-    of_first = {
-        name: reduce(
-            lambda otherwise, table: F.when(
-                F.col(f"rows {table}") > 0, F.col(f"{name} {table}")
-            ).otherwise(otherwise),
-            reversed(list(folders)), F.lit(None).cast("long"),
-        )
-        for name in ("count", "rows", "large")
-    }  # fmt: skip
-    return plays.withColumns(
-        {
-            "count": F.when(of_first["large"] == 0, of_first["count"]),
-            "merged": of_first["rows"] - 1,
-            "last_played": F.floor(F.col("time") / F.lit(SECOND)).cast("long"),
-            "table": reduce(
-                lambda otherwise, table: F.when(
-                    F.col(f"rows {table}") > 0, F.lit(table)
-                ).otherwise(otherwise),
-                reversed(list(folders)), F.lit(None).cast("string"),
-            ),
-        }
-    )  # fmt: skip
+    too_large = F.count_if(F.col("count").isNull()) > 0  # which a sum of the others would hide
+    return rows.groupBy(*key).agg(
+        F.when(~too_large, F.try_sum("count")).alias("count"),
+        F.min("time").alias("first"),
+        F.max("time").alias("last"),
+        F.floor(F.max("time") / F.lit(SECOND)).cast("long").alias("last_played"),
+        (F.sum("rows") - 1).alias("merged"),
+        F.sum("again").alias("again"),
+    )
 
 
-def _numbers(tables: list[str]) -> list[Column]:
+def _sums() -> list[Column]:
     from pyspark.sql import functions as F
 
-    pair, large = F.struct(*_KEY), F.col("count").isNull()
-    found = [
+    large = F.col("count").isNull()
+    return [
         F.count_if(large).alias("too_large"),
-        F.min(F.when(large, pair)).alias("first_too_large"),
-        F.sum("merged").alias("doubles"),
+        F.min(F.when(large, F.struct(*_KEY))).alias("first_too_large"),
         F.sum("again").alias("again"),
     ]
-    for table in tables:
-        rows = F.col(f"rows {table}")
-        if "train" in tables and table != "train":
-            both = (F.col("rows train") > 0) & (rows > 0)
-            found.append(F.sum(F.when(both, rows)).alias(f"both {table}"))
-            found.append(F.min(F.when(both, pair)).alias(f"first both {table}"))
-    return found
 
 
 def _require_sums(numbers: dict[str, Any], params: DataParams) -> None:
@@ -196,26 +160,83 @@ def _require_sums(numbers: dict[str, Any], params: DataParams) -> None:
         raise sum_too_large(numbers["too_large"], tuple(numbers["first_too_large"]), params)
 
 
-def _held_out_user(params: DataParams) -> tuple[Column, Column]:
+def _drawn_user(params: DataParams) -> tuple[Column, Column]:
     """A user's draw, and whether it makes them a validation or test user."""
     user = hash_fraction(params.seed, "user_id", salt=HOLDOUT_USERS)
     return user, user < params.validation_users + params.test_users
 
 
-def _split(params: DataParams, usable: Column | None = None) -> Column:
-    """The split of each play, as `in_memory.split_of_rows` says; null where it has none."""
+def _filtered(pairs: DataFrame, plan: Plan) -> DataFrame:
+    """Pairs with what the filters say of them: `kept`, `user_kept`, `known` and `usable`."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    if params.protocol == "given":
-        return F.col("table")
-    user, chosen = _held_out_user(params)
+    params, counted = plan.params, F.col("place") == 0
+    users_of = pairs.groupBy("track_id").agg(F.count_if(counted).alias("track_users"))
+    pairs = pairs.join(users_of, "track_id").repartition(PARTS, "part")
+    of_user = Window.partitionBy("part", "user_id")
+    kept = (
+        F.lit(True)
+        if params.min_track_users == 1
+        else F.col("track_users") >= params.min_track_users
+    )
+    if params.min_user_plays > 1:
+        kept = kept & (F.count_if(kept & counted).over(of_user) >= params.min_user_plays)
+    pairs = pairs.withColumns({"kept": kept, "known": F.lit(True)})
+    pairs = pairs.withColumn("user_kept", F.bool_or("kept").over(of_user))
+    if params.protocol == "strong_generalization":
+        pairs = pairs.withColumn("drawn", _drawn_user(params)[1])
+        known = pairs.where("kept and not drawn").select("track_id").distinct()
+        known = known.withColumn("in_training", F.lit(True))
+        pairs = pairs.join(known, "track_id", "left").repartition(PARTS, "part")
+        pairs = pairs.withColumn("known", F.col("in_training").isNotNull() | ~F.col("drawn"))
+    return pairs.withColumn("usable", F.col("kept") & F.col("known"))
+
+
+def _split(pairs: DataFrame, plan: Plan) -> DataFrame:
+    """Pairs with their `split`, null where they have none, as `in_memory._split` says."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    of_user = Window.partitionBy("part", "user_id")
+    filtered = "usable" in pairs.columns
+    usable = F.col("usable") if filtered else F.lit(True)
+    pairs = pairs.withColumns({"overlap": F.lit(False), "new": F.lit(False)})
+    if plan.windows or filtered:
+        in_order = of_user.orderBy(usable.desc(), "track_id", "place")
+        pairs = pairs.withColumn("first_of_user", F.row_number().over(in_order) == 1)
+    if plan.drawn:
+        split = _drawn_split(plan.params, usable if filtered else None)
+        return pairs.withColumn("split", F.when(usable, split))
+    name = _by_place(plan.splits)
+    if plan.windows:
+        trained = F.bool_or(usable & (F.col("place") == 0)).over(of_user)
+        pairs = pairs.withColumn("new", usable & ~trained)
+        return pairs.withColumn("split", F.when(usable & ~F.col("new"), name))
+    there = F.expr("bit_or(shiftleft(1, place)) over (partition by part, user_id, track_id)")
+    known = _by_place([plan.known(split) if split in SPLITS[1:] else 0 for split in plan.splits])
+    pairs = pairs.withColumn("overlap", there.bitwiseAND(known) > 0)
+    return pairs.withColumn("split", F.when(~F.col("overlap"), name))
+
+
+def _by_place(values: Sequence[str | int]) -> Column:
+    from pyspark.sql import functions as F
+
+    return F.get(F.array(*map(F.lit, values)), F.col("place"))
+
+
+def _drawn_split(params: DataParams, usable: Column | None) -> Column:
+    """The split of each usable pair, as `in_memory.split_of_pairs` says; null where it has none."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    user, chosen = _drawn_user(params)
     draw = hash_fraction(params.seed, *_KEY, salt=HOLDOUT_PLAYS)
     of_user = Window.partitionBy("part", "user_id")
     first = [] if usable is None else [usable.desc()]
     # Training users need no order among their plays: a constant spares comparing it.
     order = of_user.orderBy(
-        *first, F.when(chosen, F.col("time")).desc(), F.when(chosen, draw), "track_id"
+        *first, F.when(chosen, F.col(params.held_out_by)).desc(), F.when(chosen, draw), "track_id"
     )
     plays = (F.count("*") if usable is None else F.count_if(usable)).over(of_user)
     wanted = F.floor(plays * params.held_out + 0.5)
@@ -224,52 +245,27 @@ def _split(params: DataParams, usable: Column | None = None) -> Column:
     split = F.when(held, kind)
     if params.protocol == "strong_generalization":
         split = split.when(chosen, F.when(plays > 1, F.concat(kind, F.lit(HISTORY))))
-    split = split.otherwise(F.lit("train"))
-    return split if usable is None else F.when(usable, split)
+    return split.otherwise(F.lit("train"))
 
 
-def _filtered(plays: DataFrame, params: DataParams) -> DataFrame:
-    """Merged plays with `split`, null where filters leave them out, and what they left out."""
-    from pyspark.sql import Window
+def _numbers(plan: Plan) -> list[Column]:
     from pyspark.sql import functions as F
 
-    users_of = plays.groupBy("track_id").agg(F.count("*").alias("track_users"))
-    plays = plays.join(users_of, "track_id").repartition(PARTS, "part")
-    of_user = Window.partitionBy("part", "user_id")
-    _, chosen = _held_out_user(params)
-    plays = plays.withColumns(
-        {"track_kept": F.col("track_users") >= params.min_track_users, "chosen": chosen}
-    )
-    user_kept = F.count_if("track_kept").over(of_user) >= params.min_user_plays
-    plays = plays.withColumns({"user_kept": user_kept, "known": F.lit(True)})
-    usable = F.col("track_kept") & F.col("user_kept")
-    if params.protocol == "strong_generalization":
-        known = plays.where(usable & ~F.col("chosen")).select("track_id").distinct()
-        known = known.withColumn("in_training", F.lit(True))
-        plays = plays.join(known, "track_id", "left").repartition(PARTS, "part")
-        plays = plays.withColumn("known", F.col("in_training").isNotNull() | ~F.col("chosen"))
-        usable = usable & F.col("known")
-    plays = plays.withColumn("usable", usable)
-    first = F.row_number().over(of_user.orderBy("track_id")) == 1
-    return plays.withColumns({"split": _split(params, F.col("usable")), "first": first})
-
-
-def _filter_numbers() -> list[Column]:
-    from pyspark.sql import functions as F
-
-    kept = F.col("track_kept") & F.col("user_kept")
-    return [
-        F.count_if(~kept).alias("plays_filtered"),
-        F.count_if(F.col("first") & ~F.col("user_kept")).alias("users_filtered"),
-        F.count_if(kept & ~F.col("known")).alias("plays_of_unknown_tracks"),
-        F.count_if(F.col("usable") & F.col("split").isNull()).alias("plays_of_short_histories"),
-    ]
-
-
-def _merged_by_split(params: DataParams) -> list[Column]:
-    from pyspark.sql import functions as F
-
-    return [
-        F.sum(F.when(F.col("split") == name, F.col("merged"))).alias(f"merged {name}")
-        for name in splits_of(params)
-    ]
+    overlap, split, rows = F.col("overlap"), F.col("split"), F.col("merged") + 1
+    found = [F.sum(F.when(~overlap, F.col("merged"))).alias("merged")]
+    for place, name in enumerate(plan.splits):
+        found.append(F.sum(F.when(split == name, F.col("merged"))).alias(f"merged {name}"))
+        both = overlap & (F.col("place") == place)
+        if not plan.drawn:
+            found.append(F.sum(F.when(both, rows)).alias(f"both {name}"))
+            found.append(F.min(F.when(both, F.struct(*_KEY))).alias(f"first both {name}"))
+    left_out = {
+        "plays_filtered": "not kept",
+        "users_filtered": "first_of_user and not user_kept",
+        "plays_of_unknown_tracks": "kept and not known",
+        "plays_of_short_histories": "usable and split is null",
+        "plays_without_history": "new",
+        "users_without_history": "new and first_of_user",
+    }
+    names = left_out_names(plan.params)
+    return found + [F.count_if(F.expr(left_out[name])).alias(name) for name in names]

@@ -1,4 +1,4 @@
-"""Which plays are for training, validation and test: given by files, or chosen by hash.
+"""Which plays are for training, validation and test: given by files, or chosen by hash or time.
 
 The filters are in the order of Liang, Krishnan, Hoffman and Jebara (WWW 2018, "Variational
 autoencoders for collaborative filtering") in their own code: first tracks with too few users go,
@@ -10,15 +10,17 @@ what is left of each is cut into fold-in and truth.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.source.duplicates import refuse_duplicates, warn_of_copy_names
 from musicrec.ingest.source.files import SourceFile
+from musicrec.ingest.split.windows import Windows, shown
 from musicrec.params import ROLES, DataParams
-from musicrec.storage.parquet import HISTORY
+from musicrec.storage.parquet import HISTORIES, HISTORY, SPLITS
 
-SPLITS = ("train", "validation", "test")
 HOLDOUT_USERS, HOLDOUT_PLAYS = "holdout users", "holdout plays"  # what is drawn by hash
 TABLE = "plays"  # the one table of all protocols but `given`
 _WORDS = {
@@ -28,11 +30,48 @@ _WORDS = {
 }
 
 
-def splits_of(params: DataParams) -> tuple[str, ...]:
-    """The folders that a protocol fills: `SPLITS`, and what held-out users are folded in with."""
-    if params.protocol != "strong_generalization":
-        return SPLITS
-    return (*SPLITS, f"validation{HISTORY}", f"test{HISTORY}")
+class Plan(NamedTuple):
+    """How rows become splits.
+
+    Attributes
+    ----------
+    params : DataParams
+    splits : tuple of str
+        Folders to fill: `train`, the held-out plays, and what their users are folded in with.
+    windows : dict
+        With `temporal`: split -> bounds of its times, as of `windows_of`; else empty.
+    """
+
+    params: DataParams
+    splits: tuple[str, ...]
+    windows: Windows
+
+    @property
+    def drawn(self) -> bool:
+        """Whether held-out users are drawn by hash: not where file or time tell rows apart."""
+        return self.params.protocol not in ("given", "temporal")
+
+    def known(self, split: str) -> int:
+        """Splits, as bits, whose plays may not be among the held-out ones of `split` too."""
+        history = f"{split}{HISTORY}"
+        return 1 | (1 << self.splits.index(history) if history in self.splits else 0)
+
+
+def splits_of(params: DataParams, tables: Collection[str], judged: str) -> tuple[str, ...]:
+    """The folders that a protocol fills.
+
+    Parameters
+    ----------
+    tables : collection of str
+        Of `tables_of`.
+    judged : str
+        `evaluate.split`: the one held-out split of `temporal`.
+    """
+    if params.protocol == "given":
+        return tuple(tables)
+    if params.protocol == "temporal":
+        return ("train", judged)
+    return (*SPLITS, *(HISTORIES if params.protocol == "strong_generalization" else ()))
 
 
 def filters_on(params: DataParams) -> bool:
@@ -45,14 +84,32 @@ def needs_whole_table(params: DataParams) -> bool:
     return params.protocol == "strong_generalization" or filters_on(params)
 
 
+def left_out_names(params: DataParams) -> list[str]:
+    """What is counted of plays that are in no split."""
+    names = ["plays_filtered", "users_filtered"] if filters_on(params) else []
+    if params.protocol == "strong_generalization":
+        names += ["plays_of_unknown_tracks", "plays_of_short_histories"]
+    if params.protocol == "temporal":
+        names += ["users_without_history", "plays_without_history"]
+    return names
+
+
 def require_protocol(params: DataParams) -> None:
     """Check parameters that must go together.
 
     Raises
     ------
     MusicRecError
-        A filter is set with `given`; the shares of held-out users leave nobody to train on.
+        A filter is set with `given`; `temporal` has no times; the shares of held-out users leave
+        nobody to train on.
     """
+    if params.protocol == "temporal":
+        if params.columns.timestamp is None:
+            raise MusicRecError(
+                "data.protocol: temporal needs times; set data.columns.timestamp, or split a table "
+                "without times by data.protocol: holdout"
+            )
+        return
     if params.protocol == "given" and filters_on(params):
         name = "min_user_plays" if params.min_user_plays > 1 else "min_track_users"
         raise MusicRecError(
@@ -92,9 +149,10 @@ def _given_splits(files: list[SourceFile], source: str) -> dict[str, list[Source
     """Sort the files of a folder into splits by a word in the name of the file or sub-folder.
 
     `train.parquet`, `cf_train.snappy.parquet` and `train/part-00000.parquet` are all for training;
-    files that name no split are left out.
+    files that name no split are left out. `visible`, `history` or `fold_in` beside the name of a
+    held-out split: what its users are folded in with.
     """
-    found: dict[str, list[SourceFile]] = {split: [] for split in SPLITS}
+    found: dict[str, list[SourceFile]] = {split: [] for split in (*SPLITS, *HISTORIES)}
     for file in files:
         name, matches = _named(file)
         if len(matches) > 1:
@@ -111,7 +169,7 @@ def _given_splits(files: list[SourceFile], source: str) -> dict[str, list[Source
             f"the source has {', '.join(names)[:200]}; add it, or split one table with "
             "data.protocol: holdout"
         )
-    return found
+    return {split: members for split, members in found.items() if members}
 
 
 def _refuse_splits_and_more(files: list[SourceFile], source: str) -> None:
@@ -119,7 +177,7 @@ def _refuse_splits_and_more(files: list[SourceFile], source: str) -> None:
     found = [_named(file) for file in files]
     splits = {split for _, matches in found for split in matches}
     others = sorted({name for name, matches in found if not matches})
-    if splits == set(SPLITS) and others:
+    if splits >= set(SPLITS) and others:
         raise MusicRecError(
             f"{source}: holds train, validation and test files and beside them "
             f"{', '.join(others)[:200]}, which data.protocol: holdout would read as one table; "
@@ -130,11 +188,16 @@ def _refuse_splits_and_more(files: list[SourceFile], source: str) -> None:
 def _named(file: SourceFile) -> tuple[str, list[str]]:
     """The name of a file (or the sub-folder it is in), and the splits it stands for."""
     name = file.relative.split("/")[0]
-    words = set(re.split("[^a-z]+", name.lower()))
-    return name, [split for split in SPLITS if words & _WORDS[split]]
+    words = set(re.split("[^a-z]+", name.lower().replace("fold_in", "history")))
+    known = words & {"visible", "history"}
+    return name, [
+        f"{split}{HISTORY}" if known and split != "train" else split
+        for split in SPLITS
+        if words & _WORDS[split]
+    ]
 
 
-def require_splits(folder: Path, params: DataParams) -> None:
+def require_splits(folder: Path, plan: Plan) -> None:
     """Stop where a split has got no row, and so no folder.
 
     Raises
@@ -142,12 +205,13 @@ def require_splits(folder: Path, params: DataParams) -> None:
     MusicRecError
         The sentence names the parameter that left it empty.
     """
-    for split in splits_of(params):
+    for split in plan.splits:
         if not (folder / split).is_dir():
-            raise MusicRecError(_nobody_left(split, folder, params))
+            raise MusicRecError(_nobody_left(split, plan))
 
 
-def _nobody_left(split: str, folder: Path, params: DataParams) -> str:
+def _nobody_left(split: str, plan: Plan) -> str:
+    params = plan.params
     if params.protocol == "given":
         return f"{params.source}: no usable row is left in {split}"
     if split == "train":
@@ -157,6 +221,12 @@ def _nobody_left(split: str, folder: Path, params: DataParams) -> str:
             "data.min_track_users"
         )
         return f"{params.source}: no usable row is left in train" + filters * filters_on(params)
+    if plan.windows:
+        start, stop = map(shown, plan.windows[split])
+        return (
+            f"{params.source}: none of the users who played from {start} to {stop} has earlier "
+            f"plays to train on; set data.{split}_from to another time"
+        )
     share = getattr(params, f"{split.removesuffix(HISTORY)}_users")
     return (
         f"{params.source}: no {split} user: none of the users with two or more tracks was chosen "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
+import itertools
 import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,9 +21,9 @@ import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.read.reasons import MAX_COUNT
-from musicrec.jit.parallel import for_blocks
+from musicrec.jit.parallel import on_threads
 from musicrec.params import DataParams
-from musicrec.storage.parquet import READING, parquet_parts
+from musicrec.storage.parquet import HISTORY, READING, parquet_parts
 
 _LEAST_KNOWN = 0.05  # share of held-out users, or tracks, that training must know
 
@@ -58,22 +60,15 @@ class Merged(NamedTuple):
     ----------
     contents : dict
         Of each split that has rows.
-    merged : dict
-        Split -> source rows of each (user, track) beyond the first.
-    merged_rows : int
-        The same of all, those that are filtered too.
-    same_listen : int
-        Source rows of a user, track and time that another row has.
-    left_out : dict
-        Plays and users that filters leave out.
+    numbers : mapping
+        `merged`: source rows of each (user, track) of a split beyond the first, `merged <split>`
+        those of one; `again`: source rows of a user, track and time that another row has; and
+        those of `protocol.left_out_names`.
     overlaps : list of Overlap
     """
 
     contents: dict[str, Contents]
-    merged: dict[str, int]
-    merged_rows: int
-    same_listen: int
-    left_out: dict[str, int]
+    numbers: Mapping[str, Any]
     overlaps: list[Overlap]
 
 
@@ -88,15 +83,12 @@ def sum_too_large(pairs: int, first: tuple[str, str], params: DataParams) -> Mus
 
 def read_contents(folder: Path) -> Contents:
     """Read a split's Parquet parts: memory follows the distinct ids, not the rows."""
-    parts = parquet_parts(folder)
-    found: list[tuple[pa.Array, pa.Array, pa.Array] | None] = [None] * len(parts)
+    return combined(on_threads(_read_part, parquet_parts(folder)))
 
-    def read(start: int, stop: int) -> None:
-        for place in range(start, stop):
-            found[place] = _read_part(parts[place])
 
-    for_blocks(read, list(range(len(parts) + 1)))
-    users, tracks, counts = zip(*filter(None, found), strict=True)
+def combined(parts: Iterable[tuple[pa.Array, pa.Array, pa.StructArray]]) -> Contents:
+    """Put distinct users, distinct tracks and numbers of each count of several parts together."""
+    users, tracks, counts = zip(*parts, strict=True)
     histogram: Counter[int] = Counter()
     for counted in counts:
         histogram.update(
@@ -107,7 +99,7 @@ def read_contents(folder: Path) -> Contents:
     )
 
 
-def _read_part(part: Path) -> tuple[pa.Array, pa.Array, pa.Array]:
+def _read_part(part: Path) -> tuple[pa.Array, pa.Array, pa.StructArray]:
     """Distinct users, distinct tracks and numbers of each count, a row group at a time."""
     users, tracks, counts = [], [], []
     with pq.ParquetFile(part, **READING) as reader:
@@ -115,11 +107,11 @@ def _read_part(part: Path) -> tuple[pa.Array, pa.Array, pa.Array]:
             rows = reader.read_row_group(group, use_threads=False)
             users.append(rows["user_id"].unique())
             tracks.append(rows["track_id"].unique())
-            counts.append(rows["count"])
+            counts += rows["count"].chunks
     return (
         pc.unique(pa.concat_arrays(users)),
         pc.unique(pa.concat_arrays(tracks)),
-        pc.value_counts(pa.chunked_array(chunk for column in counts for chunk in column.chunks)),
+        pc.value_counts(pa.chunked_array(counts)),
     )
 
 
@@ -171,71 +163,75 @@ def describe_counts(histogram: dict[int, int]) -> dict[str, float]:
         `mean`; `sd`, of a sample (0 for a single row); `min`, `p25`, `median`, `p75`, `max`,
         interpolated linearly between the two nearest rows.
     """
-    rows = sum(histogram.values())
+    counts = sorted(histogram)
+    ends = list(itertools.accumulate(histogram[count] for count in counts))
+    rows = ends[-1]
     total = sum(count * n for count, n in histogram.items())
     squares = sum(count * count * n for count, n in histogram.items())
     variance = Fraction(squares * rows - total * total, rows * max(rows - 1, 1))
-    quartiles = {"p25": Fraction(1, 4), "median": Fraction(1, 2), "p75": Fraction(3, 4)}
+
+    def quantile(share: Fraction) -> float:
+        position = (rows - 1) * share
+        below = math.floor(position)
+        lower = counts[bisect.bisect_right(ends, below)]
+        upper = counts[bisect.bisect_right(ends, min(below + 1, rows - 1))]
+        return float(lower + (upper - lower) * (position - below))
+
     return {
         "mean": float(Fraction(total, rows)),
         "sd": math.sqrt(variance),
-        "min": min(histogram),
-        "max": max(histogram),
-        **{name: _quantile(histogram, rows, share) for name, share in quartiles.items()},
+        "min": counts[0],
+        "max": counts[-1],
+        **{f"p{n}" if n != 50 else "median": quantile(Fraction(n, 100)) for n in (25, 50, 75)},
     }
 
 
-def _quantile(histogram: dict[int, int], rows: int, share: Fraction) -> float:
-    position = (rows - 1) * share
-    below = math.floor(position)
-    lower = _nth(histogram, below)
-    upper = _nth(histogram, min(below + 1, rows - 1))
-    return float(lower + (upper - lower) * (position - below))
-
-
-def _nth(histogram: dict[int, int], n: int) -> int:
-    """The count of row n (from 0), rows sorted by count."""
-    passed = 0
-    for count in sorted(histogram):
-        passed += histogram[count]
-        if passed > n:
-            return count
-    raise IndexError(n)
-
-
-def require_sound_splits(
-    contents: dict[str, Contents], described: dict[str, dict[str, Any]], params: DataParams
-) -> None:
-    """Stop where given splits cannot be judged.
+def require_sound_splits(contents: dict[str, Contents], params: DataParams) -> None:
+    """Stop where given splits cannot be judged; warn of users without history where others have it.
 
     Raises
     ------
     MusicRecError
-        A user is held out for validation and for test; training knows under 5 % of the held-out
-        users or tracks, most often because ids are written in two ways, such as `12` and `12.0`.
+        A user is held out for validation and for test, or is in training and has a history beside
+        it; training (or the history) knows under 5 % of the held-out users or tracks, most often
+        because ids are written in two ways, such as `12` and `12.0`.
     """
     if params.protocol != "given":
         return
-    held = contents["validation"].users
-    both = held.filter(pc.is_in(held, value_set=contents["test"].users))
+    _require_apart("validation", "test", contents, params)
+    for split in ("validation", "test"):
+        history = f"{split}{HISTORY}"
+        if history in contents:
+            _require_apart("train", history, contents, params)
+        known_by = {"user": history if history in contents else "train", "track": "train"}
+        for role, name in known_by.items():
+            held, known = (getattr(contents[where], f"{role}s") for where in (split, name))
+            missing = _missing(held, known)
+            if len(held) - missing < _LEAST_KNOWN * len(held):
+                ours, theirs = _two_ids(known, held)
+                raise MusicRecError(
+                    f"{params.source}: {name} has {len(held) - missing:,} of the {len(held):,} "
+                    f"{role}s of {split} (column {getattr(params.columns, role)!r}), such as "
+                    f"{ours!r} in {name} and {theirs!r} in {split}; write the ids of all splits in "
+                    "the same form"
+                )
+            if name == history and missing:
+                first = pc.min(held.filter(pc.invert(pc.is_in(held, value_set=known)))).as_py()
+                warn(
+                    f"{params.source}: {missing:,} users of {split} have no play in {history}, "
+                    f"first {first!r}; nothing is recommended to them"
+                )
+
+
+def _require_apart(one: str, other: str, contents: dict[str, Contents], params: DataParams) -> None:
+    held = contents[one].users
+    both = held.filter(pc.is_in(held, value_set=contents[other].users))
     if len(both):
         raise MusicRecError(
             f"{params.source}: {len(both):,} user{'s are' if len(both) > 1 else ' is'} in both "
-            f"validation and test, first {pc.min(both).as_py()!r} (column "
+            f"{one} and {other}, first {pc.min(both).as_py()!r} (column "
             f"{params.columns.user!r}); keep each user in one of them"
         )
-    for split in ("validation", "test"):
-        for role in ("user", "track"):
-            n = described[split][f"{role}s"]
-            known = n - described[split][f"cold_{role}s"]
-            if known >= _LEAST_KNOWN * n:
-                continue
-            ours, theirs = _two_ids(*(getattr(contents[s], f"{role}s") for s in ("train", split)))
-            raise MusicRecError(
-                f"{params.source}: train has {known:,} of the {n:,} {role}s of {split} (column "
-                f"{getattr(params.columns, role)!r}), such as {ours!r} in train and {theirs!r} in "
-                f"{split}; write the ids of all splits in the same form"
-            )
 
 
 def _two_ids(train: pa.Array, held: pa.Array) -> tuple[str, str]:
@@ -303,7 +299,7 @@ def _matching(ids: list[pa.Array], marks: tuple[str, ...], pattern: str) -> pa.A
     return pc.unique(pa.concat_arrays(found))
 
 
-def warn(sentences: Iterator[str]) -> None:
+def warn(*sentences: str) -> None:
     """Print warnings on standard error."""
     for sentence in sentences:
         print(f"warning: {sentence}", file=sys.stderr)
