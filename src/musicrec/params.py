@@ -310,6 +310,11 @@ class FeedbackParams(Block):
 
     transform: Literal["none", "log1p"] = _of("none", "none: r = count; log1p: r = log(1 + count)")
     min_count: Whole = _of(1, "training plays with a lower count are dropped", ge=1)
+    half_life: Duration | None = _of(
+        None,
+        "a count is halved for every such time from the last play of the pair to the newest one "
+        "of training, before the transform, such as 90d; null: counts do not age",
+    )
 
 
 class ALSParams(Block):

@@ -41,6 +41,20 @@ def test_min_count_acts_before_the_transform() -> None:
     np.testing.assert_allclose(ratings, np.log([3, 6]), rtol=1e-6)
 
 
+def test_a_half_life_halves_counts_by_age_after_min_count_and_before_the_transform() -> None:
+    """Ages of 0, 1, 3 and 5,000 days: what is left of the counts 1, 5, 2 and 1 by hand."""
+    ages = np.array([0, 1, 3, 5000]) * 86_400
+    left = training_ratings(PLAYS, FeedbackParams(half_life="24h"), ages)
+    np.testing.assert_allclose(left.counts[:3], [1, 2.5, 0.25], rtol=1e-6)
+    assert 0 < left.counts[3] < 1e-37  # still a play
+    both = FeedbackParams(half_life="2d", transform="log1p", min_count=2)
+    expected = np.log1p([5 * 2**-0.5, 2 * 2**-1.5])
+    np.testing.assert_allclose(training_ratings(PLAYS, both, ages).counts, expected, rtol=1e-6)
+    np.testing.assert_array_equal(
+        training_ratings(PLAYS, both).counts, np.log1p([5, 2], dtype="f4")
+    )
+
+
 def test_no_play_left() -> None:
     with pytest.raises(MusicRecError, match=r"feedback\.min_count = 6; lower it"):
         training_ratings(PLAYS, FeedbackParams(min_count=6))

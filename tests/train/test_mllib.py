@@ -14,7 +14,12 @@ import pytest
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors, fit, objective
-from musicrec.interactions.matrix import Interactions, from_triples
+from musicrec.interactions.matrix import (
+    Interactions,
+    from_triples,
+    newest_play,
+    read_interactions,
+)
 from musicrec.params import ALSParams, FeedbackParams
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.parquet import write_table
@@ -30,6 +35,7 @@ N_USERS, N_ITEMS = 120, 80
 def write_plays(folder: Path, plays: Interactions) -> Path:
     users = np.repeat(np.arange(plays.n_users, dtype=np.int32), np.diff(plays.indptr))
     columns = {"user": users, "item": plays.indices, "count": plays.counts.astype(np.int64)}
+    columns["last_played"] = 1_600_000_000 - plays.indices.astype(np.int64) * 7919
     write_table(folder / "part-00000.parquet", pa.table(columns))
     write_checksums(folder)
     return folder
@@ -100,6 +106,20 @@ def test_log1p_many_iterations_and_reruns(
     assert objective(ratings, users, items, params) == pytest.approx(native.losses[-1], rel=1e-4)
     dropped = np.diff(ratings.indptr) == 0
     assert dropped.any() and not users[dropped].any() and not native.users[dropped].any()
+
+
+def test_a_half_life(spark: SparkSession, folder: Path, plays: Interactions) -> None:
+    """Up to 7 days of age, those of the same plays in both engines."""
+    feedback = FeedbackParams(transform="log1p", half_life="1d")
+    params = ALSParams(rank=6, max_iter=1, nonnegative=False)
+    ages = read_interactions(folder, N_USERS, N_ITEMS, newest_play(folder)).counts
+    assert ages.max() > 6 * 86_400
+    ratings = training_ratings(plays, feedback, ages)
+    users, items = fit_frame(read_plays(spark, folder, feedback), N_USERS, N_ITEMS, params)
+    native = fit(ratings, params)
+    assert relative(native.items, items) < 1e-5
+    assert relative(native.users, users) < 1e-5
+    assert relative(fit(plays, params).items, items) > 0.1
 
 
 @pytest.fixture(scope="module")

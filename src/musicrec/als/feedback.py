@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from musicrec.errors import MusicRecError
-from musicrec.interactions.matrix import Interactions
-from musicrec.params import FeedbackParams
+from musicrec.interactions.matrix import Interactions, decay
+from musicrec.params import FeedbackParams, duration_seconds
 
 
-def apply_feedback(counts: np.ndarray, params: FeedbackParams) -> tuple[np.ndarray, np.ndarray]:
+def apply_feedback(
+    counts: np.ndarray, params: FeedbackParams, ages: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Choose and transform play counts.
 
     Parameters
@@ -19,7 +21,11 @@ def apply_feedback(counts: np.ndarray, params: FeedbackParams) -> tuple[np.ndarr
     params : FeedbackParams
         `min_count`: plays counted less often are dropped. `transform`: `none` leaves r = count,
         `log1p` gives r = log(1 + count), which damps heavy rotation (Hu, Koren and Volinsky
-        2008, eq. 6, with epsilon 1).
+        2008, eq. 6, with epsilon 1). `half_life`: before it, a count is halved for every such time
+        of its age.
+    ages : array (n), optional
+        Seconds from the last time of each play to the newest play of training; without them no
+        count ages.
 
     Returns
     -------
@@ -29,12 +35,16 @@ def apply_feedback(counts: np.ndarray, params: FeedbackParams) -> tuple[np.ndarr
     """
     keep = counts >= params.min_count
     ratings = counts if keep.all() else counts[keep]
+    if params.half_life is not None and ages is not None:
+        ratings = ratings * decay(ages[keep], duration_seconds(params.half_life))
     if params.transform == "log1p":
         ratings = np.log1p(ratings.astype(np.float64))
     return keep, ratings.astype(np.float32)
 
 
-def training_ratings(plays: Interactions, params: FeedbackParams) -> Interactions:
+def training_ratings(
+    plays: Interactions, params: FeedbackParams, ages: np.ndarray | None = None
+) -> Interactions:
     """Apply the feedback parameters to training plays; the matrix keeps its shape.
 
     A user or track that loses all its plays keeps its index and becomes an empty row or column.
@@ -45,7 +55,7 @@ def training_ratings(plays: Interactions, params: FeedbackParams) -> Interaction
     MusicRecError
         No play reaches `min_count`.
     """
-    keep, ratings = apply_feedback(plays.counts, params)
+    keep, ratings = apply_feedback(plays.counts, params, ages)
     if len(ratings) == 0:
         raise MusicRecError(
             f"no training play is left at feedback.min_count = {params.min_count}; lower it"

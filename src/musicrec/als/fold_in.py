@@ -94,12 +94,14 @@ class FoldIn:
         return users
 
 
-def as_trained(plays: Interactions, feedback: FeedbackParams) -> Interactions:
-    """What the solver makes of plays; a row may be left empty."""
+def as_trained(
+    plays: Interactions, feedback: FeedbackParams, ages: np.ndarray | None = None
+) -> Interactions:
+    """What the solver makes of plays, as of `training_ratings`; a row may be left empty."""
     if not len(plays.counts) or not (plays.counts >= feedback.min_count).any():
         empty = np.zeros(0, np.float32)
         return Interactions(np.zeros_like(plays.indptr), plays.indices[:0], empty, plays.n_items)
-    return training_ratings(plays, feedback)
+    return training_ratings(plays, feedback, ages)
 
 
 def read_model(folder: Path, held_out: HeldOut) -> tuple[np.ndarray, np.ndarray]:
@@ -141,7 +143,8 @@ def queries(
     """
     users = factors.users
     if held_out.folded_in:
-        return FoldIn(factors.items, als).many(as_trained(held_out.history, feedback))
+        ages = held_out.history_ages if feedback.half_life else None
+        return FoldIn(factors.items, als).many(as_trained(held_out.history, feedback, ages))
     known = held_out.users < held_out.train.n_users
     found = np.zeros((len(held_out.users), users.shape[1]), np.float32)
     found[known] = users[held_out.users[known]]

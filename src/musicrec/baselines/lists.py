@@ -5,7 +5,7 @@ Apart from what makes the lists, which who reads them need not import.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,21 @@ from musicrec.storage.checksums import require_sound, write_checksums
 from musicrec.storage.files import write_array, write_json
 
 BASELINES = ("popularity", "neighbours", "ease")
-TITLES = {"als": "ALS", "ease": "EASE", "most_played": "the user's most played tracks"}
+# Where seen tracks are kept: the user's own tracks. Of plays with times: by when they were.
+MORE = ("popular_recent", "most_played", "most_recent")
+TITLES = {
+    "als": "ALS",
+    "ease": "EASE",
+    "popular_recent": "recent popularity",
+    "most_played": "the user's most played tracks",
+    "most_recent": "the user's most recent tracks",
+}
 
 
-def baseline_names(params: EvaluateParams) -> tuple[str, ...]:
-    """The baselines; where seen tracks are kept, the user's own most played ones are another."""
-    return (*BASELINES, "most_played") if params.seen == "keep" else BASELINES
+def baseline_names(columns: Sequence[str]) -> list[str]:
+    """The baselines that a per-user table judges, by its columns."""
+    prefixes = {column.partition("@")[0].rpartition("_")[0] for column in columns}
+    return [name for name in (*BASELINES, *MORE) if name in prefixes]
 
 
 def model_title(model: str) -> str:
@@ -51,7 +60,10 @@ def read_baselines(folder: Path, n_users: int, params: EvaluateParams) -> dict[s
     require_sound(folder)
     lists = {}
     length = max(params.k)
-    for name in baseline_names(params):
+    wanted = (*BASELINES, *(["most_played"] if params.seen == "keep" else []))
+    for name in (*BASELINES, *MORE):
+        if name not in wanted and not (folder / f"{name}.npy").exists():
+            continue
         path = folder / f"{name}.npy"
         if not path.exists():
             raise MusicRecError(f"{folder} has no lists of {name}; run dvc repro baselines")

@@ -18,6 +18,7 @@ def recommend_popular(
     threads: int | None = None,
     *,
     keep_seen: bool = False,
+    weights: np.ndarray | None = None,
 ) -> np.ndarray:
     """Recommend to every user the tracks that most training users have played.
 
@@ -34,13 +35,15 @@ def recommend_popular(
         The result does not depend on it.
     keep_seen : bool
         False: tracks of the user's history are not recommended.
+    weights : array (n_plays), optional
+        How much each training play counts; without them each counts 1.
 
     Returns
     -------
     int32 array (history.n_users, k)
         Item ids, padded with -1.
     """
-    popular = _by_popularity(train)
+    popular = _by_popularity(train, weights)
     if keep_seen:
         lists = np.full((history.n_users, k), -1, np.int32)
         lists[:, : len(popular)] = popular[:k]
@@ -51,7 +54,7 @@ def recommend_popular(
 def recommend_most_played(
     train: Interactions, history: Interactions, k: int, threads: int | None = None
 ) -> np.ndarray:
-    """Recommend to every user the user's own most played tracks, then the popular ones.
+    """Recommend to every user the user's own tracks by falling `history.counts`, then popular ones.
 
     What a model has to beat where seen tracks may be recommended: most plays are repeats. Equal
     counts rank by the lower item id.
@@ -72,9 +75,9 @@ def recommend_most_played(
     return _followed_by_popular(_by_popularity(train), by_count, k, threads, keep_seen=True)
 
 
-def _by_popularity(train: Interactions) -> np.ndarray:
+def _by_popularity(train: Interactions, weights: np.ndarray | None = None) -> np.ndarray:
     """Items with users, the most popular first, ties by the lower id: int32 array."""
-    users_of = train.users_of()
+    users_of = np.bincount(train.indices, weights, minlength=train.n_items)
     return np.argsort(-users_of, kind="stable")[: np.count_nonzero(users_of)].astype(np.int32)
 
 

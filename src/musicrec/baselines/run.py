@@ -11,8 +11,9 @@ from musicrec.baselines.ease import ease_form, recommend_ease
 from musicrec.baselines.neighbours import Similarity, recommend_neighbours
 from musicrec.baselines.popularity import recommend_most_played, recommend_popular
 from musicrec.interactions.held_out import HeldOut
+from musicrec.interactions.matrix import decay
 from musicrec.metrics.ranking import headline_metrics, score_lists
-from musicrec.params import BaselinesParams
+from musicrec.params import BaselinesParams, duration_seconds
 
 
 def recommend_baselines(
@@ -21,6 +22,7 @@ def recommend_baselines(
     params: BaselinesParams,
     *,
     keep_seen: bool = False,
+    half_life: str | None = None,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> dict[str, np.ndarray]:
     """Recommend tracks to the held-out users.
@@ -33,6 +35,8 @@ def recommend_baselines(
     params : BaselinesParams
     keep_seen : bool
         Whether tracks of a user's history may be recommended (`evaluate.seen`).
+    half_life : str, optional
+        Of `feedback`; with it, `popular_recent` is popularity by plays that age.
     on_step : callable, optional
         Told what comes next, before each step that may take long.
 
@@ -43,6 +47,11 @@ def recommend_baselines(
     """
     train, history = held_out.train, held_out.history
     lists = {"popularity": recommend_popular(train, history, length, keep_seen=keep_seen)}
+    if half_life is not None:
+        weights = decay(held_out.train_ages, duration_seconds(half_life)).astype(np.float32)
+        lists["popular_recent"] = recommend_popular(
+            train, history, length, keep_seen=keep_seen, weights=weights
+        )
     on_step("finding the nearest neighbours of the users' tracks")
     similarity = Similarity(params.neighbours_alpha, params.neighbours_locality)
     lists["neighbours"] = recommend_neighbours(
@@ -52,6 +61,9 @@ def recommend_baselines(
     lists["ease"] = recommend_ease(train, history, length, params, keep_seen=keep_seen)
     if keep_seen:
         lists["most_played"] = recommend_most_played(train, history, length)
+        if held_out.timed:
+            recent = history._replace(counts=-held_out.history_ages)
+            lists["most_recent"] = recommend_most_played(train, recent, length)
     return lists
 
 

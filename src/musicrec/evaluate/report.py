@@ -44,7 +44,8 @@ def sentence(figures: Mapping[str, Any], table: pa.Table, params: EvaluateParams
     """Say in one line how the model stands beside the baselines."""
     metric = headline_metrics(params.k)[0]
     means = {
-        name: float(_numbers(table, f"{name}_{metric}").mean()) for name in baseline_names(params)
+        name: float(_numbers(table, f"{name}_{metric}").mean())
+        for name in baseline_names(table.column_names)
     }
     said = f"{metric}: {model_title(MODEL)} {figures[metric]:.4f}"
     if table.num_rows < FEWEST_USERS:
@@ -84,7 +85,7 @@ def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]
     table = evaluation.table
     rows = {
         "metrics": [
-            row for model in _prefixes(params) for row in metric_rows(table, params.k, model)
+            row for model in _prefixes(table) for row in metric_rows(table, params.k, model)
         ],
         "spark_protocol": spark_rows(table, params.k),
         "beyond_accuracy": _beyond_accuracy_rows(evaluation),
@@ -96,7 +97,7 @@ def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]
             name.partition("@")[0]: _numbers(table, prefix + name)
             for name in headline_metrics(params.k)
         }
-        for model, prefix in _prefixes(params).items()
+        for model, prefix in _prefixes(table).items()
     }
     for plot, column, edges in (
         ("by_history", "history_length", HISTORY_EDGES),
@@ -168,12 +169,12 @@ def _interval_rows(table: pa.Table, params: EvaluateParams) -> tuple[Rows, Rows]
     metrics = headline_metrics(params.k)
     columns = {
         (model, name): _numbers(table, prefix + name)
-        for model, prefix in _prefixes(params).items()
+        for model, prefix in _prefixes(table).items()
         for name in metrics
     }
     differences = {
         ("difference", baseline, name): columns[MODEL, name] - columns[baseline, name]
-        for baseline in baseline_names(params)
+        for baseline in baseline_names(table.column_names)
         for name in metrics
     }
     named = {" ".join(key): values for key, values in (columns | differences).items()}
@@ -193,15 +194,17 @@ def _interval_rows(table: pa.Table, params: EvaluateParams) -> tuple[Rows, Rows]
             | {"baseline": found[f"{baseline} {name}"].mean}
             | row("difference", key := f"difference {baseline} {name}")
             | {"shown_higher": shown_higher(named[key], found[key])}
-            for baseline in baseline_names(params)
+            for baseline in baseline_names(table.column_names)
             for name in metrics
         ],
     )
 
 
-def _prefixes(params: EvaluateParams) -> dict[str, str]:
+def _prefixes(table: pa.Table) -> dict[str, str]:
     """Column prefix of each model that is compared in the `ranking` protocol."""
-    return {MODEL: ""} | {baseline: f"{baseline}_" for baseline in baseline_names(params)}
+    return {MODEL: ""} | {
+        baseline: f"{baseline}_" for baseline in baseline_names(table.column_names)
+    }
 
 
 def _means(table: pa.Table, names: list[str], prefix: str) -> dict[str, float]:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from musicrec.errors import MusicRecError
-from musicrec.interactions.matrix import Interactions, read_interactions, read_sizes
+from musicrec.interactions.matrix import (
+    Interactions,
+    newest_play,
+    read_ages,
+    read_interactions,
+    read_sizes,
+)
 from musicrec.storage.parquet import HISTORY, SPLITS, read_table
 
 
@@ -35,6 +42,8 @@ class HeldOut:
         fold them in. An empty row for a user of whom nothing is known.
     folded_in : bool
         None of the users is in training (`data.protocol: strong_generalization`).
+    indexed : Path
+        What it was read from.
     n_without_new : int
         Users who are left out because they played only tracks of their history again.
     """
@@ -47,7 +56,29 @@ class HeldOut:
     train: Interactions
     history: Interactions
     folded_in: bool
+    indexed: Path
     n_without_new: int = 0
+
+    @property
+    def timed(self) -> bool:
+        """Whether it is known when each play was."""
+        return newest_play(self.indexed / "train") is not None
+
+    @cached_property
+    def train_ages(self) -> np.ndarray:
+        """Age of each play of `train` in seconds, float32; see `matrix.read_ages`."""
+        return read_ages(self.indexed, "train", self.train.n_users, self.train.n_items).counts
+
+    @cached_property
+    def history_ages(self) -> np.ndarray:
+        """Age of each play of `history`."""
+        if not self.folded_in:
+            ages = self.train._replace(counts=self.train_ages)
+            return _rows_or_empty(ages, self.users).counts
+        sizes = read_sizes(self.indexed / "sizes.json")
+        of_all = (sizes.n_all_users, sizes.n_all_items)
+        ages = read_ages(self.indexed, f"{self.split}{HISTORY}", *of_all).rows(self.users)
+        return _known_tracks(ages, sizes.n_items).counts
 
 
 def read_held_out(indexed: Path, split: str, seen: str = "exclude") -> HeldOut:
@@ -110,6 +141,7 @@ def read_held_out(indexed: Path, split: str, seen: str = "exclude") -> HeldOut:
         train=train,
         history=history,
         folded_in=folded_in,
+        indexed=indexed,
         n_without_new=n_users - len(users),
     )
 

@@ -16,7 +16,9 @@ from musicrec.errors import MusicRecError
 from musicrec.jit.kernel import kernel
 from musicrec.storage.checksums import require_sound
 from musicrec.storage.files import read_json
-from musicrec.storage.parquet import READING, sound_parts
+from musicrec.storage.parquet import LAST_PLAYED, READING, sound_parts
+
+SMALLEST = float(np.finfo(np.float32).tiny)  # weight of a play: it stays one, however old
 
 
 class Interactions(NamedTuple):
@@ -112,8 +114,16 @@ def from_triples(
     return matrix.finish()
 
 
-def read_interactions(path: str | os.PathLike[str], n_users: int, n_items: int) -> Interactions:
+def read_interactions(
+    path: str | os.PathLike[str], n_users: int, n_items: int, newest: int | None = None
+) -> Interactions:
     """Read indexed Parquet (`user` int32, `item` int32, `count` int64) as a matrix.
+
+    Parameters
+    ----------
+    newest : int, optional
+        Of `newest_play`: read the age of each play, the seconds from `last_played` to it (0 where
+        it is later), in place of its count. The matrix is aligned with that of the counts.
 
     Raises
     ------
@@ -125,10 +135,43 @@ def read_interactions(path: str | os.PathLike[str], n_users: int, n_items: int) 
     for (users,) in _batches(parts, ["user"]):
         _count_rows(_checked("user", users, n_users), indptr)
     matrix = _Filling(np.cumsum(indptr), n_items)
-    for users, items, counts in _batches(parts, ["user", "item", "count"]):
-        matrix.add(users, _checked("item", items, n_items), counts)
+    value = "count" if newest is None else LAST_PLAYED.name
+    for users, items, values in _batches(parts, ["user", "item", value]):
+        values = values if newest is None else np.maximum(newest - values, 0)
+        matrix.add(users, _checked("item", items, n_items), values)
     pa.default_memory_pool().release_unused()
     return matrix.finish()
+
+
+def newest_play(path: str | os.PathLike[str]) -> int | None:
+    """The latest `last_played` of indexed plays; None where they have no times."""
+    parts = sound_parts(path)
+    if LAST_PLAYED.name not in pq.read_schema(parts[0]).names:
+        return None
+    return max(int(times.max()) for (times,) in _batches(parts, [LAST_PLAYED.name]))
+
+
+def read_ages(indexed: Path, split: str, n_users: int, n_items: int) -> Interactions:
+    """Read the age of each play of a split in seconds, aligned with `read_interactions`.
+
+    Raises
+    ------
+    MusicRecError
+        The plays have no times.
+    """
+    newest = newest_play(indexed / "train")
+    if newest is None:
+        raise MusicRecError(
+            "feedback.half_life needs the time of each play: set data.columns.timestamp, or "
+            "feedback.half_life to null"
+        )
+    return read_interactions(indexed / split, n_users, n_items, newest)
+
+
+def decay(ages: np.ndarray, half_life: int) -> np.ndarray:
+    """2^(-age / half-life), both in seconds, at least SMALLEST: float64 array."""
+    weights = np.exp2(-ages.astype(np.float64) / half_life)
+    return np.maximum(weights, SMALLEST)
 
 
 class _Filling:

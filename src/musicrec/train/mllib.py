@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from musicrec.params import ALSParams, FeedbackParams
+from musicrec.interactions.matrix import SMALLEST, newest_play
+from musicrec.params import ALSParams, FeedbackParams, duration_seconds
 from musicrec.runtime import cleaned_up, progress, scratch_directory
 from musicrec.spark.failures import readable_errors
 from musicrec.spark.parts import read_parts
 from musicrec.spark.session import spark_session
-from musicrec.storage.parquet import PARTS
+from musicrec.storage.parquet import LAST_PLAYED, PARTS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,11 +66,15 @@ def read_plays(spark: SparkSession, train: Path, feedback: FeedbackParams) -> Da
     """Read plays in a pinned order, with `feedback` applied: columns user, item, r (float)."""
     from pyspark.sql import functions as f
 
-    count = f.col("count")
-    r = f.log1p(count) if feedback.transform == "log1p" else count
-    plays = read_parts(spark, train, "user int, item int, count bigint").where(
-        count >= feedback.min_count
-    )
+    count = r = f.col("count")
+    schema = "user int, item int, count bigint"
+    if feedback.half_life is not None:
+        schema += f", {LAST_PLAYED.name} bigint"
+        age = newest_play(train) - f.col(LAST_PLAYED.name)
+        decay = f.pow(f.lit(2.0), -age / duration_seconds(feedback.half_life))
+        r = count * f.greatest(decay, f.lit(SMALLEST))
+    r = f.log1p(r) if feedback.transform == "log1p" else r
+    plays = read_parts(spark, train, schema).where(count >= feedback.min_count)
     plays = plays.select("user", "item", r.cast("float").alias("r"))
     return plays.repartition(PARTS, "user").sortWithinPartitions("user", "item")
 

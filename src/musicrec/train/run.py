@@ -17,7 +17,7 @@ from musicrec.als.fold_in import queries
 from musicrec.errors import MusicRecError
 from musicrec.interactions.factors import warn_if_zero, write_factors
 from musicrec.interactions.held_out import HeldOut, read_held_out
-from musicrec.interactions.matrix import Interactions, read_interactions, read_sizes
+from musicrec.interactions.matrix import Interactions, read_ages, read_interactions, read_sizes
 from musicrec.metrics.ranking import score_lists
 from musicrec.params import ALSParams, FeedbackParams
 from musicrec.runtime import progress
@@ -59,11 +59,13 @@ def train(
     """
     check(als)
     sizes = read_sizes(indexed / "sizes.json")
-    plays = read_interactions(indexed / "train", sizes.n_users, sizes.n_items)
-    ratings = training_ratings(plays, feedback)
+    shape = (sizes.n_users, sizes.n_items)
+    plays = read_interactions(indexed / "train", *shape)
+    ages = read_ages(indexed, "train", *shape).counts if feedback.half_life else None
+    ratings = training_ratings(plays, feedback, ages)
     if als.engine == "mllib":
         check_feasible(ratings, als)
-        users, items = fit_mllib(indexed / "train", sizes.n_users, sizes.n_items, als, feedback)
+        users, items = fit_mllib(indexed / "train", *shape, als, feedback)
         factors = Factors(users, items, [objective(ratings, users, items, als)])
         require_usable(factors, als)
         require_falling(factors.losses, ratings, als)

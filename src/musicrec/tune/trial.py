@@ -114,7 +114,8 @@ class Trials:
             raise MusicRecError(
                 f"als.engine = {als.engine} does not run in this process; use als.engine = native"
             )
-        ratings = training_ratings(self.held_out.train, feedback)
+        ages = self.held_out.train_ages if feedback.half_life else None
+        ratings = training_ratings(self.held_out.train, feedback, ages)
         score = ValidationScore(self._validation, als, feedback) if als.early_stopping else None
         factors = fit_native(
             self._indexed, ratings, als, score=score, on_iteration=on_iteration, threads=threads
