@@ -77,7 +77,7 @@ def train(
         factors = fit_native(indexed, ratings, als, score=score)
         iterations = list(range(1, len(factors.losses) + 1))
     warn_if_zero(factors.users, factors.items, als)
-    trained_with = {"als": als.model_dump(), "feedback": feedback.model_dump()}
+    trained_with = {"als": als.model_dump(), "feedback": feedback.model_dump(exclude_none=True)}
     write_factors(output, factors.users, factors.items, trained_with)
     with atomic_directory(plots) as folder:
         write_json(folder / "loss.json", loss_rows(iterations, factors))
