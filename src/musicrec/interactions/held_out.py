@@ -56,7 +56,7 @@ class HeldOut:
     train: Interactions
     history: Interactions
     folded_in: bool
-    indexed: Path
+    indexed: Path = Path()
     n_without_new: int = 0
 
     @property

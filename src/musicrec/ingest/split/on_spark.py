@@ -77,7 +77,9 @@ def merge_with(spark: SparkSession, folders: dict[str, Path], plan: Plan, folder
     write_splits(written, folder, _KEY)
     shutil.rmtree(scratch, ignore_errors=True)
     _require_sums(merging.get, params)
-    numbers = {name: value or 0 for name, value in (merging.get | splitting.get).items()}
+    numbers: dict[str, Any] = {
+        name: value or 0 for name, value in (merging.get | splitting.get).items()
+    }
     return Merged(
         {name: read_contents(folder / name) for name in plan.splits if (folder / name).is_dir()},
         numbers,
