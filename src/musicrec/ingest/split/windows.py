@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 import numpy as np
+import pyarrow as pa
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.read.times import SECOND, time_of_text
+from musicrec.ingest.read.values import SECOND, times_of
 from musicrec.params import DataParams, duration_seconds
 
 Windows = dict[str, tuple[int, int]]
@@ -90,14 +91,14 @@ def _boundary(name: str, value: float | str, times: Times, first: int, last: int
 
 
 def _time(name: str, text: str) -> int:
-    found = time_of_text(text)
-    if found is None:
+    found = times_of(pa.array([text]), None)
+    if found.codes[0]:
         raise MusicRecError(
             f"data.{name} = {text!r} is not allowed; it must be a date (2020-01-31), a time "
             "(2020-01-31 18:00, UTC unless it says otherwise)"
             + (" or a duration (180d)" if name == "since" else " or a share of the plays (0.1)")
         )
-    return found[0]
+    return int(found.values[0])
 
 
 def _since(value: str, boundary: int) -> int:
