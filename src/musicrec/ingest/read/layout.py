@@ -20,8 +20,6 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
-import pyarrow as pa
-
 from musicrec.errors import MusicRecError, warn
 from musicrec.ingest.read.columns import INVISIBLE, TITLES, Column, Mapping, near, positions
 from musicrec.params import ROLES
@@ -97,16 +95,11 @@ class TextLayout:
     titles: tuple[str, str] | None  # user's and track's column in the header, in lower case
     columns: Row  # names of all fields; empty texts without a header
     count: int | None  # place of the count
-    time: int | None  # and of the time
 
     @property
     def quotes_open(self) -> bool:
         """Whether quotes are taken for text, which is not stated."""
         return not self.dialect.quote and not self.dialect.stated
-
-    def kind(self, place: int) -> pa.DataType:
-        """How Arrow is to read a field: times are mostly there once, ids and counts are not."""
-        return pa.string() if place == self.time else pa.dictionary(pa.int32(), pa.string())
 
 
 def text_layout(head: bytes, mapping: Mapping, name: str, *, whole: bool) -> TextLayout:
@@ -168,7 +161,6 @@ def text_layout(head: bytes, mapping: Mapping, name: str, *, whole: bool) -> Tex
         (called[0], called[1]) if len(called) == 2 else None,
         columns,
         own[2],
-        own[3],
     )
 
 

@@ -48,7 +48,7 @@ def blocks(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
 def read_block(
     data: bytes,
     columns: Iterable[Column],
-    by_arrow: Callable[[bytes], Fields | None],
+    by_arrow: Callable[[bytes, int], Fields | None],
     by_line: Callable[[str], Line],
 ) -> Iterator[Raw]:
     """Read a block of lines, in pieces where Arrow cannot read it at once.
@@ -56,14 +56,16 @@ def read_block(
     Parameters
     ----------
     by_arrow : callable
-        Lines -> fields, one row for each line that is not blank; None where it would be otherwise.
+        Lines and their number -> fields, one row for each line that is not blank; None where it
+        would be otherwise.
     by_line : callable
         A line -> its rows, and a reason if it is none.
     """
     waiting = [data]
     while waiting:
         piece = waiting.pop()
-        fields, lines = by_arrow(piece), piece.count(b"\n")
+        lines = int(np.count_nonzero(np.frombuffer(piece, np.uint8) == ord("\n")))
+        fields = by_arrow(piece, lines)
         if fields is not None:
             yield Raw(fields, _nth_line(piece), lines, [])
             continue
@@ -118,7 +120,7 @@ def read_text(data: bytes, layout: TextLayout, *, first: bool) -> Iterator[Raw]:
     pieces = read_block(
         data[above:] if above else data,
         layout.places,
-        lambda piece: _by_arrow(piece, layout),
+        lambda piece, lines: _by_arrow(piece, lines, layout),
         lambda line: _by_line(line, layout),
     )
     for raw in pieces:
@@ -147,17 +149,19 @@ def _by_line(line: str, layout: TextLayout) -> Line:
     return [[row[place] for place in layout.places.values()]], ""
 
 
-def _by_arrow(data: bytes, layout: TextLayout) -> Fields | None:
+def _by_arrow(data: bytes, lines: int, layout: TextLayout) -> Fields | None:
     """Fields as Arrow reads them; None where it might not read one row a line, as the rules say."""
     dialect, separator = layout.dialect, layout.dialect.separator.encode()
-    if data.startswith(b"#") or b"\n#" in data or not _quotes_are_sound(data, dialect):
+    if b"#" in data and (data.startswith(b"#") or b"\n#" in data):
+        return None
+    if not _quotes_are_sound(data, dialect):
         return None
     if len(separator) > 1:
         stand_in = next((sign for sign in _STAND_INS if sign not in data), None)
         if stand_in is None:
             return None
         data, separator = data.replace(separator, stand_in), stand_in
-    kinds = {f"f{place}": layout.kind(place) for place in layout.places.values()}
+    kinds = {f"f{place}": pa.string() for place in layout.places.values()}
     try:
         table = csv.read_csv(
             pa.BufferReader(data),
@@ -176,10 +180,11 @@ def _by_arrow(data: bytes, layout: TextLayout) -> Fields | None:
         )
     except pa.ArrowInvalid:  # a ragged line, or bytes that are no UTF-8
         return None
-    if table.num_rows != data.count(b"\n") and table.num_rows != filled_lines(data):
+    if table.num_rows != lines and table.num_rows != filled_lines(data):
         return None
     fields = {c: table.column(f"f{place}").combine_chunks() for c, place in layout.places.items()}
-    return None if _any_blank(list(fields.values())) else fields
+    blank = reduce(pc.and_, (pc.equal(column, "") for column in fields.values()))
+    return None if pc.any(blank).as_py() else fields
 
 
 def filled_lines(data: bytes) -> int:
@@ -208,13 +213,3 @@ def _quotes_are_sound(data: bytes, dialect: Dialect) -> bool:
     return len(found) % 2 == 0 and all(
         ((side == edge[0]) | (side == edge[1]) | (side == mark)).all() for side in (before, after)
     )
-
-
-def _any_blank(columns: list[pa.Array]) -> bool:
-    """Whether all mapped fields are blank in some row."""
-    for column in columns:
-        texts = column.dictionary if pa.types.is_dictionary(column.type) else column
-        if not pc.any(pc.equal(texts, "")).as_py():
-            return False
-    blank = (pc.equal(column.cast(pa.string()), "") for column in columns)
-    return bool(pc.any(reduce(pc.and_, blank)).as_py())
