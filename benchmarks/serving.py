@@ -1,20 +1,18 @@
-"""Time a bundle beside an earlier revision and implicit: load, memory, every question.
+"""Time a bundle beside implicit: load, memory, every question.
 
-    python benchmarks/serving.py --items item_factors.parquet --users 310000 [--before CHECKOUT]
+    python benchmarks/serving.py --items item_factors.parquet --users 310000
 
 `--items` are item factors, `.npy` or Parquet with one list column. Users get plays drawn by
 popularity and are folded in, and the bundle is the export stage's, in `--folder` (kept, and taken
 up again) or a temporary one. Each answers in a process of its own with one BLAS thread, as implicit
 asks for; questions alternate, each to the same users, one at a time. implicit holds its arrays in
-memory; the time it takes to load is that of its own `load`. `--before` is a checkout of another
-revision, such as 0e2e518, which loads the same bundle.
+memory; the time it takes to load is that of its own `load`.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 import importlib.util
 import json
 import os
@@ -49,7 +47,6 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=100, help="users asked for, a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where to keep the bundle")
-    parser.add_argument("--before", type=Path, help="checkout of another revision")
     parser.add_argument("--json", help="where to write every figure")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
@@ -59,8 +56,6 @@ def main() -> None:
 
             build(folder, read_factors(args.items), args.users)
         makers: dict[str, Callable[[Connection, Path], None]] = {"ours": _ours}
-        if args.before:
-            makers["before"] = functools.partial(_ours, source=args.before / "src")
         if importlib.util.find_spec("implicit"):
             makers["implicit"] = _implicit
         sides, figures = {}, {}
@@ -167,12 +162,8 @@ def asked(answer: Callable[[Connection, Path], None], folder: Path) -> Iterator[
         process.join()
 
 
-def _ours(pipe: Connection, folder: Path, source: Path | None = None) -> None:
-    if source is None:
-        from musicrec.bundle import load_bundle
-    else:
-        sys.path.insert(0, str(source))
-        load_bundle = importlib.import_module("musicrec.serve.bundle").load_bundle
+def _ours(pipe: Connection, folder: Path) -> None:
+    from musicrec.bundle import load_bundle
 
     load_bundle(folder / "bundle").recommend_many([])  # compiles everything
     before = _memory()
@@ -180,13 +171,10 @@ def _ours(pipe: Connection, folder: Path, source: Path | None = None) -> None:
     seconds = [_timed(load_bundle, folder / "bundle") for _ in range(5)]
     on_cpu = (time.process_time() - start) / len(seconds)
     facts = {"load": min(seconds), "load, CPU": on_cpu}
-    if source is not None:
-        verified = [_timed(load_bundle, folder / "bundle", True) for _ in range(3)]
-        facts["load, verified"] = min(verified)
     bundle = load_bundle(folder / "bundle")
     names = list(bundle.users)
     tracks = list(bundle.tracks)
-    plays = bundle.plays if source is None else bundle.model.plays  # type: ignore[attr-defined]
+    plays = bundle.plays
     candidates = tracks[1000:2000]
 
     def heard(user: int) -> dict[str, int]:
@@ -209,12 +197,11 @@ def _ours(pipe: Connection, folder: Path, source: Path | None = None) -> None:
     batches: dict[str, Callable[[list[int]], object]] = {
         "recommend, batch": lambda users: bundle.recommend_many([names[u] for u in users], K),
     }
-    if source is None:
-        known = bundle.tracks.indices(candidates)
-        questions["the same, looked up before"] = lambda u: bundle.recommend(
-            names[u], K, candidates=known
-        )
-        batches["the same, by rules"] = _by_rules(bundle, names, tracks)
+    known = bundle.tracks.indices(candidates)
+    questions["the same, looked up before"] = lambda u: bundle.recommend(
+        names[u], K, candidates=known
+    )
+    batches["the same, by rules"] = _by_rules(bundle, names, tracks)
     _serve(
         pipe,
         questions,
@@ -338,7 +325,7 @@ def _summary(values: dict[str, Any]) -> dict[str, Any]:
 
 def _print(table: dict[str, Any]) -> None:
     print(f"{'':28}" + "".join(f"{side:>22}" for side in table))
-    for name in ("load", "load, CPU", "load, verified", "memory"):
+    for name in ("load", "load, CPU", "memory"):
         unit = "MiB" if name == "memory" else "s"
         cells = (f"{side[name]:.3f} {unit}" if name in side else "-" for side in table.values())
         print(f"{name:28}" + "".join(f"{cell:>22}" for cell in cells))

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 from musicrec.bundle.commands import (
     add_explain,
+    add_export_vectors,
     add_publish,
     add_recommend,
     add_similar,
+    add_update,
     add_verify,
 )
 from musicrec.original.command import add_original
@@ -29,8 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int | None:
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=16, width=108),
     )
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=IdParser)
-    serving = (add_recommend, add_similar, add_explain, add_verify, add_publish)
-    for add in (add_compare, add_review, add_report, add_tune, add_original, add_tested, *serving):
+    serving = (add_recommend, add_similar, add_explain, add_verify)
+    bundles = (add_update, add_export_vectors, add_publish)
+    revisions = (add_compare, add_review, add_report, add_tune, add_original, add_tested)
+    for add in (*revisions, *serving, *bundles):
         add(commands)
     args = parser.parse_args(arguments)
     if "run" not in args:

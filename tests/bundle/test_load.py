@@ -20,7 +20,7 @@ from musicrec.errors import MusicRecError
 from musicrec.interactions.factors import write_factors
 from musicrec.params import ExportParams
 from musicrec.storage.files import fingerprint
-from tests.support.served import ALS, FEEDBACK, N_USERS, export, make_project, name_of, plays_of
+from tests.support.served import ALS, FEEDBACK, N_USERS, export, make_project, name_of
 
 USERS = [name_of("user", user) for user in range(N_USERS)]
 
@@ -150,7 +150,7 @@ def edited(folder: Path, **changes: object) -> None:
         (b"", "not a manifest"),
         (b"[]", "not a manifest"),
         (b'{"format": 2', "not a manifest"),
-        (b'{"format": 3}', "bundle format 3, but this version reads 2"),
+        (b'{"format": 4}', "bundle format 4, but this version reads 2 and 3"),
         (b'{"format": "\xff"}', "not a manifest|bundle format"),
         (b"\x93NUMPY", "not a manifest"),
         (b"[" * 100_000, "not a manifest"),
@@ -242,9 +242,7 @@ def test_an_array_of_another_type_or_shape_than_its_manifest_says(
     refused(folder, r"item_factors\.npy: not <f4 of shape \(40, 6\)")
 
 
-def test_verify_is_deprecated_and_so_is_the_former_place(folder: Path) -> None:
-    with pytest.warns(DeprecationWarning, match="always compares every file's SHA-256"):
-        load_bundle(folder, verify=True)
+def test_the_former_place_is_deprecated() -> None:
     sys.modules.pop("musicrec.serve.bundle", None)
     with pytest.warns(DeprecationWarning, match="from musicrec.bundle import load_bundle"):
         from musicrec.serve.bundle import load_bundle as former
@@ -282,8 +280,15 @@ def test_factors_that_do_not_fit_the_index_are_not_exported(project: Path, tmp_p
         export_bundle(project / "indexed", tmp_path, tmp_path / "b", ExportParams())
 
 
-def test_answers_follow_the_parameters_of_training(project: Path, bundle: Bundle) -> None:
-    assert bundle.manifest.als == ALS.model_dump()
-    assert bundle.manifest.feedback == FEEDBACK.model_dump()
-    vector = bundle.fold_in(plays_of(project, 3))
-    np.testing.assert_allclose(vector, bundle.user_factors[3], atol=1e-4)
+def test_format_2_is_read_and_answers_alike(bundle: Bundle, folder: Path) -> None:
+    """Version 0.1 wrote the ids in the order of their bytes as well."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name, ids in (("user_id_order", bundle.users), ("track_id_order", bundle.tracks)):
+        order = np.array(sorted(range(len(ids)), key=lambda i: ids[i].encode()), np.int32)
+        np.save(folder / f"{name}.npy", order)
+        manifest["arrays"][name] = {"dtype": "<i4", "shape": [len(ids)]}
+        manifest["files"][f"{name}.npy"] = fingerprint(folder / f"{name}.npy")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    refused(folder, "arrays do not fit the sizes")
+    edited(folder, format=2)
+    assert answers(load_bundle(folder)) == answers(bundle)

@@ -12,12 +12,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec.bundle import Bundle, load_bundle
+from musicrec.bundle import Bundle, batch, load_bundle
 from musicrec.bundle.batch import Request, recommend_all, recommend_all_on_spark
 from musicrec.cli import main
 from musicrec.errors import MusicRecError
 from musicrec.search.exact import ExactIndex
-from tests.support.served import LONE_USER, N_ITEMS, N_USERS, export, name_of, plays_of
+from musicrec.storage import parquet
+from tests.support.served import (
+    LONE_USER,
+    N_ITEMS,
+    N_USERS,
+    export,
+    make_project,
+    name_of,
+    plays_of,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -46,6 +55,16 @@ def grouped(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     (folder / "artists.tsv").write_text(f"track_id\tgroup\tnote\nunknown\tx\t\n{rows}")
     export(project, folder / "bundle", folder / "artists.tsv")
     return load_bundle(folder / "bundle")
+
+
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return load_bundle(make_project(tmp_path_factory.mktemp("timed"), days=True) / "bundle")
+
+
+def request(bundle: Bundle, k: int, users: list[str] = USERS, **rules: Any) -> Request:
+    meant = bundle.users.indices(users)[0]
+    return Request(bundle.query(k, **rules), meant, bundle.exclusions(EXCLUDE_FOR))
 
 
 def expected(bundle: Bundle, vector: np.ndarray, k: int, seen: Any = (), **rules: Any) -> list[str]:
@@ -111,23 +130,83 @@ def test_exclusions_of_one_user(grouped: Bundle) -> None:
         assert answer == grouped.recommend(user, 9, exclude=[*TRACKS[:1], *own])
 
 
-def request(bundle: Bundle, users: list[str] | None = None, **rules: Any) -> Request:
-    meant = None if users is None else bundle.users.indices(users)[0]
-    return Request(bundle.query(7, **rules), meant, bundle.exclusions(EXCLUDE_FOR))
-
-
-def test_files_hold_the_same_lists(spark: SparkSession, grouped: Bundle, tmp_path: Path) -> None:
-    here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
-    some = USERS[2:9]
-    for rules in (*RULES, {"max_per_group": 2, "diversity": 0.4, "min_score": 0.1}):
-        recommend_all(grouped, here, request(grouped, some, **rules))
-        answers = grouped.recommend_many(some, 7, exclude_for=EXCLUDE_FOR, **rules)
-        rows = pq.read_table(here).to_pylist()
+@pytest.mark.parametrize("k", [0, 7, 10**9])
+def test_files_hold_the_same_lists(grouped: Bundle, timed: Bundle, tmp_path: Path, k: int) -> None:
+    path, some = tmp_path / "top.parquet", USERS[2:9]
+    for rules in (*RULES, {"max_per_group": 2, "diversity": 0.4, "min_score": 0.1}, {}):
+        bundle = grouped if rules else timed
+        recommend_all(bundle, path, request(bundle, k, some, **rules))
+        expected = []
+        answers = bundle.recommend_many(some, k, exclude_for=EXCLUDE_FOR, **rules)
         for user, answer in zip(some, answers, strict=True):
-            found = [row["track_id"] for row in rows if row["user_id"] == user]
-            assert found == answer.track_ids
-    recommend_all_on_spark(spark, grouped, there, request(grouped, some, **rules))
-    assert there.read_bytes() == here.read_bytes()
+            for position, found in enumerate(answer, 1):
+                row = {"user_id": user, "position": position, "track_id": found.track_id}
+                row |= {"score": found.score, "source": answer.source}
+                row |= {"last_played": found.last_played} if bundle is timed else {}
+                expected.append(row)
+        assert pq.read_table(path).to_pylist() == expected
+
+
+def test_spark_gives_the_same_bytes_and_shuffles_nothing(
+    spark: SparkSession,
+    grouped: Bundle,
+    timed: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def shuffled() -> int:
+        status = spark.sparkContext._jsc.sc().statusStore()
+        return int(status.executorSummary("driver").totalShuffleWrite())
+
+    before = shuffled()
+    monkeypatch.setattr(batch, "USERS_A_BLOCK", 7)  # several partitions and batches
+    here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
+    for bundle, asked in (
+        (grouped, request(grouped, 10**9)),
+        (grouped, request(grouped, 7, USERS[2:9], max_per_group=2, diversity=0.4, min_score=0.1)),
+        (timed, request(timed, 7, not_played_for="20d")),
+    ):
+        recommend_all(bundle, here, asked)
+        recommend_all_on_spark(spark, bundle, there, asked)
+        assert there.read_bytes() == here.read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"here.parquet", "there.parquet"}
+    assert shuffled() == before
+
+
+def test_bytes_do_not_follow_the_blocks(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "ROW_GROUP", 37)
+    contents = []
+    for users in (1, 7, 4096):
+        monkeypatch.setattr(batch, "USERS_A_BLOCK", users)
+        recommend_all(bundle, tmp_path / "top.parquet", Request(bundle.query(5)))
+        contents.append((tmp_path / "top.parquet").read_bytes())
+    assert len(set(contents)) == 1
+    assert pq.ParquetFile(tmp_path / "top.parquet").num_row_groups == -(-N_USERS * 5 // 37)
+
+
+def test_not_played_for(project: Path, timed: Bundle, bundle: Bundle) -> None:
+    newest = int(timed.arrays["seen_last_played"].max())
+    for period, days in (("30d", 30), ("72h", 3), ("0w", 0)):
+        many = timed.recommend_many(USERS, N_ITEMS, not_played_for=period)
+        for user, (name, answer) in enumerate(zip(USERS, many, strict=True)):
+            assert answer == timed.recommend(name, N_ITEMS, not_played_for=period)
+            items = {track: [*timed.tracks].index(track) for track in plays_of(project, user)}
+            days_ago = {t: newest - (user + item) % 100 * 86400 for t, item in items.items()}
+            recent = [t for t, ago in days_ago.items() if ago < days * 86400]
+            everything = timed.recommend(name, N_ITEMS, exclude_seen=False).track_ids
+            assert answer.track_ids == [t for t in everything if t not in recent]
+    for ask, sentence in (
+        (lambda: timed.recommend(USERS[0], not_played_for="soon"), "not_played_for is 'soon'"),
+        (
+            lambda: bundle.recommend(USERS[0], not_played_for="1d"),
+            "plays of the bundle have no times",
+        ),
+        (lambda: timed.recommend_for_plays({}, not_played_for="1d"), "are given have no times"),
+    ):
+        with pytest.raises(MusicRecError, match=sentence):
+            ask()
 
 
 def test_the_command_takes_every_rule(
@@ -150,7 +229,9 @@ def test_the_command_takes_every_rule(
     output = tmp_path / "top.parquet"
     words = ["--all", "--users", str(tmp_path / "users"), "--output", str(output), *rules]
     assert main(["recommend", *words]) == 0
-    assert "left out: nobody" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "unknown to the model and left out: nobody" in printed.err
+    assert printed.out.startswith(f"{output}: up to 4 tracks for each of 2 users, 8 rows (user_id")
     assert pq.read_table(output).column("track_id").to_pylist() == [*lists[0], *lists[1]]
 
 
@@ -174,7 +255,7 @@ def test_groups_are_named_and_a_bundle_without_them_says_so(
     [
         ("track_id,artist\na,b\n", "not a table with the columns track_id and group"),
         ("", "not a table with the columns"),
-        ("track_id,group\nitem-1,a\nitem-1,b\n", "'item-1' is of the groups 'a' and 'b'"),
+        ("track_id,group\nitem-1,a\nitem-1,b\n", "'item-1' has the groups 'a' and 'b'"),
         ("track_id,group\nunknown,a\n", "none of its tracks is in the model"),
     ],
 )

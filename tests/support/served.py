@@ -30,9 +30,16 @@ def name_of(kind: str, index: int) -> str:
 
 
 def make_project(
-    root: Path, als: ALSParams = ALS, feedback: FeedbackParams = FEEDBACK, seed: int = 7
+    root: Path,
+    als: ALSParams = ALS,
+    feedback: FeedbackParams = FEEDBACK,
+    seed: int = 7,
+    days: bool = False,
 ) -> Path:
-    """Indexed plays, with one track and one user unknown to training, factors and a bundle."""
+    """Indexed plays, with one track and one user unknown to training, factors and a bundle.
+
+    With `days`, the play of user u and track i was last on day (u + i) % 100 since 1970.
+    """
     draw = np.random.default_rng(seed)
     rows = [
         (user, item, 1 if user == LONE_USER else int(draw.integers(1, 9)))
@@ -40,10 +47,10 @@ def make_project(
         for item in np.sort(draw.choice(N_ITEMS, 8, replace=False))
     ]
     user, item, count = (np.array(column) for column in zip(*rows, strict=True))
-    write_table(
-        root / "indexed/train/part-00000.parquet",
-        pa.table({"user": user.astype("i4"), "item": item.astype("i4"), "count": count}),
-    )
+    plays = {"user": user.astype("i4"), "item": item.astype("i4"), "count": count}
+    if days:
+        plays["last_played"] = (user + item) % 100 * 86400
+    write_table(root / "indexed/train/part-00000.parquet", pa.table(plays))
     write_checksums(root / "indexed/train")
     for name, key, known in (("users", "user", N_USERS), ("items", "item", N_ITEMS)):
         label = "user_id" if key == "user" else "track_id"

@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musicrec.bundle.query import FACTORS, POPULARITY, Query, excluded, union_rows
+from musicrec.bundle.query import FACTORS, POPULARITY, Query
 from musicrec.bundle.read import Model
 from musicrec.bundle.recommend import Recommender
 from musicrec.interactions.matrix import Interactions
 from musicrec.runtime import scratch_directory
 from musicrec.search.exact import ExactIndex
-from musicrec.storage.parquet import READING, write_rows
+from musicrec.storage.parquet import LAST_PLAYED, READING, write_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -91,7 +91,8 @@ def recommend_all(
     Parameters
     ----------
     output : path
-        Parquet file to write (columns: `SCHEMA`), whole or not at all.
+        Parquet file to write, whole or not at all. Columns: `SCHEMA`, and `last_played` (int64,
+        seconds UTC; null for tracks not played) where the plays of the bundle have times.
     request : Request
     on_progress : callable, optional
         Called with the number of users done and of all.
@@ -104,7 +105,7 @@ def recommend_all(
             on_progress(start, total)
             yield _lists(users, model.recommender, request.query, tracks)
 
-    write_rows(output, tables(), SCHEMA)
+    _write(model, output, tables())
     on_progress(total, total)
 
 
@@ -155,17 +156,18 @@ def recommend_all_on_spark(
         lists = spark.createDataFrame(users).mapInArrow(work, SPARK_SCHEMA)
         scratch = folder / "rows"
         lists.write.option("compression", "snappy").parquet(local_uri(scratch))
-        write_rows(target, _rows(scratch), SCHEMA)
+        _write(model, target, _rows(scratch))
         broadcast.destroy()
 
 
 def describe(output: str | os.PathLike[str], n_users: int, k: int) -> str:
     """Say in a line what was written."""
-    rows = pq.read_metadata(output).num_rows
+    about = pq.read_metadata(output)
     size = Path(output).stat().st_size
-    columns = ", ".join(SCHEMA.names)
+    columns = ", ".join(about.schema.names)
     return (
-        f"{os.fspath(output)}: up to {k:,} tracks for each of {n_users:,} users, {rows:,} rows "
+        f"{os.fspath(output)}: up to {k:,} tracks for each of {n_users:,} users, "
+        f"{about.num_rows:,} rows "
         f"({columns}), {size:,} bytes"
     )
 
@@ -176,10 +178,26 @@ def _user_blocks(model: Model, request: Request) -> Iterator[tuple[int, Users]]:
     users = np.arange(len(names)) if request.users is None else request.users
     for start in range(0, len(users), USERS_A_BLOCK):
         rows = users[start : start + USERS_A_BLOCK]
-        excluded_rows = excluded(request.query, model.plays.rows(rows))
-        if request.exclusions is not None:
-            excluded_rows = union_rows(excluded_rows, request.exclusions.rows(rows))
-        yield start, Users(names.take(pa.array(rows)), model.user_factors[rows], excluded_rows)
+        banned = model.excluded(request.query, rows, request.exclusions)
+        yield start, Users(names.take(pa.array(rows)), model.user_factors[rows], banned)
+
+
+def _write(model: Model, output: str | os.PathLike[str], tables: Iterable[pa.Table]) -> None:
+    """Write rows, with the times of last plays where the bundle has them."""
+    if not model.timed:
+        write_rows(output, tables, SCHEMA)
+        return
+
+    def with_times() -> Iterator[pa.Table]:
+        for table in tables:
+            users, items = (
+                ids.positions(table.column(name).combine_chunks())
+                for ids, name in ((model.users, "user_id"), (model.tracks, "track_id"))
+            )
+            times = pa.array(model.times_of(users, items), pa.int64())
+            yield table.append_column(LAST_PLAYED, times)
+
+    write_rows(output, with_times(), SCHEMA.append(LAST_PLAYED))
 
 
 def _lists(users: Users, recommender: Recommender, query: Query, tracks: pa.Array) -> pa.Table:

@@ -9,17 +9,17 @@ bundle.recommend_for_plays({"TRIQAUQ128F42435AD": 3}, k=10)      # a user it has
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Unpack
 
 import numpy as np
 
 from musicrec.als.fold_in import as_trained
 from musicrec.bundle.explain import Explanation, explain
-from musicrec.bundle.ids import Id, Ids, as_text
+from musicrec.bundle.ids import Id, Ids, Names, as_text
 from musicrec.bundle.query import (
     FACTORS,
     NO_FACTORS,
@@ -35,7 +35,6 @@ from musicrec.bundle.query import (
     checked_query,
     excluded,
     rows_of_keys,
-    union_rows,
     whole,
 )
 from musicrec.bundle.read import Model, digest_of, load_content, load_model
@@ -45,17 +44,13 @@ from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
 
 
-def load_bundle(
-    folder: str | os.PathLike[str], verify: bool | None = None, in_memory: bool = False
-) -> Bundle:
+def load_bundle(folder: str | os.PathLike[str], *, in_memory: bool = False) -> Bundle:
     """Load a bundle: every file is compared with the manifest, open and prepared on return.
 
     Parameters
     ----------
     folder : path
-        What the export stage or `musicrec publish` wrote.
-    verify : bool, optional
-        Deprecated and without effect: every file's SHA-256 is always compared.
+        What the export stage, `musicrec update` or `musicrec publish` wrote.
     in_memory : bool
         Copy the files to a temporary folder first. A mapped bundle may be moved, deleted or
         replaced by another folder; but files that are overwritten in place (`cp` over them) change
@@ -67,12 +62,6 @@ def load_bundle(
         The folder is no bundle, is of another format, or a file is missing, cut, altered or of
         another model.
     """
-    if verify is not None:
-        warnings.warn(
-            "load_bundle always compares every file's SHA-256; leave verify out",
-            DeprecationWarning,
-            stacklevel=2,
-        )
     return load_model(folder, in_memory, Bundle)
 
 
@@ -127,12 +116,20 @@ class Bundle(Model):
             raise MusicRecError(
                 "max_per_group: the bundle has no groups of tracks; export it with export.groups"
             )
+        if query.not_played_for is not None and not self.timed:
+            raise MusicRecError(
+                "not_played_for: the plays of the bundle have no times; map data.columns.timestamp"
+            )
         return query
 
     def group_of(self, track_id: Id) -> str | None:
         """Group of a track, such as its artist; None where it has none."""
         number = -1 if self.groups is None else int(self.groups[self._track(track_id)])
         return None if self.group_ids is None or number < 0 else self.group_ids[number]
+
+    def name(self, track_id: Id) -> str | None:
+        """Name of a track; None where it has none."""
+        return self.names.of_index(self._track(track_id))
 
     def recommend(self, user_id: Id, k: int = 10, **options: Unpack[Options]) -> Answer:
         """Recommend tracks to a user of the training data.
@@ -148,9 +145,12 @@ class Bundle(Model):
         query = self.query(k, **options)
         user = self._user(user_id)
         vector = self.user_factors[user]
-        seen = self.plays.row(user) if query.exclude_seen else query.exclude
+        if query.not_played_for is not None:
+            seen = self.excluded(query, np.array([user])).indices
+        else:
+            seen = self.plays.row(user) if query.exclude_seen else query.exclude
         found = self.recommender.best(vector, query, seen)
-        return self._answer(found, query, bool(vector.any()))
+        return self._answer(found, query, bool(vector.any()), user=user)
 
     def recommend_many(
         self,
@@ -172,10 +172,8 @@ class Bundle(Model):
         given = list(user_ids)
         users = np.array([self.users.index(user_id) for user_id in given], np.int64)
         known = users[users >= 0]
-        rows = excluded(query, self.plays.rows(known))
-        if exclude_for:
-            rows = union_rows(rows, self.exclusions(exclude_for).rows(known))
-        found = iter(self._answers(self.user_factors[known], query, rows))
+        rows = self.excluded(query, known, self.exclusions(exclude_for) if exclude_for else None)
+        found = iter(self._answers(self.user_factors[known], query, rows, users=known.tolist()))
         return [
             next(found)
             if user >= 0
@@ -210,6 +208,8 @@ class Bundle(Model):
     ) -> list[Answer]:
         """Recommend tracks to many new users: the answers of `recommend_for_plays`."""
         query = self.query(k, **options)
+        if query.not_played_for is not None:
+            raise MusicRecError("not_played_for: plays that are given have no times; leave it out")
         known, unknown = checked_plays(lists, self.tracks)
         trained = as_trained(known, self.feedback)
         vectors = self.fold_users.many(trained)
@@ -252,7 +252,7 @@ class Bundle(Model):
         """
         row = -1 if isinstance(track, np.ndarray) else self._track(track)
         vector = self._vector(track) if isinstance(track, np.ndarray) else self.item_factors[row]
-        return _neighbours(self.track_cosines, vector, k, row, self.tracks)
+        return _neighbours(self.track_cosines, vector, k, row, self.tracks, self.names)
 
     def similar_users(self, user: Id | np.ndarray, k: int = 10) -> tuple[Neighbour, ...]:
         """Users most like one, or like a factor, by cosine; none for a factor of zeros.
@@ -290,20 +290,34 @@ class Bundle(Model):
         query: Query,
         rows: Interactions,
         unknown: Sequence[tuple[str, ...]] = (),
+        users: Sequence[int] = (),
     ) -> list[Answer]:
         lists = self.recommender.many(vectors, query, rows)
         return [
-            self._answer(found, query, bool(vector.any()), *unknown[i : i + 1])
+            self._answer(
+                found,
+                query,
+                bool(vector.any()),
+                unknown[i] if unknown else (),
+                users[i] if users else None,
+            )
             for i, (found, vector) in enumerate(zip(lists, vectors, strict=True))
         ]
 
     def _answer(
-        self, found: Found, query: Query, has_factor: bool, unknown: tuple[str, ...] = ()
+        self,
+        found: Found,
+        query: Query,
+        has_factor: bool,
+        unknown: tuple[str, ...] = (),
+        user: int | None = None,
     ) -> Answer:
-        tracks = tuple(
-            Recommendation(self.tracks.text_of(item), score)
-            for item, score in zip(found[0].tolist(), found[1].tolist(), strict=True)
-        )
+        items, scores = found[0].tolist(), found[1].tolist()
+        ids, names = map(self.tracks.text_of, items), map(self.names.of_index, items)
+        times: Iterable[int | None] = repeat(None)
+        if user is not None and self.timed and not query.only_new:
+            times = self.times_of(np.full(len(items), user), found[0])
+        tracks = tuple(map(Recommendation, ids, scores, names, times))
         note = "" if has_factor else NO_FACTORS
         if not tracks:
             note = NOTHING_LEFT if query.k else NOTHING_ASKED
@@ -344,10 +358,17 @@ def _unknown_user(user_id: Id) -> str:
 
 
 def _neighbours(
-    index: CosineIndex, vector: np.ndarray, k: int, row: int, ids: Ids
+    index: CosineIndex,
+    vector: np.ndarray,
+    k: int,
+    row: int,
+    ids: Ids,
+    names: Names | None = None,
 ) -> tuple[Neighbour, ...]:
-    rows, cosines = index.nearest(vector, min(whole("k", k, 0), len(ids)), row)
-    return tuple(map(Neighbour, map(ids.text_of, rows.tolist()), cosines.tolist()))
+    found, cosines = index.nearest(vector, min(whole("k", k, 0), len(ids)), row)
+    rows = found.tolist()
+    named = repeat(None) if names is None else map(names.of_index, rows)
+    return tuple(map(Neighbour, map(ids.text_of, rows), cosines.tolist(), named))
 
 
 def _reopened(root: str, digest: str) -> Bundle:

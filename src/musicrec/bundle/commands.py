@@ -1,4 +1,4 @@
-"""The serving commands: `musicrec recommend`, `similar`, `explain`, `verify` and `publish`.
+"""The serving commands: `musicrec recommend`, `similar`, `explain`, `verify`, `update`, `publish`.
 
 Exit codes: 0 an answer, 1 none (one sentence says why), 2 wrong usage.
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musicrec.errors import MusicRecError
-from musicrec.parsers import Commands
+from musicrec.parsers import Commands, number
 from musicrec.reporting.markdown import text_table
 from musicrec.storage.outputs import output_file
 
@@ -26,20 +27,21 @@ if TYPE_CHECKING:
     from musicrec.bundle.similar import Neighbour
 
 RIGHT = ("", "count", "part", "score", "listeners", "cosine")  # columns aligned right
+OPTIONAL = ("name", "last played")  # columns shown where a row has something there
 Labels = Mapping[str, str]
 
 
 def add_recommend(commands: Commands) -> None:
     """Recommend tracks to a known user, to anyone whose plays are given, or to all users."""
-    parser = commands.add_parser(
-        "recommend", help=add_recommend.__doc__, description=add_recommend.__doc__
-    )
-    _add_common(parser)
+    parser = _question(commands, "recommend", add_recommend.__doc__, run_recommend)
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument("--user", metavar="ID", help="a user of the training plays")
     _add_plays(who)
     who.add_argument("--all", action="store_true", help="every user, to the file of --output")
     parser.add_argument("--with-seen", action="store_true", help="allow tracks already played")
+    parser.add_argument(
+        "--not-played-for", metavar="60d", help="allow those not played for so long (h, d, w)"
+    )
     ids = {"metavar": "ID", "nargs": "+", "action": "extend"}
     parser.add_argument("--candidates", help="recommend nothing but these tracks", **ids)  # type: ignore[arg-type]
     parser.add_argument("--exclude", help="never recommend these tracks", **ids)  # type: ignore[arg-type]
@@ -69,7 +71,7 @@ def add_recommend(commands: Commands) -> None:
         default="native",
         help="with --all: in process, or on Spark's executors (%(default)s)",
     )
-    parser.set_defaults(run=run_recommend, usage_error=parser.error)
+    parser.set_defaults(usage_error=parser.error)
 
 
 def run_recommend(args: argparse.Namespace) -> None:
@@ -85,7 +87,7 @@ def run_recommend(args: argparse.Namespace) -> None:
         from musicrec.storage.parquet import has_columns
 
         output_file(args.output, ".parquet", lambda path: has_columns(path, SCHEMA.names))
-    bundle, labels = _load(args), _labels(args)
+    bundle, labels = _load(args)
     for_all, for_one = _exclusions(args.exclude_from)
     options: Options = {
         "exclude_seen": not args.with_seen,
@@ -95,6 +97,7 @@ def run_recommend(args: argparse.Namespace) -> None:
         "diversity": args.diversity,
         "min_score": args.min_score,
         "max_per_group": args.max_per_group,
+        "not_played_for": args.not_played_for,
     }
     if args.all:
         _write_all(args, bundle, options, for_one)
@@ -131,19 +134,15 @@ def _write_all(
 
 def add_similar(commands: Commands) -> None:
     """Find the tracks most like a track, or the users most like a user."""
-    parser = commands.add_parser(
-        "similar", help=add_similar.__doc__, description=add_similar.__doc__
-    )
-    _add_common(parser)
+    parser = _question(commands, "similar", add_similar.__doc__, run_similar)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--track", metavar="ID", help="a track of the training plays")
     what.add_argument("--user", metavar="ID", help="a user of the training plays")
-    parser.set_defaults(run=run_similar)
 
 
 def run_similar(args: argparse.Namespace) -> None:
     """Print the neighbours and their cosine."""
-    bundle, labels = _load(args), _labels(args)
+    bundle, labels = _load(args)
     if args.track is not None:
         found = bundle.similar_tracks(_by_name(args.track, bundle.tracks, labels), args.k)
         _print_neighbours(found, "track", labels, args.json)
@@ -153,20 +152,16 @@ def run_similar(args: argparse.Namespace) -> None:
 
 def add_explain(commands: Commands) -> None:
     """Say which plays carried the score of a track."""
-    parser = commands.add_parser(
-        "explain", help=add_explain.__doc__, description=add_explain.__doc__
-    )
-    _add_common(parser)
+    parser = _question(commands, "explain", add_explain.__doc__, run_explain)
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument("--user", metavar="ID", help="a user of the training plays")
     _add_plays(who)
     parser.add_argument("--track", metavar="ID", required=True, help="the track to explain")
-    parser.set_defaults(run=run_explain)
 
 
 def run_explain(args: argparse.Namespace) -> None:
     """Print the largest parts, and the score they sum to."""
-    bundle, labels = _load(args), _labels(args)
+    bundle, labels = _load(args)
     track = _by_name(args.track, bundle.tracks, labels)
     if args.user is not None:
         why = bundle.explain(args.user, track)
@@ -177,14 +172,12 @@ def run_explain(args: argparse.Namespace) -> None:
 
 def add_verify(commands: Commands) -> None:
     """Check a bundle: every file's hash, every number that is followed, the sentinel answers."""
-    parser = commands.add_parser("verify", help=add_verify.__doc__, description=add_verify.__doc__)
-    parser.add_argument("--bundle", default="data/bundle", help="exported model (%(default)s)")
-    parser.set_defaults(run=run_verify)
+    _command(commands, "verify", add_verify.__doc__, run_verify)
 
 
 def run_verify(args: argparse.Namespace) -> None:
     """Print what is in a verified bundle."""
-    bundle = _load(args)
+    bundle, _ = _load(args)
     manifest = bundle.manifest
     size = sum(file.bytes for file in manifest.files.values())
     print(
@@ -195,17 +188,85 @@ def run_verify(args: argparse.Namespace) -> None:
     )
 
 
+def add_update(commands: Commands) -> None:
+    """Add new plays to a bundle, without training anew."""
+    about = add_update.__doc__
+    parser = commands.add_parser("update", help=about, description=about)
+    parser.add_argument("bundle", metavar="BUNDLE", help="bundle to start from")
+    parser.add_argument(
+        "--plays", metavar="SOURCE", required=True, help="new plays, as data.source names them"
+    )
+    parser.add_argument("--output", metavar="FOLDER", required=True, help="bundle to write")
+    parser.add_argument(
+        "--rounds", metavar="N", type=number(int, 1, 100), default=1, help="%(default)s"
+    )
+    parser.add_argument(
+        "--params",
+        metavar="FILE",
+        help="whose block data says how plays are read (params.yaml, where there is one)",
+    )
+    parser.add_argument("--groups", metavar="FILE", help="groups and names, new tracks' too")
+    parser.set_defaults(run=run_update)
+
+
+def run_update(args: argparse.Namespace) -> None:
+    """Write the updated bundle."""
+    from musicrec.bundle.bundle import load_bundle
+    from musicrec.bundle.update import update
+    from musicrec.ingest.run import read_plays
+    from musicrec.params import NO_GROUPS, DataParams, load_block
+    from musicrec.storage.outputs import output_folder
+
+    output_folder(args.output)
+    params = DataParams()
+    if args.params or Path("params.yaml").is_file():
+        params = load_block(args.params or "params.yaml", DataParams)
+    parent, columns = load_bundle(args.bundle), params.columns
+    if parent.timed and columns.timestamp is None:  # as the pipeline's own files have it
+        columns = columns.replace(timestamp="last_played")
+    plays = read_plays(params.replace(source=args.plays, files=None, columns=columns))
+    told = update(parent, plays, args.output, args.rounds, args.groups or NO_GROUPS)
+    if not told:
+        print(f"{args.output}: no new plays; the bundle is {args.bundle}")
+        return
+    print(
+        f"{args.output}: {told['plays']:,} plays of {told['users']:,} users and "
+        f"{told['tracks']:,} tracks added; {told['new_users']:,} users and "
+        f"{told['new_tracks']:,} tracks are new; update {told['number']} since the training"
+    )
+
+
+def add_export_vectors(commands: Commands) -> None:
+    """Write the track vectors of a bundle for a vector store."""
+    parser = _command(commands, "export-vectors", add_export_vectors.__doc__, run_export_vectors)
+    parser.add_argument("output", metavar="FOLDER", help="folder to write")
+    parser.add_argument("--to", choices=("parquet", "hnswlib", "faiss"), required=True)
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="factors as they are, for inner product; by default augmented, for distance",
+    )
+
+
+def run_export_vectors(args: argparse.Namespace) -> None:
+    """Write the vectors, and say how they are asked."""
+    from musicrec.bundle.vectors import export_vectors
+
+    if args.raw and args.to == "hnswlib":
+        print("warning: a graph over raw inner products misses most of the best", file=sys.stderr)
+    bundle, _ = _load(args)
+    ids = bundle.tracks.to_arrow()
+    about = export_vectors(bundle.item_factors, ids, args.to, args.output, args.raw)
+    print(f"{args.output}: search by {about['metric']}; a query is {about['query']}")
+
+
 def add_publish(commands: Commands) -> None:
     """Copy a bundle for others, with its metrics, git revision and a model card."""
-    parser = commands.add_parser(
-        "publish", help=add_publish.__doc__, description=add_publish.__doc__
-    )
+    parser = _command(commands, "publish", add_publish.__doc__, run_publish)
     parser.add_argument("output", metavar="FOLDER", help="folder to write")
-    parser.add_argument("--bundle", default="data/bundle", help="exported model (%(default)s)")
     parser.add_argument(
         "--project", default=".", help="checkout with metrics/ and dvc.lock (%(default)s)"
     )
-    parser.set_defaults(run=run_publish)
 
 
 def run_publish(args: argparse.Namespace) -> None:
@@ -222,8 +283,21 @@ def run_publish(args: argparse.Namespace) -> None:
         )
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def _command(
+    commands: Commands, name: str, about: str | None, run: Callable[[argparse.Namespace], None]
+) -> argparse.ArgumentParser:
+    """A command that reads a bundle."""
+    parser = commands.add_parser(name, help=about, description=about)
     parser.add_argument("--bundle", default="data/bundle", help="exported model (%(default)s)")
+    parser.set_defaults(run=run, labels=None)
+    return parser
+
+
+def _question(
+    commands: Commands, name: str, about: str | None, run: Callable[[argparse.Namespace], None]
+) -> argparse.ArgumentParser:
+    """A command that asks a bundle for tracks or users."""
+    parser = _command(commands, name, about, run)
     parser.add_argument("-k", type=int, default=10, help="how many (%(default)s)")
     parser.add_argument(
         "--labels",
@@ -231,6 +305,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help="names, which may stand for ids: id and name a line, TSV or CSV",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
+    return parser
 
 
 def _add_plays(who: argparse._MutuallyExclusiveGroup) -> None:
@@ -246,43 +321,31 @@ def _add_plays(who: argparse._MutuallyExclusiveGroup) -> None:
     )
 
 
-def _load(args: argparse.Namespace) -> Bundle:
+def _load(args: argparse.Namespace) -> tuple[Bundle, Labels]:
+    """The bundle, and the names of its tracks: those of --labels, else its own."""
     from musicrec.bundle.bundle import load_bundle
 
-    return load_bundle(args.bundle)
+    bundle = load_bundle(args.bundle)
+    return bundle, bundle.names if args.labels is None else _labels(args.labels)
 
 
 def _plays(args: argparse.Namespace, bundle: Bundle, labels: Labels) -> dict[str, int]:
-    """Play counts by track id; those of one track add up."""
-    given = _typed_plays(args.plays) if args.plays else _plays_from(args.plays_from)
-    plays: dict[str, int] = {}
-    for track, count in given:
-        track = _by_name(track, bundle.tracks, labels)
-        plays[track] = plays.get(track, 0) + count
-    return plays
+    """Play counts by track id, typed or from a file or standard input; those of one track add up.
 
-
-def _typed_plays(words: Sequence[str]) -> list[tuple[str, int]]:
-    """Read `TRACK=COUNT` words, or `TRACK` alone for one play.
-
-    What stands after the last `=` is the count, so that an id may hold `=` where its count is
-    written: `a=b=1`.
+    What stands after the last `=` of a word is the count, so that an id may hold `=` where its
+    count is written: `a=b=1`.
     """
-    plays = []
-    for word in words:
-        track, _, count = word.rpartition("=") if "=" in word else (word, "", "1")
-        plays.append((track, _count(count, word)))
-    return plays
-
-
-def _plays_from(path: str) -> list[tuple[str, int]]:
-    """Read a file, or standard input for `-`: a track a line, its count after a tab or one play."""
-    plays = []
-    for number, line in enumerate(_lines(path), 1):
-        if line.strip():
-            track, tab, count = line.rpartition("\t")
-            track, count = (track, count.strip()) if tab else (line, "1")
-            plays.append((track, _count(count, f"{path}, line {number}")))
+    if args.plays:
+        separator, given = "=", [(word, word) for word in args.plays]
+    else:
+        path, separator = args.plays_from, "\t"
+        lines = enumerate(_lines(path), 1)
+        given = [(f"{path}, line {number}", line) for number, line in lines if line.strip()]
+    plays: dict[str, int] = {}
+    for where, text in given:
+        track, found, count = text.rpartition(separator)
+        track = _by_name(track if found else text, bundle.tracks, labels)
+        plays[track] = plays.get(track, 0) + (_count(count.strip(), where) if found else 1)
     return plays
 
 
@@ -318,24 +381,21 @@ def _words(path: str) -> list[str]:
     return [line for line in _lines(path) if line.strip()]
 
 
-def _labels(args: argparse.Namespace) -> dict[str, str]:
+def _labels(path: str) -> dict[str, str]:
     """Read names of tracks: id in the first column, name in the second, by tabs or commas."""
-    if args.labels is None:
-        return {}
-    lines = _lines(args.labels)
+    lines = _lines(path)
     separator = "\t" if "\t" in lines[0] else ","
     rows = [line.split(separator) for line in lines if line.strip()]
     if not rows or len(rows[0]) < 2:
         raise MusicRecError(
-            f"{args.labels}: no names; an id and a name a line are needed, separated by a tab or a "
-            "comma"
+            f"{path}: no names; an id and a name a line are needed, separated by a tab or a comma"
         )
     return {row[0]: row[1] for row in rows if len(row) > 1}
 
 
 def _by_name(given: str, tracks: Ids, labels: Labels) -> str:
     """What is given where it is an id, else the id of the one track so named, if there is one."""
-    if not labels or tracks.index(given) >= 0:
+    if tracks.index(given) >= 0:
         return given
     ids = [track for track, name in labels.items() if name == given and tracks.index(track) >= 0]
     if len(ids) > 1:
@@ -380,10 +440,11 @@ def _print_answer(answer: Answer, labels: Labels, as_json: bool) -> None:
             found.track_id,
             labels.get(found.track_id, ""),
             f"{found.score:.4f}" if by_factors else f"{found.score:,.0f}",
+            "" if found.last_played is None else _date(found.last_played),
         )
         for position, found in enumerate(answer, 1)
     ]
-    _print_table(("", "track", "name", "score" if by_factors else "listeners"), rows, labels)
+    _print_table(("", "track", "name", "score" if by_factors else "listeners", "last played"), rows)
 
 
 def _print_neighbours(found: Sequence[Neighbour], kind: str, labels: Labels, as_json: bool) -> None:
@@ -400,7 +461,7 @@ def _print_neighbours(found: Sequence[Neighbour], kind: str, labels: Labels, as_
         (str(position), one.id, labels.get(one.id, ""), f"{one.similarity:.4f}")
         for position, one in enumerate(found, 1)
     ]
-    _print_table(("", kind, "name", "cosine"), rows, labels)
+    _print_table(("", kind, "name", "cosine"), rows)
 
 
 def _print_explanation(why: Explanation, k: int, labels: Labels, as_json: bool) -> None:
@@ -417,18 +478,23 @@ def _print_explanation(why: Explanation, k: int, labels: Labels, as_json: bool) 
     others = sum(part.part for part in why.plays[k:]) + why.remainder
     rows.append((f"{len(why.plays[k:])} others", "", "", f"{others:+.4f}"))
     rows.append((f"score of {why.track_id}", labels.get(why.track_id, ""), "", f"{why.score:.4f}"))
-    _print_table(("play", "name", "count", "part"), rows, labels)
+    _print_table(("play", "name", "count", "part"), rows)
 
 
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], labels: Labels) -> None:
-    """Print columns; the names only where there are any."""
-    keep = [i for i, name in enumerate(header) if name != "name" or labels]
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print columns; the optional ones where a row has something there."""
+    keep = [i for i, name in enumerate(header) if name not in OPTIONAL or any(r[i] for r in rows)]
     right = [column for column, i in enumerate(keep) if header[i] in RIGHT]
     print(text_table([header[i] for i in keep], [[row[i] for i in keep] for row in rows], right))
 
 
+def _date(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
+
+
 def _named(content: dict[str, Any], key: str, labels: Labels) -> dict[str, Any]:
-    return content | {"name": labels[key]} if key in labels else content
+    known = {name: value for name, value in content.items() if value is not None}
+    return known | {"name": labels[key]} if key in labels else known
 
 
 def _print_json(content: dict[str, Any]) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple, overload
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from musicrec.errors import MusicRecError
 from musicrec.jit.kernel import kernel
@@ -16,13 +15,12 @@ from musicrec.jit.kernel import kernel
 Id = str | int | np.integer
 
 
-def id_arrays(ids: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def id_arrays(ids: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Lay ids one behind the other, as a bundle holds them.
 
     Parameters
     ----------
     ids : string array (n)
-        Each once.
 
     Returns
     -------
@@ -30,17 +28,12 @@ def id_arrays(ids: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
         UTF-8.
     starts : int64 array (n + 1)
         Id i is `text[starts[i]:starts[i + 1]]`.
-    order : int32 array (n)
-        Indices in the order of the ids' bytes.
     """
-    texts = ids.cast(pa.large_binary()).combine_chunks()
-    if isinstance(texts, pa.ChunkedArray):
-        texts = pa.concat_arrays(texts.chunks) if texts.num_chunks else pa.array([], texts.type)
+    texts = ids.cast(pa.large_binary())
     _, offsets, characters = texts.buffers()
     starts = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
     text = np.frombuffer(characters or b"", np.uint8)[starts[0] : starts[-1]]
-    order = pc.sort_indices(texts).to_numpy().astype(np.int32)
-    return text, starts - starts[0], order
+    return text, starts - starts[0]
 
 
 class IdTable(NamedTuple):
@@ -139,13 +132,19 @@ class Ids:
             raise MusicRecError(
                 f"{self.kind} ids are wanted as a list, not as one text; write [{given!r}]"
             )
-        texts = [as_text(one, self.kind) for one in given]
-        keys = [text.encode("utf-8", "surrogatepass") for text in texts]
-        ends = np.concatenate(([0], np.cumsum([len(key) for key in keys]))).astype(np.int64)
-        found = np.empty(len(keys), np.int32)
-        _find_all(self._table, np.frombuffer(b"".join(keys), np.uint8), ends, found)
+        texts: list[Any] = list(given)
+        if set(map(type, texts)) != {str}:
+            texts = [as_text(one, self.kind) for one in texts]
+        found = self.positions(_encoded(texts))
         unknown = dict.fromkeys(texts[i] for i in np.flatnonzero(found < 0))
         return Indices(np.unique(found[found >= 0]), tuple(unknown))
+
+    def positions(self, given: pa.Array) -> np.ndarray:
+        """Index of every id of a binary or string array, -1 where unknown: int32 array (n)."""
+        text, starts = id_arrays(given)
+        found = np.empty(len(given), np.int32)
+        _find_all(self._table, text, starts, found)
+        return found
 
     def text_of(self, index: int) -> str:
         """The id of an index, which is not checked."""
@@ -174,6 +173,44 @@ def as_text(given: Id, kind: str) -> str:
         f"{kind} id {given!r} is of type {type(given).__name__}; "
         "an id is text or a whole number, as in the plays"
     )
+
+
+def _encoded(texts: list[str]) -> pa.Array:
+    try:
+        return pa.array(texts, pa.large_binary())
+    except UnicodeEncodeError:  # half of a surrogate pair, which no id has
+        encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+        return pa.array(encoded, pa.large_binary())
+
+
+class Names(Mapping[str, str]):
+    """Names of tracks by id; a track without one is not in it."""
+
+    def __init__(self, ids: Ids, text: np.ndarray, starts: np.ndarray) -> None:
+        """Take the arrays of a bundle, laid out as ids are; no arrays are no names."""
+        self._ids, self._text, self._starts = ids, text, starts
+
+    def __getitem__(self, track: Id) -> str:
+        """The name of a track; KeyError where it has none."""
+        name = self.of_index(self._ids.index(track))
+        if name is None:
+            raise KeyError(track)
+        return name
+
+    def of_index(self, index: int) -> str | None:
+        """The name of the track of an index, None where it has none."""
+        if not 0 <= index < len(self._starts) - 1:
+            return None
+        start, stop = self._starts[index : index + 2]
+        return bytes(self._text[start:stop]).decode() or None
+
+    def __iter__(self) -> Iterator[str]:
+        """Ids of the tracks that have one."""
+        return map(self._ids.text_of, np.flatnonzero(np.diff(self._starts)).tolist())
+
+    def __len__(self) -> int:
+        """How many tracks have one."""
+        return int(np.count_nonzero(np.diff(self._starts)))
 
 
 @kernel()

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from musicrec.errors import MusicRecError
 
-FORMAT: Literal[2] = 2
+FORMAT: Literal[3] = 3  # what is written; format 2, of version 0.1, is read as well
 MANIFEST = "manifest.json"
 CARD = "MODEL_CARD.md"
 INDEX = "index.ann"
@@ -20,6 +20,7 @@ TABLES = ("items.parquet", "users.parquet")  # the id maps once more, for other 
 LARGEST_MANIFEST = 16 << 20  # bytes
 LARGEST_SIZE = 2**40  # of anything counted
 SENTINEL_K = 10
+NO_TIME = -(2**63)  # stands for a time that is not known
 
 Size = Annotated[int, Field(ge=0, le=LARGEST_SIZE)]
 
@@ -39,6 +40,8 @@ class Sizes(_Part):
     track_id_bytes: Size
     n_groups: Size | None = None
     group_id_bytes: Size | None = None
+    track_name_bytes: Size | None = None
+    timed: Literal[True] | None = None
 
 
 class Fingerprint(_Part):
@@ -72,10 +75,11 @@ class Manifest(_Part):
 
     `als` and `feedback` are as `train` used them. `data` holds the fingerprints of the files the
     plays came from. `published` is there in a copy that `musicrec publish` made: git revision and
-    metrics, neither of which follows from the bundle's inputs.
+    metrics, neither of which follows from the bundle's inputs. `updated` is there in a bundle that
+    `musicrec update` made of another one, the SHA-256 of whose manifest is its `parent`.
     """
 
-    format: Literal[2]
+    format: Literal[2, 3]
     sizes: Sizes
     arrays: dict[str, Layout]
     files: dict[str, Fingerprint]
@@ -86,17 +90,19 @@ class Manifest(_Part):
     versions: dict[str, str]
     sentinels: tuple[Sentinel, ...]
     published: dict[str, Any] | None = None
+    updated: dict[str, Any] | None = None
 
 
-def layout(sizes: Sizes) -> dict[str, Layout]:
+def layout(sizes: Sizes, version: int = FORMAT) -> dict[str, Layout]:
     """Type and shape of every array, by the name of its file without `.npy`.
 
     Factors are float32 in C order, row i of index i. `seen_*` are the training plays as compressed
-    rows, tracks ascending, counts as the solver read them. `*_gram` is the sum of the outer
-    products of a side's factors, which folding in needs. `listeners` counts the users of each
-    track. Ids are UTF-8, one behind the other: id i is bytes `starts[i]` to `starts[i + 1]` of the
-    text, and `order` puts them in the order of their bytes. `track_groups` numbers each track's
-    group, below 0 for none.
+    rows, tracks ascending, counts as the solver read them, and, where plays have times, when each
+    was last: seconds UTC, `NO_TIME` for an unknown one. `*_gram` is the sum of the outer products
+    of a side's factors, which folding in needs. `listeners` counts the users of each track. Ids are
+    UTF-8, one behind the other: id i is bytes `starts[i]` to `starts[i + 1]` of the text. Names of
+    tracks lie likewise, empty for none. `track_groups` numbers each track's group, below 0 for
+    none. Format 2 has ids in the order of their bytes beside them, which nothing reads.
     """
     users, items, rank = sizes.n_users, sizes.n_items, sizes.rank
     arrays = {
@@ -110,11 +116,18 @@ def layout(sizes: Sizes) -> dict[str, Layout]:
         "listeners": ("<i8", (items,)),
         "user_id_text": ("|u1", (sizes.user_id_bytes,)),
         "user_id_starts": ("<i8", (users + 1,)),
-        "user_id_order": ("<i4", (users,)),
         "track_id_text": ("|u1", (sizes.track_id_bytes,)),
         "track_id_starts": ("<i8", (items + 1,)),
-        "track_id_order": ("<i4", (items,)),
     }
+    if version == 2:
+        arrays |= {"user_id_order": ("<i4", (users,)), "track_id_order": ("<i4", (items,))}
+    if sizes.timed:
+        arrays["seen_last_played"] = ("<i8", (sizes.n_plays,))
+    if sizes.track_name_bytes is not None:
+        arrays |= {
+            "track_name_text": ("|u1", (sizes.track_name_bytes,)),
+            "track_name_starts": ("<i8", (items + 1,)),
+        }
     if sizes.n_groups is not None:
         arrays |= {
             "track_groups": ("<i4", (items,)),
@@ -138,7 +151,7 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
         raise MusicRecError(f"{where}: {_sentence(error)}") from None
-    if manifest.arrays != layout(manifest.sizes):
+    if manifest.arrays != layout(manifest.sizes, manifest.format):
         raise MusicRecError(f"{where}: the arrays do not fit the sizes; export it again")
     needed = {INDEX, *TABLES, *(f"{name}.npy" for name in manifest.arrays)}
     if unknown := sorted(set(manifest.files) - needed - {CARD}):
@@ -154,7 +167,7 @@ def _sentence(error: ValidationError) -> str:
     if key == "format" or (mistake["type"] == "missing" and not mistake["loc"]):
         found = mistake["input"]
         shown = repr(found) if isinstance(found, int | str) else "none"
-        return f"bundle format {shown[:40]}, but this version reads {FORMAT}; export it again"
+        return f"bundle format {shown[:40]}, but this version reads 2 and {FORMAT}; export it again"
     if mistake["type"] == "json_invalid":
         return f"not a manifest ({mistake['msg']}); export it again"
     return f"not a manifest ({key or 'the whole'}: {mistake['msg']}); export it again"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import numbers
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import Any, Literal, TypedDict, overload
 
@@ -27,6 +29,7 @@ NO_FACTORS = (
     "so these are the most popular tracks"
 )
 _NONE = np.empty(0, np.int32)
+_SECONDS = {"h": 3600, "d": 86400, "w": 604800}
 
 
 class Options(TypedDict, total=False):
@@ -49,6 +52,10 @@ class Options(TypedDict, total=False):
     max_per_group : int, optional
         At most so many tracks of one group, such as an artist; for bundles with `export.groups`.
         Tracks without a group are not counted.
+    not_played_for : str or timedelta, optional
+        Of the tracks played, leave out those of so long before the newest play of the bundle, and
+        those whose time is not known: `60d`, `12h`, `8w`. Instead of `exclude_seen`; for users of a
+        bundle whose plays have times.
     """
 
     exclude_seen: bool
@@ -58,6 +65,7 @@ class Options(TypedDict, total=False):
     diversity: float
     min_score: float | None
     max_per_group: int | None
+    not_played_for: str | timedelta | None
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,8 @@ class Query:
         At most the number of tracks, so that nothing is ever made as long as a number given.
     candidates : int32 array or None
         Without the excluded ones.
+    not_played_for : int or None
+        Seconds.
     """
 
     n_items: int
@@ -81,7 +91,13 @@ class Query:
     diversity: float
     min_score: float | None
     max_per_group: int | None
+    not_played_for: int | None
     unknown: tuple[str, ...]
+
+    @property
+    def only_new(self) -> bool:
+        """Whether no track comes that the user has played."""
+        return self.exclude_seen and self.not_played_for is None
 
     @cached_property
     def mask(self) -> np.ndarray | None:
@@ -97,10 +113,22 @@ class Query:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """One recommended track; its score is the inner product, or, by popularity, its listeners."""
+    """One recommended track.
+
+    Attributes
+    ----------
+    score : float
+        The inner product, or, by popularity, the listeners.
+    name : str or None
+        If the bundle has names.
+    last_played : int or None
+        When the user last played it, seconds UTC, if they did and the time is known.
+    """
 
     track_id: str
     score: float
+    name: str | None = None
+    last_played: int | None = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +190,7 @@ def checked_query(tracks: Ids, k: int, options: Options) -> Query:
     if candidates is not None and len(exclude):
         candidates = np.setdiff1d(candidates, exclude, assume_unique=True)
     search_k, least = options.get("search_k"), options.get("min_score")
-    per_group = options.get("max_per_group")
+    per_group, period = options.get("max_per_group"), options.get("not_played_for")
     return Query(
         n_items=len(tracks),
         k=min(whole("k", k, 0), len(tracks)),
@@ -173,16 +201,22 @@ def checked_query(tracks: Ids, k: int, options: Options) -> Query:
         diversity=_number("diversity", options.get("diversity", 0.0), 0.0, 1.0),
         min_score=None if least is None else _number("min_score", least),
         max_per_group=None if per_group is None else whole("max_per_group", per_group, 1),
+        not_played_for=None if period is None else _seconds(period),
         unknown=tuple(dict.fromkeys(unknown + unknown_too)),
     )
 
 
 def excluded(query: Query, plays: Interactions) -> Interactions:
     """Tracks that each user must not get for what they played."""
-    if query.exclude_seen:
-        return plays
-    nothing = np.zeros(len(plays.indptr), np.int64)
-    return Interactions(nothing, plays.indices[:0], plays.counts[:0], plays.n_items)
+    return plays if query.exclude_seen else kept(plays, np.zeros(len(plays.indices), bool))
+
+
+def kept(plays: Interactions, keep: np.ndarray) -> Interactions:
+    """The plays where `keep` (bool) is true, in as many rows."""
+    before = np.concatenate(([0], np.cumsum(keep, dtype=np.int64)))
+    return Interactions(
+        before[plays.indptr], plays.indices[keep], plays.counts[keep], plays.n_items
+    )
 
 
 def rows_of_keys(keys: np.ndarray, like: Interactions) -> Interactions:
@@ -278,6 +312,15 @@ def _number(name: str, value: Any, least: float = -math.inf, most: float = math.
         limits = f"a number from {least:g} to {most:g}" if math.isfinite(least) else "a number"
         raise MusicRecError(f"{name} is {_short(value)}, not {limits}")
     return number
+
+
+def _seconds(period: str | timedelta) -> int:
+    if isinstance(period, timedelta) and period >= timedelta(0):
+        return int(period.total_seconds())
+    found = re.fullmatch(r"(\d{1,6})([hdw])", period) if isinstance(period, str) else None
+    if found is None:
+        raise MusicRecError(f"not_played_for is {_short(period)}; write 60d, 12h or 8w")
+    return int(found[1]) * _SECONDS[found[2]]
 
 
 def _short(value: Any) -> str:

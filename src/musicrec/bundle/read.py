@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,17 +23,19 @@ import numpy as np
 from pydantic import ValidationError
 
 from musicrec.als.fold_in import FoldIn
-from musicrec.bundle.ids import Ids
+from musicrec.bundle.ids import Ids, Names
 from musicrec.bundle.manifest import (
     INDEX,
     LARGEST_MANIFEST,
     MANIFEST,
+    NO_TIME,
     SENTINEL_K,
     Layout,
     Manifest,
     parse_manifest,
 )
-from musicrec.bundle.recommend import Recommender
+from musicrec.bundle.query import Query, excluded, kept, union_rows
+from musicrec.bundle.recommend import Recommender, find_times
 from musicrec.bundle.similar import CosineIndex
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
@@ -63,6 +66,8 @@ class Model:
         Mapped, by the names of `musicrec.bundle.manifest.layout`.
     users, tracks : Ids
         Row i of the factors is id i.
+    names : Names
+        Of tracks, by id; empty without the column `name` in `export.groups`.
     group_ids : Ids or None
         By the numbers of `groups`.
     fold_users, fold_tracks : FoldIn
@@ -76,6 +81,7 @@ class Model:
     arrays: dict[str, np.ndarray]
     users: Ids
     tracks: Ids
+    names: Names
     group_ids: Ids | None
     als: ALSParams
     feedback: FeedbackParams
@@ -104,6 +110,46 @@ class Model:
     def plays(self) -> Interactions:
         """Training plays."""
         return _plays(self.arrays)
+
+    @property
+    def timed(self) -> bool:
+        """Whether plays have the time they were last played."""
+        return "seen_last_played" in self.arrays
+
+    @cached_property
+    def newest(self) -> int:
+        """When the newest play was, seconds UTC; 0 where no time is known."""
+        return int(self.arrays["seen_last_played"].max(initial=0))
+
+    def excluded(
+        self, query: Query, users: np.ndarray, exclusions: Interactions | None = None
+    ) -> Interactions:
+        """Tracks that users must not get.
+
+        Parameters
+        ----------
+        users : int64 array (n)
+        exclusions : Interactions (n_users, n_items), optional
+            Those of each user beside the tracks played and what the query excludes for all.
+
+        Returns
+        -------
+        Interactions (n, n_items)
+        """
+        if query.not_played_for is None:
+            rows = excluded(query, self.plays.rows(users))
+        else:
+            rows = self.plays._replace(counts=self.arrays["seen_last_played"]).rows(users)
+            recent = rows.counts > self.newest - query.not_played_for
+            rows = kept(rows, recent | (rows.counts == NO_TIME))
+        return rows if exclusions is None else union_rows(rows, exclusions.rows(users))
+
+    def times_of(self, users: np.ndarray, items: np.ndarray) -> list[int | None]:
+        """When users last played tracks, seconds UTC; None where they did not or it is unknown."""
+        times = np.empty(len(users), np.int64)
+        plays = self.plays._replace(counts=self.arrays["seen_last_played"])
+        find_times(plays, users.astype(np.int32), items, times)
+        return [None if time == NO_TIME else time for time in times.tolist()]
 
 
 @dataclass(frozen=True)
@@ -247,6 +293,11 @@ def _prepared(files: _Files, root: Path, kind: type[M]) -> M:
         arrays=arrays,
         users=users,
         tracks=tracks,
+        names=Names(
+            tracks,
+            arrays.get("track_name_text", np.empty(0, np.uint8)),
+            arrays.get("track_name_starts", np.zeros(1, np.int64)),
+        ),
         group_ids=Ids("group", arrays["group_id_text"], arrays["group_id_starts"])
         if "track_groups" in arrays
         else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from musicrec.bundle.manifest import NO_TIME
 from musicrec.bundle.query import Query
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
@@ -210,12 +211,30 @@ def _best_among(factors, candidates, excluded, query, k):
         if before < len(excluded) and excluded[before] == item:
             continue
         kept[count] = item
-        count += factors[item].any()
+        count += _has_factor(factors, item)
     scores = np.empty(count, np.float32)
     inner_products(factors, kept[:count], query, scores)
     ids, best = np.empty(min(k, count), np.int32), np.empty(min(k, count), np.float32)
     write_best(kept[:count], scores, ids, best)
     return ids, best
+
+
+@kernel(allocates=False)
+def _has_factor(factors, item):
+    factor = 0
+    while factor < factors.shape[1] and factors[item, factor] == 0.0:
+        factor += 1
+    return factor < factors.shape[1]
+
+
+@kernel()
+def find_times(plays, users, items, out):
+    """Write the count of each user and item, `NO_TIME` where there is none."""
+    for i in range(len(out)):
+        start, stop = plays.indptr[users[i]], plays.indptr[users[i] + 1]
+        position = start + np.searchsorted(plays.indices[start:stop], items[i])
+        found = position < stop and plays.indices[position] == items[i]
+        out[i] = plays.counts[position] if found else NO_TIME
 
 
 @kernel()

@@ -20,6 +20,7 @@ class Neighbour:
 
     id: str
     similarity: float
+    name: str | None = None
 
 
 class CosineIndex:

@@ -8,19 +8,25 @@ indexed plays, the factors and the parameters: git revision and metrics are not,
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 
 from musicrec.als.gram import gram
 from musicrec.bundle.ids import id_arrays
 from musicrec.bundle.manifest import (
+    CARD,
     FORMAT,
     INDEX,
     MANIFEST,
+    NO_TIME,
     SENTINEL_K,
     Fingerprint,
     Manifest,
@@ -37,10 +43,53 @@ from musicrec.search.annoy_index import AnnoyIndex, build_index, load_index
 from musicrec.search.exact import ExactIndex
 from musicrec.storage.files import fingerprint, write_array, write_exact_json
 from musicrec.storage.outputs import atomic_directory
-from musicrec.storage.parquet import read_files, read_table, sound_parts, write_table
+from musicrec.storage.parquet import LAST_PLAYED, read_files, read_table, sound_parts, write_table
 
 SENTINELS = 5  # users whose answers the manifest holds
 LIBRARIES = ("annoy", "musicrec", "numba", "numpy", "pyarrow")  # whose version matters to bytes
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a bundle is made of.
+
+    Attributes
+    ----------
+    users, items : float32 arrays (n_users, rank), (n_items, rank)
+    plays : Interactions (n_users, n_items)
+        Training plays.
+    last_played : int64 array (n_plays) or None
+        When each was last, seconds UTC or `NO_TIME`; None where no time is known.
+    user_ids, track_ids : string arrays
+    of_tracks : dict of str to array
+        What `track_arrays` returns.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    plays: Interactions
+    last_played: np.ndarray | None
+    user_ids: pa.Array
+    track_ids: pa.Array
+    of_tracks: Mapping[str, np.ndarray]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Every array of a bundle by its name; see `musicrec.bundle.manifest.layout`."""
+        arrays = {
+            "user_factors": self.users,
+            "item_factors": self.items,
+            "user_gram": gram(self.users),
+            "item_gram": gram(self.items),
+            "seen_indptr": self.plays.indptr,
+            "seen_indices": self.plays.indices,
+            "seen_counts": self.plays.counts,
+            "listeners": self.plays.users_of(),
+        }
+        arrays["user_id_text"], arrays["user_id_starts"] = id_arrays(self.user_ids)
+        arrays["track_id_text"], arrays["track_id_starts"] = id_arrays(self.track_ids)
+        if self.last_played is not None:
+            arrays["seen_last_played"] = self.last_played
+        return arrays | dict(self.of_tracks)
 
 
 def export_bundle(
@@ -65,119 +114,173 @@ def export_bundle(
         The factors do not fit the index, the table of groups is wrong, or Annoy does not work on
         this system.
     """
-    warn_of_another_build()
     indexed, factors = Path(indexed), Path(factors)
     sizes = read_sizes(indexed / "sizes.json")
     user_factors, item_factors = read_factors(factors, sizes.n_users, sizes.n_items)
-    seen = read_interactions(indexed / "train", sizes.n_users, sizes.n_items)
-    ids = {
-        "user_id": read_table(indexed / "users.parquet").slice(0, sizes.n_users),
-        "track_id": read_table(indexed / "items.parquet").slice(0, sizes.n_items),
-    }
-    arrays = _arrays(user_factors, item_factors, seen, ids)
-    if export.groups != NO_GROUPS:
-        arrays |= _groups(Path(export.groups), ids["track_id"].column("track_id").to_pylist())
+    user_ids, track_ids = (
+        read_table(indexed / f"{name}.parquet", [column]).column(0).combine_chunks().slice(0, n)
+        for name, column, n in (
+            ("users", "user_id", sizes.n_users),
+            ("items", "track_id", sizes.n_items),
+        )
+    )
+    contents = Contents(
+        users=user_factors,
+        items=item_factors,
+        plays=read_interactions(indexed / "train", sizes.n_users, sizes.n_items),
+        last_played=_last_played(sound_parts(indexed / "train")),
+        user_ids=user_ids,
+        track_ids=track_ids,
+        of_tracks=track_arrays(export.groups, track_ids.to_pylist()),
+    )
+    data = fingerprints(sound_parts(indexed / "train"))
+    write_bundle(output, contents, export, {**read_trained_with(factors), "data": data})
+
+
+def write_bundle(
+    output: str | os.PathLike[str],
+    contents: Contents,
+    export: ExportParams,
+    about: Mapping[str, Any],
+    card: str | None = None,
+) -> None:
+    """Write a bundle, whole or not at all.
+
+    Parameters
+    ----------
+    about : mapping
+        Further fields of the manifest: `als`, `feedback`, `data` and, perhaps, `updated`.
+    card : str, optional
+        The model card.
+    """
+    warn_of_another_build()
+    arrays = contents.arrays()
     with atomic_directory(output) as folder:
         for name, array in arrays.items():
             write_array(folder / f"{name}.npy", array)
-        write_table(folder / "users.parquet", ids["user_id"].combine_chunks())
-        write_table(folder / "items.parquet", ids["track_id"].combine_chunks())
-        build_index(item_factors, folder / INDEX, export)
-        annoy = load_index(folder / INDEX, item_factors, str(Path(output) / INDEX))
-        known = Sizes(
-            n_users=sizes.n_users,
-            n_items=sizes.n_items,
-            rank=item_factors.shape[1],
-            n_plays=len(seen.indices),
-            user_id_bytes=len(arrays["user_id_text"]),
-            track_id_bytes=len(arrays["track_id_text"]),
-            n_groups=len(arrays["group_id_starts"]) - 1 if "track_groups" in arrays else None,
-            group_id_bytes=len(arrays["group_id_text"]) if "track_groups" in arrays else None,
-        )
+        users, items = contents.plays.lengths, arrays["listeners"]
+        for name, column, ids, plays in (
+            ("user", "user_id", contents.user_ids, users),
+            ("item", "track_id", contents.track_ids, items),
+        ):
+            numbers = pa.array(np.arange(len(ids), dtype=np.int32))
+            table = pa.table({name: numbers, column: ids, "plays": pa.array(plays, pa.int64())})
+            write_table(folder / f"{name}s.parquet", table)
+        if card is not None:
+            (folder / CARD).write_text(card, encoding="utf-8")
+        build_index(contents.items, folder / INDEX, export)
+        annoy = load_index(folder / INDEX, contents.items, str(Path(output) / INDEX))
+        sizes = _sizes(arrays)
         manifest = Manifest(
             format=FORMAT,
-            sizes=known,
-            arrays=layout(known),
-            files=_fingerprints(sorted(folder.iterdir())),
-            **read_trained_with(factors),
+            sizes=sizes,
+            arrays=layout(sizes),
+            files=fingerprints(sorted(folder.iterdir())),
             export=export.model_dump(),
-            data=_fingerprints(sound_parts(indexed / "train")),
             versions={name: version(name) for name in LIBRARIES},
-            sentinels=_sentinels(annoy, user_factors, item_factors, seen, ids),
+            sentinels=_sentinels(annoy, contents),
+            **about,
         )
         write_manifest(folder / MANIFEST, manifest)
 
 
-def _arrays(
-    user_factors: np.ndarray, item_factors: np.ndarray, seen: Interactions, ids: dict[str, pa.Table]
-) -> dict[str, np.ndarray]:
-    """Every array of a bundle by its name; see `musicrec.bundle.manifest.layout`."""
-    arrays = {
-        "user_factors": user_factors,
-        "item_factors": item_factors,
-        "user_gram": gram(user_factors),
-        "item_gram": gram(item_factors),
-        "seen_indptr": seen.indptr,
-        "seen_indices": seen.indices,
-        "seen_counts": seen.counts,
-        "listeners": seen.users_of(),
-    }
-    for column, table in ids.items():
-        text, starts, order = id_arrays(table.column(column))
-        arrays |= {
-            f"{column}_text": text,
-            f"{column}_starts": starts,
-            f"{column}_order": order,
-        }
-    return arrays
+def _sizes(arrays: Mapping[str, np.ndarray]) -> Sizes:
+    """Sizes from which the shapes of these arrays follow; None for arrays that are not there."""
+
+    def length(name: str, less: int = 0) -> int | None:
+        return len(arrays[name]) - less if name in arrays else None
+
+    n_users, rank = arrays["user_factors"].shape
+    return Sizes(
+        n_users=n_users,
+        n_items=len(arrays["item_factors"]),
+        rank=rank,
+        n_plays=len(arrays["seen_indices"]),
+        user_id_bytes=len(arrays["user_id_text"]),
+        track_id_bytes=len(arrays["track_id_text"]),
+        n_groups=length("group_id_starts", 1),
+        group_id_bytes=length("group_id_text"),
+        track_name_bytes=length("track_name_text"),
+        timed=True if "seen_last_played" in arrays else None,
+    )
 
 
-def _groups(path: Path, tracks: list[str]) -> dict[str, np.ndarray]:
-    """Read the groups of tracks as arrays of a bundle.
+def _last_played(parts: list[Path]) -> np.ndarray | None:
+    """Times of indexed plays in the order of users and tracks, None where they have none."""
+    if LAST_PLAYED.name not in pq.read_schema(parts[0]).names:
+        return None
+    table = read_files(parts, ["user", "item", LAST_PLAYED.name]).combine_chunks()
+    users, items = (table.column(name).to_numpy().astype(np.int64) for name in ("user", "item"))
+    times: np.ndarray = table.column(LAST_PLAYED.name).fill_null(NO_TIME).to_numpy()
+    return times[np.argsort(users << 32 | items)]
+
+
+def track_arrays(groups: str, tracks: list[str]) -> dict[str, np.ndarray]:
+    """Read the groups and the names of tracks as arrays of a bundle.
+
+    Parameters
+    ----------
+    groups : str
+        `export.groups`: a table with the columns `track_id`, `group` and, perhaps, `name`.
+    tracks : list of str
+        Ids of the model's tracks, in their order.
 
     Raises
     ------
     MusicRecError
-        The table has not the two columns, gives a track two groups, or knows no track of `tracks`.
+        The table has not these columns, gives a track two groups or names, or knows no track.
     """
-    of_track: dict[str, str] = {}
-    for track, group in zip(*_two_columns(path), strict=True):
-        if group is not None and of_track.setdefault(track, group) != group:
-            raise MusicRecError(
-                f"export.groups = {path}: track {track!r} is of the groups {of_track[track]!r} and "
-                f"{group!r}; give each track one"
-            )
+    if groups == NO_GROUPS:
+        return {}
+    known = _read_groups(Path(groups))
+    of_track = known["group"]
     names = sorted({of_track[track] for track in tracks if track in of_track})
     if not names:
-        raise MusicRecError(f"export.groups = {path}: none of its tracks is in the model")
+        raise MusicRecError(f"export.groups = {groups}: none of its tracks is in the model")
     numbers = {name: number for number, name in enumerate(names)}
-    text, starts, _ = id_arrays(pa.chunked_array([names]))
-    groups = [numbers.get(of_track.get(track, ""), -1) for track in tracks]
-    return {
-        "track_groups": np.array(groups, np.int32),
-        "group_id_text": text,
-        "group_id_starts": starts,
+    arrays = {
+        "track_groups": np.array(
+            [numbers.get(of_track.get(track, ""), -1) for track in tracks], np.int32
+        )
     }
+    arrays["group_id_text"], arrays["group_id_starts"] = id_arrays(pa.array(names))
+    if "name" in known:
+        named = pa.array([known["name"].get(track, "") for track in tracks], pa.string())
+        arrays["track_name_text"], arrays["track_name_starts"] = id_arrays(named)
+    return arrays
 
 
-def _two_columns(path: Path) -> tuple[list[str], list[str | None]]:
-    """Columns `track_id` and `group` of Parquet, or of text by commas or tabs."""
-    columns = ("track_id", "group")
+def _read_groups(path: Path) -> dict[str, dict[str, str]]:
+    """Columns `group` and, if there, `name` by track, of Parquet or of text by commas or tabs."""
+    columns = ("track_id", "group", "name")
     try:
         if path.suffix == ".parquet":
-            table = read_files([path], columns)
+            table = read_files([path])
         else:
             with path.open(encoding="utf-8") as lines:
                 delimiter = "\t" if "\t" in lines.readline() else ","
             types = pa_csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()))
             options = pa_csv.ParseOptions(delimiter=delimiter)
             table = pa_csv.read_csv(path, parse_options=options, convert_options=types)
-        tracks, groups = (table.column(name).cast(pa.string()).to_pylist() for name in columns)
+        tracks, *values = (
+            table.column(name).cast(pa.string()).to_pylist()
+            for name in columns
+            if name != "name" or name in table.column_names
+        )
     except (pa.ArrowInvalid, KeyError, UnicodeDecodeError) as error:
         raise MusicRecError(
             f"export.groups = {path}: not a table with the columns track_id and group ({error})"
         ) from None
-    return tracks, groups
+    known: dict[str, dict[str, str]] = {}
+    for column, column_values in zip(columns[1:], values, strict=False):
+        found = known[column] = {}
+        for track, value in zip(tracks, column_values, strict=True):
+            if value is not None and found.setdefault(track, value) != value:
+                raise MusicRecError(
+                    f"export.groups = {path}: track {track!r} has the {column}s "
+                    f"{found[track]!r} and {value!r}; give each track one"
+                )
+    return known
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
@@ -187,29 +290,25 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     write_exact_json(path, content)
 
 
-def _fingerprints(paths: list[Path]) -> dict[str, Fingerprint]:
+def fingerprints(paths: list[Path]) -> dict[str, Fingerprint]:
+    """Length and SHA-256 of files, by name."""
     return {path.name: Fingerprint(**fingerprint(path)) for path in paths}
 
 
-def _sentinels(
-    annoy: AnnoyIndex,
-    user_factors: np.ndarray,
-    item_factors: np.ndarray,
-    seen: Interactions,
-    ids: dict[str, pa.Table],
-) -> tuple[Sentinel, ...]:
+def _sentinels(annoy: AnnoyIndex, contents: Contents) -> tuple[Sentinel, ...]:
     """Ask for users spread over the catalogue what a loaded bundle must answer as well."""
-    exact = ExactIndex(item_factors)
-    known = np.flatnonzero(user_factors.any(axis=1))
+    exact = ExactIndex(contents.items)
+    known = np.flatnonzero(contents.users.any(axis=1))
     chosen = known[np.linspace(0, len(known) - 1, min(SENTINELS, len(known))).astype(int)]
-    user_ids, track_ids = ids["user_id"].column("user_id"), ids["track_id"].column("track_id")
 
     def names(items: np.ndarray) -> tuple[str, ...]:
-        return tuple(track_ids.take(pa.array(items)).to_pylist())
+        return tuple(contents.track_ids.take(pa.array(items)).to_pylist())
 
     found: list[Sentinel] = []
     for user in chosen.tolist():
-        best, _ = exact.search_one(user_factors[user], SENTINEL_K, seen.row(user))
-        near = annoy.probe(user_factors[user], SENTINEL_K)
-        found.append(Sentinel(user=user_ids[user].as_py(), exact=names(best), near=names(near)))
+        vector = contents.users[user]
+        best, _ = exact.search_one(vector, SENTINEL_K, contents.plays.row(user))
+        near = annoy.probe(vector, SENTINEL_K)
+        user_id = contents.user_ids[user].as_py()
+        found.append(Sentinel(user=user_id, exact=names(best), near=names(near)))
     return tuple(found)

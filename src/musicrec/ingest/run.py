@@ -6,12 +6,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from musicrec.errors import MusicRecError
 from musicrec.ingest.read.columns import mapping_of, read_aliases
 from musicrec.ingest.read.reader import Reader
 from musicrec.ingest.source.files import SourceFile, list_files
 from musicrec.ingest.split.chunks import Chunks
-from musicrec.ingest.split.in_memory import merge_in_memory
+from musicrec.ingest.split.in_memory import merge_in_memory, merged_table
 from musicrec.ingest.split.protocol import (
     Plan,
     left_out_names,
@@ -30,7 +32,7 @@ from musicrec.ingest.split.summary import (
 from musicrec.ingest.split.windows import shown, windows_of
 from musicrec.ingest.tally import ALSO_IN_TRAIN, Tally
 from musicrec.params import DataParams
-from musicrec.storage.parquet import HISTORY
+from musicrec.storage.parquet import HISTORY, plays_schema
 
 _KEEP_LATER_PLAYS = ("holdout", "strong_generalization")
 _SAME_LISTEN = 0.01  # share of the rows, from which rows of one user, track and time are warned of
@@ -81,6 +83,36 @@ def ingest(params: DataParams, folder: Path, judged: str = "validation") -> dict
     else:
         merged = merge_in_memory(chunks.tables, plan, folder)
     return _summary(tally, merged, plan, folder)
+
+
+def read_plays(params: DataParams) -> pa.Table:
+    """Read, check and merge the plays of `params.source`, without a split.
+
+    Returns
+    -------
+    pyarrow.Table
+        `user_id`, `track_id`, `count` and, where a timestamp is mapped, `last_played`; by the bytes
+        of user and track, one row each. Empty where the source has no rows.
+
+    Raises
+    ------
+    MusicRecError
+        As of `ingest`.
+    """
+    params = params.replace(protocol="holdout")
+    reader, tables = open_source(params)
+    tally = Tally(list(tables), params)
+    chunks = []
+    for piece in reader.pieces():
+        tally.add(piece)
+        if len(piece.judged.chunk.counts):
+            chunks.append(piece.judged.chunk)
+    warn(*tally.warnings())
+    if not tally.rows.total():
+        return plays_schema(timed=params.columns.timestamp is not None).empty_table()
+    tally.require_good()
+    _require_rows(tally, params)
+    return merged_table(chunks, params)
 
 
 def open_source(params: DataParams) -> tuple[Reader, dict[str, list[SourceFile]]]:

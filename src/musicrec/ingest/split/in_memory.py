@@ -146,6 +146,20 @@ def merge_in_memory(tables: dict[str, list[Chunk]], plan: Plan, folder: Path) ->
     return Merged(contents, numbers, [overlap for *_, some in done for overlap in some])
 
 
+def merged_table(chunks: list[Chunk], params: DataParams) -> pa.Table:
+    """Merge the rows of one table, in the columns of `plays_schema`, by user and track."""
+    rows = _rows({"plays": chunks}, Plan(params, ("train",), {}))
+    pairs = _merged(rows, np.ones(len(rows.users.ids), bool), params)
+    columns = [
+        rows.users.ids.take(pa.array(pairs.users)),
+        rows.tracks.ids.take(pa.array(pairs.tracks)),
+        pa.array(pairs.counts),
+    ]
+    timed = rows.times is not None
+    columns += [pa.array(pairs.last // SECOND)] if timed else []
+    return pa.table(columns, plays_schema(timed=timed))
+
+
 def _rows(tables: dict[str, list[Chunk]], plan: Plan) -> Rows:
     lengths = [sum(len(chunk.counts) for chunk in chunks) for chunks in tables.values()]
     chunks = [chunk for members in tables.values() for chunk in members]

@@ -1,0 +1,249 @@
+"""Add new plays to a bundle: half steps solve the users and tracks they touch, and no others.
+
+The objective is that of training, over all plays, old and new; rows that got no play keep their
+factors. New users and tracks get indices after the old ones, in the order of their ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from musicrec.als.fold_in import as_trained
+from musicrec.als.half_step import HalfStep
+from musicrec.bundle.bundle import Bundle
+from musicrec.bundle.ids import Ids
+from musicrec.bundle.manifest import CARD, MANIFEST, NO_TIME, Fingerprint
+from musicrec.bundle.write import Contents, track_arrays, write_bundle
+from musicrec.errors import MusicRecError
+from musicrec.interactions.factors import LARGEST_NORM, norms_of
+from musicrec.interactions.matrix import Interactions
+from musicrec.params import NO_GROUPS, ExportParams, trained_with
+from musicrec.storage.outputs import atomic_directory, output_folder
+from musicrec.storage.parquet import LAST_PLAYED
+
+ROUNDS = 1
+MARK = "\n<!-- the bundle that was updated -->\n"
+UPDATE_CARD = """\
+# Updated model
+
+{plays:,} new plays of {users:,} users and {tracks:,} tracks were added to a trained model, \
+{new_users:,} of the users and {new_tracks:,} of the tracks new to it: update {number} since the \
+training. Only their factors were solved again. Nobody has judged the updated model; what follows \
+is said of the model as it was trained.
+"""
+
+
+class _Plays(NamedTuple):
+    """Plays of a bundle: the matrix, and when each was last, or None."""
+
+    matrix: Interactions
+    times: np.ndarray | None
+
+
+class _New(NamedTuple):
+    """New plays, rows of one user and track each: indices, counts (int64), times or None."""
+
+    users: np.ndarray
+    items: np.ndarray
+    counts: np.ndarray
+    times: np.ndarray | None
+
+
+def update(
+    parent: Bundle,
+    plays: pa.Table,
+    output: str | os.PathLike[str],
+    rounds: int = ROUNDS,
+    groups: str = NO_GROUPS,
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Write a bundle of old and new plays; the same bytes for any number of threads.
+
+    Parameters
+    ----------
+    parent : Bundle
+        Where to start.
+    plays : pyarrow.Table
+        New plays in canonical form, one row a user and track: `user_id`, `track_id`, `count` and,
+        for a bundle whose plays have times, `last_played`. Counts are added to those of the bundle.
+        Without rows the output is a copy.
+    output : path
+        Folder to write, whole or not at all.
+    rounds : int
+        How often the touched users and then the touched tracks are solved; the users once more at
+        the end, so that folding in their plays gives their factors.
+    groups : str
+        A table as `export.groups` names it; by default tracks keep their groups and names, and new
+        ones have none.
+
+    Returns
+    -------
+    dict
+        What the manifest says of the update; empty for a copy.
+
+    Raises
+    ------
+    MusicRecError
+        Times are missing, or no finite factors come out.
+    """
+    if not plays.num_rows:
+        _copy(parent, output)
+        return {}
+    if parent.timed and LAST_PLAYED.name not in plays.column_names:
+        raise MusicRecError(
+            f"the plays of {parent.root} have times and the new ones have none; map "
+            "data.columns.timestamp"
+        )
+    user_ids, users = _extended(parent.users, plays.column("user_id"))
+    track_ids, items = _extended(parent.tracks, plays.column("track_id"))
+    new = _New(
+        users,
+        items,
+        plays.column("count").to_numpy(),
+        plays.column(LAST_PLAYED.name).fill_null(NO_TIME).to_numpy() if parent.timed else None,
+    )
+    matrix, times = _merged(parent, new, (len(user_ids), len(track_ids)))
+    factors = _solved(parent, matrix, new, rounds, threads)
+    before = parent.manifest.updated or {}
+    told = {
+        "parent": parent.digest,
+        "number": before.get("number", 0) + 1,
+        "plays": plays.num_rows,
+        "users": len(np.unique(users)),
+        "tracks": len(np.unique(items)),
+        "new_users": len(user_ids) - len(parent.users),
+        "new_tracks": len(track_ids) - len(parent.tracks),
+        "rounds": rounds,
+    }
+    contents = Contents(
+        *factors,
+        plays=matrix,
+        last_played=times,
+        user_ids=user_ids,
+        track_ids=track_ids,
+        of_tracks=_of_tracks(parent, track_ids, groups),
+    )
+    manifest = parent.manifest
+    about = {
+        "als": manifest.als,
+        "feedback": manifest.feedback,
+        "data": manifest.data | {f"update-{told['number']}": _fingerprint(plays)},
+        "updated": told,
+    }
+    card = bytes(parent.content.get(CARD, b"")).decode().rpartition(MARK)[2]
+    export = trained_with(manifest.export, ExportParams)
+    if groups != NO_GROUPS:
+        export = export.replace(groups=groups)
+    write_bundle(output, contents, export, about, UPDATE_CARD.format(**told) + MARK + card)
+    return told
+
+
+def _copy(parent: Bundle, output: str | os.PathLike[str]) -> None:
+    if output_folder(output).resolve() == parent.root.resolve():
+        return
+    with atomic_directory(output) as folder:
+        for name in (MANIFEST, *parent.manifest.files):
+            shutil.copyfile(parent.root / name, folder / name)
+
+
+def _extended(ids: Ids, column: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
+    """All ids, the new ones behind the old; and the index of every row, int64 array (n)."""
+    given = column.cast(pa.string()).combine_chunks()
+    found = ids.positions(given)
+    fresh = pc.unique(given.filter(pa.array(found < 0)))
+    fresh = fresh.take(pc.sort_indices(fresh))
+    later = pc.index_in(given, value_set=fresh).fill_null(0).to_numpy(zero_copy_only=False)
+    positions = np.where(found >= 0, found, later.astype(np.int64) + len(ids))
+    return pa.concat_arrays([ids.to_arrow(), fresh]), positions
+
+
+def _merged(parent: Bundle, new: _New, shape: tuple[int, int]) -> _Plays:
+    """Old and new plays in one matrix: counts added, the later time."""
+    n_users, n_items = shape
+    old = parent.plays
+    rows = np.repeat(np.arange(old.n_users, dtype=np.int64), old.lengths)
+    keys = rows * n_items + old.indices
+    order = np.argsort(new.users * n_items + new.items)
+    new_keys = (new.users * n_items + new.items)[order]
+    at = np.searchsorted(keys, new_keys)
+    known = np.append(keys, -1)[at] == new_keys
+
+    def joined(values: np.ndarray, more: np.ndarray, join: np.ufunc) -> np.ndarray:
+        values = values.astype(more.dtype)
+        values[at[known]] = join(values[at[known]], more[known])
+        return np.insert(values, at[~known], more[~known])
+
+    counts = joined(old.counts, new.counts[order].astype(np.float64), np.add)
+    times = None
+    if new.times is not None:
+        times = joined(parent.arrays["seen_last_played"], new.times[order], np.maximum)
+    keys = np.insert(keys, at[~known], new_keys[~known])
+    indptr = np.searchsorted(keys, np.arange(n_users + 1, dtype=np.int64) * n_items)
+    indices = (keys % n_items).astype(np.int32)
+    return _Plays(Interactions(indptr, indices, counts.astype(np.float32), n_items), times)
+
+
+def _solved(
+    parent: Bundle, plays: Interactions, new: _New, rounds: int, threads: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Factors of users and tracks after the half steps.
+
+    The Gram matrices are computed anew in every half step: that takes a tenth of a second where
+    the Annoy index takes many, and gives the bits that a loaded bundle can be compared with.
+    """
+    ratings = as_trained(plays, parent.feedback)
+    touched_users, touched_items = np.unique(new.users), np.unique(new.items)
+    user_rows = ratings.rows(touched_users)
+    item_rows = ratings.transpose().rows(touched_items)
+    users = _padded(parent.user_factors, plays.n_users)
+    items = _padded(parent.item_factors, plays.n_items)
+    for step in range(2 * rounds + 1):
+        fixed, solved, touched, rows = (
+            (users, items, touched_items, item_rows)
+            if step % 2
+            else (items, users, touched_users, user_rows)
+        )
+        found = solved[touched]
+        HalfStep(rows, parent.als).solve(fixed, found, measure=False, threads=threads)
+        if not (norms_of(found) <= LARGEST_NORM).all():
+            raise MusicRecError(
+                "the new plays give no finite factors, or too long ones; are their counts right?"
+            )
+        solved[touched] = found
+    return users, items
+
+
+def _padded(factors: np.ndarray, n: int) -> np.ndarray:
+    return np.concatenate((factors, np.zeros((n - len(factors), factors.shape[1]), np.float32)))
+
+
+def _of_tracks(parent: Bundle, track_ids: pa.Array, groups: str) -> dict[str, np.ndarray]:
+    """Groups and names, of a table or those the tracks had."""
+    if groups != NO_GROUPS:
+        return track_arrays(groups, track_ids.to_pylist())
+    ends = {"track_groups": -1, "track_name_starts": len(parent.arrays.get("track_name_text", ()))}
+    kept = {}
+    for name, array in parent.arrays.items():
+        if name in ends:
+            more = len(track_ids) - len(parent.tracks)
+            kept[name] = np.concatenate((array, np.full(more, ends[name], array.dtype)))
+        elif name.startswith(("group_id", "track_name")):
+            kept[name] = array
+    return kept
+
+
+def _fingerprint(plays: pa.Table) -> Fingerprint:
+    """Length and SHA-256 of the new plays as an Arrow stream."""
+    sink = pa.BufferOutputStream()
+    whole = plays.replace_schema_metadata().combine_chunks()
+    with pa.ipc.new_stream(sink, whole.schema) as stream:
+        stream.write_table(whole)
+    content = sink.getvalue()
+    return Fingerprint(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())

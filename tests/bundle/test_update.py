@@ -1,0 +1,189 @@
+"""New plays are added to a bundle: what they touch is solved again, all else stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from musicrec.bundle import Bundle, load_bundle
+from musicrec.bundle.update import update
+from musicrec.cli import main
+from musicrec.errors import MusicRecError
+from tests.support.served import (
+    ALS,
+    FEEDBACK,
+    HARD_IDS,
+    N_ITEMS,
+    export,
+    make_project,
+    plays_of,
+)
+
+# Of an old and a new user, an old and a new track; one pair that was there, one below min_count.
+NEW = [
+    ("user-3", "item-5", 4),
+    ("user-3", "another track", 2),
+    ("someone", "item-5", 3),
+    ("someone", "item-9", 1),
+    ("user-8", "another track", 7),
+]
+
+
+def table(rows: list[tuple[Any, ...]] = NEW) -> pa.Table:
+    names = ("user_id", "track_id", "count", "last_played")
+    schema = pa.schema(
+        [(name, pa.int64() if i > 1 else pa.string()) for i, name in enumerate(names)]
+    )
+    columns = list(zip(*rows, strict=True)) or [()] * 3
+    return pa.table(
+        [pa.array(column, schema.field(i).type) for i, column in enumerate(columns)],
+        names=names[: len(columns)],
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def dense(bundle: Bundle) -> np.ndarray:
+    """Play counts, users x tracks."""
+    counts = np.zeros((len(bundle.users), len(bundle.tracks)))
+    rows = np.repeat(np.arange(len(counts)), bundle.plays.lengths)
+    counts[rows, bundle.plays.indices] = bundle.plays.counts
+    return counts
+
+
+def solved(counts: np.ndarray, fixed: np.ndarray) -> np.ndarray:
+    """The row of least loss by the normal equations, the other side held fixed."""
+    y = fixed.astype(float)
+    played = counts >= FEEDBACK.min_count
+    weight = np.where(played, 1 + ALS.alpha * np.log1p(counts), 1.0)
+    reg = ALS.reg_param * played.sum() ** ALS.reg_exponent
+    return np.linalg.solve((y.T * weight) @ y + reg * np.eye(ALS.rank), y.T @ (weight * played))
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_what_is_touched_is_solved_and_all_else_stays(
+    project: Path, bundle: Bundle, tmp_path: Path, rounds: int
+) -> None:
+    told = update(bundle, table(), tmp_path / "new", rounds=rounds)
+    new = load_bundle(tmp_path / "new")
+    assert (told["new_users"], told["new_tracks"], told["number"]) == (1, 1, 1)
+    assert [*new.users] == [*bundle.users, "someone"]
+    assert [*new.tracks] == [*bundle.tracks, "another track"]
+    counts = np.pad(dense(bundle), ((0, 1), (0, 1)))
+    for user, track, count in NEW:
+        counts[new.users.index(user), new.tracks.index(track)] += count
+    np.testing.assert_array_equal(dense(new), counts)
+    touched = {
+        "user": [new.users.index(user) for user in ("user-3", "user-8", "someone")],
+        "item": [new.tracks.index(track) for track in ("item-5", "item-9", "another track")],
+    }
+    users = np.vstack((bundle.user_factors, np.zeros((1, ALS.rank))))
+    items = np.vstack((bundle.item_factors, np.zeros((1, ALS.rank))))
+    for step in range(2 * rounds + 1):
+        if step % 2:
+            items[touched["item"]] = [solved(counts[:, i], users) for i in touched["item"]]
+        else:
+            users[touched["user"]] = [solved(counts[u], items) for u in touched["user"]]
+    np.testing.assert_allclose(new.user_factors, users, atol=1e-4)
+    np.testing.assert_allclose(new.item_factors, items, atol=1e-4)
+    for name, found, old in (
+        ("user", new.user_factors, bundle.user_factors),
+        ("item", new.item_factors, bundle.item_factors),
+    ):
+        same = np.setdiff1d(np.arange(len(old)), touched[name])
+        np.testing.assert_array_equal(found[same], old[same])
+    np.testing.assert_allclose(
+        new.fold_in({"item-5": 3, "item-9": 1}), new.user_factors[-1], atol=1e-5
+    )
+    seen = plays_of(project, 3) | {"another track": 2, "item-5": 4}
+    assert not set(new.recommend("user-3", N_ITEMS).track_ids) & set(seen)
+    listed = pq.read_table(tmp_path / "new/items.parquet").to_pydict()
+    assert listed["plays"] == np.count_nonzero(counts, axis=0).tolist()
+    assert listed["track_id"] == [*new.tracks]
+
+
+def test_nothing_new_changes_no_byte(project: Path, bundle: Bundle, tmp_path: Path) -> None:
+    for _ in range(2):  # the second time over the first
+        assert update(bundle, table([]), tmp_path / "same") == {}
+        assert contents(tmp_path / "same") == contents(project / "bundle")
+    update(load_bundle(tmp_path / "same"), table([]), tmp_path / "same")
+    assert contents(tmp_path / "same") == contents(project / "bundle")
+
+
+def test_any_number_of_threads_gives_the_same_bytes(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [(user, track, 3) for user in bundle.users[:20] for track in bundle.tracks[::3]]
+    for threads in ("1", "3"):
+        monkeypatch.setenv("MUSICREC_THREADS", threads)
+        update(bundle, table(rows), tmp_path / threads)
+    assert contents(tmp_path / "1") == contents(tmp_path / "3")
+
+
+def test_the_command_reads_what_ingest_reads(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pq.write_table(table(), "new.parquet")
+    (tmp_path / "params.yaml").write_text(
+        "data: {columns: {user: who, track: what, count: null}, separator: semicolon}\n"
+    )
+    log = "".join(f"{user};{track}\n" * count for user, track, count in NEW)
+    (tmp_path / "new.csv").write_text(f"who;what\n{log}")
+    (tmp_path / "plain.yaml").write_text("{}\n")
+    (tmp_path / "empty.csv").write_text("who;what\n")
+    words = ["update", str(project / "bundle"), "--output"]
+    assert main([*words, "log", "--plays", "new.csv"]) == 0
+    assert main([*words, "table", "--plays", "new.parquet", "--params", "plain.yaml"]) == 0
+    printed = capsys.readouterr().out
+    assert (
+        "5 plays of 3 users and 3 tracks added; 1 users and 1 tracks are new; update 1" in printed
+    )
+    assert contents(tmp_path / "log") == contents(tmp_path / "table")
+    assert main(["verify", "--bundle", "log"]) == 0
+    assert main(["update", "log", "--output", "log", "--plays", "new.csv"]) == 0  # in place
+    twice = load_bundle("log")
+    assert twice.manifest.updated is not None and twice.manifest.updated["number"] == 2
+    assert twice.manifest.updated["parent"] == load_bundle("table").digest
+    card = (tmp_path / "log/MODEL_CARD.md").read_text()
+    assert card.count("# Updated model") == 1 and "update 2 since the training" in card
+    assert main([*words, "nothing", "--plays", "empty.csv"]) == 0
+    assert contents(tmp_path / "nothing") == contents(project / "bundle")
+    assert main([*words, "bad", "--plays", "nowhere.csv"]) == 1
+    assert not (tmp_path / "bad").exists()
+
+
+def test_groups_names_and_times_go_on(tmp_path: Path) -> None:
+    root = make_project(tmp_path, days=True)
+    groups = "".join(f"item-{i},artist {i % 3},Song {i}\n" for i in range(N_ITEMS - len(HARD_IDS)))
+    (tmp_path / "groups.csv").write_text(f"track_id,group,name\n{groups}")
+    export(root, tmp_path / "named", tmp_path / "groups.csv")
+    old = load_bundle(tmp_path / "named")
+    assert (old.name("item-5"), old.name(HARD_IDS[0])) == ("Song 5", None)
+    assert old.similar_tracks("item-5", 1)[0].name == old.name(
+        old.similar_tracks("item-5", 1)[0].id
+    )
+    day = 86400
+    rows = [(*row, 200 * day + i) for i, row in enumerate(NEW)]
+    with pytest.raises(MusicRecError, match=r"have times and the new ones have none"):
+        update(old, table(), tmp_path / "new")
+    update(old, table(rows), tmp_path / "new")
+    new = load_bundle(tmp_path / "new")
+    assert (new.name("item-5"), new.name("another track")) == ("Song 5", None)
+    assert (new.group_of("item-5"), new.group_of("another track")) == ("artist 2", None)
+    (tmp_path / "more.csv").write_text(f"track_id,group,name\n{groups}another track,artist 1,New\n")
+    update(old, table(rows), tmp_path / "more", groups=str(tmp_path / "more.csv"))
+    more = load_bundle(tmp_path / "more")
+    assert (more.name("another track"), more.group_of("another track")) == ("New", "artist 1")
+    answer = new.recommend("user-3", N_ITEMS, exclude_seen=False)
+    found = {one.track_id: one.last_played for one in answer}
+    times = {track: (3 + [*old.tracks].index(track)) % 100 * day for track in plays_of(root, 3)}
+    times |= {"item-5": 200 * day, "another track": 200 * day + 1}
+    assert {track: time for track, time in found.items() if time is not None} == times
