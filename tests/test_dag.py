@@ -137,7 +137,7 @@ def test_every_stage_says_what_it_does_and_names_its_paths(stage: str) -> None:
             assert named, f"neither {path} nor its folder is on the command line"
 
 
-@pytest.mark.parametrize("name", ["params.yaml", "params.original.yaml", "params.lastfm.yaml"])
+@pytest.mark.parametrize("name", sorted(path.name for path in ROOT.glob("params*.yaml")))
 def test_a_file_of_parameters_holds_every_one_of_them(name: str) -> None:
     """So that `-S key=value` and `dvc params diff` know all of them."""
     content = yaml.safe_load((ROOT / name).read_text())

@@ -10,17 +10,21 @@ from pathlib import Path
 import pytest
 
 from musicrec.errors import MusicRecError
+from musicrec.ingest.run import ingest
+from musicrec.params import load_params
 from tests.support.plays import (
     HOLDOUT,
     PLAYS,
     all_rows,
     contents,
+    rows,
     run,
     text_of,
     write,
     write_parquet,
 )
 
+ROOT = Path(__file__).resolve().parents[3]
 HISTORIES = tuple((f"u{u}", f"t{t}", 1) for u in range(300) for t in range(u % 12 + 1))
 
 
@@ -162,6 +166,44 @@ class TestGiven:
         assert summary["validation"]["rejected"] == {"also_in_train": 2}
         assert summary["source"]["rejected_rows"] == 2
         assert summary["validation"]["merged_rows"] == 0
+
+    def test_the_files_of_the_million_song_dataset_challenge(self, tmp_path, capsys):
+        """Tabs, no header, and users unknown to training, half of whose plays are known."""
+        plays = [
+            (f"{user:040x}", f"SO{(user + 5 * n) % 12:016d}", 1 + n)
+            for user in range(20)
+            for n in range(6)
+        ]
+        files = {
+            "train_triplets": plays[:72],
+            "year1_valid_triplets_visible": plays[72:96:2],
+            "year1_valid_triplets_hidden": plays[73:96:2],
+            "year1_test_triplets_visible": plays[96::2],
+            "year1_test_triplets_hidden": plays[97::2],
+        }
+        for name, part in files.items():
+            write(tmp_path / f"s/{name}.txt", text_of(part, "\t", header=""))
+        params = load_params(ROOT / "params.msd-challenge.yaml").data
+        (tmp_path / "a").mkdir()
+        ingest(params.replace(source=str(tmp_path / "s")), tmp_path / "a")
+        names = ("train", *(f"{split}{end}" for split in ("validation", "test")
+                            for end in ("_history", "")))  # fmt: skip
+        for name, part in zip(names, files.values(), strict=True):
+            assert sorted(rows(tmp_path / "a", name)) == sorted(part)
+        assert not capsys.readouterr().err
+
+        hidden = [*plays[73:96:2], ("stranger", plays[0][1], 1)]
+        write(tmp_path / "s/year1_valid_triplets_hidden.txt", text_of(hidden, "\t", header=""))
+        (tmp_path / "b").mkdir()
+        ingest(params.replace(source=str(tmp_path / "s")), tmp_path / "b")
+        assert "1 users of validation have no play in validation_history" in capsys.readouterr().err
+        known = [*plays[96::2], (plays[0][0], "SO1", 1)]
+        write(tmp_path / "s/year1_test_triplets_visible.txt", text_of(known, "\t", header=""))
+        (tmp_path / "c").mkdir()
+        with pytest.raises(
+            MusicRecError, match="1 user is in both train and test_history, first '0"
+        ):
+            ingest(params.replace(source=str(tmp_path / "s")), tmp_path / "c")
 
     def test_a_user_in_validation_and_test(self, tmp_path):
         source = given(tmp_path / "s", test=[("w", "x", 1), ("v", "z", 1), ("e", "x", 1)])
