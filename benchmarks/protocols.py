@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from musicrec.tune.trial import Trials
 
 DAY, YEAR, START = 86_400, 365, 1_600_000_000
 REPEATS, MOVES = 0.6, 0.1  # share of plays that repeat; of scenes left for another one each month
+Figures = dict[str, dict[str, np.ndarray]]  # protocol and seen -> model -> nDCG of every user
 PROTOCOLS = {"holdout": {"validation_users": 0.3}, "temporal": {"validation_from": 0.1}}
 
 
@@ -66,8 +68,8 @@ def make_log(n_users: int, n_tracks: int, seed: int = 0) -> pa.Table:
     return pa.table([*names, times], names=["user_id", "track_id", "listened_at"])
 
 
-def judge(source: Path, columns: list[str], protocol: str, scratch: Path, k: int) -> list[str]:
-    """Rows of the table: protocol, seen, users, and nDCG of every model."""
+def judge(source: Path, columns: list[str], protocol: str, scratch: Path, k: int) -> Figures:
+    """NDCG of every model, seen tracks excluded and kept."""
     params = load_params()
     user, track, time = columns
     data = DataParams(
@@ -82,29 +84,37 @@ def judge(source: Path, columns: list[str], protocol: str, scratch: Path, k: int
     indexed.mkdir()
     ingest(data, ingested)
     index_splits({path.name: path for path in sorted(ingested.iterdir(), key=_order)}, indexed)
-    rows = []
+    figures = {}
     for seen in ("exclude", "keep"):
         trials = Trials(indexed, params.evaluate.replace(k=(k,), seen=seen))
-        held_out = trials.held_out
+        held_out, truth = trials.held_out, trials.held_out.truth
+        plays = held_out.history
+        exclude = (plays.indptr, plays.indices) if seen == "exclude" else None
         lists = recommend_baselines(
             held_out, k, params.baselines, keep_seen=seen == "keep", half_life="30d"
         )
         for name, half_life in (("als", None), ("als, half-life 90d", "90d")):
             model = trials.fit(params.als, params.feedback.replace(half_life=half_life))
-            plays = held_out.history
-            lists[name], _ = ExactIndex(model.factors.items).search(
-                trials.queries(model), k,
-                exclude=(plays.indptr, plays.indices) if seen == "exclude" else None,
-            )  # fmt: skip
-        truth = held_out.truth
-        for name, found in lists.items():
-            scores = score_lists(found, truth.indptr, truth.indices, [k])["ndcg"]
-            mean, error = scores.mean(), scores.std() / len(scores) ** 0.5
-            rows.append(
-                f"| {protocol} | {seen} | {len(held_out.users):,} | {name} | "
-                f"{float(mean):.4f} ± {1.96 * float(error):.4f} |"
-            )
-    return rows
+            index = ExactIndex(model.factors.items)
+            lists[name], _ = index.search(trials.queries(model), k, exclude=exclude)
+        figures[f"{protocol}, {seen}, {truth.n_users:,} users"] = {
+            name: score_lists(found, truth.indptr, truth.indices, [k])["ndcg"]
+            for name, found in lists.items()
+        }
+    return figures
+
+
+def table(figures: Figures) -> Iterator[str]:
+    """Yield lines of Markdown: a row a model, means with 95 % intervals."""
+    yield "| model | " + " | ".join(figures) + " |"
+    yield "|---" * (1 + len(figures)) + "|"
+    for name in dict.fromkeys(name for found in figures.values() for name in found):
+        cells = []
+        for found in figures.values():
+            scores = found.get(name, np.zeros(0))
+            half = 1.96 * float(scores.std()) / len(scores) ** 0.5 if len(scores) else 0.0
+            cells.append(f"{float(scores.mean()):.4f} ± {half:.4f}" if len(scores) else "")
+        yield f"| {name} | " + " | ".join(cells) + " |"
 
 
 def _order(path: Path) -> int:
@@ -127,10 +137,10 @@ def main() -> None:
         source = args.source or Path(folder) / "log.parquet"
         if args.source is None:
             pq.write_table(make_log(args.users, args.tracks), source)
-        print(f"| protocol | seen | users | model | nDCG@{args.k} |\n|---|---|---|---|---|")
+        figures: Figures = {}
         for protocol in PROTOCOLS:
-            rows = judge(source, args.log.split(","), protocol, Path(folder), args.k)
-            print("\n".join(rows), flush=True)
+            figures |= judge(source, args.log.split(","), protocol, Path(folder), args.k)
+    print("\n".join(table(figures)))
 
 
 if __name__ == "__main__":

@@ -266,8 +266,8 @@ class DataParams(Block):
     )
     validation_from: Annotated[Share | str | None, BeforeValidator(_time)] = _of(
         None,
-        "temporal: validation plays are from this time on: a date, a time (UTC unless it says "
-        "otherwise), or the latest share of the plays",
+        "temporal: validation plays are from this time on: a date, in quotes, a time (UTC unless "
+        "it says otherwise), or the latest share of the plays",
     )
     test_from: Annotated[Share | str | None, BeforeValidator(_time)] = _of(
         None, "temporal: test plays are from this time on, and validation plays before it"
