@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
+import numpy as np
 import pytest
 
 from musicrec.spark.session import spark_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from musicrec.interactions.matrix import Interactions
 
 # No deadline: the first call of a kernel compiles it. Derandomised: a red run can be run again.
 hypothesis.settings.register_profile("kernels", deadline=None, derandomize=True)
@@ -61,3 +64,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the real data of {folder}, which is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def lastfm(shared_data: Path) -> Interactions:
+    """The plays of Last.fm 2K, ids made dense."""
+    from musicrec.interactions.matrix import from_triples
+
+    path = shared_data / "lastfm-hetrec" / "user_artists.dat"
+    table = np.loadtxt(path, skiprows=1, dtype=np.int64)
+    users, items = (np.unique(table[:, column], return_inverse=True)[1] for column in (0, 1))
+    return from_triples(users, items, table[:, 2], int(users.max()) + 1, int(items.max()) + 1)

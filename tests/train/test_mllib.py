@@ -14,12 +14,7 @@ import pytest
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors, fit, objective
-from musicrec.interactions.matrix import (
-    Interactions,
-    from_triples,
-    newest_play,
-    read_interactions,
-)
+from musicrec.interactions.matrix import Interactions, newest_play, read_interactions
 from musicrec.params import ALSParams, FeedbackParams
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.parquet import write_table
@@ -120,15 +115,6 @@ def test_a_half_life(spark: SparkSession, folder: Path, plays: Interactions) -> 
     assert relative(native.items, items) < 1e-5
     assert relative(native.users, users) < 1e-5
     assert relative(fit(plays, params).items, items) > 0.1
-
-
-@pytest.fixture(scope="module")
-def lastfm(shared_data: Path) -> Interactions:
-    table = np.loadtxt(
-        shared_data / "lastfm-hetrec" / "user_artists.dat", skiprows=1, dtype=np.int64
-    )
-    users, items = (np.unique(table[:, column], return_inverse=True)[1] for column in (0, 1))
-    return from_triples(users, items, table[:, 2], int(users.max()) + 1, int(items.max()) + 1)
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,11 @@ from musicrec.als.lanes import (
     LANES,
     add,
     aligned_parts,
-    broadcast,
+    broadcast8,
     cast_like,
     from_scalar,
     load,
+    load8,
     multiply,
     multiply_add,
     prefetch,
@@ -138,7 +139,8 @@ def _set_diagonal(shared, reg, work):
 def _improve(problem, row, work):
     """Improve `work.x`; leaves its scores in `work.score`."""
     most = _set_confidences(problem, row, work)
-    slope = _first_direction(problem, row, work)
+    _apply(problem, row, work, work.x, work.score, work.residual, True)
+    slope = _precondition(work, work.direction)
     enough = max(NEGLIGIBLE * most, ENOUGH * slope)
     for _ in range(MOST_STEPS):
         if slope <= enough:
@@ -147,33 +149,42 @@ def _improve(problem, row, work):
 
 
 @kernel(allocates=False)
-def _first_direction(problem, row, work):
-    """Copy the plays, and write their scores, the residual and the preconditioned direction.
+def _apply(problem, row, work, x, scores, out, first):
+    """Write what the row's matrix makes of x to `out`, and the scores of its plays.
 
-    Returns g D^-1 g of the gradient g.
+    `first`: what is left of the right side without it, and the plays are copied to their place.
     """
-    x, residual, direction, diagonal = work.x, work.residual, work.direction, work.diagonal
-    plays, scores, coefficients = work.plays, work.score, work.coefficient
-    weights, confidences, inverse = work.weight, work.confidence, work.inverse
-    padded = problem.padded
+    diagonal, coefficients, plays = work.diagonal, work.coefficient, work.plays
     minus = cast_like(x, from_scalar(-1.0))
-    for k in range(0, padded, LANES):
-        store(residual, k, multiply(minus, multiply(load(diagonal, k), load(x, k))))
-    held = row.whole * padded <= len(plays)
+    sign = cast_like(x, from_scalar(-1.0 if first else 1.0))
+    for k in range(0, len(x), LANES):
+        store(out, k, multiply(sign, multiply(load(diagonal, k), load(x, k))))
+    held = row.whole * problem.padded <= len(plays)
     for p in range(0, row.whole, LANES):
         at = p if held else 0
-        _copy_plays(problem, row, plays, p, at)
+        if first or not held:
+            _copy_plays(problem, row, plays, p, at)
         score = _scores(plays, at, x)
         store(scores, p, score)
-        weight = multiply(minus, load(weights, p))
-        store(coefficients, p, multiply_add(weight, score, load(confidences, p)))
-        _add_plays(plays, at, coefficients, p, residual)
-    total = zeros_like(x)
-    for k in range(0, padded, LANES):
+        weight = load(work.weight, p)
+        if first:
+            weight = multiply(minus, weight)
+            store(coefficients, p, multiply_add(weight, score, load(work.confidence, p)))
+        else:
+            store(coefficients, p, multiply(score, weight))
+        _add_plays(plays, at, coefficients, p, out)
+
+
+@kernel(allocates=False)
+def _precondition(work, out):
+    """Write D^-1 r of the residual r to `out`, and return r D^-1 r."""
+    residual, inverse = work.residual, work.inverse
+    total = zeros_like(out)
+    for k in range(0, len(out), LANES):
         r = load(residual, k)
-        d = multiply(r, load(inverse, k))
-        store(direction, k, d)
-        total = multiply_add(r, d, total)
+        z = multiply(r, load(inverse, k))
+        store(out, k, z)
+        total = multiply_add(r, z, total)
     return total_of(widen(total))
 
 
@@ -181,20 +192,7 @@ def _first_direction(problem, row, work):
 def _step(problem, row, work, slope):
     """Go along the direction to its minimum, choose the next one, and return its slope."""
     x, residual, direction, image = work.x, work.residual, work.direction, work.image
-    diagonal, inverse, scores, changes = work.diagonal, work.inverse, work.score, work.change
-    plays, weights, coefficients = work.plays, work.weight, work.coefficient
-    for k in range(0, len(x), LANES):
-        store(image, k, multiply(load(direction, k), load(diagonal, k)))
-    held = row.whole * problem.padded <= len(plays)
-    for p in range(0, row.whole, LANES):
-        at = p
-        if not held:
-            at = 0
-            _copy_plays(problem, row, plays, p, at)
-        change = _scores(plays, at, direction)
-        store(changes, p, change)
-        store(coefficients, p, multiply(change, load(weights, p)))
-        _add_plays(plays, at, coefficients, p, image)
+    _apply(problem, row, work, direction, work.change, image, False)
     total = zeros_like(x)
     for k in range(0, len(x), LANES):
         total = multiply_add(load(direction, k), load(image, k), total)
@@ -202,16 +200,12 @@ def _step(problem, row, work, slope):
     forward = cast_like(x, from_scalar(length))
     back = cast_like(x, from_scalar(-length))
     for p in range(0, row.whole, LANES):
-        store(scores, p, multiply_add(forward, load(changes, p), load(scores, p)))
-    total = zeros_like(x)
+        score = multiply_add(forward, load(work.change, p), load(work.score, p))
+        store(work.score, p, score)
     for k in range(0, len(x), LANES):
         store(x, k, multiply_add(forward, load(direction, k), load(x, k)))
-        r = multiply_add(back, load(image, k), load(residual, k))
-        store(residual, k, r)
-        z = multiply(r, load(inverse, k))
-        store(image, k, z)
-        total = multiply_add(r, z, total)
-    following = total_of(widen(total))
+        store(residual, k, multiply_add(back, load(image, k), load(residual, k)))
+    following = _precondition(work, image)
     ratio = cast_like(x, from_scalar(following / slope))
     for k in range(0, len(x), LANES):
         store(direction, k, multiply_add(ratio, load(direction, k), load(image, k)))
@@ -300,49 +294,27 @@ def _copy_plays(problem, row, copies, p, at):
 @kernel(allocates=False)
 def _scores(plays, p, x):
     """Products of plays [p, p + 8) with x, as one vector."""
-    s0 = zeros_like(x)
-    s1 = zeros_like(x)
-    s2 = zeros_like(x)
-    s3 = zeros_like(x)
-    s4 = zeros_like(x)
-    s5 = zeros_like(x)
-    s6 = zeros_like(x)
-    s7 = zeros_like(x)
+    zero = zeros_like(x)
+    products = zero, zero, zero, zero, zero, zero, zero, zero
     padded = len(x)
     for k in range(0, padded, LANES):
-        v = load(x, k)
-        y = p * padded + k
-        s0 = multiply_add(load(plays, y), v, s0)
-        s1 = multiply_add(load(plays, y + padded), v, s1)
-        s2 = multiply_add(load(plays, y + 2 * padded), v, s2)
-        s3 = multiply_add(load(plays, y + 3 * padded), v, s3)
-        s4 = multiply_add(load(plays, y + 4 * padded), v, s4)
-        s5 = multiply_add(load(plays, y + 5 * padded), v, s5)
-        s6 = multiply_add(load(plays, y + 6 * padded), v, s6)
-        s7 = multiply_add(load(plays, y + 7 * padded), v, s7)
-    return sums((s0, s1, s2, s3, s4, s5, s6, s7))
+        products = multiply_add(load8(plays, p * padded + k, padded), load(x, k), products)
+    return sums(products)
 
 
 @kernel(allocates=False)
 def _add_plays(plays, at, coefficients, p, x):
     """Add the plays at [at, at + 8), times the coefficients at [p, p + 8), to x."""
-    c0 = broadcast(coefficients, p)
-    c1 = broadcast(coefficients, p + 1)
-    c2 = broadcast(coefficients, p + 2)
-    c3 = broadcast(coefficients, p + 3)
-    c4 = broadcast(coefficients, p + 4)
-    c5 = broadcast(coefficients, p + 5)
-    c6 = broadcast(coefficients, p + 6)
-    c7 = broadcast(coefficients, p + 7)
+    c = broadcast8(coefficients, p, 1)
     padded = len(x)
     for k in range(0, padded, LANES):
-        y = at * padded + k
-        a = multiply_add(c0, load(plays, y), load(x, k))
-        b = multiply(c1, load(plays, y + padded))
-        a = multiply_add(c2, load(plays, y + 2 * padded), a)
-        b = multiply_add(c3, load(plays, y + 3 * padded), b)
-        a = multiply_add(c4, load(plays, y + 4 * padded), a)
-        b = multiply_add(c5, load(plays, y + 5 * padded), b)
-        a = multiply_add(c6, load(plays, y + 6 * padded), a)
-        b = multiply_add(c7, load(plays, y + 7 * padded), b)
+        y = load8(plays, at * padded + k, padded)
+        a = multiply_add(c[0], y[0], load(x, k))
+        b = multiply(c[1], y[1])
+        a = multiply_add(c[2], y[2], a)
+        b = multiply_add(c[3], y[3], b)
+        a = multiply_add(c[4], y[4], a)
+        b = multiply_add(c[5], y[5], b)
+        a = multiply_add(c[6], y[6], a)
+        b = multiply_add(c[7], y[7], b)
         store(x, k, add(a, b))

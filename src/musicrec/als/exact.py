@@ -19,41 +19,36 @@ from __future__ import annotations
 import numpy as np
 
 from musicrec.als.cholesky import (
+    COLUMN,
     TILE_ROWS,
-    add4,
     add_product,
-    cast_like4,
     cell,
     diagonal,
     factorise,
     full_entry,
-    load4,
-    load_row,
-    multiply4,
-    multiply_add4,
     panel,
-    scale4,
-    store4,
-    store_row,
     substitute,
     tile,
     times_vector,
     vector,
-    widen4,
     zeros4,
 )
 from musicrec.als.lanes import (
     LANES,
     add,
+    broadcast4,
     cast_like,
     from_scalar,
     gather4,
     inverse_root,
     load,
+    load4,
     multiply,
     multiply_add,
     store,
+    store_each,
     subtract,
+    widen,
 )
 from musicrec.als.problem import CHUNK, SINGULAR, batch_at, longest_short_row, read_plays
 from musicrec.jit.kernel import kernel
@@ -146,7 +141,7 @@ def _form(problem, shared, batch, work, panels):
             left = full_entry(4 * i, 0, CHUNK)
             at = vector(4 * i)
             sums = times_vector(panels, left, n, work.target)
-            store4(work.right, at, add4(load4(work.right, at), sums))
+            store_each(work.right, at, LANES, add(load4(work.right, at, LANES), sums))
             for j in range(i + 1):
                 add_product(panels, left, full_entry(4 * j, 0, CHUNK), n, work.matrix, tile(i, j))
 
@@ -173,8 +168,8 @@ def _gather_weighted(problem, work, panels, n):
     for p in range(n):
         root = cast_like(panels, load(work.root, vector(p)))
         for i in range(problem.padded // TILE_ROWS):
-            y = cast_like4(panels, gather4(factors, starts, vector(p), 4 * i))
-            store4(panels, full_entry(4 * i, p, CHUNK), scale4(root, y))
+            y = cast_like(panels, gather4(factors, starts, vector(p), 4 * i))
+            store_each(panels, full_entry(4 * i, p, CHUNK), LANES, multiply(y, root))
 
 
 @kernel(allocates=False)
@@ -189,16 +184,12 @@ def dot(a, b, n):
 @kernel(allocates=False)
 def _rotate_back(basis, x, out):
     """Write `basis` times x, for each lane's x: from the shared term's coordinates to their own."""
-    n = basis.shape[0]
+    n, entries = basis.shape[0], basis.reshape(-1)
     for i in range(0, n, 4):
-        s0, s1, s2, s3 = zeros4()
+        sums = zeros4()
         for k in range(n):
-            y = load(x, vector(k))
-            s0 = multiply_add(from_scalar(basis[i, k]), y, s0)
-            s1 = multiply_add(from_scalar(basis[i + 1, k]), y, s1)
-            s2 = multiply_add(from_scalar(basis[i + 2, k]), y, s2)
-            s3 = multiply_add(from_scalar(basis[i + 3, k]), y, s3)
-        store4(out, vector(i), (s0, s1, s2, s3))
+            sums = multiply_add(broadcast4(entries, i * n + k, n), load(x, vector(k)), sums)
+        store_each(out, vector(i), LANES, sums)
 
 
 @kernel(allocates=False)
@@ -250,9 +241,9 @@ def _gather_scaled(problem, work, buffers, n):
     for p in range(n):
         root = cast_like(panels, load(work.root, vector(p)))
         for i in range(padded // TILE_ROWS):
-            y = cast_like4(panels, gather4(factors, starts, vector(p), 4 * i))
-            weights = scale4(root, load4(scale, vector(4 * i)))
-            store_row(panels, full_entry(p, 4 * i, padded), multiply4(weights, y))
+            y = cast_like(panels, gather4(factors, starts, vector(p), 4 * i))
+            weights = multiply(load4(scale, vector(4 * i), LANES), root)
+            store_each(panels, full_entry(p, 4 * i, padded), COLUMN, multiply(weights, y))
 
 
 @kernel(allocates=False)
@@ -293,10 +284,10 @@ def _recover(work, panels, padded, tiles):
     for i in range(padded // TILE_ROWS):
         z = zeros4()
         for p in range(4 * tiles):
-            y = widen4(load_row(panels, full_entry(p, 4 * i, padded)))
-            z = multiply_add4(y, load(work.dual, vector(p)), z)
-        scale = load4(work.doubles.scale, vector(4 * i))
-        store4(work.solution, vector(4 * i), multiply4(z, scale))
+            y = widen(load4(panels, full_entry(p, 4 * i, padded), COLUMN))
+            z = multiply_add(y, load(work.dual, vector(p)), z)
+        scale = load4(work.doubles.scale, vector(4 * i), LANES)
+        store_each(work.solution, vector(4 * i), LANES, multiply(z, scale))
         gain = multiply_add(z[0], z[0], multiply_add(z[1], z[1], gain))
         gain = multiply_add(z[2], z[2], multiply_add(z[3], z[3], gain))
     for p in range(4 * tiles):

@@ -101,8 +101,7 @@ def fit(
     iterative = uses_cg(params)
     by_item = plays.transpose()
     factors = start or Factors(
-        start_users(plays, params),
-        np.zeros((plays.n_items, params.rank), np.float32),
+        start_users(plays, params), np.zeros((plays.n_items, params.rank), np.float32)
     )
     users, items = factors.users, factors.items
     if iterative:
@@ -113,14 +112,10 @@ def fit(
     if on_rows is not None:
         item_rows.on_rows = functools.partial(on_rows, "tracks")
         user_rows.on_rows = functools.partial(on_rows, "users")
-    best = factors
+    best, half_step = factors, HalfStep.improve if iterative else HalfStep.solve
     for iteration in range(1, params.max_iter + 1):
-        if iterative:
-            item_rows.improve(users, items, measure=False, threads=threads)
-            gain = user_rows.improve(items, users, threads=threads)
-        else:
-            item_rows.solve(users, items, measure=False, threads=threads)
-            gain = user_rows.solve(items, users, threads=threads)
+        half_step(item_rows, users, items, measure=False, threads=threads)
+        gain = half_step(user_rows, items, users, threads=threads)
         factors.losses.append(user_rows.loss_at_zero - gain + item_rows.penalty(items))
         if score is not None:
             factors.scores.append(score(factors))

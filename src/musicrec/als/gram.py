@@ -10,7 +10,16 @@ from __future__ import annotations
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from musicrec.als.lanes import LANES, aligned, broadcast, load, multiply_add, store, zeros_like
+from musicrec.als.lanes import (
+    LANES,
+    aligned,
+    broadcast4,
+    load,
+    load4,
+    multiply_add,
+    store_each,
+    zeros_like,
+)
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
 
@@ -77,20 +86,10 @@ def _add_outer_products(factors, out, start, stop):
         for i in range(0, width, 4):
             for j in range(0, i + 1, LANES):
                 to = i * width + j
-                s0 = load(out, to)
-                s1 = load(out, to + width)
-                s2 = load(out, to + 2 * width)
-                s3 = load(out, to + 3 * width)
+                sums = load4(out, to, width)
                 for r in range(0, n * width, width):
-                    y = load(rows, r + j)
-                    s0 = multiply_add(broadcast(rows, r + i), y, s0)
-                    s1 = multiply_add(broadcast(rows, r + i + 1), y, s1)
-                    s2 = multiply_add(broadcast(rows, r + i + 2), y, s2)
-                    s3 = multiply_add(broadcast(rows, r + i + 3), y, s3)
-                store(out, to, s0)
-                store(out, to + width, s1)
-                store(out, to + 2 * width, s2)
-                store(out, to + 3 * width, s3)
+                    sums = multiply_add(broadcast4(rows, r + i, 1), load(rows, r + j), sums)
+                store_each(out, to, width, sums)
 
 
 def rotate(
@@ -144,38 +143,15 @@ def _rotate_rows(rows, axes, scratch, out, start, stop):
             for k in range(rank):
                 scratch[r * rank + k] = rows[first + r, k]
         for j in range(0, width, AXES_AT_ONCE):
-            a0 = zeros_like(scratch)
-            a1 = zeros_like(scratch)
-            a2 = zeros_like(scratch)
-            a3 = zeros_like(scratch)
-            b0 = zeros_like(scratch)
-            b1 = zeros_like(scratch)
-            b2 = zeros_like(scratch)
-            b3 = zeros_like(scratch)
+            zero = zeros_like(scratch)
+            left = zero, zero, zero, zero
+            right = zero, zero, zero, zero
             for k in range(rank):
-                a = load(axes, k * width + j)
-                b = load(axes, k * width + j + LANES)
-                x = broadcast(scratch, k)
-                a0 = multiply_add(a, x, a0)
-                b0 = multiply_add(b, x, b0)
-                x = broadcast(scratch, k + rank)
-                a1 = multiply_add(a, x, a1)
-                b1 = multiply_add(b, x, b1)
-                x = broadcast(scratch, k + 2 * rank)
-                a2 = multiply_add(a, x, a2)
-                b2 = multiply_add(b, x, b2)
-                x = broadcast(scratch, k + 3 * rank)
-                a3 = multiply_add(a, x, a3)
-                b3 = multiply_add(b, x, b3)
-            to = rotated + j
-            store(scratch, to, a0)
-            store(scratch, to + LANES, b0)
-            store(scratch, to + width, a1)
-            store(scratch, to + width + LANES, b1)
-            store(scratch, to + 2 * width, a2)
-            store(scratch, to + 2 * width + LANES, b2)
-            store(scratch, to + 3 * width, a3)
-            store(scratch, to + 3 * width + LANES, b3)
+                x = broadcast4(scratch, k, rank)
+                left = multiply_add(x, load(axes, k * width + j), left)
+                right = multiply_add(x, load(axes, k * width + j + LANES), right)
+            store_each(scratch, rotated + j, width, left)
+            store_each(scratch, rotated + j + LANES, width, right)
         for r in range(n):
             for k in range(rank):
                 out[first + r, k] = scratch[rotated + r * width + k]

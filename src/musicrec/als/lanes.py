@@ -5,11 +5,15 @@ in each lane of a vector instead is written in plain loops with these few operat
 the vector type to whatever registers the machine has (for doubles one of 512 bits, two of 256 or
 four of 128). All lanes do the same arithmetic in the same order, so a row's result does not depend
 on its lane. Vectors hold float64 or float32, like the array they are read from.
+
+Arithmetic takes vectors or tuples of them, each with its own of another tuple; a vector beside a
+tuple goes with all of it. So a kernel that keeps eight sums in registers is one line.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -70,10 +74,57 @@ def _shuffle(builder: Any, a: Any, b: Any, mask: Any) -> Any:
     return builder.shuffle_vector(a, b, picks)
 
 
+def _lane_wise(emit: Callable[..., Any], *kinds: Any, result: Any = None) -> Any:
+    """Signature and code of an operation on vectors or tuples of them; `emit` is for vectors.
+
+    An array among the kinds only says what type the result has.
+    """
+    counts = [kind.count for kind in kinds if isinstance(kind, types.containers.BaseTuple)]
+    result = result or getattr(kinds[0], "dtype", kinds[0])
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pairs = [pair for pair in zip(kinds, args, strict=True) if pair[0] not in arrays]
+        if not counts:
+            return emit(builder, *(value for _, value in pairs))
+        spread = [
+            cgutils.unpack_tuple(builder, value)
+            if isinstance(kind, types.containers.BaseTuple)
+            else [value] * counts[0]
+            for kind, value in pairs
+        ]
+        values = [emit(builder, *vectors) for vectors in zip(*spread, strict=True)]
+        return context.make_tuple(builder, signature.return_type, values)
+
+    arrays = [kind for kind in kinds if isinstance(kind, types.Array)]
+    return (types.containers.UniTuple(result, counts[0]) if counts else result)(*kinds), generate
+
+
 def _resize(builder: Any, value: Any, vector: Any) -> Any:
     if value.type == vector:
         return value
     return (builder.fpext if vector == _DOUBLES else builder.fptrunc)(value, vector)
+
+
+def _read(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    pointer = _pointer(context, builder, kind, array, index, _vector(_lanes(kind)))
+    return builder.load(pointer, align=4)
+
+
+def _copies(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    data = context.make_array(kind)(context, builder, array).data
+    return _spread(builder, builder.load(builder.gep(data, [index])), _vector(_lanes(kind)))
+
+
+def _spread(builder: Any, one: Any, vector: Any) -> Any:
+    undefined = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(undefined, one, _INT(0))
+    return _shuffle(builder, first, undefined, [0] * LANES)
+
+
+def _apart(builder: Any, index: Any, step: Any, count: int) -> list[Any]:
+    """Indices, a step apart."""
+    steps = [builder.mul(step, ir.Constant(step.type, number)) for number in range(count)]
+    return [builder.add(index, step) for step in steps]
 
 
 @operation
@@ -81,11 +132,31 @@ def load(typing_context, array, index):
     """Read `array[index:index + 8]` of a contiguous array."""
 
     def generate(context, builder, signature, args):
-        vector = _vector(signature.return_type)
-        pointer = _pointer(context, builder, signature.args[0], args[0], args[1], vector)
-        return builder.load(pointer, align=4)
+        return _read(context, builder, signature.args[0], *args)
 
     return _lanes(array)(array, types.intp), generate
+
+
+def _several(count: int, read: Callable[..., Any]) -> Any:
+    """`read` at `count` indices, a step apart, as (array, first index, step): a tuple."""
+
+    @operation
+    def several(typing_context, array, index, step):
+        def generate(context, builder, signature, args):
+            found = [
+                read(context, builder, signature.args[0], args[0], at)
+                for at in _apart(builder, args[1], args[2], count)
+            ]
+            return context.make_tuple(builder, signature.return_type, found)
+
+        result = types.containers.UniTuple(_lanes(array), count)
+        return result(array, types.intp, types.intp), generate
+
+    return several
+
+
+load2, load4, load8 = (_several(count, _read) for count in (2, 4, 8))
+broadcast4, broadcast8 = (_several(count, _copies) for count in (4, 8))  # each entry eight times
 
 
 @operation
@@ -102,23 +173,32 @@ def store(typing_context, array, index, value):
 
 
 @operation
-def widen(typing_context, value):
-    """The same numbers as float64."""
+def store_each(typing_context, array, index, step, values):
+    """Write the vectors of a tuple, a step of entries apart, rounded to the array's type."""
 
     def generate(context, builder, signature, args):
-        return _resize(builder, args[0], _DOUBLES)
+        vector = _vector(_lanes(signature.args[0]))
+        values = cgutils.unpack_tuple(builder, args[3])
+        for at, value in zip(_apart(builder, args[1], args[2], len(values)), values, strict=True):
+            pointer = _pointer(context, builder, signature.args[0], args[0], at, vector)
+            builder.store(_resize(builder, value, vector), pointer, align=4)
+        return context.get_dummy_value()
 
-    return double_lanes(value), generate
+    return types.void(array, types.intp, types.intp, values), generate
+
+
+@operation
+def widen(typing_context, value):
+    """The same numbers as float64."""
+    return _lane_wise(lambda builder, v: _resize(builder, v, _DOUBLES), value, result=double_lanes)
 
 
 @operation
 def cast_like(typing_context, array, value):
     """The same numbers in an array's type: float32 rounds."""
-
-    def generate(context, builder, signature, args):
-        return _resize(builder, args[1], _vector(signature.return_type))
-
-    return _lanes(array)(array, value), generate
+    lanes = _lanes(array)
+    vector = _vector(lanes)
+    return _lane_wise(lambda builder, v: _resize(builder, v, vector), array, value, result=lanes)
 
 
 @operation
@@ -136,65 +216,33 @@ def from_scalar(typing_context, value):
     """Eight copies of a float64."""
 
     def generate(context, builder, signature, args):
-        one = builder.insert_element(ir.Constant(_DOUBLES, ir.Undefined), args[0], _INT(0))
-        return _shuffle(builder, one, ir.Constant(_DOUBLES, ir.Undefined), [0] * LANES)
+        return _spread(builder, args[0], _DOUBLES)
 
     return double_lanes(types.float64), generate
 
 
 @operation
-def broadcast(typing_context, array, index):
-    """Eight copies of `array[index]`."""
-
-    def generate(context, builder, signature, args):
-        vector = _vector(signature.return_type)
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        one = builder.load(builder.gep(data, [args[1]]))
-        undefined = ir.Constant(vector, ir.Undefined)
-        first = builder.insert_element(undefined, one, _INT(0))
-        return _shuffle(builder, first, undefined, [0] * LANES)
-
-    return _lanes(array)(array, types.intp), generate
-
-
-@operation
 def multiply_add(typing_context, a, b, c):
-    """`a * b + c` lane by lane, fused where the machine can; all of one type."""
-
-    def generate(context, builder, signature, args):
-        return _call(builder, "fmuladd", *args)
-
-    return a(a, a, a), generate
+    """`a * b + c`, fused where the machine can."""
+    return _lane_wise(lambda builder, *v: _call(builder, "fmuladd", *v), a, b, c)
 
 
 @operation
 def multiply(typing_context, a, b):
-    """`a * b` lane by lane, both of one type."""
-
-    def generate(context, builder, signature, args):
-        return builder.fmul(*args)
-
-    return a(a, a), generate
+    """`a * b`."""
+    return _lane_wise(ir.IRBuilder.fmul, a, b)
 
 
 @operation
 def add(typing_context, a, b):
-    """`a + b` lane by lane, both of one type."""
-
-    def generate(context, builder, signature, args):
-        return builder.fadd(*args)
-
-    return a(a, a), generate
+    """`a + b`."""
+    return _lane_wise(ir.IRBuilder.fadd, a, b)
 
 
 @operation
 def subtract(typing_context, a, b):
-    """`a - b` lane by lane, both of one type."""
-
-    def generate(context, builder, signature, args):
-        return builder.fsub(*args)
-
-    return a(a, a), generate
+    """`a - b`."""
+    return _lane_wise(ir.IRBuilder.fsub, a, b)
 
 
 @operation
@@ -235,13 +283,10 @@ def total_of(typing_context, a):
 
 @operation
 def reciprocal(typing_context, a):
-    """`1 / a` lane by lane."""
-
-    def generate(context, builder, signature, args):
-        kind = args[0].type
-        return builder.fdiv(ir.Constant(kind, [kind.element(1.0)] * LANES), args[0])
-
-    return a(a), generate
+    """`1 / a`."""
+    return _lane_wise(
+        lambda builder, v: builder.fdiv(ir.Constant(v.type, [v.type.element(1.0)] * LANES), v), a
+    )
 
 
 @operation

@@ -15,14 +15,11 @@ import numpy as np
 
 from musicrec.als.cholesky import (
     TILE_ROWS,
-    add4,
     cell,
     diagonal,
     entry,
     factorise,
-    load4,
     panel,
-    store4,
     substitute,
     times_vector,
     vector,
@@ -30,12 +27,15 @@ from musicrec.als.cholesky import (
 from musicrec.als.exact import dot, normal_equations
 from musicrec.als.lanes import (
     LANES,
+    add,
     aligned_parts,
     from_scalar,
     load,
+    load4,
     multiply,
     multiply_add,
     store,
+    store_each,
 )
 from musicrec.als.problem import SINGULAR, Workspace, batch_at, workspace
 from musicrec.jit.kernel import kernel
@@ -224,10 +224,10 @@ def _gradient(work, pivoting, padded):
     for i in range(padded // TILE_ROWS):
         own = vector(4 * i)
         product = times_vector(matrix, panel(i), 4 * i + 4, x)
-        store4(gradient, own, add4(product, load4(gradient, own)))
-        x0, x1, x2, x3 = load4(x, own)
+        store_each(gradient, own, LANES, add(product, load4(gradient, own, LANES)))
+        x0, x1, x2, x3 = load4(x, own, LANES)
         for p in range(4 * i):  # the upper triangle, by symmetry
-            a0, a1, a2, a3 = load4(matrix, panel(i) + cell(0, p))
+            a0, a1, a2, a3 = load4(matrix, panel(i) + cell(0, p), LANES)
             total = multiply_add(a0, x0, load(gradient, vector(p)))
             total = multiply_add(a1, x1, total)
             total = multiply_add(a2, x2, total)
