@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 
 from musicrec.errors import MusicRecError
+from musicrec.interactions.factors import by_falling_norm, norms_of
 from musicrec.params import ExportParams
 from musicrec.search import annoy_index
-from musicrec.search.annoy_index import HEAD_SHARE, build_index, load_index
+from musicrec.search.annoy_index import HEAD_SHARE, AnnoyIndex, augment, build_index
 from musicrec.search.exact import ExactIndex
 from tests.support.extreme_factors import extreme_factors
 
@@ -32,7 +33,12 @@ def built(tmp_path_factory):
     items, queries = skewed()
     path = tmp_path_factory.mktemp("index") / "index.ann"
     build_index(items, path, ExportParams(n_trees=5, seed=42))
-    return items, queries, load_index(path, items), path
+    return items, queries, AnnoyIndex(path, items), path
+
+
+def make(folder, items, n_trees=1, seed=0):
+    build_index(items, folder / "index.ann", ExportParams(n_trees=n_trees, seed=seed))
+    return AnnoyIndex(folder / "index.ann", items)
 
 
 def recall(index, exact, queries, k, search_k):
@@ -46,8 +52,7 @@ def recall(index, exact, queries, k, search_k):
 def test_one_tree_that_inspects_every_item_is_exact(tmp_path):
     items, queries = skewed()
     items[::7] = 0
-    build_index(items, tmp_path / "one.ann", ExportParams(n_trees=1, seed=0))
-    index, exact = load_index(tmp_path / "one.ann", items), ExactIndex(items)
+    index, exact = make(tmp_path, items), ExactIndex(items)
     for k in (1, 50, 500):
         for query in queries:
             for got, want in zip(
@@ -76,8 +81,7 @@ def test_scores_are_those_of_the_exact_search(built):
 
 def test_equal_scores_rank_by_lower_id_across_head_and_tail(tmp_path):
     items = np.ones((320, 3), np.float32)
-    build_index(items, tmp_path / "index.ann", ExportParams(n_trees=1, seed=0))
-    ids, _ = load_index(tmp_path / "index.ann", items).search(np.ones(3), 320, 10_000)
+    ids, _ = make(tmp_path, items).search(np.ones(3), 320, 10_000)
     assert ids.tolist() == list(range(320))
 
 
@@ -93,52 +97,38 @@ def test_a_head_that_no_other_item_can_beat_answers_alone(tmp_path):
     items = np.full((640, 2), 1e-3, np.float32)
     n_head = int(640 * HEAD_SHARE)
     items[100 : 100 + n_head] = 1
-    build_index(items, tmp_path / "index.ann", ExportParams(n_trees=1, seed=0))
-    ids, _ = load_index(tmp_path / "index.ann", items).search(np.ones(2), n_head, 1)
+    ids, _ = make(tmp_path, items).search(np.ones(2), n_head, 1)
     assert ids.tolist() == list(range(100, 100 + n_head))
 
 
 def test_zero_items_and_zero_queries_give_nothing(tmp_path):
     items = np.zeros((40, 2), np.float32)
     items[5] = 1
-    build_index(items, tmp_path / "index.ann", ExportParams(n_trees=1, seed=0))
-    index = load_index(tmp_path / "index.ann", items)
+    index = make(tmp_path, items)
     assert index.search(np.ones(2), 3, 100)[0].tolist() == [5]
     assert index.search(np.zeros(2), 3, 100)[0].tolist() == []
 
 
-def test_the_sign_of_a_score_does_not_matter(tmp_path):
-    rng = np.random.default_rng(0)
-    items = rng.normal(size=(500, 4)).astype(np.float32)
-    build_index(items, tmp_path / "index.ann", ExportParams(n_trees=1, seed=0))
-    index = load_index(tmp_path / "index.ann", items)
-    ids, _ = index.search(-items[3], 500, 500)
-    assert ids.tolist() == ExactIndex(items).search_one(-items[3], 500)[0].tolist()
-
-
 def test_mistakes_are_one_sentence(built, tmp_path):
     items, queries, index, path = built
-    with pytest.raises(MusicRecError, match="does not fit"):
-        load_index(path, items[:100])
-    with pytest.raises(MusicRecError, match="not an Annoy index"):
-        load_index(path, items[:, :5])
-    with pytest.raises(MusicRecError, match="not an Annoy index"):
-        load_index(tmp_path / "missing.ann", items)
     (tmp_path / "cut.ann").write_bytes(path.read_bytes()[:1001])
-    with pytest.raises(MusicRecError, match="not an Annoy index"):
-        load_index(tmp_path / "cut.ann", items)
-    with pytest.raises(MusicRecError, match="all item factors are zero"):
-        build_index(np.zeros((4, 2)), tmp_path / "none.ann", ExportParams(n_trees=1, seed=0))
-    with pytest.raises(MusicRecError, match="row 1"):
-        build_index(
-            np.array([[1.0], [np.nan]]), tmp_path / "nan.ann", ExportParams(n_trees=1, seed=0)
-        )
-    with pytest.raises(MusicRecError, match="rank 12"):
-        index.search(queries[0, :5], 10, 10)
-    with pytest.raises(MusicRecError, match="k = 0"):
-        index.search(queries[0], 0, 10)
-    with pytest.raises(MusicRecError, match="NaN"):
-        index.search(np.full(RANK, np.nan), 10, 10)
+    with pytest.raises(MusicRecError, match="does not fit"):
+        AnnoyIndex(path, items[:100])
+    missing, cut = tmp_path / "missing.ann", tmp_path / "cut.ann"
+    for arguments in ((path, items[:, :5]), (missing, items), (cut, items)):
+        with pytest.raises(MusicRecError, match="not an Annoy index"):
+            AnnoyIndex(*arguments)
+    for factors, said in ((np.zeros((4, 2)), "factors are zero"), ([[1.0], [np.nan]], "row 1")):
+        with pytest.raises(MusicRecError, match=said):
+            build_index(np.array(factors), tmp_path / "none.ann", ExportParams())
+    nan = np.full(RANK, np.nan)
+    for query, k, said in (
+        (queries[0, :5], 1, "rank 12"),
+        (queries[0], 0, "k = 0"),
+        (nan, 1, "NaN"),
+    ):
+        with pytest.raises(MusicRecError, match=said):
+            index.search(query, k, 10)
 
 
 @settings(max_examples=150, deadline=None)
@@ -154,7 +144,7 @@ def test_any_finite_factors_give_an_index_that_finds_every_item(items, seed):
                 build_index(items, path, ExportParams(n_trees=1, seed=0))
             return
         build_index(items, path, ExportParams(n_trees=1, seed=seed))
-        index = load_index(path, items)
+        index = AnnoyIndex(path, items)
         assert index.n_items == items.any(axis=1).sum()
         for exponent in (-44, -30, 0, 7):
             query = (rng.normal(size=items.shape[1]) * 10.0**exponent).astype(np.float32)
@@ -166,8 +156,7 @@ def test_any_finite_factors_give_an_index_that_finds_every_item(items, seed):
 def test_the_scale_of_the_factors_changes_no_answer(built, tmp_path, exponent):
     items, queries, index, _ = built
     scaled = np.ldexp(items, exponent)
-    build_index(scaled, tmp_path / "scaled.ann", ExportParams(n_trees=5, seed=42))
-    other = load_index(tmp_path / "scaled.ann", scaled)
+    other = make(tmp_path, scaled, 5, 42)
     for query in queries:
         for got, want in zip(
             other.search(np.ldexp(query, -exponent), 100, 500),
@@ -185,16 +174,14 @@ def test_items_whose_differences_have_no_square_in_float32(tmp_path, rank):
     faint = rng.random(len(items)) < 0.5
     items[faint] *= 10.0 ** rng.uniform(-26, -18, (faint.sum(), 1)).astype(np.float32)
     items[rng.random(len(items)) < 0.2] = items[faint][0]
-    build_index(items, tmp_path / "index.ann", ExportParams(n_trees=10, seed=0))
-    index = load_index(tmp_path / "index.ann", items)
+    index = make(tmp_path, items, 10)
     assert recall(index, ExactIndex(items), queries, 50, 1_000) > 0.95
 
 
 def test_many_trees_over_few_items_are_asked_for_more_nodes(tmp_path):
     """They lead to the same items again and again, which is no fault of Annoy's."""
     items, queries = skewed(60)
-    build_index(items, tmp_path / "index.ann", ExportParams(n_trees=2_000, seed=0))
-    index = load_index(tmp_path / "index.ann", items)
+    index = make(tmp_path, items, 2_000)
     first = [len(index.near(query, 40, annoy_index.PROBED)) for query in queries]
     assert min(first) < 40
     assert [len(index.probe(query, 40)) for query in queries] == [40] * len(queries)
@@ -214,4 +201,19 @@ def test_scores_that_overflow_are_refused(tmp_path):
     items = np.full((2, 2), 1e17, np.float32)  # too few for an exact head
     build_index(items, tmp_path / "index.ann", ExportParams())
     with pytest.raises(MusicRecError, match="overflow"):
-        load_index(tmp_path / "index.ann", items).search(np.full(2, 1e22), 1, 10)
+        AnnoyIndex(tmp_path / "index.ann", items).search(np.full(2, 1e22), 1, 10)
+
+
+def test_the_nearest_augmented_vector_is_that_of_the_largest_inner_product() -> None:
+    rng = np.random.default_rng(0)
+    items, query = rng.normal(size=(50, 3)).astype(np.float32), rng.normal(size=3)
+    norms = norms_of(items)
+    np.testing.assert_allclose(norms, np.linalg.norm(items, axis=1))
+    augmented = augment(items, norms, norms.max())
+    np.testing.assert_allclose(np.linalg.norm(augmented, axis=1), norms.max())
+    distances = np.linalg.norm(augmented - [*query, 0.0], axis=1)
+    assert np.argsort(distances).tolist() == np.argsort(-(items @ query)).tolist()
+
+
+def test_rows_by_falling_norm_leave_out_those_of_norm_zero() -> None:
+    assert by_falling_norm(np.array([1.0, 0.0, 3.0, 1.0])).tolist() == [2, 0, 3]

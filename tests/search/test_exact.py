@@ -112,11 +112,6 @@ def test_nearly_equal_scores_are_told_apart():
     assert_exact(items, np.array([[1, 1e-3, -1e-3], [-1, 2, 0.5]], np.float32), 50)
 
 
-def test_equal_items_rank_by_lower_id():
-    ids, scores = ExactIndex(np.ones((1_000, 4), np.float32)).search_one(np.ones(4), 10)
-    assert ids.tolist() == list(range(10)) and set(scores) == {4.0}
-
-
 def test_threads_and_batch_change_no_bit():
     rng = np.random.default_rng(3)
     items = rng.normal(size=(3_000, 12)).astype(np.float32)
@@ -132,21 +127,6 @@ def test_threads_and_batch_change_no_bit():
         ids, scores = index.search_one(query, 50)
         assert ids.tobytes() == expected[0][row].tobytes()
         assert scores.tobytes() == expected[1][row].tobytes()
-
-
-def test_lists_shorter_than_k_are_padded():
-    items = np.eye(3, dtype=np.float32)
-    items[1] = 0
-    ids, scores = ExactIndex(items).search(np.array([[1, 1, 2], [0, 0, 0]], np.float32), 4)
-    assert ids.tolist() == [[2, 0, -1, -1], [-1] * 4]
-    assert scores.tolist() == [[2, 1, -np.inf, -np.inf], [-np.inf] * 4]
-
-
-def test_everything_excluded_gives_an_empty_list():
-    items = np.ones((70, 2), np.float32)
-    exclude = np.arange(70, dtype=np.int32)
-    ids, scores = ExactIndex(items).search_one(np.ones(2), 5, exclude)
-    assert len(ids) == 0 and len(scores) == 0
 
 
 def test_excluded_items_outside_the_catalogue_are_ignored():

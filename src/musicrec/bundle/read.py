@@ -41,7 +41,7 @@ from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.parallel import thread_count
 from musicrec.params import ALSParams, Block, FeedbackParams, trained_with
-from musicrec.search.annoy_index import AnnoyIndex, load_index
+from musicrec.search.annoy_index import AnnoyIndex
 from musicrec.search.exact import ExactIndex
 
 ENOUGH = 0.5  # of what Annoy found at export must be found again; another build rounds differently
@@ -283,7 +283,7 @@ def _prepared(files: _Files, root: Path, kind: type[M]) -> M:
     )
     user_factors, item_factors = arrays["user_factors"], arrays["item_factors"]
     exact = ExactIndex(item_factors)
-    annoy = load_index(files.index_path, item_factors, f"{files.root}/{INDEX}")
+    annoy = AnnoyIndex(files.index_path, item_factors, f"{files.root}/{INDEX}")
     _ask_sentinels(manifest, arrays, (users, tracks), (exact, annoy), where)
     return kind(
         root=root,

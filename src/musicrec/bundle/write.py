@@ -39,7 +39,7 @@ from musicrec.interactions.factors import read_factors, read_trained_with
 from musicrec.interactions.matrix import Interactions, read_interactions, read_sizes
 from musicrec.params import NO_GROUPS, ExportParams
 from musicrec.search.annoy_build import warn_of_another_build
-from musicrec.search.annoy_index import AnnoyIndex, build_index, load_index
+from musicrec.search.annoy_index import AnnoyIndex, build_index
 from musicrec.search.exact import ExactIndex
 from musicrec.storage.files import fingerprint, write_array, write_exact_json
 from musicrec.storage.outputs import atomic_directory
@@ -169,7 +169,7 @@ def write_bundle(
         if card is not None:
             (folder / CARD).write_text(card, encoding="utf-8")
         build_index(contents.items, folder / INDEX, export)
-        annoy = load_index(folder / INDEX, contents.items, str(Path(output) / INDEX))
+        annoy = AnnoyIndex(folder / INDEX, contents.items, str(Path(output) / INDEX))
         sizes = _sizes(arrays)
         manifest = Manifest(
             format=FORMAT,

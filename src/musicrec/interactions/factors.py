@@ -1,4 +1,4 @@
-"""The folder of factors: what `train` writes, and the one place that reads and judges it."""
+"""Factors: the folder that `train` writes, how it is read and judged, and the norms of rows."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from musicrec.storage.outputs import atomic_directory
 USERS, ITEMS = "user_factors.npy", "item_factors.npy"
 TRAINED_WITH = "params.json"
 
-LARGEST_NORM = (
-    2.0**60
-)  # of a factor: its square, and a score, are far from float32's limit of 2^128
+LARGEST_NORM = 2.0**60  # its square, and a score, are far from float32's limit of 2^128
 SMALLEST_SCORE = 0.01  # that a model must reach somewhere; 1 stands for played
 
 
@@ -80,8 +78,7 @@ def norms_of(factors: np.ndarray) -> np.ndarray:
 
     A library would sum in the order of the processor's vector units.
     """
-    factors = np.ascontiguousarray(factors, dtype=np.float32).view()
-    factors.flags.writeable = False  # one kind of array, for which the kernel is compiled once
+    factors = readonly(factors, np.float32)
     norms = np.empty(len(factors))
     _write_norms(factors, norms)
     return norms
@@ -96,6 +93,45 @@ def _write_norms(factors: np.ndarray, norms: np.ndarray) -> None:
         norms[row] = np.sqrt(squared)
 
 
+def readonly(array: np.ndarray, dtype: type) -> np.ndarray:
+    """View an array in C order, copied only where it must be, that cannot be written through.
+
+    Memory-mapped arrays are such already; numba would compile its kernels once for each kind.
+    """
+    view: np.ndarray = np.ascontiguousarray(array, dtype=dtype).view()
+    view.flags.writeable = False
+    return view
+
+
+def checked_factors(factors: np.ndarray, name: str) -> np.ndarray:
+    """Return factors as a C-ordered float32 matrix whose norms have squares in float32.
+
+    Raises
+    ------
+    MusicRecError
+        The array is not two-dimensional, or a row holds a NaN or an infinity or has a norm above
+        `LARGEST_NORM`.
+    """
+    factors = readonly(factors, np.float32)
+    if factors.ndim != 2 or factors.shape[1] == 0:
+        raise MusicRecError(f"{name} have shape {factors.shape}; (rows, rank) is needed")
+    norms = norms_of(factors)
+    if not np.isfinite(norms).all():
+        row = int(np.flatnonzero(~np.isfinite(norms))[0])
+        raise MusicRecError(f"{name} hold a NaN or an infinity in row {row}; train the model anew")
+    if norms.max(initial=0.0) > LARGEST_NORM:
+        raise MusicRecError(
+            f"{name} have norms of up to {norms.max():.2g}, and float32 does not hold the square "
+            f"of what is above {LARGEST_NORM:.2g}; train with a larger als.reg_param"
+        )
+    return factors
+
+
+def by_falling_norm(norms: np.ndarray) -> np.ndarray:
+    """Rows by falling norm, equal norms by lower row, without those of norm 0: int32 array."""
+    return np.argsort(-norms, kind="stable")[: np.count_nonzero(norms)].astype(np.int32)
+
+
 def warn_if_zero(users: np.ndarray, items: np.ndarray, als: ALSParams) -> None:
     """Warn of a model that the regularisation has shrunk to zero, or nearly."""
     bound = norms_of(users).max(initial=0.0) * norms_of(items).max(initial=0.0)
@@ -103,7 +139,7 @@ def warn_if_zero(users: np.ndarray, items: np.ndarray, als: ALSParams) -> None:
         what = (
             f"no score is above {bound:.1g}, where 1 stands for played"
             if bound
-            else ("all factors are zero, so that nothing is recommended")
+            else "all factors are zero, so that nothing is recommended"
         )
         warn(
             f"{what}: als.reg_param = {als.reg_param:g} outweighs the plays at als.alpha = "

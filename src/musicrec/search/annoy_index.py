@@ -17,12 +17,11 @@ import numpy as np
 from annoy import AnnoyIndex as Forest
 
 from musicrec.errors import MusicRecError
-from musicrec.interactions.factors import norms_of
+from musicrec.interactions.factors import by_falling_norm, checked_factors, norms_of, readonly
 from musicrec.jit.kernel import kernel
 from musicrec.params import ExportParams
 from musicrec.search.exact import ExactIndex
 from musicrec.search.kernels import LARGEST_SCORE, SUBNORMAL, inner_products, write_best
-from musicrec.search.vectors import augment, by_falling_norm, checked_factors, readonly
 from musicrec.storage.outputs import atomic_path
 
 HEAD_SHARE = 1 / 24  # of the items, those of largest norm: searched exactly
@@ -72,29 +71,29 @@ def build_index(
         forest.unload()
 
 
-def load_index(
-    path: str | os.PathLike[str], item_factors: np.ndarray, name: str | None = None
-) -> AnnoyIndex:
-    """Open an index beside the factors it was built from; the file is memory-mapped.
+class AnnoyIndex:
+    """An index that answers queries, on any number of threads, beside the factors it is built from.
 
-    Annoy follows a file wherever it leads: it must be as `build_index` wrote it, which a bundle's
-    checksums say. Errors call it `name`, by default the path.
+    Annoy follows its file, which is memory-mapped, wherever it leads: it must be as `build_index`
+    wrote it, which a bundle's checksums say.
+
+    Parameters
+    ----------
+    path : path
+    item_factors : float32 array (n_items, rank)
+    name : str, optional
+        What errors call it, by default the path.
 
     Raises
     ------
     MusicRecError
         The file is missing or not an index of so many items of this rank.
     """
-    return AnnoyIndex(path, item_factors, name or os.fspath(path))
-
-
-class AnnoyIndex:
-    """An index that answers queries, on any number of threads; make it with `load_index`."""
 
     def __init__(  # noqa: D107
-        self, path: str | os.PathLike[str], item_factors: np.ndarray, name: str
+        self, path: str | os.PathLike[str], item_factors: np.ndarray, name: str | None = None
     ) -> None:
-        self._name = name
+        self._name = name = name or os.fspath(path)
         self._factors = checked_factors(item_factors, "item factors")
         norms, head, tail = _tiers(self._factors)
         self._head_ids, self._tail_ids = head, tail
@@ -191,6 +190,26 @@ class AnnoyIndex:
                 )
             search_k *= 4
         return found
+
+
+def augment(vectors: np.ndarray, norms: np.ndarray, largest: float) -> np.ndarray:
+    """Append sqrt(M^2 - |v|^2), M = `largest`: all vectors get the norm M.
+
+    To a query (s q, 0) the nearest of these is then the one of largest inner product with q
+    (Bachrach et al., "Speeding up the Xbox recommender system using a Euclidean transformation for
+    inner-product spaces", RecSys 2014).
+
+    Parameters
+    ----------
+    vectors : float32 array (n, rank)
+    norms : float64 array (n)
+        At most `largest`.
+
+    Returns
+    -------
+    float64 array (n, rank + 1)
+    """
+    return np.column_stack((vectors, np.sqrt(np.maximum(0.0, largest**2 - norms**2))))
 
 
 def _tiers(factors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from musicrec.errors import MusicRecError
-from musicrec.interactions.factors import norms_of
+from musicrec.interactions.factors import by_falling_norm, checked_factors, norms_of, readonly
 from musicrec.jit.parallel import blocks, for_blocks
 from musicrec.search.kernels import (
     BLOCK,
@@ -35,7 +35,6 @@ from musicrec.search.kernels import (
     encode,
     search,
 )
-from musicrec.search.vectors import by_falling_norm, checked_factors, readonly
 
 RUN = RUN_BLOCKS * BLOCK  # items of like norm, put in order of their dominant factor
 QUERY_BLOCK = 32  # queries of one unit of work for a thread: a few milliseconds
