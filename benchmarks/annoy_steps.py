@@ -1,27 +1,39 @@
-"""Measure what each step of the product's Annoy index gave (docs/ann.md).
+"""Measure what each step of the product's Annoy index gave (docs/ann.md), and what its build costs.
 
     python benchmarks/annoy_steps.py --factors item_factors.npy --queries queries.npy --k 500
 
 One thread, one query at a time. A line is one way to build and query; its cells are recall and
 queries a second at every search_k. Lines of one build share the forest.
+
+With --flags: Annoy as `make setup` compiles it, beside its own `-march=native`. Compiles both into
+folders of their own (pip, a minute) and measures each in a process of its own, by turns: CPU
+seconds to build ten trees over the augmented vectors, and queries a CPU second.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import re
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from annoy import AnnoyIndex as Forest
 
-from musicrec.ann_bench.measure import recall
+from musicrec.ann_bench.run import recall
+from musicrec.interactions.factors import checked_factors
 from musicrec.runtime import command
 from musicrec.search.exact import ExactIndex
-from musicrec.search.vectors import checked_factors
 
+ROOT = Path(__file__).resolve().parents[1]
+TURNS = 3  # of --flags
 Metric = Literal["dot", "euclidean"]
 
 
@@ -72,6 +84,54 @@ def measure(
     print(f"{name:48}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
 
 
+def compile_annoy(folder: Path, flags: str | None) -> None:
+    """Compile Annoy into a folder."""
+    environment = {**os.environ, "ANNOY_COMPILER_ARGS": flags or ""}
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder)]
+    options = ["--no-cache-dir", "--no-deps", "--no-binary", "annoy", "--no-build-isolation"]
+    subprocess.run([*pip, *options, "annoy==1.17.3"], check=True, env=environment)
+
+
+def cost(items: np.ndarray, queries: np.ndarray, k: int, search_ks: Sequence[int]) -> None:
+    """Print as JSON what a build and its queries cost with the Annoy that is first on the path."""
+    start = time.process_time()
+    variant = Variant(items, 0, "euclidean", 10)
+    figures = {"build_seconds": time.process_time() - start}
+    for search_k in search_ks:
+        start = time.process_time()
+        for query in queries:
+            variant.search(query, k, search_k, 4)
+        rate = len(queries) / (time.process_time() - start)
+        figures[f"queries_per_second at search_k {search_k:,}"] = rate
+    print(json.dumps(figures))
+
+
+def compare_flags() -> None:
+    """Print what the flags of `make setup` cost: this script's `--cost` with each build."""
+    found = re.search(r"ANNOY_COMPILER_ARGS=(\S+)", (ROOT / "scripts/setup.sh").read_text())
+    assert found
+    best: dict[str, dict[str, float]] = {"native": {}, "make setup": {}}
+    with tempfile.TemporaryDirectory() as name:
+        for build, flags in zip(best, (None, found[1]), strict=True):
+            compile_annoy(Path(name) / build, flags)
+        for build in list(best) * TURNS:
+            path = os.pathsep.join([str(Path(name) / build), str(ROOT / "src")])
+            done = subprocess.run(
+                [sys.executable, *sys.argv, "--cost"],
+                env={**os.environ, "PYTHONPATH": path},
+                check=True,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for what, value in json.loads(done.stdout).items():
+                pick = min if what == "build_seconds" else max
+                best[build][what] = pick(value, best[build].get(what, value))
+    print("| | native | make setup | ratio |\n|---|---:|---:|---:|")
+    for what, native in best["native"].items():
+        fixed = best["make setup"][what]
+        print(f"| {what} | {native:,.2f} | {fixed:,.2f} | {fixed / native:.2f} |")
+
+
 @command
 def main() -> None:
     """Run the benchmark."""
@@ -83,9 +143,15 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=500)
     parser.add_argument("--n-queries", type=int, default=100)
     parser.add_argument("--search-k", type=int, nargs="+", default=[500, 2000, 10000])
+    parser.add_argument("--flags", action="store_true", help="what the compiler's flags cost")
+    parser.add_argument("--cost", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.flags and not args.cost:
+        return compare_flags()
     items = checked_factors(np.load(args.factors), args.factors)
     queries = checked_factors(np.load(args.queries), args.queries)[: args.n_queries]
+    if args.cost:
+        return cost(items, queries, args.k, args.search_k)
     setup = (items, queries, ExactIndex(items).search(queries, args.k)[1])
     print(f"{'search_k':48}" + "".join(f"{value:>18,}" for value in args.search_k))
     measure("dot, query of norm M", Variant(items, 0, "dot", 10), 1, setup, args.search_k)

@@ -12,25 +12,23 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
-from musicrec.ann_bench.measure import describe_machine
 from musicrec.ann_bench.methods import METHODS
 from musicrec.ann_bench.picture import draw_tradeoff
 from musicrec.ann_bench.run import (
     Catalogue,
-    Setting,
+    Rows,
+    describe_machine,
     run_benchmark,
-    setting_rows,
     speed_up_rows,
 )
 from musicrec.errors import MusicRecError
+from musicrec.interactions.factors import checked_factors
 from musicrec.params import AnnBenchParams
 from musicrec.runtime import command
-from musicrec.search.vectors import checked_factors
 from musicrec.storage.files import write_json
 from musicrec.storage.parquet import parquet_parts, read_files
 
@@ -67,10 +65,10 @@ def read_factors(path: str) -> np.ndarray:
     return checked_factors(flat.reshape(len(table), -1), path)
 
 
-def print_table(measured: Sequence[Setting]) -> None:
+def print_table(measured: Rows) -> None:
     """Print a line a setting, and the speed-ups."""
     print(f"{'':44}" + "".join(f"{name.split('_')[0]:>12}" for name in COLUMNS))
-    for row in setting_rows(measured):
+    for row in measured:
         cells = "".join(f"{_cell(row.get(column)):>12}" for column in COLUMNS)
         print(f"{row['method'] + ' ' + row['setting']:44}{cells}")
     ratios = speed_up_rows(measured)
@@ -121,11 +119,10 @@ def main() -> None:
         repeats=args.repeats,
         seed=args.seed,
     )
-    measured = run_benchmark(Catalogue(items, queries), params)
-    print_table(measured)
-    rows = setting_rows(measured)
+    rows = run_benchmark(Catalogue(items, queries), params)
+    print_table(rows)
     if args.json:
-        report = {"settings": rows, "speed_up": speed_up_rows(measured)}
+        report = {"settings": rows, "speed_up": speed_up_rows(rows)}
         write_json(args.json, report | {"machine": describe_machine()})
     if args.picture:
         draw_tradeoff(

@@ -20,18 +20,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from musicrec.als.fit import fit
-from musicrec.ann_bench.measure import describe_machine
 from musicrec.ann_bench.methods import METHODS
-from musicrec.ann_bench.picture import svg_figure
-from musicrec.ann_bench.run import Catalogue, Setting, run_benchmark
+from musicrec.ann_bench.run import Catalogue, Rows, describe_machine, run_benchmark
 from musicrec.errors import MusicRecError
+from musicrec.interactions.factors import checked_factors
 from musicrec.interactions.matrix import Interactions, from_triples
 from musicrec.params import ALSParams, AnnBenchParams
 from musicrec.runtime import command
 from musicrec.sample.plays import generate_plays, sample_sizes
-from musicrec.search.vectors import checked_factors
 from musicrec.storage.files import write_json
 
 
@@ -62,29 +61,31 @@ def models(args: argparse.Namespace) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield model.items, model.users[np.sort(chosen)]
 
 
-def best_rate(measured: Sequence[Setting], method: str, recall: float) -> float | None:
+def best_rate(measured: Rows, method: str, recall: float) -> float | None:
     """Queries a second of a method's fastest setting that reaches the recall."""
-    rates = [s.queries_per_second for s in measured if s.method == method and s.recall >= recall]
+    reached = (row for row in measured if row["recall"] >= recall)
+    rates = [
+        row["queries_per_second"] for row in reached if row["method"].partition(",")[0] == method
+    ]
     return max(rates, default=None)
 
 
 def draw(path: str, results: Sequence[dict[str, Any]], methods: Sequence[str]) -> None:
     """Draw queries a second by list length, a panel a rank, a line a method."""
     ranks = list(dict.fromkeys(result["rank"] for result in results))
-    size: dict[str, Any] = {"figsize": (3.6 * len(ranks), 3.6), "constrained_layout": True}
-    with svg_figure(path, ncols=len(ranks), sharey=True, squeeze=False, **size) as (_, panels):
-        for panel, rank in zip(panels[0], ranks, strict=True):
-            here = [result for result in results if result["rank"] == rank]
-            for method in methods:
-                reached = [
-                    (r["k"], r["rates"][method]) for r in here if r["rates"][method] is not None
-                ]
-                if reached:
-                    panel.plot(*zip(*reached, strict=True), marker="o", label=method)
-            panel.set(xscale="log", yscale="log", xlabel="k", title=f"rank {rank}")
-            panel.grid(True, which="both", alpha=0.2)
-        panels[0][0].set_ylabel("queries per second, one thread")
-        panels[0][-1].legend(fontsize=7)
+    figure = Figure(figsize=(3.6 * len(ranks), 3.6), layout="constrained")
+    panels = figure.subplots(ncols=len(ranks), sharey=True, squeeze=False)[0]
+    for panel, rank in zip(panels, ranks, strict=True):
+        here = [result for result in results if result["rank"] == rank]
+        for method in methods:
+            reached = [(r["k"], r["rates"][method]) for r in here if r["rates"][method] is not None]
+            if reached:
+                panel.plot(*zip(*reached, strict=True), marker="o", label=method)
+        panel.set(xscale="log", yscale="log", xlabel="k", title=f"rank {rank}")
+        panel.grid(True, which="both", alpha=0.2)
+    panels[0].set_ylabel("queries per second, one thread")
+    panels[-1].legend(fontsize=7)
+    figure.savefig(path)
 
 
 @command

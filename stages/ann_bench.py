@@ -12,13 +12,12 @@ if __name__ == "__main__":
 
     run_stage(__file__)
 
-from musicrec.ann_bench.measure import describe_machine
 from musicrec.ann_bench.picture import draw_tradeoff
 from musicrec.ann_bench.run import (
+    describe_machine,
     headline,
     read_catalogue,
     run_benchmark,
-    setting_rows,
     speed_up_rows,
 )
 from musicrec.params import AnnBenchParams, ExportParams, load_block
@@ -37,12 +36,11 @@ def main() -> None:
     export = load_block(args.params, ExportParams)
     warn_of_another_build()
     catalogue = read_catalogue(args.factors, args.indexed, params)
-    measured = run_benchmark(catalogue, params, progress)
+    rows = run_benchmark(catalogue, params, progress)
     figures = headline(catalogue, params.k, export)
-    rows = setting_rows(measured)
     with atomic_directory(args.plots) as folder:
         write_json(folder / "tradeoff.json", rows)
-        write_json(folder / "speed_up.json", speed_up_rows(measured))
+        write_json(folder / "speed_up.json", speed_up_rows(rows))
         write_json(folder / "machine.json", describe_machine())
         draw_tradeoff(folder / "tradeoff.svg", rows, f"Search for the {params.k} best tracks")
     write_json(args.metrics, figures)

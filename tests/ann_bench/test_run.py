@@ -11,26 +11,39 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from musicrec.ann_bench.run import Catalogue, Setting, read_catalogue, run_benchmark, speed_up_rows
+from musicrec.ann_bench.methods import METHODS
+from musicrec.ann_bench.picture import draw_tradeoff, pareto_front
+from musicrec.ann_bench.run import (
+    Catalogue,
+    _quality,
+    read_catalogue,
+    recall,
+    run_benchmark,
+    speed_up_rows,
+    time_batch,
+    time_queries,
+)
 from musicrec.errors import MusicRecError
+from musicrec.interactions.matrix import from_triples
 from musicrec.params import AnnBenchParams
 from tests.support.indexed_data import make_plays, write_factors, write_indexed
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def setting(method, found, rate, argument=0):
-    return Setting(method, 1, argument, found, np.full(4, 1 / rate), 0.0, 0)
+def setting(method, found, rate):
+    exact = method.startswith("exact")
+    return {"method": method, "exact": exact, "recall": found, "queries_per_second": rate}
 
 
 def test_speed_up_is_against_the_best_exact_method():
     measured = [
         setting("exact_argsort", 1.0, 10),
         setting("exact", 1.0, 200),
-        setting("annoy", 0.6, 800),
-        setting("annoy", 0.85, 100),
-        setting("annoy", 0.92, 50),
-        setting("hnsw", 0.7, 400),
+        setting("annoy, n_trees 1", 0.6, 800),
+        setting("annoy, n_trees 5", 0.85, 100),
+        setting("annoy, n_trees 5", 0.92, 50),
+        setting("hnsw, n_links 16", 0.7, 400),
     ]
     table = {(r["recall"], r["method"]): r["times_best_exact"] for r in speed_up_rows(measured)}
     assert table[0.5, "annoy"] == pytest.approx(4)
@@ -59,8 +72,8 @@ def read(project, n_queries, seed):
 def test_query_users_are_known_held_out_and_chosen_by_hash(project):
     catalogue = read(project, 30, 1)
     assert catalogue.queries.shape == (30, 4) and catalogue.queries.any(axis=1).all()
-    assert (np.diff(catalogue.plays.truth.indptr) > 0).all()
-    assert catalogue.plays.seen.n_users == 30
+    assert (np.diff(catalogue.truth.indptr) > 0).all()
+    assert catalogue.seen.n_users == 30
     fewer = read(project, 10, 1)
     np.testing.assert_array_equal(fewer.queries, catalogue.queries[:10])
     other = read(project, 30, 2)
@@ -113,10 +126,9 @@ def test_methods_keep_the_order_of_the_parameters(project):
     catalogue = read(project, 5, 1)
     params = AnnBenchParams(k=20, methods=("annoy_dot", "exact"), n_trees=(1, 5), search_k=(20,))
     measured = run_benchmark(Catalogue(catalogue.items, catalogue.queries), params)
-    assert [(s.method, s.build) for s in measured] == [
-        ("annoy_dot", 1), ("annoy_dot", 5), ("exact", 0)
-    ]  # fmt: skip
-    assert all(s.build_seconds > 0 for s in measured)
+    names = [row["method"] for row in measured]
+    assert names == ["annoy_dot, n_trees 1", "annoy_dot, n_trees 5", "exact"]
+    assert all(row["build_seconds"] > 0 for row in measured)
 
 
 def test_dvc_plots_can_read_the_rows():
@@ -132,3 +144,88 @@ def test_nobody_to_query_for_is_one_sentence(project, tmp_path):
     write_indexed(tmp_path / "indexed", replace(plays, validation=set()))
     with pytest.raises(MusicRecError, match="holds no play"):
         read_catalogue(project / "factors", tmp_path / "indexed", AnnBenchParams())
+
+
+# Items 0 and 1 score 3, items 2 and 3 tie at 2, item 4 scores 1.
+ITEMS = np.array([[3], [3], [2], [2], [1]], np.float32)
+EXACT = np.array([[3, 3, 2]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ([0, 1, 2], 1.0),
+        ([0, 1, 3], 1.0),  # the tie counts whichever is found
+        ([3, 2, 1], 1.0),  # recall does not look at the order
+        ([0, 1], 2 / 3),  # a short answer misses what it lacks
+        ([0, 0, 0], 1 / 3),  # one item given thrice counts once
+        ([0, 1, 4], 2 / 3),
+        ([0, 1, 2, 3], 1.0),  # never above one
+        ([0, -1, -1], 1 / 3),
+        ([], 0.0),
+    ],
+)
+def test_recall_by_threshold(answer, expected):
+    assert recall(ITEMS, np.ones((1, 1), np.float32), [answer], EXACT) == pytest.approx(expected)
+
+
+def test_recall_of_exact_lists_that_are_short():
+    exact = np.array([[3, 3, -np.inf], [-np.inf] * 3], np.float32)
+    queries = np.ones((2, 1), np.float32)
+    assert recall(ITEMS, queries, [[0, 1], []], exact) == 1.0
+    assert recall(ITEMS, queries, [[0, 4], [1]], exact) == 0.5
+
+
+def test_quality_is_of_the_list_without_seen_tracks():
+    """A method that finds one of two held-out tracks: the figures by hand."""
+    items = np.array([[4], [3], [2], [1]], np.float32)
+    one = np.array([0], np.int32)
+    catalogue = Catalogue(
+        items,
+        np.ones((1, 1), np.float32),
+        seen=from_triples(one, np.array([0]), np.ones(1), 1, 4),
+        truth=from_triples(one.repeat(2), np.array([1, 3]), np.ones(2), 1, 4),
+    )
+
+    class Inexact(METHODS["exact_argsort"]):
+        exact = False
+
+    method = Inexact(0, 0)
+    method.fit(items)
+    best = {name: np.ones(1) for name in ("map", "ndcg")}
+    found = _quality(method, catalogue, 2, best)
+    assert found["recall"] == 1
+    assert found["map"] == pytest.approx(0.5)  # a hit at 1 of 2, of 2 held out
+    assert found["ndcg"] == pytest.approx(1 / (1 + 1 / np.log2(3)))
+    assert found["map_lost"] == 1 - found["map"]
+
+
+def test_each_query_is_timed_in_every_run_and_the_fastest_run_counts(monkeypatch):
+    asked = []
+
+    class Clocked(METHODS["exact_argsort"]):
+        def query(self, vector, k):
+            asked.append(k)
+            return [0]
+
+    ticks = iter([0, 3, 3, 6, 10, 11, 11, 13])  # runs of 3 + 3 and of 1 + 2 seconds
+    monkeypatch.setattr("musicrec.ann_bench.run.time.perf_counter", lambda: next(ticks))
+    latencies = time_queries(Clocked(0, 0), np.ones((2, 1), np.float32), 5, 2)
+    assert latencies.tolist() == [1, 2] and asked == [5] * 6
+    assert time_batch(Clocked(0, 0), np.ones((2, 1), np.float32), 5, 2) is None
+
+
+def test_pareto_front():
+    places = [(1.0, 5.0), (0.9, 4.0), (0.8, 9.0), (0.5, 9.0), (0.2, 20.0)]
+    assert pareto_front(places) == [(0.2, 20.0), (0.8, 9.0), (1.0, 5.0)]
+
+
+def test_the_picture_is_the_same_for_the_same_figures(tmp_path):
+    points = [
+        {"method": "exact", "setting": "exact", "recall": 1.0, "queries_per_second": 900.0},
+        {"method": "annoy, n_trees 1", "setting": "s", "recall": 0.5, "queries_per_second": 2000.0},
+        {"method": "annoy, n_trees 1", "setting": "t", "recall": 0.9, "queries_per_second": 500.0},
+    ]
+    for name in ("a.svg", "b.svg"):
+        draw_tradeoff(tmp_path / name, points, "title")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()

@@ -1,36 +1,36 @@
-"""The benchmark of approximate against exact search: what runs, and what is reported."""
+"""The benchmark of approximate against exact search: recall, loss in MAP and nDCG, seconds."""
 
 from __future__ import annotations
 
 import hashlib
+import platform
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from musicrec.als.fold_in import read_model
-from musicrec.ann_bench.measure import (
-    QueryPlays,
-    ask_all,
-    judge_lists,
-    list_quality,
-    one_thread,
-    recall,
-    time_batch,
-    time_queries,
-)
-from musicrec.ann_bench.methods import METHODS, Annoy, Exact, Method, grid
+from musicrec.ann_bench.methods import METHODS, QUERY_BLOCK, Annoy, Ids, Method, grid
 from musicrec.errors import MusicRecError
 from musicrec.interactions.held_out import HeldOut, read_held_out
+from musicrec.interactions.matrix import Interactions
+from musicrec.jit.parallel import blocks, for_blocks, thread_count
+from musicrec.metrics.ranking import score_lists
 from musicrec.params import AnnBenchParams, ExportParams
+from musicrec.search.exact import ExactIndex
+from musicrec.search.kernels import inner_products
 from musicrec.storage.parquet import SPLITS
 
 RECALL_LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
-MEGABYTE = 1e6
+TIE = 1e-5  # relative: scores that float32 arithmetic cannot tell apart count as ties
+WARM_UP = 10  # queries
+PACKAGES = ("numpy", "numba", "annoy", "faiss-cpu", "hnswlib")  # whose versions are named
 Rows = list[dict[str, Any]]
 
 
@@ -42,50 +42,31 @@ class Catalogue:
     ----------
     items : float32 array (n_items, rank)
     queries : float32 array (n_queries, rank)
-    plays : QueryPlays, optional
-        With it, the loss in MAP and nDCG of every setting is reported.
+    seen, truth : Interactions (n_queries, n_items), optional
+        Training and held-out plays of the query users. With them, the loss in MAP and nDCG of every
+        setting is reported.
     """
 
     items: np.ndarray
     queries: np.ndarray
-    plays: QueryPlays | None = None
+    seen: Interactions | None = None
+    truth: Interactions | None = None
 
     @cached_property
-    def exact(self) -> Exact:
+    def exact(self) -> ExactIndex:
         """Exact search of the items, built once."""
-        method = Exact(0, 0)
-        method.fit(self.items)
-        return method
+        return ExactIndex(self.items)
 
-    def exact_scores(self, k: int) -> np.ndarray:
-        """Scores of the k best items of each query, falling: float32 (n_queries, k)."""
-        return self.exact.index.search(self.queries, k)[1]
+    def recall(self, answers: Sequence[Ids], k: int) -> float:
+        """Share of the k best items of each query that the answers hold; see `recall`."""
+        return recall(self.items, self.queries, answers, self.exact.search(self.queries, k)[1])
 
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting of one method; times in seconds."""
-
-    method: str
-    build: int
-    argument: int
-    recall: float
-    latencies: np.ndarray
-    build_seconds: float
-    index_bytes: int
-    quality: dict[str, float] = field(default_factory=dict)
-    batch_seconds: float | None = None
-
-    @property
-    def queries_per_second(self) -> float:
-        """Queries a second, one at a time on one thread."""
-        return len(self.latencies) / float(self.latencies.sum())
-
-    @property
-    def label(self) -> str:
-        """Name of the line of a plot that the setting belongs to."""
-        parameter = METHODS[self.method].build_parameter
-        return f"{self.method}, {parameter} {self.build}" if parameter else self.method
+    def quality(self, lists: np.ndarray) -> dict[str, np.ndarray]:
+        """Average precision and nDCG of lists, one a query: `map` and `ndcg`."""
+        assert self.truth is not None
+        k = lists.shape[1]
+        columns = score_lists(lists, self.truth.indptr, self.truth.indices, [k]).columns()
+        return {name: columns[f"{name}@{k}"] for name in ("map", "ndcg")}
 
 
 def read_catalogue(factors: Path, indexed: Path, params: AnnBenchParams) -> Catalogue:
@@ -118,23 +99,18 @@ def catalogue_of(
             f"no user of {held_out.split} has factors, so nobody can be queried for; train on more "
             "plays or hold fewer out"
         )
-    names = held_out.user_ids
-    digest = [
-        hashlib.blake2b(f"{params.seed}:{names[int(user)]}".encode()).digest() for user in users
-    ]
-    chosen = users[sorted(range(len(users)), key=digest.__getitem__)[: params.n_queries]]
-    return Catalogue(
-        items=items,
-        queries=of_users[chosen],
-        plays=QueryPlays(held_out.history.rows(chosen), held_out.truth.rows(chosen)),
-    )
+
+    def place(user: int) -> bytes:
+        return hashlib.blake2b(f"{params.seed}:{held_out.user_ids[user]}".encode()).digest()
+
+    chosen = np.array(sorted(users.tolist(), key=place)[: params.n_queries])
+    plays = (held_out.history.rows(chosen), held_out.truth.rows(chosen))
+    return Catalogue(items, of_users[chosen], *plays)
 
 
 def run_benchmark(
-    catalogue: Catalogue,
-    params: AnnBenchParams,
-    on_step: Callable[[str], None] = lambda step: None,
-) -> list[Setting]:
+    catalogue: Catalogue, params: AnnBenchParams, on_step: Callable[[str], None] = lambda step: None
+) -> Rows:
     """Measure every method of `params.methods`, in this process.
 
     Parameters
@@ -142,69 +118,171 @@ def run_benchmark(
     on_step : callable, optional
         Told what comes next, before each build.
 
+    Returns
+    -------
+    list of dict
+        Rows of `plots/ann_bench/tradeoff.json`, one a setting: queries a second are of one query at
+        a time on one thread.
+
     Raises
     ------
     MusicRecError
         A method needs a package that is not installed.
     """
     k = min(params.k, len(catalogue.items))
-    exact_scores = catalogue.exact_scores(k)
-    exact: dict[str, np.ndarray] = {}
-    if catalogue.plays is not None:
-        seen = (catalogue.plays.seen.indptr, catalogue.plays.seen.indices)
-        unseen, _ = catalogue.exact.index.search(catalogue.queries, k, seen)
-        exact = judge_lists(unseen, catalogue.plays.truth, k)
-    measured: list[Setting] = []
+    best: dict[str, np.ndarray] = {}
+    if catalogue.seen is not None:
+        seen = (catalogue.seen.indptr, catalogue.seen.indices)
+        best = catalogue.quality(catalogue.exact.search(catalogue.queries, k, seen)[0])
+    rows: Rows = []
     for name in params.methods:
         on_step(f"measuring {name}")
         for build, arguments in grid(name, params, len(catalogue.items), k):
             method = METHODS[name](build, params.seed)
             started = time.perf_counter()
             method.fit(catalogue.items)
-            build_seconds = time.perf_counter() - started
+            seconds = time.perf_counter() - started
+            label = f"{name}, {method.build_parameter} {build}" if method.build_parameter else name
             for argument in arguments:
                 method.set_query_argument(argument)
-                with one_thread():
-                    found, quality = _found(method, catalogue, exact_scores, exact)
-                    latencies = time_queries(method, catalogue.queries, k, params.repeats)
-                measured.append(
-                    Setting(
-                        method=name,
-                        build=build,
-                        argument=argument,
-                        recall=found,
-                        quality=quality,
-                        latencies=latencies,
-                        build_seconds=build_seconds,
-                        index_bytes=method.index_bytes,
-                        batch_seconds=time_batch(method, catalogue.queries, k, params.repeats),
-                    )
+                setting = f"{method.query_parameter} {argument}"
+                rows.append(
+                    {
+                        "method": label,
+                        "exact": method.exact,
+                        "setting": setting if method.query_parameter else "exact",
+                        **_speed(method, catalogue.queries, k, params.repeats),
+                        "build_seconds": seconds,
+                        "index_megabytes": method.index_bytes / 1e6,
+                        **_quality(method, catalogue, k, best),
+                    }
                 )
-    return measured
+    return rows
 
 
-def _found(
-    method: Method, catalogue: Catalogue, exact_scores: np.ndarray, exact: dict[str, np.ndarray]
-) -> tuple[float, dict[str, float]]:
-    """Recall of a method as it is set, and the quality of its lists beside that of exact ones.
+def _speed(method: Method, queries: np.ndarray, k: int, repeats: int) -> dict[str, Any]:
+    with threadpool_limits(1):  # our own kernels have one thread anyway
+        latencies = time_queries(method, queries, k, repeats)
+    batch = time_batch(method, queries, k, repeats)
+    median, p95, p99 = np.percentile(latencies, (50, 95, 99)) * 1e3
+    return {
+        "queries_per_second": len(latencies) / float(latencies.sum()),
+        "median_milliseconds": median,
+        "p95_milliseconds": p95,
+        "p99_milliseconds": p99,
+        "batch_queries_per_second": batch and len(queries) / batch,
+    }
+
+
+def _quality(
+    method: Method, catalogue: Catalogue, k: int, best: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """Recall of a method as it is set, and the quality of its lists beside the `best`, exact ones.
 
     Every query is asked for as many items more than k as its user has played tracks, as a
     recommender asks; the first k count for recall.
     """
-    k, plays, queries = exact_scores.shape[1], catalogue.plays, catalogue.queries
+    queries, seen = catalogue.queries, catalogue.seen
     lengths = np.full(len(queries), k)
-    if plays is not None:
-        lengths += plays.seen.lengths
-    answers = ask_all(method, queries, np.minimum(lengths, len(catalogue.items)))
-    found = recall(catalogue.items, queries, [answer[:k] for answer in answers], exact_scores)
-    if plays is None:
-        return found, {}
-    quality = exact if method.exact else list_quality(answers, plays, k)
-    row: dict[str, float] = {}
-    for name, values in exact.items():
-        best, own = float(values.mean()), float(quality[name].mean())
-        row |= {name: own, f"{name}_lost": best - own}
-    return found, row
+    if seen is not None:
+        lengths += seen.lengths
+    with threadpool_limits(1):
+        answers = ask_all(method, queries, np.minimum(lengths, len(catalogue.items)))
+    row = {"recall": catalogue.recall([answer[:k] for answer in answers], k)}
+    if seen is None:
+        return row
+    lists = np.full((len(answers), k), -1, np.int32)
+    for user, answer in enumerate(answers):
+        unseen = answer[~np.isin(answer, seen.row(user))][:k]
+        lists[user, : len(unseen)] = unseen
+    own = best if method.exact else catalogue.quality(lists)
+    for name in best:
+        row[name] = float(own[name].mean())
+        row[f"{name}_lost"] = float(best[name].mean()) - row[name]
+    return row
+
+
+def recall(
+    items: np.ndarray, queries: np.ndarray, answers: Sequence[Ids], exact_scores: np.ndarray
+) -> float:
+    """Share of the wanted items that were found, by score threshold.
+
+    An item counts as found when its own score reaches that of the last of the exact list, so that
+    any of several tied items will do (as ann-benchmarks does by distance).
+
+    Parameters
+    ----------
+    items, queries : float32 arrays (n_items, rank), (n_queries, rank)
+    answers : ids of each query; negative ones are padding
+    exact_scores : float32 array (n_queries, k), falling, padded with -inf
+    """
+    found = wanted = 0
+    for query, answer, scores in zip(queries, answers, exact_scores, strict=True):
+        length = int(np.isfinite(scores).sum())
+        if length == 0:
+            continue
+        ids = np.unique(np.asarray(answer, dtype=np.int64))
+        ids = ids[ids >= 0]
+        own = np.empty(len(ids), np.float32)
+        inner_products(items, ids, query, own)
+        threshold = scores[length - 1] - TIE * abs(scores[length - 1])
+        found += min(length, int((own >= threshold).sum()))
+        wanted += length
+    return found / wanted if wanted else 1.0
+
+
+def ask_all(method: Method, queries: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+    """Ask every query, side by side and by no clock, for as many items as `lengths` says.
+
+    Returns
+    -------
+    list of int64 arrays
+        Item ids, the best first, without padding.
+    """
+    answers: list[np.ndarray] = [np.empty(0, np.int64)] * len(queries)
+
+    def ask(start: int, stop: int) -> None:
+        for row in range(start, stop):
+            answer = np.asarray(method.query(queries[row], int(lengths[row])), dtype=np.int64)
+            answers[row] = answer[answer >= 0]
+
+    for_blocks(ask, blocks(len(queries), QUERY_BLOCK))
+    return answers
+
+
+def time_queries(method: Method, queries: np.ndarray, k: int, repeats: int) -> np.ndarray:
+    """Answer queries one at a time, `repeats` times after a warm-up.
+
+    Returns
+    -------
+    float64 array (n_queries)
+        Seconds of each query in the fastest of the runs.
+    """
+    for query in queries[:WARM_UP]:
+        method.query(query, k)
+    runs = np.empty((repeats, len(queries)))
+    for latencies in runs:
+        for i, query in enumerate(queries):
+            start = time.perf_counter()
+            method.query(query, k)
+            latencies[i] = time.perf_counter() - start
+    fastest: np.ndarray = runs[runs.sum(axis=1).argmin()]
+    return fastest
+
+
+def time_batch(method: Method, queries: np.ndarray, k: int, repeats: int) -> float | None:
+    """Seconds to answer all queries at once on all cores, the best of `repeats` after a warm-up.
+
+    None where the method has no batch search.
+    """
+    if not method.query_batch(queries[:WARM_UP], k):
+        return None
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        method.query_batch(queries, k)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
 
 
 def headline(catalogue: Catalogue, k: int, export: ExportParams) -> dict[str, float]:
@@ -217,52 +295,44 @@ def headline(catalogue: Catalogue, k: int, export: ExportParams) -> dict[str, fl
     method.fit(catalogue.items)
     method.set_query_argument(export.n_trees * k)
     answers = [method.query(query, k) for query in catalogue.queries]
-    exact_scores = catalogue.exact_scores(k)
-    return {"ann_recall": recall(catalogue.items, catalogue.queries, answers, exact_scores)}
+    return {"ann_recall": catalogue.recall(answers, k)}
 
 
-def setting_rows(measured: Sequence[Setting]) -> Rows:
-    """Rows of `plots/ann_bench/tradeoff.json`, one a setting."""
-    return [_row(setting) for setting in measured]
-
-
-def _row(setting: Setting) -> dict[str, Any]:
-    method = METHODS[setting.method]
-    argument = method.query_parameter
-    median, p95, p99 = np.percentile(setting.latencies, (50, 95, 99)) * 1e3
-    batch = setting.batch_seconds and len(setting.latencies) / setting.batch_seconds
-    return {
-        "method": setting.label,
-        "exact": method.exact,
-        "setting": f"{argument} {setting.argument}" if argument else "exact",
-        "recall": setting.recall,
-        "queries_per_second": setting.queries_per_second,
-        "median_milliseconds": median,
-        "p95_milliseconds": p95,
-        "p99_milliseconds": p99,
-        "build_seconds": setting.build_seconds,
-        "index_megabytes": setting.index_bytes / MEGABYTE,
-        "batch_queries_per_second": batch,
-        **setting.quality,
-    }
-
-
-def speed_up_rows(measured: Sequence[Setting]) -> Rows:
+def speed_up_rows(rows: Rows) -> Rows:
     """Rows of `plots/ann_bench/speed_up.json`: each approximate method beside the best exact one.
 
     `times_best_exact`: queries a second of its fastest setting whose recall reaches the level,
     over those of the best exact method; null where no setting does.
     """
-    exact = [setting.queries_per_second for setting in measured if METHODS[setting.method].exact]
-    names = dict.fromkeys(s.method for s in measured if not METHODS[s.method].exact)
-    rows: Rows = []
+    exact = max((row["queries_per_second"] for row in rows if row["exact"]), default=None)
+    by_method: dict[str, Rows] = {}
+    for row in rows:
+        if not row["exact"]:
+            by_method.setdefault(row["method"].partition(",")[0], []).append(row)
+    found: Rows = []
     for level in RECALL_LEVELS if exact else ():
-        for name in names:
-            good = [
-                setting.queries_per_second
-                for setting in measured
-                if setting.method == name and setting.recall >= level
-            ]
-            ratio = max(good) / max(exact) if good else None
-            rows.append({"recall": level, "method": name, "times_best_exact": ratio})
-    return rows
+        for name, settings in by_method.items():
+            good = [row["queries_per_second"] for row in settings if row["recall"] >= level]
+            ratio = max(good) / exact if good else None
+            found.append({"recall": level, "method": name, "times_best_exact": ratio})
+    return found
+
+
+def describe_machine() -> dict[str, str | int]:
+    """Name the processor, the cores allowed and the versions of what was measured."""
+    found: dict[str, str | int] = {
+        "processor": platform.processor() or platform.machine(),
+        "cores": thread_count(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+    cpuinfo = Path("/proc/cpuinfo")
+    for line in cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else ():
+        if line.startswith("model name"):
+            found["processor"] = line.partition(":")[2].strip()
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
