@@ -15,11 +15,10 @@ from musicrec.bundle.commands import (
     add_update,
     add_verify,
 )
-from musicrec.original.command import add_original
 from musicrec.parsers import IdParser, SentenceParser
 from musicrec.review.commands import add_compare, add_report, add_review, add_tested
 from musicrec.runtime import command
-from musicrec.tune.command import add_tune
+from musicrec.tune.commands import add_original, add_tune
 
 
 @command

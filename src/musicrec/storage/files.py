@@ -31,9 +31,13 @@ def write_json(path: str | os.PathLike[str], content: Mapping[str, Any] | list[A
 
 def write_exact_json(path: str | os.PathLike[str], content: Any) -> None:
     """Write JSON with sorted keys and every digit of its numbers: parameters, not metrics."""
-    text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False)
+    write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a file of UTF-8 text."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _plain(value: Any, name: str) -> Any:

@@ -11,22 +11,24 @@ import hashlib
 import json
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 
 from musicrec.als.fit import Factors
 from musicrec.errors import MusicRecError
 from musicrec.metrics.ranking import headline_metrics
-from musicrec.params import ALSParams, EvaluateParams, FeedbackParams, load_block
+from musicrec.params import ALSParams, Block, EvaluateParams, FeedbackParams, load_block
 from musicrec.tune.space import Space, read_space
 from musicrec.tune.study import COMPLETE, FAILED, FOLDER, PRUNED, Setting, Study, Trial, write_study
 from musicrec.tune.trial import Model, Trials, code_digest, digest
@@ -42,7 +44,8 @@ DEFAULT_SPACE = (
 LOOKS = (2, 4, 8, 16, 32)  # iterations after which a trial may be given up
 RANDOM_TRIALS = 12  # before Optuna models what it has seen
 WIDENINGS = 3
-STATES = {TrialState.COMPLETE: COMPLETE, TrialState.PRUNED: PRUNED, TrialState.FAIL: FAILED}
+STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
+B = TypeVar("B", bound=Block)
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def tune(
     metric = request.metric or metrics[0]
     if metric not in metrics:
         raise MusicRecError(f"tune knows no metric {metric}; it has {', '.join(metrics)}")
-    base = {**_named("als", als), **_named("feedback", feedback)}
+    base = {f"{one.block}.{key}": value for one in (als, feedback) for key, value in one}
     space = read_space(request.overrides, read_space(DEFAULT_SPACE).around(base))
     if not space.swept:
         raise MusicRecError("there is nothing to search: every parameter has one value")
@@ -114,15 +117,15 @@ def tune(
     total, widened = request.n_trials, 0
     try:
         while True:
-            while len(study.trials) < total:
-                done = _finished(search)
-                if len(done) > len(study.trials):
-                    trial = _as_trial(done[len(study.trials)])
+            while (number := len(study.trials)) < total:
+                kept = [trial.user_attrs for trial in search.get_trials(deepcopy=False)]
+                done = [attributes for attributes in kept if "setting" in attributes]
+                if number < len(done):
+                    trial = Trial(**done[number])
                 else:
-                    first = {key: base[key] for key in space.swept} if not done else None
-                    trial = _run(search, space, runner, request.seed + len(done), first)
-                best = next((pair[1] for pair in study.ranked()), None)
-                on_trial(len(study.trials), total, trial, best)
+                    first = {key: base[key] for key in space.swept} if number == 0 else None
+                    trial = _run(search, space, runner, request.seed + number, first)
+                on_trial(number, total, trial, next((best for _, best in study.ranked()), None))
                 study.trials.append(trial)
             borders = space.on_border(study.best.setting)
             if not (request.beyond and borders and widened < WIDENINGS):
@@ -132,7 +135,7 @@ def tune(
             space, widened = space.widened(borders), widened + 1
             total += max(1, request.n_trials // 4)
     finally:
-        if any(trial.state == COMPLETE for trial in study.trials):
+        if study.ranked():
             write_study(request.folder / f"{name}.json", study)
 
 
@@ -140,10 +143,9 @@ def _open(path: Path) -> optuna.Study:
     """Open the journal of a search, or begin it."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with _without_warnings():
         try:
-            return optuna.create_study(
+            search = optuna.create_study(
                 storage=JournalStorage(JournalFileBackend(str(path))),
                 pruner=MedianPruner(n_startup_trials=RANDOM_TRIALS, n_warmup_steps=1),
                 study_name="tune",
@@ -152,27 +154,29 @@ def _open(path: Path) -> optuna.Study:
             )
         except (ValueError, KeyError, TypeError, AssertionError):
             raise MusicRecError(f"{path} is damaged; remove it to start anew") from None
+    for left in search.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+        search.tell(left.number, state=TrialState.FAIL)  # of a process that was killed
+    return search
 
 
-def _finished(search: optuna.Study) -> list[FrozenTrial]:
-    """Trials that came to an end; not one that was running when a process was killed."""
-    return [trial for trial in search.get_trials(deepcopy=False) if "setting" in trial.user_attrs]
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
 
 
 def _run(
     search: optuna.Study, space: Space, runner: _Runner, seed: int, first: Setting | None
 ) -> Trial:
     """Ask Optuna for a setting, or take the `first`; train, judge, and tell what came of it."""
-    for left in search.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-        search.tell(left.number, state=TrialState.FAIL)  # of a process that was killed
     if first is not None and not space.holds(first):  # params.yaml's own may lie outside
         trial = runner.run(first, lambda iteration, value: False)
         value = trial.value if trial.state == COMPLETE else None
         state = TrialState.COMPLETE if trial.state == COMPLETE else TrialState.FAIL
         search.add_trial(create_trial(state=state, value=value, user_attrs=asdict(trial)))
         return trial
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with _without_warnings():
         search.sampler = TPESampler(
             seed=seed, multivariate=True, group=True, n_startup_trials=RANDOM_TRIALS
         )
@@ -189,13 +193,9 @@ def _run(
     trial = runner.run(setting, hopeless)
     for key, value in asdict(trial).items():
         asked.set_user_attr(key, value)
-    state = {word: state for state, word in STATES.items()}[trial.state]
-    search.tell(asked, trial.value if trial.state == COMPLETE else None, state=state)
+    complete = trial.state == COMPLETE
+    search.tell(asked, trial.value if complete else None, state=STATES[trial.state])
     return trial
-
-
-def _as_trial(kept: FrozenTrial) -> Trial:
-    return Trial(**kept.user_attrs)
 
 
 def importance(trials: Sequence[Trial], space: Space) -> dict[str, float]:
@@ -205,8 +205,6 @@ def importance(trials: Sequence[Trial], space: Space) -> dict[str, float]:
     trials: a search soon tries the better transform alone, and among those trials it would seem
     to decide nothing. Empty with too few trials or one parameter.
     """
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-
     study = optuna.create_study(direction="maximize")
     for trial in trials:
         if trial.state == COMPLETE and space.holds(trial.setting):
@@ -216,8 +214,7 @@ def importance(trials: Sequence[Trial], space: Space) -> dict[str, float]:
     names = [name for name, kind in space.swept.items() if not kind.single()]
     if len(study.trials) < RANDOM_TRIALS or len(names) < 2:
         return {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with _without_warnings():
         evaluator = PedAnovaImportanceEvaluator(evaluate_on_local=False)
     return dict(get_param_importances(study, evaluator=evaluator, params=names))
 
@@ -239,7 +236,7 @@ class _Runner:
     def run(self, setting: Setting, hopeless: Callable[[int, float], bool]) -> Trial:
         """Train and judge; `hopeless` is asked with the metric on the way."""
         since = time.perf_counter()
-        als, feedback = self.params(setting)
+        als, feedback = self._changed(self.als, setting), self._changed(self.feedback, setting)
         seen: list[tuple[int, float]] = []
 
         def watch(iteration: int, factors: Factors) -> None:
@@ -251,7 +248,7 @@ class _Runner:
 
         outcome: dict[str, Any] = {"state": FAILED}
         try:
-            figures = self.trials.headline(self.trials.fit(als, feedback, on_iteration=watch))
+            figures = self.trials.headline(self.trials.fit(als, feedback, watch))
             outcome = {"state": COMPLETE, "value": figures[self.metric], "figures": figures}
         except _Hopeless:
             outcome = {"state": PRUNED, "iterations": seen[-1][0], "value": seen[-1][1]}
@@ -259,15 +256,7 @@ class _Runner:
             outcome["reason"] = str(error)
         return Trial(setting, **outcome, seconds=time.perf_counter() - since)
 
-    def params(self, setting: Setting) -> tuple[ALSParams, FeedbackParams]:
-        """Both blocks with a setting's values."""
-        values = {**self.fixed, **setting}
-        blocks = [
-            {key.partition(".")[2]: v for key, v in values.items() if key.startswith(f"{block}.")}
-            for block in ("als", "feedback")
-        ]
-        return self.als.replace(**blocks[0]), self.feedback.replace(**blocks[1])
-
-
-def _named(block: str, params: ALSParams | FeedbackParams) -> Setting:
-    return {f"{block}.{key}": value for key, value in params.model_dump().items()}
+    def _changed(self, block: B, setting: Setting) -> B:
+        values = {**self.fixed, **setting}.items()
+        mine = [(name.partition("."), value) for name, value in values]
+        return block.replace(**{key: value for (of, _, key), value in mine if of == block.block})

@@ -12,12 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import (
-    ChoiceSweep,
-    IntervalSweep,
-    QuotedString,
-    RangeSweep,
-)
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, QuotedString, RangeSweep
 from hydra.errors import HydraException
 from optuna.distributions import (
     BaseDistribution,
@@ -34,9 +29,11 @@ from musicrec.params import ALSParams, Block, FeedbackParams, allowed
 from musicrec.tune.study import ALPHA, TRANSFORM, Setting
 
 MODELS: dict[str, type[Block]] = {"als": ALSParams, "feedback": FeedbackParams}
+EXAMPLE = "als.reg_param=tag(log,interval(0.01,10))"
 DIGITS = 3  # significant ones of a suggested number: enough, and a line of params.yaml stays short
 NEAR = 0.05  # of a range: a best value so near to an end lies on the border
 WIDER = 0.5  # of a range: how far `widened` goes beyond an end
+Numbers = FloatDistribution | IntDistribution
 
 
 @dataclass(frozen=True)
@@ -72,9 +69,17 @@ class Space:
         """
         setting: Setting = {}
         for name in sorted(self.swept, key=lambda name: name != TRANSFORM):
-            distribution = self.swept[name]
-            value = _suggest(trial, self.key(name, setting), distribution)
-            setting[name] = rounded(value, distribution)
+            kind, key = self.swept[name], self.key(name, setting)
+            if isinstance(kind, CategoricalDistribution):
+                setting[name] = trial.suggest_categorical(key, kind.choices)
+            elif isinstance(kind, IntDistribution):
+                setting[name] = trial.suggest_int(
+                    key, kind.low, kind.high, step=kind.step, log=kind.log
+                )
+            elif isinstance(kind, FloatDistribution):
+                value = trial.suggest_float(key, kind.low, kind.high, step=kind.step, log=kind.log)
+                short = min(max(_rounded(value), kind.low), kind.high)
+                setting[name] = short if kind.step is None else value
         return setting
 
     def key(self, name: str, setting: Setting) -> str:
@@ -85,9 +90,7 @@ class Space:
         if name == ALPHA and TRANSFORM in self.swept:
             return f"{ALPHA} ({setting[TRANSFORM]})"
         kind = self.swept[name]
-        if isinstance(kind, CategoricalDistribution):
-            return f"{name} of {len(kind.choices)}"
-        return name
+        return f"{name} of {len(_choices(kind))}" if _choices(kind) else name
 
     def keyed(self, setting: Setting) -> Setting:
         """Values of a setting by Optuna's names."""
@@ -96,8 +99,10 @@ class Space:
     def holds(self, setting: Setting) -> bool:
         """Whether every value of a setting lies in its range."""
         return all(
-            name in setting and contains(distribution, setting[name])
-            for name, distribution in self.swept.items()
+            setting[name] in _choices(kind)
+            if _choices(kind)
+            else kind._contains(kind.to_internal_repr(setting[name]))
+            for name, kind in self.swept.items()
         )
 
     def on_border(self, setting: Setting) -> dict[str, str]:
@@ -106,14 +111,12 @@ class Space:
         An end that the parameter itself has, such as 0 of a share, is no border.
         """
         found = {}
-        for name, distribution in self.swept.items():
-            if (ends := _ends(distribution)) is None:
+        for name, kind in self.swept.items():
+            if (scale := _Scale.of(kind)) is None:
                 continue
-            low, high, log = ends
-            value = float(setting[name])
-            place = _place(value, low, high, log)
+            place = scale.place(setting[name])
             end = "low" if place <= NEAR else "high" if place >= 1 - NEAR else ""
-            if end and _valid(name, _beyond(distribution, end)):
+            if end and _valid(name, scale.beyond(end)):
                 found[name] = end
         return found
 
@@ -122,38 +125,90 @@ class Space:
         value where it is a matter of scale, as far as the parameter allows.
         """
         swept = dict(self.swept)
-        for name, distribution in swept.items():
-            value = setting[name]
-            if not isinstance(distribution, FloatDistribution | IntDistribution):
+        for name, kind in swept.items():
+            value, factor = setting[name], 2 if getattr(kind, "log", False) else 1
+            stepped = getattr(kind, "step", None) not in (None, 1)
+            if not isinstance(kind, Numbers) or stepped or (factor == 2 and value <= 0):
                 continue
-            if distribution.step not in (None, 1):
-                continue
-            factor = 2 if distribution.log else 1
-            if distribution.log and value <= 0:
-                continue
-            whole = isinstance(distribution, IntDistribution)
-            far = (value // factor if whole else value / factor, value * factor)
+            far = (type(value)(value / factor), value * factor)
             low, high = (end if _valid(name, end) else value for end in far)
-            ends = {"low": min(distribution.low, low), "high": max(distribution.high, high)}
-            kept: dict[str, Any] = {"log": distribution.log, "step": distribution.step}
-            swept[name] = type(distribution)(**ends, **kept)
+            swept[name] = _with_ends(kind, min(kind.low, low), max(kind.high, high))
         return Space(self.fixed, swept)
 
     def widened(self, borders: Mapping[str, str]) -> Space:
         """Go half a range beyond each of some ends, or as far as the parameter allows."""
         swept = dict(self.swept)
         for name, end in borders.items():
-            distribution = swept[name]
-            beyond = _beyond(distribution, end)
-            if isinstance(distribution, CategoricalDistribution):
-                choices = (*distribution.choices, beyond)
-                swept[name] = CategoricalDistribution(sorted(choices))
-                continue
-            assert isinstance(distribution, FloatDistribution | IntDistribution)
-            ends: dict[str, Any] = {"low": distribution.low, "high": distribution.high}
-            kept: dict[str, Any] = {"log": distribution.log, "step": distribution.step}
-            swept[name] = type(distribution)(**(ends | {end: beyond}), **kept)
+            kind, scale = swept[name], _Scale.of(swept[name])
+            assert scale is not None
+            if isinstance(kind, Numbers):
+                ends = {"low": kind.low, "high": kind.high, end: scale.beyond(end)}
+                swept[name] = _with_ends(kind, **ends)
+            else:
+                swept[name] = CategoricalDistribution(sorted([*_choices(kind), scale.beyond(end)]))
         return Space(self.fixed, swept)
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Where numbers lie between a lowest and a highest one, by their logarithm if `log`.
+
+    Attributes
+    ----------
+    step : float
+        0, or what numbers are apart: 1 where they are whole ones of a list.
+    """
+
+    low: float
+    high: float
+    log: bool
+    step: float
+
+    @classmethod
+    def of(cls, kind: BaseDistribution) -> _Scale | None:
+        """Of a range or a list of two numbers and more; None for anything else."""
+        if isinstance(kind, IntDistribution):
+            return cls(kind.low, kind.high, kind.log, kind.step)
+        if isinstance(kind, FloatDistribution):
+            return cls(kind.low, kind.high, kind.log, 0)
+        choices = _choices(kind)
+        if len(choices) < 2 or not all(type(value) in (int, float) for value in choices):
+            return None
+        whole = all(type(value) is int for value in choices)
+        return cls(min(choices), max(choices), min(choices) > 0, int(whole))
+
+    def place(self, value: float) -> float:
+        """0 at the lower end, 1 at the upper one."""
+        if self.high <= self.low:
+            return 0.5
+        if self.log and value <= 0:
+            return 0.0
+        by = math.log if self.log else float
+        return (by(value) - by(self.low)) / (by(self.high) - by(self.low))
+
+    def beyond(self, end: str) -> Any:
+        """Return the value half a range beyond an end."""
+        sign = -1 if end == "low" else 1
+        if self.log:
+            value = getattr(self, end) * (self.high / self.low) ** (sign * WIDER)
+        else:
+            value = getattr(self, end) + sign * WIDER * (self.high - self.low)
+        if not self.step:
+            return _rounded(value)
+        return round(self.low + self.step * math.ceil(round((value - self.low) / self.step, 9)))
+
+
+def _choices(kind: BaseDistribution) -> tuple[Any, ...]:
+    return tuple(kind.choices) if isinstance(kind, CategoricalDistribution) else ()
+
+
+def _with_ends(kind: Numbers, low: Any, high: Any) -> BaseDistribution:
+    kept: dict[str, Any] = {"log": kind.log, "step": kind.step}
+    return type(kind)(low=low, high=high, **kept)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
 
 
 def read_space(texts: Iterable[str], within: Space = Space()) -> Space:
@@ -176,63 +231,51 @@ def read_space(texts: Iterable[str], within: Space = Space()) -> Space:
                 f"{text!r} is not NAME=VALUES, as in {EXAMPLE!r}: {reason}"
             ) from None
         name = override.key_or_group
-        _require_known(name, text)
+        known = [f"{block}.{key}" for block, model in MODELS.items() for key in model.model_fields]
+        if name not in known:
+            raise MusicRecError(
+                f"{text!r}: tune knows no parameter {name}; it has {', '.join(known)}"
+            )
         fixed.pop(name, None)
         swept.pop(name, None)
         if override.is_sweep_override():
             swept[name] = _distribution(name, value, text)
         else:
-            fixed[name] = _plain(value)
-            _require_valid(name, fixed[name])
+            fixed[name] = _unquoted(value)
+            _require_valid(name, [fixed[name]])
     return Space(fixed, swept)
 
 
-EXAMPLE = "als.reg_param=tag(log,interval(0.01,10))"
-
-
-def _require_known(name: str, text: str) -> None:
-    block, _, key = name.partition(".")
-    if block in MODELS and key in MODELS[block].model_fields:
-        return
-    known = [f"{b}.{key}" for b, model in MODELS.items() for key in model.model_fields]
-    raise MusicRecError(f"{text!r}: tune knows no parameter {name}; it has {', '.join(known)}")
-
-
 def _distribution(name: str, sweep: Any, text: str) -> BaseDistribution:
-    whole = isinstance(_default(name), int) and not isinstance(_default(name), bool)
-    log = "log" in getattr(sweep, "tags", ())
+    block, _, key = name.partition(".")
+    whole = type(MODELS[block].model_fields[key].default) is int
+    number: Any = int if whole else float
+    step: Any = None
+    if isinstance(sweep, ChoiceSweep):
+        choices: list[Any] = [_unquoted(value) for value in sweep.list]
+        _require_valid(name, choices)
+        return CategoricalDistribution(choices)
     if isinstance(sweep, IntervalSweep):
         ends: list[Any] = [sweep.start, sweep.end]
-        step: Any = None
     elif isinstance(sweep, RangeSweep) and sweep.stop is not None:
         first, step = sweep.start or 0, sweep.step
         count = max(1, math.ceil((sweep.stop - first) / step))  # the stop is left out
         ends = [first, first + (count - 1) * step]
-    elif isinstance(sweep, ChoiceSweep):
-        choices: list[Any] = [_plain(value) for value in sweep.list]
-        for value in choices:
-            _require_valid(name, value)
-        return CategoricalDistribution(choices)
     else:
         raise MusicRecError(f"{text!r}: a range or a list of values is needed, as in {EXAMPLE!r}")
-    for value in ends:
-        _require_valid(name, int(value) if whole else float(value))
+    low, high = map(number, ends)
+    _require_valid(name, [low, high])
+    log = "log" in sweep.tags
     try:
         if whole:
-            return IntDistribution(int(ends[0]), int(ends[1]), log, int(step or 1))
-        return FloatDistribution(float(ends[0]), float(ends[1]), log, step)
+            return IntDistribution(low, high, log, int(step or 1))
+        return FloatDistribution(low, high, log, step)
     except ValueError as error:
         raise MusicRecError(f"{text!r}: {error}") from None
 
 
-def _plain(value: Any) -> Any:
-    """Take the quotes off a text."""
+def _unquoted(value: Any) -> Any:
     return value.text if isinstance(value, QuotedString) else value
-
-
-def _default(name: str) -> Any:
-    block, _, key = name.partition(".")
-    return MODELS[block].model_fields[key].default
 
 
 def _valid(name: str, value: Any) -> bool:
@@ -244,76 +287,9 @@ def _valid(name: str, value: Any) -> bool:
     return True
 
 
-def _require_valid(name: str, value: Any) -> None:
-    if not _valid(name, value):
-        block, _, key = name.partition(".")
-        must = allowed(MODELS[block].model_fields[key])
-        raise MusicRecError(f"{name} = {value!r} is not allowed; it must be {must}")
-
-
-def _suggest(trial: BaseTrial, key: str, distribution: BaseDistribution) -> Any:
-    if isinstance(distribution, FloatDistribution):
-        ends = (distribution.low, distribution.high)
-        return trial.suggest_float(key, *ends, log=distribution.log, step=distribution.step)
-    if isinstance(distribution, IntDistribution):
-        whole = (distribution.low, distribution.high)
-        return trial.suggest_int(key, *whole, log=distribution.log, step=distribution.step)
-    assert isinstance(distribution, CategoricalDistribution)
-    return trial.suggest_categorical(key, distribution.choices)
-
-
-def rounded(value: Any, distribution: BaseDistribution) -> Any:
-    """Round a suggested number to three significant digits, within its range."""
-    if not isinstance(distribution, FloatDistribution) or distribution.step is not None:
-        return value
-    short = float(f"{value:.{DIGITS}g}")
-    return min(max(short, distribution.low), distribution.high)
-
-
-def contains(distribution: BaseDistribution, value: Any) -> bool:
-    """Whether a value lies in the range, or is one of the choices."""
-    if isinstance(distribution, CategoricalDistribution):
-        return value in distribution.choices
-    return bool(distribution._contains(distribution.to_internal_repr(value)))
-
-
-def _ends(distribution: BaseDistribution) -> tuple[float, float, bool] | None:
-    """Lowest and highest value, and whether between them the logarithm counts."""
-    if isinstance(distribution, FloatDistribution | IntDistribution):
-        return float(distribution.low), float(distribution.high), distribution.log
-    assert isinstance(distribution, CategoricalDistribution)
-    numbers: list[Any] = [c for c in distribution.choices if type(c) in (int, float)]
-    if len(numbers) < max(2, len(distribution.choices)):
-        return None
-    return float(min(numbers)), float(max(numbers)), min(numbers) > 0
-
-
-def _place(value: float, low: float, high: float, log: bool) -> float:
-    """Where a value lies in its range: 0 at the lower end, 1 at the upper one."""
-    if high <= low:
-        return 0.5
-    if log and value <= 0:
-        return 0.0
-    if log:
-        value, low, high = math.log(value), math.log(low), math.log(high)
-    return (value - low) / (high - low)
-
-
-def _beyond(distribution: BaseDistribution, end: str) -> Any:
-    """Return the value half a range beyond an end."""
-    ends = _ends(distribution)
-    assert ends is not None
-    low, high, log = ends
-    if log:
-        factor = (high / low) ** WIDER
-        value = low / factor if end == "low" else high * factor
-    else:
-        value = low - WIDER * (high - low) if end == "low" else high + WIDER * (high - low)
-    if isinstance(distribution, IntDistribution):
-        step = distribution.step
-        return distribution.low + step * math.ceil((value - distribution.low) / step)
-    if isinstance(distribution, CategoricalDistribution) and all(
-        type(choice) is int for choice in distribution.choices
-    ):
-        return round(value)
-    return float(f"{value:.{DIGITS}g}")
+def _require_valid(name: str, values: Iterable[Any]) -> None:
+    block, _, key = name.partition(".")
+    for value in values:
+        if not _valid(name, value):
+            must = allowed(MODELS[block].model_fields[key])
+            raise MusicRecError(f"{name} = {value!r} is not allowed; it must be {must}")

@@ -88,11 +88,10 @@ class Study:
         MusicRecError
             No trial is complete.
         """
-        complete = [trial for trial in self.trials if trial.state == COMPLETE]
-        if not complete:
-            reasons = list(dict.fromkeys(trial.reason for trial in self.trials if trial.reason))
-            raise MusicRecError(f"no trial succeeded: {reasons[0] if reasons else 'none was run'}")
-        return max(complete, key=lambda trial: trial.value or 0.0)
+        if ranked := self.ranked():
+            return ranked[0][1]
+        reasons = [trial.reason for trial in self.trials if trial.reason] or ["none was run"]
+        raise MusicRecError(f"no trial succeeded: {reasons[0]}")
 
     def changes(self, trial: Trial) -> Setting:
         """What of a trial differs from params.yaml."""

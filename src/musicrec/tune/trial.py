@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -21,13 +20,15 @@ from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors
 from musicrec.als.fold_in import queries
 from musicrec.errors import MusicRecError
-from musicrec.evaluate.judge import Evaluation, Lists, judge, recommend
+from musicrec.evaluate.judge import Lists, judge, recommend
 from musicrec.evaluate.report import metric_rows, spark_rows
 from musicrec.interactions.held_out import HeldOut, read_held_out
 from musicrec.metrics.ranking import headline_metrics, score_lists
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams
 from musicrec.search.exact import ExactIndex
 from musicrec.train.run import ValidationScore, fit_native
+
+Rows = list[dict[str, Any]]
 
 
 class Model(NamedTuple):
@@ -36,23 +37,6 @@ class Model(NamedTuple):
     factors: Factors
     als: ALSParams
     feedback: FeedbackParams
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What the evaluate stage says of a model, without the baselines.
-
-    Attributes
-    ----------
-    evaluation : Evaluation
-        The per-user table.
-    ranking, spark : list of dict
-        Rows a k, as in `plots/evaluate/metrics.json` and `spark_protocol.json`.
-    """
-
-    evaluation: Evaluation
-    ranking: list[dict[str, Any]]
-    spark: list[dict[str, Any]]
 
 
 class Trials:
@@ -65,13 +49,7 @@ class Trials:
     """
 
     def __init__(self, indexed: Path, evaluate: EvaluateParams) -> None:
-        """Read the folder of the index stage.
-
-        Raises
-        ------
-        MusicRecError
-            As `held_out.read_held_out` does.
-        """
+        """Read the folder of the index stage; raises as `held_out.read_held_out` does."""
         self._indexed = indexed
         self._evaluate = evaluate
         self.held_out = read_held_out(indexed, evaluate.split, evaluate.seen)
@@ -82,18 +60,11 @@ class Trials:
             return self.held_out
         return read_held_out(self._indexed, "validation", self._evaluate.seen)
 
-    @cached_property
-    def _by_id(self) -> np.ndarray:
-        """Places of the users by their ids, the order in which the evaluate stage sums."""
-        return pc.sort_indices(self.held_out.user_ids).to_numpy()
-
     def fit(
         self,
         als: ALSParams,
         feedback: FeedbackParams,
-        *,
         on_iteration: Callable[[int, Factors], None] | None = None,
-        threads: int | None = None,
     ) -> Model:
         """Train as the train stage does: with early stopping and a warm start, if asked for.
 
@@ -102,8 +73,6 @@ class Trials:
         on_iteration : callable, optional
             Called after each iteration as (iteration from 1, factors); what it raises ends the
             training. By default progress is shown on a terminal.
-        threads : int, optional
-            The result does not depend on it.
 
         Raises
         ------
@@ -117,49 +86,43 @@ class Trials:
         ages = self.held_out.train_ages if feedback.half_life else None
         ratings = training_ratings(self.held_out.train, feedback, ages)
         score = ValidationScore(self._validation, als, feedback) if als.early_stopping else None
-        factors = fit_native(
-            self._indexed, ratings, als, score=score, on_iteration=on_iteration, threads=threads
-        )
+        factors = fit_native(self._indexed, ratings, als, score=score, on_iteration=on_iteration)
         return Model(factors, als, feedback)
 
-    def queries(self, model: Model) -> np.ndarray:
-        """Factors of the held-out users: float32 array (n, rank)."""
-        return queries(self.held_out, *model)
+    def lists(self, model: Model, *, seen: bool = False) -> np.ndarray:
+        """Lists of the held-out users: int32 array (n, max(evaluate.k)), padded with -1.
 
-    def lists_with_seen(self, model: Model) -> np.ndarray:
-        """Lists that may hold tracks of a user's history: int32 array (n, max(evaluate.k))."""
-        index = ExactIndex(model.factors.items)
-        return index.search(self.queries(model), max(self._evaluate.k))[0]
+        Parameters
+        ----------
+        seen : bool
+            Whether they may hold tracks of a user's history.
+        """
+        history = self.held_out.history
+        exclude = None if seen else (history.indptr, history.indices)
+        vectors, k = queries(self.held_out, *model), max(self._evaluate.k)
+        return ExactIndex(model.factors.items).search(vectors, k, exclude)[0]
 
-    def headline(self, model: Model, *, threads: int | None = None) -> dict[str, float]:
+    def headline(self, model: Model) -> dict[str, float]:
         """The model's figures of `metrics/evaluate.json`, and no more work than they take."""
-        params, held_out = self._evaluate, self.held_out
-        history = held_out.history
-        lists, _ = ExactIndex(model.factors.items).search(
-            queries(held_out, *model),
-            max(params.k),
-            exclude=None if params.seen == "keep" else (history.indptr, history.indices),
-            threads=threads,
-        )
-        truth = held_out.truth
-        columns = score_lists(lists, truth.indptr, truth.indices, params.k, threads).columns()
-        shown = headline_metrics(params.k, held_out.folded_in)
-        return {name: float(columns[name][self._by_id].mean()) for name in shown}
+        held_out, k = self.held_out, self._evaluate.k
+        lists = self.lists(model, seen=self._evaluate.seen == "keep")
+        columns = score_lists(lists, held_out.truth.indptr, held_out.truth.indices, k).columns()
+        by_id = pc.sort_indices(held_out.user_ids).to_numpy()  # the order of the stage's sums
+        shown = headline_metrics(k, held_out.folded_in)
+        return {name: float(columns[name][by_id].mean()) for name in shown}
 
-    def judge(self, model: Model) -> Judged:
-        """Judge the model in both protocols at every k, as the evaluate stage does."""
-        unseen, with_seen = recommend(
-            self.held_out,
-            queries(self.held_out, *model),
-            model.factors.items,
-            max(self._evaluate.k),
-        )
-        evaluation = judge(self.held_out, Lists(unseen, with_seen, {}), self._evaluate)
-        return Judged(
-            evaluation,
-            metric_rows(evaluation.table, self._evaluate.k),
-            spark_rows(evaluation.table, self._evaluate.k),
-        )
+    def judge(self, model: Model) -> tuple[Rows, Rows]:
+        """Judge the model in both protocols, as the evaluate stage does.
+
+        Returns
+        -------
+        ranking, spark : list of dict
+            Rows a k, as in `plots/evaluate/metrics.json` and `spark_protocol.json`.
+        """
+        k, vectors = self._evaluate.k, queries(self.held_out, *model)
+        unseen, with_seen = recommend(self.held_out, vectors, model.factors.items, max(k))
+        table = judge(self.held_out, Lists(unseen, with_seen, {}), self._evaluate).table
+        return metric_rows(table, k), spark_rows(table, k)
 
 
 def code_digest() -> str:

@@ -13,12 +13,12 @@ from musicrec.cli import main
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.report import plot_rows
 from musicrec.evaluate.run import evaluate
-from musicrec.original import plan
-from musicrec.original.page import WHY_ZERO, ZERO, original_page, summary
-from musicrec.original.run import Report, Work, original
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams
 from musicrec.storage.files import write_json
 from musicrec.train.run import train
+from musicrec.tune import original as plan
+from musicrec.tune.original import LOG_FEEDBACK, Point, Report, Work, original
+from musicrec.tune.original_page import WHY_ZERO, ZERO, original_page, summary
 from tests.support.indexed_data import make_plays, write_baselines, write_indexed
 
 COUNTS = [{"split": "train", "rows": 3, "mean": 2.5}]
@@ -34,29 +34,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, kept: str, on_step=lambda step: None) -> tuple[Report, int]:
+def run(folder: Path, kept: str, on_step=lambda step: None) -> Report:
     counts = folder / "plots/data/counts.json"
     return original(folder / "indexed", folder / "params.yaml", counts, folder / kept, on_step)
 
 
 @pytest.fixture(scope="module")
-def first(folder: Path) -> tuple[Report, int]:
+def first(folder: Path) -> Report:
     return run(folder, "kept")
 
 
-def test_a_point_has_the_figures_of_the_stages(
-    folder: Path, first: tuple[Report, int], tmp_path: Path
-) -> None:
+def test_a_point_has_the_figures_of_the_stages(folder: Path, first: Report, tmp_path: Path) -> None:
     """Those of evaluate's files, to the last digit."""
-    report, _ = first
     params = EvaluateParams(k=(10, 500), bootstrap_samples=100)
     (tmp_path / "indexed").symlink_to(folder / "indexed")
     write_baselines(tmp_path, params)
-    log = plan.VARIANTS[plan.LOG]
-    chosen = [(*report.grid[4], "grid")]
-    chosen += [(plan.Point(report.best.als, log), report.variants[plan.LOG], "log")]
-    for setting, figures, name in chosen:
-        out = tmp_path / name
+    for number, setting in enumerate((first.grid[4], Point(first.best.als, LOG_FEEDBACK))):
+        figures = first.validation[setting]
+        out = tmp_path / str(number)
         train(folder / "indexed", out, tmp_path / "train.json", tmp_path / "plots", *setting)
         staged = evaluate(folder / "indexed", out, tmp_path / "baselines", params)
         write_json(tmp_path / "rows.json", plot_rows(staged, params))
@@ -66,25 +61,24 @@ def test_a_point_has_the_figures_of_the_stages(
         assert figures["spark"]["k"] == 500
 
 
-def test_the_grid_is_the_originals_and_the_best_is_its_best(first: tuple[Report, int]) -> None:
-    report, computed = first
-    points = {(s.als.rank, s.als.reg_param, s.als.alpha): f for s, f in report.grid}
-    assert len(points) == 27
-    assert set(points) == {(r, g, a) for r in (5, 10, 20) for g in (0.1, 1, 10) for a in (1, 5, 10)}
-    best = max(points.values(), key=lambda figures: figures["spark"]["map"])
-    assert report.variants[plan.BASELINE] == best
-    assert {s.als.max_iter for s, _ in report.grid} == {3}
-    assert set(report.tests) == {plan.BASELINE, plan.LOG} and computed > 35
-    assert {row["method"] for row in report.search} >= {"exact_argsort", "exact"} | {
+def test_the_grid_is_the_originals_and_the_best_is_its_best(first: Report) -> None:
+    points = {(s.als.rank, s.als.reg_param, s.als.alpha) for s in first.grid}
+    assert len(first.grid) == 27
+    assert points == {(r, g, a) for r in (5, 10, 20) for g in (0.1, 1, 10) for a in (1, 5, 10)}
+    maps = {point: first.validation[point]["spark"]["map"] for point in first.grid}
+    assert first.best in first.grid and maps[first.best] == max(maps.values())
+    assert {point.als.max_iter for point in first.grid} == {3}
+    assert set(first.test) == {first.best, Point(first.best.als, LOG_FEEDBACK)}
+    assert first.computed > 35
+    assert {row["method"] for row in first.search} >= {"exact_argsort", "exact"} | {
         f"annoy_dot, n_trees {n}" for n in (1, 5, 10, 30)
     }
 
 
 def test_a_second_run_computes_nothing_and_a_stopped_one_goes_on(
-    folder: Path, first: tuple[Report, int]
+    folder: Path, first: Report
 ) -> None:
-    report, computed = first
-    assert run(folder, "kept") == (report, 0)
+    assert run(folder, "kept") == replace(first, computed=0)
     steps: list[str] = []
 
     def stop(step: str) -> None:
@@ -94,9 +88,10 @@ def test_a_second_run_computes_nothing_and_a_stopped_one_goes_on(
 
     with pytest.raises(KeyboardInterrupt):
         run(folder, "stopped", stop)
-    again, rest = run(folder, "stopped")
-    assert rest == computed - 10
-    assert again.grid == report.grid and again.tests == report.tests and again.seen == report.seen
+    again = run(folder, "stopped")
+    assert again.computed == first.computed - 10
+    assert again.validation == first.validation and again.test == first.test
+    assert again.seen == first.seen
 
 
 def test_a_step_out_of_the_grid() -> None:
@@ -112,14 +107,13 @@ def test_a_step_out_of_the_grid() -> None:
     }  # fmt: skip
 
 
-def test_matched_alpha_keeps_the_mean_confidence(first: tuple[Report, int]) -> None:
-    matched, _ = first[0].matched
-    assert matched.feedback == FeedbackParams(transform="log1p")
-    assert matched.als.alpha > first[0].best.als.alpha  # log1p(r) < r
+def test_matched_alpha_keeps_the_mean_confidence(first: Report) -> None:
+    assert first.matched.feedback == FeedbackParams(transform="log1p")
+    assert first.matched.als.alpha > first.best.als.alpha  # log1p(r) < r
 
 
 def test_the_command_writes_a_page_with_every_published_figure(
-    folder: Path, first: tuple[Report, int], monkeypatch, capsys
+    folder: Path, first: Report, monkeypatch, capsys
 ) -> None:
     monkeypatch.chdir(folder)
     (folder / "data").mkdir(exist_ok=True)
@@ -128,23 +122,23 @@ def test_the_command_writes_a_page_with_every_published_figure(
     assert not main(command)
     assert "0 results computed; original.html" in capsys.readouterr().out
     page = (folder / "original.html").read_text()
-    for published in [*plan.VALIDATION.values(), *plan.TEST.values()]:
-        for figure in published:
-            assert f"{figure:.4f}" in page
-    for _, figures in first[0].grid:
-        assert str(figures["spark"]["precision"]) in page
+    published = [figures for _, figures in plan.PUBLISHED.values()]
+    for figure in (value for pair in [*published, *plan.PUBLISHED_TEST.values()] for value in pair):
+        assert f"{figure:.4f}" in page
+    for point in first.grid:
+        assert str(first.validation[point]["spark"]["precision"]) in page
     assert "measured on other data" in page and "https://" not in page.split("<script")[0]
 
 
-def test_a_model_of_zeros_says_why(first: tuple[Report, int], folder: Path) -> None:
+def test_a_model_of_zeros_says_why(first: Report, folder: Path) -> None:
     """A regularisation that outweighs every play."""
     work = Work(folder / "indexed", folder / "zeros")
-    nothing = plan.Point(ALSParams(rank=5, reg_param=1e6, alpha=1.0), FeedbackParams())
+    nothing = Point(ALSParams(rank=5, reg_param=1e6, alpha=1.0), FeedbackParams())
     figures = work.judge(nothing)
     assert figures["zero"] is True and figures["spark"]["map"] == 0
-    report = first[0]
-    assert not report.variants[plan.BASELINE]["zero"] and WHY_ZERO not in summary(report)
-    changed = replace(report, variants={**report.variants, plan.LOG: figures})
+    assert not first.validation[first.best]["zero"] and WHY_ZERO not in summary(first)
+    log = {Point(first.best.als, LOG_FEEDBACK): figures}
+    changed = replace(first, validation=first.validation | log)
     told = summary(changed).splitlines()
     assert next(line for line in told if line.startswith("log  ")).split()[1] == f"0.0000{ZERO}"
     assert told[-1] == WHY_ZERO and "Best of the grid: rank" in told[-2]

@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
-from musicrec.original import plan
-from musicrec.original.plan import BASELINE, LOG, Point, Published
-from musicrec.original.run import Figures, Report
 from musicrec.page.charts import COLOURS, Axis, Figure, Series, lines
 from musicrec.page.layout import Section, Table, render
 from musicrec.page.numbers import NOTHING, number
 from musicrec.reporting.markdown import text_table
+from musicrec.tune.original import (
+    AXES,
+    BASELINE,
+    LOG,
+    LOG_FEEDBACK,
+    PUBLISHED,
+    PUBLISHED_TEST,
+    Figures,
+    Point,
+    Report,
+    beyond,
+    on_border,
+)
 
 METRICS = {"map": "MAP@500", "precision": "Precision@500"}
 MARK = (
     "* Figures that the original project published, measured on other data (the Million Song "
     "Dataset): compare their order, not their size."
 )
-UNSEEN = "MAP, seen left out"
 ZERO = "\N{DAGGER}"
 WHY_ZERO = (
     f"{ZERO} All factors are 0 and nothing is recommended: at this reg_param and alpha the "
     "regularisation outweighs every play. A lower reg_param or a higher alpha gives a model."
 )
+UNSEEN = "MAP, seen left out"
 HEADER = ["MAP@500", "published MAP*", "P@500", "published P@500*", UNSEEN]
+COUNTS = ("split", "rows", "mean", "sd", "min", "p25", "median", "p75", "max", "share_of_count_1")
 
 
 def original_page(report: Report) -> str:
     """Lay the report out as one HTML file that opens anywhere."""
-    figures = report.variants[BASELINE]
     card = {
         "name": "MAP@500 of the grid's best point, validation users",
         "colour": COLOURS[1],
-        "word": number(figures["spark"]["map"]),
+        "word": number(report.validation[report.best]["spark"]["map"]),
         "sign": ("▲", "calm"),
-        "sentence": f"{point(report.best)}; published best: rank 20, reg_param 0.1, alpha 10.",
+        "sentence": f"{named(report.best)}; published best: rank 20, reg_param 0.1, alpha 10.",
         "words": [],
         "users": MARK,
     }
@@ -53,58 +63,65 @@ def summary(report: Report) -> str:
     """The variants as a table for the terminal; MAP and precision at 500."""
     cells = _variant_cells(report)
     table = text_table(["validation users", *HEADER], cells, right=range(1, 6))
-    best = max(report.variants, key=lambda name: report.variants[name]["spark"]["map"])
-    value = number(report.variants[best]["spark"]["map"])
-    notes = [
-        f"Best of the grid: {point(report.best)}. Best of these rows: {best}, MAP@500 {value}."
-    ]
-    return "\n".join([table, "", *notes, *_why_zero(cells)])
+    variants = report.variants()
+    maps = {name: report.validation[point]["spark"]["map"] for name, point in variants.items()}
+    best = max(maps, key=maps.__getitem__)
+    note = (
+        f"Best of the grid: {named(report.best)}. Best of these rows: {best}, MAP@500 "
+        f"{number(maps[best])}."
+    )
+    return "\n".join([table, "", note, *_why_zero(cells)])
+
+
+def named(setting: Point) -> str:
+    """Name a point of the grid."""
+    als = setting.als
+    return f"rank {als.rank}, reg_param {als.reg_param:g}, alpha {als.alpha:.4g}"
 
 
 def _why_zero(cells: list[list[str]]) -> list[str]:
     return [WHY_ZERO] if any(ZERO in cell for row in cells for cell in row) else []
 
 
-def point(setting: Point) -> str:
-    """Name a point of the grid."""
-    als = setting.als
-    return f"rank {als.rank}, reg_param {als.reg_param:g}, alpha {als.alpha:.4g}"
-
-
-def _cells(figures: Figures, published: Published | None) -> list[str]:
-    theirs = published or Published(None, None)  # type: ignore[arg-type]
-    spark = figures["spark"]
-    return [
-        _map(figures),
-        number(theirs.map),
-        number(spark["precision"]),
-        number(theirs.precision),
-        number(figures["ranking"]["map"]),
-    ]
-
-
 def _map(figures: Figures) -> str:
     return number(figures["spark"]["map"]) + (ZERO if figures["zero"] else "")
 
 
+def _own(figures: Figures) -> list[str]:
+    """MAP, precision, and MAP without seen tracks."""
+    precision = number(figures["spark"]["precision"])
+    return [_map(figures), precision, number(figures["ranking"]["map"])]
+
+
+def _beside(figures: Figures, published: tuple[float, float]) -> list[str]:
+    own, theirs = _own(figures), [number(value) for value in published]
+    return [own[0], theirs[0], own[1], theirs[1], own[2]]
+
+
+def _section(key: str, title: str, text: str, header: list[str], cells: list[list[str]]) -> Section:
+    """A table and what it says; with it, what a dagger in a cell means."""
+    text = " ".join([text, *_why_zero(cells)])
+    return Section(key, title, text, table=Table(key, header, cells) if cells else None)
+
+
 def _grid(report: Report, metric: str, title: str) -> Section:
+    figures = {point: report.validation[point]["spark"][metric] for point in report.grid}
+    series = [Series(f"rank {r}", c) for r, c in zip(AXES["rank"], COLOURS, strict=False)]
+    y = Axis(metric, title, zero=True, domain=(0.0, 1.05 * max(figures.values())))
     drawn = []
-    most = 1.05 * max(figures["spark"][metric] for _, figures in report.grid)
-    for reg_param in plan.REG_PARAMS:
+    for reg_param in AXES["reg_param"]:
         rows = [
-            {"series": f"rank {s.als.rank}", "alpha": s.als.alpha, metric: f["spark"][metric]}
-            for s, f in report.grid
-            if s.als.reg_param == reg_param
+            {"series": f"rank {point.als.rank}", "alpha": point.als.alpha, metric: value}
+            for point, value in figures.items()
+            if point.als.reg_param == reg_param
         ]
-        series = [Series(f"rank {r}", c) for r, c in zip(plan.RANKS, COLOURS, strict=False)]
         columns = {"series": "rank", "alpha": "alpha", metric: title}
         key = f"{metric}_reg_{reg_param:g}".replace(".", "_")
         figure = Figure(key, f"{title}, reg_param {reg_param:g}", rows, columns, series)
-        x = Axis("alpha", "alpha", values=plan.ALPHAS)
-        drawn.append(lines(figure, x, Axis(metric, title, zero=True, domain=(0.0, most))))
+        drawn.append(lines(figure, Axis("alpha", "alpha", values=AXES["alpha"]), y))
     text = (
         "Validation users, by the original's protocol: tracks that a user has played may be "
-        f"recommended. Best by MAP@500 here: {point(report.best)}; published best: rank 20, "
+        f"recommended. Best by MAP@500 here: {named(report.best)}; published best: rank 20, "
         "reg_param 0.1, alpha 10."
     )
     return Section(f"grid_{metric}", f"The grid: {title}", text, drawn)
@@ -112,90 +129,80 @@ def _grid(report: Report, metric: str, title: str) -> Section:
 
 def _variant_cells(report: Report) -> list[list[str]]:
     return [
-        [name, *_cells(figures, plan.VALIDATION[name])] for name, figures in report.variants.items()
+        [name, *_beside(report.validation[point], PUBLISHED[name][1])]
+        for name, point in report.variants().items()
     ]
 
 
 def _variants(report: Report) -> Section:
-    cells = _variant_cells(report)
     text = (
-        f"The best point ({point(report.best)}) with log compression, r = log(1 + count), and with "
+        f"The best point ({named(report.best)}) with log compression, r = log(1 + count), and with "
         f"training plays of few counts dropped; validation users. {MARK}"
     )
-    text = " ".join([text, *_why_zero(cells)])
-    table = Table("variants", ["variant", *HEADER], cells)
-    return Section("variants", "Log compression and dropped counts", text, table=table)
+    title, header = "Log compression and dropped counts", ["variant", *HEADER]
+    return _section("variants", title, text, header, _variant_cells(report))
 
 
 def _tests(report: Report) -> Section:
-    cells = [
-        [name, *_cells(report.variants[name], plan.VALIDATION[name])[:1], *_cells(figures, theirs)]
-        for name, theirs in plan.TEST.items()
-        for figures in (report.tests[name],)
-    ]
-    header = ["variant", "MAP@500 on validation", *HEADER]
+    cells = []
+    for name in (BASELINE, LOG):
+        point = report.variants()[name]
+        figures = _beside(report.test[point], PUBLISHED_TEST[name])
+        cells.append([name, _map(report.validation[point]), *figures])
     text = (
         "Chosen on the validation users, then scored once on the test users: the best point of the "
         f"grid and the same with log compression. No other setting was. {MARK}"
     )
-    table = Table("tests", header, cells)
-    return Section("tests", "Do they generalise?", text, table=table)
+    header = ["variant", "MAP@500 on validation", *HEADER]
+    return _section("tests", "Do they generalise?", text, header, cells)
 
 
 def _corner(report: Report) -> Section:
-    best = report.best.als
-    ends = plan.on_border(best)
-    inner = [name for name in plan.AXES if name not in ends]
+    ends = on_border(report.best.als)
+    inner = [name for name in ("rank", "reg_param", "alpha") if name not in ends]
     where = f"on the end of {' and '.join(ends)}" if ends else "inside on every axis"
     rest = f", inside on {' and '.join(inner)}" if ends and inner else ""
-    base = report.variants[BASELINE]
-    cells = [["best of the grid", point(report.best), *_cells(base, None)[::2], NOTHING]]
-    for name, (setting, figures) in report.beyond.items():
-        gain = figures["spark"]["map"] / base["spark"]["map"] - 1 if base["spark"]["map"] else 0.0
-        cells.append(
-            [f"further in {name}", point(setting), *_cells(figures, None)[::2], f"{gain:+.1%}"]
-        )
+    base = report.validation[report.best]
+    cells = [["best of the grid", named(report.best), *_own(base), NOTHING]]
+    for name, point in beyond(report.best.als).items():
+        figures, before = report.validation[point], base["spark"]["map"]
+        gain = figures["spark"]["map"] / before - 1 if before else 0.0
+        cells.append([f"further in {name}", named(point), *_own(figures), f"{gain:+.1%}"])
     text = (
         f"Here the best point lies {where}{rest}. The published best, rank 20, reg_param 0.1 and "
         "alpha 10, lies on the end of all three axes, which shows that the grid was too small, "
         "not that a best was found. One step further on each such axis:"
     )
     header = ["point", "setting", "MAP@500", "P@500", UNSEEN, "change of MAP"]
-    return Section(
-        "corner", "The best point on the edge", text, table=Table("corner", header, cells)
-    )
+    return _section("corner", "The best point on the edge", text, header, cells)
 
 
 def _confounded(report: Report) -> Section:
-    base, best = report.variants[BASELINE]["spark"], report.best
-    matched, at_matched = report.matched
-    cells = [["counts", f"{best.als.alpha:g}", number(base["map"]), number(base["precision"])]]
-    cells += [
-        [LOG, f"{s.als.alpha:.4g}", _map(f), number(f["spark"]["precision"])]
-        for s, f in [*report.log_alphas, (matched, at_matched)]
+    best, matched = report.best, report.matched
+    logs = [Point(best.als.replace(alpha=alpha), LOG_FEEDBACK) for alpha in AXES["alpha"]]
+    rows = [("counts", best), *((LOG, point) for point in logs)]
+    rows.append(("log, same mean of alpha r", matched))
+    cells = [
+        [name, f"{point.als.alpha:.4g}", *_own(report.validation[point])[:2]]
+        for name, point in rows
     ]
-    cells[-1][0] = "log, same mean of alpha r"
-    why = " ".join(_why_zero(cells))
     text = (
         "The confidence of a play is 1 + alpha r. Log compression shrinks r, so that at the same "
         "alpha it is also a weaker alpha: the published gain of log may be either. At "
         f"alpha = {matched.als.alpha:.4g} the mean of alpha r is that of the best point with "
-        f"counts; the difference that is left there is the transform's own. {why}"
-    ).rstrip()
+        "counts; the difference that is left there is the transform's own."
+    )
     header = ["r", "alpha", "MAP@500", "P@500"]
-    title = "Alpha and log compression, apart"
-    return Section("alpha", title, text, table=Table("alpha", header, cells))
+    return _section("alpha", "Alpha and log compression, apart", text, header, cells)
 
 
 def _seen(report: Report) -> Section:
-    figures = report.variants[BASELINE]
-    cells = [
-        [name, number(row["map"]), number(row["precision"])]
-        for name, row in (
-            ("seen tracks may be recommended (the original's)", figures["spark"]),
-            ("seen tracks left out (ours)", figures["ranking"]),
-        )
-    ]
+    figures = report.validation[report.best]
+    kinds = {
+        "seen tracks may be recommended (the original's)": figures["spark"],
+        "seen tracks left out (ours)": figures["ranking"],
+    }
+    cells = [[name, number(row["map"]), number(row["precision"])] for name, row in kinds.items()]
     short, long = (report.seen[k] for k in sorted(report.seen, key=int))
     text = (
         "The original did not leave out what a user has played in training, and no held-out play "
@@ -204,10 +211,7 @@ def _seen(report: Report) -> Section:
         "the lower its MAP, however good the rest."
     )
     header = ["lists", "MAP@500", "P@500"]
-    return Section("seen", "Seen tracks in the lists", text, table=Table("seen", header, cells))
-
-
-COUNTS = ("split", "rows", "mean", "sd", "min", "p25", "median", "p75", "max", "share_of_count_1")
+    return _section("seen", "Seen tracks in the lists", text, header, cells)
 
 
 def _counts(report: Report) -> Section:
@@ -215,8 +219,7 @@ def _counts(report: Report) -> Section:
     text = "Play counts of the ingested splits, before downsampling." + (
         "" if cells else " plots/data/counts.json is missing: run dvc repro ingest."
     )
-    table = Table("counts", list(COUNTS), cells) if cells else None
-    return Section("counts", "The table of counts", text, table=table)
+    return _section("counts", "The table of counts", text, list(COUNTS), cells)
 
 
 def _search(report: Report) -> Section:
@@ -234,10 +237,9 @@ def _search(report: Report) -> Section:
     figure = Figure("search", title, rows, columns, series)
     speed = Axis("queries_per_second", "queries per second (log scale)", log=True)
     drawn = lines(figure, Axis("recall", "recall of the best 500"), speed)
-    machine = f"{report.machine['processor']}, one thread"
     text = (
         "Queries of the best point's validation users, one at a time. exact_argsort is the "
         "original's brute force, exact is ours, annoy_dot is the metric of Annoy that it used. "
-        f"Measured on {machine}; other machines give other speeds."
+        f"Measured on {report.machine['processor']}, one thread; other machines give other speeds."
     )
     return Section("search", "Recall against speed", text, [drawn])

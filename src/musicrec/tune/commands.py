@@ -1,0 +1,111 @@
+"""`musicrec tune` and `musicrec original`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from musicrec.errors import MusicRecError
+from musicrec.parsers import Commands, number
+
+
+def add_tune(commands: Commands) -> None:
+    """Search for the best parameters of als and feedback on the validation users."""
+    parser = commands.add_parser("tune", help=add_tune.__doc__, description=TUNE)
+    parser.add_argument(
+        "-S",
+        "--set-param",
+        metavar="NAME=VALUES",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="a range to search, a list, or one value to keep; as often as needed",
+    )
+    whole = {
+        "--trials": (1, 1_000_000, 100, "how many"),
+        "--seed": (0, 2**31 - 1, 42, "of the search"),
+    }
+    for option, (least, most, default, about) in whole.items():
+        kind, text = number(int, least, most), f"{about} (default: %(default)s)"
+        parser.add_argument(option, type=kind, default=default, help=text)
+    parser.add_argument("--metric", default="", help="what to maximise (default: map@ longest k)")
+    parser.add_argument(
+        "--beyond",
+        action="store_true",
+        help="go on with a wider space if the best is on its border",
+    )
+    parser.add_argument("--workers", type=int, help=argparse.SUPPRESS)  # gone
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help=argparse.SUPPRESS)
+    _add_paths(parser, "tune.html")
+    parser.set_defaults(run=run_tune)
+
+
+def add_original(commands: Commands) -> None:
+    """Compute the original project's whole report anew, on the plays that are indexed."""
+    parser = commands.add_parser("original", help=add_original.__doc__, description=ORIGINAL)
+    parser.add_argument(
+        "--params",
+        type=Path,
+        default=Path("params.original.yaml"),
+        help="its setting; the grid keeps what it does not vary (default: %(default)s)",
+    )
+    _add_paths(parser, "original.html")
+    parser.set_defaults(run=run_original)
+
+
+def _add_paths(parser: argparse.ArgumentParser, page: str) -> None:
+    parser.add_argument("--indexed", type=Path, default=Path("data/indexed"), help="indexed plays")
+    parser.add_argument(
+        "--output", metavar="FILE", default=page, help="page to write (%(default)s)"
+    )
+
+
+TUNE = """Search for the best parameters of als and feedback on the validation users, all trials in
+one process. Ranges are typed as Hydra's: als.rank=8,16,32, als.rank=range(8,65,8) or
+als.reg_param=tag(log,interval(0.01,10)). A run that was stopped goes on where it was, and the same
+command gives the same trials."""
+
+ORIGINAL = """Compute the original project's whole report anew, on the plays that are indexed: its
+grid, the best point on the test users, log compression, dropped counts, and its search by Annoy.
+Every result is kept below data/original, so that a run that was stopped goes on where it was and a
+second run computes nothing."""
+
+
+def run_tune(args: argparse.Namespace) -> None:
+    """Search, print what was found and the command that trains it, and write the page."""
+    from musicrec.storage.files import write_text
+    from musicrec.storage.outputs import is_page, output_file
+    from musicrec.tune.page import tuning_page
+    from musicrec.tune.run import Request, tune
+    from musicrec.tune.study import command, notes, table, trial_line
+
+    output_file(args.output, ".html", is_page)
+    if args.workers is not None:
+        raise MusicRecError(
+            "--workers is gone: one trial at a time has all cores; MUSICREC_THREADS=1 takes one"
+        )
+    named = ("params", "indexed", "overrides", "metric", "seed", "beyond")
+    request = Request(n_trials=args.trials, **{name: getattr(args, name) for name in named})
+    shown = args.metric or "map at the longest k"
+    print(f"each trial: {shown} of the validation users", file=sys.stderr)
+    study = tune(request, lambda *line: print(trial_line(*line), file=sys.stderr, flush=True))
+    write_text(args.output, tuning_page(study))
+    print(f"\n{table(study)}\n", *notes(study), f"{args.output}: the trials as charts", sep="\n")
+    if line := command(study):
+        print(f"\n    {line}")
+
+
+def run_original(args: argparse.Namespace) -> None:
+    """Compute what is missing and write the page."""
+    from musicrec.runtime import progress
+    from musicrec.storage.files import write_text
+    from musicrec.storage.outputs import is_page, output_file
+    from musicrec.tune.original import original
+    from musicrec.tune.original_page import original_page, summary
+
+    output_file(args.output, ".html", is_page)
+    report = original(args.indexed, args.params, Path("plots/data/counts.json"), on_step=progress)
+    write_text(args.output, original_page(report))
+    print(summary(report))
+    print(f"{report.computed} results computed; {args.output}: a page that needs no network")
