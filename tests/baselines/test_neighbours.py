@@ -98,20 +98,6 @@ def test_seen_tracks_may_be_kept():
     assert kept.tolist() == [[0, 2, 4, 3, -1]]
 
 
-def test_a_user_who_has_played_everything_gets_nothing():
-    rows = [(user, item) for user in range(4) for item in range(5)]
-    train = interactions(rows, 4, 5)
-    assert (recommend_popular(train, train, k=3) == -1).all()
-    assert (recommend_neighbours(train, train, k=3, neighbours=4) == -1).all()
-
-
-def test_equal_similarities_rank_by_item_id():
-    train = interactions([(0, item) for item in range(6)], n_users=1, n_items=6)
-    history = interactions([(0, 3)], n_users=1, n_items=6)
-    assert recommend_neighbours(train, history, 5, neighbours=5).tolist() == [[0, 1, 2, 4, 5]]
-    assert nearest_items(train, np.array([3]), 2)[0].tolist() == [[0, 1]]
-
-
 plays = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 9)), min_size=1, max_size=50)
 
 

@@ -34,7 +34,7 @@ from scipy.linalg import lapack
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
-from musicrec.baselines.neighbours import nearest_items, offer, sort_best_first
+from musicrec.baselines.neighbours import best_by_sum, nearest_items, offer, sort_best_first
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
@@ -75,17 +75,27 @@ def recommend_ease(
     -------
     int32 array (history.n_users, k)
         Item ids, padded with -1; nothing for an empty history. Scores are compared in float32, so
-        that tracks with the same listeners tie, the lower id first.
+        that tracks with the same listeners tie, the lower id first. In the sparse form only tracks
+        of positive score are recommended, so that a list may be shorter than k.
 
     Raises
     ------
     MusicRecError
         `ease_reg` is so small that the matrix cannot be inverted (exact form).
     """
-    exact = ease_form(train, params) == "exact"
-    recommend = _recommend_exact if exact else _recommend_sparse
+    if ease_form(train, params) == "sparse":
+        weights = sparse_weights(train, history.indices, params, threads)
+        return best_by_sum(weights, history, k, threads, keep_seen=keep_seen)
+    solved, listeners = solve(train, params.ease_reg, threads), train.users_of()
     lists = np.full((history.n_users, k), -1, np.int32)
-    recommend(train, history, lists, params, threads, keep_seen)
+
+    def fill(start: int, stop: int) -> None:
+        sums = np.zeros((len(solved.inverse), stop - start))
+        _sum_columns(solved.columns, history, start, sums)
+        _rank_exact(solved, solved.inverse @ sums, listeners, (history, start, keep_seen), lists)
+
+    with threadpool_limits(1, user_api="blas"):
+        for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK), threads)
     return lists
 
 
@@ -109,26 +119,6 @@ class Solved(NamedTuple):
     inverse: np.ndarray
     scale: np.ndarray
     own: np.ndarray
-
-
-def _recommend_exact(
-    train: Interactions,
-    history: Interactions,
-    lists: np.ndarray,
-    params: BaselinesParams,
-    threads: int | None,
-    keep_seen: bool,
-) -> None:
-    solved = solve(train, params.ease_reg, threads)
-    listeners = train.users_of()
-
-    def fill(start: int, stop: int) -> None:
-        sums = np.zeros((len(solved.inverse), stop - start))
-        _sum_columns(solved.columns, history, start, sums)
-        _rank_exact(solved, solved.inverse @ sums, listeners, (history, start, keep_seen), lists)
-
-    with threadpool_limits(1, user_api="blas"):
-        for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK), threads)
 
 
 def solve(train: Interactions, reg: float, threads: int | None = None) -> Solved:
@@ -237,23 +227,6 @@ def _rank_exact(solved, products, listeners, users, lists):
                 size = offer(best, lists[user], size, rounded, item)
         sort_best_first(best, lists[user], size)
         seen[played] = False
-
-
-def _recommend_sparse(
-    train: Interactions,
-    history: Interactions,
-    lists: np.ndarray,
-    params: BaselinesParams,
-    threads: int | None,
-    keep_seen: bool,
-) -> None:
-    """Only tracks of positive score are recommended, so that a list may be shorter than k."""
-    weights = sparse_weights(train, history.indices, params, threads)
-
-    def fill(start: int, stop: int) -> None:
-        _rank_sparse(weights, (history, keep_seen), start, stop, lists)
-
-    for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK), threads)
 
 
 def sparse_weights(
@@ -383,32 +356,3 @@ def _solve(system, right, n):
         for j in range(k + 1, n):
             right[k] -= system[k, j] * right[j]
         right[k] /= system[k, k]
-
-
-@kernel()
-def _rank_sparse(weights, users, start, stop, lists):
-    """Fill lists start to stop with the tracks of the highest positive sum of weights.
-
-    `users` is (history, whether seen items are kept).
-    """
-    history, keep_seen = users
-    n_items = len(weights.indptr) - 1
-    scores = np.zeros(n_items)
-    best = np.empty(lists.shape[1])
-    for user in range(start, stop):
-        played = history.indices[history.indptr[user] : history.indptr[user + 1]]
-        if len(played) == 0:
-            continue
-        for item in played:
-            for at in range(weights.indptr[item], weights.indptr[item + 1]):
-                scores[weights.indices[at]] += np.float64(weights.counts[at])
-        if not keep_seen:
-            for item in played:
-                scores[item] = 0.0
-        size = 0
-        for item in range(n_items):
-            score = np.float64(np.float32(scores[item]))
-            scores[item] = 0.0
-            if score > 0.0 and (size < len(best) or score >= best[0]):
-                size = offer(best, lists[user], size, score, item)
-        sort_best_first(best, lists[user], size)

@@ -85,12 +85,35 @@ def recommend_neighbours(
     """
     items = np.unique(history.indices)
     nearest = nearest_items(train, items, neighbours, threads, similarity)
-    row_of = np.full(train.n_items, -1, np.int32)
-    row_of[items] = np.arange(len(items), dtype=np.int32)
+    kept, lengths = nearest.ids >= 0, np.zeros(train.n_items + 1, np.int64)
+    lengths[items + 1] = kept.sum(axis=1)
+    rows = (np.cumsum(lengths), nearest.ids[kept], nearest.similarities[kept], train.n_items)
+    return best_by_sum(Interactions(*rows), history, k, threads, keep_seen=keep_seen)
+
+
+def best_by_sum(
+    weights: Interactions,
+    history: Interactions,
+    k: int,
+    threads: int | None = None,
+    *,
+    keep_seen: bool = False,
+) -> np.ndarray:
+    """Recommend to every user the tracks of the highest positive sum of weights.
+
+    Parameters
+    ----------
+    weights : Interactions (n_items, n_items)
+        Row i is what a play of track i adds to the scores of others. With float32 weights scores
+        are compared in float32.
+    history, k, threads, keep_seen
+        As for `recommend_popular`.
+    """
     lists = np.full((history.n_users, k), -1, np.int32)
+    rounded = weights.counts.dtype == np.float32
 
     def fill(start: int, stop: int) -> None:
-        _sum_nominations(history, (row_of, keep_seen), nearest, start, stop, lists)
+        _rank_sums(weights, history, (keep_seen, rounded), start, stop, lists)
 
     for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK), threads)
     return lists
@@ -198,36 +221,34 @@ def _count_together(items, plays, similarity, nearest, start, stop):
 
 
 @kernel()
-def _sum_nominations(history, candidates, nearest, start, stop, lists):
-    """Fill rows start to stop of `lists` with the candidates of the highest summed similarity.
-
-    `candidates` are (row of each item in `nearest`, whether those of the history may be listed).
-    """
-    row_of, keep_seen = candidates
-    scores = np.zeros(len(row_of))
-    touched = np.empty(len(row_of), np.int32)
+def _rank_sums(weights, history, how, start, stop, lists):
+    """Fill rows start to stop of `lists`; `how` is (whether seen items are kept, rounded)."""
+    keep_seen, rounded = how
+    scores = np.zeros(weights.n_items)
+    listed = np.zeros(weights.n_items, np.bool_)
+    touched = np.empty(weights.n_items, np.int32)
     best = np.empty(lists.shape[1])
     for user in range(start, stop):
         played = history.indices[history.indptr[user] : history.indptr[user + 1]]
         n_touched = 0
         for item in played:
-            row = row_of[item]
-            for position in range(nearest.ids.shape[1]):
-                candidate = nearest.ids[row, position]
-                if candidate < 0:
-                    break
-                if scores[candidate] == 0.0:
+            for at in range(weights.indptr[item], weights.indptr[item + 1]):
+                candidate = weights.indices[at]
+                if not listed[candidate]:
+                    listed[candidate] = True
                     touched[n_touched] = candidate
                     n_touched += 1
-                scores[candidate] += nearest.similarities[row, position]
+                scores[candidate] += np.float64(weights.counts[at])
         if not keep_seen:
             for item in played:
                 scores[item] = 0.0
         size = 0
         for candidate in touched[:n_touched]:
-            if scores[candidate] > 0.0:
-                size = offer(best, lists[user], size, scores[candidate], candidate)
-                scores[candidate] = 0.0
+            score = np.float64(np.float32(scores[candidate])) if rounded else scores[candidate]
+            if score > 0.0 and (size < len(best) or score >= best[0]):
+                size = offer(best, lists[user], size, score, candidate)
+            scores[candidate] = 0.0
+            listed[candidate] = False
         sort_best_first(best, lists[user], size)
 
 
