@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.spark.failures import reason_in
+from musicrec.spark.java import reason_in
 from musicrec.spark.session import _memory
 
 SCRIPT = """

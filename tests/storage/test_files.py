@@ -12,30 +12,8 @@ import pytest
 
 from musicrec.errors import MusicRecError
 from musicrec.storage import parquet
-from musicrec.storage.files import read_json, write_array, write_json
-from musicrec.storage.outputs import atomic_directory, atomic_path
+from musicrec.storage.files import write_array, write_json
 from musicrec.storage.parquet import parquet_parts, read_files, read_table, write_table
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
-    target = tmp_path / "out.json"
-    write_json(target, {"a": 1})
-    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
-    assert read_json(target) == {"a": 1}
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_a_failed_folder_leaves_the_old_one_and_no_temporary(tmp_path: Path) -> None:
-    target = tmp_path / "out"
-    with atomic_directory(target) as folder:
-        write_json(folder / "a.json", {})
-    with pytest.raises(KeyboardInterrupt), atomic_directory(target) as folder:
-        write_json(folder / "b.json", {})
-        raise KeyboardInterrupt
-    assert [p.name for p in target.iterdir()] == ["a.json"]
-    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_json_is_sorted_rounded_and_plain(tmp_path: Path) -> None:
@@ -94,13 +72,9 @@ def test_rewritten_parquet_does_not_follow_the_row_groups_of_its_source(tmp_path
     assert pq.read_table(tmp_path / "copy.parquet").equals(table)
     metadata = pq.ParquetFile(tmp_path / "copy.parquet").metadata
     assert [metadata.row_group(i).num_rows for i in range(4)] == [1000, 1000, 1000, 500]
-
-
-def test_rewritten_parquet_without_rows_keeps_its_columns(tmp_path):
-    table = pa.table({"user": pa.array([], pa.int32())})
-    pq.write_table(table, tmp_path / "source.parquet")
+    pq.write_table(table.slice(0, 0), tmp_path / "source.parquet")
     parquet.rewrite_table(tmp_path / "source.parquet", tmp_path / "copy.parquet")
-    assert pq.read_table(tmp_path / "copy.parquet").equals(table)
+    assert pq.read_table(tmp_path / "copy.parquet").equals(table.slice(0, 0))
 
 
 def test_columns_come_in_the_order_asked_for_and_a_missing_one_is_one_sentence(tmp_path):

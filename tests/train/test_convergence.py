@@ -9,7 +9,7 @@ from musicrec.als.fit import Factors
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, from_triples
 from musicrec.params import ALSParams
-from musicrec.train.convergence import check_feasible, require_falling, require_usable
+from musicrec.train.run import check_feasible, require_falling, require_usable
 
 
 def plays(n_users: int, n_items: int, largest: float = 5) -> Interactions:

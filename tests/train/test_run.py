@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from musicrec.als.fit import fit, objective
-from musicrec.als.fold_in import FoldIn, read_model
+from musicrec.als.fold_in import read_model
 from musicrec.bundle.write import export_bundle
 from musicrec.errors import MusicRecError
 from musicrec.interactions.held_out import read_held_out
@@ -139,22 +139,6 @@ def test_early_stopping_keeps_the_best_iteration(indexed: Path, tmp_path: Path) 
     alone = fit(plays, als.replace(max_iter=best))
     np.testing.assert_array_equal(factors_of(tmp_path)[0], alone.users)
     np.testing.assert_array_equal(factors_of(tmp_path)[1], alone.items)
-
-
-def test_early_stopping_with_conjugate_gradients_exports_solved_users(
-    indexed: Path, tmp_path: Path
-) -> None:
-    als = PARAMS.replace(max_iter=30, early_stopping=2, nonnegative=False, solver="cg", alpha=40.0)
-    run(indexed, tmp_path, als)
-    plays = read_interactions(indexed / "train", 90, 60)
-    users, items = factors_of(tmp_path)
-    assert users.shape == (90, als.rank)
-    for user in range(0, 90, 7):
-        row = slice(plays.indptr[user], plays.indptr[user + 1])
-        folded = FoldIn(items, als)(plays.indices[row], plays.counts[row])
-        np.testing.assert_allclose(folded, users[user], atol=1e-5)
-    loss = objective(plays, users, items, als)
-    assert last_loss(tmp_path) == pytest.approx(loss, rel=1e-6)
 
 
 @pytest.mark.parametrize(

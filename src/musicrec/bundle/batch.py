@@ -128,7 +128,7 @@ def recommend_all_on_spark(
         Spark failed, or pandas is not installed.
     """
     from musicrec.spark.executors import package_shipped, packed, require_pandas
-    from musicrec.spark.failures import readable_errors
+    from musicrec.spark.java import readable_errors
     from musicrec.spark.parts import local_uri
 
     require_pandas("leave out --engine spark")

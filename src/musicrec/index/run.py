@@ -12,7 +12,7 @@ from musicrec.index.figures import summarise
 from musicrec.index.in_memory import index_in_memory, is_timed
 from musicrec.index.on_spark import index_on_spark
 from musicrec.interactions.memory import fits_in_memory
-from musicrec.spark.failures import readable_errors
+from musicrec.spark.java import readable_errors
 from musicrec.spark.parts import PLAYS_SCHEMA, read_parts
 from musicrec.spark.session import spark_session
 from musicrec.storage.parquet import LAST_PLAYED, sound_parts

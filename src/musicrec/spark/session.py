@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from musicrec.errors import MusicRecError
 from musicrec.runtime import cleaned_up, scratch_directory, signals_held
-from musicrec.spark.failures import reason_in, root_cause
-from musicrec.spark.java import find_java, java_of_home
+from musicrec.spark.java import find_java, java_of_home, reason_in, root_cause
 from musicrec.storage.parquet import PARTS
 
 if TYPE_CHECKING:

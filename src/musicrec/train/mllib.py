@@ -16,7 +16,7 @@ import numpy as np
 from musicrec.interactions.matrix import SMALLEST, newest_play
 from musicrec.params import ALSParams, FeedbackParams, duration_seconds
 from musicrec.runtime import cleaned_up, progress, scratch_directory
-from musicrec.spark.failures import readable_errors
+from musicrec.spark.java import readable_errors
 from musicrec.spark.parts import read_parts
 from musicrec.spark.session import spark_session
 from musicrec.storage.parquet import LAST_PLAYED, PARTS

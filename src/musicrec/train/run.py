@@ -1,11 +1,14 @@
-"""Train a model on the indexed plays, with either engine, and write its factors."""
+"""Train a model on the indexed plays, with either engine, and write its factors.
+
+At the end are the checks: feasible before it starts, converging, and of usable factors.
+"""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,13 @@ from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors, fit, objective
 from musicrec.als.fold_in import queries
 from musicrec.errors import MusicRecError
-from musicrec.interactions.factors import warn_if_zero, write_factors
+from musicrec.interactions.factors import (
+    LARGEST_NORM,
+    norms_of,
+    warn,
+    warn_if_zero,
+    write_factors,
+)
 from musicrec.interactions.held_out import HeldOut, read_held_out
 from musicrec.interactions.matrix import Interactions, read_ages, read_interactions, read_sizes
 from musicrec.metrics.ranking import score_lists
@@ -24,10 +33,14 @@ from musicrec.runtime import progress
 from musicrec.search.exact import ExactIndex
 from musicrec.storage.files import write_json
 from musicrec.storage.outputs import atomic_directory
-from musicrec.train.convergence import check_feasible, require_falling, require_usable
 from musicrec.train.mllib import fit_mllib
 from musicrec.train.warm_start import warm_factors
 
+# Sums in float64 hold 16 digits: of an unobserved entry's weight, 1, beside this one 4 are left.
+LARGEST_WEIGHT = 1e12
+RISE = 1e-3  # of the loss: more is not rounding, since no half step raises it
+ROUNDING = 1e-6  # of the loss that zero factors leave
+ADVICE = "lower als.alpha, or set feedback.transform to log1p"
 SHOW_SECONDS = 5.0
 SCORED = 100  # length of the lists that early stopping judges
 NATIVE_ONLY = (
@@ -57,7 +70,7 @@ def train(
     MusicRecError
         The parameters do not go together, or the data does not fit them.
     """
-    check(als)
+    _check_engine(als)
     sizes = read_sizes(indexed / "sizes.json")
     shape = (sizes.n_users, sizes.n_items)
     plays = read_interactions(indexed / "train", *shape)
@@ -85,7 +98,7 @@ def train(
     write_json(metrics, train_metrics(ratings, iterations[-1], factors.scores))
 
 
-def check(als: ALSParams) -> None:
+def _check_engine(als: ALSParams) -> None:
     """Refuse parameters that the chosen engine would ignore.
 
     Raises
@@ -145,28 +158,26 @@ def fit_native(
         threads=threads,
         score=score,
         on_iteration=look,
-        on_rows=RowsShown(since),
+        on_rows=_show_rows(since),
     )
     require_usable(factors, als)
     return factors
 
 
-class RowsShown:
-    """Shows how far a half step has come, where one takes long; called by several threads."""
+def _show_rows(since: float) -> Callable[[str, int, int], None]:
+    """Show how far a half step has come, where one takes long; called by several threads."""
+    shown, lock = time.monotonic(), threading.Lock()
 
-    def __init__(self, since: float) -> None:  # noqa: D107
-        self._since = since
-        self._shown = time.monotonic()
-        self._lock = threading.Lock()
-
-    def __call__(self, side: str, done: int, rows: int) -> None:
-        """Take the number of rows done of all."""
-        with self._lock:
+    def show(side: str, done: int, rows: int) -> None:
+        nonlocal shown
+        with lock:
             now = time.monotonic()
-            if now - self._shown < SHOW_SECONDS:
+            if now - shown < SHOW_SECONDS:
                 return
-            self._shown = now
-        progress(f"  {done:,} of {rows:,} {side}  {now - self._since:.1f} s")
+            shown = now
+        progress(f"  {done:,} of {rows:,} {side}  {now - since:.1f} s")
+
+    return show
 
 
 def train_metrics(ratings: Interactions, iterations: int, scores: list[float]) -> dict[str, float]:
@@ -179,19 +190,18 @@ def train_metrics(ratings: Interactions, iterations: int, scores: list[float]) -
 
 def factor_rows(ratings: Interactions, factors: Factors) -> list[dict[str, Any]]:
     """Rows of plots/train/factors.json: who has plays, and how many factors are zero."""
+    sides = {
+        "users": (factors.users, ratings.lengths),
+        "tracks": (factors.items, ratings.users_of()),
+    }
     return [
         {
-            "table": "users",
-            "rows": len(factors.users),
-            "with_plays": int(np.count_nonzero(ratings.lengths)),
-            "zero_share": float(np.mean(factors.users == 0)),
-        },
-        {
-            "table": "tracks",
-            "rows": len(factors.items),
-            "with_plays": int(np.count_nonzero(ratings.users_of())),
-            "zero_share": float(np.mean(factors.items == 0)),
-        },
+            "table": table,
+            "rows": len(values),
+            "with_plays": int(np.count_nonzero(plays)),
+            "zero_share": float(np.mean(values == 0)),
+        }
+        for table, (values, plays) in sides.items()
     ]
 
 
@@ -229,3 +239,92 @@ class ValidationScore:
         )
         ndcg = score_lists(lists, self._truth.indptr, self._truth.indices, [SCORED])["ndcg"]
         return float(ndcg.sum()) / len(self._held_out.users)
+
+
+def check_feasible(ratings: Interactions, als: ALSParams) -> None:
+    """Refuse weights that no number holds and a rank beyond users and tracks.
+
+    Warns of a rank beyond one of the two, and of plays of one user only.
+
+    Parameters
+    ----------
+    ratings : Interactions
+        Counts as `feedback` left them.
+
+    Raises
+    ------
+    MusicRecError
+        The sentence names the parameter and the largest count, or the users and tracks.
+    """
+    if als.alpha * float(ratings.counts.max()) > LARGEST_WEIGHT:
+        raise MusicRecError(f"{_weight(ratings, als)}, too large to train with; {ADVICE}")
+    users = int(np.count_nonzero(ratings.lengths))
+    tracks = int(np.count_nonzero(ratings.users_of()))
+    if users == 1:
+        warn(
+            "the training plays are of one user only, so there is nothing to learn from others; "
+            "check data.columns.user"
+        )
+    fewer = min(users, tracks)
+    if als.rank > max(users, tracks):
+        raise MusicRecError(
+            f"als.rank = {als.rank} is more than the {users:,} users and the {tracks:,} tracks "
+            f"with plays; set als.rank to {fewer} or less"
+        )
+    if als.rank > fewer:
+        side = "users" if users <= tracks else "tracks"
+        warn(
+            f"als.rank = {als.rank} is more than the {fewer:,} {side} with plays; a rank of "
+            f"{fewer:,} gives the same scores"
+        )
+
+
+def require_falling(losses: Sequence[float], ratings: Interactions, als: ALSParams) -> None:
+    """Stop unless the last loss is a number, not negative, and no more than the one before.
+
+    Raises
+    ------
+    MusicRecError
+        The sentence names the parameter and the largest count.
+    """
+    last, before = losses[-1], losses[-2] if len(losses) > 1 else np.inf
+    at_zero = len(ratings.counts) + als.alpha * float(ratings.counts.sum(dtype=np.float64))
+    slack = ROUNDING * at_zero
+    if not np.isfinite(last):
+        what = f"is {last}"
+    elif last < -slack:
+        what = f"is negative ({last:.6g})"
+    elif last > before + RISE * abs(before) + slack:
+        what = f"rises from {before:.6g} to {last:.6g}"
+    else:
+        return
+    raise MusicRecError(
+        f"the loss {what} at iteration {len(losses)}: {_weight(ratings, als)}, and als.reg_param = "
+        f"{als.reg_param:g}, are beyond what the solver's numbers hold; {ADVICE}"
+    )
+
+
+def require_usable(factors: Factors, als: ALSParams) -> None:
+    """Stop where a factor is no number or too large to search.
+
+    Raises
+    ------
+    MusicRecError
+        The sentence names the parameters to look at.
+    """
+    for side, values in (("user", factors.users), ("track", factors.items)):
+        rows = int(np.count_nonzero(~(norms_of(values) <= LARGEST_NORM)))  # or not a number
+        if rows:
+            raise MusicRecError(
+                f"{rows:,} {side} factors are not finite, or longer than {LARGEST_NORM:.2g}, whose "
+                f"square 32-bit numbers do not hold, at als.alpha = {als.alpha:g} and "
+                f"als.reg_param = {als.reg_param:g}; raise als.reg_param, or {ADVICE}"
+            )
+
+
+def _weight(ratings: Interactions, als: ALSParams) -> str:
+    largest = float(ratings.counts.max())
+    return (
+        f"als.alpha = {als.alpha:g} times the largest count of {largest:g} (after feedback) is "
+        f"{als.alpha * largest:.3g}"
+    )

@@ -24,7 +24,7 @@ from musicrec.ingest.split.summary import (
 )
 from musicrec.interactions.hashing import BITS, SEPARATOR
 from musicrec.params import DataParams
-from musicrec.spark.failures import readable_errors
+from musicrec.spark.java import readable_errors
 from musicrec.spark.parts import local_uri, write_splits
 from musicrec.spark.session import spark_session
 from musicrec.storage.parquet import HISTORY, PARTS, SPLITS
