@@ -25,15 +25,19 @@ CALL = (
 )
 
 
-def hits_and_misses(package_parent: Path, cache: Path) -> str:
+def run(code: str, package_parent: Path, cache: Path, *words: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", CALL],
+        [sys.executable, "-c", code, *words],
         env={**os.environ, "PYTHONPATH": str(package_parent), "MUSICREC_CACHE": str(cache)},
         capture_output=True,
         text=True,
         check=True,
     )
     return done.stdout.strip()
+
+
+def hits_and_misses(package_parent: Path, cache: Path) -> str:
+    return run(CALL, package_parent, cache)
 
 
 def test_the_cache_follows_the_source_and_not_the_folder(tmp_path: Path) -> None:
@@ -61,17 +65,8 @@ def test_a_kernel_from_the_cache_imports_nothing_of_what_compiles(tmp_path: Path
         "print(*sorted({'numba.np.arraymath', 'scipy.linalg', 'pandas'} & set(sys.modules)))\n"
         "print(sum(m._sort_rows.stats.cache_hits.values()))\n"
     )
-    lines = []
-    for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONPATH": str(SOURCE.parent), "MUSICREC_CACHE": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        lines.append(done.stdout.split("\n")[:2])
-    assert lines == [["[0, 1] numba.np.arraymath scipy.linalg", "0"], ["[0, 1] ", "1"]]
+    printed = [run(code, SOURCE.parent, tmp_path).splitlines() for _ in range(2)]
+    assert printed == [["[0, 1] numba.np.arraymath scipy.linalg", "0"], ["[0, 1] ", "1"]]
 
 
 def test_a_kernel_from_the_cache_can_be_compiled_into_another(tmp_path: Path) -> None:
@@ -95,21 +90,8 @@ def test_a_kernel_from_the_cache_can_be_compiled_into_another(tmp_path: Path) ->
         "if sys.argv[1:]:\n"
         "    print(both(x).tolist(), sum(both.stats.cache_misses.values()))\n"
     )
-    printed = [
-        subprocess.run(
-            [sys.executable, "-c", code, *more],
-            env={
-                **os.environ,
-                "PYTHONPATH": str(tmp_path),
-                "MUSICREC_CACHE": str(tmp_path / "cache"),
-            },
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for more in ([], ["both"])
-    ]
-    assert printed == ["[1, 2, 0] 0\n", "[1, 2, 0] 1\n[3, 6, 3] 1\n"]
+    printed = [run(code, tmp_path, tmp_path / "cache", *more) for more in ([], ["both"])]
+    assert printed == ["[1, 2, 0] 0", "[1, 2, 0] 1\n[3, 6, 3] 1"]
 
 
 @pytest.mark.parametrize("name", ["*.nbi", "*.nbc"])
@@ -157,14 +139,7 @@ def answer(package_parent: Path, module: str, cache: Path) -> tuple[int, int]:
         f"from musicrec.{module} import answer\n"
         "print(answer(), sum(answer.stats.cache_misses.values()))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(package_parent), "MUSICREC_CACHE": str(cache)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    returned, misses = done.stdout.split()
+    returned, misses = run(code, package_parent, cache).split()
     return int(returned), int(misses)
 
 

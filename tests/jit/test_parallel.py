@@ -33,18 +33,6 @@ def test_the_first_exception_is_raised_again() -> None:
         for_blocks(work, list(range(12)), 2)
 
 
-def test_an_interrupt_at_any_time_is_one_keyboard_interrupt() -> None:
-    """Raised amid the pool's locks it would end as RuntimeError, or not at all."""
-    before = signal.getsignal(signal.SIGINT)
-    for delay in np.linspace(0.0, 0.02, 40):
-        timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt):
-            timer.start()
-            while True:
-                for_blocks(lambda start, stop: None, list(range(20)), 2)
-        assert signal.getsignal(signal.SIGINT) is before
-
-
 def test_an_interrupt_cancels_the_blocks_that_have_not_begun(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+import numpy as np
 from numba.core import config
 from numba.core.caching import (
     CompileResultCacheImpl,
@@ -79,8 +80,8 @@ class SourceHashLocator(_CacheLocator):
     def __init__(self, function: Callable[..., Any], source: str) -> None:
         """Take a function and the file that defines it."""
         self._line = function.__code__.co_firstlineno
-        name = _module_name(Path(source).resolve())
-        self._path = cache_folder() / f"{name}-{sources_hash()}"
+        folder = f"{function.__module__}-{_hash_of(source)}-{sources_hash()}"
+        self._path = cache_folder() / folder
 
     def get_cache_path(self) -> str:
         """Folder of the compiled code."""
@@ -113,14 +114,10 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "musicrec" / "kernels"
 
 
-def _module_name(source: Path) -> str:
-    """Dotted name of a module below this package, so that no two files share a cache folder.
-
-    A file from elsewhere (a test's, a notebook's) is named by a hash of its path.
-    """
-    if source.is_relative_to(PACKAGE):
-        return ".".join(source.relative_to(PACKAGE).with_suffix("").parts)
-    return f"{source.stem}-{hashlib.sha256(str(source).encode()).hexdigest()[:16]}"
+@functools.cache
+def _hash_of(source: str) -> str:
+    """Hash of a file's text, which may lie outside the package: a test's, a notebook's."""
+    return hashlib.sha256(Path(source).read_bytes()).hexdigest()[:16]
 
 
 @functools.cache
@@ -234,3 +231,17 @@ def _sound(path: str) -> bool:
     except OSError:
         return False
     return content[-CHECKSUM_BYTES:] == _checksum(content[:-CHECKSUM_BYTES])
+
+
+STEP = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: what a stream's state grows by
+
+
+@kernel(allocates=False)
+def mix(z: np.uint64) -> np.uint64:
+    """Scramble 64 bits of a stream's state: numbers that depend on their place in it alone.
+
+    The output function of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014, figure 16).
+    """
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))

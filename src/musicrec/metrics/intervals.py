@@ -16,9 +16,8 @@ from typing import TypeVar
 import numpy as np
 from scipy.special import ndtr, stdtrit
 
-from musicrec.jit.kernel import kernel
+from musicrec.jit.kernel import STEP, kernel, mix
 from musicrec.jit.parallel import blocks, for_blocks
-from musicrec.jit.splitmix import STEP, mix
 from musicrec.metrics.verdicts import (
     BETTER,
     CANNOT_TELL,

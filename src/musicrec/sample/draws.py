@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from musicrec.jit.kernel import kernel
-from musicrec.jit.splitmix import STEP, mix
+from musicrec.jit.kernel import STEP, kernel, mix
 
 # Streams of random numbers: a purpose each.
 USER_IDS, TRACK_IDS, POPULARITY, LENGTHS, PLAYS = 1, 2, 3, 4, 5
