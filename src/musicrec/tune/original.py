@@ -27,8 +27,8 @@ from musicrec.tune.trial import Model, Trials, code_digest
 FOLDER = Path("data/original")  # a file a result
 KS = (10, 500)  # lengths of lists; all figures but those of `Work.seen` are at the last
 AXES: dict[str, tuple[Any, ...]] = {
-    "reg_param": (0.1, 1.0, 10.0),
     "rank": (5, 10, 20),
+    "reg_param": (0.1, 1.0, 10.0),
     "alpha": (1.0, 5.0, 10.0),
 }
 BASELINE, LOG = "baseline", "log"

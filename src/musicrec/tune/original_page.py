@@ -159,7 +159,7 @@ def _tests(report: Report) -> Section:
 
 def _corner(report: Report) -> Section:
     ends = on_border(report.best.als)
-    inner = [name for name in ("rank", "reg_param", "alpha") if name not in ends]
+    inner = [name for name in AXES if name not in ends]
     where = f"on the end of {' and '.join(ends)}" if ends else "inside on every axis"
     rest = f", inside on {' and '.join(inner)}" if ends and inner else ""
     base = report.validation[report.best]
