@@ -13,7 +13,7 @@ import pyarrow as pa
 from musicrec.errors import MusicRecError
 from musicrec.interactions.factors import norms_of
 from musicrec.jit.parallel import thread_count
-from musicrec.search.vectors import augment
+from musicrec.search.annoy_index import augment
 from musicrec.storage.checksums import write_checksums
 from musicrec.storage.files import write_json
 from musicrec.storage.outputs import atomic_directory
@@ -41,7 +41,7 @@ def export_vectors(
         One of `STORES`.
     raw : bool
         The factors as they are, for search by inner product; by default augmented to equal norms
-        (`musicrec.search.vectors.augment`), for search by Euclidean distance.
+        (`musicrec.search.annoy_index.augment`), for search by Euclidean distance.
 
     Returns
     -------
