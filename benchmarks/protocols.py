@@ -25,7 +25,6 @@ from musicrec.ingest.run import ingest
 from musicrec.metrics.ranking import score_lists
 from musicrec.params import ColumnParams, DataParams, load_params
 from musicrec.runtime import command
-from musicrec.search.exact import ExactIndex
 from musicrec.tune.trial import Trials
 
 DAY, YEAR, START = 86_400, 365, 1_600_000_000
@@ -88,15 +87,12 @@ def judge(source: Path, columns: list[str], protocol: str, scratch: Path, k: int
     for seen in ("exclude", "keep"):
         trials = Trials(indexed, params.evaluate.replace(k=(k,), seen=seen))
         held_out, truth = trials.held_out, trials.held_out.truth
-        plays = held_out.history
-        exclude = (plays.indptr, plays.indices) if seen == "exclude" else None
         lists = recommend_baselines(
             held_out, k, params.baselines, keep_seen=seen == "keep", half_life="30d"
         )
         for name, half_life in (("als", None), ("als, half-life 90d", "90d")):
             model = trials.fit(params.als, params.feedback.replace(half_life=half_life))
-            index = ExactIndex(model.factors.items)
-            lists[name], _ = index.search(trials.queries(model), k, exclude=exclude)
+            lists[name] = trials.lists(model, seen=seen == "keep")
         figures[f"{protocol}, {seen}, {truth.n_users:,} users"] = {
             name: score_lists(found, truth.indptr, truth.indices, [k])["ndcg"]
             for name, found in lists.items()
