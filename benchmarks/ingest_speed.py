@@ -39,7 +39,7 @@ class Form(NamedTuple):
     """A file, and parameters beside its source."""
 
     path: Path
-    params: dict[str, str | float]
+    params: dict[str, object]
 
 
 class Run(NamedTuple):
@@ -94,11 +94,20 @@ def write_forms(folder: Path, rows: int, wanted: list[str]) -> dict[str, Form]:
                 )
         return path
 
+    def log() -> Path:
+        path = folder / "log.parquet"
+        if not path.exists():
+            times = np.random.default_rng(1).integers(1_577_836_800, 1_609_459_200, rows)
+            pq.write_table(table.drop_columns(["count"]).append_column("at", [times]), path)
+        return path
+
     def few() -> Path:
         path = folder / "few.csv"
         path.write_text("user_id,track_id,count\n" + "".join(ODD.format(i) for i in range(25)))
         return path
 
+    timed: dict[str, object] = {"columns": {"count": None, "timestamp": "at"}}
+    temporal = timed | {"protocol": "temporal", "validation_from": 0.2, "test_from": 0.1}
     bad = "".join(f"{row}\n" for row in BAD * 2)
     makers = {
         "text": lambda: Form(text("text", "\t"), {}),
@@ -108,6 +117,8 @@ def write_forms(folder: Path, rows: int, wanted: list[str]) -> dict[str, Form]:
         "bad, drop": lambda: Form(extended("drop", bad), {"on_bad_rows": "drop"}),
         "bad, error": lambda: Form(extended("error", bad), {}),
         "json": lambda: Form(json_lines(), {}),
+        "log, holdout": lambda: Form(log(), timed),
+        "log, temporal": lambda: Form(log(), temporal),
         "hundred odd lines": lambda: Form(few(), {"validation_users": 0.3, "test_users": 0.3}),
     }
     return {name: make() for name, make in makers.items() if not wanted or name in wanted}

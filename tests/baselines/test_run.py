@@ -36,6 +36,24 @@ def test_the_figures_are_means_of_the_lists(held_out):
         assert figures[f"{name}_map@50"] == pytest.approx(np.mean([j["map"] for j in judged]))
 
 
+def test_baselines_by_time(tmp_path):
+    """Popularity of plays that age, and a user's own tracks, the latest first."""
+    plays = make_plays()
+    write_indexed(tmp_path, plays, last_played=lambda user, item: 86_400 * ((7 * user + item) % 30))
+    held_out = read_held_out(tmp_path, "validation", "keep")
+    lists = recommend_baselines(held_out, 40, PARAMS, keep_seen=True, half_life="5d")
+    weights = np.zeros(held_out.train.n_items)
+    age = {(u, i): 29 - (7 * u + i) % 30 for u, i in plays.train}
+    for (_, item), days in age.items():
+        weights[item] += 2 ** (-days / 5)
+    found = weights[lists["popular_recent"][0]]
+    assert (np.diff(found) <= 1e-5).all() and found[0] == pytest.approx(weights.max())
+    assert lists["popular_recent"].tolist() != lists["popularity"].tolist()
+    for row, user in enumerate(held_out.users.tolist()):
+        own = sorted((days, item) for (u, item), days in age.items() if u == user)
+        assert lists["most_recent"][row, : len(own)].tolist() == [item for _, item in own][:40]
+
+
 def test_lists_that_do_not_fit_are_refused(tmp_path):
     write_baselines(tmp_path, {name: np.zeros((3, 5), np.int32) for name in BASELINES}, {})
     five = EvaluateParams(k=5)

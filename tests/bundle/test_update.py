@@ -109,6 +109,20 @@ def test_what_is_touched_is_solved_and_all_else_stays(
     assert listed["track_id"] == [*new.tracks]
 
 
+def test_plays_age_from_the_newest_one(tmp_path: Path) -> None:
+    """By a half-life: what is solved anew minimises the objective that `explain` takes apart."""
+    feedback = FEEDBACK.replace(half_life="20d")
+    bundle = load_bundle(make_project(tmp_path, feedback=feedback, days=True) / "bundle")
+    rows = [("user-3", "item-5", 4, 110 * 86_400), ("user-8", "item-9", 7, 90 * 86_400)]
+    update(bundle, table(rows), tmp_path / "new")
+    new = load_bundle(tmp_path / "new")
+    for one in (bundle, new):
+        why = one.explain("user-3", "item-5")
+        assert abs(why.remainder) < 1e-4 * max(abs(part.part) for part in why.plays)
+        today = one.fold_in(plays_of(tmp_path, 3))
+        assert np.abs(today - one.user_factors[one.users.index("user-3")]).max() > 0.01
+
+
 def test_nothing_new_changes_no_byte(project: Path, bundle: Bundle, tmp_path: Path) -> None:
     for _ in range(2):  # the second time over the first
         assert update(bundle, table([]), tmp_path / "same") == {}

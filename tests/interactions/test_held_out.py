@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from musicrec.errors import MusicRecError
@@ -46,3 +48,42 @@ def test_what_is_played_again_is_truth_only_where_seen_tracks_are_kept(tmp_path)
     write_indexed(tmp_path / "repeats", replace(plays, validation=set(old.items())))
     with pytest.raises(MusicRecError, match="only tracks of their history again"):
         read_held_out(tmp_path / "repeats", "validation")
+
+
+def test_a_split_that_training_went_beyond_is_not_judged(tmp_path):
+    write_indexed(tmp_path, make_plays())
+    shutil.rmtree(tmp_path / "validation")
+    with pytest.raises(
+        MusicRecError, match=r"has no validation plays: data.protocol: temporal tra"
+    ):
+        read_held_out(tmp_path, "validation")
+    assert len(read_held_out(tmp_path, "test").users)
+
+
+def test_ages_are_those_of_the_same_plays(tmp_path):
+    """Play (u, i) was i minutes after second u."""
+    plays = make_plays()
+    write_indexed(tmp_path, plays, last_played=lambda user, item: user + 60 * item)
+    newest = max(user + 60 * item for user, item in plays.train)
+    held_out = read_held_out(tmp_path, "validation")
+    for matrix, ages, users in (
+        (held_out.train, held_out.train_ages, np.arange(held_out.train.n_users)),
+        (held_out.history, held_out.history_ages, held_out.users),
+    ):
+        rows = np.repeat(users, matrix.lengths)
+        np.testing.assert_array_equal(ages, newest - (rows + 60 * matrix.indices))
+    shutil.copytree(tmp_path / "validation", tmp_path / "validation_history")
+    folded = read_held_out(tmp_path, "validation", "keep")
+    rows = np.repeat(folded.users, folded.history.lengths)
+    expected = newest - (rows + 60 * folded.history.indices)
+    np.testing.assert_array_equal(folded.history_ages, np.maximum(expected, 0))
+
+
+def test_plays_without_times_do_not_age(tmp_path):
+    write_indexed(tmp_path, make_plays())
+    held_out = read_held_out(tmp_path, "validation")
+    assert not held_out.timed
+    with pytest.raises(
+        MusicRecError, match=r"half_life needs the time of each play: set data.colu"
+    ):
+        _ = held_out.train_ages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,8 +64,10 @@ def make_plays(seed: int = 0) -> Plays:
     )
 
 
-def write_indexed(folder: Path, plays: Plays) -> None:
-    """Write what the index stage writes."""
+def write_indexed(
+    folder: Path, plays: Plays, last_played: Callable[[int, int], int] | None = None
+) -> None:
+    """Write what the index stage writes; with times if a function gives that of a pair."""
     n_all_users, n_all_items = N_USERS + N_UNKNOWN_USERS, N_ITEMS + N_UNKNOWN_ITEMS
     for name in ("train", "validation", "test"):
         pairs = sorted(getattr(plays, name))
@@ -73,6 +76,8 @@ def write_indexed(folder: Path, plays: Plays) -> None:
             "item": pa.array([item for _, item in pairs], pa.int32()),
             "count": pa.array([1 + (user + item) % 5 for user, item in pairs], pa.int64()),
         }
+        if last_played is not None:
+            columns["last_played"] = pa.array([last_played(*pair) for pair in pairs], pa.int64())
         half = len(pairs) // 2
         table = pa.table(columns)
         write_table(folder / name / "part-00000.parquet", table.slice(0, half))

@@ -276,7 +276,8 @@ class Bundle(Model):
         """
         user = self._user(user_id)
         plays = self.plays.rows(np.array([user]))
-        return explain(self, plays, self.user_factors[user], self._track(track_id))
+        vector, ages = self.user_factors[user], self.ages_of(user)
+        return explain(self, plays, vector, self._track(track_id), ages)
 
     def explain_for_plays(self, plays: Plays, track_id: Id) -> Explanation:
         """Say which plays carry the score of a track for anyone with these plays."""

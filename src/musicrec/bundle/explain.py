@@ -49,7 +49,13 @@ class Explanation:
     remainder: float
 
 
-def explain(model: Model, plays: Interactions, user: np.ndarray, track: int) -> Explanation:
+def explain(
+    model: Model,
+    plays: Interactions,
+    user: np.ndarray,
+    track: int,
+    ages: np.ndarray | None = None,
+) -> Explanation:
     """Explain the score of a track for one user.
 
     Parameters
@@ -58,6 +64,8 @@ def explain(model: Model, plays: Interactions, user: np.ndarray, track: int) -> 
     user : float32 array (rank)
     track : int
         Its index.
+    ages : array (n), optional
+        Of the plays, for `feedback.half_life`.
 
     Raises
     ------
@@ -70,7 +78,7 @@ def explain(model: Model, plays: Interactions, user: np.ndarray, track: int) -> 
     score = float(np.dot(user.astype(np.float64), vector))
     shares = parts(
         model.item_factors[items],
-        as_trained(plays, model.feedback).counts,
+        as_trained(plays, model.feedback, ages).counts,
         user,
         vector,
         (model.fold_users.gram, len(model.item_factors), model.als),

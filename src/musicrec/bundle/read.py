@@ -121,6 +121,13 @@ class Model:
         """When the newest play was, seconds UTC; 0 where no time is known."""
         return int(self.arrays["seen_last_played"].max(initial=0))
 
+    def ages_of(self, user: int) -> np.ndarray | None:
+        """Seconds from each of a user's plays to the newest one; None where they have no times."""
+        if not self.timed:
+            return None
+        start, stop = self.plays.indptr[user : user + 2]
+        return ages(self.arrays["seen_last_played"][start:stop], self.newest)
+
     def excluded(
         self, query: Query, users: np.ndarray, exclusions: Interactions | None = None
     ) -> Interactions:
@@ -178,6 +185,11 @@ def load_content(content: Content, root: Path, kind: type[M]) -> M:
             (Path(private) / name).write_bytes(data)
         with _opened(Path(private)) as files:
             return _prepared(files, root, kind)
+
+
+def ages(times: np.ndarray, newest: int) -> np.ndarray:
+    """Seconds from each time to the newest one, 0 where it is not known."""
+    return np.where(times == NO_TIME, 0, newest - times)
 
 
 def digest_of(root: Path) -> str:

@@ -20,6 +20,7 @@ from musicrec.als.half_step import HalfStep
 from musicrec.bundle.bundle import Bundle
 from musicrec.bundle.ids import Ids
 from musicrec.bundle.manifest import CARD, MANIFEST, NO_TIME, Fingerprint
+from musicrec.bundle.read import ages
 from musicrec.bundle.write import Contents, track_arrays, write_bundle
 from musicrec.errors import MusicRecError
 from musicrec.interactions.factors import LARGEST_NORM, norms_of
@@ -110,7 +111,9 @@ def update(
         plays.column(LAST_PLAYED.name).fill_null(NO_TIME).to_numpy() if parent.timed else None,
     )
     matrix, times = _merged(parent, new, (len(user_ids), len(track_ids)))
-    factors = _solved(parent, matrix, new, rounds, threads)
+    old = None if times is None else ages(times, int(times.max()))
+    ratings = as_trained(matrix, parent.feedback, old)
+    factors = _solved(parent, ratings, new, rounds, threads)
     before = parent.manifest.updated or {}
     told = {
         "parent": parent.digest,
@@ -191,19 +194,18 @@ def _merged(parent: Bundle, new: _New, shape: tuple[int, int]) -> _Plays:
 
 
 def _solved(
-    parent: Bundle, plays: Interactions, new: _New, rounds: int, threads: int | None
+    parent: Bundle, ratings: Interactions, new: _New, rounds: int, threads: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Factors of users and tracks after the half steps.
 
     The Gram matrices are computed anew in every half step: that takes a tenth of a second where
     the Annoy index takes many, and gives the bits that a loaded bundle can be compared with.
     """
-    ratings = as_trained(plays, parent.feedback)
     touched_users, touched_items = np.unique(new.users), np.unique(new.items)
     user_rows = ratings.rows(touched_users)
     item_rows = ratings.transpose().rows(touched_items)
-    users = _padded(parent.user_factors, plays.n_users)
-    items = _padded(parent.item_factors, plays.n_items)
+    users = _padded(parent.user_factors, ratings.n_users)
+    items = _padded(parent.item_factors, ratings.n_items)
     for step in range(2 * rounds + 1):
         fixed, solved, touched, rows = (
             (users, items, touched_items, item_rows)

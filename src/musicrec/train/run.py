@@ -86,6 +86,12 @@ def train(
     else:
         score = None
         if als.early_stopping:
+            if not (indexed / "validation").exists():
+                raise MusicRecError(
+                    "als.early_stopping has no validation plays: with data.protocol: temporal and "
+                    "evaluate.split: test they are trained on; set als.early_stopping to 0 and "
+                    "als.max_iter to the iterations of the run with evaluate.split: validation"
+                )
             score = ValidationScore(read_held_out(indexed, "validation"), als, feedback)
         factors = fit_native(indexed, ratings, als, score=score)
         iterations = list(range(1, len(factors.losses) + 1))

@@ -78,21 +78,7 @@ class Pairs(NamedTuple):
     again: np.ndarray
 
 
-class Usable(NamedTuple):
-    """Which pairs of a part pass the filters: bool (n).
-
-    Attributes
-    ----------
-    kept : array
-        Track and user have enough.
-    known : array
-        A training user has the track, or the user is one.
-    """
-
-    kept: np.ndarray
-    known: np.ndarray
-
-
+Usable = tuple[np.ndarray, np.ndarray]  # pairs whose track and user have enough; of known tracks
 Done = tuple[dict[str, tuple[pa.Array, pa.Array, pa.StructArray]], Counter[str], list[Overlap]]
 
 
@@ -216,7 +202,7 @@ def _merged(rows: Rows, mine: np.ndarray, params: DataParams) -> Pairs:
             if params.same_listen == "once":
                 counts = np.where(same, 0, counts)
         if counts.max() >= (2**63 - 1) // len(counts):  # a sum may be above int64
-            _require_sums(key // n_splits, counts, rows, params)
+            _require_sums(key[starts] // n_splits, counts, starts, rows, params)
         counts = np.add.reduceat(counts, starts)
         last = times[starts + lengths - 1]
     pair, split = (key[starts], 0) if n_splits == 1 else np.divmod(key[starts], n_splits)
@@ -238,14 +224,13 @@ def _order(
     return np.lexsort((*largest, times, key))
 
 
-def _require_sums(pair: np.ndarray, counts: np.ndarray, rows: Rows, params: DataParams) -> None:
+def _require_sums(
+    pairs: np.ndarray, counts: np.ndarray, starts: np.ndarray, rows: Rows, params: DataParams
+) -> None:
     """Stop at a sum above int64; Python's numbers have no bound."""
-    sums: dict[int, int] = {}
-    repeated = np.flatnonzero((np.diff(pair, prepend=-1) == 0) | (np.diff(pair, append=-1) == 0))
-    for place in repeated.tolist():
-        sums[pair[place]] = sums.get(pair[place], 0) + int(counts[place])
-    large = sorted(one for one, total in sums.items() if total >= 2**63)
-    if large:
+    sums = np.add.reduceat(counts.astype(object), starts)
+    large = pairs[(sums >= 2**63).astype(bool)]
+    if len(large):
         user, track = divmod(int(large[0]), len(rows.tracks.ids))
         first = rows.users.ids[user].as_py(), rows.tracks.ids[track].as_py()
         raise sum_too_large(len(large), first, params)
@@ -254,7 +239,13 @@ def _require_sums(pair: np.ndarray, counts: np.ndarray, rows: Rows, params: Data
 def _usable(
     parts: list[Pairs], rows: Rows, held: np.ndarray, params: DataParams
 ) -> Iterator[Usable]:
-    """Filter the pairs of all parts, by those of training where it is apart."""
+    """Filter the pairs of all parts, by those of training where it is apart.
+
+    Yields
+    ------
+    kept, known : bool arrays (n)
+        Track and user have enough; a training user has the track, or the user is one.
+    """
     n_tracks = len(rows.tracks.ids)
     users_of = np.zeros(n_tracks, np.int64)
     for part in parts:
@@ -271,7 +262,7 @@ def _usable(
     strong = params.protocol == "strong_generalization"
     for part, one in zip(parts, kept, strict=True):
         known = in_training[part.tracks] | (held[part.users] == 0) | (not strong)
-        yield Usable(one, known)
+        yield one, known
 
 
 def _split(
