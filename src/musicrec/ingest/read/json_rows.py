@@ -17,7 +17,7 @@ from musicrec.errors import MusicRecError
 from musicrec.ingest.read.columns import Column, Fields, Mapping, positions
 from musicrec.ingest.read.judge import Raw
 from musicrec.ingest.read.layout import HEAD
-from musicrec.ingest.read.text import Line, filled_lines, read_block
+from musicrec.ingest.read.text import Rows, filled_lines, read_block, read_each
 
 _ENDINGS = (".json", ".jsonl", ".ndjson")
 _ROWS = 1 << 17  # objects of a document judged at a time
@@ -61,37 +61,60 @@ def _is_json(text: str) -> bool:
     return True
 
 
-class JsonLines:
-    """Reads lines that hold an object each.
+def first_records(head: bytes) -> list[Any]:
+    """The values on the first lines."""
+    found: list[Any] = []
+    for line in head.decode("utf-8", "replace").split("\n")[:1000]:
+        try:
+            found += _values(line.strip(_EDGE), json.JSONDecoder())
+        except (ValueError, RecursionError):
+            continue
+    return found
+
+
+class JsonFields:
+    """Reads the mapped fields of objects.
 
     Several objects on a line, with commas between them or in an array, are a row each. Whatever
     else stands on the line breaks it, and so does an id that is no text or number.
     """
 
-    def __init__(self, head: bytes, mapping: Mapping, name: str) -> None:
-        """Find the mapped fields in the first objects."""
-        records = []
-        for line in head.decode("utf-8", "replace").split("\n")[:1000]:
-            try:
-                records += [value for value in _values(line.strip(_EDGE), json.JSONDecoder())
-                            if isinstance(value, dict)]  # fmt: skip
-            except (ValueError, RecursionError):
-                continue
-        self._mapping = mapping
+    def __init__(self, records: list[Any], mapping: Mapping, name: str) -> None:
+        """Find the fields in the first objects."""
+        records = [record for record in records if isinstance(record, dict)]
+        self._ids = mapping.ids
         self._paths = json_paths(records, mapping, name)
         self._kinds = _arrow_kinds(records, self._paths, mapping)
 
-    def read(self, data: bytes) -> Iterator[Raw]:
-        """The mapped fields of a block of lines."""
+    def read_lines(self, data: bytes) -> Iterator[Raw]:
+        """Rows of a block of lines."""
         return read_block(data, self._paths, self._by_arrow, self._by_line)
 
-    def _by_line(self, line: str) -> Line:
+    def read_records(self, records: list[Any]) -> Iterator[Raw]:
+        """Rows of objects."""
+        yield read_each(records, self._paths, lambda record: self._rows([record]))
+
+    def _by_line(self, line: str) -> Rows:
         try:
-            values = _values(line.strip(_EDGE), _DECODER)
-            objects = chain.from_iterable(v if isinstance(v, list) else [v] for v in values)
-            return [json_row(one, self._paths, self._mapping) for one in objects], ""
+            values = list(_values(line.strip(_EDGE), _DECODER))
         except (ValueError, RecursionError):
             return [], "broken_json"
+        return self._rows([one for v in values for one in (v if isinstance(v, list) else [v])])
+
+    def _rows(self, records: list[Any]) -> Rows:
+        rows = []
+        for record in records:
+            row: list[str | None] = []
+            for column, keys in self._paths.items():
+                value = _at(record, keys)
+                wrong = isinstance(value, bool) and column in self._ids
+                if wrong or isinstance(value, dict | list) or not isinstance(record, dict):
+                    return [], "broken_json"
+                if isinstance(value, bool):
+                    value = "true" if value else "false"
+                row.append(_HALF.sub("\ufffd", value) if value else value)
+            rows.append(row)
+        return rows, ""
 
     def _by_arrow(self, data: bytes, lines: int) -> Fields | None:
         """Fields as Arrow reads them; None where that is not one row a line, as it is written."""
@@ -134,44 +157,22 @@ def _values(text: str, decoder: json.JSONDecoder) -> Iterator[Any]:
         place = len(text) - len(rest[1:].lstrip())
 
 
-def json_row(record: Any, paths: Paths, mapping: Mapping) -> list[str | None]:
-    """The mapped fields of an object, as texts; a ValueError where one is of no such kind."""
-    if not isinstance(record, dict):
-        raise ValueError("no object")
-    row = []
-    for column, keys in paths.items():
-        value = _at(record, keys)
-        if isinstance(value, dict | list) or (isinstance(value, bool) and column in mapping.ids):
-            raise ValueError("no text or number")
-        if isinstance(value, bool):
-            value = "true" if value else "false"
-        row.append(_HALF.sub("\ufffd", value) if value else value)
-    return row
+def read_document(chunks: Iterable[bytes], path: str | None, name: str) -> Iterator[list[Any]]:
+    """Batches of the objects of an array, or that stand one after the other.
 
-
-def read_document(chunks: Iterable[bytes], mapping: Mapping, name: str) -> Iterator[Raw]:
-    """The mapped fields of an array of objects, or of objects one after the other.
+    Parameters
+    ----------
+    path : str, optional
+        `data.records`: the list of objects within.
 
     Raises
     ------
     MusicRecError
         It is damaged, or no JSON of objects, one a play.
     """
-    paths: Paths | None = None
-    records = _records(_document_values(chunks, name), mapping.params.records, name)
+    records = _records(_document_values(chunks, name), path, name)
     while batch := list(islice(records, _ROWS)):
-        if paths is None:
-            paths = json_paths(batch[:1000], mapping, name)
-        rows, numbers, broken = [], [], []
-        for number, record in enumerate(batch, 1):
-            try:
-                rows.append(json_row(record, paths, mapping))
-                numbers.append(number)
-            except ValueError:
-                broken.append((number, json.dumps(record)[:80], "broken_json"))
-        columns = list(zip(*rows, strict=True)) or [()] * len(paths)
-        fields = {c: pa.array(v, pa.string()) for c, v in zip(paths, columns, strict=True)}
-        yield Raw(fields, numbers.__getitem__, len(batch), broken)
+        yield batch
 
 
 def _records(values: Iterator[Any], path: str | None, name: str) -> Iterator[Any]:
@@ -274,7 +275,7 @@ def _refuse_columns(record: dict[str, Any], name: str) -> None:
         )
 
 
-def json_paths(records: list[Any], mapping: Mapping, name: str) -> Paths:
+def json_paths(records: list[dict[str, Any]], mapping: Mapping, name: str) -> Paths:
     """Find the mapped fields in the first objects.
 
     A name is a key of the object or, dotted, of objects within: `track_metadata.track_name`.
@@ -284,7 +285,6 @@ def json_paths(records: list[Any], mapping: Mapping, name: str) -> Paths:
     MusicRecError
         A column is mapped by position, no object has a field, or it holds an object or list.
     """
-    records = [record for record in records if isinstance(record, dict)]
     if len(records) == 1:
         _refuse_columns(records[0], name)
     names = tuple(dict.fromkeys(key for record in records for key in _names(record)))

@@ -343,19 +343,15 @@ def _are_names(row: Row, mapping: Mapping, line: str, name: str) -> bool:
     )
     if all(one and re.match(title, one) for one, title in zip(ids, TITLES, strict=True)):
         return True
-    numbers = tuple(map(str, range(len(row))))
-    if row in (numbers, ("", *numbers[:-1])):
-        raise MusicRecError(
-            f"{name}: the first line, {line[:80]!r}, may be column names, as pandas writes them "
-            "for a table without any, or a play; set data.header to true or false"
-        )
-    if mapping.last >= len(row):
+    numbers = tuple(map(str, range(len(row))))  # as pandas writes for a table without names
+    numbered = row in (numbers, ("", *numbers[:-1]))
+    if mapping.last >= len(row) and not numbered:
         return False  # which is said where the columns are found
-    if count is not None:
+    if count is not None and not numbered:
         return not _NUMBER.fullmatch(count) and _is_word(count)
-    if time is not None:
+    if time is not None and not numbered:
         return _is_word(time) and not re.search(r"\d", time)
-    if not any(re.search(r"\d", one or "1") for one in ids):
+    if numbered or not any(re.search(r"\d", one or "1") for one in ids):
         raise MusicRecError(
             f"{name}: the first line, {line[:80]!r}, may be column names or a play; set "
             "data.header to true or false"

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.read.columns import Mapping
-from musicrec.ingest.read.json_rows import JsonLines, json_form, read_document
+from musicrec.ingest.read.json_rows import JsonFields, first_records, json_form, read_document
 from musicrec.ingest.read.judge import Judged, Raw, judge
-from musicrec.ingest.read.layout import HEAD, TextLayout, text_layout
+from musicrec.ingest.read.layout import HEAD, text_layout
 from musicrec.ingest.read.parquet import MAGIC, parquet_readings
 from musicrec.ingest.read.text import blocks, read_text
 from musicrec.ingest.source.files import SourceFile
@@ -22,6 +22,17 @@ from musicrec.ingest.source.packed import known_encoding, open_plain, text_chunk
 from musicrec.ingest.source.unsupported import refuse_unsupported
 from musicrec.jit.parallel import thread_count
 
+# What is said of two files that differ: with that of the first one, and of the other.
+_MIXED = ": {} and {} are mixed; keep one format, or name the files that are meant in data.files"
+_OTHER_SEPARATORS = ": their separators seem to be {!r} and {!r}; set data.separator"
+_OTHER_HEADERS = (
+    ": with data.header: true their first lines, {} and {}, would be left out; give all files the "
+    "same header or none"
+)
+_OTHER_COLUMNS = (
+    " have other columns ({:.100} and {:.100}), so that not all may be plays; name the files that "
+    "are meant, such as data.files={}, or all: data.files=*"
+)
 Work = Callable[[], Iterable[Raw]]
 
 
@@ -40,9 +51,7 @@ class Reader:
         """Read nothing yet."""
         self._tables, self._mapping = tables, mapping
         self._params = mapping.params
-        self._formats: dict[str, SourceFile] = {}
-        self._layouts: list[tuple[TextLayout, SourceFile]] = []
-        self._columns: dict[str, tuple[list[str], SourceFile]] = {}
+        self._first: dict[str, tuple[object, SourceFile]] = {}  # what all files must have alike
         self._encoding = known_encoding(self._params.encoding)
 
     def pieces(self) -> Iterator[Piece]:
@@ -92,9 +101,9 @@ class Reader:
             ):
                 if is_parquet and not plain.read(4).startswith(MAGIC):
                     raise MusicRecError(f"{file.shown}: this is a packed Parquet file; unpack it")
-                self._require_alike("Parquet", file)
+                self._require_alike("format", "Parquet", file, _MIXED)
                 readings, columns = parquet_readings(file, self._mapping)
-                self._require_same_columns(columns, file, table)
+                self._require_columns(columns, file, table)
                 yield from readings
                 return
             chunks = text_chunks(stream, file, self._encoding)
@@ -105,72 +114,47 @@ class Reader:
             refuse_unsupported(first, file.shown)
             form = json_form(first, file.relative)
             if self._params.format == "json" or (self._params.format == "auto" and form):
-                self._require_alike("JSON", file)
+                self._require_alike("format", "JSON", file, _MIXED)
                 yield from self._json(chunks, form, file)
                 return
-            self._require_alike("text", file)
+            self._require_alike("format", "text", file, _MIXED)
             layout = text_layout(first, self._mapping, file.shown, whole=len(head) < HEAD)
-            self._require_agreement(layout, file)
-            self._require_same_columns(layout.columns, file, table)
+            if not self._mapping.names:
+                self._require_alike("separator", layout.dialect.separator, file, _OTHER_SEPARATORS)
+                if self._params.header is True:
+                    self._require_alike("header", layout.titles, file, _OTHER_HEADERS)
+            self._require_columns(layout.columns, file, table)
             for number, data in enumerate(blocks(chunks, file.shown)):
                 yield partial(read_text, data, layout, first=number == 0)
 
     def _json(self, chunks: Iterable[bytes], form: str, file: SourceFile) -> Iterator[Work]:
+        fields: JsonFields | None = None
         if form != "lines" or self._params.records is not None:
-            for raw in read_document(chunks, self._mapping, file.shown):
-                yield partial(list, [raw])
+            for batch in read_document(chunks, self._params.records, file.shown):
+                fields = fields or JsonFields(batch[:1000], self._mapping, file.shown)
+                yield partial(fields.read_records, batch)
             return
-        lines: JsonLines | None = None
         for data in blocks(chunks, file.shown):
             head = data[:HEAD] if b"\n" in data[:HEAD] else data
-            lines = lines or JsonLines(head, self._mapping, file.shown)
-            yield partial(lines.read, data)
+            fields = fields or JsonFields(first_records(head), self._mapping, file.shown)
+            yield partial(fields.read_lines, data)
 
-    def _require_alike(self, kind: str, file: SourceFile) -> None:
-        self._formats.setdefault(kind, file)
-        if len(self._formats) > 1:
-            names = " and ".join(sorted(self._formats))
-            first, *_ = self._formats.values()
-            raise MusicRecError(
-                f"{first.shown} and {file.relative}: {names} are mixed; keep one format, or name "
-                "the files that are meant in data.files"
-            )
-
-    def _require_same_columns(self, columns: tuple[str, ...], file: SourceFile, table: str) -> None:
+    def _require_columns(self, columns: tuple[str, ...], file: SourceFile, table: str) -> None:
         """Stop where files of a table have other columns, unless `data.files` names them."""
-        mine = sorted(columns)
-        first, other = self._columns.setdefault(table, (mine, file))
-        if mine == first or self._params.files is not None or not columns:
-            return
-        largest = max(self._tables[table], key=lambda one: one.size)
-        pattern = re.sub("[0-9]+", "*", largest.relative.split("/")[-1])
-        shown = " and ".join(", ".join(names)[:100] or "nothing" for names in (first, mine))
-        if not any(columns):
-            shown = f"{len(first)} and {len(mine)} columns"
-        raise MusicRecError(
-            f"{other.shown} and {file.relative} have other columns ({shown}), so that not all may "
-            f"be plays; name the files that are meant, such as data.files={pattern}, or all: "
-            "data.files=*"
-        )
+        if columns and self._params.files is None:
+            mine = ", ".join(sorted(columns)) if any(columns) else f"{len(columns)} columns"
+            largest = max(self._tables[table], key=lambda one: one.size)
+            pattern = re.sub("[0-9]+", "*", largest.relative.split("/")[-1])
+            self._require_alike(f"columns of {table}", mine, file, _OTHER_COLUMNS, pattern)
 
-    def _require_agreement(self, layout: TextLayout, file: SourceFile) -> None:
-        """Stop where files that are mapped by position differ in separator or header."""
-        if self._mapping.names:
-            return
-        self._layouts.append((layout, file))
-        first, other = self._layouts[0]
-        pair = f"{other.shown} and {file.relative}"
-        if first.dialect.separator != layout.dialect.separator:
-            raise MusicRecError(
-                f"{pair}: their separators seem to be {first.dialect.separator!r} and "
-                f"{layout.dialect.separator!r}; set data.separator"
-            )
-        if self._params.header is True and first.titles != layout.titles:
-            raise MusicRecError(
-                f"{pair}: with data.header: true their first lines, {first.titles} and "
-                f"{layout.titles}, would be left out; give all files the same header or none"
-            )
-        self._layouts = self._layouts[:1]
+    def _require_alike(
+        self, what: str, mine: object, file: SourceFile, words: str, *more: str
+    ) -> None:
+        """Stop where a file differs in something from the first one."""
+        first, other = self._first.setdefault(what, (mine, file))
+        if mine != first:
+            said = words.format(first, mine, *more)
+            raise MusicRecError(f"{other.shown} and {file.relative}{said}")
 
 
 def _pieces(table: str, file: SourceFile, future: Future[list[Judged]]) -> Iterator[Piece]:

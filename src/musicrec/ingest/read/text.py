@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import reduce
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +21,8 @@ BLOCK = 1 << 24  # bytes of lines read by one thread
 _FEW = 1 << 18  # bytes that are read line by line where Arrow cannot
 _LONGEST = 1 << 28  # bytes of a line
 _STAND_INS = (b"\x1f", b"\x1e", b"\x1d", b"\x02")  # for a separator of several characters
-Line = tuple[list[list[str | None]], str]  # rows of a line, and what is wrong with it
+Rows = tuple[list[list[str | None]], str]  # rows of a line or object, and what is wrong with it
+T = TypeVar("T")
 
 
 def blocks(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
@@ -47,9 +50,9 @@ def blocks(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
 
 def read_block(
     data: bytes,
-    columns: Iterable[Column],
+    columns: Collection[Column],
     by_arrow: Callable[[bytes, int], Fields | None],
-    by_line: Callable[[str], Line],
+    by_line: Callable[[str], Rows],
 ) -> Iterator[Raw]:
     """Read a block of lines, in pieces where Arrow cannot read it at once.
 
@@ -59,7 +62,7 @@ def read_block(
         Lines and their number -> fields, one row for each line that is not blank; None where it
         would be otherwise.
     by_line : callable
-        A line -> its rows, and a reason if it is none.
+        As that of `read_each`.
     """
     waiting = [data]
     while waiting:
@@ -73,21 +76,23 @@ def read_block(
         if len(piece) > _FEW and middle:
             waiting += [piece[middle:], piece[:middle]]
             continue
-        rows: list[list[str | None]] = []
-        numbers: list[int] = []
-        broken = []
-        for number, line in enumerate(piece.decode("utf-8", "replace").split("\n"), 1):
-            found, reason = by_line(line) if line.strip() else ([], "")
-            rows += found
-            numbers += [number] * len(found)
-            if reason:
-                broken.append((number, line, reason))
-        values = list(zip(*rows, strict=True)) or [()] * len(list(columns))
-        fields = {
-            column: pa.array(column_values, pa.string())
-            for column, column_values in zip(columns, values, strict=True)
-        }
-        yield Raw(fields, numbers.__getitem__, lines, broken)
+        yield read_each(piece.decode("utf-8", "replace").split("\n")[:-1], columns, by_line)
+
+
+def read_each(items: list[T], columns: Collection[Column], by_item: Callable[[T], Rows]) -> Raw:
+    """Read lines or objects one by one: `by_item` gives the rows of one, and a reason if none."""
+    rows: list[list[str | None]] = []
+    numbers: list[int] = []
+    broken = []
+    for number, item in enumerate(items, 1):
+        found, reason = by_item(item)
+        rows += found
+        numbers += [number] * len(found)
+        if reason:
+            broken.append((number, item if isinstance(item, str) else json.dumps(item), reason))
+    values = list(zip(*rows, strict=True)) or [()] * len(columns)
+    fields = {c: pa.array(v, pa.string()) for c, v in zip(columns, values, strict=True)}
+    return Raw(fields, numbers.__getitem__, len(items), broken)
 
 
 def _nth_line(data: bytes) -> Callable[[int], int]:
@@ -136,7 +141,7 @@ def _first_lines(data: bytes, n: int) -> int:
     return end
 
 
-def _by_line(line: str, layout: TextLayout) -> Line:
+def _by_line(line: str, layout: TextLayout) -> Rows:
     row, sound = layout.dialect.split(line)
     fits = len(row) == layout.width
     counted = fits and layout.count is not None and row[layout.count].isdigit()
