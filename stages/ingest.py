@@ -15,7 +15,7 @@ if __name__ == "__main__":
 
 import sys
 
-from musicrec.ingest.figures import count_rows, headline, rejected_rows, sentence
+from musicrec.ingest.report import count_rows, headline, rejected_rows, sentence
 from musicrec.ingest.run import ingest
 from musicrec.params import DataParams, EvaluateParams, load_block
 from musicrec.storage.files import write_json

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from musicrec.ingest.figures import sentence
+from musicrec.ingest.report import sentence
 from tests.support.plays import HOLDOUT, PLAYS, run, text_of, write
 
 ACCENTS = [("Zoë", "Café", 2), *PLAYS]

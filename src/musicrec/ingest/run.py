@@ -8,9 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from musicrec.errors import MusicRecError
+from musicrec.errors import MusicRecError, warn
 from musicrec.ingest.read.columns import mapping_of, read_aliases
 from musicrec.ingest.read.reader import Reader
+from musicrec.ingest.report import ALSO_IN_TRAIN, Tally
 from musicrec.ingest.source.files import SourceFile, list_files
 from musicrec.ingest.split.chunks import Chunks
 from musicrec.ingest.split.in_memory import merge_in_memory, merged_table
@@ -27,10 +28,8 @@ from musicrec.ingest.split.summary import (
     describe_splits,
     id_warnings,
     require_sound_splits,
-    warn,
 )
 from musicrec.ingest.split.windows import shown, windows_of
-from musicrec.ingest.tally import ALSO_IN_TRAIN, Tally
 from musicrec.params import DataParams
 from musicrec.storage.parquet import HISTORY, plays_schema
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.figures import count_rows, headline
+from musicrec.ingest.report import count_rows, headline
 from musicrec.interactions.hashing import hash_fraction
 from tests.support.plays import rows, run, text_of, write
 

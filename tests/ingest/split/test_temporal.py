@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.figures import headline
+from musicrec.ingest.report import headline
 from musicrec.storage.parquet import read_table
 from tests.support.plays import run, text_of, write
 

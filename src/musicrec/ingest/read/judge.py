@@ -63,7 +63,7 @@ class Judged(NamedTuple):
     rows: int  # bad ones too
     lines: int
     bad: dict[str, Bad]  # by reason
-    seen: Counter[str]  # rows with what is no mistake by itself: keys of `tally`, and `filtered`
+    seen: Counter[str]  # rows with what is no mistake by itself: those of `report`, and `filtered`
     forms: int  # of times, or-ed
 
 

@@ -7,7 +7,6 @@ import functools
 import itertools
 import math
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from musicrec.errors import MusicRecError
+from musicrec.errors import MusicRecError, warn
 from musicrec.ingest.read.reasons import MAX_COUNT
 from musicrec.jit.parallel import on_threads
 from musicrec.params import DataParams
@@ -297,9 +296,3 @@ def _matching(ids: list[pa.Array], marks: tuple[str, ...], pattern: str) -> pa.A
         some = some.filter(close)
         found.append(some.filter(pc.match_substring_regex(some, pattern)))
     return pc.unique(pa.concat_arrays(found))
-
-
-def warn(*sentences: str) -> None:
-    """Print warnings on standard error."""
-    for sentence in sentences:
-        print(f"warning: {sentence}", file=sys.stderr)
