@@ -71,7 +71,7 @@ class Dialect:
     def _field(self) -> re.Pattern[str]:
         quote, separator = re.escape(self.quote), re.escape(self.separator)
         inner = rf"[^{quote}]|{quote * 2}" if self.escape == self.quote else rf"[^{quote}\\]|\\."
-        blank = "[{}]*".format(" \t".replace(self.separator, ""))
+        blank = rf"[^\S{separator}]*" if self.separator.isspace() else r"\s*"
         return re.compile(
             rf"{blank}{quote}((?:{inner})*+){quote}{blank}{separator}"
             rf"|((?:(?!{separator}).)*){separator}",
