@@ -5,6 +5,7 @@ BASE ?= main
 REVS ?= workspace
 MARGIN ?= 0.01
 FAIL_ON ?= worse
+asked = --margin "$(MARGIN)" $(if $(METRICS),--metrics $(METRICS)) $(if $(BY),--by $(BY))
 # The environment first on PATH; a shell that DVC can run stages in, whatever the login shell is.
 run := SHELL=$(SHELL) PATH="$(CURDIR)/.venv/bin:$$PATH"
 pip := .venv/bin/python -m pip --disable-pip-version-check -qq install --no-build-isolation --no-deps --require-hashes
@@ -33,13 +34,13 @@ test: checkout setup-dev ## run the tests, two files at once
 	@$(run) python -m pytest -n 2 --dist loadgroup
 
 report: base setup ## report.html: REVS (default workspace) drawn over BASE, for any browser
-	@$(run) musicrec report $(REVS) --base "$(BASE)" --margin "$(MARGIN)"
+	@$(run) musicrec report $(REVS) --base "$(BASE)" $(asked)
 
 review: base setup ## one Markdown report against BASE (default main) for a pull request
-	@$(run) musicrec review --base "$(BASE)" --margin "$(MARGIN)" --fail-on "$(FAIL_ON)"
+	@$(run) musicrec review --base "$(BASE)" $(asked) --fail-on "$(FAIL_ON)"
 
-gate: base setup ## fail if a metric is worse than that of BASE (FAIL_ON, MARGIN: see docs/review.md)
-	@$(run) musicrec compare "$(BASE)" --margin "$(MARGIN)" --fail-on "$(FAIL_ON)"
+gate: base setup ## fail if a metric is worse than that of BASE (FAIL_ON, MARGIN, METRICS, BY, STARTS: docs/review.md)
+	@$(run) musicrec compare "$(BASE)" $(asked) $(if $(STARTS),--starts $(STARTS)) --fail-on "$(FAIL_ON)"
 
 original: setup ## original.html: the original project's whole report on the plays of data.source
 	@$(run) dvc repro index && $(run) musicrec original

@@ -92,10 +92,11 @@ def run(items: np.ndarray, queries: np.ndarray, rng: np.random.Generator) -> dic
     index = ExactIndex(items)
     history = _random_plays(rng, n_users, len(items), 30)
     exclude = (history.indptr, history.indices)
-    unseen, _ = timed("search", lambda: index.search(queries, length, exclude=exclude))
+    unseen, scores = timed("search", lambda: index.search(queries, length, exclude=exclude))
     with_seen, _ = index.search(queries, length)
     held_out = _held_out(rng, history, unseen)
-    lists = Lists(unseen, with_seen, {"popularity": unseen[::-1], "neighbours": with_seen[::-1]})
+    others = {"popularity": unseen[::-1], "neighbours": with_seen[::-1]}
+    lists = Lists(unseen, with_seen, scores, others)
     truth = held_out.truth
     judged = (unseen, truth.indptr, truth.indices, K)
     timed("metrics of one model", lambda: score_lists(*judged).columns())

@@ -1,8 +1,8 @@
 """Judge the top-k recommendations of every held-out user beside the baselines.
 
-Reads the indexed plays, the factors and the lists of the baselines. Writes the per-user table
-(Parquet), the headline metrics (JSON) and a folder of rows for plots and the report: metrics at
-every k, intervals, slices of the users (JSON).
+Reads the indexed plays, the factors and the lists of the baselines. Writes the per-user table and
+the lists (Parquet), the headline metrics (JSON) and a folder of rows for plots and the report:
+metrics at every k, intervals, slices of the users (JSON).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if __name__ == "__main__":
 
 from functools import partial
 
+from musicrec.evaluate.lists import COLUMNS
 from musicrec.evaluate.report import headline, plot_rows, sentence
 from musicrec.evaluate.run import evaluate
 from musicrec.params import EvaluateParams, load_block
@@ -27,7 +28,10 @@ FIRST_COLUMNS = ("user_id", "history_length", "held_out")  # of the per-user tab
 
 def main() -> None:
     """Run the stage."""
-    table = partial(output_file, ending=".parquet", ours=partial(has_columns, names=FIRST_COLUMNS))
+    table, lists = (
+        partial(output_file, ending=".parquet", ours=partial(has_columns, names=names))
+        for names in (FIRST_COLUMNS, COLUMNS)
+    )
     args = stage_arguments(
         __doc__,
         "params",
@@ -35,6 +39,7 @@ def main() -> None:
         "factors",
         "baselines",
         per_user=table,
+        lists=lists,
         metrics=output_file,
         plots=output_folder,
     )
@@ -46,5 +51,6 @@ def main() -> None:
         for name, rows in plots.items():
             write_json(folder / f"{name}.json", rows)
         write_table(args.per_user, evaluation.table)
+        write_table(args.lists, evaluation.lists)
         write_json(args.metrics, {params.split: figures})
     print(sentence(figures, evaluation.table, params))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
-from musicrec.metrics.ranking import metric_table, split_figures
+from musicrec.metrics.definitions import metric_table, split_figures
 from musicrec.params import load_params
 from musicrec.tune.space import read_space
 

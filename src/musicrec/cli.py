@@ -16,7 +16,13 @@ from musicrec.bundle.commands import (
     add_verify,
 )
 from musicrec.parsers import IdParser, SentenceParser
-from musicrec.review.commands import add_compare, add_report, add_review, add_tested
+from musicrec.review.commands import (
+    add_compare,
+    add_judge,
+    add_report,
+    add_review,
+    add_tested,
+)
 from musicrec.runtime import command
 from musicrec.tune.commands import add_original, add_tune
 
@@ -32,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int | None:
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=IdParser)
     serving = (add_recommend, add_similar, add_explain, add_verify)
     bundles = (add_update, add_export_vectors, add_publish)
-    revisions = (add_compare, add_review, add_report, add_tune, add_original, add_tested)
-    for add in (*revisions, *serving, *bundles):
+    revisions = (add_compare, add_review, add_report, add_judge, add_tested)
+    for add in (*revisions, add_tune, add_original, *serving, *bundles):
         add(commands)
     args = parser.parse_args(arguments)
     if "run" not in args:

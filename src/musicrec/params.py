@@ -412,6 +412,7 @@ class EvaluateParams(Block):
         "tracks of a user's history: exclude: neither recommended nor part of the truth; keep: "
         "both (repeat consumption)",
     )
+    lists: Whole = _of(500, "positions of each list that data/lists.parquet keeps; 0: none", ge=0)
     bootstrap_samples: Whole = _of(1000, "resamples of the bootstrap intervals", ge=100)
     seed: Seed = _of(42, "seed of the bootstrap")
 

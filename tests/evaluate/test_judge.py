@@ -17,10 +17,11 @@ import pytest
 from musicrec.als.fold_in import read_model
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import described, hash_rows
+from musicrec.evaluate.lists import COLUMNS
 from musicrec.evaluate.report import headline, plot_rows, sentence
 from musicrec.evaluate.run import evaluate
 from musicrec.interactions.held_out import read_held_out
-from musicrec.metrics.ranking import METRICS
+from musicrec.metrics.definitions import HITS
 from musicrec.params import EvaluateParams
 from musicrec.storage.files import read_json
 from tests.metrics.test_ranking import reference
@@ -99,7 +100,7 @@ def column(evaluation, folder, name):
 def test_ranking_protocol_equals_a_slow_evaluation(evaluation, folder, plays, k):
     truth = by_user(plays.validation)
     lists = slow_lists(folder, plays, exclude_seen=True)
-    for metric in METRICS:
+    for metric in HITS:
         got = column(evaluation, folder, f"{metric}@{k}")
         expected = {user: reference(lists[user], truth[user], k)[metric] for user in truth}
         assert got == pytest.approx(expected, rel=1e-9)
@@ -128,7 +129,7 @@ def test_seen_tracks_are_kept_on_demand(folder, plays, tmp_path):
 def test_spark_protocol_equals_a_slow_evaluation(evaluation, folder, plays, k):
     truth = {u: [i for i in row if i < N_ITEMS] for u, row in by_user(plays.validation).items()}
     lists = slow_lists(folder, plays, exclude_seen=False)
-    for metric in METRICS:
+    for metric in HITS:
         got = column(evaluation, folder, f"spark_{metric}@{k}")
         for user in truth:
             if truth[user] and lists[user]:
@@ -191,6 +192,7 @@ def stage(folder, output, threads="2"):
         *("--indexed", str(folder / "indexed"), "--factors", str(folder / "factors")),
         *("--baselines", str(folder / "baselines")),
         *("--per-user", str(output / "per_user.parquet")),
+        *("--lists", str(output / "lists.parquet")),
         *("--metrics", str(output / "evaluate.json"), "--plots", str(output / "plots")),
     ]
     environment = {**os.environ, "MUSICREC_THREADS": threads}
@@ -208,6 +210,7 @@ def test_the_stage_writes_the_same_bytes_for_any_number_of_threads(folder, plays
         written.append({path.relative_to(output): path.read_bytes() for path in paths})
     assert len(written[0]) == 10
     assert written[0] == written[1]
+    assert pq.read_schema(tmp_path / "1/lists.parquet").names == list(COLUMNS)
     figures = read_json(tmp_path / "1/evaluate.json")
     assert list(figures) == ["validation"]  # so that no diff subtracts one split from another
     assert figures["validation"]["users"] == len(by_user(plays.validation))

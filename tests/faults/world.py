@@ -30,7 +30,7 @@ STAGES = {  # in the order of their inputs
 }
 SPARK = ("ingest", "index")  # where a master is named
 TIMED = ("ann_bench",)  # outputs that a clock says
-OUTPUTS = ("--output", "--metrics", "--plots", "--per-user")
+OUTPUTS = ("--output", "--metrics", "--plots", "--per-user", "--lists")
 SMALL = {
     "sample": {"scale": 0.0003},
     "data": {"source": "data/sample"},

@@ -11,6 +11,7 @@ from musicrec.metrics.intervals import (
     Interval,
     bootstrap_means,
     compare_paired,
+    compare_starts,
     holm,
     mean_intervals,
     paired_p_value,
@@ -198,6 +199,58 @@ def test_a_base_of_zero_has_no_relative_change():
     assert found.verdict == "better"
 
 
+def trained(rng, base, n_starts, spread, change=0.0):
+    """Values (start, user) as several training runs of one setting give them."""
+    of_start = 1 + change + spread * rng.normal(size=(n_starts, 1))
+    return base * of_start * (1 + 0.3 * rng.choice([-1.0, 1.0], (n_starts, len(base))))
+
+
+def test_starts_and_users_are_crossed_as_in_a_table_of_mean_squares():
+    rng = np.random.default_rng(16)
+    base, n, s = metric_like(rng, 200), 200, 4
+    old, new = trained(rng, base, s, 0.2), trained(rng, base, s, 0.2, 0.1)
+    found = compare_starts({"m": old}, {"m": new})["m"]
+    difference = new.mean() - old.mean()
+    of_users = [(new[:, u] - old[:, u]).mean() for u in range(n)]
+    parts = [(sum((x - difference) ** 2 for x in of_users) / (n - 1) / n, n - 1)]
+    for side in (old, new):
+        starts, users = side.mean(axis=1), side.mean(axis=0)
+        of_starts = n * sum((x - side.mean()) ** 2 for x in starts) / (s - 1)
+        cells = ((side[i, u] - starts[i] - users[u] + side.mean()) ** 2
+                 for i in range(s) for u in range(n))  # fmt: skip
+        rest = sum(cells) / ((s - 1) * (n - 1))
+        assert of_starts > rest
+        parts.append(((of_starts - rest) / (n * s), s - 1))
+    variance = sum(part for part, _ in parts)
+    degrees = variance**2 / sum(part**2 / freedom for part, freedom in parts)
+    t = scipy_stats.t(degrees)
+    assert found.p_value == pytest.approx(2 * t.sf(abs(difference) / variance**0.5))
+    half = t.ppf(0.975) * variance**0.5
+    assert [found.low, found.high] == pytest.approx([difference - half, difference + half])
+    assert found.change == pytest.approx(new.mean() / old.mean() - 1)
+    spread = [side.mean(axis=1).var(ddof=1) for side in (old, new)]
+    assert found.start_sd == pytest.approx(np.mean(spread) ** 0.5)
+    assert compare_starts({"m": old}, {"m": old})["m"].verdict == "identical"
+    missing = old.copy()
+    missing[2, 5] = np.nan
+    assert compare_starts({"m": missing}, {"m": new})["m"].n_users == n - 1
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.03])
+def test_a_lucky_start_is_no_better_model(spread):
+    rng = np.random.default_rng(17)
+    alone, together, covered, runs = 0, 0, 0, 400
+    for _ in range(runs):
+        base = metric_like(rng, 550)
+        old, same, better = (trained(rng, base, 3, spread, c) for c in (0.0, 0.0, 0.02))
+        alone += paired_p_value(same[0] - old[0]) < 0.05
+        together += compare_starts({"m": old}, {"m": same})["m"].p_value < 0.05
+        found = compare_starts({"m": old}, {"m": better})["m"]
+        covered += found.change_low <= 0.02 <= found.change_high
+    assert together / runs <= 0.08 and covered / runs >= 0.92
+    assert spread == 0 or alone / runs > 0.12  # what one start of each says
+
+
 def test_equals_scipys_paired_t_test():
     rng = np.random.default_rng(5)
     a, b = metric_like(rng, 500), metric_like(rng, 500)
@@ -217,16 +270,13 @@ def test_the_standard_deviation_of_the_bootstrap_is_the_standard_error_of_the_me
     assert bootstrap_means(values, 4000, seed=1).std() == pytest.approx(error, rel=0.05)
 
 
-def test_bootstrap_of_a_single_user_is_that_user():
-    assert (bootstrap_means(np.array([[0.25, 1.0]]), 100, 0) == [0.25, 1.0]).all()
-
-
 def test_seed_fixes_every_bit_and_threads_change_none():
     values = metric_like(np.random.default_rng(8), (300, 3))
     first = bootstrap_means(values, 200, seed=5, threads=1)
     assert np.array_equal(first, bootstrap_means(values, 200, seed=5, threads=4))
     assert np.array_equal(first[:, 1:2], bootstrap_means(values[:, 1:2], 200, seed=5))
     assert not np.array_equal(first, bootstrap_means(values, 200, seed=6))
+    assert (bootstrap_means(np.array([[0.25, 1.0]]), 100, 0) == [0.25, 1.0]).all()  # one user
 
 
 def test_holm_worked_by_hand():

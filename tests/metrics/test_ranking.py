@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicrec.errors import MusicRecError
-from musicrec.metrics.ranking import METRICS, known_truth, precision_ceiling, score_lists
+from musicrec.metrics.definitions import HITS
+from musicrec.metrics.ranking import known_truth, precision_ceiling, score_lists
 
 
 def pack(lists, truths, width=None):
@@ -37,7 +38,7 @@ def reference(items, truth, k):
     """The definitions, one user at one k, written to be read and not to be fast."""
     truth = set(truth)
     if not truth:
-        return dict.fromkeys(METRICS, 0.0)
+        return dict.fromkeys(HITS, 0.0)
     top = items[:k]
     hit = [1 if item in truth else 0 for item in top]
     precision_sum = sum(sum(hit[: i + 1]) / (i + 1) for i in range(len(top)) if hit[i])
@@ -49,6 +50,7 @@ def reference(items, truth, k):
         "recall": sum(hit) / len(truth),
         "ndcg": gain / best_gain,
         "calibrated_recall": sum(hit) / min(len(truth), k),
+        "r_precision": sum(hit[: len(truth)]) / len(truth),
         "hit_rate": float(any(hit)),
         "reciprocal_rank": 1 / (hit.index(1) + 1) if any(hit) else 0.0,
     }
@@ -64,6 +66,7 @@ def test_a_case_worked_by_hand():
     assert got["ndcg@2"] == pytest.approx(1 / (1 + 1 / math.log2(3)))
     assert got["precision@4"] == 2 / 4
     assert got["recall@4"] == got["calibrated_recall@4"] == 2 / 3
+    assert (got["r_precision@2"], got["r_precision@4"]) == (1 / 3, 2 / 3)
     assert got["hit_rate@4"] == got["reciprocal_rank@4"] == 1
     late = one([1, 2, 7], truth=[7], k=[2, 3])
     assert (late["hit_rate@2"], late["reciprocal_rank@2"]) == (0, 0)
@@ -170,7 +173,7 @@ users = st.lists(
 def test_equals_the_reference(users, k):
     lists, truths = zip(*users, strict=True)
     got = score(lists, truths, k)
-    assert len(got) == len(METRICS) * len(set(k))
+    assert len(got) == len(HITS) * len(set(k))
     for name, values in got.items():
         metric, _, length = name.partition("@")
         expected = [reference(list(a), b, int(length))[metric] for a, b in users]

@@ -54,7 +54,7 @@ def spark_means(spark, lists, truths):
 def our_means(lists, truths):
     scores = ours(lists, truths)
     columns = {"map": scores.whole_average_precision, **scores.columns()}
-    spark_lacks = ("calibrated_recall", "hit_rate", "reciprocal_rank")
+    spark_lacks = ("calibrated_recall", "r_precision", "hit_rate", "reciprocal_rank")
     return {name: v.mean() for name, v in columns.items() if not name.startswith(spark_lacks)}
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from musicrec.metrics.ranking import metric_title
+from musicrec.formatting import number, share
+from musicrec.metrics.definitions import metric_title
 from musicrec.page.charts import Figure
 from musicrec.page.layout import Table
-from musicrec.page.numbers import number, share
-from musicrec.review.sections import search
+from musicrec.review.sections import _with_front
 
 
 @pytest.mark.parametrize(
@@ -53,14 +53,8 @@ def test_columns_of_numbers_are_aligned_right():
 def test_a_front_joins_what_no_other_setting_of_the_method_beats():
     settings = [("a", 0.5, 100), ("a", 0.9, 50), ("a", 0.4, 90), ("a", 0.9, 40), ("b", 0.1, 1)]
     rows = [
-        {"method": m, "setting": "s", "recall": r, "queries_per_second": q, "map": r, "map_lost": 0}
+        {"series": "main", "method": m, "recall": r, "queries_per_second": q}
         for m, r, q in settings
     ]
-
-    class Stored:
-        name, machine, rows = "main", {}, {"tradeoff": []}
-
-    stored = Stored()
-    stored.rows = {"tradeoff": rows}
-    by_recall = search([stored], []).figures[0].rows
-    assert [row["front"] for row in by_recall] == [True, True, False, False, True]
+    fronts = [row["front"] for row in _with_front(rows, "recall", 1)]
+    assert fronts == [True, True, False, False, True]

@@ -100,10 +100,11 @@ stages:
     cmd: >-
       '{sys.executable}' '{ROOT}/stages/evaluate.py' --params params.yaml --indexed data/indexed
       --factors data/factors --baselines data/baselines --per-user data/per_user.parquet
+      --lists data/lists.parquet
       --metrics metrics/evaluate.json --plots plots/evaluate
     deps: [data/indexed, data/factors, data/baselines]
     params: [evaluate]
-    outs: [data/per_user.parquet, plots/evaluate]
+    outs: [data/per_user.parquet, data/lists.parquet, plots/evaluate]
     metrics:
     - metrics/evaluate.json:
         cache: false

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from scipy import stats as scipy_stats
@@ -28,7 +29,6 @@ from musicrec.metrics.verdicts import (
     WORSE,
 )
 from musicrec.review.compare import Result, as_json, as_markdown, as_text, compare
-from musicrec.review.gate import gate_sentence, stopping
 
 K = [10, 500]
 NAMES = [f"{metric}@{k}" for metric in ("map", "precision", "recall", "ndcg") for k in K]
@@ -129,6 +129,48 @@ def test_chosen_metrics_and_their_number_in_the_correction():
     assert smaller.adjusted_p_value == pytest.approx(min(1.0, 2 * smaller.p_value))
 
 
+def test_directions_of_metrics_and_users_without_a_value():
+    """A lower Gini is better, of popularity neither; a null on either side is left out."""
+    names = ["gini@10", "popularity@10", "coverage@10"]
+    old, new = table(names=names), table(names=names)
+    for name in names:
+        values = old.column(name).to_numpy() * 0.5
+        new = with_column(new, name, pa.array(values, mask=np.arange(2000) < 7))
+    metrics = compare(Stored("a", old), Stored("b", new), names).metrics
+    assert [metrics[name].verdict for name in names] == ["better", "lower", "worse"]
+    assert {row.n_users for row in metrics.values()} == {1993}
+    assert metrics["gini@10"].base == pytest.approx(old.column("gini@10").to_numpy()[7:].mean())
+    back = compare(Stored("b", new), Stored("a", old), names)
+    assert [row.verdict for row in back.metrics.values()] == ["worse", "higher", "better"]
+    assert back.stopping("worse") == {"gini@10": "worse"}
+    everything = [old.set_column(2, names[0], pa.nulls(2000, pa.float64())), new]
+    with pytest.raises(MusicRecError, match="gini@10: no user of a has a list long enough"):
+        compare(Stored("a", everything[0]), Stored("b", new), names)
+
+
+def test_a_change_that_is_better_on_average_and_worse_for_newcomers_is_said():
+    history = np.repeat([0, 3, 60, 700], 500)
+    old, new = (t.append_column("history_length", pa.array(history)) for t in (table(), table()))
+    gain = np.where(history == 3, -0.02, 0.02) + np.random.default_rng(1).normal(0, 0.01, 2000)
+    new = with_column(new, "map@500", pa.array(new.column("map@500").to_numpy() + gain))
+    result = compare(Stored("a", old), Stored("b", new), ["map@500"], by=["history"])
+    said = {name: (row.n_users, row.verdict) for name, row in result.metrics.items()}
+    assert said == {
+        "map@500": (2000, "better"),
+        "map@500, history 0": (500, "better"),
+        "map@500, history 1-4": (500, "worse"),
+        "map@500, history 50-99": (500, "better"),
+        "map@500, history 500+": (500, "better"),
+    }
+    newcomers = [t.filter(pc.equal(t.column("history_length"), 3)) for t in (old, new)]
+    alone = compare(*map(Stored, "ab", newcomers), ["map@500"]).metrics["map@500"]
+    part = result.metrics["map@500, history 1-4"]
+    assert (part.base, part.low, part.p_value) == (alone.base, alone.low, alone.p_value)
+    assert part.adjusted_p_value >= part.p_value  # five comparisons, not one
+    assert result.gate_sentence("worse").endswith(": map@500, history 1-4: worse.")
+    assert "metric                  users" in as_text(result)
+
+
 def test_forms():
     result = compare(Stored("main", table()), Stored("exp", table(shift=0.01, seed=1)))
     text = as_text(result)
@@ -187,9 +229,9 @@ def judged(*said: str) -> Result:
 )
 def test_gates(gate, passing):
     every = [BETTER, WORSE, NO_WORSE, EQUIVALENT, IDENTICAL, CANNOT_TELL, TOO_FEW]
-    assert [verdict for verdict in every if not stopping(judged(BETTER, verdict), gate)] == passing
-    assert gate_sentence(judged(BETTER), gate) == f"Gate: passed (--fail-on {gate})."
-    stopped = gate_sentence(judged(BETTER, WORSE), gate)
+    assert [verdict for verdict in every if not judged(BETTER, verdict).stopping(gate)] == passing
+    assert judged(BETTER).gate_sentence(gate) == f"Gate: passed (--fail-on {gate})."
+    stopped = judged(BETTER, WORSE).gate_sentence(gate)
     assert stopped == f"Gate: FAILED (--fail-on {gate}): b: worse."
 
 

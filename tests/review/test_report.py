@@ -10,6 +10,8 @@ import subprocess
 import sys
 from html import unescape
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -192,6 +194,47 @@ def test_the_gate(project, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["compare", "main", "--fail-on", "bad"])
     assert stopped.value.code == 2
+
+
+def test_lists_of_any_model_are_compared_like_a_revision(project, tmp_path, monkeypatch, capsys):
+    """The model's own lists, read back, are identical to it; their first ten are not."""
+    monkeypatch.chdir(project.folder)
+    lists = pq.read_table("data/lists.parquet")
+    few = tmp_path / "few.parquet"
+    pq.write_table(lists.filter(pc.less_equal(lists.column("position"), 10)), few)
+    try:
+        assert main(["judge", "data/lists.parquet", "--name", "own"]) == 0
+        assert main(["judge", str(few), "--name", "few", "--trec", str(tmp_path)]) == 0
+        told = capsys.readouterr().out
+        assert "lists shorter than 100: the rest are misses\nmap@100: few 0." in told
+        assert (tmp_path / "qrels.txt").exists()
+        assert main(["compare", "own", "main", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)["metrics"]
+        assert {row["verdict"] for row in found.values()} == {"identical"}
+        assert main(["compare", "main", "few", "--fail-on", "worse"]) == 3
+        assert "recall@100: worse" in capsys.readouterr().err
+        assert main(["report", "few", "--output", str(tmp_path / "page.html")]) == 0
+        assert capsys.readouterr().out.startswith("few: worse")
+        assert main(["compare", "main", "few", "--starts", "2"]) == 1
+        assert "few are lists, which --starts cannot train anew" in capsys.readouterr().err
+        assert main(["judge", str(few), "--name", "noisy"]) == 1
+        assert "--name noisy is a revision of this project" in capsys.readouterr().err
+    finally:
+        shutil.rmtree("data/judged")
+
+
+def test_starts_train_both_settings_anew(project, monkeypatch, capsys):
+    monkeypatch.chdir(project.folder)
+    words = ["compare", "main", "noisy", "--metrics", "ndcg@10", "--starts", "2"]
+    assert main([*words, "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)["metrics"]["ndcg@10"]
+    assert row["start_sd"] > 0 and row["low"] < row["difference"] < row["high"]
+    assert main([*words, "--fail-on", "worse"]) in (0, 3)
+    text = " ".join(capsys.readouterr().out.split())
+    assert "t-test of users crossed with starts" in text
+    assert "Another start moves ndcg@10 by" in text
+    assert main(["compare", "main", "other-data", "--starts", "2"]) == 1
+    assert "other-data has other plays; `git checkout other-data`" in capsys.readouterr().err
 
 
 def test_what_was_never_run_is_not_judged(project, monkeypatch, capsys):

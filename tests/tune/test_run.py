@@ -10,7 +10,7 @@ import yaml
 
 from musicrec.cli import main
 from musicrec.errors import MusicRecError
-from musicrec.metrics.ranking import headline_metrics
+from musicrec.metrics.definitions import headline_metrics
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams, load_block
 from musicrec.tune.run import Request, _Runner, importance, tune
 from musicrec.tune.space import read_space

@@ -12,7 +12,8 @@ from musicrec.baselines.neighbours import Similarity, recommend_neighbours
 from musicrec.baselines.popularity import recommend_most_played, recommend_popular
 from musicrec.interactions.held_out import HeldOut
 from musicrec.interactions.matrix import decay
-from musicrec.metrics.ranking import headline_metrics, score_lists
+from musicrec.metrics.definitions import headline_metrics
+from musicrec.metrics.ranking import score_lists
 from musicrec.params import BaselinesParams, duration_seconds
 
 

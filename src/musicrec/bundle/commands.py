@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musicrec.errors import MusicRecError
+from musicrec.formatting import text_table
 from musicrec.parsers import Commands, number
-from musicrec.reporting.markdown import text_table
 from musicrec.storage.outputs import output_file
 
 if TYPE_CHECKING:

@@ -19,11 +19,11 @@ from musicrec.bundle.bundle import load_bundle
 from musicrec.bundle.manifest import CARD, MANIFEST, Fingerprint, Manifest
 from musicrec.bundle.write import write_manifest
 from musicrec.errors import MusicRecError, without_passwords
+from musicrec.formatting import markdown_table
+from musicrec.metrics.definitions import split_figures
 from musicrec.metrics.intervals import CONFIDENCE
-from musicrec.metrics.ranking import split_figures
 from musicrec.project.revisions import WORKSPACE, Revision
 from musicrec.project.staleness import why_stale
-from musicrec.reporting.markdown import markdown_table
 from musicrec.storage.files import fingerprint, read_json
 from musicrec.storage.outputs import atomic_directory, is_folder_of_ours, output_folder
 

@@ -7,8 +7,8 @@ from two configurations, are what `musicrec compare` compares.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,7 @@ from musicrec.interactions.held_out import HeldOut
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
-from musicrec.metrics.beyond_accuracy import (
-    catalogue_coverage,
-    exposure,
-    gini,
-    list_means,
-    median_popularity,
-)
+from musicrec.metrics.beyond_accuracy import beyond_accuracy, median_popularity
 from musicrec.metrics.ranking import known_truth, score_lists
 from musicrec.params import EvaluateParams
 from musicrec.search.exact import ExactIndex
@@ -40,35 +34,34 @@ class Lists:
 
     Attributes
     ----------
-    unseen, with_seen : the model's, without and with the tracks of the user's history
+    judged : the model's in the `ranking` protocol, as `evaluate.seen` says
+    with_seen : the model's with the tracks of the user's history, for the `spark` protocol
+    scores : float32 array (n, length), of `judged`
     baselines : those of each baseline by name, as `evaluate.seen` says
     """
 
-    unseen: np.ndarray
+    judged: np.ndarray
     with_seen: np.ndarray
-    baselines: dict[str, np.ndarray]
-
-    def judged(self, params: EvaluateParams) -> np.ndarray:
-        """The model's lists in the `ranking` protocol."""
-        return self.with_seen if params.seen == "keep" else self.unseen
+    scores: np.ndarray
+    baselines: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The per-user table and the figures that are not means over users.
+    """The per-user table, and the lists as rows where they are asked for.
 
     `folded_in`: none of the users is in training.
     """
 
     table: pa.Table
-    aggregate: list[dict[str, float]]
     folded_in: bool
+    lists: pa.Table | None = None
 
 
 def recommend(
-    held_out: HeldOut, queries: np.ndarray, item_factors: np.ndarray, length: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Make the model's lists.
+    held_out: HeldOut, queries: np.ndarray, item_factors: np.ndarray, params: EvaluateParams
+) -> Lists:
+    """Make the model's lists, max(params.k) long.
 
     Parameters
     ----------
@@ -76,18 +69,16 @@ def recommend(
     queries : float32 array (n, rank)
         Factors of the held-out users; zeros get no recommendations.
     item_factors : float32 array (n_items, rank)
-    length : int
-
-    Returns
-    -------
-    unseen, with_seen : int32 arrays (n, length)
-        Without and with the tracks played in training, padded with -1.
+    params : EvaluateParams
     """
     index = ExactIndex(item_factors)
-    history = held_out.history
-    unseen, _ = index.search(queries, length, exclude=(history.indptr, history.indices))
-    with_seen, _ = index.search(queries, length)
-    return unseen, with_seen
+    history, length = held_out.history, max(params.k)
+    with_seen, scores = index.search(queries, length)
+    judged = with_seen
+    if params.seen != "keep":
+        exclude = (history.indptr, history.indices)
+        judged, scores = index.search(queries, length, exclude=exclude)
+    return Lists(judged, with_seen, scores)
 
 
 def judge(held_out: HeldOut, lists: Lists, params: EvaluateParams) -> Evaluation:
@@ -99,37 +90,28 @@ def judge(held_out: HeldOut, lists: Lists, params: EvaluateParams) -> Evaluation
     `held_out_unknown` (those unknown to training), `held_out_popularity` (median training users
     of a held-out track), `truth` (a hash of the held-out track ids), `recommended` (length of
     the model's list);
-    `<metric>` of the model in the `ranking` protocol, `popularity_<metric>` and
-    `neighbours_<metric>` of the baselines in the same; `spark_<metric>` of the model in the
-    `spark` protocol, null for users it drops; `list_popularity@<k>` and `list_novelty@<k>`,
-    null for users without recommendations.
+    `<metric>@<k>` of the model in the `ranking` protocol, for all of `METRICS`, null where a list
+    is too short to have it, and `<baseline>_<metric>@<k>` of the baselines;
+    `spark_<metric>@<k>` of the model in the `spark` protocol, null for users it drops.
     """
     train, truth = held_out.train, held_out.truth
     users_of = train.users_of()
-    columns = _describe(held_out, users_of)
-    of_model = lists.judged(params)
-    columns["recommended"] = np.count_nonzero(of_model >= 0, axis=1)
-    for prefix, recommended in (
-        ("", of_model),
-        *((f"{name}_", of_baseline) for name, of_baseline in lists.baselines.items()),
-    ):
-        scores = score_lists(recommended, truth.indptr, truth.indices, params.k)
-        columns |= {f"{prefix}{metric}": values for metric, values in scores.columns().items()}
+    columns: dict[str, Any] = _describe(held_out, users_of)
+    columns["recommended"] = np.count_nonzero(lists.judged >= 0, axis=1)
+    by_item, n_users = train.transpose(), int(np.count_nonzero(train.lengths))
+    for model, recommended in {"": lists.judged, **lists.baselines}.items():
+        prefix = model and f"{model}_"
+        scores = score_lists(recommended, truth.indptr, truth.indices, params.k).columns()
+        scores |= beyond_accuracy(recommended, by_item, n_users, params.k)
+        columns |= {prefix + metric: _masked(values) for metric, values in scores.items()}
     columns |= _spark_protocol(lists.with_seen, held_out, params.k)
-    n_train_users = int(np.count_nonzero(train.lengths))
-    means = list_means(of_model, users_of, n_train_users, params.k)
-    columns |= {f"list_{name}": _masked(values) for name, values in means.items()}
     table = pa.table({"user_id": held_out.user_ids, **columns})
     described: dict[str, Any] = {"split": held_out.split, "k": sorted(params.k)}
     if params.seen != "exclude":
         described["seen"] = params.seen
-    return Evaluation(
-        table=table.take(pc.sort_indices(held_out.user_ids)).replace_schema_metadata(
-            {TABLE_METADATA: json.dumps(described)}
-        ),
-        aggregate=_aggregate(of_model, len(users_of), params.k),
-        folded_in=held_out.folded_in,
-    )
+    table = table.take(pc.sort_indices(held_out.user_ids))
+    metadata = {TABLE_METADATA: json.dumps(described)}
+    return Evaluation(table.replace_schema_metadata(metadata), held_out.folded_in)
 
 
 def described(schema: pa.Schema) -> dict[str, Any]:
@@ -163,14 +145,6 @@ def hash_rows(truth: Interactions, track_ids: pa.Array) -> np.ndarray:
 
     for_blocks(hash_block, blocks(len(sums), _BLOCK))
     return sums
-
-
-def _aggregate(lists: np.ndarray, n_items: int, k: Sequence[int]) -> list[dict[str, float]]:
-    """Coverage and Gini of all lists together, a row a k."""
-    return [
-        {"k": length, "coverage": catalogue_coverage(counts), "gini": gini(counts)}
-        for length, counts in zip(sorted(k), exposure(lists, n_items, k), strict=True)
-    ]
 
 
 def _spark_protocol(lists: np.ndarray, held_out: HeldOut, k: Sequence[int]) -> dict[str, pa.Array]:

@@ -10,9 +10,17 @@ import pyarrow as pa
 
 from musicrec.baselines.lists import baseline_names, model_title
 from musicrec.evaluate.judge import Evaluation
-from musicrec.metrics.beyond_accuracy import HISTORY_EDGES, POPULARITY_EDGES, slice_rows
+from musicrec.metrics.beyond_accuracy import SLICES, slice_rows
+from musicrec.metrics.definitions import (
+    HITS,
+    METRICS,
+    PAPERS,
+    headline_metrics,
+    metric_title,
+    shown_metrics,
+)
 from musicrec.metrics.intervals import FEWEST_USERS, mean_intervals, shown_higher
-from musicrec.metrics.ranking import METRICS, headline_metrics, precision_ceiling
+from musicrec.metrics.ranking import precision_ceiling
 from musicrec.params import EvaluateParams
 
 MODEL = "als"
@@ -22,7 +30,7 @@ Rows = list[dict[str, Any]]
 def headline(evaluation: Evaluation, differences: Rows, params: EvaluateParams) -> dict[str, Any]:
     """Figures of `metrics/evaluate.json`, what a reviewer acts on; docs/metrics.md defines them.
 
-    Every mean is the mean of a column of the table. `beats_<baseline>`: the model's MAP is shown
+    Every one is the mean of a column of the table. `beats_<baseline>`: the model's MAP is shown
     to be higher (`metrics.intervals.shown_higher`).
 
     Parameters
@@ -31,23 +39,24 @@ def headline(evaluation: Evaluation, differences: Rows, params: EvaluateParams) 
         Of that name in `plot_rows`.
     """
     table = evaluation.table
-    metrics = headline_metrics(params.k)
-    shown = headline_metrics(params.k, evaluation.folded_in)
-    figures: dict[str, Any] = {"users": table.num_rows} | _means(table, shown, "")
+    shown = shown_metrics(params.k, evaluation.folded_in)
+    figures: dict[str, Any] = {"users": table.num_rows} | _means(table, shown)
     for row in differences:
-        if row["metric"] == metrics[0]:
+        if row["metric"] == shown[0]:
             figures[f"beats_{row['against']}"] = row["shown_higher"]
     return figures
 
 
-def sentence(figures: Mapping[str, Any], table: pa.Table, params: EvaluateParams) -> str:
+def sentence(
+    figures: Mapping[str, Any], table: pa.Table, params: EvaluateParams, model: str = MODEL
+) -> str:
     """Say in one line how the model stands beside the baselines."""
     metric = headline_metrics(params.k)[0]
     means = {
         name: float(_numbers(table, f"{name}_{metric}").mean())
         for name in baseline_names(table.column_names)
     }
-    said = f"{metric}: {model_title(MODEL)} {figures[metric]:.4f}"
+    said = f"{metric}: {model_title(model)} {figures[metric]:.4f}"
     if table.num_rows < FEWEST_USERS:
         beside = ", ".join(f"{model_title(name)} {mean:.4f}" for name, mean in means.items())
         return f"{said}, {beside}; {table.num_rows} users are too few to tell which is better"
@@ -60,19 +69,20 @@ def sentence(figures: Mapping[str, Any], table: pa.Table, params: EvaluateParams
 
     stands = " and ".join(against(name) for name in means)
     kept = ", seen tracks kept" if params.seen == "keep" else ""
-    return f"{said}, {stands}; {table.num_rows:,} {params.split} users{kept}"
+    known = [name for name in PAPERS if name in table.column_names]
+    papers = [f"{metric_title(name)} {_mean(table, name):.4f}" for name in known]
+    users = f"{table.num_rows:,} {params.split} users{kept}"
+    return "; ".join([f"{said}, {stands}", *papers, users])
 
 
 def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]:
     """Rows of each file of plots/evaluate, by its name without the ending.
 
     `metrics`
-        A row a model and k in the `ranking` protocol: map, ndcg, recall, calibrated recall,
-        precision and its ceiling, what perfect lists would reach.
+        A row a model and k in the `ranking` protocol: all of `METRICS`, null where the lists do not
+        have it, and the ceiling of precision, what perfect lists would reach.
     `spark_protocol`
-        The same of the model alone in the `spark` protocol, and the users that protocol keeps.
-    `beyond_accuracy`
-        A row a k: coverage and Gini of all lists, mean popularity and novelty of a list.
+        Those of hits for the model alone in the `spark` protocol, and the users that it keeps.
     `intervals`, `differences`
         A row a headline metric (and baseline): the mean with its 95 % bootstrap interval.
     `by_history`, `by_popularity`
@@ -88,7 +98,6 @@ def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]
             row for model in _prefixes(table) for row in metric_rows(table, params.k, model)
         ],
         "spark_protocol": spark_rows(table, params.k),
-        "beyond_accuracy": _beyond_accuracy_rows(evaluation),
         "users": [_user_counts(table)],
     }
     rows["intervals"], rows["differences"] = _interval_rows(table, params)
@@ -99,12 +108,9 @@ def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]
         }
         for model, prefix in _prefixes(table).items()
     }
-    for plot, column, edges in (
-        ("by_history", "history_length", HISTORY_EDGES),
-        ("by_popularity", "held_out_popularity", POPULARITY_EDGES),
-    ):
-        values = _numbers(table, column)
-        rows[plot] = slice_rows(values, edges, models, params.bootstrap_samples, params.seed)
+    drawn = params.bootstrap_samples, params.seed
+    for slicing, (column, edges) in SLICES.items():
+        rows[f"by_{slicing}"] = slice_rows(_numbers(table, column), edges, models, *drawn)
     return rows
 
 
@@ -113,13 +119,9 @@ def metric_rows(table: pa.Table, k: Sequence[int], model: str = MODEL) -> Rows:
     ceiling = precision_ceiling(_numbers(table, "held_out"), k)
     prefix = "" if model == MODEL else f"{model}_"
     return [
-        {
-            "model": model,
-            "k": length,
-            "precision_ceiling": ceiling[f"precision@{length}_ceiling"],
-        }
-        | {name: float(_numbers(table, f"{prefix}{name}@{length}").mean()) for name in METRICS}
-        for length in sorted(k)
+        {"model": model, "k": n, "precision_ceiling": ceiling[f"precision@{n}_ceiling"]}
+        | {name: _mean(table, f"{prefix}{name}@{n}") for name in METRICS}
+        for n in sorted(k)
     ]
 
 
@@ -128,30 +130,16 @@ def spark_rows(table: pa.Table, k: Sequence[int]) -> Rows:
     kept = _numbers(table, f"spark_map@{min(k)}", drop_null=False) >= 0
     known = (_numbers(table, "held_out") - _numbers(table, "held_out_unknown"))[kept]
     ceiling = precision_ceiling(known, k)
-    whole = _means(table, ["map"], "spark_")["map"]
-    rows: Rows = []
-    for length in sorted(k):
-        names = {name: f"{name}@{length}" for name in METRICS}
-        means = _means(table, list(names.values()), "spark_")
-        rows.append(
-            {
-                "k": length,
-                "n_users": len(known),
-                "map_of_whole_list": whole,
-                "precision_ceiling": ceiling[f"precision@{length}_ceiling"],
-            }
-            | {name: means[column] for name, column in names.items()}
-        )
-    return rows
-
-
-def _beyond_accuracy_rows(evaluation: Evaluation) -> Rows:
-    rows: Rows = []
-    for row in evaluation.aggregate:
-        names = {name: f"list_{name}@{row['k']}" for name in ("popularity", "novelty")}
-        means = _means(evaluation.table, list(names.values()), "")
-        rows.append(row | {name: means[column] for name, column in names.items()})
-    return rows
+    return [
+        {
+            "k": n,
+            "n_users": len(known),
+            "map_of_whole_list": _mean(table, "spark_map") or 0.0,
+            "precision_ceiling": ceiling[f"precision@{n}_ceiling"],
+        }
+        | {name: _mean(table, f"spark_{name}@{n}") or 0.0 for name in HITS}
+        for n in sorted(k)
+    ]
 
 
 def _user_counts(table: pa.Table) -> dict[str, int]:
@@ -207,10 +195,14 @@ def _prefixes(table: pa.Table) -> dict[str, str]:
     }
 
 
-def _means(table: pa.Table, names: list[str], prefix: str) -> dict[str, float]:
-    """Mean of each column over its users that are not null, 0 where there are none."""
-    columns = {name: _numbers(table, prefix + name) for name in names}
-    return {name: float(values.mean()) if len(values) else 0.0 for name, values in columns.items()}
+def _means(table: pa.Table, names: Sequence[str]) -> dict[str, float | None]:
+    return {name: _mean(table, name) for name in names}
+
+
+def _mean(table: pa.Table, name: str) -> float | None:
+    """Mean of a column over its users that are not null; None where there are none."""
+    values = _numbers(table, name) if name in table.column_names else np.empty(0)
+    return float(values.mean()) if len(values) else None
 
 
 def _numbers(table: pa.Table, name: str, drop_null: bool = True) -> np.ndarray:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from musicrec.als.fold_in import read_model
 from musicrec.baselines.lists import read_baselines
 from musicrec.errors import MusicRecError
-from musicrec.evaluate.judge import Evaluation, Lists, judge, recommend
+from musicrec.evaluate.judge import Evaluation, judge, recommend
+from musicrec.evaluate.lists import lists_table
 from musicrec.interactions.factors import warn
 from musicrec.interactions.held_out import read_held_out
 from musicrec.params import EvaluateParams
@@ -51,5 +53,7 @@ def evaluate(
     of_baselines = read_baselines(baselines, len(held_out.users), params)
     queries, item_factors = read_model(factors, held_out)
     on_step(f"searching the top {length} of {len(queries):,} users")
-    unseen, with_seen = recommend(held_out, queries, item_factors, length)
-    return judge(held_out, Lists(unseen, with_seen, of_baselines), params)
+    lists = recommend(held_out, queries, item_factors, params)
+    evaluation = judge(held_out, replace(lists, baselines=of_baselines), params)
+    kept = (array[:, : params.lists] for array in (lists.judged, lists.scores))
+    return replace(evaluation, lists=lists_table(held_out, *kept))

@@ -1,51 +1,94 @@
-"""What accuracy does not say: reach, concentration, popularity and novelty, and for whom."""
+"""What accuracy does not say: reach, popularity, novelty and distance, and for whom."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
 from musicrec.metrics.intervals import mean_intervals
 
 HISTORY_EDGES = (0, 1, 5, 10, 20, 50, 100, 200, 500)  # tracks a user has in training
 POPULARITY_EDGES = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000)  # users of a track
+SLICES = {  # columns of the per-user table that users are sliced by, and where
+    "history": ("history_length", HISTORY_EDGES),
+    "popularity": ("held_out_popularity", POPULARITY_EDGES),
+}
+MOST_PAIRED = 20  # longest lists whose pairs are compared: 190 of them
+PAIRED_BLOCK = 8192  # users a block of pairs, of 50 MB and more
 _BLOCK = 1024  # users a block
 
 
-def exposure(recommended: np.ndarray, n_items: int, k: Sequence[int]) -> Iterator[np.ndarray]:
-    """Count in how many of the top-k lists each item stands, for each k in ascending order.
+def beyond_accuracy(
+    recommended: np.ndarray, by_item: Interactions, n_users: int, k: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """Score every user's list by the metrics of `list` and `all` lists in `METRICS`.
 
     Parameters
     ----------
-    recommended : int32 array (n_users, length)
-        Item ids, padded with -1.
-    n_items : int
-        Size of the catalogue: the tracks with training plays.
+    recommended : int32 array (n_lists, length)
+        Item ids, padded with -1; ids of `by_item.n_users` and above are unknown to training.
+    by_item : Interactions (n_items, users)
+        The training users of each item.
+    n_users : int
+        Number of training users.
     k : sequence of int
 
-    Yields
-    ------
-    int64 array (n_items)
+    Returns
+    -------
+    dict of str to float64 array (n_lists)
+        By name and k. Of a `list`: NaN where it is empty; one shorter than k is averaged over what
+        it holds. Of `all` lists: see `exposure`.
     """
-    counts = np.zeros(n_items, np.int64)
-    start = 0
-    for stop in sorted(k):
-        _count(recommended[:, start:stop], counts)
-        yield counts.copy()
-        start = stop
+    lengths = np.unique(np.asarray(k, np.int64))
+    return {
+        **list_means(recommended, by_item.lengths, n_users, lengths),
+        **intra_list_distance(recommended, by_item, lengths[lengths <= MOST_PAIRED]),
+        **exposure(recommended, by_item.n_users, lengths),
+    }
+
+
+def exposure(recommended: np.ndarray, n_items: int, k: np.ndarray) -> dict[str, np.ndarray]:
+    """Coverage and Gini of all lists together, as a value a user whose mean is the figure.
+
+    The value of a user is the figure plus n - 1 times what it would lose without the list of that
+    user, less the mean loss: the pseudo-values of the jackknife, so that their variance over n is
+    that of the figure over users, on the high side (Efron and Stein), and two models are compared
+    by them as by any other metric. What the Gini would lose is taken to first order.
+
+    Parameters
+    ----------
+    recommended : int32 array (n_lists, length)
+    n_items : int
+        Size of the catalogue, the tracks with training plays.
+    k : int array, ascending
+
+    References
+    ----------
+    Miller, The jackknife: a review, Biometrika 61(1), 1974. Efron and Stein, The jackknife
+    estimate of variance, Annals of Statistics 9(3), 1981.
+    """
+    counts = np.zeros(n_items, np.int64)  # lists in which each item stands
+    found, start = {}, 0
+    for length in k.tolist():
+        _count(recommended[:, start:length], counts)
+        start = length
+        once = (counts == 1) / n_items
+        for name, value, lost in (
+            ("coverage", catalogue_coverage(counts), once),
+            ("gini", gini(counts), _lost_gini(counts)),
+        ):
+            losses = _sums(recommended, lost[:, None], np.array([length]))[0][:, 0, 0]
+            found[f"{name}@{length}"] = value + (len(losses) - 1) * (losses - losses.mean())
+    return found
 
 
 def catalogue_coverage(counts: np.ndarray) -> float:
-    """Share of the catalogue that stands in at least one list.
-
-    Parameters
-    ----------
-    counts : integer array (n_items)
-        Lists in which each item stands (`exposure`).
+    """Share of the catalogue that stands in at least one list, by the number of lists of each.
 
     References
     ----------
@@ -61,11 +104,6 @@ def gini(counts: np.ndarray) -> float:
     With x_1 <= ... <= x_n: sum over i of (2 i - n - 1) x_i / (n sum x). Items never shown count.
     Where nothing is shown at all it is 0.
 
-    Parameters
-    ----------
-    counts : integer array (n_items)
-        Lists in which each item stands (`exposure`).
-
     References
     ----------
     Fleder and Hosanagar, Blockbuster culture's next rise or fall, Management Science 55(5), 2009.
@@ -79,49 +117,109 @@ def gini(counts: np.ndarray) -> float:
     return float(weights @ ascending) / (n * total)
 
 
+def _lost_gini(counts: np.ndarray) -> np.ndarray:
+    """What the Gini coefficient would lose if an item were shown once less, for each item."""
+    n, total = len(counts), max(1, int(counts.sum()))
+    rank = np.searchsorted(np.sort(counts), counts, side="left") + 1
+    return ((2 * rank - n - 1) / n - gini(counts)) / total
+
+
 def list_means(
-    recommended: np.ndarray, users_of: np.ndarray, n_users: int, k: Sequence[int]
+    recommended: np.ndarray, users_of: np.ndarray, n_users: int, k: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Mean popularity and novelty of each user's top-k recommendations.
-
-    `popularity@<k>`
-        Mean over the list of the number of training users of a track (average recommendation
-        popularity; Yin et al., Challenging the long tail recommendation, VLDB 2012).
-    `novelty@<k>`
-        Mean over the list of the self-information -log2(p) of a track in bits, p the share of
-        the training users who have played it (Zhou et al., PNAS 107(10), 2010; Vargas and
-        Castells, RecSys 2011).
 
     Parameters
     ----------
     recommended : int32 array (n_lists, length)
-        Item ids, padded with -1.
     users_of : integer array (n_items)
-        Training users of each item, at least 1 where it is recommended.
+        Training users of each item. One whom nobody played has the novelty of one with one user.
     n_users : int
         Number of training users.
-    k : sequence of int
+    k : int array, ascending
 
-    Returns
-    -------
-    dict of str to float64 array (n_lists)
-        NaN for an empty list, which has no mean. A list shorter than k is averaged over what
-        it holds.
+    References
+    ----------
+    Yin et al., Challenging the long tail recommendation, VLDB 2012 (popularity). Zhou et al., PNAS
+    107(10), 2010; Vargas and Castells, RecSys 2011 (novelty).
     """
-    lengths = np.array(sorted(k), dtype=np.int64)
-    plays = np.maximum(users_of, 1).astype(np.float64)
-    weights = np.column_stack([plays, np.log2(n_users / plays)])
-    means = np.full((2, len(lengths), len(recommended)), np.nan)
-
-    def average_block(start: int, stop: int) -> None:
-        _average(recommended, weights, lengths, start, stop, means)
-
-    for_blocks(average_block, blocks(len(recommended), _BLOCK))
+    bits = np.log2(n_users / np.maximum(users_of, 1))
+    unknown = np.array([0.0, np.log2(n_users)])
+    sums, held = _sums(recommended, np.column_stack([users_of, bits]), k, unknown)
+    with np.errstate(invalid="ignore"):
+        means = sums / held[:, :, None]
     return {
-        f"{name}@{length}": means[i, column]
+        f"{name}@{length}": means[:, column, i]
         for i, name in enumerate(("popularity", "novelty"))
-        for column, length in enumerate(lengths)
+        for column, length in enumerate(k.tolist())
     }
+
+
+def intra_list_distance(
+    recommended: np.ndarray, by_item: Interactions, k: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Mean over the pairs of each user's top-k of 1 - cosine of the 0-1 vectors of their users.
+
+    Lists share most of their pairs, so each pair is computed once a block of users. NaN for a list
+    of fewer than two items.
+
+    Parameters
+    ----------
+    recommended : int32 array (n_lists, length)
+    by_item : Interactions (n_items, users)
+    k : int array, ascending
+        The work and memory grow with its square.
+
+    References
+    ----------
+    Ziegler, McNee, Konstan and Lausen, Improving recommendation lists through topic
+    diversification, WWW 2005. The distance of item-based collaborative filtering, so that it needs
+    no model and no data but plays.
+    """
+    found = {f"intra_list_distance@{n}": np.full(len(recommended), np.nan) for n in k.tolist()}
+    first, second = np.triu_indices(min(int(k.max(initial=0)), recommended.shape[1]), 1)
+    for start, stop in itertools.pairwise(blocks(len(recommended), PAIRED_BLOCK)):
+        one, other = recommended[start:stop, first], recommended[start:stop, second]
+        held = other >= 0  # the later position of the two
+        pairs = np.minimum(one, other).astype(np.int64) << 32 | np.maximum(one, other)
+        distinct, place = np.unique(pairs[held], return_inverse=True)
+        distance = np.zeros(pairs.shape)
+        distance[held] = 1 - _cosines(distinct, by_item)[place]
+        for name, length in zip(found, k.tolist(), strict=True):
+            inside = second < length
+            number = held[:, inside].sum(axis=1)
+            with np.errstate(invalid="ignore"):
+                found[name][start:stop] = distance[:, inside].sum(axis=1) / number
+    return found
+
+
+def _cosines(pairs: np.ndarray, by_item: Interactions) -> np.ndarray:
+    """Cosine of each pair of items, two ids in one number; 0 with an item that nobody played."""
+    found = np.zeros(len(pairs))
+
+    def fill(start: int, stop: int) -> None:
+        _fill_cosines(pairs, by_item, start, stop, found)
+
+    for_blocks(fill, blocks(len(pairs), _BLOCK))
+    return found
+
+
+def _sums(
+    recommended: np.ndarray, weights: np.ndarray, k: np.ndarray, unknown: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sum the weights (n_items, m) of each top-k: (n_lists, n_k, m), and its length (n_lists, n_k).
+
+    Items that are not in `weights` have the weights `unknown`, by default 0.
+    """
+    n_lists, m = len(recommended), weights.shape[1]
+    sums, held = np.zeros((n_lists, len(k), m)), np.zeros((n_lists, len(k)), np.int64)
+    others = np.zeros(m) if unknown is None else unknown
+
+    def sum_block(start: int, stop: int) -> None:
+        _sum(recommended, weights.astype(np.float64), others, k, start, stop, sums, held)
+
+    for_blocks(sum_block, blocks(n_lists, _BLOCK))
+    return sums, held
 
 
 def median_popularity(indptr: np.ndarray, indices: np.ndarray, users_of: np.ndarray) -> np.ndarray:
@@ -212,21 +310,44 @@ def _count(lists, counts):
         for item in lists[row]:
             if item < 0:
                 break
-            counts[item] += 1
+            if item < len(counts):
+                counts[item] += 1
 
 
 @kernel()
-def _average(recommended, weights, lengths, start, stop, means):
-    """Fill columns start to stop of `means` (weight, k, list)."""
+def _sum(recommended, weights, unknown, lengths, start, stop, sums, held):
+    """Fill rows start to stop of `sums` (list, k, weight) and `held` (list, k)."""
+    n_items, n_weights = weights.shape
     for row in range(start, stop):
-        first = second = 0.0
-        count = 0
+        position = 0
         for column in range(len(lengths)):
+            if column > 0:
+                sums[row, column] = sums[row, column - 1]
             limit = min(lengths[column], recommended.shape[1])
-            while count < limit and recommended[row, count] >= 0:
-                first += weights[recommended[row, count], 0]
-                second += weights[recommended[row, count], 1]
-                count += 1
-            if count > 0:
-                means[0, column, row] = first / count
-                means[1, column, row] = second / count
+            while position < limit and recommended[row, position] >= 0:
+                item = recommended[row, position]
+                for i in range(n_weights):
+                    sums[row, column, i] += weights[item, i] if item < n_items else unknown[i]
+                position += 1
+            held[row, column] = position
+
+
+@kernel()
+def _fill_cosines(pairs, by_item, start, stop, found):
+    """Fill `found[start:stop]`: users of both items / sqrt(users of the one x of the other)."""
+    indptr, users = by_item.indptr, by_item.indices
+    for pair in range(start, stop):
+        one, other = pairs[pair] >> 32, pairs[pair] & 0xFFFFFFFF
+        if max(one, other) >= len(indptr) - 1:
+            continue
+        i, end_i = indptr[one], indptr[one + 1]
+        j, end_j = indptr[other], indptr[other + 1]
+        size = np.sqrt(np.float64(end_i - i) * np.float64(end_j - j))
+        both = 0
+        while i < end_i and j < end_j:
+            first, second = users[i], users[j]
+            both += first == second
+            i += first <= second
+            j += second <= first
+        if both:
+            found[pair] = both / size

@@ -11,10 +11,11 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
 
 import numpy as np
-from scipy.special import ndtr, stdtrit
+from scipy.special import ndtr, stdtr, stdtrit
 
 from musicrec.jit.kernel import STEP, kernel, mix
 from musicrec.jit.parallel import blocks, for_blocks
@@ -22,7 +23,9 @@ from musicrec.metrics.verdicts import (
     BETTER,
     CANNOT_TELL,
     EQUIVALENT,
+    HIGHER,
     IDENTICAL,
+    LOWER,
     MARGIN,
     NO_WORSE,
     TOO_FEW,
@@ -68,6 +71,8 @@ class Comparison:
         How many users there are, and how many of them differ.
     verdict : str
         See `compare_paired`.
+    start_sd : float, optional
+        Standard deviation of a mean over users from start to start (`compare_starts`).
     """
 
     base: float
@@ -83,6 +88,7 @@ class Comparison:
     n_users: int
     n_differ: int
     verdict: str
+    start_sd: float | None = None
 
     def users_needed(self, margin: float) -> int | None:
         """About how many users like these a verdict takes where `verdict` is that there is none.
@@ -194,9 +200,11 @@ def compare_paired(
     samples: int,
     seed: int,
     margin: float = MARGIN,
+    *,
+    better: Mapping[str, str] = MappingProxyType({}),
     threads: int | None = None,
 ) -> dict[str, Comparison]:
-    """Compare two configurations metric by metric over the same users; higher is better.
+    """Compare two configurations metric by metric over the same users.
 
     The verdict is the first of these that holds:
 
@@ -208,7 +216,8 @@ def compare_paired(
     `too few users`
         Fewer than `FEWEST_USERS` differ.
     `better`, `worse`
-        The test, corrected for the number of metrics, rejects that the mean difference is 0.
+        The test, corrected for the number of metrics, rejects that the mean difference is 0. Of a
+        metric of which neither direction is better: `higher`, `lower`.
     `no worse than the margin`
         The whole interval of the relative change lies above -margin.
     `cannot tell`
@@ -219,11 +228,14 @@ def compare_paired(
     Parameters
     ----------
     base, head : mapping of str to float64 array (n_users)
-        Per-user values by metric; user i is the same user in every array.
+        Per-user values by metric; user i is the same user in every array. A user with NaN on
+        either side does not count for that metric; at least one is left.
     samples, seed : int
         As for `bootstrap_means`.
     margin : float
         The relative change that matters, as a share of the mean of base.
+    better : mapping of str to str
+        By metric `higher` (the default), `lower` or `neither`.
 
     Returns
     -------
@@ -239,36 +251,141 @@ def compare_paired(
     need no correction: Berger, Technometrics 24(4), 1982.
     """
     differences = {name: head[name] - base[name] for name in base}
-    rows = np.column_stack([*differences.values(), *base.values()])
-    means = bootstrap_means(rows, samples, seed, threads)
-    p_values = [paired_p_value(values) for values in differences.values()]
-    adjusted = holm(p_values)
+    known = {name: ~np.isnan(values) for name, values in differences.items()}
+    means = _paired_means(differences, base, known, samples, seed, threads)
     found = {}
-    for i, (name, values) in enumerate(differences.items()):
-        n_differ = int(np.count_nonzero(values))
-        old, difference = float(base[name].mean()), float(values.mean())
-        low, high = _percentiles(means[:, i], n_differ)
+    for name, (of_difference, of_base) in means.items():
+        old, new = base[name][known[name]], head[name][known[name]]
+        values = differences[name][known[name]]
+        mean, n_differ = float(values.mean()), int(np.count_nonzero(values))
         change = None
-        of_base = means[:, len(differences) + i]
         if of_base.min() > 0:
-            shares = _percentiles(means[:, i] / of_base, n_differ)
-            change = Interval(difference / old, *shares)
-        found[name] = Comparison(
-            base=old,
-            head=float(head[name].mean()),
-            difference=difference,
-            low=low,
-            high=high,
-            change=change.mean if change else None,
-            change_low=change.low if change else None,
-            change_high=change.high if change else None,
-            p_value=p_values[i],
-            adjusted_p_value=adjusted[i],
-            n_users=len(values),
-            n_differ=n_differ,
-            verdict=_verdict(values, adjusted[i], change, margin),
+            ends = _percentiles(of_difference / of_base, n_differ)
+            change = Interval(mean / float(old.mean()), *ends)
+        difference = Interval(mean, *_percentiles(of_difference, n_differ))
+        found[name] = _Estimate(old, new, difference, change, paired_p_value(values))
+    return _judged({name: found[name] for name in base}, margin, better)
+
+
+class _Estimate(NamedTuple):
+    """What `_judged` makes a `Comparison` of; `base` and `head` are values by user."""
+
+    base: np.ndarray
+    head: np.ndarray
+    difference: Interval
+    change: Interval | None
+    p_value: float
+    start_sd: float | None = None
+
+
+def _judged(
+    found: Mapping[str, _Estimate], margin: float, better: Mapping[str, str]
+) -> dict[str, Comparison]:
+    """Correct the p-values for their number, and give verdicts."""
+    adjusted = holm([one.p_value for one in found.values()])
+    return {
+        name: Comparison(
+            base=float(one.base.mean()),
+            head=float(one.head.mean()),
+            difference=one.difference.mean,
+            low=one.difference.low,
+            high=one.difference.high,
+            change=one.change.mean if one.change else None,
+            change_low=one.change.low if one.change else None,
+            change_high=one.change.high if one.change else None,
+            p_value=one.p_value,
+            adjusted_p_value=p_value,
+            n_users=len(one.base),
+            n_differ=int(np.count_nonzero(one.head - one.base)),
+            verdict=_verdict(one, p_value, margin, better.get(name, "higher")),
+            start_sd=one.start_sd,
         )
+        for (name, one), p_value in zip(found.items(), adjusted, strict=True)
+    }
+
+
+def _paired_means(
+    differences: Mapping[str, np.ndarray],
+    base: Mapping[str, np.ndarray],
+    known: Mapping[str, np.ndarray],
+    samples: int,
+    seed: int,
+    threads: int | None,
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Resampled means of differences and of base, by metric; those of the same users at once."""
+    groups: dict[bytes, list[str]] = {}
+    for name, users in known.items():
+        groups.setdefault(users.tobytes(), []).append(name)
+    found = {}
+    for names in groups.values():
+        users = known[names[0]]
+        rows = [values[name][users] for values in (differences, base) for name in names]
+        means = bootstrap_means(np.column_stack(rows), samples, seed, threads)
+        for i, name in enumerate(names):
+            found[name] = means[:, i], means[:, len(names) + i]
     return found
+
+
+def compare_starts(
+    base: Mapping[str, np.ndarray],
+    head: Mapping[str, np.ndarray],
+    margin: float = MARGIN,
+    *,
+    better: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Comparison]:
+    """Compare two configurations over the same users and several training runs of each.
+
+    Users and starts are crossed random effects, the starts of each configuration its own. The
+    variance of the difference of means is that of users / n, plus for each configuration that of
+    starts / their number, plus what is left of user and start together; with Satterthwaite's
+    degrees of freedom it gives the interval and the test. That of the relative change is by the
+    delta method. Verdicts as of `compare_paired`.
+
+    Parameters
+    ----------
+    base, head : mapping of str to float64 array (n_starts, n_users)
+        NaN as there, on any start.
+
+    References
+    ----------
+    Brennan, Generalizability Theory, 2001, chapters 3 and 4. Satterthwaite, An approximate
+    distribution of estimates of variance components, Biometrics Bulletin 2(6), 1946. Bouthillier
+    et al., Accounting for variance in machine learning benchmarks, MLSys 2021.
+    """
+    found = {}
+    for name in base:
+        known = ~(np.isnan(base[name]).any(axis=0) | np.isnan(head[name]).any(axis=0))
+        old, new = base[name][:, known], head[name][:, known]
+        difference, p_value = _crossed(old, new)
+        change, mean = None, float(old.mean())
+        if mean > 0:
+            ratio = float(new.mean()) / mean
+            around, _ = _crossed(old * ratio / mean, new / mean)  # their difference is 0
+            change = Interval(ratio - 1, ratio - 1 + around.low, ratio - 1 + around.high)
+        sd = float(np.sqrt(np.mean([side.mean(axis=1).var(ddof=1) for side in (old, new)])))
+        users = old.mean(axis=0), new.mean(axis=0)
+        found[name] = _Estimate(*users, difference, change, p_value, sd)
+    return _judged(found, margin, better)
+
+
+def _crossed(base: np.ndarray, head: np.ndarray) -> tuple[Interval, float]:
+    """Mean difference of two arrays (n_starts, n_users) with its interval, and its p-value."""
+    n_users = base.shape[1]
+    parts = [(float((head.mean(axis=0) - base.mean(axis=0)).var(ddof=1)) / n_users, n_users - 1)]
+    for values in (base, head):
+        n_starts = len(values)
+        left = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
+        both = float((left**2).sum()) / ((n_starts - 1) * (n_users - 1)) / n_users
+        of_starts = float(values.mean(axis=1).var(ddof=1))
+        parts.append((max(0.0, of_starts - both) / n_starts, n_starts - 1))
+    difference, variance = float(head.mean() - base.mean()), sum(part for part, _ in parts)
+    if variance == 0:
+        return Interval(difference, difference, difference), 0.0 if difference else 1.0
+    degrees = variance**2 / sum(part**2 / freedom for part, freedom in parts)
+    error = np.sqrt(variance)
+    half = float(stdtrit(degrees, 1 - SIGNIFICANCE / 2) * error)
+    p_value = 2 * float(stdtr(degrees, -abs(difference) / error))
+    return Interval(difference, difference - half, difference + half), p_value
 
 
 def paired_p_value(differences: np.ndarray) -> float:
@@ -316,20 +433,23 @@ def holm(p_values: list[float]) -> list[float]:
     return adjusted
 
 
-def _verdict(
-    differences: np.ndarray, adjusted_p_value: float, change: Interval | None, margin: float
-) -> str:
+def _verdict(found: _Estimate, adjusted_p_value: float, margin: float, better: str) -> str:
+    differences, change = found.head - found.base, found.change
     if not differences.any():
         return IDENTICAL
     low, high = (change.low, change.high) if change else (-np.inf, np.inf)
+    gain = float(differences.mean())
+    if better == "lower":
+        low, high, gain = -high, -low, -gain
     no_worse = margin > 0 and low > -margin
     if no_worse and high < margin and len(differences) >= FEWEST_USERS:
         return EQUIVALENT
     if not enough_users(differences):
         return TOO_FEW
     if adjusted_p_value < SIGNIFICANCE:
-        return BETTER if differences.mean() > 0 else WORSE
-    return NO_WORSE if no_worse else CANNOT_TELL
+        up, down = (HIGHER, LOWER) if better == "neither" else (BETTER, WORSE)
+        return up if gain > 0 else down
+    return NO_WORSE if no_worse and better != "neither" else CANNOT_TELL
 
 
 def _percentiles(means: np.ndarray, n_users: int) -> tuple[float, float]:

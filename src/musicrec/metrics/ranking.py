@@ -31,126 +31,34 @@ Duplicates
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from musicrec.errors import MusicRecError
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
+from musicrec.metrics.definitions import HITS
 
 _BLOCK = 1024  # users a block
-
-
-class Metric(NamedTuple):
-    """A metric of lists: its name, where it is shown, and its definition in docs/metrics.md.
-
-    Attributes
-    ----------
-    title : str
-        As tables and charts write it.
-    definition : str
-        For one user, in Markdown; hits are positions of the list in the user's held-out tracks T.
-    headline : str
-        `longest` or `shortest`: stands in metrics/evaluate.json and gets a verdict at that k;
-        empty: it does not.
-    folded_in : bool
-        Stands there only where held-out users are folded in, and gets no verdict.
-    """
-
-    title: str
-    definition: str
-    headline: str = ""
-    folded_in: bool = False
-
-
-# The one list of metrics, headline metrics in their order; `_set` below has the formulas, in the
-# same order. A metric added to both shows in every table, chart and page.
-METRICS: Mapping[str, Metric] = {
-    "map": Metric(
-        "MAP",
-        "sum over the hits in the first k positions of (hits so far / position), / min(\\|T\\|, k)",
-        headline="longest",
-    ),
-    "ndcg": Metric(
-        "nDCG",
-        "sum over the hits in the first k positions of 1 / log2(position + 1), / the same sum if "
-        "the first min(\\|T\\|, k) positions were hits",
-        headline="longest",
-    ),
-    "recall": Metric("Recall", "hits in the first k positions / \\|T\\|", headline="longest"),
-    "precision": Metric("Precision", "hits in the first k positions / k", headline="shortest"),
-    "calibrated_recall": Metric(
-        "Calibrated recall",
-        "hits in the first k positions / min(\\|T\\|, k), so that a list of k tracks can reach 1. "
-        "RecPack's name (not Steck's calibration); Liang et al. (WWW 2018) and the tables that "
-        "compare with theirs call it Recall@k",
-        headline="shortest",
-        folded_in=True,
-    ),
-    "hit_rate": Metric("Hit rate", "1 if one of the first k positions is a hit, else 0"),
-    "reciprocal_rank": Metric(
-        "Reciprocal rank", "1 / position of the first hit in the first k positions, 0 without one"
-    ),
-}
-
-
-def headline_metrics(k: Sequence[int], folded_in: bool = False) -> list[str]:
-    """Name the metrics that get intervals and verdicts: few, so the correction costs little.
-
-    Parameters
-    ----------
-    k : sequence of int
-        List lengths.
-    folded_in : bool
-        Also those that stand in metrics/evaluate.json where held-out users are folded in.
-    """
-    length = {"longest": max(k), "shortest": min(k)}
-    return [
-        f"{name}@{length[metric.headline]}"
-        for name, metric in METRICS.items()
-        if metric.headline and (folded_in or not metric.folded_in)
-    ]
-
-
-def split_figures(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Figures of metrics/evaluate.json or baselines.json, of whichever split they are.
-
-    They stand below its name, so that `dvc metrics diff` never subtracts those of one split from
-    those of another; revisions of older versions have no such name.
-    """
-    (first, *_) = (*content.values(), None)
-    return first if isinstance(first, Mapping) else content
-
-
-def metric_title(key: str) -> str:
-    """`map@500` is MAP@500."""
-    name, at, k = key.partition("@")
-    return (METRICS[name].title if name in METRICS else name.capitalize()) + at + k
-
-
-def metric_table() -> str:
-    """The table of definitions in docs/metrics.md."""
-    rows = [f"| `{name}@<k>` | {metric.definition} |" for name, metric in METRICS.items()]
-    return "\n".join(["| key | definition for one user |", "|---|---|", *rows])
 
 
 @dataclass(frozen=True)
 class RankingScores:
     """Metrics of each user's list.
 
-    With h_i = 1 if position i (from 1) of the list is in the truth T, else 0, `METRICS` defines
-    them; binary gains. `map` is a user's average precision as Spark's `meanAveragePrecisionAt(k)`
-    has it, whose mean over users is MAP@k.
+    With h_i = 1 if position i (from 1) of the list is in the truth T, else 0,
+    `musicrec.metrics.definitions` has them; binary gains. `map` is a user's average precision as
+    Spark's `meanAveragePrecisionAt(k)` has it, whose mean over users is MAP@k.
 
     Attributes
     ----------
     k : tuple of int
         List lengths, ascending.
     by_metric : float64 array (metric, user, k)
-        Metrics in the order of `METRICS`; row u is list u.
+        Metrics in the order of `HITS`; row u is list u.
     whole_average_precision : float64 array (n_users)
         The sum of average precision over the whole list, divided by \\|T\\|: Spark's
         `meanAveragePrecision`, the key `map`.
@@ -170,14 +78,12 @@ class RankingScores:
 
     def __getitem__(self, metric: str) -> np.ndarray:
         """One metric: float64 array (n_users, n_k)."""
-        return self.by_metric[list(METRICS).index(metric)]
+        return self.by_metric[HITS.index(metric)]
 
     def columns(self) -> dict[str, np.ndarray]:
         """Per-user arrays by the name of their metric: `map@10`, `map@20`, ..."""
         return {
-            f"{name}@{k}": self[name][:, column]
-            for name in METRICS
-            for column, k in enumerate(self.k)
+            f"{name}@{k}": self[name][:, column] for name in HITS for column, k in enumerate(self.k)
         }
 
 
@@ -229,7 +135,7 @@ def score_lists(
     )
     gains = 1.0 / np.log2(np.arange(lengths[-1]) + 2.0)
     cuts = _Cuts(lengths, gains, np.concatenate(([0.0], np.cumsum(gains))))
-    out = _Scores(np.zeros((len(METRICS), n_users, len(lengths))), np.zeros(n_users))
+    out = _Scores(np.zeros((len(HITS), n_users, len(lengths))), np.zeros(n_users))
 
     def score_block(start: int, stop: int) -> None:
         _score(recommended, truth, cuts, out, start, stop)
@@ -292,7 +198,7 @@ class _Cuts(NamedTuple):
 
 
 class _Scores(NamedTuple):
-    """`by_metric` (metric in the order of METRICS, user, k); `whole`: of the whole list (user)."""
+    """`by_metric` (metric in the order of HITS, user, k); `whole`: of the whole list (user)."""
 
     by_metric: np.ndarray
     whole: np.ndarray
@@ -311,7 +217,7 @@ def _score(recommended, truth, cuts, out, start, stop):
             in_truth[item] = True
         if n_truth == 0:
             continue
-        hits = first = 0
+        hits = first = early = 0  # early: hits in as many positions as there are held-out items
         precision_sum = 0.0
         gain_sum = 0.0
         column = 0
@@ -322,16 +228,17 @@ def _score(recommended, truth, cuts, out, start, stop):
                 break
             if item < len(in_truth) and in_truth[item]:
                 hits += 1
+                early += position < n_truth
                 if first == 0:
                     first = position + 1
                 precision_sum += hits / (position + 1)
                 if position < len(gains):
                     gain_sum += gains[position]
             if column < len(lengths) and lengths[column] == position + 1:
-                _set(row, column, cuts, n_truth, (hits, first, precision_sum, gain_sum))
+                _set(row, column, cuts, n_truth, (hits, early, first, precision_sum, gain_sum))
                 column += 1
         while column < len(lengths):  # the list has ended: all further positions are misses
-            _set(row, column, cuts, n_truth, (hits, first, precision_sum, gain_sum))
+            _set(row, column, cuts, n_truth, (hits, early, first, precision_sum, gain_sum))
             column += 1
         out.whole[user] = precision_sum / n_truth
         for item in items:
@@ -340,8 +247,8 @@ def _score(recommended, truth, cuts, out, start, stop):
 
 @kernel()
 def _set(row, column, cuts, n_truth, sums):
-    """Write one user's metrics at one k from the sums so far, in the order of METRICS."""
-    hits, first, precision_sum, gain_sum = sums
+    """Write one user's metrics at one k from the sums so far, in the order of HITS."""
+    hits, early, first, precision_sum, gain_sum = sums
     k = cuts.lengths[column]
     best = min(n_truth, k)
     row[0, column] = precision_sum / best
@@ -349,5 +256,6 @@ def _set(row, column, cuts, n_truth, sums):
     row[2, column] = hits / n_truth
     row[3, column] = hits / k
     row[4, column] = hits / best
-    row[5, column] = 1.0 if hits else 0.0
-    row[6, column] = 1.0 / first if first else 0.0
+    row[5, column] = early / n_truth
+    row[6, column] = 1.0 if hits else 0.0
+    row[7, column] = 1.0 / first if first else 0.0

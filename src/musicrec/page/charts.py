@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import altair as alt
 
-from musicrec.page.numbers import number
+from musicrec.formatting import number
 
 Rows = list[dict[str, Any]]
 HEIGHT = 240

@@ -14,23 +14,27 @@ import jinja2
 import vl_convert
 
 from musicrec.baselines.lists import model_title
+from musicrec.formatting import NOTHING, share
 from musicrec.metrics.verdicts import (
     BETTER,
     CANNOT_TELL,
     EQUIVALENT,
+    HIGHER,
     IDENTICAL,
+    LOWER,
     NO_WORSE,
     TOO_FEW,
     WORSE,
 )
 from musicrec.page.charts import Figure, Rows, Series
-from musicrec.page.numbers import NOTHING, share
 
 PACKAGES = ("musicrec", "altair", "vl-convert-python")
 # A sign beside the word, so that no one needs to tell colours apart, and the class of its colour.
 SIGNS = {
     BETTER: ("▲", "good"),
     WORSE: ("▼", "bad"),
+    HIGHER: ("▲", "calm"),
+    LOWER: ("▼", "calm"),
     NO_WORSE: ("≥", "calm"),
     EQUIVALENT: ("≈", "calm"),
     IDENTICAL: ("=", "calm"),

@@ -20,6 +20,7 @@ import yaml
 from musicrec.errors import MusicRecError
 
 WORKSPACE = "workspace"
+JUDGED = "data/judged"  # folders of `musicrec judge`, with files named as in the project
 
 
 class UnavailableError(MusicRecError):
@@ -249,6 +250,33 @@ class Revision:
         return None
 
 
+class Judged(Revision):
+    """Lists that `musicrec judge` judged, with the files that they were judged by, as a revision.
+
+    Parameters
+    ----------
+    name : str
+        What `musicrec judge --name` called them.
+    """
+
+    def __init__(self, name: str, folder: str | os.PathLike[str] = ".") -> None:
+        """Find the project."""
+        super().__init__(WORKSPACE, folder)
+        self.name = name
+
+    def read(self, path: str) -> bytes | None:
+        """Bytes of a file of the folder; None where it does not exist."""
+        file = Path(self.root, JUDGED, self.name, path)
+        return file.read_bytes() if file.is_file() else None
+
+
+def open_revision(name: str) -> Revision:
+    """Open a revision, or what `musicrec judge` judged under that name."""
+    here = Path.cwd()
+    judged = any((folder / JUDGED / name).is_dir() for folder in (here, *here.parents))
+    return Judged(name) if name and judged else Revision(name)
+
+
 def open_revisions(names: Sequence[str]) -> list[Revision]:
     """Open revisions by their names; the workspace is called its branch where it is as committed.
 
@@ -257,9 +285,9 @@ def open_revisions(names: Sequence[str]) -> list[Revision]:
     MusicRecError
         As `Revision` does.
     """
-    found = [Revision(name) for name in names]
+    found = [open_revision(name) for name in names]
     for revision in found:
-        if revision.commit is None and (branch := revision.branch()) not in ("", *names):
+        if revision.name == WORKSPACE and (branch := revision.branch()) not in ("", *names):
             revision.name = branch
     return found
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from musicrec.errors import MusicRecError
-from musicrec.metrics.verdicts import MARGIN
+from musicrec.metrics.verdicts import GATES, MARGIN
 from musicrec.parsers import Commands, number
-from musicrec.review.gate import GATES, STOPPED, gate_sentence, outdated, stopping
+
+STOPPED = 3  # exit status; 1 is an error, 2 a mistyped command
+REVISION = "branch, tag, commit, experiment or workspace"
 
 
 def add_compare(commands: Commands) -> None:
@@ -20,22 +23,22 @@ def add_compare(commands: Commands) -> None:
         epilog="exit status: 0 done, or passed by --fail-on; 1 cannot be compared (the sentence "
         "says why); 2 mistyped; 3 stopped by --fail-on",
     )
-    parser.add_argument("base", metavar="BASE", help="branch, tag, commit, experiment or workspace")
+    parser.add_argument("base", metavar="BASE", help=REVISION)
     parser.add_argument(
-        "head", metavar="HEAD", nargs="?", default="workspace", help="the same (default: workspace)"
+        "head", metavar="HEAD", nargs="?", default="workspace", help="the same (%(default)s)"
     )
-    parser.add_argument(
-        "--metrics",
-        metavar="NAME",
-        nargs="+",
-        help="metrics such as ndcg@100 (default: four headline metrics)",
-    )
-    add_margin(parser)
-    parser.add_argument(
-        "--fail-on",
-        choices=GATES,
-        help="exit with 3 if a metric is worse; also if it is not shown to be no worse than the "
+    _add_what(parser)
+    _add_fail_on(
+        parser,
+        "exit with 3 if a metric is worse; also if it is not shown to be no worse than the "
         "margin; or if it is anything but better",
+    )
+    parser.add_argument(
+        "--starts",
+        type=number(int, 1, 100),
+        default=1,
+        metavar="N",
+        help="train both anew from N seeds, and count what differs between them",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--md", action="store_const", const="md", dest="form", help="as Markdown")
@@ -43,8 +46,21 @@ def add_compare(commands: Commands) -> None:
     parser.set_defaults(run=run_compare, form="text")
 
 
-def add_margin(parser: argparse.ArgumentParser) -> None:
-    """Add the option of the relative change that matters."""
+def _add_what(parser: argparse.ArgumentParser) -> None:
+    """Add what is compared: metrics, slices and the margin."""
+    parser.add_argument(
+        "--metrics",
+        metavar="NAME",
+        nargs="+",
+        help="metrics such as ndcg@100 or coverage@10 (default: four headline metrics)",
+    )
+    parser.add_argument(
+        "--by",
+        nargs="+",
+        choices=("history", "popularity"),
+        default=(),
+        help="also by parts of the users: length of history, popularity of the held-out tracks",
+    )
     parser.add_argument(
         "--margin",
         type=number(float, 0, 1),
@@ -54,58 +70,43 @@ def add_margin(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_fail_on(parser: argparse.ArgumentParser, about: str, *names: str) -> None:
+    parser.add_argument("--fail-on", *names, choices=GATES, dest="fail_on", help=about)
+
+
 def run_compare(args: argparse.Namespace) -> int:
     """Print the comparison; 3 if the gate stops it."""
-    from musicrec.project.revisions import UnavailableError, open_revisions
-    from musicrec.review.compare import (
-        as_json,
-        as_markdown,
-        as_text,
-        compare,
-        same_table,
-        same_table_sentence,
-    )
+    from musicrec.project.revisions import open_revisions
+    from musicrec.review.compare import as_json, as_markdown, as_text, compare, outdated
 
     base, head = open_revisions([args.base, args.head])
-    outdated_sides = [outdated(base), outdated(head)]
-    if args.fail_on is not None and outdated_sides[1]:
-        raise MusicRecError(f"nothing to judge: {outdated_sides[1]}")
-    for reason in filter(None, outdated_sides):
+    reasons = [outdated(base), outdated(head)] if args.starts == 1 else ["", ""]
+    if args.fail_on and reasons[1]:
+        raise MusicRecError(f"nothing to judge: {reasons[1]}")
+    for reason in filter(None, reasons):
         print(f"warning: {reason}", file=sys.stderr)
-    try:
-        result = compare(base, head, args.metrics, args.margin)
-    except UnavailableError:
-        if args.fail_on in (None, "not-better") or not same_table(base, head):
-            raise
-        print(same_table_sentence(base, head))
-        return 0
+    result = compare(base, head, args.metrics, args.margin, args.by, args.starts)
     print({"text": as_text, "md": as_markdown, "json": as_json}[args.form](result))
     if result.split == "test":
         from musicrec.review.tested import scored_on, sentence
 
         print(f"\n{sentence(scored_on('test'))}", file=sys.stderr)
-    if args.fail_on is None:
+    if not args.fail_on:
         return 0
-    print(gate_sentence(result, args.fail_on), file=sys.stderr)
-    return STOPPED if stopping(result, args.fail_on) else 0
+    print(result.gate_sentence(args.fail_on), file=sys.stderr)
+    return STOPPED if result.stopping(args.fail_on) else 0
 
 
 def add_review(commands: Commands) -> None:
     """Print a Markdown report of a change: params, data, metrics, speed, stale stages."""
     parser = commands.add_parser("review", help=add_review.__doc__, description=add_review.__doc__)
-    parser.add_argument(
-        "--base", default="main", help="revision to compare with (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--head", default="workspace", help="revision to review (default: %(default)s)"
-    )
-    add_margin(parser)
-    parser.add_argument(
-        "--fail-on",
+    parser.add_argument("--base", default="main", help="revision to compare with (%(default)s)")
+    parser.add_argument("--head", default="workspace", help="revision to review (%(default)s)")
+    _add_what(parser)
+    _add_fail_on(
+        parser,
+        "say whether `compare --fail-on` would stop the change (the exit status stays 0)",
         "--gate",
-        choices=GATES,
-        dest="gate",
-        help="say whether `compare --fail-on` would stop the change (the exit status stays 0)",
     )
     parser.set_defaults(run=run_review)
 
@@ -116,7 +117,7 @@ def run_review(args: argparse.Namespace) -> None:
     from musicrec.review.report import review
 
     base, head = open_revisions([args.base, args.head])
-    print(review(base, head, args.margin, args.gate), end="")
+    print(review(base, head, args.margin, args.fail_on, args.metrics, args.by), end="")
 
 
 def add_report(commands: Commands) -> None:
@@ -127,12 +128,10 @@ def add_report(commands: Commands) -> None:
         metavar="REV",
         nargs="*",
         default=["workspace"],
-        help="branches, tags, commits, experiments or workspace (default: workspace)",
+        help=f"{REVISION} (default: workspace)",
     )
-    parser.add_argument(
-        "--base", default="main", help="revision to compare them with (default: %(default)s)"
-    )
-    add_margin(parser)
+    parser.add_argument("--base", default="main", help="revision to compare with (%(default)s)")
+    _add_what(parser)
     parser.add_argument(
         "--output", metavar="FILE", default="report.html", help="file to write (%(default)s)"
     )
@@ -148,11 +147,37 @@ def run_report(args: argparse.Namespace) -> None:
     output_file(args.output, ".html", is_page)
     names = [name for name in dict.fromkeys(args.revisions) if name != args.base]
     base, *heads = open_revisions([args.base, *(names or [args.base])])
-    written = page(base, heads, args.margin)
+    written = page(base, heads, args.margin, args.metrics, args.by)
     with atomic_path(args.output) as temporary:
         temporary.write_text(written.html, encoding="utf-8")
     print(*written.verdicts, sep="\n")
     print(f"{args.output}: open it in a browser; it needs no network")
+
+
+def add_judge(commands: Commands) -> None:
+    """Judge anybody's lists for the held-out users, so that they are compared like a revision."""
+    parser = commands.add_parser("judge", help=add_judge.__doc__, description=add_judge.__doc__)
+    parser.add_argument(
+        "lists",
+        metavar="LISTS",
+        help="Parquet: user_id, track_id, and position or score; a file, or a folder of them",
+    )
+    parser.add_argument("--name", required=True, help="for musicrec compare and report")
+    parser.add_argument(
+        "--trec",
+        type=Path,
+        metavar="FOLDER",
+        help="also write run.txt and qrels.txt, for trec_eval and its like",
+    )
+    parser.set_defaults(run=run_judge)
+
+
+def run_judge(args: argparse.Namespace) -> None:
+    """Judge them, and say what was wrong with them and how they stand."""
+    from musicrec.review.judge import judge_lists
+
+    print(*judge_lists(args.lists, args.name, args.trec), sep="\n")
+    print(f"next: musicrec compare {args.name} workspace")
 
 
 def add_tested(commands: Commands) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,18 +19,29 @@ import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import described
+from musicrec.formatting import markdown_table, text_table
+from musicrec.metrics.beyond_accuracy import SLICES, slice_labels
+from musicrec.metrics.definitions import METRICS, Metric, headline_metrics
 from musicrec.metrics.intervals import (
     CONFIDENCE,
     FEWEST_USERS,
     SIGNIFICANCE,
     Comparison,
     compare_paired,
+    compare_starts,
 )
-from musicrec.metrics.ranking import METRICS, headline_metrics
-from musicrec.metrics.verdicts import BETTER, CANNOT_TELL, MARGIN, TOO_FEW, WORSE
+from musicrec.metrics.verdicts import (
+    BETTER,
+    CANNOT_TELL,
+    GATES,
+    IDENTICAL,
+    MARGIN,
+    TOO_FEW,
+    WORSE,
+)
 from musicrec.params import DataParams, EvaluateParams, check_block
-from musicrec.project.revisions import Revision, changes
-from musicrec.reporting.markdown import markdown_table, text_table
+from musicrec.project.revisions import Judged, Revision, UnavailableError, changes
+from musicrec.project.staleness import why_stale
 from musicrec.review.tested import PARAMS, TABLE, settings_judged
 from musicrec.storage.parquet import READING
 
@@ -40,6 +51,7 @@ SHOWN = 5  # of them, in a sentence
 WIDTH = 100  # of text on a terminal
 WHOLE: Any = {"break_long_words": False, "break_on_hyphens": False}  # names and commands
 PAIR = 2  # settings that a comparison of two takes; with more, one may have been chosen
+SLICE = ", "  # between a metric and a slice
 CHOSEN = "on the users that chose it"
 MOST_HELD_OUT = 0.4  # share of the users; as many test users, and a fifth trains alone
 
@@ -50,11 +62,15 @@ class Result:
 
     Attributes
     ----------
+    metrics : dict of str to Comparison
+        Empty where the tables are out of reach, but one and the same by their hash in dvc.lock.
     settings_judged : int
         How many settings these users have judged in this clone, where head is called better and
         may have been chosen by that: more than base's and its own. Else 0.
     cure : str
         What a verdict would take, where there is none; else empty.
+    starts : int
+        Training runs of each side.
     """
 
     base: str
@@ -65,16 +81,55 @@ class Result:
     metrics: dict[str, Comparison]
     settings_judged: int = 0
     cure: str = ""
+    starts: int = 1
 
     def verdict(self, metric: str) -> str:
         """The verdict in words; `better` says so where these users may have chosen head."""
         word = self.metrics[metric].verdict
         return f"{word} {CHOSEN}" if word == BETTER and self.settings_judged else word
 
+    def stopping(self, gate: str) -> dict[str, str]:
+        """Verdicts, by metric, that stop the change at a gate of `GATES`; none if it passes."""
+        said = {name: row.verdict for name, row in self.metrics.items()}
+        said = said or {"every metric": IDENTICAL}
+        return {name: verdict for name, verdict in said.items() if verdict in GATES[gate]}
+
+    def gate_sentence(self, gate: str) -> str:
+        """Say whether the change passes, and what stops it."""
+        stops = [f"{name}: {verdict}" for name, verdict in self.stopping(gate).items()]
+        if not stops:
+            return f"Gate: passed (--fail-on {gate})."
+        return f"Gate: FAILED (--fail-on {gate}): {', '.join(stops)}."
+
+    @property
+    def has_slices(self) -> bool:
+        """Whether some rows are of a part of the users."""
+        return any(row.n_users < self.n_users for row in self.metrics.values())
+
+    @property
+    def title(self) -> str:
+        """What was compared on whom; that is all where the tables are the same."""
+        if self.metrics:
+            return f"{self.base} against {self.head}: {self.n_users:,} {self.split} users"
+        return (
+            f"{self.base} and {self.head} have the same {TABLE}, by its hash in dvc.lock: "
+            "every metric is identical."
+        )
+
     @property
     def notes(self) -> list[str]:
         """Sentences that belong to the verdicts."""
         found = [self.cure] if self.cure else []
+        if self.starts > 1:
+            moved = ", ".join(
+                f"{name} by {100 * (row.start_sd or 0.0) / row.base:.2g} %"
+                for name, row in self.metrics.items()
+                if row.base > 0 and SLICE not in name
+            )
+            found.append(
+                f"Another start moves {moved} (standard deviation over {self.starts} starts of "
+                "each). All were trained by the code of the workspace."
+            )
         if self.settings_judged:
             found.append(
                 f"These {self.n_users:,} {self.split} users have judged {self.settings_judged} "
@@ -84,8 +139,18 @@ class Result:
         return found
 
 
+def outdated(revision: Revision) -> str:
+    """Say why the figures of a revision are not those of its code, parameters and data, if so."""
+    return "" if isinstance(revision, Judged) else why_stale(revision, ["evaluate"])
+
+
 def compare(
-    base: Revision, head: Revision, metrics: Sequence[str] | None = None, margin: float = MARGIN
+    base: Revision,
+    head: Revision,
+    metrics: Sequence[str] | None = None,
+    margin: float = MARGIN,
+    by: Sequence[str] = (),
+    starts: int = 1,
 ) -> Result:
     """Compare the per-user tables of two revisions.
 
@@ -100,6 +165,12 @@ def compare(
         users, other ones in other configurations, and so has no paired comparison.)
     margin : float
         The relative change that matters (0.01: one percent).
+    by : sequence of str
+        Also compare by slices of the users (`history`, `popularity`), as base's table has them;
+        these count in the correction too. Metrics of all lists together have no slices.
+    starts : int
+        With two and more both are trained anew from so many seeds (`starts.refit`), and the
+        variance between them counts (`compare_starts`).
 
     Raises
     ------
@@ -112,7 +183,10 @@ def compare(
             f"--margin {margin:g} is not allowed; it is the relative change that matters, from 0 "
             "up to 1 (0.01: one percent)"
         )
-    old, new = _read(base), _read(head)
+    tables = _tables(base, head, starts)
+    if not tables:
+        return Result(base.name, head.name, "", 0, margin, {})
+    old, new = (of_starts[0] for of_starts in tables)
     _refuse_different_truth(base, head, old, new)
     about = [described(table.schema) for table in (old, new)]
     shared = sorted(set(about[0]["k"]) & set(about[1]["k"]))
@@ -122,11 +196,24 @@ def compare(
             f"{about[0]['k']} against {about[1]['k']}"
         )
     names = headline_metrics(shared) if metrics is None else list(metrics)
-    old_values = {name: _values(old, name, base) for name in names}
-    new_values = {name: _values(new, name, head) for name in names}
-    found = compare_paired(old_values, new_values, *_bootstrap(head), margin)
+    values, others = (
+        {name: np.stack([_values(revision, table, name) for table in rows]) for name in names}
+        for revision, rows in zip((base, head), tables, strict=True)
+    )
+    for part, users in _slices(old, by):
+        for side in (values, others):
+            for name in names:
+                if _metric(name).of != "all":
+                    side[f"{name}{SLICE}{part}"] = np.where(users, side[name], np.nan)
+    better = {name: _metric(name).better for name in values}
+    if starts > 1:
+        found = compare_starts(values, others, margin, better=better)
+    else:
+        one, other = ({name: rows[0] for name, rows in side.items()} for side in (values, others))
+        found = compare_paired(one, other, *_bootstrap(head), margin, better=better)
     split, judged = about[0]["split"], 0
-    if split == "validation" and any(row.verdict == BETTER for row in found.values()):
+    better_here = any(row.verdict == BETTER for row in found.values())
+    if split == "validation" and better_here and not isinstance(head, Judged):
         judged = settings_judged(head)
     return Result(
         base=base.name,
@@ -136,16 +223,36 @@ def compare(
         margin=margin,
         metrics=found,
         settings_judged=judged if judged > PAIR else 0,
-        cure=_cure(found, margin, split, head),
+        cure=_cure(found, margin, split, old.num_rows, head) if starts == 1 else "",
+        starts=starts,
     )
 
 
-def _cure(found: Mapping[str, Comparison], margin: float, split: str, head: Revision) -> str:
+def _tables(base: Revision, head: Revision, starts: int) -> list[list[pa.Table]]:
+    """Per-user tables of both, one a start; nothing where they are out of reach but the same."""
+    if starts > 1:
+        from musicrec.review.starts import refit  # imports the solver
+
+        return refit(base, head, starts)
+    try:
+        return [[_read(base)], [_read(head)]]
+    except UnavailableError:
+        hashes = {revision.output_hash(TABLE) for revision in (base, head)}
+        if len(hashes) == 2 or None in hashes:
+            raise
+        return []
+
+
+def _cure(
+    found: Mapping[str, Comparison], margin: float, split: str, n_users: int, head: Revision
+) -> str:
     """How many users a verdict would take, and which parameter holds more of them out."""
     needs = {
         name: needed
         for name, row in found.items()
-        if row.verdict in (CANNOT_TELL, TOO_FEW) and (needed := row.users_needed(margin))
+        if row.verdict in (CANNOT_TELL, TOO_FEW)
+        and row.n_users == n_users
+        and (needed := row.users_needed(margin))
     }
     if not needs:
         return ""
@@ -174,20 +281,6 @@ def _cure(found: Mapping[str, Comparison], margin: float, split: str, head: Revi
     return f"{text}. (data.{parameter} is {share:g}; {MOST_HELD_OUT:g} would be the most.)"
 
 
-def same_table(base: Revision, head: Revision) -> bool:
-    """Whether both have one and the same per-user table, by its hash in dvc.lock."""
-    hashes = {revision.output_hash(TABLE) for revision in (base, head)}
-    return len(hashes) == 1 and None not in hashes
-
-
-def same_table_sentence(base: Revision, head: Revision) -> str:
-    """Say so, where the table itself is out of reach."""
-    return (
-        f"{base.name} and {head.name} have the same {TABLE}, by its hash in dvc.lock: "
-        "every metric is identical."
-    )
-
-
 def as_json(result: Result) -> str:
     """All figures, unrounded."""
     return json.dumps(asdict(result), indent=2, sort_keys=True)
@@ -195,23 +288,29 @@ def as_json(result: Result) -> str:
 
 def as_text(result: Result) -> str:
     """A table for a terminal."""
+    if not result.metrics:
+        return result.title
     header = _header(result)
     table = text_table(header, _rows(result), right=range(1, len(header) - 1))
     blocks = [_footnote(result), *result.notes]
     lines = [line for block in blocks for line in ("", textwrap.fill(block, WIDTH, **WHOLE))]
-    return "\n".join([_title(result), "", table, *lines])
+    return "\n".join([result.title, "", table, *lines])
 
 
 def as_markdown(result: Result) -> str:
     """A table for a pull request."""
+    if not result.metrics:
+        return result.title
     rows = _rows(result, emphasis="**")
-    table = markdown_table(_header(result), rows, right=range(1, 6))
-    blocks = [_title(result), table, *(f"**{note}**" for note in result.notes), _footnote(result)]
+    table = markdown_table(_header(result), rows, right=range(1, len(_header(result)) - 1))
+    blocks = [result.title, table, *(f"**{note}**" for note in result.notes), _footnote(result)]
     return "\n\n".join(blocks)
 
 
 def _header(result: Result) -> list[str]:
-    return ["metric", result.base, result.head, "change", f"{CONFIDENCE} interval", "p", "verdict"]
+    users = ["users"] if result.has_slices else []
+    interval = f"{CONFIDENCE} interval"
+    return ["metric", *users, result.base, result.head, "change", interval, "p", "verdict"]
 
 
 def _rows(result: Result, emphasis: str = "") -> list[list[str]]:
@@ -223,17 +322,9 @@ def _rows(result: Result, emphasis: str = "") -> list[list[str]]:
             change, interval = f"{row.difference:+.6f}", f"{row.low:+.6f} to {row.high:+.6f}"
         else:
             change, interval = percent(row.change), interval_text(row.change_low, row.change_high)
-        rows.append(
-            [
-                name,
-                f"{row.base:.6f}",
-                f"{row.head:.6f}",
-                change,
-                interval,
-                p_value,
-                f"{sure}{result.verdict(name)}{sure}",
-            ]
-        )
+        users = [f"{row.n_users:,}"] if result.has_slices else []
+        figures = [f"{row.base:.6f}", f"{row.head:.6f}", change, interval, p_value]
+        rows.append([name, *users, *figures, f"{sure}{result.verdict(name)}{sure}"])
     return rows
 
 
@@ -247,16 +338,14 @@ def interval_text(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{100 * low:+.2f} to {percent(high)}"
 
 
-def _title(result: Result) -> str:
-    return f"{result.base} against {result.head}: {result.n_users:,} {result.split} users"
-
-
 def _footnote(result: Result) -> str:
+    many = result.starts > 1
+    interval = "interval" if many else "bootstrap interval"
+    test = "t-test of users crossed with starts" if many else "paired t-test"
     words = (
-        f"Paired over users: change of the mean with its {CONFIDENCE} bootstrap interval, p of the "
-        f"paired t-test after Holm's correction for the {len(result.metrics)} metrics, which the "
-        "interval does not have; "
-        f"better or worse where p < {SIGNIFICANCE:g}"
+        f"Paired over users: change of the mean with its {CONFIDENCE} {interval}, p of the {test} "
+        f"after Holm's correction for the {len(result.metrics)} metrics, which the interval does "
+        f"not have; better or worse where p < {SIGNIFICANCE:g}"
     )
     if result.margin:
         words += (
@@ -265,7 +354,10 @@ def _footnote(result: Result) -> str:
         )
     if any(row.verdict == TOO_FEW for row in result.metrics.values()):
         words += f"; too few users where fewer than {FEWEST_USERS} differ"
-    return f"{words}."
+    alone = (
+        "" if many else " One training run each: what another start would give, --starts 3 says."
+    )
+    return f"{words}.{alone}"
 
 
 def _read(revision: Revision) -> pa.Table:
@@ -338,11 +430,31 @@ def _data_difference(base: Revision, head: Revision) -> str:
     return ", ".join(found[:SHOWN]) + more
 
 
-def _values(table: pa.Table, name: str, revision: Revision) -> np.ndarray:
-    known = [column for column in table.column_names if column.partition("@")[0] in METRICS]
-    if name not in known:
+def _metric(name: str) -> Metric:
+    return METRICS[name.partition("@")[0]]
+
+
+def _values(revision: Revision, table: pa.Table, name: str) -> np.ndarray:
+    """A column of a table, NaN for null."""
+    known = [column.partition("@") for column in table.column_names]
+    known = [(metric, k) for metric, _, k in known if metric in METRICS]
+    if tuple(name.split("@")) not in known:
+        metrics, lengths = (", ".join(dict.fromkeys(part)) for part in zip(*known, strict=True))
         raise MusicRecError(
             f"{name} is not a metric that {revision.name} can be compared by; "
-            f"it has {', '.join(known)}"
+            f"it has {metrics} at k = {lengths}, such as {'@'.join(known[0])}"
         )
-    return table.column(name).to_numpy()
+    values = table.column(name).to_numpy()
+    if np.isnan(values).all():
+        raise MusicRecError(f"{name}: no user of {revision.name} has a list long enough for it")
+    return values
+
+
+def _slices(table: pa.Table, by: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and users (a bool each) of every slice that somebody is in."""
+    for slicing in by:
+        column, edges = SLICES[slicing]
+        place = np.searchsorted(edges, table.column(column).to_numpy(), side="right") - 1
+        for i, label in enumerate(slice_labels(edges)):
+            if (place == i).any():
+                yield f"{slicing} {label}", place == i

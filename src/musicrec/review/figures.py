@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from musicrec.errors import MusicRecError
-from musicrec.metrics.ranking import split_figures
+from musicrec.metrics.definitions import split_figures
 from musicrec.metrics.verdicts import MARGIN
 from musicrec.project.revisions import Revision, UnavailableError
-from musicrec.review.compare import DATA, Result, compare, same_table
-from musicrec.review.gate import outdated
+from musicrec.review.compare import DATA, Result, compare, outdated
 from musicrec.review.tested import PARAMS, TABLE
 
 Rows = list[dict[str, Any]]
@@ -22,7 +22,6 @@ ROWS = {
     "counts": "plots/data/counts.json",
     "loss": "plots/train/loss.json",
     "metrics": "plots/evaluate/metrics.json",
-    "beyond_accuracy": "plots/evaluate/beyond_accuracy.json",
     "differences": "plots/evaluate/differences.json",
     "by_history": "plots/evaluate/by_history.json",
     "by_popularity": "plots/evaluate/by_popularity.json",
@@ -132,12 +131,21 @@ class _Reader:
 
 
 def read_figures(
-    revision: Revision, base: Revision | None = None, margin: float = MARGIN
+    revision: Revision,
+    base: Revision | None = None,
+    margin: float = MARGIN,
+    metrics: Sequence[str] | None = None,
+    by: Sequence[str] = (),
 ) -> Figures:
     """Read what the page shows of a revision, and compare it with `base` where one is given."""
     reader = _Reader(revision)
     rows = {name: reader.read(path) or [] for name, path in ROWS.items()}
-    result, reason = (None, "") if base is None else _compared(base, revision, margin)
+    result, reason = None, ""
+    if base is not None:
+        try:
+            result = compare(base, revision, metrics, margin, by)
+        except MusicRecError as error:
+            reason = str(error)
     return Figures(
         name=revision.name,
         params=revision.read_yaml(PARAMS),
@@ -150,17 +158,6 @@ def read_figures(
         no_verdict=reason,
         outdated=outdated(revision),
     )
-
-
-def _compared(base: Revision, head: Revision, margin: float) -> tuple[Result | None, str]:
-    try:
-        return compare(base, head, margin=margin), ""
-    except UnavailableError as error:
-        if same_table(base, head):
-            return None, f"same {TABLE} as {base.name}, by its hash in dvc.lock: identical"
-        return None, str(error)
-    except MusicRecError as error:
-        return None, str(error)
 
 
 def _provenance(revision: Revision) -> dict[str, str]:

@@ -2,47 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from musicrec.baselines.lists import model_title
 from musicrec.errors import MusicRecError
+from musicrec.formatting import markdown_table
 from musicrec.metrics.verdicts import MARGIN
 from musicrec.project.revisions import Revision, UnavailableError, changes
 from musicrec.project.staleness import stale_stages
-from musicrec.reporting.markdown import markdown_table
-from musicrec.review.compare import (
-    as_markdown,
-    compare,
-    percent,
-    same_table,
-    same_table_sentence,
-)
+from musicrec.review.compare import as_markdown, compare, outdated, percent
 from musicrec.review.figures import EVALUATION, beside_baselines
-from musicrec.review.gate import gate_sentence, outdated
 from musicrec.review.tested import PARAMS
 
 DATA = ("metrics/data.json", "metrics/downsample.json", "metrics/index.json")
 SEARCH = "metrics/ann_bench.json"
 SPEED_UP = "plots/ann_bench/speed_up.json"
 RECALL = 0.9  # at which speeds are shown; the page and the plots have all of them
+NOT_REACHED = "not reached"
 FILES = 6  # named in one row
 ROWS = 25  # of one table; a report is read by a person
 
 
-def review(base: Revision, head: Revision, margin: float = MARGIN, gate: str | None = None) -> str:
+def review(
+    base: Revision,
+    head: Revision,
+    margin: float = MARGIN,
+    gate: str | None = None,
+    metrics: Sequence[str] | None = None,
+    by: Sequence[str] = (),
+) -> str:
     """Report what differs between two revisions, in Markdown.
 
     Parameters in `params.yaml`, the code of each stage, the data as counted by its metrics,
     ranking metrics with verdicts, how the model stands beside the baselines, search, and the
     stages of `head` whose outputs are older than what they depend on. A section that cannot be
-    given says why. With a `gate` (a key of `musicrec.review.gate.GATES`) it says whether the
+    given says why. With a `gate` (a key of `musicrec.metrics.verdicts.GATES`) it says whether the
     change passes.
     """
     sections = [
         ("Parameters", _diff(base, head, (PARAMS,))),
         ("Code", _code(base, head)),
         ("Data", _diff(base, head, DATA)),
-        ("Metrics", _metrics(base, head, margin, gate)),
+        ("Metrics", _metrics(base, head, gate, metrics, margin, by)),
         ("Beside the baselines", _baselines(base, head)),
         ("Search", _search(base, head)),
         ("Stale stages", _stale(head)),
@@ -74,23 +77,21 @@ def _code(base: Revision, head: Revision) -> str:
     return markdown_table(["stages", "files that changed"], cells)
 
 
-def _metrics(base: Revision, head: Revision, margin: float, gate: str | None) -> str:
+def _metrics(base: Revision, head: Revision, gate: str | None, *asked: Any) -> str:
     """Verdicts; where the revisions cannot be compared, the reason and the bare figures."""
-    outdated_sides = [outdated(base), outdated(head)]
-    blocks = [f"**Beware: {reason}.**" for reason in outdated_sides if reason]
+    reasons = [outdated(base), outdated(head)]
+    blocks = [f"**Beware: {reason}.**" for reason in reasons if reason]
     try:
-        result = compare(base, head, margin=margin)
-        if gate is not None:
-            judged = "Gate: nothing to judge." if outdated_sides[1] else gate_sentence(result, gate)
-            blocks.append(f"**{judged}**")
-        blocks.append(as_markdown(result))
+        result = compare(base, head, *asked)
     except MusicRecError as error:
-        if isinstance(error, UnavailableError) and same_table(base, head):
-            blocks.append(same_table_sentence(base, head))
-        else:
-            old, new = (revision.read_json(EVALUATION) for revision in (base, head))
-            blocks += [f"No verdict: {error}", _change_table(base, head, changes(old, new))]
-    return "\n\n".join(blocks)
+        old, new = (revision.read_json(EVALUATION) for revision in (base, head))
+        return "\n\n".join(
+            [*blocks, f"No verdict: {error}", _change_table(base, head, changes(old, new))]
+        )
+    if gate is not None:
+        judged = "Gate: nothing to judge." if reasons[1] else result.gate_sentence(gate)
+        blocks.append(f"**{judged}**")
+    return "\n\n".join([*blocks, as_markdown(result)])
 
 
 def _baselines(base: Revision, head: Revision) -> str:
@@ -114,31 +115,24 @@ def _search(base: Revision, head: Revision) -> str:
     """What the exported index finds and costs, and how many times faster than exact it is."""
     stable = _change_table(base, head, changes(base.read_json(SEARCH), head.read_json(SEARCH)))
     try:
-        old, new = (_speed_ups(revision) for revision in (base, head))
+        speeds = [_speed_ups(revision) for revision in (base, head)]
     except UnavailableError as error:
         return f"{stable}\n\nNo speeds: {error}"
-    if not old or not new:
-        missing = base.name if not old else head.name
+    if not all(speeds):
+        missing = base.name if not speeds[0] else head.name
         return f"{stable}\n\n{missing} has no {SPEED_UP}."
     header = [f"speed at recall {RECALL:g}, times the best exact method's", base.name, head.name]
-    rows = [
-        [
-            name,
-            *(
-                "not reached" if side.get(name) is None else _shown(side[name])
-                for side in (old, new)
-            ),
-        ]
-        for name in {**old, **new}
-    ]
+    names = dict.fromkeys(name for side in speeds for name in side)
+    rows = [[name, *(side.get(name, NOT_REACHED) for side in speeds)] for name in names]
     table = markdown_table(header, rows, right=[1, 2])
     return f"{stable}\n\n{table}\n\nSpeeds also differ between machines and between runs."
 
 
-def _speed_ups(revision: Revision) -> dict[str, float | None]:
+def _speed_ups(revision: Revision) -> dict[str, str]:
     """Times the best exact method's speed at `RECALL`, by method."""
-    rows = revision.read_json(SPEED_UP) or []
-    return {row["method"]: row["times_best_exact"] for row in rows if row["recall"] == RECALL}
+    rows = [row for row in revision.read_json(SPEED_UP) or [] if row["recall"] == RECALL]
+    times = {row["method"]: row["times_best_exact"] for row in rows}
+    return {name: NOT_REACHED if t is None else _shown(t) for name, t in times.items()}
 
 
 def _stale(head: Revision) -> str:
@@ -152,9 +146,7 @@ def _diff(base: Revision, head: Revision, paths: tuple[str, ...]) -> str:
     found: dict[str, tuple[Any, Any]] = {}
     for path in paths:
         read = Revision.read_yaml if path.endswith(".yaml") else Revision.read_json
-        prefix = (
-            "" if len(paths) == 1 else path.removeprefix("metrics/").removesuffix(".json") + ": "
-        )
+        prefix = f"{Path(path).stem}: " if len(paths) > 1 else ""
         differing = changes(read(base, path), read(head, path))
         found |= {prefix + name: pair for name, pair in differing.items()}
     return _change_table(base, head, found)
@@ -163,9 +155,10 @@ def _diff(base: Revision, head: Revision, paths: tuple[str, ...]) -> str:
 def _change_table(base: Revision, head: Revision, found: dict[str, tuple[Any, Any]]) -> str:
     if not found:
         return "No change."
-    rows = []
-    for name, (old, new) in list(found.items())[:ROWS]:
-        rows.append([f"`{name}`", _shown(old), _shown(new), _difference(old, new)])
+    rows = [
+        [f"`{name}`", _shown(old), _shown(new), _difference(old, new)]
+        for name, (old, new) in list(found.items())[:ROWS]
+    ]
     text = markdown_table(["", base.name, head.name, "change"], rows)
     more = len(found) - len(rows)
     return f"{text}\n\nand {more} more." if more else text

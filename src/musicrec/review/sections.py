@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from musicrec.baselines.lists import model_title
+from musicrec.formatting import NOTHING, number
+from musicrec.metrics.definitions import HITS, METRICS, metric_title
 from musicrec.metrics.intervals import CONFIDENCE, FEWEST_USERS
-from musicrec.metrics.ranking import METRICS, metric_title
 from musicrec.page.charts import (
     BASELINE_COLOURS,
     COLOURS,
@@ -26,18 +28,22 @@ from musicrec.page.charts import (
     lines,
 )
 from musicrec.page.layout import Section, Table, labelled
-from musicrec.page.numbers import number
+from musicrec.project.revisions import changes
 from musicrec.review.figures import MODEL, Figures
+from musicrec.tune.page import found_by
 
-BEYOND = {
-    "coverage": "coverage (share of all tracks)",
-    "gini": "Gini coefficient (0: all alike, 1: one track)",
-    "novelty": "novelty (bits)",
-    "popularity": "listeners of a recommended track",
-}
+UNITS = {"popularity": ", training users", "novelty": ", bits", "coverage": ", share of tracks"}
 SLICES = {
     "by_history": "tracks in the user's history",
     "by_popularity": "median listeners of the held-out tracks",
+}
+LOSS = {
+    "loss": ("Objective of ALS", "loss, sum over all entries"),
+    "ndcg@100": ("nDCG@100 while training", "nDCG@100 of validation users"),
+}
+SEARCH = {  # what speed is drawn over: title, axis, and which sign is better
+    "recall": ("Speed against recall", "recall of exact search's tracks (share)", 1),
+    "map_lost": ("Speed against what it costs in MAP", "MAP lost, % of exact search's", -1),
 }
 COUNTS = {
     "split": "split",
@@ -56,11 +62,87 @@ COUNTS = {
 }
 
 
-def changes(heads: Sequence[Figures], series: Sequence[Series]) -> Section:
+def sections(revisions: Sequence[Figures], series: Sequence[Series]) -> list[Section]:
+    """All sections that have something to show.
+
+    Parameters
+    ----------
+    revisions : sequence of Figures
+        The base, then those that are compared with it.
+    series : sequence of Series
+        Name and colour of each.
+    """
+    machines = sorted({_machine(one) for one in revisions if one.machine})
+    measured = f" Measured on {' and '.join(machines)}." if machines else ""
+    found = [
+        Section(
+            "changes",
+            "Against the base",
+            f"Paired over the same users, with the {CONFIDENCE} interval. Shaded: the margin "
+            "within which a change does not matter.",
+            _changes(revisions[1:], series[1:]),
+        ),
+        Section(
+            "baselines",
+            "Against the baselines",
+            "What any model has to beat, on the same users: the most played tracks (popularity), "
+            "the tracks most similar to those a user has played (neighbours), and a linear model "
+            f"of the same (EASE). Right of 0 the model is ahead; {CONFIDENCE} intervals.",
+            _over_baselines(revisions, series),
+        ),
+        Section(
+            "at_k",
+            "Metrics by the length of the list",
+            "Tracks that a user has played are never recommended. The ceiling is what perfect "
+            "lists would reach.",
+            _at_k(revisions, series, HITS),
+        ),
+        Section(
+            "slices",
+            "For whom",
+            f"The same at the longest k over parts of the users, with {CONFIDENCE} intervals. "
+            f"Parts of fewer than {FEWEST_USERS} users have none: they say little.",
+            _slices(revisions, series),
+        ),
+        Section(
+            "beyond",
+            "Beyond accuracy",
+            "Which tracks are shown. More hits may be no more than more of the popular tracks. "
+            "Coverage and Gini are of all lists together.",
+            _at_k(revisions, series, [name for name in METRICS if name not in HITS]),
+        ),
+        Section(
+            "loss",
+            "Training",
+            "The objective follows rank and parameters: compare it along a line, not across lines.",
+            _loss(revisions, series),
+        ),
+        *found_by({one.name: one.params for one in revisions}),
+        Section(
+            "search",
+            "Search: exact and approximate",
+            "Up is faster. Joined: the settings that no other of the method beats in both."
+            + measured,
+            *_search(revisions, series),
+        ),
+        _data(revisions),
+        _parameters(revisions),
+        Section(
+            "provenance",
+            "Provenance",
+            "Commit and hashes say which code, parameters and data made these figures.",
+            table=_provenance(revisions),
+        ),
+    ]
+    return [part for part in found if part.figures or part.table or part.key == "params"]
+
+
+def _changes(heads: Sequence[Figures], series: Sequence[Series]) -> list[Figure]:
     """The verdicts: relative change of each metric with its interval."""
+    results = [head.result for head in heads if head.result]
     rows = [
         {
-            "series": head.name,
+            "series": result.head,
             "metric": metric_title(name),
             "base": row.base,
             "head": row.head,
@@ -68,124 +150,98 @@ def changes(heads: Sequence[Figures], series: Sequence[Series]) -> Section:
             "low": 100 * (row.change_low or 0.0),
             "high": 100 * (row.change_high or 0.0),
             "p": row.adjusted_p_value,
-            "verdict": head.result.verdict(name),
+            "verdict": result.verdict(name),
         }
-        for head in heads
-        if head.result
-        for name, row in head.result.metrics.items()
+        for result in results
+        for name, row in result.metrics.items()
         if row.change is not None
     ]
-    margin = next((head.result.margin for head in heads if head.result), 0.0)
+    if not rows:
+        return []
     columns = {"series": "revision", "metric": "metric", "base": "base", "head": "revision's"}
     columns |= {"change": "change, %", "low": "low, %", "high": "high, %"}
     columns |= {"p": "corrected p", "verdict": "verdict"}
     figure = Figure("changes", "Change of each metric", rows, columns, series)
     axis = Axis("change", "change of the mean, %")
-    return Section(
-        "changes",
-        "Against the base",
-        f"Paired over the same users, with the {CONFIDENCE} interval. Shaded: the margin within "
-        "which a change does not matter.",
-        [intervals_across(figure, "metric", axis, 100 * margin)] if rows else [],
-    )
+    return [intervals_across(figure, "metric", axis, 100 * results[0].margin)]
 
 
-def baselines(revisions: Sequence[Figures], series: Sequence[Series]) -> Section:
+def _over_baselines(revisions: Sequence[Figures], series: Sequence[Series]) -> list[Figure]:
     """The model beside each baseline, as shares of the baseline's metrics."""
     columns = {"series": "revision", "metric": "metric", "baseline": "baseline's"}
     columns |= {"difference": "difference", "share": "difference, %", "low": "low, %"}
     columns |= {"high": "high, %", "shown_higher": "shown to be higher"}
+    shares = {"share": "difference", "low": "low", "high": "high"}
     figures = []
     for baseline in BASELINE_COLOURS:
         rows = [
             row
             | {"series": revision.name, "metric": metric_title(row["metric"])}
-            | {
-                name: 100 * row[value] / row["baseline"]
-                for name, value in (("share", "difference"), ("low", "low"), ("high", "high"))
-            }
+            | {name: 100 * row[value] / row["baseline"] for name, value in shares.items()}
             for revision in revisions
             for row in revision.rows["differences"]
             if row["against"] == baseline and row["baseline"]
         ]
-        name = model_title(baseline)
-        figure = Figure(f"over_{baseline}", f"Over {name}", rows, columns, series)
-        axis = Axis("share", f"difference, % of {name}")
         if rows:
+            name = model_title(baseline)
+            figure = Figure(f"over_{baseline}", f"Over {name}", rows, columns, series)
+            axis = Axis("share", f"difference, % of {name}")
             figures.append(intervals_across(figure, "metric", axis))
-    text = (
-        "What any model has to beat, on the same users: the most played tracks (popularity), the "
-        "tracks most similar to those a user has played (neighbours), and a linear model of the "
-        f"same (EASE). Right of 0 the model is ahead; {CONFIDENCE} intervals."
-    )
-    return Section("baselines", "Against the baselines", text, figures)
+    return figures
 
 
-def at_k(revisions: Sequence[Figures], series: Sequence[Series]) -> Section:
-    """Ranking metrics by the length of the list, for the models and the baselines."""
+def _models(
+    revisions: Sequence[Figures], series: Sequence[Series], name: str
+) -> tuple[Rows, list[Series]]:
+    """Rows of a file for the baselines, each once where all revisions have the same, and models."""
     rows, shown = [], list(series)
-    for name, colour in BASELINE_COLOURS.items():
-        of_each = [_of_model(revision.rows["metrics"], name) for revision in revisions]
-        distinct = [rows for i, rows in enumerate(of_each) if rows and rows not in of_each[:i]]
+    for baseline, colour in BASELINE_COLOURS.items():
+        of_each = [_of_model(revision, name, baseline) for revision in revisions]
+        distinct = [found for i, found in enumerate(of_each) if found and found not in of_each[:i]]
         for i, found in enumerate(distinct):
-            label = name if len(distinct) == 1 else f"{name} ({i + 1})"
+            label = baseline if len(distinct) == 1 else f"{baseline} ({i + 1})"
             rows += labelled(found, label)
             shown.append(Series(label, colour, DASHED))
     for revision in revisions:
-        rows += labelled(_of_model(revision.rows["metrics"], MODEL), revision.name)
+        rows += labelled(_of_model(revision, name, MODEL), revision.name)
+    return rows, shown
+
+
+def _of_model(revision: Figures, name: str, model: str) -> Rows:
+    return [row for row in revision.rows[name] if row["model"] == model]
+
+
+def _at_k(
+    revisions: Sequence[Figures], series: Sequence[Series], metrics: Sequence[str]
+) -> list[Figure]:
+    """Metrics by the length of the list, for the models and the baselines."""
+    rows, shown = _models(revisions, series, "metrics")
     ceiling = [
         row | {"series": "ceiling", "precision": row["precision_ceiling"]}
-        for row in _of_model(revisions[-1].rows["metrics"], MODEL)
+        for row in _of_model(revisions[-1], "metrics", MODEL)
     ]
     figures = []
-    for metric in METRICS if rows else ():
-        precise = metric == "precision"
-        drawn = rows + ceiling if precise else rows
-        among = [*shown, Series("ceiling", COLOURS[0], DOTTED)] if precise else shown
-        name = metric_title(metric)
-        figures += _by_k(f"{metric}_at_k", f"{name} at k", drawn, among, metric, f"{name}@k")
-    return Section(
-        "at_k",
-        "Metrics by the length of the list",
-        "Tracks that a user has played are never recommended. The ceiling is what perfect lists "
-        "would reach.",
-        figures,
-    )
+    for metric in metrics:
+        name, drawn, among = metric_title(metric), rows, shown
+        if metric == "precision":
+            drawn, among = rows + ceiling, [*shown, Series("ceiling", COLOURS[0], DOTTED)]
+        names = ("series", "k", metric)
+        kept = [{n: row[n] for n in names} for row in drawn if row.get(metric) is not None]
+        if kept:
+            lengths = sorted({row["k"] for row in kept})
+            x = Axis("k", "k, length of the list (log scale)", log=True, values=lengths)
+            y = Axis(metric, f"{name}@k{UNITS.get(metric, '')}", zero=True)
+            columns = {"series": "series", "k": "k", metric: f"{name}@k"}
+            figure = Figure(f"{metric}_at_k", f"{name} at k", kept, columns, among)
+            figures.append(lines(figure, x, y))
+    return figures
 
 
-def beyond_accuracy(revisions: Sequence[Figures], series: Sequence[Series]) -> Section:
-    """Coverage, concentration, novelty and popularity of the lists."""
-    rows = [row for r in revisions for row in labelled(r.rows["beyond_accuracy"], r.name)]
-    figures = []
-    for name, title in BEYOND.items():
-        heading = title.partition(" (")[0].capitalize()
-        figures += _by_k(f"{name}_of_lists", heading, rows, series, name, title)
-    return Section("beyond", "Beyond accuracy", "How much of the catalogue is shown.", figures)
-
-
-def _by_k(
-    key: str, title: str, rows: Rows, series: Sequence[Series], value: str, heading: str
-) -> list[Figure]:
-    """A chart of a value by the length of the list; none where no row has it."""
-    kept = [{name: row[name] for name in ("series", "k", value)} for row in rows if value in row]
-    if not kept:
-        return []
-    lengths = sorted({row["k"] for row in kept})
-    x = Axis("k", "k, length of the list (log scale)", log=True, values=lengths)
-    columns = {"series": "series", "k": "k", value: heading}
-    figure = Figure(key, title, kept, columns, series)
-    return [lines(figure, x, Axis(value, f"{heading}, mean over users", zero=True))]
-
-
-def slices(revisions: Sequence[Figures], series: Sequence[Series]) -> Section:
+def _slices(revisions: Sequence[Figures], series: Sequence[Series]) -> list[Figure]:
     """MAP and nDCG by slices of the users."""
-    shown = [*series, *(Series(n, c, DASHED) for n, c in BASELINE_COLOURS.items())]
     figures = []
     for slicing, title in SLICES.items():
-        source = revisions[-1].rows[slicing]
-        of_each = [(r.name, _of_model(r.rows[slicing], MODEL)) for r in revisions]
-        of_each += [(name, _of_model(source, name)) for name in BASELINE_COLOURS]
-        rows = [row for name, found in of_each for row in labelled(found, name)]
+        rows, shown = _models(revisions, series, slicing)
         for metric in ("map", "ndcg") if rows else ():
             name = metric_title(metric)
             kept = [
@@ -202,23 +258,14 @@ def slices(revisions: Sequence[Figures], series: Sequence[Series]) -> Section:
             figure = Figure(f"{metric}_{slicing}", f"{name} by {title}", kept, columns, shown)
             value = Axis(metric, f"{name}, mean over users")
             figures.append(intervals_up(figure, Axis("slice", title), value))
-    return Section(
-        "slices",
-        "For whom",
-        f"The same at the longest k over parts of the users, with {CONFIDENCE} intervals. Parts of "
-        f"fewer than {FEWEST_USERS} users have none: they say little.",
-        figures,
-    )
+    return figures
 
 
-def loss(revisions: Sequence[Figures], series: Sequence[Series]) -> Section:
+def _loss(revisions: Sequence[Figures], series: Sequence[Series]) -> list[Figure]:
     """Objective of the training by iteration, and validation nDCG where it was measured."""
     rows = [row for r in revisions for row in labelled(r.rows["loss"], r.name)]
     figures = []
-    for key, title, axis in (
-        ("loss", "Objective of ALS", "loss, sum over all entries"),
-        ("ndcg@100", "nDCG@100 while training", "nDCG@100 of validation users"),
-    ):
+    for key, (title, axis) in LOSS.items():
         names = ("series", "iteration", key)
         kept = [{n: row[n] for n in names} for row in rows if row.get(key) is not None]
         if kept:
@@ -226,46 +273,39 @@ def loss(revisions: Sequence[Figures], series: Sequence[Series]) -> Section:
             figure = Figure(f"training_{key}", title, kept, columns, series)
             y = Axis(key, axis, format="~s" if key == "loss" else "")
             figures.append(lines(figure, Axis("iteration", "iteration"), y))
-    text = "The objective follows rank and parameters: compare it along a line, not across lines."
-    return Section("loss", "Training", text, figures)
+    return figures
 
 
-def search(revisions: Sequence[Figures], series: Sequence[Series]) -> Section:
-    """Speed of search against recall, and against what it costs in MAP."""
-    names = ("setting", "recall", "queries_per_second")
-    optional = ("p99_milliseconds", "build_seconds", "index_megabytes")
-    rows = [
-        {"series": revision.name, "method": row["method"].partition(",")[0], "build": row["method"]}
-        | {name: row[name] for name in names}
-        | {name: row.get(name) for name in optional}
-        | {"map_lost": _share_lost(row)}
-        for revision in revisions
-        for row in revision.rows["tradeoff"]
-    ]
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    shapes = dict(zip(methods, itertools.cycle(SHAPES), strict=False))
-    kinds = [Series(name, TEXT, shape=shape) for name, shape in shapes.items()]
+def _search(
+    revisions: Sequence[Figures], series: Sequence[Series]
+) -> tuple[list[Figure], None, list[Series]]:
+    """Speed of search against recall, and against what it costs in MAP; shapes of the methods."""
     columns = {"series": "revision", "build": "method", "setting": "setting", "recall": "recall"}
     columns |= {"map_lost": "MAP lost, %", "queries_per_second": "queries per second"}
     columns |= {"p99_milliseconds": "99th percentile, ms", "build_seconds": "build, s"}
     columns |= {"index_megabytes": "index, MB"}
+    rows: Rows = [
+        {name: row.get(name) for name in columns}
+        | {"series": revision.name, "method": row["method"].partition(",")[0]}
+        | {"build": row["method"], "map_lost": _share_lost(row)}
+        for revision in revisions
+        for row in revision.rows["tradeoff"]
+    ]
+    methods = dict.fromkeys(row["method"] for row in rows)
+    shapes = zip(methods, itertools.cycle(SHAPES), strict=False)
+    kinds = [Series(name, TEXT, shape=shape) for name, shape in shapes]
     y = Axis("queries_per_second", "queries per second, one thread (log scale)", log=True)
     figures = []
-    for key, title, axis, better in (
-        ("recall", "Speed against recall", "recall of exact search's tracks (share)", 1),
-        ("map_lost", "Speed against what it costs in MAP", "MAP lost, % of exact search's", -1),
-    ):
+    for key, (title, axis, better) in SEARCH.items():
         known = _with_front([row for row in rows if row[key] is not None], key, better)
         if known:
             figure = Figure(f"speed_by_{key}", title, known, columns, series)
             figures.append(fronts(figure, Axis(key, axis), y, "method", kinds))
-    machines = {
-        f"{r.machine['processor']}, {r.machine['cores']} cores" for r in revisions if r.machine
-    }
-    text = "Up is faster. Joined: the settings that no other of the method beats in both."
-    if machines:
-        text += f" Measured on {' and '.join(sorted(machines))}."
-    return Section("search", "Search: exact and approximate", text, figures, more_legend=kinds)
+    return figures, None, kinds
+
+
+def _machine(revision: Figures) -> str:
+    return f"{revision.machine['processor']}, {revision.machine['cores']} cores"
 
 
 def _with_front(rows: Rows, key: str, better: int) -> Rows:
@@ -293,7 +333,7 @@ def _share_lost(row: dict[str, Any]) -> float | None:
     return 100 * row["map_lost"] / exact if exact else None
 
 
-def data(revisions: Sequence[Figures]) -> Section:
+def _data(revisions: Sequence[Figures]) -> Section:
     """Play counts of each split; once where all revisions have the same."""
     cells, seen = [], []
     for revision in revisions:
@@ -319,5 +359,32 @@ def _count(value: Any) -> str:
     return number(int(value) if whole else value)
 
 
-def _of_model(rows: Rows, model: str) -> Rows:
-    return [row for row in rows if row["model"] == model]
+def _parameters(revisions: Sequence[Figures]) -> Section:
+    """Parameters that are not the same in all revisions."""
+    differing: dict[str, None] = {}
+    for revision in revisions[1:]:
+        differing |= dict.fromkeys(changes(revisions[0].params, revision.params))
+    cells = [[key, *(_parameter(r.params, key) for r in revisions)] for key in differing]
+    header = ["parameter", *(revision.name for revision in revisions)]
+    text = "Those that differ; all others are the same." if cells else "No parameter differs."
+    table = Table("params", header, cells) if cells else None
+    return Section("params", "Parameters", text, table=table)
+
+
+def _parameter(params: Any, key: str) -> str:
+    for step in key.split("."):
+        if not isinstance(params, dict) or step not in params:
+            return NOTHING
+        params = params[step]
+    return json.dumps(params)
+
+
+def _provenance(revisions: Sequence[Figures]) -> Table:
+    """Where every figure comes from: commits, hashes, machine and library versions."""
+    facts = [
+        r.provenance | {f"search ran on: {k}": str(v) for k, v in r.machine.items()}
+        for r in revisions
+    ]
+    keys = dict.fromkeys(key for fact in facts for key in fact)
+    cells = [[key, *(fact.get(key, NOTHING) for fact in facts)] for key in keys]
+    return Table("provenance", ["", *(revision.name for revision in revisions)], cells)

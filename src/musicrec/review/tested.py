@@ -23,11 +23,11 @@ import pyarrow.parquet as pq
 import yaml
 
 from musicrec.evaluate.judge import described
+from musicrec.formatting import text_table
 from musicrec.interactions.factors import TRAINED_WITH
-from musicrec.metrics.ranking import headline_metrics
+from musicrec.metrics.definitions import headline_metrics
 from musicrec.params import EvaluateParams
 from musicrec.project.revisions import Revision, changes, flatten
-from musicrec.reporting.markdown import text_table
 from musicrec.storage.files import read_json
 from musicrec.tune.study import has_setting, read_study
 

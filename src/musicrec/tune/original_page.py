@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from musicrec.formatting import NOTHING, number, text_table
 from musicrec.page.charts import COLOURS, Axis, Figure, Series, lines
 from musicrec.page.layout import Section, Table, render
-from musicrec.page.numbers import NOTHING, number
-from musicrec.reporting.markdown import text_table
 from musicrec.tune.original import (
     AXES,
     BASELINE,

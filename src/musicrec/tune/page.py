@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from musicrec.metrics.ranking import metric_title
+from musicrec.formatting import number
+from musicrec.metrics.definitions import metric_title
 from musicrec.page.charts import COLOURS, Axis, Figure, Rows, Series, bars, points
 from musicrec.page.layout import Section, Table, render
-from musicrec.page.numbers import number
 from musicrec.tune.study import (
     COMPLETE,
     PRUNED,

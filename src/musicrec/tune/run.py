@@ -27,7 +27,7 @@ from optuna.trial import TrialState, create_trial
 
 from musicrec.als.fit import Factors
 from musicrec.errors import MusicRecError
-from musicrec.metrics.ranking import headline_metrics
+from musicrec.metrics.definitions import headline_metrics
 from musicrec.params import ALSParams, Block, EvaluateParams, FeedbackParams, load_block
 from musicrec.tune.space import Space, read_space
 from musicrec.tune.study import COMPLETE, FAILED, FOLDER, PRUNED, Setting, Study, Trial, write_study

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from musicrec.errors import MusicRecError
-from musicrec.reporting.markdown import text_table
+from musicrec.formatting import text_table
 from musicrec.storage.files import read_json, write_exact_json
 
 FOLDER = Path("data/tune")

@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors
 from musicrec.als.fold_in import queries
 from musicrec.errors import MusicRecError
-from musicrec.evaluate.judge import Lists, judge, recommend
+from musicrec.evaluate.judge import judge, recommend
 from musicrec.evaluate.report import metric_rows, spark_rows
 from musicrec.interactions.held_out import HeldOut, read_held_out
-from musicrec.metrics.ranking import headline_metrics, score_lists
+from musicrec.metrics.definitions import headline_metrics
+from musicrec.metrics.ranking import score_lists
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams
 from musicrec.search.exact import ExactIndex
 from musicrec.train.run import ValidationScore, fit_native
@@ -111,6 +113,12 @@ class Trials:
         shown = headline_metrics(k, held_out.folded_in)
         return {name: float(columns[name][by_id].mean()) for name in shown}
 
+    def per_user(self, model: Model) -> pa.Table:
+        """The per-user table that the evaluate stage would write, without the baselines."""
+        vectors = queries(self.held_out, *model)
+        lists = recommend(self.held_out, vectors, model.factors.items, self._evaluate)
+        return judge(self.held_out, lists, self._evaluate).table
+
     def judge(self, model: Model) -> tuple[Rows, Rows]:
         """Judge the model in both protocols, as the evaluate stage does.
 
@@ -119,9 +127,7 @@ class Trials:
         ranking, spark : list of dict
             Rows a k, as in `plots/evaluate/metrics.json` and `spark_protocol.json`.
         """
-        k, vectors = self._evaluate.k, queries(self.held_out, *model)
-        unseen, with_seen = recommend(self.held_out, vectors, model.factors.items, max(k))
-        table = judge(self.held_out, Lists(unseen, with_seen, {}), self._evaluate).table
+        table, k = self.per_user(model), self._evaluate.k
         return metric_rows(table, k), spark_rows(table, k)
 
 

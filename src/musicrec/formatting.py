@@ -1,8 +1,36 @@
-"""Tables in Markdown, and in plain text."""
+"""Numbers and tables as text: for a terminal, Markdown and pages."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+NOTHING = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+
+
+def number(value: Any, decimals: int | None = None) -> str:
+    """Write a value for a table: thousands grouped, a dash for nothing.
+
+    A float has as many `decimals` as asked for; else four below 10 and one above.
+    """
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if not isinstance(value, float):
+        return str(value)
+    if decimals is None:
+        whole = value.is_integer() and abs(value) >= 10
+        decimals = 0 if whole else 4 if abs(value) < 10 else 1
+    return f"{value:,.{decimals}f}"
+
+
+def share(value: float, decimals: int = 1) -> str:
+    """Write a relative change with a true minus: 0.0123 is `+1.2 %`."""
+    return f"{100 * value:+.{decimals}f} %".replace("-", MINUS)
 
 
 def markdown_table(

@@ -1,0 +1,150 @@
+"""Lists as files: those that evaluate keeps, those of any other model, and TREC's format.
+
+A list is rows of `user_id`, `position` from 1, `track_id` and `score`, in Parquet.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from musicrec.errors import MusicRecError
+from musicrec.interactions.held_out import HeldOut
+from musicrec.params import EvaluateParams
+from musicrec.storage.outputs import atomic_path
+from musicrec.storage.parquet import parquet_parts, read_files
+
+COLUMNS = ("user_id", "position", "track_id", "score")
+
+
+def lists_table(held_out: HeldOut, lists: np.ndarray, scores: np.ndarray) -> pa.Table:
+    """Lay lists out as rows, by user id and position.
+
+    Parameters
+    ----------
+    held_out : HeldOut
+    lists : int32 array (n, length)
+        Item ids, padded with -1.
+    scores : float32 array (n, length)
+    """
+    order = pc.sort_indices(held_out.user_ids).to_numpy().astype(np.int32)
+    row, position = np.nonzero(lists[order] >= 0)
+    users = order[row]
+    tracks = pa.array(lists[users, position])
+    columns = [
+        pa.DictionaryArray.from_arrays(pa.array(users), held_out.user_ids),
+        pa.array((position + 1).astype(np.int32)),
+        pa.DictionaryArray.from_arrays(tracks, held_out.track_ids),
+        pa.array(scores[users, position]),
+    ]
+    return pa.table(columns, names=list(COLUMNS))
+
+
+def read_lists(
+    path: str | os.PathLike[str], held_out: HeldOut, params: EvaluateParams
+) -> tuple[np.ndarray, list[str]]:
+    """Read anybody's lists as evaluate would have made them, and say what was wrong with them.
+
+    In order of `position`, or of falling `score` (ties: the lower item id) where there is none.
+    Repeated tracks, and seen ones where `evaluate.seen` excludes them, are taken out, and later
+    ones move up. Tracks that training does not know stay, as misses.
+
+    Returns
+    -------
+    lists : int32 array (n, max(params.k))
+        Padded with -1; a track that no split knows has the id n_all_items.
+    notes : list of str
+        Counts, in sentences.
+
+    Raises
+    ------
+    MusicRecError
+        A column is missing or has no value somewhere, or nobody in it is held out.
+    """
+    parts = parquet_parts(path)
+    has = [name for name in ("position", "score") if name in pq.read_schema(parts[0]).names]
+    if not has:
+        raise MusicRecError(f"{path}: has neither a column position nor score; name one of them so")
+    table = read_files(parts, ["user_id", "track_id", has[0]])
+    for name in table.column_names:
+        empty = pc.sum(pc.is_null(table.column(name), nan_is_null=True)).as_py()
+        if empty:
+            raise MusicRecError(f"{path}: {name} is empty in {empty:,} of {table.num_rows:,} rows")
+    kind = table.schema.field(has[0]).type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise MusicRecError(f"{path}: {has[0]} is {kind}, not a number")
+    names = [_texts(table, name) for name in ("user_id", "track_id")]
+    place = pc.index_in(names[0], held_out.user_ids)
+    ours = pc.is_valid(place).to_numpy(zero_copy_only=False)
+    if not ours.any():
+        raise MusicRecError(
+            f"{path}: none of its users is held out, such as {names[0][0].as_py()!r} where "
+            f"{held_out.split} has {held_out.user_ids[0].as_py()!r}; write ids as data.source does"
+        )
+    n_others = pc.count_distinct(names[0].filter(pa.array(~ours))).as_py()
+    users = place.drop_null().to_numpy().astype(np.int64)
+    encoded = names[1].filter(pa.array(ours)).dictionary_encode()
+    texts = encoded.indices.to_numpy().astype(np.int64)
+    found = pc.index_in(encoded.dictionary, held_out.track_ids)
+    items = pc.fill_null(found, len(held_out.track_ids)).to_numpy().astype(np.int64)[texts]
+    key = table.column(has[0]).to_numpy()[ours] * (1 if has[0] == "position" else -1)
+    order = np.lexsort((items, key, users))
+    users, items, texts = users[order], items[order], texts[order]
+    first = np.zeros(len(users), bool)
+    first[np.unique(users << 32 | texts, return_index=True)[1]] = True
+    seen = np.zeros(len(users), bool)
+    if params.seen == "exclude":
+        history = held_out.history
+        rows = np.repeat(np.arange(history.n_users), history.lengths)
+        seen = np.isin(users << 32 | items, rows << 32 | history.indices)
+    users, items = users[first & ~seen], items[first & ~seen]
+    counts = np.bincount(users, minlength=len(held_out.users))
+    position = np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
+    length = max(params.k)
+    lists = np.full((len(counts), length), -1, np.int32)
+    kept = position < length
+    lists[users[kept], position[kept]] = items[kept]
+    said = {
+        "users who are not held out: ignored": n_others,
+        "held-out users without a list: judged by an empty one": int(np.sum(counts == 0)),
+        f"lists shorter than {length}: the rest are misses": int(np.sum(counts < length)),
+        "tracks that stand in a list again: left out": int(np.sum(~first)),
+        "tracks of the user's history: left out (evaluate.seen)": int(np.sum(seen & first)),
+        "tracks that training does not know: misses": int(np.sum(items >= held_out.train.n_items)),
+    }
+    return lists, [f"{number:,} {what}" for what, number in said.items() if number]
+
+
+def write_trec(folder: Path, held_out: HeldOut, lists: np.ndarray, name: str) -> None:
+    """Write `run.txt` and `qrels.txt` for trec_eval, pytrec_eval, ranx or ir_measures.
+
+    The score of a track is minus its position, so that all of them keep the order.
+
+    Raises
+    ------
+    MusicRecError
+        An id holds white space, which ends a word of these files.
+    """
+    users, tracks = held_out.user_ids.to_pylist(), held_out.track_ids.to_pylist()
+    tracks.append("unknown")  # stands for all tracks that no split knows
+    for text in (name, *users, *tracks):
+        if text.split() != [text]:
+            raise MusicRecError(f"{text!r} holds white space, which no id has in TREC's files")
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / "run.txt") as path, path.open("w", encoding="utf-8") as file:
+        for user, row in zip(users, lists, strict=True):
+            for rank, item in enumerate(row[row >= 0].tolist(), start=1):
+                file.write(f"{user} Q0 {tracks[item]} {rank} {-rank} {name}\n")
+    with atomic_path(folder / "qrels.txt") as path, path.open("w", encoding="utf-8") as file:
+        for place, user in enumerate(users):
+            for item in held_out.truth.row(place).tolist():
+                file.write(f"{user} 0 {tracks[item]} 1\n")
+
+
+def _texts(table: pa.Table, name: str) -> pa.Array:
+    return table.column(name).cast(pa.string()).combine_chunks()

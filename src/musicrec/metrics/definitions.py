@@ -1,0 +1,158 @@
+"""The one list of metrics: names, definitions, directions, and where each is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+
+class Metric(NamedTuple):
+    """A metric of top-k lists, with one value a user.
+
+    Attributes
+    ----------
+    title : str
+        As tables and charts write it.
+    definition : str
+        For one user, in Markdown; hits are positions of the list in the user's held-out tracks T.
+    of : str
+        What it follows from: the `hits` of a list, the tracks of the `list` whatever the truth, or
+        `all` lists together (its value is the mean over users; see `beyond_accuracy.exposure`).
+    better : str
+        Which direction is: `higher`, `lower`, or `neither`, where a change is all there is to say.
+    verdict : str
+        `longest` or `shortest`: `musicrec compare` judges by it at that k unless told otherwise.
+    shown : str
+        Stands in metrics/evaluate.json at that k, without a verdict.
+    folded_in : bool
+        Only there where held-out users are folded in, and without a verdict.
+    """
+
+    title: str
+    definition: str
+    of: Literal["hits", "list", "all"] = "hits"
+    better: Literal["higher", "lower", "neither"] = "higher"
+    verdict: str = ""
+    shown: str = ""
+    folded_in: bool = False
+
+
+# Headline metrics in their order. `ranking._set` has the formulas of those of `hits`, in the same
+# order. A metric added to both shows in every table, chart and page.
+METRICS: Mapping[str, Metric] = {
+    "map": Metric(
+        "MAP",
+        "sum over the hits in the first k positions of (hits so far / position), / min(\\|T\\|, k)",
+        verdict="longest",
+    ),
+    "ndcg": Metric(
+        "nDCG",
+        "sum over the hits in the first k positions of 1 / log2(position + 1), / the same sum if "
+        "the first min(\\|T\\|, k) positions were hits",
+        verdict="longest",
+    ),
+    "recall": Metric("Recall", "hits in the first k positions / \\|T\\|", verdict="longest"),
+    "precision": Metric("Precision", "hits in the first k positions / k", verdict="shortest"),
+    "calibrated_recall": Metric(
+        "Calibrated recall",
+        "hits in the first k positions / min(\\|T\\|, k), so that a list of k tracks can reach 1. "
+        "RecPack's name (not Steck's calibration); Liang et al. (WWW 2018) and the tables that "
+        "compare with theirs call it Recall@k",
+        verdict="shortest",
+        folded_in=True,
+    ),
+    "r_precision": Metric(
+        "R-precision", "hits in the first \\|T\\| positions, and not beyond k, / \\|T\\|"
+    ),
+    "hit_rate": Metric("Hit rate", "1 if one of the first k positions is a hit, else 0"),
+    "reciprocal_rank": Metric(
+        "Reciprocal rank", "1 / position of the first hit in the first k positions, 0 without one"
+    ),
+    "popularity": Metric(
+        "Popularity",
+        "mean number of training users of the first k tracks (Yin et al., VLDB 2012)",
+        of="list",
+        better="neither",
+        shown="shortest",
+    ),
+    "novelty": Metric(
+        "Novelty",
+        "mean self-information of the first k tracks, -log2(share of the training users who played "
+        "the track), in bits (Vargas and Castells, RecSys 2011)",
+        of="list",
+        better="neither",
+    ),
+    "intra_list_distance": Metric(
+        "Intra-list distance",
+        "mean over the pairs of the first k tracks of 1 - cosine of their training users; up to "
+        "k = 20 (Ziegler et al., WWW 2005)",
+        of="list",
+        better="neither",
+    ),
+    "coverage": Metric(
+        "Coverage",
+        "share of the tracks with training plays that stand in the first k of at least one list "
+        "(Ge et al., RecSys 2010)",
+        of="all",
+        shown="shortest",
+    ),
+    "gini": Metric(
+        "Gini",
+        "Gini coefficient of the number of lists in whose first k a track stands: 0 if all are "
+        "shown equally often, near 1 if a few get everything (Fleder and Hosanagar, 2009)",
+        of="all",
+        better="lower",
+    ),
+}
+PAPERS = ("ndcg@10", "recall@20", "ndcg@100")  # what the field reads, beside the longest k
+HITS = [name for name, metric in METRICS.items() if metric.of == "hits"]
+
+
+def headline_metrics(k: Sequence[int], folded_in: bool = False) -> list[str]:
+    """Name the metrics that get intervals and verdicts: few, so the correction costs little.
+
+    Parameters
+    ----------
+    k : sequence of int
+        List lengths.
+    folded_in : bool
+        Also those that stand in metrics/evaluate.json where held-out users are folded in.
+    """
+    ends = {"longest": max(k), "shortest": min(k)}
+    return [
+        f"{name}@{ends[metric.verdict]}"
+        for name, metric in METRICS.items()
+        if metric.verdict and (folded_in or not metric.folded_in)
+    ]
+
+
+def shown_metrics(k: Sequence[int], folded_in: bool = False) -> list[str]:
+    """Name the metrics of metrics/evaluate.json: those with verdicts, and two of the tracks."""
+    ends = {"longest": max(k), "shortest": min(k)}
+    more = [f"{name}@{ends[metric.shown]}" for name, metric in METRICS.items() if metric.shown]
+    return [*headline_metrics(k, folded_in), *more]
+
+
+def split_figures(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Figures of metrics/evaluate.json or baselines.json, of whichever split they are.
+
+    They stand below its name, so that `dvc metrics diff` never subtracts those of one split from
+    those of another; revisions of older versions have no such name.
+    """
+    (first, *_) = (*content.values(), None)
+    return first if isinstance(first, Mapping) else content
+
+
+def metric_title(key: str) -> str:
+    """`map@500` is MAP@500."""
+    name, at, k = key.partition("@")
+    return (METRICS[name].title if name in METRICS else name.capitalize()) + at + k
+
+
+def metric_table() -> str:
+    """The table of definitions in docs/metrics.md."""
+    rows = [
+        f"| `{name}@<k>` | {metric.definition} | {metric.better} |"
+        for name, metric in METRICS.items()
+    ]
+    return "\n".join(["| key | definition for one user | better |", "|---|---|---|", *rows])

@@ -1,0 +1,103 @@
+"""`musicrec judge`: anybody's lists for the held-out users, judged by the code of evaluate.
+
+What it writes stands for a revision: files named as in the project, among them the parameters and
+the hashes in dvc.lock of the plays that they were judged by.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from musicrec.baselines.lists import read_baselines
+from musicrec.errors import MusicRecError
+from musicrec.evaluate.judge import Lists, judge
+from musicrec.evaluate.lists import read_lists, write_trec
+from musicrec.evaluate.report import headline, plot_rows, sentence
+from musicrec.interactions.held_out import read_held_out
+from musicrec.params import EvaluateParams, load_block
+from musicrec.project.revisions import JUDGED, WORKSPACE, Revision
+from musicrec.project.staleness import why_stale
+from musicrec.review.figures import BASELINES, EVALUATION
+from musicrec.review.tested import PARAMS, TABLE
+from musicrec.storage.files import write_json
+from musicrec.storage.outputs import atomic_directory
+from musicrec.storage.parquet import write_table
+
+PLOTS = "plots/evaluate"
+PLAYS = ("sample", "data", "downsample", "baselines", "evaluate")  # blocks that lists depend on
+STAGES = ("ingest", "index")  # of dvc.lock, whose outputs say which plays they are
+WRITTEN = {"params.yaml", "dvc.lock", "data", "metrics", "plots"}
+
+
+def judge_lists(path: str | os.PathLike[str], name: str, trec: Path | None = None) -> list[str]:
+    """Judge lists on the users of `evaluate.split`, and keep the figures below data/judged.
+
+    Parameters
+    ----------
+    path : path
+        See `musicrec.evaluate.lists.read_lists`.
+    name : str
+        What `musicrec compare` and `report` are to call them.
+    trec : Path, optional
+        Folder for `run.txt` and `qrels.txt`.
+
+    Returns
+    -------
+    list of str
+        What was wrong with the lists, and how they stand beside the baselines.
+
+    Raises
+    ------
+    MusicRecError
+        The name is that of a revision, the plays or baselines of the workspace are not those of
+        its parameters, or the lists cannot be read.
+    """
+    workspace = Revision(WORKSPACE)
+    _require_free(name)
+    if stale := why_stale(workspace, ["baselines"]):
+        raise MusicRecError(f"nothing to judge by: {stale}")
+    root = Path(workspace.root)
+    params = load_block(root / PARAMS, EvaluateParams)
+    held_out = read_held_out(root / "data/indexed", params.split, params.seen)
+    lists, notes = read_lists(path, held_out, params)
+    others = read_baselines(root / "data/baselines", len(held_out.users), params)
+    evaluation = judge(held_out, Lists(lists, lists, np.empty(0), others), params)
+    plots = plot_rows(evaluation, params)
+    figures = headline(evaluation, plots["differences"], params)
+    if trec is not None:
+        write_trec(trec, held_out, lists, name)
+    with atomic_directory(root / JUDGED / name, _is_judged) as folder:
+        for part in ("data", "metrics", PLOTS):
+            (folder / part).mkdir(parents=True)
+        written = workspace.read_yaml(PARAMS)
+        stages = workspace.read_yaml("dvc.lock")["stages"]
+        for file, content in (
+            (PARAMS, {block: written[block] for block in PLAYS if block in written}),
+            ("dvc.lock", {"stages": {stage: stages[stage] for stage in STAGES}}),
+        ):
+            (folder / file).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        write_table(folder / TABLE, evaluation.table)
+        write_json(folder / EVALUATION, {params.split: figures})
+        (folder / BASELINES).write_bytes(workspace.read(BASELINES) or b"{}")
+        for plot, rows in plots.items():
+            write_json(folder / PLOTS / f"{plot}.json", rows)
+    return [*notes, sentence(figures, evaluation.table, params, name)]
+
+
+def _require_free(name: str) -> None:
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise MusicRecError(f"--name {name!r} is not allowed; use letters, digits, ., - and _")
+    try:
+        Revision(name)
+    except MusicRecError:
+        return
+    raise MusicRecError(f"--name {name} is a revision of this project; call the lists otherwise")
+
+
+def _is_judged(folder: Path) -> bool:
+    return {path.name for path in folder.iterdir()} <= WRITTEN

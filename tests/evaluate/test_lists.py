@@ -1,0 +1,133 @@
+"""Lists as files: what evaluate keeps, what is wrong with anybody's, and TREC's format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from musicrec.als.fold_in import read_model
+from musicrec.errors import MusicRecError
+from musicrec.evaluate.judge import Lists, judge, recommend
+from musicrec.evaluate.lists import lists_table, read_lists, write_trec
+from musicrec.interactions.held_out import HeldOut, read_held_out
+from musicrec.params import EvaluateParams
+from tests.support.indexed_data import make_plays, write_factors, write_indexed
+
+PARAMS = EvaluateParams(k=(5, 10))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, plays = tmp_path_factory.mktemp("lists"), make_plays()
+    write_indexed(folder / "indexed", plays)
+    write_factors(folder / "factors", plays.users, plays.items)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def held_out(folder: Path) -> HeldOut:
+    return read_held_out(folder / "indexed", "validation")
+
+
+@pytest.fixture(scope="module")
+def lists(folder: Path, held_out: HeldOut) -> Lists:
+    return recommend(held_out, *read_model(folder / "factors", held_out), PARAMS)
+
+
+def written(path: Path, rows: list[tuple], names: tuple[str, ...]) -> Path:
+    pq.write_table(pa.table(list(map(pa.array, zip(*rows, strict=True))), names=names), path)
+    return path
+
+
+@pytest.mark.parametrize("dropped", ["position", "score"])
+def test_what_evaluate_keeps_comes_back_and_is_judged_alike(
+    held_out: HeldOut, lists: Lists, tmp_path: Path, dropped: str
+) -> None:
+    table = lists_table(held_out, lists.judged, lists.scores)
+    ids = table.column("user_id").to_pylist()
+    assert ids == sorted(ids) and table.num_rows == np.count_nonzero(lists.judged >= 0)
+    shuffled = table.drop_columns([dropped]).take(np.random.default_rng(0).permutation(len(ids)))
+    pq.write_table(shuffled, tmp_path / "lists.parquet")
+    found, notes = read_lists(tmp_path / "lists.parquet", held_out, PARAMS)
+    np.testing.assert_array_equal(found, lists.judged)
+    assert notes == [
+        "4 held-out users without a list: judged by an empty one",
+        "4 lists shorter than 10: the rest are misses",
+    ]
+    again = judge(held_out, Lists(found, lists.with_seen, lists.scores), PARAMS)
+    assert again.table.equals(judge(held_out, lists, PARAMS).table)
+
+
+def test_what_is_wrong_with_lists_is_counted_and_judged_as_it_says(
+    held_out: HeldOut, tmp_path: Path
+) -> None:
+    users, tracks = held_out.user_ids.to_pylist(), held_out.track_ids.to_pylist()
+    seen = tracks[held_out.history.row(0)[0]]
+    fresh = [t for i, t in enumerate(tracks) if i not in held_out.history.row(0)]
+    order = [fresh[3], "nobody's", seen, fresh[3], fresh[1], "nobody's either", "nobody's"]
+    rows = [(users[0], track, position) for position, track in enumerate(order)]
+    rows += [("a stranger", fresh[0], 1), ("a stranger", fresh[1], 2), ("another", fresh[1], 1)]
+    path = written(tmp_path / "lists.parquet", rows[::-1], ("user_id", "track_id", "position"))
+    found, notes = read_lists(path, held_out, PARAMS)
+    unknown = len(tracks)
+    expected = [tracks.index(fresh[3]), unknown, tracks.index(fresh[1]), unknown]
+    assert found[0].tolist() == expected + [-1] * 6
+    assert (found[1:] == -1).all()
+    assert notes == [
+        "2 users who are not held out: ignored",
+        f"{len(users) - 1} held-out users without a list: judged by an empty one",
+        f"{len(users)} lists shorter than 10: the rest are misses",
+        "2 tracks that stand in a list again: left out",
+        "1 tracks of the user's history: left out (evaluate.seen)",
+        "2 tracks that training does not know: misses",
+    ]
+    kept, _ = read_lists(path, held_out, PARAMS.replace(seen="keep"))
+    assert tracks.index(seen) in kept[0]
+    assert judge(held_out, Lists(found, found, np.empty(0)), PARAMS).table.num_rows == len(users)
+
+
+@pytest.mark.parametrize(
+    ("rows", "names", "reason"),
+    [
+        ([("u", "t")], ("user_id", "track_id"), "neither a column position nor score"),
+        ([("u", 1)], ("user_id", "score"), "has no column 'track_id'"),
+        ([("u", "t", "1")], ("user_id", "track_id", "position"), "position is string, not a num"),
+        ([("u", "t", 1)], ("user_id", "track_id", "position"), "none of its users is held out"),
+        ([("u", None, 1)], ("user_id", "track_id", "score"), "track_id is empty in 1 of 1 rows"),
+        ([("u", "t", float("nan"))], ("user_id", "track_id", "score"), "score is empty in 1 of 1"),
+    ],
+)
+def test_lists_that_cannot_be_read_are_one_sentence(
+    held_out: HeldOut, tmp_path: Path, rows: list[tuple], names: tuple[str, ...], reason: str
+) -> None:
+    path = written(tmp_path / "lists.parquet", rows, names)
+    with pytest.raises(MusicRecError, match=reason):
+        read_lists(path, held_out, PARAMS)
+
+
+def test_trec_files_give_ranx_our_figures(held_out: HeldOut, lists: Lists, tmp_path: Path) -> None:
+    """Which reads them itself and shares no code with us; users without a list score 0 in both."""
+    write_trec(tmp_path, held_out, lists.judged, "als")
+    assert len((tmp_path / "qrels.txt").read_text().splitlines()) == len(held_out.truth.indices)
+    ranx = pytest.importorskip("ranx", reason="ranx is part of the bench extra: make setup-bench")
+    qrels = ranx.Qrels.from_file(str(tmp_path / "qrels.txt"), kind="trec")
+    run = ranx.Run.from_file(str(tmp_path / "run.txt"), kind="trec")
+    theirs = {"ndcg@10": "ndcg@10", "recall@5": "recall@5", "precision@10": "precision@10"}
+    theirs |= {"hit_rate@5": "hit_rate@5", "reciprocal_rank@10": "mrr@10"}
+    theirs |= {"r_precision@10": "r-precision"}
+    found = ranx.evaluate(qrels, run, list(theirs.values()), make_comparable=True)
+    table = judge(held_out, lists, PARAMS).table
+    for ours, name in theirs.items():
+        assert found[name] == pytest.approx(np.mean(table.column(ours).to_numpy()), rel=1e-9), ours
+
+
+def test_an_id_with_white_space_is_refused_in_trec_files(
+    held_out: HeldOut, lists: Lists, tmp_path: Path
+) -> None:
+    with pytest.raises(MusicRecError, match="'two words' holds white space"):
+        write_trec(tmp_path / "trec", held_out, lists.judged, "two words")
+    assert not (tmp_path / "trec").exists()
