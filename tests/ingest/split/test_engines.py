@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from musicrec.errors import MusicRecError
@@ -49,12 +51,9 @@ CASES = {
 def through_spark(spark, monkeypatch):
     """Send rows to files and merge them by the session of the tests."""
 
-    def merge(folders, plan, folder):
-        return on_spark.merge_with(spark, folders, plan, folder)
-
     def start():
         monkeypatch.setattr("musicrec.interactions.memory.ROW_BYTES", 1 << 60)
-        monkeypatch.setattr(on_spark, "merge_on_spark", merge)
+        monkeypatch.setattr(on_spark, "spark_session", lambda _: nullcontext(spark))
 
     return start
 

@@ -19,7 +19,7 @@ from musicrec.ingest.split.protocol import (
     Plan,
     needs_whole_table,
 )
-from musicrec.ingest.split.summary import Merged, Overlap, combined, sum_too_large
+from musicrec.ingest.split.summary import Contents, Merged, Overlap, histogram_of, sum_too_large
 from musicrec.interactions.coded import Coded, code_ids
 from musicrec.interactions.hashing import hash_fraction, text_parts
 from musicrec.jit.parallel import on_threads
@@ -79,7 +79,9 @@ class Pairs(NamedTuple):
 
 
 Usable = tuple[np.ndarray, np.ndarray]  # pairs whose track and user have enough; of known tracks
-Done = tuple[dict[str, tuple[pa.Array, pa.Array, pa.StructArray]], Counter[str], list[Overlap]]
+# Of one part and split: who has rows, users and tracks (bool, by code); how many of each count.
+Used = tuple[np.ndarray, np.ndarray, pa.StructArray]
+Done = tuple[dict[str, Used], Counter[str], list[Overlap]]
 
 
 def merge_in_memory(tables: dict[str, list[Chunk]], plan: Plan, folder: Path) -> Merged:
@@ -123,11 +125,14 @@ def merge_in_memory(tables: dict[str, list[Chunk]], plan: Plan, folder: Path) ->
             write_checksums(folder / name)
         else:
             (folder / name).rmdir()
-    contents = {
-        name: combined(one[name] for one, *_ in done if name in one)
-        for name in plan.splits
-        if (folder / name).is_dir()
-    }
+    contents = {}
+    for name in [name for name in plan.splits if (folder / name).is_dir()]:
+        users, tracks, counts = zip(*(one[name] for one, *_ in done if name in one), strict=True)
+        contents[name] = Contents(
+            rows.users.ids.filter(pa.array(np.logical_or.reduce(users))),
+            rows.tracks.ids.filter(pa.array(np.logical_or.reduce(tracks))),
+            histogram_of(counts),
+        )
     numbers = sum((counted for _, counted, _ in done), Counter())
     return Merged(contents, numbers, [overlap for *_, some in done for overlap in some])
 
@@ -364,8 +369,8 @@ def split_of_pairs(
 
 def _written(
     pairs: Pairs, split: np.ndarray, rows: Rows, folder: Path, plan: Plan, number: int
-) -> dict[str, tuple[pa.Array, pa.Array, pa.StructArray]]:
-    """Write a part of each split that has rows in it; returns its users, tracks and counts."""
+) -> dict[str, Used]:
+    """Write a part of each split that has rows in it; returns what has rows."""
     found = {}
     for place, name in enumerate(plan.splits):
         here = np.flatnonzero(split == place)
@@ -373,11 +378,9 @@ def _written(
             path = folder / name / f"part-{number:05d}.parquet"
             schema = plays_schema(timed=rows.times is not None)
             write_rows(path, _tables(pairs, here, rows, schema), schema)
-            ids = (
-                coded.ids.take(pa.array(np.flatnonzero(np.bincount(codes[here]))))
-                for coded, codes in ((rows.users, pairs.users), (rows.tracks, pairs.tracks))
-            )
-            found[name] = *ids, pc.value_counts(pa.array(pairs.counts[here]))
+            users, tracks = (np.zeros(len(ids), bool) for _, ids in (rows.users, rows.tracks))
+            users[pairs.users[here]] = tracks[pairs.tracks[here]] = True
+            found[name] = users, tracks, pc.value_counts(pa.array(pairs.counts[here]))
     return found
 
 

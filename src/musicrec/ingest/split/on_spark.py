@@ -51,15 +51,11 @@ def merge_on_spark(folders: dict[str, Path], plan: Plan, folder: Path) -> Merged
     MusicRecError
         Counts of a user and track sum to more than int64 holds; Spark fails.
     """
-    with (
-        spark_session("ingest") as spark,
-        readable_errors(plan.params.source),
-    ):
-        return merge_with(spark, folders, plan, folder)
+    with spark_session("ingest") as spark, readable_errors(plan.params.source):
+        return _merge(spark, folders, plan, folder)
 
 
-def merge_with(spark: SparkSession, folders: dict[str, Path], plan: Plan, folder: Path) -> Merged:
-    """Do the same with a session at hand."""
+def _merge(spark: SparkSession, folders: dict[str, Path], plan: Plan, folder: Path) -> Merged:
     from pyspark.sql import Observation
 
     params = plan.params

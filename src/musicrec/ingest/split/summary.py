@@ -82,20 +82,19 @@ def sum_too_large(pairs: int, first: tuple[str, str], params: DataParams) -> Mus
 
 def read_contents(folder: Path) -> Contents:
     """Read a split's Parquet parts: memory follows the distinct ids, not the rows."""
-    return combined(on_threads(_read_part, parquet_parts(folder)))
+    users, tracks, counts = zip(*on_threads(_read_part, parquet_parts(folder)), strict=True)
+    distinct = [pc.unique(pa.concat_arrays(found)) for found in (users, tracks)]
+    return Contents(distinct[0], distinct[1], histogram_of(counts))
 
 
-def combined(parts: Iterable[tuple[pa.Array, pa.Array, pa.StructArray]]) -> Contents:
-    """Put distinct users, distinct tracks and numbers of each count of several parts together."""
-    users, tracks, counts = zip(*parts, strict=True)
+def histogram_of(parts: Iterable[pa.StructArray]) -> dict[int, int]:
+    """Number of rows of each count, of what Arrow's `value_counts` says of several parts."""
     histogram: Counter[int] = Counter()
-    for counted in counts:
+    for counted in parts:
         histogram.update(
             dict(zip(*(field.to_pylist() for field in counted.flatten()), strict=True))
         )
-    return Contents(
-        pc.unique(pa.concat_arrays(users)), pc.unique(pa.concat_arrays(tracks)), dict(histogram)
-    )
+    return dict(histogram)
 
 
 def _read_part(part: Path) -> tuple[pa.Array, pa.Array, pa.StructArray]:
