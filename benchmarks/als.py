@@ -35,8 +35,7 @@ from musicrec.als.fit import fit, objective
 from musicrec.interactions.matrix import Interactions, from_triples, read_interactions
 from musicrec.params import ALSParams, FeedbackParams
 from musicrec.sample.plays import TRACKS, SampleSizes, generate_plays
-from musicrec.storage.checksums import write_checksums
-from musicrec.storage.files import write_array, write_json
+from musicrec.storage.files import write_array, write_checksums, write_json
 from musicrec.storage.parquet import parquet_parts, read_files, write_table
 
 ORIGINAL_USERS = 1_055_000  # of which a share of 0.2 is the original project's training set: 211 K

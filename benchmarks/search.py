@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec.ann_bench.methods import METHODS
-from musicrec.ann_bench.picture import draw_tradeoff
 from musicrec.ann_bench.run import (
     Catalogue,
     Rows,
     describe_machine,
+    draw_tradeoff,
     run_benchmark,
     speed_up_rows,
 )

@@ -94,8 +94,7 @@ def build(folder: Path, items: np.ndarray, n_users: int) -> None:
     from musicrec.bundle.write import export_bundle
     from musicrec.interactions.factors import write_factors
     from musicrec.params import ALSParams, ExportParams, FeedbackParams
-    from musicrec.storage.checksums import write_checksums
-    from musicrec.storage.files import write_json
+    from musicrec.storage.files import write_checksums, write_json
     from musicrec.storage.parquet import write_table
 
     rng = np.random.default_rng(0)

@@ -12,9 +12,9 @@ if __name__ == "__main__":
 
     run_stage(__file__)
 
-from musicrec.ann_bench.picture import draw_tradeoff
 from musicrec.ann_bench.run import (
     describe_machine,
+    draw_tradeoff,
     headline,
     read_catalogue,
     run_benchmark,

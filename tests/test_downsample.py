@@ -14,7 +14,7 @@ import pytest
 from musicrec.downsample import downsample
 from musicrec.errors import MusicRecError
 from musicrec.params import DownsampleParams
-from musicrec.storage.checksums import write_checksums
+from musicrec.storage.files import write_checksums
 from musicrec.storage.parquet import LAST_PLAYED, PLAYS, plays_schema, read_table, write_rows
 
 N_FULL, N_VALIDATION, N_TEST = 2_000, 30, 20

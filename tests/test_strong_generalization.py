@@ -18,8 +18,7 @@ from musicrec.interactions.factors import read_factors
 from musicrec.interactions.held_out import read_held_out
 from musicrec.interactions.matrix import read_interactions
 from musicrec.params import ALSParams, EvaluateParams, ExportParams, FeedbackParams
-from musicrec.storage.checksums import write_checksums
-from musicrec.storage.files import read_json, write_json
+from musicrec.storage.files import read_json, write_checksums, write_json
 from musicrec.storage.parquet import read_table, write_table
 from musicrec.train.run import train
 from musicrec.train.warm_start import warm_factors

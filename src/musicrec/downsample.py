@@ -21,7 +21,7 @@ from musicrec.interactions.coded import dictionary
 from musicrec.interactions.hashing import hash_fraction
 from musicrec.jit.parallel import for_blocks
 from musicrec.params import DownsampleParams
-from musicrec.storage.checksums import write_checksums
+from musicrec.storage.files import write_checksums
 from musicrec.storage.parquet import (
     LAST_PLAYED,
     READING,

@@ -150,8 +150,7 @@ class ColumnParams(Group):
         None, "column that names the track where that of the track is null or blank"
     )
     count: Column | None = _of(
-        "count",
-        "column of the play count; null for an event log, whose rows are counted",
+        "count", "column of the play count; null for an event log, whose rows are counted"
     )
     timestamp: Column | None = _of(
         None,
@@ -183,8 +182,7 @@ class DataParams(Block):
         "folded in; temporal: one table, split by the time of each play",
     )
     format: Literal["auto", "parquet", "text", "json"] = _of(
-        "auto",
-        "file format; auto goes by ending and content",
+        "auto", "file format; auto goes by ending and content"
     )
     separator: str = _of(
         "auto",
@@ -203,8 +201,7 @@ class DataParams(Block):
         "or UTF-32 goes before it",
     )
     header: bool | Literal["auto"] = _of(
-        "auto",
-        "whether text files start with a line of column names",
+        "auto", "whether text files start with a line of column names"
     )
     records: str | None = _of(
         None, "JSON: the list of plays within an object, such as scrobbles or playlists.tracks"
@@ -243,21 +240,14 @@ class DataParams(Block):
         "from 1 % of the rows on",
     )
     on_bad_rows: Literal["error", "drop"] = _of(
-        "error",
-        "error: stop at bad rows and name the first; drop: leave them out and count them",
+        "error", "error: stop at bad rows and name the first; drop: leave them out and count them"
     )
     validation_users: Float = _of(
-        0.05,
-        "one table: share of users who become validation users",
-        gt=0,
-        lt=1,
+        0.05, "one table: share of users who become validation users", gt=0, lt=1
     )
     test_users: Float = _of(0.05, "one table: share of users who become test users", gt=0, lt=1)
     held_out: Float = _of(
-        0.5,
-        "one table: share of a validation or test user's plays that is held out",
-        gt=0,
-        lt=1,
+        0.5, "one table: share of a validation or test user's plays that is held out", gt=0, lt=1
     )
     held_out_by: Literal["last", "first"] = _of(
         "last",
@@ -282,9 +272,7 @@ class DataParams(Block):
     )
     min_user_plays: Whole = _of(1, "one table: users with fewer tracks are left out", ge=1)
     min_track_users: Whole = _of(
-        1,
-        "one table: tracks with fewer users are left out, before the users",
-        ge=1,
+        1, "one table: tracks with fewer users are left out, before the users", ge=1
     )
     seed: Seed = _of(42, "one table: seed of the hash")
 
@@ -295,10 +283,7 @@ class DownsampleParams(Block):
     block: ClassVar[str] = "downsample"
 
     fraction: Float = _of(
-        0.2,
-        "share of full-history users kept; validation and test users are all kept",
-        gt=0,
-        le=1,
+        0.2, "share of full-history users kept; validation and test users are all kept", gt=0, le=1
     )
     seed: Seed = _of(42, "seed of the hash that chooses them")
 
@@ -323,8 +308,7 @@ class ALSParams(Block):
     block: ClassVar[str] = "als"
 
     engine: Literal["native", "mllib"] = _of(
-        "native",
-        "native: compiled, one machine; mllib: Spark",
+        "native", "native: compiled, one machine; mllib: Spark"
     )
     rank: Whole = _of(20, "number of latent factors", ge=1, le=2048)
     reg_param: Float = _of(0.1, "regularisation lambda", ge=0)
@@ -355,10 +339,7 @@ class ALSParams(Block):
         ge=0,
     )
     unobserved_weight: Float = _of(
-        1.0,
-        "native: weight of the unobserved entries (1: Hu, Koren and Volinsky)",
-        gt=0,
-        le=1,
+        1.0, "native: weight of the unobserved entries (1: Hu, Koren and Volinsky)", gt=0, le=1
     )
     early_stopping: Whole = _of(
         0,
@@ -366,8 +347,7 @@ class ALSParams(Block):
         ge=0,
     )
     warm_start: str | None = _of(
-        None,
-        "native: exported bundle whose factors start the training, matched by id",
+        None, "native: exported bundle whose factors start the training, matched by id"
     )
 
 
@@ -377,9 +357,7 @@ class BaselinesParams(Block):
     block: ClassVar[str] = "baselines"
 
     neighbours: Whole = _of(
-        100,
-        "neighbours an item of the item-based baseline, and of the sparse form of EASE",
-        ge=1,
+        100, "neighbours an item of the item-based baseline, and of the sparse form of EASE", ge=1
     )
     neighbours_alpha: Float = _of(
         0.3,
@@ -646,10 +624,7 @@ def parameter_table(shipped: Mapping[str, Any]) -> str:
     shipped : mapping
         Content of params.yaml.
     """
-    rows = [
-        "| parameter | params.yaml | allowed | meaning |",
-        "|---|---|---|---|",
-    ]
+    rows = ["| parameter | params.yaml | allowed | meaning |", "|---|---|---|---|"]
     for model in MODELS:
         rows += _rows(model, f"{model.block}.", shipped[model.block])
     return "\n".join(rows)

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from musicrec.ann_bench.methods import METHODS
-from musicrec.ann_bench.picture import draw_tradeoff, pareto_front
 from musicrec.ann_bench.run import (
     Catalogue,
     _quality,
+    draw_tradeoff,
+    pareto_front,
     read_catalogue,
     recall,
     run_benchmark,

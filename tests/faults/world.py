@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from musicrec.jit.kernel import cache_folder, sources_hash
-from musicrec.storage.checksums import CHECKSUMS
+from musicrec.storage.files import CHECKSUMS
 from tests.support.indexed_data import make_plays, write_indexed
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,8 +17,7 @@ import pytest
 from musicrec.index.on_spark import index_on_spark
 from musicrec.index.run import index_splits
 from musicrec.interactions.matrix import read_interactions, read_sizes
-from musicrec.storage.checksums import CHECKSUMS, write_checksums
-from musicrec.storage.files import read_json
+from musicrec.storage.files import CHECKSUMS, read_json, write_checksums
 from musicrec.storage.parquet import read_table
 
 ROOT = Path(__file__).parents[2]

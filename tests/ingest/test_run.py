@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.storage.checksums import write_checksums
+from musicrec.storage.files import write_checksums
 from tests.support.plays import (
     HOLDOUT,
     PLAYS,

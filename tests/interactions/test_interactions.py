@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, from_triples, read_interactions
-from musicrec.storage.checksums import write_checksums
+from musicrec.storage.files import write_checksums
 from musicrec.storage.parquet import write_table
 
 N_USERS, N_ITEMS = 7, 5

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from musicrec.spark.parts import read_parts, write_splits
-from musicrec.storage.checksums import CHECKSUMS
+from musicrec.storage.files import CHECKSUMS
 from musicrec.storage.parquet import read_table
 
 ODD = r"a 1%20 [b] {c,d} *e? \f ~ #é"

@@ -14,8 +14,7 @@ import pytest
 
 from musicrec.errors import MusicRecError
 from musicrec.spark.parts import local_uri, read_parts
-from musicrec.storage.checksums import CHECKSUMS, require_sound, write_checksums
-from musicrec.storage.files import write_array
+from musicrec.storage.files import CHECKSUMS, require_sound, write_array, write_checksums
 from musicrec.storage.parquet import read_files, read_table, rewrite_table, write_table
 
 PLAYS = pa.table(

@@ -15,8 +15,7 @@ import pytest
 from musicrec import runtime
 from musicrec.errors import UsageError
 from musicrec.runtime import OWNER, scratch_directory
-from musicrec.storage.checksums import write_checksums
-from musicrec.storage.files import write_json
+from musicrec.storage.files import write_checksums, write_json
 from musicrec.storage.outputs import (
     GENERATOR,
     atomic_directory,

@@ -14,8 +14,7 @@ from musicrec.baselines.run import describe, recommend_baselines
 from musicrec.interactions import factors
 from musicrec.interactions.held_out import read_held_out
 from musicrec.params import ALSParams, BaselinesParams, EvaluateParams, FeedbackParams
-from musicrec.storage.checksums import write_checksums
-from musicrec.storage.files import write_json
+from musicrec.storage.files import write_checksums, write_json
 from musicrec.storage.parquet import write_table
 
 N_USERS, N_ITEMS, N_UNKNOWN_USERS, N_UNKNOWN_ITEMS, RANK = 300, 120, 4, 7, 4

@@ -9,8 +9,7 @@ import pyarrow as pa
 
 from musicrec.bundle.write import export_bundle
 from musicrec.params import NO_GROUPS, ALSParams, ExportParams, FeedbackParams
-from musicrec.storage.checksums import write_checksums
-from musicrec.storage.files import write_json
+from musicrec.storage.files import write_checksums, write_json
 from musicrec.storage.parquet import read_table, write_table
 from musicrec.train.run import train
 

@@ -16,7 +16,7 @@ from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors, fit, objective
 from musicrec.interactions.matrix import Interactions, newest_play, read_interactions
 from musicrec.params import ALSParams, FeedbackParams
-from musicrec.storage.checksums import write_checksums
+from musicrec.storage.files import write_checksums
 from musicrec.storage.parquet import write_table
 from musicrec.train.mllib import checkpoints, fit_frame, read_plays
 from tests.support.als_reference import random_plays, relative

@@ -22,8 +22,7 @@ from musicrec.errors import MusicRecError
 from musicrec.interactions.held_out import read_held_out
 from musicrec.interactions.matrix import Interactions, from_triples, read_interactions
 from musicrec.params import ALSParams, ExportParams, FeedbackParams
-from musicrec.storage.checksums import write_checksums
-from musicrec.storage.files import read_json, write_json
+from musicrec.storage.files import read_json, write_checksums, write_json
 from musicrec.storage.parquet import write_table
 from musicrec.train.run import train
 from tests.support.als_reference import random_plays

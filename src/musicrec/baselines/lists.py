@@ -13,8 +13,7 @@ import numpy as np
 
 from musicrec.errors import MusicRecError
 from musicrec.params import EvaluateParams
-from musicrec.storage.checksums import require_sound, write_checksums
-from musicrec.storage.files import write_array, write_json
+from musicrec.storage.files import require_sound, write_array, write_checksums, write_json
 
 BASELINES = ("popularity", "neighbours", "ease")
 # Where seen tracks are kept: the user's own tracks. Of plays with times: by when they were.

@@ -14,8 +14,7 @@ from musicrec.errors import MusicRecError
 from musicrec.interactions.factors import norms_of
 from musicrec.jit.parallel import thread_count
 from musicrec.search.annoy_index import augment
-from musicrec.storage.checksums import write_checksums
-from musicrec.storage.files import write_json
+from musicrec.storage.files import write_checksums, write_json
 from musicrec.storage.outputs import atomic_directory
 from musicrec.storage.parquet import write_table
 

@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import IndexSizes
-from musicrec.storage.checksums import write_checksums
-from musicrec.storage.files import write_json
+from musicrec.storage.files import write_checksums, write_json
 from musicrec.storage.parquet import write_table
 
 COLUMNS = {"users": ("user_id", "user"), "items": ("track_id", "item")}

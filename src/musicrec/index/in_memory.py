@@ -14,7 +14,7 @@ from musicrec.index.id_maps import COLUMNS, id_map, write_id_maps
 from musicrec.interactions.coded import Coded, code_ids, dictionary
 from musicrec.interactions.matrix import IndexSizes
 from musicrec.jit.parallel import for_blocks
-from musicrec.storage.checksums import write_checksums
+from musicrec.storage.files import write_checksums
 from musicrec.storage.parquet import (
     LAST_PLAYED,
     PARTS,

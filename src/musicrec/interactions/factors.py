@@ -12,8 +12,13 @@ import numpy as np
 from musicrec.errors import MusicRecError
 from musicrec.jit.kernel import kernel
 from musicrec.params import ALSParams
-from musicrec.storage.checksums import require_sound, write_checksums
-from musicrec.storage.files import read_json, write_array, write_exact_json
+from musicrec.storage.files import (
+    read_json,
+    require_sound,
+    write_array,
+    write_checksums,
+    write_exact_json,
+)
 from musicrec.storage.outputs import atomic_directory
 
 USERS, ITEMS = "user_factors.npy", "item_factors.npy"

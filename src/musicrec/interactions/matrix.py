@@ -14,8 +14,7 @@ import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
 from musicrec.jit.kernel import kernel
-from musicrec.storage.checksums import require_sound
-from musicrec.storage.files import read_json
+from musicrec.storage.files import read_json, require_sound
 from musicrec.storage.parquet import LAST_PLAYED, READING, sound_parts
 
 SMALLEST = float(np.finfo(np.float32).tiny)  # weight of a play: it stays one, however old

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from musicrec.jit.parallel import for_blocks
-from musicrec.storage.checksums import write_checksums
+from musicrec.storage.files import write_checksums
 from musicrec.storage.parquet import rewrite_table, sound_parts
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
-from musicrec.storage.checksums import require_sound
+from musicrec.storage.files import require_sound
 from musicrec.storage.outputs import atomic_path
 
 PARTS = 8  # files of every table of plays: pinned, so that bytes do not follow the core count
@@ -101,7 +101,7 @@ def sound_parts(path: str | os.PathLike[str]) -> list[Path]:
     Raises
     ------
     MusicRecError
-        They are not as the stage left them, or there is none; see `musicrec.storage.checksums`.
+        They are not as the stage left them, or there is none; see `musicrec.storage.files`.
     """
     require_sound(Path(path))
     return parquet_parts(path)

@@ -24,7 +24,7 @@ from musicrec.interactions.coded import Coded, code_ids
 from musicrec.interactions.hashing import hash_fraction, text_parts
 from musicrec.jit.parallel import on_threads
 from musicrec.params import DataParams
-from musicrec.storage.checksums import write_checksums
+from musicrec.storage.files import write_checksums
 from musicrec.storage.parquet import PARTS, ROW_GROUP, SPLITS, plays_schema, write_rows
 
 NONE = -1  # the split of plays that are left out
