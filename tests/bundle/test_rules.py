@@ -51,7 +51,7 @@ RULES: list[dict[str, Any]] = [
 @pytest.fixture(scope="module")
 def grouped(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("grouped")
-    rows = "".join(f"{track}\t{group}\tmore\n" for track, group in GROUP.items())
+    rows = "".join(f'{track}\t{group}\t"more" of it\n' for track, group in GROUP.items())
     (folder / "artists.tsv").write_text(f"track_id\tgroup\tnote\nunknown\tx\t\n{rows}")
     export(project, folder / "bundle", folder / "artists.tsv")
     return load_bundle(folder / "bundle")

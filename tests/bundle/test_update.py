@@ -168,6 +168,7 @@ def test_the_command_reads_what_ingest_reads(
     assert twice.manifest.updated["parent"] == load_bundle("table").digest
     card = (tmp_path / "log/MODEL_CARD.md").read_text()
     assert card.count("# Updated model") == 1 and "update 2 since the training" in card
+    assert "What follows" not in card  # the bundle had no card
     assert main([*words, "nothing", "--plays", "empty.csv"]) == 0
     assert contents(tmp_path / "nothing") == contents(project / "bundle")
     assert main([*words, "bad", "--plays", "nowhere.csv"]) == 1

@@ -129,7 +129,8 @@ class Bundle(Model):
 
     def name(self, track_id: Id) -> str | None:
         """Name of a track; None where it has none."""
-        return self.names.of_index(self._track(track_id))
+        self._track(track_id)
+        return self.names.get(as_text(track_id, "track"))
 
     def recommend(self, user_id: Id, k: int = 10, **options: Unpack[Options]) -> Answer:
         """Recommend tracks to a user of the training data.
@@ -313,11 +314,11 @@ class Bundle(Model):
         unknown: tuple[str, ...] = (),
         user: int | None = None,
     ) -> Answer:
-        items, scores = found[0].tolist(), found[1].tolist()
-        ids, names = map(self.tracks.text_of, items), map(self.names.of_index, items)
+        items, scores = found[0], found[1].tolist()
+        ids, names = self.tracks.texts_of(items), self.names.of_indices(items)
         times: Iterable[int | None] = repeat(None)
         if user is not None and self.timed and not query.only_new:
-            times = self.times_of(np.full(len(items), user), found[0])
+            times = self.times_of(np.full(len(items), user), items)
         tracks = tuple(map(Recommendation, ids, scores, names, times))
         note = "" if has_factor else NO_FACTORS
         if not tracks:
@@ -367,9 +368,8 @@ def _neighbours(
     names: Names | None = None,
 ) -> tuple[Neighbour, ...]:
     found, cosines = index.nearest(vector, min(whole("k", k, 0), len(ids)), row)
-    rows = found.tolist()
-    named = repeat(None) if names is None else map(names.of_index, rows)
-    return tuple(map(Neighbour, map(ids.text_of, rows), cosines.tolist(), named))
+    named = repeat(None) if names is None else names.of_indices(found)
+    return tuple(map(Neighbour, ids.texts_of(found), cosines.tolist(), named))
 
 
 def _reopened(root: str, digest: str) -> Bundle:

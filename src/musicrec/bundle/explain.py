@@ -85,10 +85,10 @@ def explain(
     )
     if not np.isfinite(shares).all():
         raise MusicRecError("these play counts are too large to be explained")
-    contributions = tuple(
-        Contribution(model.tracks.text_of(int(items[i])), int(counts[i]), float(shares[i]))
-        for i in np.argsort(-shares, kind="stable")
-    )
+    order = np.argsort(-shares, kind="stable")
+    ids = model.tracks.texts_of(items[order])
+    numbers = counts[order].astype(np.int64).tolist(), shares[order].astype(float).tolist()
+    contributions = tuple(map(Contribution, ids, *numbers))
     return Explanation(
         model.tracks.text_of(track), score, contributions, score - float(shares.sum())
     )

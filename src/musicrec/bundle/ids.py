@@ -74,7 +74,7 @@ class Ids:
         """Take `user` or `track` and the arrays of a bundle, by reference; see `id_arrays`."""
         self.kind = kind
         slots = np.full(2 ** max(1, (2 * len(starts) - 1).bit_length()), -1, np.int32)
-        self._table = IdTable(text, starts, slots)
+        self._table, self._text = IdTable(text, starts, slots), memoryview(text)
         _fill(self._table)
 
     def __len__(self) -> int:
@@ -88,14 +88,14 @@ class Ids:
     def __getitem__(self, index: int | slice) -> str | list[str]:
         """The id of an index, from the end where it is negative; of a slice, a list of ids."""
         if isinstance(index, slice):
-            return [self.text_of(i) for i in range(*index.indices(len(self)))]
+            return self.texts_of(np.arange(*index.indices(len(self))))
         if not -len(self) <= index < len(self):
             raise IndexError(f"{self.kind} {index} of {len(self)}")
         return self.text_of(index % len(self))
 
     def __iter__(self) -> Iterator[str]:
         """Go through them by index."""
-        return map(self.text_of, range(len(self)))
+        return iter(self[:])
 
     def __contains__(self, given: object) -> bool:
         """Whether an id, text or whole number, is there."""
@@ -133,11 +133,23 @@ class Ids:
                 f"{self.kind} ids are wanted as a list, not as one text; write [{given!r}]"
             )
         texts: list[Any] = list(given)
-        if set(map(type, texts)) != {str}:
+        try:
+            joined = "".join(texts)
+        except TypeError:
             texts = [as_text(one, self.kind) for one in texts]
-        found = self.positions(_encoded(texts))
-        unknown = dict.fromkeys(texts[i] for i in np.flatnonzero(found < 0))
-        return Indices(np.unique(found[found >= 0]), tuple(unknown))
+            joined = "".join(texts)
+        keys: list[Any] = texts
+        if not joined.isascii():
+            keys = [text.encode("utf-8", "surrogatepass") for text in texts]
+        starts = np.zeros(len(keys) + 1, np.int64)
+        np.cumsum(np.fromiter(map(len, keys), np.int64, len(keys)), out=starts[1:])
+        found = np.empty(len(keys), np.int32)
+        whole = np.frombuffer(joined.encode("utf-8", "surrogatepass"), np.uint8)
+        _find_all(self._table, whole, starts, found)
+        known = _ascending(found)
+        if len(known) == len(found):
+            return Indices(known, ())
+        return Indices(known, tuple(dict.fromkeys(texts[i] for i in np.flatnonzero(found < 0))))
 
     def positions(self, given: pa.Array) -> np.ndarray:
         """Index of every id of a binary or string array, -1 where unknown: int32 array (n)."""
@@ -148,8 +160,11 @@ class Ids:
 
     def text_of(self, index: int) -> str:
         """The id of an index, which is not checked."""
-        start, stop = self._table.starts[index : index + 2]
-        return bytes(self._table.text[start:stop]).decode()
+        return self.texts_of(np.array([index]))[0]
+
+    def texts_of(self, indices: np.ndarray) -> list[str]:
+        """The ids of indices, which are not checked."""
+        return _texts(self._text, self._table.starts, indices)
 
     def to_arrow(self) -> pa.Array:
         """All ids, as an Arrow array of strings."""
@@ -175,12 +190,9 @@ def as_text(given: Id, kind: str) -> str:
     )
 
 
-def _encoded(texts: list[str]) -> pa.Array:
-    try:
-        return pa.array(texts, pa.large_binary())
-    except UnicodeEncodeError:  # half of a surrogate pair, which no id has
-        encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
-        return pa.array(encoded, pa.large_binary())
+def _texts(text: memoryview, starts: np.ndarray, rows: np.ndarray) -> list[str]:
+    ends = zip(starts[rows].tolist(), starts[rows + 1].tolist(), strict=True)
+    return [str(text[start:stop], "utf-8") for start, stop in ends]
 
 
 class Names(Mapping[str, str]):
@@ -188,25 +200,25 @@ class Names(Mapping[str, str]):
 
     def __init__(self, ids: Ids, text: np.ndarray, starts: np.ndarray) -> None:
         """Take the arrays of a bundle, laid out as ids are; no arrays are no names."""
-        self._ids, self._text, self._starts = ids, text, starts
+        self._ids, self._text, self._starts = ids, memoryview(text), starts
 
     def __getitem__(self, track: Id) -> str:
         """The name of a track; KeyError where it has none."""
-        name = self.of_index(self._ids.index(track))
+        index = self._ids.index(track)
+        name = self.of_indices(np.array([index]))[0] if index >= 0 else None
         if name is None:
             raise KeyError(track)
         return name
 
-    def of_index(self, index: int) -> str | None:
-        """The name of the track of an index, None where it has none."""
-        if not 0 <= index < len(self._starts) - 1:
-            return None
-        start, stop = self._starts[index : index + 2]
-        return bytes(self._text[start:stop]).decode() or None
+    def of_indices(self, indices: np.ndarray) -> list[str | None]:
+        """The names of the tracks of indices, None for those that have none."""
+        if len(self._starts) == 1:
+            return [None] * len(indices)
+        return [name or None for name in _texts(self._text, self._starts, indices)]
 
     def __iter__(self) -> Iterator[str]:
         """Ids of the tracks that have one."""
-        return map(self._ids.text_of, np.flatnonzero(np.diff(self._starts)).tolist())
+        return iter(self._ids.texts_of(np.flatnonzero(np.diff(self._starts))))
 
     def __len__(self) -> int:
         """How many tracks have one."""
@@ -247,6 +259,18 @@ def _find_all(table, keys, ends, out):
     """Write the index of every key, -1 where unknown; key i is `keys[ends[i]:ends[i + 1]]`."""
     for i in range(len(out)):
         out[i] = _find(table, keys[ends[i] : ends[i + 1]])
+
+
+@kernel()
+def _ascending(found):
+    """The indices from 0 on, ascending, each once."""
+    ordered = np.sort(found)
+    count = 0
+    for i in range(len(ordered)):
+        if ordered[i] >= 0 and (i == 0 or ordered[i] != ordered[i - 1]):
+            ordered[count] = ordered[i]
+            count += 1
+    return ordered[:count].copy()
 
 
 @kernel()

@@ -360,12 +360,12 @@ def _ask_sentinels(
             raise MusicRecError(f"{where}: user {sentinel.user!r} of its sentinels is not there")
         vector = arrays["user_factors"][user]
         best, _ = exact.search_one(vector, SENTINEL_K, _plays(arrays).row(user))
-        if tuple(map(tracks.text_of, best)) != sentinel.exact:
+        if tuple(tracks.texts_of(best)) != sentinel.exact:
             raise MusicRecError(
                 f"{where}: user {sentinel.user!r} gets other tracks than at export; "
                 "export the bundle again"
             )
-        found = map(tracks.text_of, annoy.probe(vector, SENTINEL_K))
+        found = tracks.texts_of(annoy.probe(vector, SENTINEL_K))
         again = len(set(found) & set(sentinel.near))
         if again < ENOUGH * len(sentinel.near):
             raise MusicRecError(

@@ -30,14 +30,13 @@ from musicrec.storage.outputs import atomic_directory, output_folder
 from musicrec.storage.parquet import LAST_PLAYED
 
 ROUNDS = 1
-MARK = "\n<!-- the bundle that was updated -->\n"
+MARK = "\nWhat follows is said of the model as it was trained.\n\n"
 UPDATE_CARD = """\
 # Updated model
 
 {plays:,} new plays of {users:,} users and {tracks:,} tracks were added to a trained model, \
 {new_users:,} of the users and {new_tracks:,} of the tracks new to it: update {number} since the \
-training. Only their factors were solved again. Nobody has judged the updated model; what follows \
-is said of the model as it was trained.
+training. Only their factors were solved again. Nobody has judged the updated model.
 """
 
 
@@ -140,11 +139,12 @@ def update(
         "data": manifest.data | {f"update-{told['number']}": _fingerprint(plays)},
         "updated": told,
     }
-    card = bytes(parent.content.get(CARD, b"")).decode().rpartition(MARK)[2]
+    _, marked, card = bytes(parent.content.get(CARD, b"")).decode().rpartition(MARK)
+    card = MARK + card if marked or (card and not before) else ""
     export = trained_with(manifest.export, ExportParams)
     if groups != NO_GROUPS:
         export = export.replace(groups=groups)
-    write_bundle(output, contents, export, about, UPDATE_CARD.format(**told) + MARK + card)
+    write_bundle(output, contents, export, about, UPDATE_CARD.format(**told) + card)
     return told
 
 

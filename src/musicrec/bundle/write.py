@@ -260,7 +260,8 @@ def _read_groups(path: Path) -> dict[str, dict[str, str]]:
             with path.open(encoding="utf-8") as lines:
                 delimiter = "\t" if "\t" in lines.readline() else ","
             types = pa_csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()))
-            options = pa_csv.ParseOptions(delimiter=delimiter)
+            quote = '"' if delimiter == "," else False  # between tabs it is part of a name
+            options = pa_csv.ParseOptions(delimiter=delimiter, quote_char=quote)
             table = pa_csv.read_csv(path, parse_options=options, convert_options=types)
         tracks, *values = (
             table.column(name).cast(pa.string()).to_pylist()
