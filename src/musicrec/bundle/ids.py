@@ -74,7 +74,7 @@ class Ids:
         """Take `user` or `track` and the arrays of a bundle, by reference; see `id_arrays`."""
         self.kind = kind
         slots = np.full(2 ** max(1, (2 * len(starts) - 1).bit_length()), -1, np.int32)
-        self._table, self._text = IdTable(text, starts, slots), memoryview(text)
+        self._table, self._text = IdTable(text, starts, slots), text.data
         _fill(self._table)
 
     def __len__(self) -> int:
@@ -200,7 +200,7 @@ class Names(Mapping[str, str]):
 
     def __init__(self, ids: Ids, text: np.ndarray, starts: np.ndarray) -> None:
         """Take the arrays of a bundle, laid out as ids are; no arrays are no names."""
-        self._ids, self._text, self._starts = ids, memoryview(text), starts
+        self._ids, self._text, self._starts = ids, text.data, starts
 
     def __getitem__(self, track: Id) -> str:
         """The name of a track; KeyError where it has none."""
