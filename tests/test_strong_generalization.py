@@ -199,4 +199,4 @@ def test_trials_fold_in_too(folder: Path, tmp_path: Path, seen: Literal["exclude
     figures = headline(staged, rows["differences"], params)
     mine = trials.headline(model)
     assert "calibrated_recall@5" in mine and mine.items() <= figures.items()
-    assert trials.judge(model).spark == rows["spark_protocol"]
+    assert trials.judge(model)[1] == rows["spark_protocol"]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import pytest
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.report import headline
+from musicrec.interactions.held_out import read_held_out
+from musicrec.storage.files import read_json
 from musicrec.storage.parquet import read_table
 from tests.support.plays import run, text_of, write
 
+ROOT = Path(__file__).resolve().parents[3]
 DAY, START = 86_400, 1_600_000_000  # 2020-09-13T12:26:40Z
 _RANDOM = random.Random(7)
 LOG = [
@@ -85,6 +91,27 @@ def test_plays_of_two_windows(tmp_path, judged, params, expected):
         assert figures[name] == wanted[name]
     assert figures["train_until"] == ("2020-12-11T00:26:40Z" if "30d" in params.values() else
         figures["train_until"])  # fmt: skip
+
+
+def test_the_stages_after_it_know_one_held_out_split(tmp_path):
+    """Every user of the window is kept, however few others are."""
+    source = write(tmp_path / "log.csv", text_of(LOG, header="user_id,track_id,at"))
+    run(source, tmp_path, "test", **TEMPORAL, **BOUNDARIES)
+    write(tmp_path / "params.yaml", "downsample: {fraction: 0.01}\n")
+    for stage, words in {
+        "downsample": "--params params.yaml --ingested ingested --output kept",
+        "index": "--train kept --ingested ingested --output indexed",
+    }.items():
+        words += f" --metrics {stage}.json --plots plots/{stage}.json"
+        script = [sys.executable, ROOT / f"stages/{stage}.py", *words.split()]
+        subprocess.run(script, cwd=tmp_path, check=True, capture_output=True)
+    figures = read_json(tmp_path / "index.json")
+    assert figures["unknown_test_users"] == 0 and "unknown_validation_users" not in figures
+    held_out = read_held_out(tmp_path / "indexed", "test", "keep")
+    wanted = reference(at(0), at(90), at(100))
+    assert sorted(held_out.user_ids.to_pylist()) == sorted({row[0] for row in wanted["held"]})
+    assert held_out.history.lengths.min() > 0
+    assert held_out.train.n_users < len({row[0] for row in wanted["train"]})
 
 
 @pytest.mark.parametrize("share", [0.1, 0.37, 0.98])
