@@ -6,8 +6,8 @@
 Writes the same plays in each form, runs the stage of both revisions by turns, each in a process of
 its own, and prints seconds of wall clock and of CPU, the largest memory of a process, and whether
 both wrote the same plays. pandas, which only `make setup-dev` brings and Arrow imports where it is
-(0.6 s), is hidden from both. Without `--base` the work tree alone runs. An older revision is checked
-out as a git worktree, and removed afterwards.
+(0.6 s), is hidden from both. Without `--base` the work tree alone runs. An older revision is
+checked out as a git worktree, and removed afterwards.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from musicrec.ingest.source.files import SourceFile
+from musicrec.ingest.source.packed import text_chunks
 from tests.support.many_sources import Found, read_many, read_source
 from tests.support.plays import (
     HOLDOUT,
@@ -273,6 +275,10 @@ CASES: dict[str, tuple] = {
     # JSON
     "JSON lines": ({"a.jsonl": json_lines()}, {}, PLAYS),
     "JSON of numbers": ({"a": json_lines(int)}, {}, PLAYS),
+    "JSON of zeros": (
+        "".join(f'{{"user_id": 1, "track_id": {zero}, "count": 1}}\n' for zero in ("0", "-0")), {},
+        [("1", "0", 1), ("1", "-0", 1)],
+    ),
     "JSON within": ({"a.json": json_lines(**WITHIN)}, {"columns": NAMED}, PLAYS),
     "JSON array": (
         {"Streaming0.json": "[" + ",\n".join(json_lines().splitlines()) + "]\n"}, {}, PLAYS,
@@ -367,6 +373,13 @@ def test_times_of_all_forms_are_the_same(found):
     timed = [name for name, case in CASES.items() if "timestamp" in case[1].get("columns", {})]
     assert len(timed) == 8
     assert {name: set(found[name].times) for name in timed} == {name: {second} for name in timed}
+
+
+@pytest.mark.parametrize("size", range(1, 8))
+def test_line_ends_are_told_wherever_text_is_cut(size):
+    stream = io.BufferedReader(io.BytesIO("a\r\nb\rÉ\r".encode("utf-16")))
+    chunks = text_chunks(stream, SourceFile("a", "a", 9, "a"), "utf-8", size)
+    assert b"".join(chunks).decode() == "a\nb\nÉ\n"
 
 
 def test_links_and_loops(tmp_path):

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.feather
+import pyarrow.parquet as pq
 import pytest
 
 from musicrec.errors import MusicRecError
@@ -529,3 +530,18 @@ def test_first_bad_row_is_the_first_of_the_first_file(tmp_path, monkeypatch):
     monkeypatch.setattr("musicrec.ingest.read.text.BLOCK", 1000)
     with pytest.raises(MusicRecError, match=sentence):
         run(tmp_path / "s", tmp_path, **HOLDOUT)
+
+
+def test_lines_are_counted_whatever_pieces_they_are_read_in(tmp_path):
+    rows = [f"u{i},t{i},1" for i in range(40_000)]
+    rows[10], rows[5000], rows[35_000] = "", "u,t,x1", "u,t,x2"
+    path = write(tmp_path / "plays.csv", "\n".join([*rows, "ragged"]))
+    sentence = sentence_of(path, tmp_path, COUNTED)
+    assert "in 2 rows, first in 'x1' (line 5,001, user 'u'" in sentence
+    assert "; 1 more row is bad in other ways" in sentence
+
+
+def test_rows_of_parquet_are_counted_over_its_groups(tmp_path):
+    table = pa.table({"user_id": USERS, "track_id": TRACKS, "count": [*COUNTS[:-1], -5]})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=7)
+    assert "first in '-5' (row 105, user" in sentence_of(tmp_path / "a.parquet", tmp_path, {})

@@ -93,14 +93,17 @@ class Reader:
         ]
 
     def _file(self, file: SourceFile, table: str) -> Iterator[Work]:
-        with open_plain(file) as stream, file.open() as plain:
+        with open_plain(file) as stream:
             is_parquet = stream.peek(4).startswith(MAGIC)
             by_name = file.relative.endswith(".parquet")
             if self._params.format == "parquet" or (
                 self._params.format == "auto" and (is_parquet or by_name)
             ):
-                if is_parquet and not plain.read(4).startswith(MAGIC):
-                    raise MusicRecError(f"{file.shown}: this is a packed Parquet file; unpack it")
+                with file.open() as stored:
+                    if is_parquet and not stored.read(4).startswith(MAGIC):
+                        raise MusicRecError(
+                            f"{file.shown}: this is a packed Parquet file; unpack it"
+                        )
                 self._require_alike("format", "Parquet", file, _MIXED)
                 readings, columns = parquet_readings(file, self._mapping)
                 self._require_columns(columns, file, table)
