@@ -185,7 +185,7 @@ def _recoded(chunks: Iterable[bytes], file: SourceFile, encoding: str) -> Iterat
             as_utf8.decode(chunk if utf8 else b"", final=not chunk)
         except UnicodeDecodeError:
             utf8 = False
-        yield (text if done else text.removeprefix("\ufeff")).encode()
+        yield text.encode()
         done, ascii_only = done + len(chunk), ascii_only and chunk.isascii()
     if utf8 and not ascii_only:
         warn(
