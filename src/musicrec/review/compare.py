@@ -354,9 +354,7 @@ def _footnote(result: Result) -> str:
         )
     if any(row.verdict == TOO_FEW for row in result.metrics.values()):
         words += f"; too few users where fewer than {FEWEST_USERS} differ"
-    alone = (
-        "" if many else " One training run each: what another start would give, --starts 3 says."
-    )
+    alone = "" if many else " One training run each: --starts 3 counts what another start changes."
     return f"{words}.{alone}"
 
 

@@ -22,15 +22,15 @@ from musicrec.interactions.held_out import read_held_out
 from musicrec.params import EvaluateParams, load_block
 from musicrec.project.revisions import JUDGED, WORKSPACE, Revision
 from musicrec.project.staleness import why_stale
+from musicrec.review.compare import DATA
 from musicrec.review.figures import BASELINES, EVALUATION
-from musicrec.review.tested import PARAMS, TABLE
+from musicrec.review.tested import INDEXED, PARAMS, TABLE
 from musicrec.storage.files import write_json
 from musicrec.storage.outputs import atomic_directory
 from musicrec.storage.parquet import write_table
 
 PLOTS = "plots/evaluate"
 PLAYS = ("sample", "data", "downsample", "baselines", "evaluate")  # blocks that lists depend on
-STAGES = ("ingest", "index")  # of dvc.lock, whose outputs say which plays they are
 WRITTEN = {"params.yaml", "dvc.lock", "data", "metrics", "plots"}
 
 
@@ -75,10 +75,14 @@ def judge_lists(path: str | os.PathLike[str], name: str, trec: Path | None = Non
         for part in ("data", "metrics", PLOTS):
             (folder / part).mkdir(parents=True)
         written = workspace.read_yaml(PARAMS)
-        stages = workspace.read_yaml("dvc.lock")["stages"]
+        stages = {
+            name: stage
+            for name, stage in workspace.read_yaml("dvc.lock")["stages"].items()
+            if {DATA, INDEXED} & {out["path"] for out in stage.get("outs", [])}
+        }
         for file, content in (
             (PARAMS, {block: written[block] for block in PLAYS if block in written}),
-            ("dvc.lock", {"stages": {stage: stages[stage] for stage in STAGES}}),
+            ("dvc.lock", {"stages": stages}),  # which plays they are
         ):
             (folder / file).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
         write_table(folder / TABLE, evaluation.table)
