@@ -149,7 +149,7 @@ def test_directions_of_metrics_and_users_without_a_value():
 
 
 def test_a_change_that_is_better_on_average_and_worse_for_newcomers_is_said():
-    history = np.repeat([0, 3, 60, 700], 500)
+    history = np.repeat([0, 3, 7, 60, 700], [500, 500, 10, 490, 500])
     old, new = (t.append_column("history_length", pa.array(history)) for t in (table(), table()))
     gain = np.where(history == 3, -0.02, 0.02) + np.random.default_rng(1).normal(0, 0.01, 2000)
     new = with_column(new, "map@500", pa.array(new.column("map@500").to_numpy() + gain))
@@ -159,14 +159,16 @@ def test_a_change_that_is_better_on_average_and_worse_for_newcomers_is_said():
         "map@500": (2000, "better"),
         "map@500, history 0": (500, "better"),
         "map@500, history 1-4": (500, "worse"),
-        "map@500, history 50-99": (500, "better"),
+        "map@500, history 5-9": (10, "too few users"),
+        "map@500, history 50-99": (490, "better"),
         "map@500, history 500+": (500, "better"),
     }
     newcomers = [t.filter(pc.equal(t.column("history_length"), 3)) for t in (old, new)]
     alone = compare(*map(Stored, "ab", newcomers), ["map@500"]).metrics["map@500"]
     part = result.metrics["map@500, history 1-4"]
     assert (part.base, part.low, part.p_value) == (alone.base, alone.low, alone.p_value)
-    assert part.adjusted_p_value >= part.p_value  # five comparisons, not one
+    assert part.adjusted_p_value >= part.p_value  # six comparisons, not one
+    assert list(result.stopping("cannot-tell")) == ["map@500, history 1-4"]
     assert result.gate_sentence("worse").endswith(": map@500, history 1-4: worse.")
     assert "metric                  users" in as_text(result)
 

@@ -89,8 +89,15 @@ class Result:
         return f"{word} {CHOSEN}" if word == BETTER and self.settings_judged else word
 
     def stopping(self, gate: str) -> dict[str, str]:
-        """Verdicts, by metric, that stop the change at a gate of `GATES`; none if it passes."""
-        said = {name: row.verdict for name, row in self.metrics.items()}
+        """Verdicts, by metric, that stop the change at a gate of `GATES`; none if it passes.
+
+        A part of the users that is too small for a verdict stops none.
+        """
+        said = {
+            name: row.verdict
+            for name, row in self.metrics.items()
+            if row.verdict != TOO_FEW or SLICE not in name
+        }
         said = said or {"every metric": IDENTICAL}
         return {name: verdict for name, verdict in said.items() if verdict in GATES[gate]}
 
