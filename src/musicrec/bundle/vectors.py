@@ -20,6 +20,7 @@ from musicrec.storage.parquet import write_table
 
 STORES = ("parquet", "hnswlib", "faiss")
 LINKS, EF_CONSTRUCTION = 16, 200  # of a graph: hnswlib's own defaults
+PROBES = 64  # cells of faiss's inverted file that a query visits, unless it says otherwise
 SEED = 42
 
 
@@ -86,14 +87,19 @@ def _hnswlib(vectors: np.ndarray, folder: Path, raw: bool) -> None:
 
 
 def _faiss(vectors: np.ndarray, folder: Path, raw: bool) -> None:
-    """An exact index of raw vectors; a graph of augmented ones."""
+    """An exact index of raw vectors; an inverted file of augmented ones, in k-means cells."""
     faiss = _library("faiss", "faiss-cpu")
     faiss.omp_set_num_threads(thread_count())
     if raw:
         index = faiss.IndexFlatIP(vectors.shape[1])
     else:
-        index = faiss.IndexHNSWFlat(vectors.shape[1], LINKS)
-        index.hnsw.efConstruction = EF_CONSTRUCTION
+        cells = max(1, 2 ** int(np.log2(2 * np.sqrt(len(vectors)))))
+        quantizer = faiss.IndexFlatL2(vectors.shape[1])
+        index = faiss.IndexIVFFlat(quantizer, vectors.shape[1], min(cells, len(vectors)))
+        index.cp.seed = SEED
+        index.cp.min_points_per_centroid = 1  # no warning on small catalogues
+        index.train(vectors)
+        index.nprobe = PROBES
     index.add(vectors)
     faiss.write_index(index, str(folder / "index.faiss"))
 
