@@ -22,13 +22,9 @@ def add_tune(commands: Commands) -> None:
         dest="overrides",
         help="a range to search, a list, or one value to keep; as often as needed",
     )
-    whole = {
-        "--trials": (1, 1_000_000, 100, "how many"),
-        "--seed": (0, 2**31 - 1, 42, "of the search"),
-    }
-    for option, (least, most, default, about) in whole.items():
-        kind, text = number(int, least, most), f"{about} (default: %(default)s)"
-        parser.add_argument(option, type=kind, default=default, help=text)
+    count, seed = number(int, 1, 1_000_000), number(int, 0, 2**31 - 1)
+    parser.add_argument("--trials", type=count, default=100, help="how many (%(default)s)")
+    parser.add_argument("--seed", type=seed, default=42, help="of the search (%(default)s)")
     parser.add_argument("--metric", default="", help="what to maximise (default: map@ longest k)")
     parser.add_argument(
         "--beyond",
@@ -85,8 +81,15 @@ def run_tune(args: argparse.Namespace) -> None:
         raise MusicRecError(
             "--workers is gone: one trial at a time has all cores; MUSICREC_THREADS=1 takes one"
         )
-    named = ("params", "indexed", "overrides", "metric", "seed", "beyond")
-    request = Request(n_trials=args.trials, **{name: getattr(args, name) for name in named})
+    request = Request(
+        params=args.params,
+        indexed=args.indexed,
+        overrides=args.overrides,
+        n_trials=args.trials,
+        metric=args.metric,
+        seed=args.seed,
+        beyond=args.beyond,
+    )
     shown = args.metric or "map at the longest k"
     print(f"each trial: {shown} of the validation users", file=sys.stderr)
     study = tune(request, lambda *line: print(trial_line(*line), file=sys.stderr, flush=True))
