@@ -52,8 +52,7 @@ def write_indexed(folder: Path, plays: Interactions, prefix: str = "") -> Path:
         write_table(folder / f"{kind}s.parquet", table)
     sizes = {"n_users": plays.n_users, "n_items": plays.n_items}
     write_json(
-        folder / "sizes.json",
-        {**sizes, "n_all_users": plays.n_users, "n_all_items": plays.n_items},
+        folder / "sizes.json", {**sizes, "n_all_users": plays.n_users, "n_all_items": plays.n_items}
     )
     write_checksums(folder)
     return folder
@@ -95,11 +94,7 @@ def test_outputs(indexed: Path, tmp_path: Path) -> None:
     rows = json.loads((tmp_path / "plots/factors.json").read_text())
     assert [(row["table"], row["rows"]) for row in rows] == [("users", 90), ("tracks", 60)]
     assert [row["iteration"] for row in course] == [1, 2, 3, 4]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "factors",
-        "plots",
-        "train.json",
-    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["factors", "plots", "train.json"]
 
 
 def test_a_rerun_writes_the_same_bytes_with_any_number_of_threads(
@@ -237,10 +232,7 @@ def test_an_interrupt_leaves_nothing(indexed: Path, tmp_path: Path, sent: signal
     out.mkdir()
     terminal, end = os.openpty()  # progress is for a terminal alone
     process = subprocess.Popen(
-        stage(indexed, out, params),
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": "src"},
-        stderr=end,
+        stage(indexed, out, params), cwd=ROOT, env={**os.environ, "PYTHONPATH": "src"}, stderr=end
     )
     os.close(end)
     with open(terminal, encoding="utf-8", errors="replace") as shown:  # noqa: PTH123
