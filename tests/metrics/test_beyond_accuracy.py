@@ -132,6 +132,16 @@ def test_median_popularity_equals_numpy_and_counts_unknown_tracks_as_zero(
     assert median_popularity(indptr, indices, users_of).tolist() == expected
 
 
+def test_distance_of_a_rare_and_a_popular_track() -> None:
+    """One list of users is searched for the other's instead of being read through."""
+    rare, popular = np.array([3, 40, 998], np.int32), np.arange(0, 1000, 2, dtype=np.int32)
+    items, users = np.repeat([0, 1], [3, 500]), np.concatenate([rare, popular])
+    by_item = from_triples(items.astype(np.int32), users, np.ones(503), 2, 1000)
+    for lists in ([[0, 1]], [[1, 0]]):
+        found = beyond_accuracy(np.array(lists, np.int32), by_item, 1000, [2])
+        assert found["intra_list_distance@2"][0] == pytest.approx(1 - 2 / (3 * 500) ** 0.5)
+
+
 def test_slices_hold_every_user_once_and_average_to_the_whole() -> None:
     rng = np.random.default_rng(0)
     values = rng.integers(0, 40, 500)

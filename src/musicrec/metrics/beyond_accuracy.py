@@ -18,8 +18,8 @@ SLICES = {  # columns of the per-user table that users are sliced by, and where
     "history": ("history_length", HISTORY_EDGES),
     "popularity": ("held_out_popularity", POPULARITY_EDGES),
 }
-MOST_PAIRED = 20  # longest lists whose pairs are compared: 190 of them
-PAIRED_BLOCK = 8192  # users a block of pairs, of 50 MB and more
+MOST_PAIRED = 10  # longest lists whose pairs are compared: 45 of them
+PAIRED_BLOCK = 8192  # users a block of pairs, of 12 MB and more
 _BLOCK = 1024  # users a block
 
 
@@ -340,14 +340,20 @@ def _fill_cosines(pairs, by_item, start, stop, found):
         one, other = pairs[pair] >> 32, pairs[pair] & 0xFFFFFFFF
         if max(one, other) >= len(indptr) - 1:
             continue
-        i, end_i = indptr[one], indptr[one + 1]
-        j, end_j = indptr[other], indptr[other + 1]
-        size = np.sqrt(np.float64(end_i - i) * np.float64(end_j - j))
-        both = 0
-        while i < end_i and j < end_j:
-            first, second = users[i], users[j]
-            both += first == second
-            i += first <= second
-            j += second <= first
+        few = users[indptr[one] : indptr[one + 1]]
+        many = users[indptr[other] : indptr[other + 1]]
+        if len(few) > len(many):
+            few, many = many, few
+        both = i = j = 0
+        if len(few) * 16 < len(many):
+            for user in few:
+                i = np.searchsorted(many, user)
+                both += i < len(many) and many[i] == user
+        else:
+            while i < len(few) and j < len(many):
+                first, second = few[i], many[j]
+                both += first == second
+                i += first <= second
+                j += second <= first
         if both:
-            found[pair] = both / size
+            found[pair] = both / np.sqrt(np.float64(len(few)) * np.float64(len(many)))

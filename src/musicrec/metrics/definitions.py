@@ -85,7 +85,7 @@ METRICS: Mapping[str, Metric] = {
     "intra_list_distance": Metric(
         "Intra-list distance",
         "mean over the pairs of the first k tracks of 1 - cosine of their training users; up to "
-        "k = 20 (Ziegler et al., WWW 2005)",
+        "k = 10 (Ziegler et al., WWW 2005)",
         of="list",
         better="neither",
     ),

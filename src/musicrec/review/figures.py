@@ -12,7 +12,7 @@ from typing import Any
 from musicrec.errors import MusicRecError
 from musicrec.metrics.definitions import split_figures
 from musicrec.metrics.verdicts import MARGIN
-from musicrec.project.revisions import Revision, UnavailableError
+from musicrec.project.revisions import Judged, Revision, UnavailableError
 from musicrec.review.compare import DATA, Result, compare, outdated
 from musicrec.review.tested import PARAMS, TABLE
 
@@ -124,7 +124,7 @@ class _Reader:
         if self.out_of_reach:
             reason = next(iter(self.out_of_reach.values())).reason
             sentences.append(f"{UnavailableError(self.revision, list(self.out_of_reach), reason)}.")
-        if self.absent:
+        if self.absent and not isinstance(self.revision, Judged):  # lists alone have no training
             paths = ", ".join(self.absent)
             sentences.append(f"{name} has no {paths}; run `dvc repro` there.")
         return sentences
