@@ -225,14 +225,14 @@ def run_update(args: argparse.Namespace) -> None:
     if parent.timed and columns.timestamp is None:  # as the pipeline's own files have it
         columns = columns.replace(timestamp="last_played")
     plays = read_plays(params.replace(source=args.plays, files=None, columns=columns))
-    told = update(parent, plays, args.output, args.rounds, args.groups or NO_GROUPS)
-    if not told:
+    summary = update(parent, plays, args.output, args.rounds, args.groups or NO_GROUPS)
+    if not summary:
         print(f"{args.output}: no new plays; the bundle is {args.bundle}")
         return
     print(
-        f"{args.output}: {told['plays']:,} plays of {told['users']:,} users and "
-        f"{told['tracks']:,} tracks added; {told['new_users']:,} users and "
-        f"{told['new_tracks']:,} tracks are new; update {told['number']} since the training"
+        f"{args.output}: {summary['plays']:,} plays of {summary['users']:,} users and "
+        f"{summary['tracks']:,} tracks added; {summary['new_users']:,} users and "
+        f"{summary['new_tracks']:,} tracks are new; update {summary['number']} since the training"
     )
 
 

@@ -90,7 +90,7 @@ def publish(
     project: str | os.PathLike[str],
     output: str | os.PathLike[str],
 ) -> list[str]:
-    """Copy a sound bundle, with git revision, metrics and a model card.
+    """Copy a verified bundle, with git revision, metrics and a model card.
 
     Parameters
     ----------

@@ -114,7 +114,7 @@ def update(
     ratings = as_trained(matrix, parent.feedback, old)
     factors = _solved(parent, ratings, new, rounds, threads)
     before = parent.manifest.updated or {}
-    told = {
+    summary = {
         "parent": parent.digest,
         "number": before.get("number", 0) + 1,
         "plays": plays.num_rows,
@@ -136,16 +136,16 @@ def update(
     about = {
         "als": manifest.als,
         "feedback": manifest.feedback,
-        "data": manifest.data | {f"update-{told['number']}": _fingerprint(plays)},
-        "updated": told,
+        "data": manifest.data | {f"update-{summary['number']}": _fingerprint(plays)},
+        "updated": summary,
     }
     _, marked, card = bytes(parent.content.get(CARD, b"")).decode().rpartition(MARK)
     card = MARK + card if marked or (card and not before) else ""
     export = trained_with(manifest.export, ExportParams)
     if groups != NO_GROUPS:
         export = export.replace(groups=groups)
-    write_bundle(output, contents, export, about, UPDATE_CARD.format(**told) + card)
-    return told
+    write_bundle(output, contents, export, about, UPDATE_CARD.format(**summary) + card)
+    return summary
 
 
 def _copy(parent: Bundle, output: str | os.PathLike[str]) -> None:

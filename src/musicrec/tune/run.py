@@ -186,11 +186,11 @@ def _run(
     suggested = space.suggest(asked)
     setting = suggested if first is None else first  # as it stands there, not rounded
 
-    def hopeless(iteration: int, value: float) -> bool:
+    def give_up(iteration: int, value: float) -> bool:
         asked.report(value, iteration)
         return asked.should_prune()
 
-    trial = runner.run(setting, hopeless)
+    trial = runner.run(setting, give_up)
     for key, value in asdict(trial).items():
         asked.set_user_attr(key, value)
     complete = trial.state == COMPLETE
@@ -233,8 +233,8 @@ class _Runner:
     fixed: Setting
     metric: str
 
-    def run(self, setting: Setting, hopeless: Callable[[int, float], bool]) -> Trial:
-        """Train and judge; `hopeless` is asked with the metric on the way."""
+    def run(self, setting: Setting, give_up: Callable[[int, float], bool]) -> Trial:
+        """Train and judge; `give_up` is asked with the metric on the way."""
         since = time.perf_counter()
         als, feedback = self._changed(self.als, setting), self._changed(self.feedback, setting)
         seen: list[tuple[int, float]] = []
@@ -243,7 +243,7 @@ class _Runner:
             if iteration in LOOKS and iteration < als.max_iter:
                 figures = self.trials.headline(Model(factors, als, feedback))
                 seen.append((iteration, figures[self.metric]))
-                if hopeless(*seen[-1]):
+                if give_up(*seen[-1]):
                     raise _Hopeless
 
         outcome: dict[str, Any] = {"state": FAILED}

@@ -54,18 +54,18 @@ class Dialect:
     stated: bool = True  # whether `data.quote` says what quotes are
 
     def split(self, line: str) -> tuple[Row, bool]:
-        """Cut one line into trimmed fields, and tell whether its quotes are sound.
+        """Cut one line into trimmed fields, and tell whether its quotes are well formed.
 
         They are not where a quote is never closed, something follows a closed one, or a field that
         does not begin with one holds one.
         """
         if not self.quote or self.quote not in line:
             return tuple(map(str.strip, line.split(self.separator))), True
-        fields, sound = [], True
+        fields, well_formed = [], True
         for quoted, plain in self._field.findall(line + self.separator):
-            sound = sound and self.quote not in plain
+            well_formed = well_formed and self.quote not in plain
             fields.append((self._escaped.sub(r"\1", quoted) if quoted else plain).strip())
-        return tuple(fields), sound
+        return tuple(fields), well_formed
 
     @cached_property
     def _field(self) -> re.Pattern[str]:

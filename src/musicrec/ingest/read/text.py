@@ -142,14 +142,14 @@ def _first_lines(data: bytes, n: int) -> int:
 
 
 def _by_line(line: str, layout: TextLayout) -> Rows:
-    row, sound = layout.dialect.split(line)
+    row, well_formed = layout.dialect.split(line)
     fits = len(row) == layout.width
     counted = fits and layout.count is not None and row[layout.count].isdigit()
     if line.startswith("#") and not counted:  # a user may be called #1
         return [], "not_a_row"
     if not any(row):  # as spreadsheets write empty rows
         return [], ""
-    if not sound or not fits:
+    if not well_formed or not fits:
         return [], "ragged_line"
     return [[row[place] for place in layout.places.values()]], ""
 

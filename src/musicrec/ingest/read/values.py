@@ -225,14 +225,14 @@ def _of_texts(column: pa.Array, pattern: str | None, codes: np.ndarray) -> Times
             pass  # a month 13: told one by one
     encoded = column.dictionary_encode()
     micros = np.zeros(len(encoded.dictionary) + 1, np.int64)
-    flaws, forms = np.zeros(len(micros), np.int8), 0
+    reasons, forms = np.zeros(len(micros), np.int8), 0
     for place, text in enumerate(encoded.dictionary.to_pylist()):
         try:
             micros[place], form = _time(text.strip(), pattern)
             forms |= form
         except (ValueError, ArithmeticError):
-            flaws[place] = CODES["timestamp_invalid" if text.strip() else "timestamp_missing"]
-    return Times(by_row(encoded, micros), by_row(encoded, flaws), forms)
+            reasons[place] = CODES["timestamp_invalid" if text.strip() else "timestamp_missing"]
+    return Times(by_row(encoded, micros), by_row(encoded, reasons), forms)
 
 
 def _all_match(column: pa.Array, pattern: str) -> bool:

@@ -237,9 +237,9 @@ def _two_ids(train: pa.Array, held: pa.Array) -> tuple[str, str]:
     known: dict[str, str] = {}
     for text in sorted(train.to_pylist()):
         known.setdefault(_plain(text), text)
-    strangers = sorted(held.filter(pc.invert(pc.is_in(held, value_set=train))).to_pylist())
-    pair = next(((known[_plain(one)], one) for one in strangers if _plain(one) in known), None)
-    return pair or (min(known.values()), strangers[0])
+    others = sorted(held.filter(pc.invert(pc.is_in(held, value_set=train))).to_pylist())
+    pair = next(((known[_plain(one)], one) for one in others if _plain(one) in known), None)
+    return pair or (min(known.values()), others[0])
 
 
 def _plain(text: str) -> str:
