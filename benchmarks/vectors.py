@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -71,7 +72,7 @@ def main() -> None:
 def _faiss(folder: Path, dimension: int) -> Search:
     import faiss
 
-    index = faiss.read_index(str(folder / "index.faiss"))
+    index: Any = faiss.read_index(str(folder / "index.faiss"))
     faiss.omp_set_num_threads(1)
 
     def search(query: np.ndarray, k: int, width: int) -> np.ndarray:

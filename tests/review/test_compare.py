@@ -120,6 +120,13 @@ def test_only_list_lengths_of_both_are_compared():
     assert list(result.metrics) == ["map@10", "ndcg@10", "recall@10", "precision@10"]
 
 
+def test_a_headline_metric_that_base_does_not_have_yet_is_left_out():
+    old = table(names=[name for name in NAMES if not name.startswith("ndcg")])
+    assert list(compare(Stored("main", old), Stored("exp", table())).metrics) == [
+        name for name in HEADLINES if not name.startswith("ndcg")
+    ]
+
+
 def test_chosen_metrics_and_their_number_in_the_correction():
     stored = Stored("a", table()), Stored("b", table(shift=0.001, seed=1))
     alone = compare(*stored, metrics=["map@10"]).metrics["map@10"]
@@ -143,6 +150,7 @@ def test_directions_of_metrics_and_users_without_a_value():
     back = compare(Stored("b", new), Stored("a", old), names)
     assert [row.verdict for row in back.metrics.values()] == ["worse", "higher", "better"]
     assert back.stopping("worse") == {"gini@10": "worse"}
+    assert back.stopping("not-better") == {"gini@10": "worse"}  # nor "higher", which is neither
     everything = [old.set_column(2, names[0], pa.nulls(2000, pa.float64())), new]
     with pytest.raises(MusicRecError, match="gini@10: no user of a has a list long enough"):
         compare(Stored("a", everything[0]), Stored("b", new), names)
@@ -215,9 +223,9 @@ def test_a_margin_is_a_share(margin):
 
 
 def judged(*said: str) -> Result:
-    """A result with the given verdicts on metrics a, b, …."""
+    """A result with the given verdicts on map@500, ndcg@500, …."""
     row = Comparison(0.1, 0.1, 0.0, -0.1, 0.1, 0.0, -1.0, 1.0, 1.0, 1.0, 100, 90, "")
-    metrics = {name: replace(row, verdict=v) for name, v in zip("abc", said, strict=False)}
+    metrics = {name: replace(row, verdict=v) for name, v in zip(HEADLINES, said, strict=False)}
     return Result("main", "exp", "validation", 100, 0.01, metrics)
 
 
@@ -234,7 +242,7 @@ def test_gates(gate, passing):
     assert [verdict for verdict in every if not judged(BETTER, verdict).stopping(gate)] == passing
     assert judged(BETTER).gate_sentence(gate) == f"Gate: passed (--fail-on {gate})."
     stopped = judged(BETTER, WORSE).gate_sentence(gate)
-    assert stopped == f"Gate: FAILED (--fail-on {gate}): b: worse."
+    assert stopped == f"Gate: FAILED (--fail-on {gate}): ndcg@500: worse."
 
 
 def test_better_on_the_users_that_chose_it_is_said_in_the_verdict():

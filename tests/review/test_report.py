@@ -1,436 +1,270 @@
-"""`musicrec review` and `compare` in a scratch project."""
+"""The HTML report: in a browser, without a network, and with the figures of the JSON."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import shutil
-import subprocess
 import sys
-from html import unescape
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from musicrec.cli import main
-from musicrec.errors import MusicRecError
-from musicrec.project.revisions import Revision, changes
-from musicrec.project.staleness import stale_stages
+from musicrec.formatting import number
+from musicrec.metrics.definitions import METRICS, metric_title
+from musicrec.metrics.intervals import FEWEST_USERS
 from musicrec.review.compare import compare
-from musicrec.review.page import page
-from musicrec.review.report import review
-from musicrec.review.tested import scored_on, settings_judged
-from musicrec.tune.study import COMPLETE, Study, Trial, write_study
+from musicrec.review.figures import ROWS
+from musicrec.review.report import page
+from tests.support.browser import chromium
 
-from .conftest import Project
-
-
-def test_compares_branches_experiments_commits_and_the_workspace(project):
-    main = project.revision("main")
-    for name in ("noisy", "worse-exp"):
-        result = compare(main, project.revision(name))
-        assert result.metrics["map@100"].verdict == "worse", name
-        assert result.metrics["map@100"].high < 0
-    commit = project.git("rev-parse", "main").strip()
-    for name in ("workspace", commit, commit[:10], "noisy~1"):
-        result = compare(main, project.revision(name))
-        assert {row.verdict for row in result.metrics.values()} == {"identical"}, name
+ODD = "</script><i>&'"  # Git allows such a branch
+ENDS = ("low", "high")
+NAMES = ("main", ODD, "worse-exp")
 
 
-def test_figures_are_those_that_dvc_shows(project):
-    result = compare(project.revision("main"), project.revision("noisy"))
-    shown = json.loads(project.dvc("metrics", "diff", "main", "noisy", "--json"))
-    row = shown["metrics/evaluate.json"]["validation.map@100"]
-    assert row["old"] == pytest.approx(result.metrics["map@100"].base, abs=1e-6)
-    assert row["new"] == pytest.approx(result.metrics["map@100"].head, abs=1e-6)
-
-
-def test_dvc_draws_every_plot_of_both_revisions(project):
-    found = json.loads(project.dvc("plots", "diff", "main", "noisy", "--json"))
-    assert "errors" not in found
-    drawn = found["data"]
-    assert len(drawn) == 11
-    for name, plots in drawn.items():
-        revisions = {revision for plot in plots for revision in plot["revisions"]}
-        assert revisions == {"main", "noisy"}, name
-    by_history = json.dumps(drawn["ndcg_by_history"])
-    assert '"field": "ndcg_low"' in by_history and "<DVC_METRIC" not in by_history
-
-
-def test_the_report_of_a_branch(project):
-    report = review(project.revision("main"), project.revision("noisy"))
-    titles = [line for line in report.splitlines() if line.startswith("## ")]
-    wanted = [
-        "Parameters",
-        "Code",
-        "Data",
-        "Metrics",
-        "Beside the baselines",
-        "Search",
-        "Stale stages",
-    ]
-    assert titles == [f"## {title}" for title in wanted]
-    section = dict(part.split("\n", 1) for part in report.split("## ")[1:])
-    assert "| `als.reg_param` | 0 | 0.3 | +0.3 |" in section["Parameters"]
-    assert "No change." in section["Data"]
-    assert "| map@100 |" in section["Metrics"] and "**worse**" in section["Metrics"]
-    assert re.search(
-        r"\| main \| popularity \| \+\d+\.\d\d % \| yes \|", section["Beside the baselines"]
-    )
-    assert "| `ann_recall` | 0.9 | 0.6 | -0.3 (-33.3%) |" in section["Search"]
-    assert "| annoy | 3 | 3.3 |" in section["Search"]
-    assert "None: every output is that of" in section["Stale stages"]
-
-
-def test_the_report_names_stages_and_files_whose_code_changed(project):
-    project.git("checkout", "-q", "-b", "code")
-    script = project.folder / "make.py"
-    try:
-        script.write_text(script.read_text() + "# changed\n")
-        project.commit("code")
-        report = review(project.revision("main"), project.revision("code"))
-        section = report.split("## Code\n\n")[1].split("\n\n##")[0]
-        assert "| index, train | `make.py` |" in section
-        same = review(project.revision("main"), project.revision("noisy"))
-        assert "## Code\n\nNo change." in same
-    finally:
-        project.git("checkout", "-q", "main")
-        project.git("branch", "-q", "-D", "code")
-
-
-def test_other_data_is_refused_with_a_reason_and_the_bare_figures(project):
-    main, other = project.revision("main"), project.revision("other-data")
-    with pytest.raises(MusicRecError, match="main and other-data cannot be compared: their data"):
-        compare(main, other)
-    report = review(main, other)
-    assert "| `data: train_plays` |" in report
-    assert "No verdict: main and other-data cannot be compared" in report
-    assert "| `validation.map@100` |" in report
-
-
-def test_stale_stages_of_the_workspace(project):
-    assert stale_stages(project.revision("workspace")) == {}
-    project.set("reg_param: 0.0", "reg_param: 0.7")
-    try:
-        stale = stale_stages(project.revision("workspace"))
-        assert stale == {"train": "als.reg_param is 0.7 and was 0.0", "evaluate": "needs train"}
-        report = review(project.revision("main"), project.revision("workspace"))
-        assert "- `evaluate`: needs train" in report
-    finally:
-        project.git("checkout", "-q", "params.yaml")
-
-
-def test_a_stage_that_never_ran_and_a_changed_script_are_stale(project):
-    dag, script = project.folder / "dvc.yaml", project.folder / "make.py"
-    dag.write_text(
-        dag.read_text().replace("stages:", "stages:\n  new: {cmd: ls, deps: [make.py]}", 1)
-    )
-    script.write_text(script.read_text() + "# changed\n")
-    try:
-        stale = stale_stages(project.revision("workspace"))
-        assert stale.pop("new") == "has never run"
-        assert stale["index"] == "make.py is modified"
-        assert stale["train"] == "make.py is modified; needs index"
-        assert stale["evaluate"] == "needs baselines, index, train"
-    finally:
-        project.git("checkout", "-q", "dvc.yaml", "make.py")
-
-
-def test_a_clone_without_data_reads_the_remote_and_is_not_stale(project, tmp_path):
-    project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
-    clone = Project(tmp_path / "clone")
-    assert stale_stages(clone.revision("workspace")) == {}
-    found = compare(clone.revision("origin/noisy"), clone.revision("workspace"))
-    assert found.metrics["map@100"].verdict == "better"
-
-
-def test_a_clone_without_data_sees_that_one_stage_read_what_another_did_not_write(
-    project, tmp_path
-):
-    project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
-    clone = Project(tmp_path / "clone")
-    lock = clone.folder / "dvc.lock"
-    content = yaml.safe_load(lock.read_text())
-    (read,) = (d for d in content["stages"]["evaluate"]["deps"] if d["path"] == "data/factors")
-    read["md5"] = f"{0:032x}.dir"
-    lock.write_text(yaml.safe_dump(content, sort_keys=False))
-    assert stale_stages(clone.revision("workspace")) == {"evaluate": "data/factors is modified"}
-
-
-def test_a_table_that_is_nowhere_is_one_sentence(project, tmp_path):
-    project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
-    clone = Project(tmp_path / "clone")
-    shutil.move(clone.folder / ".dvc/config", tmp_path / "config")
-    with pytest.raises(MusicRecError, match="neither in the cache nor in a remote"):
-        compare(clone.revision("workspace"), clone.revision("origin/noisy"))
-
-
-def test_command_line(project, monkeypatch, capsys):
-    monkeypatch.chdir(project.folder / "metrics")  # any folder of the project
-    assert main(["compare", "main", "noisy", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["metrics"]["map@100"]["verdict"] == "worse"
-    assert main(["compare", "main", "--md", "--metrics", "ndcg@10"]) == 0
-    assert "| ndcg@10 |" in capsys.readouterr().out
-    assert main(["review", "--base", "main", "--head", "noisy", "--gate", "worse"]) == 0
-    assert "\n**Gate: FAILED (--fail-on worse): map@100: worse" in capsys.readouterr().out
-    assert main(["review", "--base", "main"]) == 0
-    assert capsys.readouterr().out.startswith("# workspace against main\n")
-    assert main(["compare", "no-such-branch"]) == 1
-    assert capsys.readouterr().err.startswith("error: no-such-branch: no Git revision")
-
-
-def test_the_gate(project, monkeypatch, capsys):
-    monkeypatch.chdir(project.folder)
-    assert main(["compare", "main", "noisy", "--fail-on", "worse"]) == 3
-    assert "Gate: FAILED (--fail-on worse): map@100: worse" in capsys.readouterr().err
-    assert main(["compare", "noisy", "main", "--fail-on", "worse"]) == 0
-    assert capsys.readouterr().err == "Gate: passed (--fail-on worse).\n"
-    assert main(["compare", "main", "main", "--fail-on", "not-better"]) == 3
-    assert main(["compare", "main", "other-data", "--fail-on", "worse"]) == 1
-    assert "cannot be compared" in capsys.readouterr().err
-    with pytest.raises(SystemExit) as stopped:
-        main(["compare", "main", "--fail-on", "bad"])
-    assert stopped.value.code == 2
-
-
-def test_lists_of_any_model_are_compared_like_a_revision(project, tmp_path, monkeypatch, capsys):
-    """The model's own lists, read back, are identical to it; their first ten are not."""
-    monkeypatch.chdir(project.folder)
-    lists = pq.read_table("data/lists.parquet")
-    few = tmp_path / "few.parquet"
-    pq.write_table(lists.filter(pc.less_equal(lists.column("position"), 10)), few)
-    try:
-        assert main(["judge", "data/lists.parquet", "--name", "own"]) == 0
-        assert main(["judge", str(few), "--name", "few", "--trec", str(tmp_path)]) == 0
-        told = capsys.readouterr().out
-        assert "lists shorter than 100: the rest are misses\nmap@100: few 0." in told
-        assert (tmp_path / "qrels.txt").exists()
-        assert main(["compare", "own", "main", "--json"]) == 0
-        found = json.loads(capsys.readouterr().out)["metrics"]
-        assert {row["verdict"] for row in found.values()} == {"identical"}
-        assert main(["compare", "main", "few", "--fail-on", "worse"]) == 3
-        assert "recall@100: worse" in capsys.readouterr().err
-        assert main(["report", "few", "--output", str(tmp_path / "page.html")]) == 0
-        assert capsys.readouterr().out.startswith("few: worse")
-        assert "run `dvc repro` there" not in (tmp_path / "page.html").read_text(encoding="utf-8")
-        assert main(["compare", "main", "few", "--starts", "2"]) == 1
-        assert "few are lists, which --starts cannot train anew" in capsys.readouterr().err
-        assert main(["judge", str(few), "--name", "noisy"]) == 1
-        assert "--name noisy is a revision of this project" in capsys.readouterr().err
-    finally:
-        shutil.rmtree("data/judged")
-
-
-def test_starts_train_both_settings_anew(project, monkeypatch, capsys):
-    monkeypatch.chdir(project.folder)
-    words = ["compare", "main", "noisy", "--metrics", "ndcg@10", "--starts", "2"]
-    assert main([*words, "--json"]) == 0
-    row = json.loads(capsys.readouterr().out)["metrics"]["ndcg@10"]
-    assert row["start_sd"] > 0 and row["low"] < row["difference"] < row["high"]
-    assert main([*words, "--fail-on", "worse"]) in (0, 3)
-    text = " ".join(capsys.readouterr().out.split())
-    assert "t-test of users crossed with starts" in text
-    assert "Another start moves ndcg@10 by" in text
-    assert main(["compare", "main", "other-data", "--starts", "2"]) == 1
-    assert "other-data has other plays; `git checkout other-data`" in capsys.readouterr().err
-
-
-def test_what_was_never_run_is_not_judged(project, monkeypatch, capsys):
-    """A change of params.yaml alone has the figures of the model before it."""
-    monkeypatch.chdir(project.folder)
-    project.git("checkout", "-q", "-b", "forgotten")
-    project.set("reg_param: 0.0", "reg_param: 0.7")
-    project.commit("a change that nobody ran")
-    project.git("checkout", "-q", "main")
-    try:
-        why = (
-            "the figures of forgotten are not those of its code, parameters and data: train "
-            "(als.reg_param is 0.7 and was 0.0), and evaluate with it; run `dvc repro` there, and "
-            "commit what it writes"
-        )
-        assert main(["compare", "main", "forgotten", "--fail-on", "worse"]) == 1
-        assert capsys.readouterr().err == f"error: nothing to judge: {why}\n"
-        assert main(["compare", "main", "forgotten"]) == 0
-        assert capsys.readouterr().err == f"warning: {why}\n"
-        report = review(Revision("main"), Revision("forgotten"), gate="worse")
-        assert f"**Beware: {why}.**" in report and "**Gate: nothing to judge.**" in report
-        shown = page(Revision("main"), [Revision("forgotten")])
-        assert f"Beware: {why}." in unescape(shown.html)
-        assert shown.verdicts[0].endswith(f"\nwarning: {why}")
-    finally:
-        project.git("branch", "-q", "-D", "forgotten")
-
-
-def test_plays_that_are_on_another_machine_make_no_figure_stale(project, tmp_path):
-    """Git ignores them, DVC does not know them: in a commit, and in a clone, they are missing."""
-    project.git("checkout", "-q", "-b", "own-plays")
-    dag = project.folder / "dvc.yaml"
-    try:
-        (project.folder / ".gitignore").write_text("/mine.csv\n")
-        (project.folder / "mine.csv").write_text("user,track\n")
-        dag.write_text(dag.read_text().replace("deps: [make.py]", "deps: [make.py, mine.csv]", 1))
-        project.dvc("repro", "-q")
-        project.commit("plays of our own")
-        assert stale_stages(project.revision("own-plays")) == {}
-        (project.folder / "mine.csv").rename(tmp_path / "mine.csv")
-        assert stale_stages(project.revision("workspace")) == {}
-        (project.folder / "mine.csv").write_text("user,track\na,b\n")
-        stale = stale_stages(project.revision("workspace"))
-        assert stale["index"] == "mine.csv is modified"
-        (project.folder / "make.py").rename(tmp_path / "make.py")
-        assert "make.py is deleted" in stale_stages(project.revision("workspace"))["index"]
-        (tmp_path / "make.py").rename(project.folder / "make.py")
-    finally:
-        (project.folder / "mine.csv").unlink(missing_ok=True)
-        project.git("checkout", "-q", "--force", "main")
-        project.git("branch", "-q", "-D", "own-plays")
-        project.dvc("checkout", "--quiet", "--force")
-
-
-def test_a_branch_without_its_data_is_not_judged_by_those_of_another(project, monkeypatch, capsys):
-    monkeypatch.chdir(project.folder)
-    project.git("checkout", "-q", "noisy")
-    try:
-        assert main(["compare", "main", "--fail-on", "worse"]) == 1
-        told = capsys.readouterr().err
-        assert "data/factors is modified" in told and "or `dvc checkout`" in told
-        project.dvc("checkout", "--quiet")
-        assert main(["compare", "main", "--fail-on", "worse"]) == 3
-    finally:
-        project.git("checkout", "-q", "main")
-        project.dvc("checkout", "--quiet")
-
-
-def test_the_gate_where_the_tables_are_nowhere(project, tmp_path, monkeypatch, capsys):
-    """One and the same table passes by its hash; a change that nobody pushed does not."""
-    project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
-    (tmp_path / "clone/.dvc/config").unlink()
-    monkeypatch.chdir(tmp_path / "clone")
-    assert main(["compare", "origin/main", "--fail-on", "worse"]) == 0
-    assert "have the same data/per_user.parquet" in capsys.readouterr().out
-    assert "have the same data/per_user.parquet" in review(Revision("main"), Revision("workspace"))
-    assert main(["compare", "origin/noisy", "--fail-on", "worse"]) == 1
-    assert "neither in the cache nor in a remote" in capsys.readouterr().err
+# Labels of an axis that stand on each other, as "chart: one, other".
+OVERLAPS = """
+const found = [];
+for (const chart of document.querySelectorAll('.chart'))
+  for (const axis of chart.querySelectorAll('.role-axis-label')) {
+    const labels = [...axis.querySelectorAll('text')]
+      .filter(e => e.textContent && getComputedStyle(e).opacity !== '0');
+    const boxes = labels.map(e => e.getBoundingClientRect());
+    for (let i = 0; i < boxes.length; i++)
+      for (let j = i + 1; j < boxes.length; j++)
+        if (boxes[i].left < boxes[j].right && boxes[j].left < boxes[i].right &&
+            boxes[i].top < boxes[j].bottom && boxes[j].top < boxes[i].bottom)
+          found.push(`${chart.id}: ${labels[i].textContent}, ${labels[j].textContent}`);
+  }
+return found;
+"""
 
 
 @pytest.fixture(scope="module")
-def below(project, tmp_path_factory):
-    """The same project in a subfolder of a larger Git repository; branch `noisy` is worse."""
-    top = Project(tmp_path_factory.mktemp("a larger repository"))
-    below = Project(top.folder / "models/music")
-    ignored = shutil.ignore_patterns(".git", "tmp")
-    shutil.copytree(project.folder, below.folder, ignore=ignored)
-    top.git("init", "-q", "-b", "main")
-    top.git("config", "user.email", "someone@example.org")
-    top.git("config", "user.name", "Someone")
-    top.commit("main")
-    top.git("checkout", "-q", "-b", "noisy")
-    for name in project.git("diff", "--name-only", "main", "noisy").splitlines():
-        (below.folder / name).write_text(project.git("show", f"noisy:{name}"))
-    top.commit("noisy")
-    top.git("checkout", "-q", "main")
-    return below
+def report(project, tmp_path_factory):
+    project.git("branch", "-f", ODD, "noisy")
+    path = tmp_path_factory.mktemp("the report") / "report.html"
+    base, *heads = map(project.revision, NAMES)
+    path.write_text(page(base, heads).html, encoding="utf-8")
+    return path
 
 
-def test_in_a_subfolder_of_a_larger_repository(below):
-    main, noisy = below.revision("main"), below.revision("noisy")
-    for pair in ((main, noisy), (below.revision("workspace"), noisy)):
-        assert compare(*pair).metrics["map@100"].verdict == "worse"
-    report = review(main, noisy)
-    assert "| `als.reg_param` | 0 | 0.3 | +0.3 |" in report and "**worse**" in report
-    assert "No change." in report.split("## Data")[1].split("##")[0]
-    assert stale_stages(noisy) == {}
-    assert "params.yaml" not in review(main, below.revision("workspace"))
+@pytest.fixture(scope="module")
+def browser(report, tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("profile")) as browser:
+        browser.look(1280, 900)
+        browser.open(report)
+        browser.wait_for("return document.documentElement.dataset.drawn")
+        yield browser
 
 
-def test_a_revision_without_the_project_is_one_sentence(below):
-    below.git("checkout", "-q", "--orphan", "empty")
-    below.git("commit", "-q", "--allow-empty", "-m", "nothing of the project")
-    below.git("rm", "-rq", "--cached", ".")
-    below.git("commit", "-q", "--allow-empty", "-m", "nothing")
-    below.git("checkout", "-q", "-f", "main")
-    with pytest.raises(MusicRecError, match=r"empty has no DVC project in .*; name a"):
-        below.revision("empty")
+@pytest.fixture(scope="module")
+def rows(project):
+    """Rows of each file, by revision, as DVC has them."""
+    return {
+        revision: {name: project.revision(revision).read_json(path) for name, path in ROWS.items()}
+        for revision in NAMES
+    }
 
 
-def test_a_reader_that_stops_and_an_ascii_terminal(project):
-    words = [sys.executable, "-m", "musicrec"]
-    reader, writer = os.pipe()
-    os.close(reader)
-    done = subprocess.run(
-        [*words, "compare", "main", "noisy"],
-        cwd=project.folder,
-        env=project.environment,
-        stdout=writer,
-        stderr=subprocess.PIPE,
-        text=True,
+def drawn(browser, key):
+    """Rows that a chart has drawn, without Vega's own columns."""
+    found = browser.script(f"return charts['{key}'].data('{key}')")
+    return [{name: value for name, value in row.items() if name[0] != "_"} for row in found]
+
+
+def table(browser, key):
+    """Cells of a table, row by row."""
+    script = (
+        "return [...document.querySelectorAll('#table-' + arguments[0] + ' tbody tr')]"
+        ".map(row => [...row.cells].map(cell => cell.textContent))"
     )
-    os.close(writer)
-    assert (done.returncode, done.stderr) == (141, "")
-    project.git("branch", "-f", "größer", "noisy")
-    done = subprocess.run(
-        [*words, "review", "--head", "größer"],
-        cwd=project.folder,
-        env=project.environment | {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "ascii"},
-        capture_output=True,
-        check=True,
+    return browser.script(script, key)
+
+
+def test_the_verdicts_are_told_in_a_line_each(project):
+    base = project.revision("main")
+    noisy, same = page(base, [project.revision("noisy"), base]).verdicts
+    first = next(iter(compare(base, project.revision("noisy")).metrics.items()))
+    assert noisy.startswith(f"noisy: {first[1].verdict}") and metric_title(first[0]) in noisy
+    assert same.startswith(f"main: identical ({metric_title(first[0])} ")
+    (other,) = page(base, [project.revision("other-data")]).verdicts
+    assert other.startswith("other-data: no verdict (main and other-data cannot be compared")
+
+
+def test_nothing_is_asked_of_a_network_and_nothing_goes_wrong(browser, report):
+    browser.open(report)
+    browser.wait_for("return document.documentElement.dataset.drawn")
+    assert browser.requests() == [report.resolve().as_uri()]
+    assert browser.log() == []
+
+
+def test_no_reference_leads_outside(report):
+    text = report.read_text(encoding="utf-8")
+    page_alone = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+    assert not re.findall(r"""(?:src|href)=["'](?!#|data:)[^"']*""", page_alone)
+    assert "@import" not in page_alone and "url(" not in page_alone
+
+
+def test_every_chart_is_drawn_with_names_on_its_axes(browser):
+    keys = browser.script("return Object.keys(charts)")
+    assert len(keys) == len(set(keys)) >= 18
+    for key in keys:
+        n_points = len(drawn(browser, key))
+        marks = f"#chart-{key} svg .mark-symbol path"
+        assert browser.script("return document.querySelectorAll(arguments[0]).length", marks) == (
+            n_points
+        ), key
+        titles = browser.text(f"#chart-{key} svg .role-axis-title")
+        assert titles and all(titles), key
+        assert len(table(browser, key)) == n_points, key
+
+
+def test_metrics_at_k_are_those_of_the_json(browser, rows):
+    for metric in METRICS:
+        wanted = {
+            (revision, row["k"]): row[metric]
+            for revision in NAMES
+            for row in rows[revision]["metrics"]
+            if row["model"] == "als" and row[metric] is not None
+        } | {
+            (row["model"], row["k"]): row[metric]
+            for row in rows["main"]["metrics"]
+            if row["model"] != "als" and row[metric] is not None
+        }
+        if metric == "precision":
+            of_als = (row for row in rows["main"]["metrics"] if row["model"] == "als")
+            wanted |= {("ceiling", row["k"]): row["precision_ceiling"] for row in of_als}
+        shown = drawn(browser, f"{metric}_at_k")
+        assert {(row["series"], row["k"]): row[metric] for row in shown} == wanted
+        cells = {(series, int(k)): value for series, k, value in table(browser, f"{metric}_at_k")}
+        assert cells == {key: number(value) for key, value in wanted.items()}
+
+
+def test_slices_loss_search_and_data_are_those_of_the_json(browser, rows):
+    for slicing in ("by_history", "by_popularity"):
+        wanted = {
+            (
+                revision,
+                row["slice"],
+                row["ndcg"],
+                *(row[f"ndcg_{end}"] if row["n_users"] >= FEWEST_USERS else None for end in ENDS),
+            )
+            for revision in NAMES
+            for row in rows[revision][slicing]
+            if row["model"] == "als"
+        }
+        shown = {
+            (row["series"], row["slice"], row["ndcg"], row["low"], row["high"])
+            for row in drawn(browser, f"ndcg_{slicing}")
+        }
+        assert wanted and wanted <= shown
+    for revision in NAMES:
+        loss = [r["loss"] for r in drawn(browser, "training_loss") if r["series"] == revision]
+        assert loss == [row["loss"] for row in rows[revision]["loss"]]
+        speeds = [
+            (row["recall"], row["queries_per_second"])
+            for row in drawn(browser, "speed_by_recall")
+            if row["series"] == revision
+        ]
+        settings = rows[revision]["tradeoff"]
+        assert speeds == [(row["recall"], row["queries_per_second"]) for row in settings]
+    lost = [row["map_lost"] for row in drawn(browser, "speed_by_map_lost")][:4]
+    assert lost == pytest.approx([0.0, 50.0, 12.5, 37.5])
+    assert table(browser, "data")[0][:3] == [
+        "train",
+        number(rows["main"]["counts"][0]["rows"]),
+        "300",
+    ]
+
+
+def test_verdicts_are_those_of_compare(browser, project):
+    main_ = project.revision("main")
+    cards = browser.text("#verdict .card")
+    shown = drawn(browser, "changes")
+    for name, card in zip(NAMES[1:], cards, strict=True):
+        result = compare(main_, project.revision(name))
+        map_at_100 = result.metrics["map@100"]
+        assert map_at_100.verdict == "worse" and "Worse" in card and name in card
+        assert f"{number(map_at_100.base)} → {number(map_at_100.head)}" in card
+        for metric, row in result.metrics.items():
+            (found,) = (
+                one
+                for one in shown
+                if (one["series"], one["metric"]) == (name, metric_title(metric))
+            )
+            values = [found["change"], found["low"], found["high"], found["p"]]
+            assert values == pytest.approx(
+                [
+                    100 * row.change,
+                    100 * row.change_low,
+                    100 * row.change_high,
+                    row.adjusted_p_value,
+                ],
+            )
+            assert found["verdict"] == row.verdict
+
+
+def test_parameters_and_provenance(browser, project):
+    assert table(browser, "params") == [["als.reg_param", "0.0", "0.3", "0.3"]]
+    facts = {row[0]: row[1:] for row in table(browser, "provenance")}
+    assert facts["commit"][0] == project.git("rev-parse", "main").strip()[:12]
+    assert facts["search ran on: processor"] == ["A processor"] * 3
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_on_a_phone_and_in_the_dark(browser, report, dark):
+    browser.look(360, 740, dark)
+    browser.open(report)
+    browser.wait_for("return document.documentElement.dataset.drawn")
+    script = "const e = document.documentElement; return [e.scrollWidth, e.clientWidth]"
+    wide, visible = browser.script(script)
+    assert wide <= visible == 360
+    assert browser.script(OVERLAPS) == []
+    # Of a chart's labels, as the page's text: far from the ground's brightness either way.
+    script = (
+        "const light = c =>"
+        " c.match(/[0-9.]+/g).slice(0, 3).reduce((a, b) => a + Number(b), 0) / 765;"
+        "return [getComputedStyle(document.querySelector('.role-axis-title text')).fill,"
+        " getComputedStyle(document.querySelector('figure')).backgroundColor].map(light)"
     )
-    assert done.stdout.startswith(b"# gr\\xf6\\xdfer against main\n")
+    text, ground = browser.script(script)
+    assert (text > 0.8 and ground < 0.2) if dark else (text < 0.2 and ground > 0.8)
 
 
-def test_outside_a_project_is_one_sentence(tmp_path):
-    with pytest.raises(MusicRecError, match="is not in a DVC project"):
-        Revision("workspace", tmp_path)
+def test_a_name_is_text_wherever_it_stands(report, browser):
+    text = report.read_text(encoding="utf-8")
+    assert ODD not in text and "&lt;/script&gt;&lt;i&gt;" in text
+    assert browser.text("h1") == [f"{ODD}, worse-exp against main"]
+    assert browser.text("body i") == []
 
 
-def test_a_broken_file_is_one_sentence(project):
-    path = project.folder / "metrics/ann_bench.json"
-    intact = path.read_text()
-    path.write_text("{")
-    try:
-        with pytest.raises(MusicRecError, match=r"ann_bench.json of workspace cannot be read"):
-            review(project.revision("main"), project.revision("workspace"))
-    finally:
-        path.write_text(intact)
-
-
-def test_a_search_on_the_validation_users_is_known(project):
-    """By DVC's record of runs, and by that of `musicrec tune`."""
-    noisy = project.revision("noisy")
-    assert settings_judged(noisy) == 2  # main's own and this one; other-data has other users
-    folder = project.folder / "data/tune"
-    folder.mkdir()
-    trials = [Trial({"als.rank": rank}, COMPLETE, 0.5) for rank in (2, 4, 8, 4)]
-    base = {"als.reg_param": 0.3, "als.rank": 2}
-    write_study(folder / "x.json", Study("map@100", base, {}, {"als.rank": False}, 9, trials))
-    try:
-        assert settings_judged(noisy) == 5
-        assert settings_judged(project.revision("main")) == 2  # reg_param 0: not of this search
-    finally:
-        shutil.rmtree(folder)
-
-
-def test_test_users_of_parameters_without_k(project, monkeypatch, capsys):
+def test_the_command_writes_the_same_page(report, project, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(project.folder)
-    project.git("checkout", "-q", "-b", "tested")
-    try:
-        project.set("evaluate: {split: validation, k: [10, 100], ", "evaluate: {split: test, ")
-        project.dvc("repro", "-q")
-        project.commit("test users")
-        (one,) = scored_on("test")
-        assert one.figures.keys() == {"map@500", "ndcg@500", "recall@500", "precision@10"}
-        assert main(["tested"]) == 0 and main(["compare", "tested"]) == 0
-        assert "One setting was scored on test users" in capsys.readouterr().err
-    finally:
-        project.git("checkout", "-q", "--force", "main")
-        project.git("branch", "-q", "-D", "tested")
-        project.dvc("checkout", "-q", "--force")
+    path = tmp_path / "again.html"
+    assert main(["report", *NAMES, "--output", str(path)]) == 0
+    assert "it needs no network" in capsys.readouterr().out
+    assert path.read_bytes() == report.read_bytes()
 
 
-def test_changes_of_nested_values():
-    old = {"a": {"b": 1, "c": [1, 2]}, "same": 3}
-    new = {"a": {"b": 2, "c": [1, 2]}, "same": 3, "new": None, "d": {"e": "x"}}
-    assert changes(old, new) == {"a.b": (1, 2), "d.e": (None, "x")}
+def test_what_is_out_of_reach_is_said(project, tmp_path, monkeypatch):
+    project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
+    (tmp_path / "clone/.dvc/config").unlink()
+    monkeypatch.chdir(tmp_path / "clone")
+    assert main(["report", "--base", "origin/noisy", "--output", "page.html"]) == 0
+    text = (tmp_path / "clone/page.html").read_text(encoding="utf-8")
+    assert "No verdict" in text
+    # One sentence, whatever number of files; the remote is known to the other revision alone.
+    assert text.count(" of workspace are neither in the cache nor in a remote") == 1
+    assert "`dvc push` where its commit ran" in text
+    assert "als.reg_param" in text
+
+
+def test_without_the_packages_that_draw_it_says_what_to_install(project, monkeypatch, capsys):
+    monkeypatch.chdir(project.folder)
+    for module in [
+        name for name in sys.modules if name.startswith(("musicrec.review.report", "musicrec.page"))
+    ]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "altair", None)
+    assert main(["report"]) == 1
+    assert capsys.readouterr().err.startswith("error: this needs the package altair, of")

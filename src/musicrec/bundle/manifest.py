@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from musicrec.errors import MusicRecError
 
-FORMAT: Literal[3] = 3  # what is written; format 2, of version 0.1, is read as well
+FORMAT: Literal[3] = 3  # what is written; format 2, of version 0.1, is read too
 MANIFEST = "manifest.json"
 CARD = "MODEL_CARD.md"
 INDEX = "index.ann"

@@ -25,7 +25,7 @@ class Metric(NamedTuple):
     shown : str
         Stands in metrics/evaluate.json at that k, without a verdict.
     folded_in : bool
-        Only there where held-out users are folded in, and without a verdict.
+        In metrics/evaluate.json only where held-out users are folded in, and without a verdict.
     """
 
     title: str
@@ -38,7 +38,7 @@ class Metric(NamedTuple):
 
 
 # Headline metrics in their order. `ranking._set` has the formulas of those of `hits`, in the same
-# order. A metric added to both shows in every table, chart and page.
+# order. A metric added to both shows in every table, page and chart but those of dvc.yaml.
 METRICS: Mapping[str, Metric] = {
     "map": Metric(
         "MAP",

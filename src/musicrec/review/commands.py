@@ -114,7 +114,7 @@ def add_review(commands: Commands) -> None:
 def run_review(args: argparse.Namespace) -> None:
     """Print the report."""
     from musicrec.project.revisions import open_revisions
-    from musicrec.review.report import review
+    from musicrec.review.markdown import review
 
     base, head = open_revisions([args.base, args.head])
     print(review(base, head, args.margin, args.fail_on, args.metrics, args.by), end="")
@@ -141,7 +141,7 @@ def add_report(commands: Commands) -> None:
 def run_report(args: argparse.Namespace) -> None:
     """Write the page and name it."""
     from musicrec.project.revisions import open_revisions
-    from musicrec.review.page import page
+    from musicrec.review.report import page
     from musicrec.storage.outputs import atomic_path, is_page, output_file
 
     output_file(args.output, ".html", is_page)

@@ -91,12 +91,13 @@ class Result:
     def stopping(self, gate: str) -> dict[str, str]:
         """Verdicts, by metric, that stop the change at a gate of `GATES`; none if it passes.
 
-        A part of the users that is too small for a verdict stops none.
+        A part of the users that is too small for a verdict stops none, nor does a metric of which
+        neither direction is better.
         """
         said = {
             name: row.verdict
             for name, row in self.metrics.items()
-            if row.verdict != TOO_FEW or SLICE not in name
+            if _metric(name).better != "neither" and (row.verdict != TOO_FEW or SLICE not in name)
         }
         said = said or {"every metric": IDENTICAL}
         return {name: verdict for name, verdict in said.items() if verdict in GATES[gate]}
@@ -202,7 +203,9 @@ def compare(
             f"{base.name} and {head.name} have no list length (evaluate.k) in common: "
             f"{about[0]['k']} against {about[1]['k']}"
         )
-    names = headline_metrics(shared) if metrics is None else list(metrics)
+    both = set(old.column_names) & set(new.column_names)  # a metric may be newer than base
+    headlines = [name for name in headline_metrics(shared) if name in both]
+    names = headlines if metrics is None else list(metrics)
     values, others = (
         {name: np.stack([_values(revision, table, name) for table in rows]) for name in names}
         for revision, rows in zip((base, head), tables, strict=True)

@@ -93,8 +93,7 @@ def sections(revisions: Sequence[Figures], series: Sequence[Series]) -> list[Sec
         Section(
             "at_k",
             "Metrics by the length of the list",
-            "Tracks that a user has played are never recommended. The ceiling is what perfect "
-            "lists would reach.",
+            "The ceiling is what perfect lists would reach.",
             _at_k(revisions, series, HITS),
         ),
         Section(

@@ -1,0 +1,436 @@
+"""`musicrec review` and `compare` in a scratch project."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html import unescape
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from musicrec.cli import main
+from musicrec.errors import MusicRecError
+from musicrec.project.revisions import Revision, changes
+from musicrec.project.staleness import stale_stages
+from musicrec.review.compare import compare
+from musicrec.review.markdown import review
+from musicrec.review.report import page
+from musicrec.review.tested import scored_on, settings_judged
+from musicrec.tune.study import COMPLETE, Study, Trial, write_study
+
+from .conftest import Project
+
+
+def test_compares_branches_experiments_commits_and_the_workspace(project):
+    main = project.revision("main")
+    for name in ("noisy", "worse-exp"):
+        result = compare(main, project.revision(name))
+        assert result.metrics["map@100"].verdict == "worse", name
+        assert result.metrics["map@100"].high < 0
+    commit = project.git("rev-parse", "main").strip()
+    for name in ("workspace", commit, commit[:10], "noisy~1"):
+        result = compare(main, project.revision(name))
+        assert {row.verdict for row in result.metrics.values()} == {"identical"}, name
+
+
+def test_figures_are_those_that_dvc_shows(project):
+    result = compare(project.revision("main"), project.revision("noisy"))
+    shown = json.loads(project.dvc("metrics", "diff", "main", "noisy", "--json"))
+    row = shown["metrics/evaluate.json"]["validation.map@100"]
+    assert row["old"] == pytest.approx(result.metrics["map@100"].base, abs=1e-6)
+    assert row["new"] == pytest.approx(result.metrics["map@100"].head, abs=1e-6)
+
+
+def test_dvc_draws_every_plot_of_both_revisions(project):
+    found = json.loads(project.dvc("plots", "diff", "main", "noisy", "--json"))
+    assert "errors" not in found
+    drawn = found["data"]
+    assert len(drawn) == 11
+    for name, plots in drawn.items():
+        revisions = {revision for plot in plots for revision in plot["revisions"]}
+        assert revisions == {"main", "noisy"}, name
+    by_history = json.dumps(drawn["ndcg_by_history"])
+    assert '"field": "ndcg_low"' in by_history and "<DVC_METRIC" not in by_history
+
+
+def test_the_report_of_a_branch(project):
+    report = review(project.revision("main"), project.revision("noisy"))
+    titles = [line for line in report.splitlines() if line.startswith("## ")]
+    wanted = [
+        "Parameters",
+        "Code",
+        "Data",
+        "Metrics",
+        "Beside the baselines",
+        "Search",
+        "Stale stages",
+    ]
+    assert titles == [f"## {title}" for title in wanted]
+    section = dict(part.split("\n", 1) for part in report.split("## ")[1:])
+    assert "| `als.reg_param` | 0 | 0.3 | +0.3 |" in section["Parameters"]
+    assert "No change." in section["Data"]
+    assert "| map@100 |" in section["Metrics"] and "**worse**" in section["Metrics"]
+    assert re.search(
+        r"\| main \| popularity \| \+\d+\.\d\d % \| yes \|", section["Beside the baselines"]
+    )
+    assert "| `ann_recall` | 0.9 | 0.6 | -0.3 (-33.3%) |" in section["Search"]
+    assert "| annoy | 3 | 3.3 |" in section["Search"]
+    assert "None: every output is that of" in section["Stale stages"]
+
+
+def test_the_report_names_stages_and_files_whose_code_changed(project):
+    project.git("checkout", "-q", "-b", "code")
+    script = project.folder / "make.py"
+    try:
+        script.write_text(script.read_text() + "# changed\n")
+        project.commit("code")
+        report = review(project.revision("main"), project.revision("code"))
+        section = report.split("## Code\n\n")[1].split("\n\n##")[0]
+        assert "| index, train | `make.py` |" in section
+        same = review(project.revision("main"), project.revision("noisy"))
+        assert "## Code\n\nNo change." in same
+    finally:
+        project.git("checkout", "-q", "main")
+        project.git("branch", "-q", "-D", "code")
+
+
+def test_other_data_is_refused_with_a_reason_and_the_bare_figures(project):
+    main, other = project.revision("main"), project.revision("other-data")
+    with pytest.raises(MusicRecError, match="main and other-data cannot be compared: their data"):
+        compare(main, other)
+    report = review(main, other)
+    assert "| `data: train_plays` |" in report
+    assert "No verdict: main and other-data cannot be compared" in report
+    assert "| `validation.map@100` |" in report
+
+
+def test_stale_stages_of_the_workspace(project):
+    assert stale_stages(project.revision("workspace")) == {}
+    project.set("reg_param: 0.0", "reg_param: 0.7")
+    try:
+        stale = stale_stages(project.revision("workspace"))
+        assert stale == {"train": "als.reg_param is 0.7 and was 0.0", "evaluate": "needs train"}
+        report = review(project.revision("main"), project.revision("workspace"))
+        assert "- `evaluate`: needs train" in report
+    finally:
+        project.git("checkout", "-q", "params.yaml")
+
+
+def test_a_stage_that_never_ran_and_a_changed_script_are_stale(project):
+    dag, script = project.folder / "dvc.yaml", project.folder / "make.py"
+    dag.write_text(
+        dag.read_text().replace("stages:", "stages:\n  new: {cmd: ls, deps: [make.py]}", 1)
+    )
+    script.write_text(script.read_text() + "# changed\n")
+    try:
+        stale = stale_stages(project.revision("workspace"))
+        assert stale.pop("new") == "has never run"
+        assert stale["index"] == "make.py is modified"
+        assert stale["train"] == "make.py is modified; needs index"
+        assert stale["evaluate"] == "needs baselines, index, train"
+    finally:
+        project.git("checkout", "-q", "dvc.yaml", "make.py")
+
+
+def test_a_clone_without_data_reads_the_remote_and_is_not_stale(project, tmp_path):
+    project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    assert stale_stages(clone.revision("workspace")) == {}
+    found = compare(clone.revision("origin/noisy"), clone.revision("workspace"))
+    assert found.metrics["map@100"].verdict == "better"
+
+
+def test_a_clone_without_data_sees_that_one_stage_read_what_another_did_not_write(
+    project, tmp_path
+):
+    project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    lock = clone.folder / "dvc.lock"
+    content = yaml.safe_load(lock.read_text())
+    (read,) = (d for d in content["stages"]["evaluate"]["deps"] if d["path"] == "data/factors")
+    read["md5"] = f"{0:032x}.dir"
+    lock.write_text(yaml.safe_dump(content, sort_keys=False))
+    assert stale_stages(clone.revision("workspace")) == {"evaluate": "data/factors is modified"}
+
+
+def test_a_table_that_is_nowhere_is_one_sentence(project, tmp_path):
+    project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    shutil.move(clone.folder / ".dvc/config", tmp_path / "config")
+    with pytest.raises(MusicRecError, match="neither in the cache nor in a remote"):
+        compare(clone.revision("workspace"), clone.revision("origin/noisy"))
+
+
+def test_command_line(project, monkeypatch, capsys):
+    monkeypatch.chdir(project.folder / "metrics")  # any folder of the project
+    assert main(["compare", "main", "noisy", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["map@100"]["verdict"] == "worse"
+    assert main(["compare", "main", "--md", "--metrics", "ndcg@10"]) == 0
+    assert "| ndcg@10 |" in capsys.readouterr().out
+    assert main(["review", "--base", "main", "--head", "noisy", "--gate", "worse"]) == 0
+    assert "\n**Gate: FAILED (--fail-on worse): map@100: worse" in capsys.readouterr().out
+    assert main(["review", "--base", "main"]) == 0
+    assert capsys.readouterr().out.startswith("# workspace against main\n")
+    assert main(["compare", "no-such-branch"]) == 1
+    assert capsys.readouterr().err.startswith("error: no-such-branch: no Git revision")
+
+
+def test_the_gate(project, monkeypatch, capsys):
+    monkeypatch.chdir(project.folder)
+    assert main(["compare", "main", "noisy", "--fail-on", "worse"]) == 3
+    assert "Gate: FAILED (--fail-on worse): map@100: worse" in capsys.readouterr().err
+    assert main(["compare", "noisy", "main", "--fail-on", "worse"]) == 0
+    assert capsys.readouterr().err == "Gate: passed (--fail-on worse).\n"
+    assert main(["compare", "main", "main", "--fail-on", "not-better"]) == 3
+    assert main(["compare", "main", "other-data", "--fail-on", "worse"]) == 1
+    assert "cannot be compared" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stopped:
+        main(["compare", "main", "--fail-on", "bad"])
+    assert stopped.value.code == 2
+
+
+def test_lists_of_any_model_are_compared_like_a_revision(project, tmp_path, monkeypatch, capsys):
+    """The model's own lists, read back, are identical to it; their first ten are not."""
+    monkeypatch.chdir(project.folder)
+    lists = pq.read_table("data/lists.parquet")
+    few = tmp_path / "few.parquet"
+    pq.write_table(lists.filter(pc.less_equal(lists.column("position"), 10)), few)
+    try:
+        assert main(["judge", "data/lists.parquet", "--name", "own"]) == 0
+        assert main(["judge", str(few), "--name", "few", "--trec", str(tmp_path)]) == 0
+        told = capsys.readouterr().out
+        assert "lists shorter than 100: the rest are misses\nmap@100: few 0." in told
+        assert (tmp_path / "qrels.txt").exists()
+        assert main(["compare", "own", "main", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)["metrics"]
+        assert {row["verdict"] for row in found.values()} == {"identical"}
+        assert main(["compare", "main", "few", "--fail-on", "worse"]) == 3
+        assert "recall@100: worse" in capsys.readouterr().err
+        assert main(["report", "few", "--output", str(tmp_path / "page.html")]) == 0
+        assert capsys.readouterr().out.startswith("few: worse")
+        assert "run `dvc repro` there" not in (tmp_path / "page.html").read_text(encoding="utf-8")
+        assert main(["compare", "main", "few", "--starts", "2"]) == 1
+        assert "few are lists, which --starts cannot train anew" in capsys.readouterr().err
+        assert main(["judge", str(few), "--name", "noisy"]) == 1
+        assert "--name noisy is a revision of this project" in capsys.readouterr().err
+    finally:
+        shutil.rmtree("data/judged")
+
+
+def test_starts_train_both_settings_anew(project, monkeypatch, capsys):
+    monkeypatch.chdir(project.folder)
+    words = ["compare", "main", "noisy", "--metrics", "ndcg@10", "--starts", "2"]
+    assert main([*words, "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)["metrics"]["ndcg@10"]
+    assert row["start_sd"] > 0 and row["low"] < row["difference"] < row["high"]
+    assert main([*words, "--fail-on", "worse"]) in (0, 3)
+    text = " ".join(capsys.readouterr().out.split())
+    assert "t-test of users crossed with starts" in text
+    assert "Another start moves ndcg@10 by" in text
+    assert main(["compare", "main", "other-data", "--starts", "2"]) == 1
+    assert "other-data has other plays; `git checkout other-data`" in capsys.readouterr().err
+
+
+def test_what_was_never_run_is_not_judged(project, monkeypatch, capsys):
+    """A change of params.yaml alone has the figures of the model before it."""
+    monkeypatch.chdir(project.folder)
+    project.git("checkout", "-q", "-b", "forgotten")
+    project.set("reg_param: 0.0", "reg_param: 0.7")
+    project.commit("a change that nobody ran")
+    project.git("checkout", "-q", "main")
+    try:
+        why = (
+            "the figures of forgotten are not those of its code, parameters and data: train "
+            "(als.reg_param is 0.7 and was 0.0), and evaluate with it; run `dvc repro` there, and "
+            "commit what it writes"
+        )
+        assert main(["compare", "main", "forgotten", "--fail-on", "worse"]) == 1
+        assert capsys.readouterr().err == f"error: nothing to judge: {why}\n"
+        assert main(["compare", "main", "forgotten"]) == 0
+        assert capsys.readouterr().err == f"warning: {why}\n"
+        report = review(Revision("main"), Revision("forgotten"), gate="worse")
+        assert f"**Beware: {why}.**" in report and "**Gate: nothing to judge.**" in report
+        shown = page(Revision("main"), [Revision("forgotten")])
+        assert f"Beware: {why}." in unescape(shown.html)
+        assert shown.verdicts[0].endswith(f"\nwarning: {why}")
+    finally:
+        project.git("branch", "-q", "-D", "forgotten")
+
+
+def test_plays_that_are_on_another_machine_make_no_figure_stale(project, tmp_path):
+    """Git ignores them, DVC does not know them: in a commit, and in a clone, they are missing."""
+    project.git("checkout", "-q", "-b", "own-plays")
+    dag = project.folder / "dvc.yaml"
+    try:
+        (project.folder / ".gitignore").write_text("/mine.csv\n")
+        (project.folder / "mine.csv").write_text("user,track\n")
+        dag.write_text(dag.read_text().replace("deps: [make.py]", "deps: [make.py, mine.csv]", 1))
+        project.dvc("repro", "-q")
+        project.commit("plays of our own")
+        assert stale_stages(project.revision("own-plays")) == {}
+        (project.folder / "mine.csv").rename(tmp_path / "mine.csv")
+        assert stale_stages(project.revision("workspace")) == {}
+        (project.folder / "mine.csv").write_text("user,track\na,b\n")
+        stale = stale_stages(project.revision("workspace"))
+        assert stale["index"] == "mine.csv is modified"
+        (project.folder / "make.py").rename(tmp_path / "make.py")
+        assert "make.py is deleted" in stale_stages(project.revision("workspace"))["index"]
+        (tmp_path / "make.py").rename(project.folder / "make.py")
+    finally:
+        (project.folder / "mine.csv").unlink(missing_ok=True)
+        project.git("checkout", "-q", "--force", "main")
+        project.git("branch", "-q", "-D", "own-plays")
+        project.dvc("checkout", "--quiet", "--force")
+
+
+def test_a_branch_without_its_data_is_not_judged_by_those_of_another(project, monkeypatch, capsys):
+    monkeypatch.chdir(project.folder)
+    project.git("checkout", "-q", "noisy")
+    try:
+        assert main(["compare", "main", "--fail-on", "worse"]) == 1
+        told = capsys.readouterr().err
+        assert "data/factors is modified" in told and "or `dvc checkout`" in told
+        project.dvc("checkout", "--quiet")
+        assert main(["compare", "main", "--fail-on", "worse"]) == 3
+    finally:
+        project.git("checkout", "-q", "main")
+        project.dvc("checkout", "--quiet")
+
+
+def test_the_gate_where_the_tables_are_nowhere(project, tmp_path, monkeypatch, capsys):
+    """One and the same table passes by its hash; a change that nobody pushed does not."""
+    project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
+    (tmp_path / "clone/.dvc/config").unlink()
+    monkeypatch.chdir(tmp_path / "clone")
+    assert main(["compare", "origin/main", "--fail-on", "worse"]) == 0
+    assert "have the same data/per_user.parquet" in capsys.readouterr().out
+    assert "have the same data/per_user.parquet" in review(Revision("main"), Revision("workspace"))
+    assert main(["compare", "origin/noisy", "--fail-on", "worse"]) == 1
+    assert "neither in the cache nor in a remote" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def below(project, tmp_path_factory):
+    """The same project in a subfolder of a larger Git repository; branch `noisy` is worse."""
+    top = Project(tmp_path_factory.mktemp("a larger repository"))
+    below = Project(top.folder / "models/music")
+    ignored = shutil.ignore_patterns(".git", "tmp")
+    shutil.copytree(project.folder, below.folder, ignore=ignored)
+    top.git("init", "-q", "-b", "main")
+    top.git("config", "user.email", "someone@example.org")
+    top.git("config", "user.name", "Someone")
+    top.commit("main")
+    top.git("checkout", "-q", "-b", "noisy")
+    for name in project.git("diff", "--name-only", "main", "noisy").splitlines():
+        (below.folder / name).write_text(project.git("show", f"noisy:{name}"))
+    top.commit("noisy")
+    top.git("checkout", "-q", "main")
+    return below
+
+
+def test_in_a_subfolder_of_a_larger_repository(below):
+    main, noisy = below.revision("main"), below.revision("noisy")
+    for pair in ((main, noisy), (below.revision("workspace"), noisy)):
+        assert compare(*pair).metrics["map@100"].verdict == "worse"
+    report = review(main, noisy)
+    assert "| `als.reg_param` | 0 | 0.3 | +0.3 |" in report and "**worse**" in report
+    assert "No change." in report.split("## Data")[1].split("##")[0]
+    assert stale_stages(noisy) == {}
+    assert "params.yaml" not in review(main, below.revision("workspace"))
+
+
+def test_a_revision_without_the_project_is_one_sentence(below):
+    below.git("checkout", "-q", "--orphan", "empty")
+    below.git("commit", "-q", "--allow-empty", "-m", "nothing of the project")
+    below.git("rm", "-rq", "--cached", ".")
+    below.git("commit", "-q", "--allow-empty", "-m", "nothing")
+    below.git("checkout", "-q", "-f", "main")
+    with pytest.raises(MusicRecError, match=r"empty has no DVC project in .*; name a"):
+        below.revision("empty")
+
+
+def test_a_reader_that_stops_and_an_ascii_terminal(project):
+    words = [sys.executable, "-m", "musicrec"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*words, "compare", "main", "noisy"],
+        cwd=project.folder,
+        env=project.environment,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+    project.git("branch", "-f", "größer", "noisy")
+    done = subprocess.run(
+        [*words, "review", "--head", "größer"],
+        cwd=project.folder,
+        env=project.environment | {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.startswith(b"# gr\\xf6\\xdfer against main\n")
+
+
+def test_outside_a_project_is_one_sentence(tmp_path):
+    with pytest.raises(MusicRecError, match="is not in a DVC project"):
+        Revision("workspace", tmp_path)
+
+
+def test_a_broken_file_is_one_sentence(project):
+    path = project.folder / "metrics/ann_bench.json"
+    intact = path.read_text()
+    path.write_text("{")
+    try:
+        with pytest.raises(MusicRecError, match=r"ann_bench.json of workspace cannot be read"):
+            review(project.revision("main"), project.revision("workspace"))
+    finally:
+        path.write_text(intact)
+
+
+def test_a_search_on_the_validation_users_is_known(project):
+    """By DVC's record of runs, and by that of `musicrec tune`."""
+    noisy = project.revision("noisy")
+    assert settings_judged(noisy) == 2  # main's own and this one; other-data has other users
+    folder = project.folder / "data/tune"
+    folder.mkdir()
+    trials = [Trial({"als.rank": rank}, COMPLETE, 0.5) for rank in (2, 4, 8, 4)]
+    base = {"als.reg_param": 0.3, "als.rank": 2}
+    write_study(folder / "x.json", Study("map@100", base, {}, {"als.rank": False}, 9, trials))
+    try:
+        assert settings_judged(noisy) == 5
+        assert settings_judged(project.revision("main")) == 2  # reg_param 0: not of this search
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_test_users_of_parameters_without_k(project, monkeypatch, capsys):
+    monkeypatch.chdir(project.folder)
+    project.git("checkout", "-q", "-b", "tested")
+    try:
+        project.set("evaluate: {split: validation, k: [10, 100], ", "evaluate: {split: test, ")
+        project.dvc("repro", "-q")
+        project.commit("test users")
+        (one,) = scored_on("test")
+        assert one.figures.keys() == {"map@500", "ndcg@500", "recall@500", "precision@10"}
+        assert main(["tested"]) == 0 and main(["compare", "tested"]) == 0
+        assert "One setting was scored on test users" in capsys.readouterr().err
+    finally:
+        project.git("checkout", "-q", "--force", "main")
+        project.git("branch", "-q", "-D", "tested")
+        project.dvc("checkout", "-q", "--force")
+
+
+def test_changes_of_nested_values():
+    old = {"a": {"b": 1, "c": [1, 2]}, "same": 3}
+    new = {"a": {"b": 2, "c": [1, 2]}, "same": 3, "new": None, "d": {"e": "x"}}
+    assert changes(old, new) == {"a.b": (1, 2), "d.e": (None, "x")}
