@@ -24,20 +24,15 @@ TEMPORAL = TIMED | {"protocol": "temporal", "validation_from": 0.5, "test_from":
 LATER = [*LOG, *((f"new{track}", track, time + 1) for _, track, time in LOG[::9])]
 CASES = {
     "counts": (text_of([*PLAYS, *PLAYS[:40]]), {}),
-    "filters": (text_of(PLAYS), {"min_track_users": 4, "min_user_plays": 2}),
-    "strong": (text_of([*PLAYS, *PLAYS[:9]]), STRONG),
     "strong and filters": (text_of(PLAYS), STRONG | {"min_user_plays": 2, "min_track_users": 7}),
-    "times": (text_of(LOG, header="user_id,track_id,at"), TIMED),
     "times, by the first play": (
         text_of(LOG, header="user_id,track_id,at"), TIMED | {"held_out_by": "first"},
     ),
-    "temporal": (text_of(LATER, header="user_id,track_id,at"), TEMPORAL),
     "temporal, filters, once": (
         text_of(LATER, header="user_id,track_id,at"),
         TEMPORAL | {"judged": "test", "min_track_users": 4, "min_user_plays": 2, "since": "60d",
                     "same_listen": "once"},
     ),
-    "once": (text_of(LOG, header="user_id,track_id,at"), TIMED | {"same_listen": "once"}),
     "strong, times": (text_of(LOG, header="user_id,track_id,at"), TIMED | STRONG),
     "counts and times, once": (
         text_of([(u, t, 1 + i % 4, w) for i, (u, t, w) in enumerate(LOG)],
