@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from musicrec.interactions.matrix import Interactions
+from musicrec.interactions.portable import power
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
 
@@ -156,17 +157,19 @@ def nearest_items(
         np.full((len(items), neighbours), -1, np.int32), np.zeros((len(items), neighbours))
     )
 
+    cosine = similarity.alpha == COSINE.alpha
     lengths = by_item.lengths.astype(np.float64)
-    sizes = lengths
-    if similarity.alpha != COSINE.alpha:
-        # One by one: NumPy's own power gives other last bits where the processor has AVX-512.
-        values, rows = np.unique(lengths, return_inverse=True)
-        sizes = np.array([float(n) ** similarity.alpha for n in values])[rows]
+    sizes = lengths if cosine else power(lengths, similarity.alpha)
 
     def fill(start: int, stop: int) -> None:
         _count_together(items, (train, by_item, sizes), similarity, nearest, start, stop)
 
     for_blocks(fill, _equal_work(train, by_item, items), threads)
+    if not cosine:
+        own = power(np.maximum(lengths[items], 1), 1.0 - similarity.alpha)
+        np.divide(nearest.similarities, own[:, None], out=nearest.similarities)
+    if similarity.locality != 1.0:
+        nearest.similarities[:] = power(nearest.similarities, similarity.locality)
     return nearest
 
 
@@ -215,13 +218,9 @@ def _count_together(items, plays, similarity, nearest, start, stop):
             if rank_score > 0.0 and (size < len(best) or rank_score >= best[0]):
                 size = offer(best, best_ids, size, rank_score, other)
         sort_best_first(best, best_ids, size)
-        for position in range(size):
-            if cosine:
+        if cosine:
+            for position in range(size):
                 best[position] = np.sqrt(best[position] / float(len(users)))
-            else:
-                best[position] /= float(len(users)) ** (1.0 - similarity.alpha)
-            if similarity.locality != 1.0:
-                best[position] **= similarity.locality
 
 
 @kernel()

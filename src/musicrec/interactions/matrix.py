@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
+from musicrec.interactions.portable import exp2
 from musicrec.jit.kernel import kernel
 from musicrec.storage.files import read_json, require_sound
 from musicrec.storage.parquet import LAST_PLAYED, READING, sound_parts
@@ -169,8 +170,7 @@ def read_ages(indexed: Path, split: str, n_users: int, n_items: int) -> Interact
 
 def decay(ages: np.ndarray, half_life: int) -> np.ndarray:
     """2^(-age / half-life), both in seconds, at least SMALLEST: float64 array."""
-    weights = np.exp2(-ages.astype(np.float64) / half_life)
-    return np.maximum(weights, SMALLEST)
+    return np.maximum(exp2(-ages.astype(np.float64) / half_life), SMALLEST)
 
 
 class _Filling:

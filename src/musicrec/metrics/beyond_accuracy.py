@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from musicrec.interactions.matrix import Interactions
+from musicrec.interactions.portable import log2
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
 from musicrec.metrics.intervals import mean_intervals
@@ -143,8 +144,8 @@ def list_means(
     Yin et al., Challenging the long tail recommendation, VLDB 2012 (popularity). Zhou et al., PNAS
     107(10), 2010; Vargas and Castells, RecSys 2011 (novelty).
     """
-    bits = np.log2(n_users / np.maximum(users_of, 1))
-    unknown = np.array([0.0, np.log2(n_users)])
+    bits = log2(n_users / np.maximum(users_of, 1))
+    unknown = np.array([0.0, log2(n_users)])
     sums, held = _sums(recommended, np.column_stack([users_of, bits]), k, unknown)
     with np.errstate(invalid="ignore"):
         means = sums / held[:, :, None]

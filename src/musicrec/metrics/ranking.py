@@ -38,6 +38,7 @@ from typing import NamedTuple
 import numpy as np
 
 from musicrec.errors import MusicRecError
+from musicrec.interactions.portable import log2
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
 from musicrec.metrics.definitions import HITS
@@ -133,7 +134,7 @@ def score_lists(
         indices,
         int(indices.max(initial=-1)) + 1,
     )
-    gains = 1.0 / np.log2(np.arange(lengths[-1]) + 2.0)
+    gains = 1.0 / log2(np.arange(lengths[-1]) + 2.0)
     cuts = _Cuts(lengths, gains, np.concatenate(([0.0], np.cumsum(gains))))
     out = _Scores(np.zeros((len(HITS), n_users, len(lengths))), np.zeros(n_users))
 
