@@ -39,8 +39,8 @@ report: base setup ## report.html: REVS (default workspace) drawn over BASE, for
 review: base setup ## one Markdown report against BASE (default main) for a pull request
 	@$(run) musicrec review --base "$(BASE)" $(asked) --fail-on "$(FAIL_ON)"
 
-gate: base setup ## fail if a metric is worse than that of BASE (FAIL_ON, MARGIN, METRICS, BY, STARTS: docs/review.md)
-	@$(run) musicrec compare "$(BASE)" $(asked) $(if $(STARTS),--starts $(STARTS)) --fail-on "$(FAIL_ON)"
+gate: base setup ## fail if a metric is worse than that of BASE or CHAMPION (FAIL_ON, MARGIN, METRICS, BY, STARTS: docs/review.md)
+	@$(run) musicrec compare $(if $(CHAMPION),--champion "$(CHAMPION)","$(BASE)") $(asked) $(if $(STARTS),--starts $(STARTS)) --fail-on "$(FAIL_ON)"
 
 original: setup ## original.html: the original project's whole report on the plays of data.source
 	@$(run) dvc repro index && $(run) musicrec original

@@ -391,6 +391,9 @@ class EvaluateParams(Block):
         "both (repeat consumption)",
     )
     lists: Whole = _of(500, "positions of each list that data/lists.parquet keeps; 0: none", ge=0)
+    champion: str | None = _of(
+        None, "published bundle that is judged beside the model, for musicrec compare --champion"
+    )
     bootstrap_samples: Whole = _of(1000, "resamples of the bootstrap intervals", ge=100)
     seed: Seed = _of(42, "seed of the bootstrap")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import subprocess
@@ -18,6 +19,7 @@ from scipy import stats as scipy_stats
 
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import TABLE_METADATA
+from musicrec.formatting import NOTHING
 from musicrec.metrics.intervals import FEWEST_USERS, Comparison
 from musicrec.metrics.verdicts import (
     BETTER,
@@ -28,6 +30,7 @@ from musicrec.metrics.verdicts import (
     TOO_FEW,
     WORSE,
 )
+from musicrec.review.champion import Champion
 from musicrec.review.compare import Result, as_json, as_markdown, as_text, compare
 
 K = [10, 500]
@@ -47,10 +50,12 @@ class Stored:
     protocol: str = "given"
     share: float = 0.05
     judged: int = 0
+    root: str = "."
+    commit: None = None
+    champion: None = None
 
     def read(self, path: str) -> bytes | None:
-        assert path == "data/per_user.parquet"
-        if self.table is None:
+        if self.table is None or path != "data/per_user.parquet":
             return None
         stream = io.BytesIO()
         pq.write_table(self.table, stream)
@@ -302,9 +307,36 @@ def test_the_cure_of_too_few_users_is_so_many_that_fifty_differ():
 def test_too_few_users_is_said_in_place_of_a_verdict():
     result = compare(Stored("a", table(30)), Stored("b", table(30, shift=0.01)))
     assert result.metrics["map@500"].verdict == TOO_FEW
-    assert f"too few users where fewer than {FEWEST_USERS} differ" in " ".join(
-        as_text(result).split()
-    )
+    said = " ".join(as_text(result).split())
+    assert f"too few users where fewer than {FEWEST_USERS} differ" in said
+    assert f"{NOTHING} {TOO_FEW}" in said  # no p-value beside it
+
+
+def test_a_champion_is_compared_with_the_model_judged_beside_it(tmp_path):
+    old, new = table(shift=0.01, seed=1), table()
+    both = new.schema.metadata
+    for name in NAMES:
+        new = new.append_column(f"champion_{name}", old.column(name))
+    (tmp_path / "manifest.json").write_text("{}")
+    digest = hashlib.sha256(b"{}").hexdigest()
+    about = {"folder": str(tmp_path), "digest": digest, "unknown": 0.032, "unsure": 7}
+    described = json.loads(both[TABLE_METADATA]) | {"champion": about}
+    new = new.replace_schema_metadata({TABLE_METADATA: json.dumps(described)})
+    head = Stored("workspace", new)
+    for base in (Champion(head), Champion(head, tmp_path)):
+        result = compare(base, head)
+        alone = compare(Stored("old", old), head)
+        assert result.metrics == alone.metrics and result.metrics["map@500"].verdict == "worse"
+        assert as_text(result).startswith(f"champion ({tmp_path}) against workspace")
+        assert "tracks of 3.2 % of the held-out plays, which are misses" in as_markdown(result)
+        assert "may have been trained on 7" in as_markdown(result)
+    with pytest.raises(MusicRecError, match=rf"beside {tmp_path}, not other as it is now"):
+        Champion(head, "other")
+    (tmp_path / "manifest.json").write_text("{ }")
+    with pytest.raises(MusicRecError, match="as it is now"):
+        Champion(head)
+    with pytest.raises(MusicRecError, match=r"beside no champion; `dvc exp run -S evaluate.champ"):
+        Champion(Stored("workspace", old))
 
 
 def test_reading_a_table_leaves_no_thread_behind(tmp_path):

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -169,6 +170,7 @@ def test_warm_start_matches_by_id(tmp_path: Path) -> None:
     ids = [f"item{i}" for i in order]
     table = pa.table({"item": np.arange(60, dtype=np.int32), "track_id": ids})
     write_table(after / "items.parquet", table)
+    shutil.rmtree(after / "validation")  # of the former numbers
     write_checksums(after)
     one = PARAMS.replace(max_iter=1)
     cold = last_loss(run(after, tmp_path / "cold", one))

@@ -18,8 +18,10 @@ from musicrec.storage.files import require_sound, write_array, write_checksums, 
 BASELINES = ("popularity", "neighbours", "ease")
 # Where seen tracks are kept: the user's own tracks. Of plays with times: by when they were.
 MORE = ("popular_recent", "most_played", "most_recent")
+CHAMPION = "champion"  # the model of evaluate.champion, in the tables a baseline like any
 TITLES = {
     "als": "ALS",
+    "champion": "the champion",
     "ease": "EASE",
     "popular_recent": "recent popularity",
     "most_played": "the user's most played tracks",
@@ -30,7 +32,7 @@ TITLES = {
 def baseline_names(columns: Sequence[str]) -> list[str]:
     """The baselines that a per-user table judges, by its columns."""
     prefixes = {column.partition("@")[0].rpartition("_")[0] for column in columns}
-    return [name for name in (*BASELINES, *MORE) if name in prefixes]
+    return [name for name in (*BASELINES, *MORE, CHAMPION) if name in prefixes]
 
 
 def model_title(model: str) -> str:

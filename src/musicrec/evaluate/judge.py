@@ -38,12 +38,14 @@ class Lists:
     with_seen : the model's with the tracks of the user's history, for the `spark` protocol
     scores : float32 array (n, length), of `judged`
     baselines : those of each baseline by name, as `evaluate.seen` says
+    champion : what `champion_lists` says of the one among them, if it is
     """
 
     judged: np.ndarray
     with_seen: np.ndarray
     scores: np.ndarray
     baselines: Mapping[str, np.ndarray] = field(default_factory=dict)
+    champion: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,13 +111,15 @@ def judge(held_out: HeldOut, lists: Lists, params: EvaluateParams) -> Evaluation
     described: dict[str, Any] = {"split": held_out.split, "k": sorted(params.k)}
     if params.seen != "exclude":
         described["seen"] = params.seen
+    if lists.champion:
+        described["champion"] = lists.champion
     table = table.take(pc.sort_indices(held_out.user_ids))
     metadata = {TABLE_METADATA: json.dumps(described)}
     return Evaluation(table.replace_schema_metadata(metadata), held_out.folded_in)
 
 
 def described(schema: pa.Schema) -> dict[str, Any]:
-    """What a per-user table says of itself: `split`, `seen`, and `k`, a list in ascending order."""
+    """What a per-user table says of itself: `split`, `seen`, `k` in ascending order, `champion`."""
     return {"seen": "exclude"} | json.loads((schema.metadata or {})[TABLE_METADATA])
 
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from musicrec.als.fold_in import read_model
-from musicrec.baselines.lists import read_baselines
+from musicrec.baselines.lists import CHAMPION, read_baselines
 from musicrec.errors import MusicRecError
+from musicrec.evaluate.champion import champion_lists
 from musicrec.evaluate.judge import Evaluation, judge, recommend
 from musicrec.evaluate.lists import lists_table
 from musicrec.interactions.factors import warn
@@ -54,6 +55,11 @@ def evaluate(
     queries, item_factors = read_model(factors, held_out)
     on_step(f"searching the top {length} of {len(queries):,} users")
     lists = recommend(held_out, queries, item_factors, params)
-    evaluation = judge(held_out, replace(lists, baselines=of_baselines), params)
+    about = None
+    if params.champion is not None:
+        on_step(f"searching with {params.champion}")
+        of_baselines[CHAMPION], about = champion_lists(params.champion, held_out, params)
+    lists = replace(lists, baselines=of_baselines, champion=about)
+    evaluation = judge(held_out, lists, params)
     kept = (array[:, : params.lists] for array in (lists.judged, lists.scores))
     return replace(evaluation, lists=lists_table(held_out, *kept))

@@ -15,7 +15,12 @@ HEIGHT = 240
 # Mid tones that stand out from white and from near-black alike, told apart by the colour-blind:
 # after Okabe and Ito, Color universal design, 2008. The first is the base's.
 COLOURS = ("#7d8794", "#2f7de1", "#e0712f", "#1f9d76", "#b565c9", "#c9a227", "#d1495b", "#4aa3c7")
-BASELINE_COLOURS = {"ease": "#8a6fb0", "neighbours": "#a67c52", "popularity": "#b3a98f"}
+BASELINE_COLOURS = {
+    "champion": "#9c5a7c",
+    "ease": "#8a6fb0",
+    "neighbours": "#a67c52",
+    "popularity": "#b3a98f",
+}
 DASHED, DOTTED = [6, 4], [2, 3]
 SHAPES = {  # of points, as Vega names them and as a legend shows them
     "circle": "●",

@@ -63,6 +63,8 @@ class Revision:
         The folder is in no DVC project, or the name is not that of a revision.
     """
 
+    champion: Mapping[str, Any] | None = None  # what is known of it, where this stands for one
+
     def __init__(self, name: str, folder: str | os.PathLike[str] = ".") -> None:
         """Find the project and the commit."""
         from dvc.exceptions import NotDvcRepoError

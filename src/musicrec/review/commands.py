@@ -23,9 +23,15 @@ def add_compare(commands: Commands) -> None:
         epilog="exit status: 0 done, or passed by --fail-on; 1 cannot be compared (the sentence "
         "says why); 2 mistyped; 3 stopped by --fail-on",
     )
-    parser.add_argument("base", metavar="BASE", help=REVISION)
+    parser.add_argument("base", metavar="BASE", nargs="?", help=REVISION)
+    parser.add_argument("head", metavar="HEAD", nargs="?", help="the same (default: workspace)")
     parser.add_argument(
-        "head", metavar="HEAD", nargs="?", default="workspace", help="the same (%(default)s)"
+        "--champion",
+        nargs="?",
+        const="",
+        metavar="FOLDER",
+        help="compare the only revision with the bundle that it was judged beside "
+        "(evaluate.champion), which has to be that of FOLDER",
     )
     _add_what(parser)
     _add_fail_on(
@@ -33,6 +39,14 @@ def add_compare(commands: Commands) -> None:
         "exit with 3 if a metric is worse; also if it is not shown to be no worse than the "
         "margin; or if it is anything but better",
     )
+    _add_starts(parser)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--md", action="store_const", const="md", dest="form", help="as Markdown")
+    form.add_argument("--json", action="store_const", const="json", dest="form", help="as JSON")
+    parser.set_defaults(run=run_compare, form="text", usage_error=parser.error)
+
+
+def _add_starts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--starts",
         type=number(int, 1, 100),
@@ -40,10 +54,6 @@ def add_compare(commands: Commands) -> None:
         metavar="N",
         help="train both anew from N seeds, and count what differs between them",
     )
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--md", action="store_const", const="md", dest="form", help="as Markdown")
-    form.add_argument("--json", action="store_const", const="json", dest="form", help="as JSON")
-    parser.set_defaults(run=run_compare, form="text")
 
 
 def _add_what(parser: argparse.ArgumentParser) -> None:
@@ -77,9 +87,18 @@ def _add_fail_on(parser: argparse.ArgumentParser, about: str, *names: str) -> No
 def run_compare(args: argparse.Namespace) -> int:
     """Print the comparison; 3 if the gate stops it."""
     from musicrec.project.revisions import open_revisions
+    from musicrec.review.champion import Champion
     from musicrec.review.compare import as_json, as_markdown, as_text, compare, outdated
 
-    base, head = open_revisions([args.base, args.head])
+    if args.champion is None:
+        if args.base is None:
+            args.usage_error("name BASE, or --champion")
+        base, head = open_revisions([args.base, args.head or "workspace"])
+    else:
+        if args.head is not None:
+            args.usage_error("--champion takes the place of BASE; name one revision")
+        (head,) = open_revisions([args.base or "workspace"])
+        base = Champion(head, args.champion)
     reasons = [outdated(base), outdated(head)] if args.starts == 1 else ["", ""]
     if args.fail_on and reasons[1]:
         raise MusicRecError(f"nothing to judge: {reasons[1]}")
@@ -132,6 +151,7 @@ def add_report(commands: Commands) -> None:
     )
     parser.add_argument("--base", default="main", help="revision to compare with (%(default)s)")
     _add_what(parser)
+    _add_starts(parser)
     parser.add_argument(
         "--output", metavar="FILE", default="report.html", help="file to write (%(default)s)"
     )
@@ -147,7 +167,7 @@ def run_report(args: argparse.Namespace) -> None:
     output_file(args.output, ".html", is_page)
     names = [name for name in dict.fromkeys(args.revisions) if name != args.base]
     base, *heads = open_revisions([args.base, *(names or [args.base])])
-    written = page(base, heads, args.margin, args.metrics, args.by)
+    written = page(base, heads, args.margin, args.metrics, args.by, args.starts)
     with atomic_path(args.output) as temporary:
         temporary.write_text(written.html, encoding="utf-8")
     print(*written.verdicts, sep="\n")

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import described
-from musicrec.formatting import markdown_table, text_table
+from musicrec.formatting import NOTHING, markdown_table, text_table
 from musicrec.metrics.beyond_accuracy import SLICES, slice_labels
 from musicrec.metrics.definitions import METRICS, Metric, headline_metrics
 from musicrec.metrics.intervals import (
@@ -71,6 +71,8 @@ class Result:
         What a verdict would take, where there is none; else empty.
     starts : int
         Training runs of each side.
+    champion : dict, optional
+        What `champion_lists` says of it, where base is one.
     """
 
     base: str
@@ -82,6 +84,7 @@ class Result:
     settings_judged: int = 0
     cure: str = ""
     starts: int = 1
+    champion: Mapping[str, Any] | None = None
 
     def verdict(self, metric: str) -> str:
         """The verdict in words; `better` says so where these users may have chosen head."""
@@ -138,6 +141,14 @@ class Result:
                 f"Another start moves {moved} (standard deviation over {self.starts} starts of "
                 "each). All were trained by the code of the workspace."
             )
+        if self.champion:
+            share, unsure = self.champion["unknown"], self.champion["unsure"]
+            found.append(
+                f"The champion does not know the tracks of {100 * share:.2g} % of the held-out "
+                "plays, which are misses."
+            )
+            if unsure:
+                found.append(f"It may have been trained on {unsure:,} of them: times are missing.")
         if self.settings_judged:
             found.append(
                 f"These {self.n_users:,} {self.split} users have judged {self.settings_judged} "
@@ -235,6 +246,7 @@ def compare(
         settings_judged=judged if judged > PAIR else 0,
         cure=_cure(found, margin, split, old.num_rows, head) if starts == 1 else "",
         starts=starts,
+        champion=base.champion,
     )
 
 
@@ -245,7 +257,7 @@ def _tables(base: Revision, head: Revision, starts: int) -> list[list[pa.Table]]
 
         return refit(base, head, starts)
     try:
-        return [[_read(base)], [_read(head)]]
+        return [[per_user(base)], [per_user(head)]]
     except UnavailableError:
         hashes = {revision.output_hash(TABLE) for revision in (base, head)}
         if len(hashes) == 2 or None in hashes:
@@ -327,6 +339,8 @@ def _rows(result: Result, emphasis: str = "") -> list[list[str]]:
     rows = []
     for name, row in result.metrics.items():
         p_value = "< 0.0001" if row.adjusted_p_value < 0.0001 else f"{row.adjusted_p_value:.4f}"
+        if row.verdict == TOO_FEW:
+            p_value = NOTHING
         sure = emphasis if row.verdict in (BETTER, WORSE) else ""
         if row.change is None:  # no share of a base that may be 0
             change, interval = f"{row.difference:+.6f}", f"{row.low:+.6f} to {row.high:+.6f}"
@@ -368,7 +382,8 @@ def _footnote(result: Result) -> str:
     return f"{words}.{alone}"
 
 
-def _read(revision: Revision) -> pa.Table:
+def per_user(revision: Revision) -> pa.Table:
+    """Read the per-user table of a revision."""
     content = revision.read(TABLE)
     if content is None:
         raise MusicRecError(
@@ -410,7 +425,8 @@ def _refuse_different_truth(base: Revision, head: Revision, old: pa.Table, new: 
     if None not in data and data[0] != data[1]:
         raise MusicRecError(
             f"{pair} their data differ: {_data_difference(base, head)}; compare models "
-            "of the same plays: commit those that count, and run the experiment again"
+            "of the same plays: commit those that count, and run the experiment again, or judge a "
+            "published bundle on the new plays too, by evaluate.champion and --champion"
         )
     users = [table.column("user_id") for table in (old, new)]
     if not users[0].equals(users[1]):

@@ -56,7 +56,7 @@ def beside_baselines(revision: Revision) -> list[BesideBaseline]:
     for key in sorted(model):
         if key.startswith("beats_"):
             baseline = key.removeprefix("beats_")
-            value = others.get(f"{baseline}_{metric}")
+            value = {**others, **model}.get(f"{baseline}_{metric}")
             over = model[metric] / value - 1 if metric and value else None
             found.append(BesideBaseline(baseline, model[key], over))
     return found
@@ -136,6 +136,7 @@ def read_figures(
     margin: float = MARGIN,
     metrics: Sequence[str] | None = None,
     by: Sequence[str] = (),
+    starts: int = 1,
 ) -> Figures:
     """Read what the page shows of a revision, and compare it with `base` where one is given."""
     reader = _Reader(revision)
@@ -143,7 +144,7 @@ def read_figures(
     result, reason = None, ""
     if base is not None:
         try:
-            result = compare(base, revision, metrics, margin, by)
+            result = compare(base, revision, metrics, margin, by, starts)
         except MusicRecError as error:
             reason = str(error)
     return Figures(

@@ -12,6 +12,7 @@ from musicrec.formatting import markdown_table
 from musicrec.metrics.verdicts import MARGIN
 from musicrec.project.revisions import Revision, UnavailableError, changes
 from musicrec.project.staleness import stale_stages
+from musicrec.review.champion import Champion
 from musicrec.review.compare import as_markdown, compare, outdated, percent
 from musicrec.review.figures import EVALUATION, beside_baselines
 from musicrec.review.tested import PARAMS
@@ -46,6 +47,7 @@ def review(
         ("Code", _code(base, head)),
         ("Data", _diff(base, head, DATA)),
         ("Metrics", _metrics(base, head, gate, metrics, margin, by)),
+        *_champion(head, gate, metrics, margin, by),
         ("Beside the baselines", _baselines(base, head)),
         ("Search", _search(base, head)),
         ("Stale stages", _stale(head)),
@@ -92,6 +94,17 @@ def _metrics(base: Revision, head: Revision, gate: str | None, *asked: Any) -> s
         judged = "Gate: nothing to judge." if reasons[1] else result.gate_sentence(gate)
         blocks.append(f"**{judged}**")
     return "\n\n".join([*blocks, as_markdown(result)])
+
+
+def _champion(head: Revision, gate: str | None, *asked: Any) -> list[tuple[str, str]]:
+    """The verdict against `evaluate.champion`, where the revision was judged beside one."""
+    if not (head.read_yaml(PARAMS).get("evaluate") or {}).get("champion"):
+        return []
+    try:
+        text = _metrics(Champion(head), head, gate, *asked)
+    except MusicRecError as error:
+        text = f"No verdict: {error}"
+    return [("Against the champion", text)]
 
 
 def _baselines(base: Revision, head: Revision) -> str:

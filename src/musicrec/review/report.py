@@ -30,6 +30,7 @@ def page(
     margin: float = MARGIN,
     metrics: Sequence[str] | None = None,
     by: Sequence[str] = (),
+    starts: int = 1,
 ) -> Page:
     """Lay out what is known of some revisions beside a base, as HTML with no reference outside.
 
@@ -39,11 +40,11 @@ def page(
         What each of the others is compared with.
     heads : sequence of Revision
         At least one; drawn over each other in every chart.
-    margin, metrics, by
+    margin, metrics, by, starts
         As for `musicrec.review.compare.compare`.
     """
     first = read_figures(base)
-    others = [read_figures(head, base, margin, metrics, by) for head in heads]
+    others = [read_figures(head, base, margin, metrics, by, starts) for head in heads]
     shown = [first, *others]
     series = [Series(one.name, COLOURS[i % len(COLOURS)]) for i, one in enumerate(shown)]
     cards = [_card(head, one.colour) for head, one in zip(others, series[1:], strict=True)]
@@ -98,9 +99,15 @@ def _verdict(head: Figures) -> dict[str, Any]:
         "sentence": sentence,
         "notes": result.notes,
         "users": f"{result.n_users:,} {result.split} users; "
-        f"the margin is {100 * result.margin:g} %",
+        f"the margin is {100 * result.margin:g} %; {_starts(result)}",
         "words": [one for one in words[1:] if SLICE not in one["metric"]],
     }
+
+
+def _starts(result: Result) -> str:
+    if result.starts > 1:
+        return f"{result.starts} starts of each"
+    return "one training run each, and another start may give another verdict (--starts 3)"
 
 
 def _sign(result: Result, word: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from musicrec.baselines.lists import model_title
 from musicrec.formatting import NOTHING, number
 from musicrec.metrics.definitions import HITS, METRICS, metric_title
 from musicrec.metrics.intervals import CONFIDENCE, FEWEST_USERS
+from musicrec.metrics.verdicts import TOO_FEW
 from musicrec.page.charts import (
     BASELINE_COLOURS,
     COLOURS,
@@ -148,7 +149,8 @@ def _changes(heads: Sequence[Figures], series: Sequence[Series]) -> list[Figure]
             "change": 100 * row.change,
             "low": 100 * (row.change_low or 0.0),
             "high": 100 * (row.change_high or 0.0),
-            "p": row.adjusted_p_value,
+            "p": None if row.verdict == TOO_FEW else row.adjusted_p_value,
+            "start_sd": 100 * (row.start_sd or 0.0) / row.base if row.base > 0 else None,
             "verdict": result.verdict(name),
         }
         for result in results
@@ -159,6 +161,8 @@ def _changes(heads: Sequence[Figures], series: Sequence[Series]) -> list[Figure]
         return []
     columns = {"series": "revision", "metric": "metric", "base": "base", "head": "revision's"}
     columns |= {"change": "change, %", "low": "low, %", "high": "high, %"}
+    if any(result.starts > 1 for result in results):
+        columns["start_sd"] = "sd of starts, %"
     columns |= {"p": "corrected p", "verdict": "verdict"}
     figure = Figure("changes", "Change of each metric", rows, columns, series)
     axis = Axis("change", "change of the mean, %")

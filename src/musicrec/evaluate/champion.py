@@ -1,0 +1,75 @@
+"""The lists of a published model for the held-out users of today: `evaluate.champion`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from musicrec.als.fold_in import FoldIn, as_trained
+from musicrec.errors import MusicRecError
+from musicrec.interactions.earlier import read_earlier
+from musicrec.interactions.factors import warn
+from musicrec.interactions.held_out import HeldOut
+from musicrec.interactions.matrix import Interactions
+from musicrec.params import ALSParams, EvaluateParams, FeedbackParams, trained_with
+from musicrec.search.exact import ExactIndex
+
+
+def champion_lists(
+    champion: str, held_out: HeldOut, params: EvaluateParams
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Fold the held-out users into a bundle with the history they have now, and search.
+
+    Returns
+    -------
+    lists : int32 array (n, max(params.k))
+        Padded with -1; a track that today's plays do not know has the id n_all_items.
+    about : dict
+        `folder` and `digest` of the bundle; `unknown`, the share of the held-out plays whose
+        track it does not know; `unsure`, how many it may have been trained on, where times that
+        would tell are missing.
+
+    Raises
+    ------
+    MusicRecError
+        It is no undamaged bundle, or was trained on held-out plays.
+    """
+    bundle = read_earlier(Path(champion), f"evaluate.champion = {champion}")
+    unsure = bundle.refuse_learned(held_out.indexed, held_out.split, params.seen)
+    items = bundle.array("item_factors.npy")
+    als = trained_with(bundle.manifest["als"], ALSParams)
+    feedback = trained_with(bundle.manifest["feedback"], FeedbackParams)
+    theirs = bundle.positions("item", held_out.track_ids)
+    unknown = float(np.mean(theirs[held_out.truth.indices] < 0))
+    if unknown == 1 or not (theirs[held_out.history.indices] >= 0).any():
+        raise MusicRecError(
+            f"{bundle.said}: it knows none of the tracks of {held_out.split}, such as "
+            f"{held_out.track_ids[0].as_py()!r}; name a bundle of the same catalogue"
+        )
+    if unsure:
+        warn(f"{bundle.said}: it may have been trained on {unsure:,} of the held-out plays")
+    history = held_out.history
+    known, ages = _renumbered(history, theirs, len(items)), None
+    if feedback.half_life:
+        aged = history._replace(counts=held_out.history_ages)
+        ages = _renumbered(aged, theirs, len(items)).counts
+    users = FoldIn(items, als).many(as_trained(known, feedback, ages))
+    exclude = None if params.seen == "keep" else (known.indptr, known.indices)
+    found, _ = ExactIndex(items).search(users, max(params.k), exclude=exclude)
+    ours = np.full(len(items) + 1, len(theirs), np.int32)
+    ours[theirs[theirs >= 0]] = np.flatnonzero(theirs >= 0)
+    ours[-1] = -1  # no track
+    about = {"folder": champion, "digest": bundle.digest, "unknown": unknown, "unsure": unsure}
+    return ours[found], about
+
+
+def _renumbered(plays: Interactions, numbers: np.ndarray, n_items: int) -> Interactions:
+    """Plays by other numbers of the tracks, without those of number -1."""
+    rows = np.repeat(np.arange(plays.n_users), plays.lengths)
+    items = numbers[plays.indices]
+    order = np.lexsort((items, rows))
+    order = order[items[order] >= 0]
+    indptr = np.concatenate(([0], np.cumsum(np.bincount(rows[order], minlength=plays.n_users))))
+    return Interactions(indptr, items[order].astype(np.int32), plays.counts[order], n_items)

@@ -1,0 +1,167 @@
+"""An exported bundle as an earlier model: its arrays, and what it has learned that is held out."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from musicrec.errors import MusicRecError
+from musicrec.interactions.matrix import newest_play
+from musicrec.storage.files import fingerprint, read_json
+from musicrec.storage.parquet import LAST_PLAYED, read_files, read_table, sound_parts
+
+MANIFEST = "manifest.json"
+IDS = {"user": "user_id", "item": "track_id"}
+FILES = ("item_factors.npy", "user_factors.npy", "seen_indptr.npy", "seen_indices.npy")
+TIMES = "seen_last_played.npy"  # where the plays of the bundle have times
+
+
+@dataclass(frozen=True)
+class EarlierModel:
+    """What `read_earlier` has found undamaged.
+
+    Attributes
+    ----------
+    said : str
+        The parameter and the folder it names, for messages.
+    folder : Path
+    manifest : dict
+    digest : str
+        SHA-256 of the manifest, which holds those of all files.
+    """
+
+    said: str
+    folder: Path
+    manifest: dict[str, Any]
+    digest: str
+
+    def array(self, name: str) -> np.ndarray:
+        """Open an array by the name of its file."""
+        found: np.ndarray = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+        return found
+
+    def positions(self, kind: str, ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
+        """Index that the bundle has for each id of a `user` or `item`, -1 for none (int64)."""
+        table = read_files([self.folder / f"{kind}s.parquet"], [IDS[kind]])
+        old = table.column(IDS[kind]).combine_chunks()
+        found = pc.fill_null(pc.index_in(ids.cast(old.type), value_set=old), -1)
+        return found.to_numpy().astype(np.int64)
+
+    def refuse_learned(self, indexed: Path, split: str, seen: str = "exclude") -> int:
+        """Stop where the bundle was trained on held-out plays of a split.
+
+        The bundle has its training plays. Where all held-out plays are later than all of training
+        (`data.protocol: temporal`), it must have none as late, and none of a held-out user and
+        track after the training. Else it must have no held-out pair that is not in training too.
+
+        Parameters
+        ----------
+        seen : str
+            As `evaluate.seen`: whether held-out plays of a track played before are judged.
+
+        Returns
+        -------
+        int
+            Judged pairs that the bundle knows, of which nothing says whether from plays before.
+
+        Raises
+        ------
+        MusicRecError
+            It was; the sentence says on how many.
+        """
+        if not (indexed / split).is_dir():
+            return 0
+        held, train = _plays(indexed, split), _plays(indexed, "train")
+        newest, times = newest_play(indexed / "train"), held.get(LAST_PLAYED.name)
+        oldest = None if times is None else int(times.min())
+        temporal = newest is not None and oldest is not None and oldest > newest
+        known, last = self._find(indexed, held)
+        if not temporal:
+            learned = known & ~np.isin(held["pairs"], train["pairs"])
+            unsure = known & ~learned & (seen == "keep")
+        elif last is None:  # known by an earlier play of the same track, or by the held-out one
+            learned, unsure = np.zeros_like(known), known
+        else:
+            learned, unsure = known & (last > newest), np.zeros_like(known)
+            if not learned.any() and self.array(TIMES).max(initial=0) >= oldest:
+                raise MusicRecError(
+                    f"{self.said}: its newest play is later than the first held-out play of "
+                    f"{split}; {_CURE}"
+                )
+        if learned.any():
+            raise MusicRecError(
+                f"{self.said}: it was trained on {np.sum(learned):,} of the {len(known):,} "
+                f"held-out plays of {split}, so that its factors know the answers; {_CURE}"
+            )
+        return int(unsure.sum())
+
+    def _find(
+        self, indexed: Path, held: dict[str, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Which held-out pairs are among the plays of the bundle, and when each was last there."""
+        users, items = (self.positions(kind, indexed_ids(indexed, kind)) for kind in IDS)
+        users, items = users[held["pairs"] >> 32], items[held["pairs"] & 0xFFFFFFFF]
+        indptr, indices = (self.array(name) for name in FILES[2:])
+        rows = np.unique(users[users >= 0])
+        lengths = indptr[rows + 1] - indptr[rows]
+        at = np.repeat(indptr[rows] - np.cumsum(lengths) + lengths, lengths) + np.arange(
+            lengths.sum()
+        )
+        keys = np.append(np.repeat(rows, lengths) << 32 | indices[at], -1)  # ascending but for it
+        wanted = users << 32 | items
+        place = np.searchsorted(keys[:-1], wanted)
+        known = (keys[place] == wanted) & (users >= 0) & (items >= 0)
+        if not (self.folder / TIMES).is_file():
+            return known, None
+        return known, np.append(self.array(TIMES)[at], 0)[place]
+
+
+_CURE = "use a bundle that was trained on earlier plays, or without these users, or set it to null"
+
+
+def read_earlier(folder: Path, said: str) -> EarlierModel:
+    """Open a bundle for training or judging; its files are compared with its manifest.
+
+    Raises
+    ------
+    MusicRecError
+        One of them is missing or damaged.
+    """
+    names = [*FILES, *(f"{kind}s.parquet" for kind in IDS)]
+    for name in (MANIFEST, *names):
+        if not (folder / name).is_file():
+            raise MusicRecError(
+                f"{said}: no {name} there; name a folder that the export stage wrote, or set it "
+                "to null"
+            )
+    manifest = read_json(folder / MANIFEST)
+    listed = manifest.get("files", {})
+    for name in names + ([TIMES] if TIMES in listed else []):
+        if not (folder / name).is_file() or listed.get(name) != fingerprint(folder / name):
+            raise MusicRecError(
+                f"{said}: {name} is not the one its manifest names; take an undamaged copy of the "
+                "bundle"
+            )
+    digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    return EarlierModel(said, folder, manifest, digest)
+
+
+def indexed_ids(indexed: Path, kind: str) -> pa.ChunkedArray:
+    """Ids of the users or items of a folder of the index stage, by index."""
+    return read_table(indexed / f"{kind}s.parquet", [IDS[kind]]).column(IDS[kind])
+
+
+def _plays(indexed: Path, split: str) -> dict[str, np.ndarray]:
+    """Pairs of indexed plays (user << 32 | item), and times where they have them."""
+    table = read_files(sound_parts(indexed / split))
+    users, items = (table.column(kind).to_numpy().astype(np.int64) for kind in IDS)
+    found = {"pairs": users << 32 | items}
+    if LAST_PLAYED.name in table.column_names:
+        found[LAST_PLAYED.name] = table.column(LAST_PLAYED.name).fill_null(0).to_numpy()
+    return found
