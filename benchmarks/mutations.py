@@ -130,8 +130,8 @@ MUTATIONS = (
     ),
     Mutation(
         "gate: the verdicts of another strictness",
-        "if row.verdict in GATES[gate]}",
-        "if row.verdict not in GATES[gate]}",
+        "verdict in GATES[gate]}",
+        "verdict not in GATES[gate]}",
         ("review/test_compare.py",),
     ),
     Mutation(
