@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,11 +50,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(group(item)))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    """One small local Spark session for the tests of a file; starting one takes seconds.
+    """One small local Spark session; starting one takes seconds.
 
-    Not for all files: what enters `spark_session` in this process ends the one before it.
+    Nothing else in this process may enter `spark_session`, which would end it: see
+    `stages_on_spark`.
     """
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:  # later on, no master is named
@@ -62,6 +63,14 @@ def spark() -> Iterator[SparkSession]:
             patch.setenv("MUSICREC_SPARK_MEMORY", "1g")
             session = stack.enter_context(spark_session("tests"))
         yield session
+
+
+@pytest.fixture
+def stages_on_spark(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let stages called in this process run in the session of `spark`."""
+    monkeypatch.setenv("MUSICREC_SPARK_MASTER", "local[2]")
+    for module in ("ingest.split.on_spark", "index.run", "train.mllib"):
+        monkeypatch.setattr(f"musicrec.{module}.spark_session", lambda _: nullcontext(spark))
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,17 +28,24 @@ def run(folder: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose stages have run."""
+    folder = tmp_path_factory.mktemp("made")
+    run(folder, "git", "init", "-q")
+    run(folder, sys.executable, "-m", "dvc", "init", "-q")
+    (folder / "dvc.yaml").write_text(DAG)
+    (folder / "data").mkdir()
+    (folder / "data/.gitignore").write_text("/one\n/two\n/three\n")
+    run(folder, sys.executable, "-m", "dvc", "repro", "-q")
+    (folder / "data/lastfm").mkdir()
+    (folder / "data/lastfm/plays.csv").write_text("user,track\n")
+    return folder
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    run(tmp_path, "git", "init", "-q")
-    run(tmp_path, sys.executable, "-m", "dvc", "init", "-q")
-    (tmp_path / "dvc.yaml").write_text(DAG)
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/.gitignore").write_text("/one\n/two\n/three\n")
-    run(tmp_path, sys.executable, "-m", "dvc", "repro", "-q")
-    (tmp_path / "data/lastfm").mkdir()
-    (tmp_path / "data/lastfm/plays.csv").write_text("user,track\n")
-    return tmp_path
+def project(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "copy"))
 
 
 def files(folder: Path) -> set[str]:

@@ -104,13 +104,11 @@ def mllib(spark) -> Callable[[int], np.ndarray]:
     users = np.repeat(np.arange(N_USERS), PLAYS.lengths)
     rows = [(int(u), int(t), 1.0) for u, t in zip(users, PLAYS.indices, strict=True)]
 
-    def lists(threads: int) -> np.ndarray:
-        plays = spark.createDataFrame(rows, "user int, item int, r float")
-        plays = plays.repartition(2, "user").sortWithinPartitions("user", "item")
-        with checkpoints(spark):
-            return by_factors(*fit_frame(plays, N_USERS, N_TRACKS, ALS), threads)
-
-    return lists
+    plays = spark.createDataFrame(rows, "user int, item int, r float")
+    plays = plays.repartition(2, "user").sortWithinPartitions("user", "item")
+    with checkpoints(spark):
+        factors = fit_frame(plays, N_USERS, N_TRACKS, ALS)
+    return lambda threads: by_factors(*factors, threads)
 
 
 def listed(row: np.ndarray) -> list[int]:

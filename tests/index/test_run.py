@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,13 +10,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec.index.on_spark import index_on_spark
+from musicrec.index.figures import headline, split_rows
 from musicrec.index.run import index_splits
 from musicrec.interactions.matrix import read_interactions, read_sizes
 from musicrec.storage.files import CHECKSUMS, read_json, write_checksums
 from musicrec.storage.parquet import read_table
 
-ROOT = Path(__file__).parents[2]
 SCHEMA = "user_id string, track_id string, count bigint"
 NAMES = ("train", "validation", "test")
 
@@ -81,16 +76,16 @@ def test_id_maps_are_by_falling_frequency_then_id(indexed, file, names, column):
     assert [tuple(row.values()) for row in table.to_pylist()] == expected
 
 
-@pytest.mark.parametrize("column", ["user_id", "track_id"])
-def test_known_ids_are_in_the_order_of_string_indexer(spark, indexed, column):
+def test_known_ids_are_in_the_order_of_string_indexer(spark, indexed):
     from pyspark.ml.feature import StringIndexer
 
+    columns = ["user_id", "track_id"]
     train = spark.createDataFrame(ROWS["train"], SCHEMA)
-    model = StringIndexer(inputCol=column, outputCol="index").fit(train)
-    file = {"user_id": "users", "track_id": "items"}[column]
-    table = pq.read_table(indexed[0] / f"{file}.parquet")
-    known = table.filter(pc.greater(table["plays"], 0))
-    assert known[column].to_pylist() == model.labels
+    model = StringIndexer(inputCols=columns, outputCols=["user", "track"]).fit(train)
+    for file, column, labels in zip(("users", "items"), columns, model.labelsArray, strict=True):
+        table = pq.read_table(indexed[0] / f"{file}.parquet")
+        known = table.filter(pc.greater(table["plays"], 0))
+        assert known[column].to_pylist() == list(labels)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -144,6 +139,9 @@ def test_summary_counts_what_training_does_not_know(indexed):
         }
     assert summary["validation"]["unknown_users"] == 1
     assert summary["test"]["plays_of_unknown_tracks"] == 5
+    assert headline(summary)["unknown_validation_users"] == 1
+    assert headline(summary)["tracks"] == n_items
+    assert split_rows(summary)[0] == {"split": "validation"} | summary["validation"]
 
 
 def contents(folder):
@@ -151,10 +149,17 @@ def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def test_the_bytes_are_those_of_spark(spark, indexed, tmp_path):
-    frames = {n: spark.createDataFrame(rows, SCHEMA).repartition(3) for n, rows in ROWS.items()}
-    index_on_spark(spark, frames, tmp_path)
-    assert contents(tmp_path) == contents(indexed[0])
+def test_the_bytes_are_those_of_spark(stages_on_spark, indexed, tmp_path):
+    """From rows in another order."""
+    (tmp_path / "ingested").mkdir()
+    (tmp_path / "indexed").mkdir()
+    inputs = written(tmp_path / "ingested", {name: rows[::-1] for name, rows in ROWS.items()})
+    summary = index_splits(inputs, tmp_path / "indexed")
+    folder = indexed[0]
+    assert summary == indexed[1]
+    assert contents(tmp_path / "indexed") == contents(folder)
+    inside = {name.split("/")[0] for name in contents(folder)}
+    assert inside == {*NAMES, "users.parquet", "items.parquet", "sizes.json", CHECKSUMS}
 
 
 @pytest.mark.parametrize("threads", ["1", "5"])
@@ -162,31 +167,6 @@ def test_threads_do_not_change_the_bytes(inputs, indexed, tmp_path, monkeypatch,
     monkeypatch.setenv("MUSICREC_THREADS", threads)
     index_splits(inputs, tmp_path)
     assert contents(tmp_path) == contents(indexed[0])
-
-
-def test_the_stage_on_spark_writes_the_bytes_of_this_process(indexed, tmp_path):
-    """A process of its own with one core, other memory and order of rows; flags as in dvc.yaml."""
-    (tmp_path / "ingested").mkdir()
-    written(tmp_path / "ingested", {name: rows[::-1] for name, rows in ROWS.items()})
-    flags = [f"--train={tmp_path / 'ingested/train'}", f"--ingested={tmp_path / 'ingested'}"]
-    flags += [f"--output={tmp_path / 'indexed'}", f"--metrics={tmp_path / 'index.json'}"]
-    flags += [f"--plots={tmp_path / 'rows.json'}"]
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "stages/index.py"), *flags],
-        env=os.environ | {"MUSICREC_SPARK_MASTER": "local[1]", "MUSICREC_SPARK_MEMORY": "600m"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    folder, summary = indexed
-    assert contents(tmp_path / "indexed") == contents(folder)
-    figures = read_json(tmp_path / "index.json")
-    assert figures["unknown_validation_users"] == summary["validation"]["unknown_users"]
-    assert figures["tracks"] == summary["n_items"]
-    rows = read_json(tmp_path / "rows.json")
-    assert rows[0] == {"split": "validation"} | summary["validation"]
-    inside = {name.split("/")[0] for name in contents(folder)}
-    assert inside == {*NAMES, "users.parquet", "items.parquet", "sizes.json", CHECKSUMS}
 
 
 def test_plays_to_fold_in_are_indexed_like_the_rest(inputs, tmp_path):

@@ -1,6 +1,7 @@
-"""Agreement with ranx and implicit where definitions agree, and by how much they differ elsewhere.
+"""Agreement with implicit and irspack where definitions agree, and how they differ elsewhere.
 
-Both are part of the bench extra; without them these tests skip.
+Both are part of the bench extra; without them these tests skip. For ranx see
+tests/evaluate/test_lists.py, for Spark test_ranking_spark.py.
 """
 
 from __future__ import annotations
@@ -12,29 +13,6 @@ from scipy.sparse import csr_matrix
 from tests.metrics.test_ranking_spark import K, make_cases, ours
 
 WITHOUT = "is part of the bench extra: make setup-bench"
-
-
-def test_agreement_with_ranx_where_definitions_agree():
-    """Precision, recall and nDCG agree; ranx divides average precision by the whole truth."""
-    ranx = pytest.importorskip("ranx", reason=f"ranx {WITHOUT}")
-    lists, truths = make_cases()
-    kept = [u for u in range(len(lists)) if lists[u] and truths[u]]  # ranx has no empty queries
-    qrels = ranx.Qrels({str(u): {str(i): 1 for i in truths[u]} for u in kept})
-    run = ranx.Run(
-        {str(u): {str(i): float(-rank) for rank, i in enumerate(lists[u])} for u in kept}
-    )
-    scores = ours([lists[u] for u in kept], [truths[u] for u in kept])
-    columns = scores.columns()
-    wanted = [f"{name}@{k}" for name in ("precision", "recall", "ndcg", "map") for k in K]
-    theirs = ranx.evaluate(qrels, run, wanted)
-    for name in ("precision", "recall", "ndcg"):
-        for k in K:
-            mean = columns[f"{name}@{k}"].mean()
-            assert theirs[f"{name}@{k}"] == pytest.approx(mean, rel=1e-9), f"{name}@{k}"
-    sizes = np.array([len(truths[u]) for u in kept])
-    for column, k in enumerate(scores.k):
-        by_truth = scores["map"][:, column] * np.minimum(sizes, k) / sizes
-        assert theirs[f"map@{k}"] == pytest.approx(by_truth.mean(), rel=1e-9)
 
 
 def test_agreement_with_implicit_where_definitions_agree():

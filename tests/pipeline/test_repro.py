@@ -10,7 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -60,22 +59,6 @@ def test_the_python_of_the_readme_recommends(clone: Clone) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     done = clone.run("python", "-c", code, PYTHONPATH="src")
     assert len(done.stdout.splitlines()) == 10
-
-
-def test_mllib_gives_the_native_factors(clone: Clone, tmp_path: Path) -> None:
-    """The same stage with the other engine, in a path with a space."""
-    content = (clone.folder / "params.yaml").read_text()
-    assert "engine: native" in content
-    (tmp_path / "params.yaml").write_text(content.replace("engine: native", "engine: mllib"))
-    words = clone_command(clone, "train")
-    for flag in ("--output", "--metrics", "--plots"):
-        words[words.index(flag) + 1] = str(tmp_path / flag.strip("-"))
-    words[words.index("--params") + 1] = str(tmp_path / "params.yaml")
-    clone.run("python", *words, PYTHONPATH="src")
-    for name in ("user_factors.npy", "item_factors.npy"):
-        native = np.load(clone.folder / "data/factors" / name)
-        mllib = np.load(tmp_path / "output" / name)
-        np.testing.assert_allclose(mllib, native, atol=1e-3 * float(np.abs(native).max()))
 
 
 def test_push_pull_in_another_clone_runs_nothing(clone: Clone, tmp_path: Path) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +11,21 @@ import pytest
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors, fit, objective
+from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, newest_play, read_interactions
 from musicrec.params import ALSParams, FeedbackParams
 from musicrec.storage.files import write_checksums
 from musicrec.storage.parquet import write_table
-from musicrec.train.mllib import checkpoints, fit_frame, read_plays
+from musicrec.train.mllib import (
+    CHECKPOINT_INTERVAL,
+    checkpoints,
+    fit_frame,
+    fit_mllib,
+    read_plays,
+)
+from musicrec.train.run import train
 from tests.support.als_reference import random_plays, relative
+from tests.support.indexed_data import make_plays, write_indexed
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -51,9 +57,9 @@ def frame(spark: SparkSession, folder: Path) -> DataFrame:
     return read_plays(spark, folder, FeedbackParams()).cache()
 
 
-@pytest.mark.parametrize("nonnegative", [False, True])
 @pytest.mark.parametrize(
-    ("rank", "reg_param", "alpha"), [(1, 0.1, 10.0), (8, 0.01, 40.0), (33, 1.0, 1.0)]
+    ("nonnegative", "rank", "reg_param", "alpha"),
+    [(False, 1, 0.1, 10.0), (False, 33, 1.0, 1.0), (True, 8, 0.01, 40.0)],
 )
 def test_one_iteration_from_the_same_seed(
     frame: DataFrame,
@@ -85,12 +91,11 @@ def test_one_more_iteration_from_the_factors_of_mllib(
     assert relative(native.users, second[0]) < 1e-5
 
 
-@pytest.mark.parametrize("nonnegative", [False, True])
 def test_log1p_many_iterations_and_reruns(
-    spark: SparkSession, folder: Path, plays: Interactions, nonnegative: bool
+    spark: SparkSession, folder: Path, plays: Interactions
 ) -> None:
     feedback = FeedbackParams(transform="log1p", min_count=2)
-    params = ALSParams(rank=6, nonnegative=nonnegative, max_iter=15)
+    params = ALSParams(rank=6, nonnegative=True, max_iter=CHECKPOINT_INTERVAL + 2)
     plays_seen = read_plays(spark, folder, feedback).cache()
     with checkpoints(spark):
         users, items = fit_frame(plays_seen, N_USERS, N_ITEMS, params)
@@ -117,9 +122,7 @@ def test_a_half_life(spark: SparkSession, folder: Path, plays: Interactions) -> 
     assert relative(fit(plays, params).items, items) > 0.1
 
 
-@pytest.mark.parametrize(
-    ("nonnegative", "transform"), [(False, "none"), (False, "log1p"), (True, "log1p")]
-)
+@pytest.mark.parametrize(("nonnegative", "transform"), [(False, "none"), (True, "log1p")])
 def test_lastfm(
     spark: SparkSession, lastfm: Interactions, tmp_path: Path, nonnegative: bool, transform: str
 ) -> None:
@@ -142,26 +145,21 @@ def test_lastfm_nonnegative_with_raw_counts(
     assert fit(lastfm, params).losses[0] < objective(lastfm, users, items, params)
 
 
-def test_a_failure_of_spark_is_one_sentence(tmp_path: Path) -> None:
-    """In a process of its own, since it starts and ends a session."""
+def test_a_failure_of_spark_is_one_sentence(stages_on_spark: None, tmp_path: Path) -> None:
     (tmp_path / "part-00000.parquet").write_bytes(b"PAR1 and no more")
     write_checksums(tmp_path)
-    code = (
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from musicrec.runtime import command\n"
-        "from musicrec.params import ALSParams\n"
-        "from musicrec.params import FeedbackParams\n"
-        "from musicrec.train.mllib import fit_mllib\n"
-        "work = command(fit_mllib)\n"
-        f"sys.exit(work(Path({str(tmp_path)!r}), 1, 1, ALSParams(), FeedbackParams()))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "MUSICREC_SPARK_MEMORY": "512m"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    said = [line for line in done.stderr.splitlines() if "incubator modules" not in line]
-    assert len(said) == 1 and said[0].startswith(f"error: {tmp_path}/part-00000.parquet: ")
+    with pytest.raises(MusicRecError, match=r"part-00000\.parquet: ") as said:
+        fit_mllib(tmp_path, 1, 1, ALSParams(), FeedbackParams())
+    assert str(said.value).startswith(str(tmp_path)) and "\n" not in str(said.value)
+
+
+def test_the_stage_writes_the_native_factors(stages_on_spark: None, tmp_path: Path) -> None:
+    indexed, factors = tmp_path / "indexed", []
+    write_indexed(indexed, make_plays())
+    for engine in ("native", "mllib"):
+        out = tmp_path / engine
+        als = ALSParams(rank=4, max_iter=3, engine=engine)
+        train(indexed, out, tmp_path / "train.json", tmp_path / "plots", als, FeedbackParams())
+        factors.append([np.load(out / f"{kind}_factors.npy") for kind in ("user", "item")])
+    for native, mllib in zip(*factors, strict=True):
+        np.testing.assert_allclose(mllib, native, atol=1e-3 * float(np.abs(native).max()))
