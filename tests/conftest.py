@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
@@ -25,6 +26,9 @@ hypothesis.settings.load_profile("kernels")
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = ROOT / "tests/pipeline"
+
+# Java's second compiler takes longer than it saves in runs of Spark as short as these.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 # A shell ignores ctrl-C for what it runs in the background, and stages that tests start inherit it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -52,7 +52,7 @@ class Clone:
             env={**self.environment(), **env},
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1800,
         )
         if check and done.returncode:
             raise AssertionError(f"{' '.join(words)}\n{done.stdout}\n{done.stderr}")
