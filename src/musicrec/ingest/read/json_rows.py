@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -20,11 +19,9 @@ from musicrec.ingest.read.layout import HEAD
 from musicrec.ingest.read.text import Rows, filled_lines, read_block, read_each
 
 _ENDINGS = (".json", ".jsonl", ".ndjson")
-_ROWS = 1 << 17  # objects of a document judged at a time
-_LARGEST = 1 << 30  # characters of one value
+_LARGEST = 1 << 28  # bytes of a document
 _EDGE = " \t\r\n\x1e\ufeff,"  # what may stand between values: commas, marks of joined files
 _HALF = re.compile("[\ud800-\udfff]")
-_OTHER_NOTATION = re.compile(r"\[?\s*\{\s*('|[A-Za-z_$])")
 Paths = dict[Column, tuple[str, ...]]  # mapped column -> keys, from the outside in
 
 
@@ -96,10 +93,9 @@ class JsonFields:
 
     def _by_line(self, line: str) -> Rows:
         try:
-            values = list(_values(line.strip(_EDGE), _DECODER))
+            return self._rows(_flat(list(_values(line.strip(_EDGE), _DECODER))))
         except (ValueError, RecursionError):
             return [], "broken_json"
-        return self._rows([one for v in values for one in (v if isinstance(v, list) else [v])])
 
     def _rows(self, records: list[Any]) -> Rows:
         rows = []
@@ -144,21 +140,17 @@ class JsonFields:
 
 
 def _values(text: str, decoder: json.JSONDecoder) -> Iterator[Any]:
-    """Values with commas between them."""
+    """Values with commas between them, or none."""
     place = 0
     while place < len(text):
         value, place = decoder.raw_decode(text, place)
         yield value
-        rest = text[place:].lstrip()
-        if not rest:
-            return
-        if not rest.startswith(","):
-            raise ValueError("something behind an object")
-        place = len(text) - len(rest[1:].lstrip())
+        while place < len(text) and text[place] in _EDGE:
+            place += 1
 
 
-def read_document(chunks: Iterable[bytes], path: str | None, name: str) -> Iterator[list[Any]]:
-    """Batches of the objects of an array, or that stand one after the other.
+def read_document(chunks: Iterable[bytes], path: str | None, name: str) -> list[Any]:
+    """The objects of an array, or that stand one after the other.
 
     Parameters
     ----------
@@ -168,30 +160,44 @@ def read_document(chunks: Iterable[bytes], path: str | None, name: str) -> Itera
     Raises
     ------
     MusicRecError
-        It is damaged, or no JSON of objects, one a play.
+        It is large, damaged, or no JSON of objects, one a play.
     """
-    records = _records(_document_values(chunks, name), path, name)
-    while batch := list(islice(records, _ROWS)):
-        yield batch
-
-
-def _records(values: Iterator[Any], path: str | None, name: str) -> Iterator[Any]:
-    """The objects that stand for plays; with `path` (`data.records`) those of lists within."""
-    if path is not None:
-        for value in values:
-            yield from _at_path(value, path.split("."), name, path)
-        return
-    first = list(islice(values, 2))
-    if len(first) == 1 and isinstance(first[0], dict):  # an object around the plays, or one play
-        _refuse_columns(first[0], name)
-        inner = [key for key, one in first[0].items() if isinstance(one, list)]
-        if inner:
+    data = b""
+    for chunk in chunks:
+        data += chunk
+        if len(data) > _LARGEST:
             raise MusicRecError(
-                f"{name}: this is one object around the plays, with a list in "
-                f"{', '.join(map(repr, inner))[:200]}; set data.records to the list of plays, such "
-                f"as data.records={inner[0]}"
+                f"{name}: one JSON value of over {_LARGEST >> 20} MB; write one object a line, "
+                "such as with: jq -c '.[]'"
             )
-    yield from chain(first, values)
+    text = data.decode("utf-8", "replace").strip(_EDGE)
+    try:
+        values = list(_values(text, _DECODER))
+    except RecursionError:
+        raise MusicRecError(
+            f"{name}: its JSON is nested too deeply to be read; write one flat object a play"
+        ) from None
+    except ValueError as error:
+        raise MusicRecError(
+            f"{name}: JSON that is damaged or ends early, or something like JSON, such as Python "
+            f"dicts ({error}); get the file again, or write it by json.dumps"
+        ) from None
+    if path is not None:
+        return list(_at_path(values, path.split("."), name, path))
+    around = values[0] if len(values) == 1 and isinstance(values[0], dict) else {}
+    if inner := [key for key, one in around.items() if isinstance(one, list)]:
+        raise MusicRecError(
+            f"{name}: this is one object around the plays, with a list in "
+            f"{', '.join(map(repr, inner))[:200]}; set data.records to the list of plays, such as "
+            f"data.records={inner[0]}, or write an object a play, as pandas does by "
+            'DataFrame.to_json(path, orient="records", lines=True)'
+        )
+    return _flat(values)
+
+
+def _flat(values: list[Any]) -> list[Any]:
+    """The objects of arrays beside those that stand alone."""
+    return [one for value in values for one in (value if isinstance(value, list) else [value])]
 
 
 def _at_path(value: Any, keys: list[str], name: str, path: str) -> Iterator[Any]:
@@ -209,72 +215,6 @@ def _at_path(value: Any, keys: list[str], name: str, path: str) -> Iterator[Any]
         )
 
 
-def _document_values(chunks: Iterable[bytes], name: str) -> Iterator[Any]:
-    """Values of an array, or that stand one after the other, as they are read."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    text, place, inside, enough = "", 0, False, 0
-    for chunk in chain(chunks, (b"",)):
-        ended = not chunk
-        text, place = text[place:] + decoder.decode(chunk, final=ended), 0
-        while ended or len(text) >= enough:
-            while place < len(text) and text[place] in _EDGE + ("]" if inside else "["):
-                inside ^= text[place] in "[]"
-                place += 1
-            try:
-                value, end = _DECODER.raw_decode(text, place)
-            except RecursionError:
-                raise MusicRecError(
-                    f"{name}: its JSON is nested too deeply to be read; write one flat object a "
-                    "play"
-                ) from None
-            except ValueError as error:
-                if ended and (inside or place < len(text)):
-                    raise _damaged(text[place : place + 80], error, name) from None
-                enough = 2 * (len(text) - place)  # before it is tried again
-                break
-            if end == len(text) and not ended:
-                break  # a number may go on
-            place, enough = end, 0
-            yield value
-        if len(text) - place > _LARGEST:
-            raise MusicRecError(
-                f"{name}: a JSON value of over {_LARGEST >> 20} MB; write one object a line"
-            )
-
-
-def _damaged(start: str, error: ValueError, name: str) -> MusicRecError:
-    if _OTHER_NOTATION.match(start):
-        return MusicRecError(
-            f"{name}: this is no JSON but something like it, such as a Python dict or JSON5, whose "
-            f"names are not in double quotes ({start[:40]!r}); write JSON: json.dumps, a line for "
-            "each ast.literal_eval(line)"
-        )
-    return MusicRecError(
-        f"{name}: JSON that is damaged or ends early ({error}); get the file again"
-    )
-
-
-def _refuse_columns(record: dict[str, Any], name: str) -> None:
-    """Stop at what pandas writes where it is not told otherwise: an object of columns or rows.
-
-    Raises
-    ------
-    MusicRecError
-        The sentence says how to write an object a play.
-    """
-    inner = list(record.values())
-    tables = bool(inner) and all(isinstance(value, dict) for value in inner)
-    numbered = tables and (
-        all(key.isdigit() for value in inner for key in value) or all(map(str.isdigit, record))
-    )
-    lists = len(inner) > 1 and all(isinstance(value, list) for value in inner)
-    if numbered or lists or {"columns", "data"} <= record.keys() <= {"columns", "index", "data"}:
-        raise MusicRecError(
-            f"{name}: one object holds the table by its columns or rows, as pandas writes it; "
-            'write an object a play: DataFrame.to_json(path, orient="records", lines=True)'
-        )
-
-
 def json_paths(records: list[dict[str, Any]], mapping: Mapping, name: str) -> Paths:
     """Find the mapped fields in the first objects.
 
@@ -285,8 +225,6 @@ def json_paths(records: list[dict[str, Any]], mapping: Mapping, name: str) -> Pa
     MusicRecError
         A column is mapped by position, no object has a field, or it holds an object or list.
     """
-    if len(records) == 1:
-        _refuse_columns(records[0], name)
     names = tuple(dict.fromkeys(key for record in records for key in _names(record)))
     found: Paths = {}
     for column in mapping.wanted:
@@ -298,8 +236,13 @@ def json_paths(records: list[dict[str, Any]], mapping: Mapping, name: str) -> Pa
             )
         whole = any(column in record for record in records)
         found[column] = (column,) if whole else tuple(column.split("."))
-        if column not in names:
-            _refuse_list_around(column, records, f"{name}: no field {column!r}")
+        if within := [one for one in names if one.replace("[]", "").endswith(f".{column}")]:
+            if column not in names and "[]" in within[0]:
+                records_of = within[0].rpartition("[]")[0].replace("[]", "")
+                raise MusicRecError(
+                    f"{name}: no field {column!r} but in a list, {within[0]}; set data.records="
+                    f"{records_of}"
+                )
         if any(isinstance(_at(record, found[column]), dict | list) for record in records):
             inner = ", ".join(key for key in names if key.startswith(f"{column}."))
             what = "lists; write an object for each element of the list, such as with jq"
@@ -310,26 +253,13 @@ def json_paths(records: list[dict[str, Any]], mapping: Mapping, name: str) -> Pa
     return found
 
 
-def _refuse_list_around(column: str, records: list[dict[str, Any]], title: str) -> None:
-    """Stop where a list holds the field, so that an object is more than one play."""
-    keys = column.split(".")
-    for record in records[:100]:
-        for n in range(1, len(keys)):
-            if isinstance(_at(record, tuple(keys[:n])), list):
-                raise MusicRecError(
-                    f"{title} can be named, since {keys[n - 1]!r} is a list; set data.records="
-                    + ".".join(keys[:n])
-                )
-        for key, value in record.items():
-            if isinstance(value, list) and any(isinstance(v, dict) and column in v for v in value):
-                raise MusicRecError(f"{title} but in the list {key!r}; set data.records={key}")
-
-
-def _names(record: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in record.items():
+def _names(value: Any, prefix: str = "") -> Iterator[str]:
+    """Dotted names of the fields of an object; `[]` stands behind that of a list of objects."""
+    if isinstance(value, list):
+        yield from chain.from_iterable(_names(one, f"{prefix[:-1]}[].") for one in value[:9])
+    for key, inner in value.items() if isinstance(value, dict) else ():
         yield prefix + key
-        if isinstance(value, dict):
-            yield from _names(value, f"{prefix}{key}.")
+        yield from _names(inner, f"{prefix}{key}.")
 
 
 def _at(record: Any, keys: tuple[str, ...]) -> Any:

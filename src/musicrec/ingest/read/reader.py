@@ -133,9 +133,9 @@ class Reader:
     def _json(self, chunks: Iterable[bytes], form: str, file: SourceFile) -> Iterator[Work]:
         fields: JsonFields | None = None
         if form != "lines" or self._params.records is not None:
-            for batch in read_document(chunks, self._params.records, file.shown):
-                fields = fields or JsonFields(batch[:1000], self._mapping, file.shown)
-                yield partial(fields.read_records, batch)
+            if records := read_document(chunks, self._params.records, file.shown):
+                fields = JsonFields(records[:1000], self._mapping, file.shown)
+                yield partial(fields.read_records, records)
             return
         for data in blocks(chunks, file.shown):
             head = data[:HEAD] if b"\n" in data[:HEAD] else data
