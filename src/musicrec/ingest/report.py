@@ -19,7 +19,7 @@ _SHARE = 0.01  # of the rows, from which words that may stand for null are warne
 ALSO_IN_TRAIN = "also_in_train"
 _ORDER = [*REASONS, ALSO_IN_TRAIN]
 # Key of `judge.Judged.seen` -> the role that it is about, and a warning.
-_SEEN = {
+SEEN = {
     **{
         f"null words {role}": (
             role,
@@ -66,7 +66,6 @@ class Tally:
         self.rejected: dict[str, Counter[str]] = {table: Counter() for table in tables}
         self.seen: Counter[str] = Counter()
         self._first: dict[str, _First] = {}
-        self._forms = 0
         self._file: SourceFile | None = None
         self._lines = 0
 
@@ -77,7 +76,6 @@ class Tally:
             self._file, self._lines = file, 0
         self.rows[table] += judged.rows
         self.seen.update(judged.seen)
-        self._forms |= judged.forms
         for reason, bad in judged.bad.items():
             self.rejected[table][reason] += bad.rows
             self._first.setdefault(reason, _First(file, bad, self._lines + bad.number))
@@ -136,7 +134,7 @@ class Tally:
     def warnings(self) -> Iterator[str]:
         """What is no mistake by itself but seldom meant."""
         columns, rows = self._params.columns, self.rows.total()
-        for key, (role, words) in _SEEN.items():
+        for key, (role, words) in SEEN.items():
             found = self.seen[key]
             if found and (found >= _SHARE * rows or not key.startswith("null words")):
                 said = words.format(
@@ -147,7 +145,7 @@ class Tally:
                     share=found / rows,
                 )
                 yield f"{self._params.source}: {said}"
-        names = [name for name, bit in FORMS.items() if self._forms & bit]
+        names = [name for name in FORMS if self.seen[name]]
         if len(names) > 1:
             yield (
                 f"{self._params.source}: column {columns.timestamp!r} mixes {' and '.join(names)}; "

@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.read.keep import Filter
-from musicrec.ingest.read.values import python_pattern
 from musicrec.ingest.source.files import SourceFile
 from musicrec.ingest.source.packed import open_plain, text_chunks
 from musicrec.params import ROLES, DataParams
@@ -48,7 +47,7 @@ class Mapping:
     in_path: frozenset[str]  # those in the names of folders, or of the file
     ids: frozenset[Column]  # those of users and tracks
     keep: Filter | None
-    time_pattern: str | None  # of `values.python_pattern`
+    time_pattern: str | None  # of `strptime`; None: any form
     aliases: dict[str, str]  # bad id of a track -> the good one
 
     @property
@@ -130,7 +129,12 @@ def mapping_of(
     paths = [set(_path_values(relative)) for relative in relatives]
     common = set.intersection(*paths) if paths else set()
     in_path = frozenset(c for c in parameter if isinstance(c, str) and c in common)
-    pattern = python_pattern(params.time_format)
+    pattern = None if params.time_format == "auto" else params.time_format
+    if pattern is not None and "%" not in pattern:
+        raise MusicRecError(
+            f"data.time_format = {pattern!r} is not allowed; it must be auto or a pattern of "
+            "Python's strptime, such as %d/%m/%Y %H:%M for dd/MM/yyyy HH:mm"
+        )
     ids = frozenset(c for c, name in parameter.items() if re.search("user|track", name))
     return Mapping(params, parameter, in_path, ids, keep, pattern, aliases or {})
 

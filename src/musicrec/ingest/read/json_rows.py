@@ -236,13 +236,12 @@ def json_paths(records: list[dict[str, Any]], mapping: Mapping, name: str) -> Pa
             )
         whole = any(column in record for record in records)
         found[column] = (column,) if whole else tuple(column.split("."))
-        if within := [one for one in names if one.replace("[]", "").endswith(f".{column}")]:
-            if column not in names and "[]" in within[0]:
-                records_of = within[0].rpartition("[]")[0].replace("[]", "")
-                raise MusicRecError(
-                    f"{name}: no field {column!r} but in a list, {within[0]}; set data.records="
-                    f"{records_of}"
-                )
+        within = [one for one in names if f".{one}".replace("[]", "").endswith(f".{column}")]
+        if within and column not in names and "[]" in within[0]:
+            raise MusicRecError(
+                f"{name}: no field {column!r} but in a list, {within[0]}; set data.records="
+                + within[0].rpartition("[]")[0].replace("[]", "")
+            )
         if any(isinstance(_at(record, found[column]), dict | list) for record in records):
             inner = ", ".join(key for key in names if key.startswith(f"{column}."))
             what = "lists; write an object for each element of the list, such as with jq"

@@ -13,15 +13,10 @@ import pyarrow.compute as pc
 from musicrec.errors import MusicRecError
 from musicrec.ingest.read.columns import INVISIBLE, TITLES, Fields, Mapping
 from musicrec.ingest.read.layout import TextLayout
-from musicrec.ingest.read.reasons import CODES, NAMES, REASONS
+from musicrec.ingest.read.reasons import CODES, NAMES, REASONS, USUAL_NULLS
 from musicrec.ingest.read.values import SECOND, by_row, counts_of, is_text, times_of
 from musicrec.interactions.coded import dictionary
 
-# What programs write where there is no value.
-USUAL_NULLS = (
-    "\\N", "NULL", "null", "Null", "None", "none", "NaN", "nan", "NAN", "NA", "N/A", "n/a", "<NA>",
-    "#N/A", "nil", "undefined",
-)  # fmt: skip
 _LONGEST_NULL = max(map(len, USUAL_NULLS))
 _LONGEST_TITLE = 16  # bytes
 _RECORDED_SINCE = -631_152_000 * SECOND  # 1950: no play was logged before
@@ -63,8 +58,7 @@ class Judged(NamedTuple):
     rows: int  # bad ones too
     lines: int
     bad: dict[str, Bad]  # by reason
-    seen: Counter[str]  # rows with what is no mistake by itself: those of `report`, and `filtered`
-    forms: int  # of times, or-ed
+    seen: Counter[str]  # what is no mistake by itself: `report.SEEN`, `filtered`, `values.FORMS`
 
 
 def judge(raw: Raw, mapping: Mapping, file: str) -> Judged:
@@ -80,14 +74,14 @@ def judge(raw: Raw, mapping: Mapping, file: str) -> Judged:
     columns, filtered = mapping.roles(raw.fields, seen, file)
     _require_kinds(columns, mapping, file)
     n = len(columns["user"])
-    counts, times, forms = np.ones(n, np.int64), None, 0
+    counts, times = np.ones(n, np.int64), None
     nulls = null_words(params.null_words)
     asking = raw.layout is not None and raw.layout.quotes_open
     users, of_users = _ids(columns["user"], "user", nulls, quotes_open=asking)
     tracks, of_tracks = _ids(columns["track"], "track", nulls, quotes_open=asking)
     found, again = [of_users, of_tracks], np.zeros(n, bool)
     if raw.layout is not None:
-        again = _titles(users, tracks, raw.layout, file)
+        again = _headers(users, tracks, raw.layout, file)
         if raw.layout.titles is None:
             found.insert(0, again * np.int8(CODES["not_a_row"]))
             again = np.zeros(n, bool)
@@ -97,6 +91,7 @@ def judge(raw: Raw, mapping: Mapping, file: str) -> Judged:
     if "timestamp" in columns:
         times, codes, forms = times_of(columns["timestamp"], mapping.time_pattern)
         found.append(codes)
+        seen.update(forms)
     codes = _first(found)
     codes[filtered | again] = 0
     kept = (codes == 0) & ~filtered & ~again
@@ -118,7 +113,7 @@ def judge(raw: Raw, mapping: Mapping, file: str) -> Judged:
                 seen[f"null words {role}"] = int(np.count_nonzero(by_row(ids, _distinct(words))))
     rows = n + len(raw.broken) - seen["header_lines"]
     bad = _bad_rows(raw, columns, codes)
-    return Judged(Chunk(users, tracks, counts, times), rows, raw.lines, bad, seen, forms)
+    return Judged(Chunk(users, tracks, counts, times), rows, raw.lines, bad, seen)
 
 
 def _first(found: list[np.ndarray]) -> np.ndarray:
@@ -194,34 +189,27 @@ def _is_plain(texts: pa.StringArray) -> bool:
     return bool(content.min() > ord(" ") and content.max() <= ord("~"))
 
 
-def _titles(
+def _headers(
     users: pa.DictionaryArray, tracks: pa.DictionaryArray, layout: TextLayout, file: str
 ) -> np.ndarray:
     """Whether a row is a header again, as where files were joined: bool (n)."""
-    if layout.titles is None:
-        return _called(users, tracks, *TITLES, _LONGEST_TITLE)
-    user, track = (rf"(?i)^(# ?)?\Q{title}\E$" for title in layout.titles)
-    longest = 2 * max(map(len, layout.titles)) + 4
-    if user != track and _called(users, tracks, track, user, longest).any():
+    user, track = layout.titles or ("", "")
+    longest = 2 * max(len(user), len(track)) + 4 if layout.titles else _LONGEST_TITLE
+    patterns = [rf"(?i)^(# ?)?\Q{title}\E$" for title in layout.titles or ()] or TITLES
+
+    def called(ids: pa.DictionaryArray, pattern: str) -> np.ndarray:
+        short = pc.less_equal(pc.binary_length(ids.dictionary), longest)
+        if not pc.any(short).as_py():
+            return np.zeros(len(ids), bool)
+        texts = pc.if_else(short, ids.dictionary, "")
+        return by_row(ids, _distinct(pc.match_substring_regex(texts, pattern)))
+
+    if user != track and (called(users, patterns[1]) & called(tracks, patterns[0])).any():
         raise MusicRecError(
             f"{file}: a line amid the rows names the columns in another order than the header; "
             "keep files of different columns apart"
         )
-    return _called(users, tracks, user, track, longest)
-
-
-def _called(
-    users: pa.DictionaryArray, tracks: pa.DictionaryArray, user: str, track: str, longest: int
-) -> np.ndarray:
-    """Whether users and tracks match patterns; texts of more bytes than `longest` do not."""
-    found = np.ones(len(users), bool)
-    for ids, pattern in ((users, user), (tracks, track)):
-        short = pc.less_equal(pc.binary_length(ids.dictionary), longest)
-        texts = pc.if_else(short, ids.dictionary, "") if pc.any(short).as_py() else None
-        if texts is None or not pc.any(named := pc.match_substring_regex(texts, pattern)).as_py():
-            return np.zeros(len(users), bool)
-        found &= by_row(ids, _distinct(named))
-    return found
+    return called(users, patterns[0]) & called(tracks, patterns[1])
 
 
 def _bad_rows(raw: Raw, columns: dict[str, pa.Array], codes: np.ndarray) -> dict[str, Bad]:

@@ -7,7 +7,7 @@
   between tabs and separators of several characters they are text, unless the header has them.
 - Header: the first of 20 lines that has the mapped names; where columns are positions none, unless
   the first line's count or time is a word.
-- Lines above the header and a rule below it are left out with a warning.
+- Lines above the header and a rule below it are left out with a warning that shows the first.
 
 What does not follow from these is a sentence that names the parameter and the value to type.
 """
@@ -15,13 +15,13 @@ What does not follow from these is a sentence that names the parameter and the v
 from __future__ import annotations
 
 import re
-import shlex
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
 from musicrec.errors import MusicRecError, warn
 from musicrec.ingest.read.columns import INVISIBLE, TITLES, Column, Mapping, near, positions
+from musicrec.ingest.read.reasons import USUAL_NULLS
 from musicrec.params import ROLES
 
 HEAD = 1 << 16  # bytes looked at
@@ -32,15 +32,8 @@ _TRIED = ("\t", ",", ";", "|", "::", "<SEP>", " ")
 _SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 _SEP_LINE = re.compile(r'"?sep=(.+?)"?', re.I)
 _COMMENT = ("#", "%", "//")
-_NUMBER = re.compile(r"[+-]?(\d+[\d.,]*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.I)
-_NO_VALUE = {"", "null", "none", "nan", "na", "n/a", "<na>", "nil", "undefined", "unknown", "\\n"}
+_NO_VALUE = {null.lower() for null in USUAL_NULLS} | {"unknown", "inf", "infinity"}
 _RULE = re.compile(r"[-=:+|_ ]*[-=]{2}[-=:+|_ ]*")  # a line drawn under the header
-_TYPE = re.compile(
-    r"((var)?char2?|n?varchar|n?text|str(ing)?|object|uuid|category|u?(big|small|tiny)?int(eger)?"
-    r"|u?int(8|16|32|64)|long|double|float(32|64)?|real|numeric|decimal|number|bool(ean)?|date"
-    r"|time|datetime(64)?|timestamp)(\(\d+(,\s*\d+)?\))?",
-    re.I,
-)
 Row = tuple[str, ...]
 
 
@@ -91,7 +84,6 @@ class TextLayout:
     width: int  # fields of a row
     places: dict[Column, int]  # mapped column -> its place among the fields
     start: int  # lines (that are not blank) above the first row
-    broken: dict[int, str]  # of these, what may be meant as a row: number from 1, and text
     titles: tuple[str, str] | None  # user's and track's column in the header, in lower case
     columns: Row  # names of all fields; empty texts without a header
     count: int | None  # place of the count
@@ -125,24 +117,21 @@ def text_layout(head: bytes, mapping: Mapping, name: str, *, whole: bool) -> Tex
     lines = lines[bool(marked) :]
     choice = marked[1] if marked and params.separator == "auto" else params.separator
     body = lines if mapping.names else lines[_comments(lines) :] or lines
-    dialect, fits = _choose_dialect(body, mapping, choice, name)
+    dialect = _choose_dialect(body, mapping, choice, name)
     split = [dialect.split(line)[0] for line in lines]
     at, titles = _header(split, lines, mapping, name)
     rows = split[at + bool(titles) :]
-    width = _row_width(rows, mapping, name) if rows else len(titles)
+    width = _row_width(rows, mapping, choice, name) if rows else len(titles)
     columns = _named(titles, rows, width, mapping, name) if titles else ("",) * width
     places = positions(mapping, columns, name, named=bool(titles))
-    if not fits:
-        raise MusicRecError(_no_separator(body, dialect, name))
     ruled = bool(titles and rows and _is_rule(rows[0]))
-    skipped = bool(marked)
-    broken = {
-        i + 1 + skipped: lines[i]
-        for i in range(at)
-        if len(split[i]) == width and not _is_comment(lines[i])
-    }
-    left_out = [lines[i] for i in range(at) if i + 1 + skipped not in broken]
-    left_out += lines[at + 1 : at + 1 + ruled]
+    alike = [lines[i] for i in range(at) if len(split[i]) == width and not _is_comment(lines[i])]
+    if alike:
+        raise MusicRecError(
+            f"{name}: lines above the header may be plays, first {alike[0][:60]!r}; move the header "
+            "to the first line, or remove them"
+        )
+    left_out = lines[:at] + lines[at + 1 : at + 1 + ruled]
     if left_out:
         warn(
             f"{name}: {len(left_out)} line{'s' * (len(left_out) > 1)} above the first row, first "
@@ -156,8 +145,7 @@ def text_layout(head: bytes, mapping: Mapping, name: str, *, whole: bool) -> Tex
         dialect,
         width,
         places,
-        skipped + at + bool(titles) + ruled,
-        broken,
+        bool(marked) + at + bool(titles) + ruled,
         (called[0], called[1]) if len(called) == 2 else None,
         columns,
         own[2],
@@ -185,10 +173,8 @@ def _head_lines(head: bytes, name: str, *, whole: bool) -> list[str]:
     return lines
 
 
-def _choose_dialect(
-    lines: list[str], mapping: Mapping, choice: str, name: str
-) -> tuple[Dialect, bool]:
-    """The separator (`choice` is `data.separator` or the file's own) and quotes, and if they fit.
+def _choose_dialect(lines: list[str], mapping: Mapping, choice: str, name: str) -> Dialect:
+    """The separator (`choice` is `data.separator` or the file's own) and quotes.
 
     Where no separator fits, it is the one that comes nearest.
     """
@@ -205,22 +191,19 @@ def _choose_dialect(
         )
     split: dict[Dialect, list[Row]] = {}
     for separator in _TRIED if choice == "auto" else (stated,):
-        if any(separator in line for line in lines):
-            dialect = _quoting(lines, separator, mapping)
-            rows = [dialect.split(line)[0] for line in lines]
-            if max(map(len, rows)) > 1:
-                split[dialect] = rows
+        dialect = _quoting(lines, separator, mapping)
+        rows = [dialect.split(line)[0] for line in lines]
+        if max(map(len, rows)) > 1:
+            split[dialect] = rows
     if not split:
         raise MusicRecError(
-            f"{name}: only one column found with data.separator: "
-            f"{'auto' if choice == 'auto' else repr(choice)}; the first line is {lines[0][:80]!r}"
+            f"{name}: only one column found with data.separator: {choice!r}; the first line is "
+            f"{lines[0][:80]!r}"
         )
-    fitting = [dialect for dialect in split if choice != "auto" or _fits(split[dialect], mapping)]
+    fitting = [one for one in split if _fits(split[one], mapping)]
     if not fitting:
         modal = {dialect: _modal_width(rows) for dialect, rows in split.items()}
-        nearest = max(modal, key=lambda one: (modal[one][0] > 1, modal[one][1]))
-        _refuse_aligned(nearest, split[nearest], name)
-        return nearest, False
+        return max(modal, key=lambda one: (modal[one][0] > 1, modal[one][1]))
     fitting = [one for one in fitting if one.separator != " "] or fitting
     fitting = [one for one in fitting if not _is_airy(lines, one.separator)] or fitting
     if len(fitting) > 1:
@@ -230,8 +213,7 @@ def _choose_dialect(
             f"{'; '.join(repr(line[:60]) for line in lines[:2])}; set data.separator to the one "
             "that is meant"
         )
-    _refuse_aligned(fitting[0], split[fitting[0]], name)
-    return fitting[0], True
+    return fitting[0]
 
 
 def _quoting(lines: list[str], separator: str, mapping: Mapping) -> Dialect:
@@ -268,26 +250,6 @@ def _is_airy(lines: list[str], separator: str) -> bool:
     """Whether a space mostly follows, as it does a comma in a text."""
     text = "\n".join(lines)
     return 2 * text.count(separator + " ") > text.count(separator)
-
-
-def _refuse_aligned(dialect: Dialect, split: list[Row], name: str) -> None:
-    """Stop where runs of blanks align the columns, so that one blank separates nothing."""
-    if dialect.separator == " " and 2 * sum("" in row[1:-1] for row in split) > len(split):
-        raise MusicRecError(
-            f"{name}: its columns are aligned by runs of blanks; write one separator between two "
-            f"fields, such as with: sed -E 's/ +/\\t/g' {shlex.quote(name)} > plays.tsv"
-        )
-
-
-def _no_separator(lines: list[str], dialect: Dialect, name: str) -> str:
-    split = [dialect.split(line)[0] for line in lines]
-    width = _modal_width(split)[0]
-    usual = next(line for line, row in zip(lines, split, strict=True) if len(row) == width)
-    other = next((line for line, row in zip(lines, split, strict=True) if len(row) != width), "")
-    return (
-        f"{name}: no separator gives its lines the mapped columns and the same number of fields, "
-        f"such as {usual[:60]!r} and {other[:60]!r}; set data.separator and data.columns"
-    )
 
 
 def _is_comment(line: str) -> bool:
@@ -332,25 +294,18 @@ def _header(split: list[Row], lines: list[str], mapping: Mapping, name: str) -> 
 def _are_names(row: Row, mapping: Mapping, line: str, name: str) -> bool:
     """With positions alone: whether the first line does not parse as a play; stop if it may."""
     columns = mapping.params.columns
-
-    def at(column: object) -> str | None:
-        return row[column] if isinstance(column, int) and column < len(row) else None
-
-    ids, count, time = (
-        (at(columns.user), at(columns.track)),
-        at(columns.count),
-        at(columns.timestamp),
+    ids, (value, *_) = (
+        [row[c] for c in group if isinstance(c, int) and c < len(row)] or [""]
+        for group in ((columns.user, columns.track), (columns.count, columns.timestamp))
     )
-    if all(one and re.match(title, one) for one, title in zip(ids, TITLES, strict=True)):
+    if len(ids) == 2 and all(map(re.match, TITLES, ids)):
         return True
     numbers = tuple(map(str, range(len(row))))  # as pandas writes for a table without names
     numbered = row in (numbers, ("", *numbers[:-1]))
-    if mapping.last >= len(row) and not numbered:
+    if not numbered and mapping.last >= len(row):
         return False  # which is said where the columns are found
-    if count is not None and not numbered:
-        return not _NUMBER.fullmatch(count) and _is_word(count)
-    if time is not None and not numbered:
-        return _is_word(time) and not re.search(r"\d", time)
+    if not numbered and (columns.count is not None or columns.timestamp is not None):
+        return bool(re.match(r"\W*[^\W\d_]+\D*$", value)) and value.lower() not in _NO_VALUE
     if numbered or not any(re.search(r"\d", one or "1") for one in ids):
         raise MusicRecError(
             f"{name}: the first line, {line[:80]!r}, may be column names or a play; set "
@@ -359,14 +314,10 @@ def _are_names(row: Row, mapping: Mapping, line: str, name: str) -> bool:
     return False
 
 
-def _is_word(field: str) -> bool:
-    return bool(re.match(r"\W*[^\W\d_]", field)) and field.lower() not in _NO_VALUE
-
-
 def _is_rule(row: Row) -> bool:
-    """Whether a line is drawn under the header, or names the types of the columns."""
+    """Whether a line is drawn under the header."""
     fields = [field for field in row if field]
-    return bool(fields) and any(all(map(form.fullmatch, fields)) for form in (_RULE, _TYPE))
+    return bool(fields) and all(map(_RULE.fullmatch, fields))
 
 
 def _named(titles: Row, rows: list[Row], width: int, mapping: Mapping, name: str) -> Row:
@@ -381,36 +332,25 @@ def _named(titles: Row, rows: list[Row], width: int, mapping: Mapping, name: str
         return (*titles, "")
     if more == -1 and not titles[-1]:
         return titles[:-1]
-    by = "one field" if abs(more) == 1 else f"{abs(more)} fields"
-    advice = "name every column in the header"
-    if more == 1:
-        typed = " ".join(
-            f"{parameter}={titles.index(column) + 1}"
-            for column, parameter in mapping.parameter.items()
-            if column in titles
-        )
-        advice += f"; if the first field is a name of the row, set data.header=true {typed}"
     raise MusicRecError(
-        f"{name}: the rows have {by} {'more' if more > 0 else 'fewer'} than the header, {width} "
-        f"against {len(titles)}: the header is {' | '.join(titles)[:100]!r}, a row "
-        f"{' | '.join(alike[0])[:100]!r}; {advice}"
+        f"{name}: the rows have {abs(more)} field{'s' * (abs(more) > 1)} "
+        f"{'more' if more > 0 else 'fewer'} than the header, {width} against {len(titles)}: the "
+        f"header is {' | '.join(titles)[:100]!r}, a row {' | '.join(alike[0])[:100]!r}; name every "
+        "column in the header, or set data.header: true and data.columns to positions in the rows"
     )
 
 
-def _row_width(rows: list[Row], mapping: Mapping, name: str) -> int:
-    """How many fields a row has; where most do not agree, bad rows are no exception to drop."""
+def _row_width(rows: list[Row], mapping: Mapping, choice: str, name: str) -> int:
+    """How many fields a row has; where too few agree, bad rows are no exception to drop."""
     width, share = _modal_width(rows)
-    if share >= 0.5:
+    if share >= (_ALIKE if choice == "auto" else 0.5) or len(rows) < 3:
         return width
     widths = sorted(map(len, rows))
-    shown = f"lines of {widths[0]} to {widths[-1]} fields, such as {' '.join(rows[0])[:60]!r}"
-    if all(field.isalnum() for row in rows[:50] for field in row if field):
-        raise MusicRecError(
-            f"{name}: {shown}: each line seems to hold a user and then the user's tracks, the form "
-            "of graph recommenders; write one line a user and track: awk '{for (i = 2; i <= NF; "
-            "i++) print $1, $i}'"
-        )
+    usual = next(row for row in rows if len(row) == width)
+    other = next(row for row in rows if len(row) != width)
     raise MusicRecError(
-        f"{name}: {shown}; this is no table with data.separator: {mapping.params.separator} and "
-        f"data.quote: {mapping.params.quote}; set them"
+        f"{name}: lines of {widths[0]} to {widths[-1]} fields, such as {' '.join(usual)[:60]!r} "
+        f"and {' '.join(other)[:60]!r}, are no table with data.separator: {choice} and data.quote: "
+        f"{mapping.params.quote}; set them, or, if a line holds a user and the user's tracks, "
+        "write one line a track: awk '{for (i = 2; i <= NF; i++) print $1, $i}'"
     )

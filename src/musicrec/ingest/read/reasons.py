@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 MAX_COUNT = 2**63 - 1
+# What programs write where there is no value.
+USUAL_NULLS = (
+    "\\N", "NULL", "null", "Null", "None", "none", "NaN", "nan", "NAN", "NA", "N/A", "n/a", "<NA>",
+    "#N/A", "nil", "undefined",
+)  # fmt: skip
 _NOT_TEXT = (
     "holding U+FFFD, which stands for bytes that are no text, or NUL",
     "set data.encoding to what the file is (such as latin-1)",

@@ -115,13 +115,8 @@ def read_text(data: bytes, layout: TextLayout, *, first: bool) -> Iterator[Raw]:
     """
     above = _first_lines(data, layout.start) if first else 0
     if above:
-        broken, filled = [], 0
-        for number, line in enumerate(data[:above].split(b"\n"), 1):
-            filled += bool(line.strip())
-            if line.strip() and filled in layout.broken:
-                broken.append((number, layout.broken[filled], "not_a_row"))
         nothing = dict.fromkeys(layout.places, pa.array([], pa.string()))
-        yield Raw(nothing, lambda row: row, data[:above].count(b"\n"), broken, layout)
+        yield Raw(nothing, lambda row: row, data[:above].count(b"\n"), [], layout)
     pieces = read_block(
         data[above:] if above else data,
         layout.places,

@@ -16,10 +16,10 @@ from musicrec.ingest.read.reasons import CODES, MAX_COUNT
 from musicrec.params import DataParams
 
 SECOND = 10**6  # microseconds, in which times are kept
-# How a time may be written, each a bit; and from which size on a number counts smaller units than
-# seconds: the first is the year 5138.
-FORMS = {"dates": 1, "seconds": 2, "milliseconds": 4, "microseconds": 8, "nanoseconds": 16}
-_UNITS = ((10**17, 16, 10**9), (10**14, 8, 10**6), (10**11, 4, 10**3), (0, 2, 1))
+FORMS = ("dates", "seconds", "milliseconds", "microseconds", "nanoseconds")
+# From which size on a number counts smaller units than seconds, the first from the year 5138 on;
+# which of FORMS that is; how many are a second.
+_UNITS = ((10**17, 4, 10**9), (10**14, 3, 10**6), (10**11, 2, 10**3), (0, 1, 1))
 _WHOLE = "^[0-9]{1,18}$"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.A)
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.I)
@@ -43,20 +43,14 @@ _CLOCK = re.compile(r"(\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?) ?(UTC|GMT|Z|[+-]\d{2}
 _NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTHS = {name: f"{number:02d}" for number, name in enumerate(_NAMES, 1)}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Letters of the patterns that Spark and Java use, and strptime's.
-_LETTERS = {
-    "yyyy": "%Y", "yy": "%y", "MMMM": "%B", "MMM": "%b", "MM": "%m", "M": "%m", "dd": "%d",
-    "d": "%d", "HH": "%H", "H": "%H", "hh": "%I", "h": "%I", "mm": "%M", "m": "%M", "ss": "%S",
-    "s": "%S", "a": "%p", "SSS": "%f", "SSSSSS": "%f", "Z": "%z", "XXX": "%z", "X": "%z",
-}  # fmt: skip
 
 
 class Times(NamedTuple):
-    """Times of rows in microseconds since 1970 (int64), `reasons.CODES`, and FORMS, or-ed."""
+    """Times of rows in microseconds since 1970 (int64), `reasons.CODES`, and which FORMS."""
 
     values: np.ndarray
     codes: np.ndarray
-    forms: int
+    forms: set[str]
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -148,27 +142,6 @@ def _with_point(text: str, decimal: str) -> str:
     return bare if decimal == "point" else bare.replace(".", "?").replace(",", ".")
 
 
-def python_pattern(pattern: str) -> str | None:
-    """`data.time_format` for `strptime`; None for auto.
-
-    Raises
-    ------
-    MusicRecError
-        It has letters that stand for nothing here.
-    """
-    if pattern == "auto" or "%" in pattern:
-        return None if pattern == "auto" else pattern
-    found = []
-    for quoted, run, _, other in re.findall(r"'([^']*)'|(([A-Za-z])\3*)|([^A-Za-z']+)", pattern):
-        if run and run not in _LETTERS:
-            raise MusicRecError(
-                f"data.time_format = {pattern!r} is not allowed; it must be auto or a pattern "
-                "such as dd/MM/yyyy HH:mm or %d/%m/%Y %H:%M"
-            )
-        found.append(_LETTERS.get(run, "") + quoted + other)
-    return "".join(found)
-
-
 def times_of(column: pa.Array, pattern: str | None) -> Times:
     """Read a column of numbers, dates, times or texts.
 
@@ -181,7 +154,7 @@ def times_of(column: pa.Array, pattern: str | None) -> Times:
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         zone = kind.tz if pa.types.is_timestamp(kind) else None
         micros = column.cast(pa.timestamp("us", zone), safe=False)
-        found = Times(_numbers(micros), codes, FORMS["dates"])
+        found = Times(_numbers(micros), codes, {"dates"})
     elif pa.types.is_integer(kind):
         found = _of_numbers(column.fill_null(0).to_numpy(zero_copy_only=False), codes)
     elif pa.types.is_floating(kind) or pa.types.is_decimal(kind):
@@ -201,12 +174,13 @@ def _of_numbers(values: np.ndarray, codes: np.ndarray) -> Times:
         bad = ~np.isfinite(values) | (np.abs(values) >= 2.0**63)
         codes[bad] = CODES["timestamp_invalid"]
         values = np.where(bad, 0.0, values)
-    size, micros, forms, above = np.abs(values), np.zeros(len(values), np.int64), 0, np.inf
+    size, micros, above = np.abs(values), np.zeros(len(values), np.int64), np.inf
+    forms = set()
     for least, form, unit in _UNITS:
         here = (size >= least) & (size < above)
         above = least
         if here.any():
-            forms |= form
+            forms.add(FORMS[form])
             part = values[here]
             scaled = part * (SECOND // unit) if unit <= SECOND else part // (unit // SECOND)
             micros[here] = scaled.astype(np.int64)
@@ -220,16 +194,16 @@ def _of_texts(column: pa.Array, pattern: str | None, codes: np.ndarray) -> Times
     if pattern is None and _all_match(column, _ISO):
         try:
             dates = pc.utf8_rtrim(column, "Z").cast(pa.timestamp("us"))
-            return Times(_numbers(dates), codes, FORMS["dates"])
+            return Times(_numbers(dates), codes, {"dates"})
         except pa.ArrowInvalid:
             pass  # a month 13: told one by one
     encoded = column.dictionary_encode()
     micros = np.zeros(len(encoded.dictionary) + 1, np.int64)
-    reasons, forms = np.zeros(len(micros), np.int8), 0
+    reasons, forms = np.zeros(len(micros), np.int8), set()
     for place, text in enumerate(encoded.dictionary.to_pylist()):
         try:
             micros[place], form = _time(text.strip(), pattern)
-            forms |= form
+            forms.add(form)
         except (ValueError, ArithmeticError):
             reasons[place] = CODES["timestamp_invalid" if text.strip() else "timestamp_missing"]
     return Times(by_row(encoded, micros), by_row(encoded, reasons), forms)
@@ -239,16 +213,16 @@ def _all_match(column: pa.Array, pattern: str) -> bool:
     return pc.all(pc.match_substring_regex(column, pattern)).as_py() is not False
 
 
-def _time(text: str, pattern: str | None) -> tuple[int, int]:
+def _time(text: str, pattern: str | None) -> tuple[int, str]:
     """Microseconds since 1970 and which of FORMS it was; a ValueError where it is no time."""
     if pattern is not None:
-        return _micros(datetime.strptime(text, pattern)), FORMS["dates"]
+        return _micros(datetime.strptime(text, pattern)), "dates"
     if _NUMBER.fullmatch(text):
         number = Decimal(text)
         if abs(number) >= 2**63:
             raise ValueError("too large")
         form, unit = next((form, unit) for least, form, unit in _UNITS if abs(number) >= least)
-        return int(number * SECOND / unit), form
+        return int(number * SECOND / unit), FORMS[form]
     for date in _DATES:
         if match := date.fullmatch(text):
             year, month, day, clock = match.group("y", "m", "d", "t")
@@ -259,7 +233,7 @@ def _time(text: str, pattern: str | None) -> tuple[int, int]:
             zone = at[2] if at[2] and at[2][0] in "+-" else "Z"
             month = _MONTHS.get(month.lower(), month)
             when = datetime.fromisoformat(f"{year}-{month:0>2}-{day:0>2}T{time}{zone}")
-            return _micros(when), FORMS["dates"]
+            return _micros(when), "dates"
     raise ValueError("no date")
 
 
