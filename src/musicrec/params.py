@@ -218,8 +218,8 @@ class DataParams(Block):
     )
     time_format: str = _of(
         "auto",
-        "form of times in text: auto (numbers, ISO dates, 02 Jan 2012, 17:05) or a pattern "
-        "such as dd/MM/yyyy HH:mm or %d/%m/%Y %H:%M",
+        "form of times in text: auto (numbers, ISO dates, 02 Jan 2012, 17:05) or a pattern of "
+        "strptime such as %d/%m/%Y %H:%M",
     )
     fractions: Literal["error", "round", "ceil", "one"] = _of(
         "error",

@@ -71,7 +71,7 @@ RIGHT: dict[str, tuple[dict, int, int, int, int]] = {
     ),
 }  # fmt: skip
 REFUSED = {
-    "12-user-then-items.txt": (columns(0, 1), "a user and then the user's tracks"),
+    "12-user-then-items.txt": (columns(0, 1), "if a line holds a user and the user's tracks"),
     "14e-plays.tar.gz": ({}, "this is a tar archive; unpack it"),
     "28-delta": ({}, "this is a Delta table"),
 }

@@ -138,7 +138,7 @@ REFUSED: dict[str, tuple] = {
     "user and items, tabs": (ITEMS.replace(" ", "\t"), PLACES, "awk"),
     "one field more": (
         lines("{u},{t},{c},x", HEADER), {},
-        "the rows have one field more than the header, 4 against 3",
+        "the rows have 1 field more than the header, 4 against 3",
     ),
     "two fields fewer": (
         lines("{u},{t},{c}", "user_id,track_id,count,a,b\n"), {},
@@ -146,7 +146,10 @@ REFUSED: dict[str, tuple] = {
     ),
     "row names or users": (
         lines("{u},1{t},{c}", TWO), LOG,
-        "set data.header=true data.columns.user=1 data.columns.track=2",
+        "set data.header: true and data.columns to positions in the rows",
+    ),
+    "plays above the header": (
+        "a,b,3\n" + CSV, {}, "lines above the header may be plays, first 'a,b,3'; move the header",
     ),
     "another order amid": (
         text_of(PAIRS[:40], header=TWO[:-1]) + "track_id,user_id\n"
@@ -164,7 +167,7 @@ REFUSED: dict[str, tuple] = {
     "blank file": ("\n\n", {}, "plays.csv: the file holds no line"),
     "aligned columns": (
         "".join(f"{u:<12}{t:<12}{c:>6}\n" for u, t, c in PLAYS), COUNTED,
-        "aligned by runs of blanks",
+        "lines of ", "are no table with data.separator: auto",
     ),
     # encodings
     "UTF-16 without a mark": (
@@ -186,23 +189,16 @@ REFUSED: dict[str, tuple] = {
     "truncated zstd": (
         pa.compress(CSV.encode(), "zstd", asbytes=True)[:-20], {}, "cannot unpack its zstd",
     ),
-    "not gzip": ({"plays.csv.gz": CSV}, {}, "plays.csv.gz: its name promises gzip data"),
-    "Brotli": (pa.compress(CSV.encode(), "brotli", asbytes=True), {}, "packed by Brotli"),
+    "Brotli": (pa.compress(CSV.encode(), "brotli", asbytes=True), {}, "not text: it begins with b"),
     "not Parquet": ({"a.parquet": CSV}, {}, "not a whole Parquet file: it does not start with"),
     "truncated Parquet": ({"a.parquet": parquet()[:-40]}, {}, "not a whole Parquet file"),
     "damaged Parquet": ({"a.parquet": damaged()}, {}, "a.parquet: "),
-    "Parquet joined": (parquet(PLAYS[:9]) + parquet(), {}, "joined end to end"),
-    "Parquet joined, of one size": (counts(1) + counts(2), {}, "joined end to end"),
     "packed Parquet": (gzip.compress(parquet()), {}, "a packed Parquet file"),
     "tar": (tar, {}, "this is a tar archive"),
     "zip of two": (zipped(a=CSV, b=CSV), {}, "a zip archive of 2 files (a, b)"),
     "zip of nothing": (zipped(), {}, "a zip archive of 0 files"),
-    "a password": (with_password(), {}, "asks for a password"),
+    "a password": (with_password(), {}, "cannot unpack its zip data (File"),
     "spreadsheet": (zipped(**{"[Content_Types].xml": "x"}), {}, "a spreadsheet (.xlsx)"),
-    "an open document": (
-        zipped(**{"mimetype": "x", "META-INF/manifest.xml": "x"}), {}, "a spreadsheet (.ods)",
-    ),
-    "PyTorch": (zipped(**{"a/data.pkl": "x", "a/version": "3"}), {}, "a PyTorch file"),
     "LFS": ("version https://git-lfs.github.com/spec/v1\noid sha256:1\n", {}, "a Git LFS pointer"),
     "DVC": ({"a.dvc": "outs:\n- md5: 0123\n  size: 1\n  path: a.csv\n"}, {}, "run dvc pull"),
     "HTML": ("<!DOCTYPE html>\n<html><body>Sign in, please</body>", {}, "an HTML page"),
@@ -219,24 +215,12 @@ REFUSED: dict[str, tuple] = {
     "NumPy": (lambda path: np.save(path.open("wb"), np.zeros(3)), {}, "a NumPy array"),
     "pickle": (pickle.dumps(PLAYS), {}, "a Python pickle"),
     "pickle of a dict": (pickle.dumps({"a": 1}, 2), {}, "a Python pickle"),
-    "HDF5": (b"\x89HDF\r\n\x1a\n" + b"\0" * 99, {}, "an HDF5 file"),
-    "lzma": (b"\x5d\0\0\x80\0" + b"\xff" * 20, {}, "packed by lzma"),
-    "lzop": (b"\x89LZO\0\r\n\x1a\n" + b"\0" * 20, {}, "packed by lzop"),
     "cpio": (b"070701" + b"0A" * 52 + b"\0" * 20, {}, "a cpio archive"),
-    "Arrow stream": (b"\xff\xff\xff\xff\x10\0\0\0" + b"\0" * 20, {}, "an Arrow stream"),
-    "Stata": (b"<stata_dta><header>\0\0", {}, "a Stata file"),
-    "old Stata": (b"\x72\x02\x01\0" + b"\0" * 20, {}, "a Stata file"),
-    "SPSS": (b"$FL2@(#) SPSS DATA FILE\0", {}, "an SPSS file"),
-    "SAS": (b"\0" * 12 + b"\xc2\xea\x81\x60\xb3\x14\x11\xcf", {}, "a SAS file"),
-    "RDS": (gzip.compress(b"X\n\0\0\0\x03\0\4"), {}, "an R object"),
+    "Arrow stream": (b"\xff\xff\xff\xff\x10\0\0\0" + b"\0" * 20, {}, "a Feather (Arrow)"),
     # folders and places
     "Delta": (table_of("_delta_log/00000000000000000000.json"), {}, "a Delta table"),
     "Iceberg": (table_of("metadata/v1.metadata.json"), {}, "an Iceberg table"),
     "Hudi": (table_of(".hoodie/hoodie.properties"), {}, "a Hudi table"),
-    "plays beside the sample": (
-        {"s/train.csv": CSV, "s/validation.csv": "x", "s/test.csv": "x", "s/mine.csv": TSV}, {},
-        "train, validation and test files and beside them mine.csv",
-    ),
     "equal files": ({"s/a.csv": CSV, "s/b.csv": CSV}, {}, "have equal content"),
     "Parquet and text": ({"s/a": parquet(), "s/b": CSV}, {}, "Parquet and text are mixed"),
     "unknown scheme": ("foo://x/plays", {}, "foo://x/plays: cannot be listed"),
@@ -259,7 +243,7 @@ REFUSED: dict[str, tuple] = {
     ),
     "bad JSON array": ('[{"user_id": "a"},\n {"user', {}, "JSON that is damag"),
     "Python dicts": ("".join(f"{one!r}\n" for one in OBJECTS), {"format": "json"},
-        "such as a Python dict"),
+        "such as Python dicts"),
     # types
     "list as id": (parquet(user_id=[[u] for u in USERS]), {}, "holds lists or structs"),
     "float as id": (
@@ -338,8 +322,8 @@ BAD_ROWS: dict[str, tuple] = {
     "bad time": (lines("{u},{t},noon", TIMES), TIMED, "column 'at' is neither a number",
         "in 'noon'"),
     "no user chosen": (
-        HEADER + "a,b,1\nd,c,2\n", {"validation_users": 1e-9}, "no validation user",
-        "data.validation_users = 1e-09",
+        HEADER + "a,b,1\nd,c,2\n", {"validation_users": 1e-9},
+        "no usable row is left in validation; raise data.validation_users = 1e-09",
     ),
     "nobody left": (
         HEADER + "a,b,0\n", DROP,
@@ -387,7 +371,7 @@ DROPPED: dict[str, tuple] = {
         "u1\tt1\tNULL\n" + text_of(NAMED, "\t", ""), COUNTED, {"count_not_a_number": 1}, NAMED,
     ),
 }  # fmt: skip
-AMID = "no play but a comment, a header, a rule or a line above the header"
+AMID = "no play but a comment or a header"
 ASKED = "set data.quote to none, or to '\"' if they enclose"
 ENCLOSE, TEXT = {"quote": '"'}, {"quote": "none"}
 LATE = [(u, f'Half "{t}"' if i >= 3000 else t, c) for i, (u, t, c) in enumerate(LARGE)]
@@ -434,11 +418,8 @@ ADVISED: dict[str, tuple] = {
         {"header": True}, EVENTS,
     ),
     "R's row names": (
-        ROW_NAMES, {}, "set data.header=true data.columns.user=1 data.columns.track=2",
+        ROW_NAMES, {}, "set data.header: true and data.columns to positions in the rows",
         NUMBERED | {"header": True}, titled("{t} x"),
-    ),
-    "plays above the header": (
-        text_of(NAMED[:9], header="") + text_of(NAMED[9:]), {}, AMID, DROP, NAMED[9:],
     ),
     "a header at the end": (text_of(PAIRS, header="") + TWO, PLACES, AMID, DROP, EVENTS),
     "a comment": (text_of(PAIRS, header="") + "# exported, nightly\n", PLACES, AMID, DROP, EVENTS),
@@ -507,15 +488,12 @@ def test_places_that_hold_no_plays(tmp_path):
     write(tmp_path / "s/_plays.csv", CSV)
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "empty").mkdir()
-    write(tmp_path / "t/_delta_log/0.json", "{}")
-    write(tmp_path / "t/data/a.csv", CSV)
     write(tmp_path / "d/a.csv", CSV)
     (tmp_path / "d/b.csv").symlink_to("no")
     for name, words in {
         "empty": "empty: the folder holds no file",
         "s": "left out (_plays.csv: see",
         "pipe": "pipe: this is a pipe or a device",
-        "t/data": "a part of",
         "d": "b.csv: the link leads nowhere",
     }.items():
         assert words in read_source(data_params(tmp_path / name, **HOLDOUT)).sentence

@@ -27,13 +27,11 @@ def test_utf8_said_to_be_another_encoding_is_warned_of(tmp_path, capfd, encoding
     assert warned(scratch, with_it, capfd, encoding=encoding) == []
 
 
-def test_ids_in_two_forms_and_rounded_ones_are_warned_of(tmp_path, capfd):
-    more = [("100.0", "7", 1), ("101.0", "x", 1), ("1.23457E+11", "y", 2), ("5.0", "z", 1)]
+def test_ids_in_two_forms_are_warned_of(tmp_path, capfd):
+    more = [("100.0", "7", 1), ("101.0", "x", 1), ("5.0", "z", 1)]
     path = write(tmp_path / "plays.csv", text_of([*PLAYS, *more]))
-    said = warned(tmp_path, path, capfd)
-    assert len(set(said)) == 2 and len(said) == 2
-    assert "'user_id' has users in two forms, 2 of them such as 100 and 100.0" in said[0]
-    assert "a spreadsheet may have rounded, 1 of them such as 1.23457E+11" in said[1]
+    (said,) = warned(tmp_path, path, capfd)
+    assert "'user_id' has users in two forms, 2 of them such as 100 and 100.0" in said
 
 
 @pytest.mark.parametrize("value", ["-1", "1900-01-01", "0001-01-01 00:00:00", "1601-01-01"])

@@ -105,6 +105,11 @@ class Tally:
                 )
         if params.on_bad_rows == "error" and self._first:
             raise MusicRecError(self._bad_rows())
+        if self.seen["filtered"] and self.seen["filtered"] == self.rows.total():
+            raise MusicRecError(
+                f"{params.source}: data.keep = {params.keep!r} leaves out all rows; check its "
+                "columns and values"
+            )
 
     def _subject(self, role: str, otherwise: str) -> str:
         return f"column {getattr(self._params.columns, role)!r} is" if role else otherwise

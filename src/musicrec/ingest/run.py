@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from musicrec.errors import MusicRecError, warn
 from musicrec.ingest.read.columns import mapping_of, read_aliases
+from musicrec.ingest.read.judge import Chunk
 from musicrec.ingest.read.reader import Reader
 from musicrec.ingest.report import ALSO_IN_TRAIN, Tally
 from musicrec.ingest.source.files import SourceFile, list_files
@@ -64,14 +66,9 @@ def ingest(params: DataParams, folder: Path, judged: str = "validation") -> dict
     """
     require_protocol(params)
     reader, tables = open_source(params)
-    tally = Tally(list(tables), params)
     chunks = Chunks(list(tables), folder / "chunks")
-    for piece in reader.pieces():
-        tally.add(piece)
-        chunks.add(piece.table, piece.judged.chunk)
-    warn(*tally.warnings())
+    tally = _read(reader, list(tables), params, chunks.add)
     tally.require_good()
-    _require_rows(tally, params)
     windows = windows_of(params, judged, chunks.times) if params.protocol == "temporal" else {}
     plan = Plan(params, splits_of(params, tables, judged), windows)
     if chunks.in_files:
@@ -101,17 +98,24 @@ def read_plays(params: DataParams) -> pa.Table:
     params = params.replace(protocol="holdout")
     reader, tables = open_source(params)
     tally = Tally(list(tables), params)
-    chunks = []
-    for piece in reader.pieces():
-        tally.add(piece)
-        if len(piece.judged.chunk.counts):
-            chunks.append(piece.judged.chunk)
-    warn(*tally.warnings())
+    chunks: list[Chunk] = []
+    tally = _read(reader, list(tables), params, lambda _, chunk: chunks.append(chunk))
     if not tally.rows.total():
         return plays_schema(timed=params.columns.timestamp is not None).empty_table()
     tally.require_good()
-    _require_rows(tally, params)
-    return merged_table(chunks, params)
+    return merged_table([chunk for chunk in chunks if len(chunk.counts)], params)
+
+
+def _read(
+    reader: Reader, tables: list[str], params: DataParams, keep: Callable[[str, Chunk], None]
+) -> Tally:
+    """Read and judge all rows; `keep` gets the good ones of each table."""
+    tally = Tally(tables, params)
+    for piece in reader.pieces():
+        tally.add(piece)
+        keep(piece.table, piece.judged.chunk)
+    warn(*tally.warnings())
+    return tally
 
 
 def open_source(params: DataParams) -> tuple[Reader, dict[str, list[SourceFile]]]:
@@ -132,14 +136,6 @@ def open_source(params: DataParams) -> tuple[Reader, dict[str, list[SourceFile]]
         names = ", ".join(left_out)[:200]
         warn(f"{params.source}: data.files leaves out {len(left_out)} files: {names}")
     return Reader(tables, mapping), tables
-
-
-def _require_rows(tally: Tally, params: DataParams) -> None:
-    if tally.seen["filtered"] and tally.seen["filtered"] == sum(tally.rows.values()):
-        raise MusicRecError(
-            f"{params.source}: data.keep = {params.keep!r} leaves out all rows; check its columns "
-            "and values"
-        )
 
 
 def _summary(tally: Tally, merged: Merged, plan: Plan, folder: Path) -> dict[str, dict[str, Any]]:
@@ -170,7 +166,13 @@ def _summary(tally: Tally, merged: Merged, plan: Plan, folder: Path) -> dict[str
     source = tally.source() | {"merged_rows": numbers["merged"]}
     if params.columns.timestamp is not None:
         source["rows_same_listen"] = numbers["again"]
-        _warn_of_same_listens(numbers["again"], source["rows"], params)
+        if params.same_listen is None and numbers["again"] > _SAME_LISTEN * source["rows"]:
+            warn(
+                f"{params.source}: {numbers['again']:,} of {source['rows']:,} rows have user, "
+                "track and time of another row, as exports that overlap leave them, and are "
+                "counted; set data.same_listen: once to count them once, each to say that they are "
+                "plays"
+            )
         if params.protocol in _KEEP_LATER_PLAYS:
             warn(
                 f"data.protocol: {params.protocol} leaves the later plays of other users in "
@@ -187,12 +189,3 @@ def _summary(tally: Tally, merged: Merged, plan: Plan, folder: Path) -> dict[str
     if names := left_out_names(params):
         summary["left_out"] = {name: numbers[name] for name in names}
     return summary
-
-
-def _warn_of_same_listens(found: int, rows: int, params: DataParams) -> None:
-    if params.same_listen is None and found and found >= _SAME_LISTEN * rows:
-        warn(
-            f"{params.source}: {found:,} of {rows:,} rows have user, track and time of another "
-            "row, as exports that overlap leave them, and are counted; set data.same_listen: once "
-            "to count them once, each to say that they are plays"
-        )

@@ -22,7 +22,9 @@ def one(user='"a"', track='"b"', more="") -> str:
 
 # name: (text, plays beside PLAYS, bad rows by reason)
 READ: dict[str, tuple[str, list, dict]] = {
-    "joined without a line end": (TEXT + one() + one(track='"c"') + "\n", [], {"broken_json": 1}),
+    "joined without a line end": (
+        TEXT + one() + one(track='"c"') + "\n", [("a", "b", 1), ("a", "c", 1)], {},
+    ),
     "two with a comma between": (
         TEXT + one() + ", " + one(track='"c"') + "\n", [("a", "b", 1), ("a", "c", 1)], {},
     ),
@@ -70,14 +72,16 @@ READ: dict[str, tuple[str, list, dict]] = {
 }  # fmt: skip
 # name: (text, what the sentence must hold)
 REFUSED = {
-    "Python dicts": ("".join(f"{o!r}\n" for o in OBJECTS), "such as a Python dict or JSON5"),
-    "JSON5": ("{user_id: 1, track_id: 2, count: 3}\n", "such as a Python dict or JSON5"),
-    "columns": (json.dumps({n: {str(i): i for i in range(9)} for n in NAMES}), 'orient="records"'),
+    "Python dicts": ("".join(f"{o!r}\n" for o in OBJECTS), "such as Python dicts"),
+    "JSON5": ("{user_id: 1, track_id: 2, count: 3}\n", "such as Python dicts"),
+    "columns": (json.dumps({n: {str(i): i for i in range(9)} for n in NAMES}),
+                "holds objects; name a field within"),
     "lists of columns": (json.dumps({n: [1, 2] for n in NAMES}, indent=1), 'orient="records"'),
-    "split": (json.dumps({"columns": NAMES, "index": [0], "data": [[1, 2, 3]]}), "orient="),
-    "a list on the way": ('{"a": [{"user_id": 3}]}\n', "in the list 'a'"),
+    "split": (json.dumps({"columns": NAMES, "index": [0], "data": [[1, 2, 3]]}),
+              "no column 'user_id'; the file has: columns, index, data"),
+    "a list on the way": ('{"a": [{"user_id": 3}]}\n', "set data.records=a"),
     "a list of plays": ('{"user_id": 1, "plays": [{"track_id": 2, "count": 3}]}\n' * 3,
-                        "in the list 'plays'"),
+                        "set data.records=plays"),
     "nested deeply, first": ("[" * 5000 + "]" * 5000, "nested too deeply"),
     "an empty array": ("[]", "has no rows"),
 }  # fmt: skip

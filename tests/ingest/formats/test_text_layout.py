@@ -58,15 +58,3 @@ def test_a_position_beyond_the_last_column():
 def test_a_first_line_that_may_be_names_or_a_play_is_asked_about(line):
     with pytest.raises(MusicRecError, match=r"may be column names or a play; set data\.header"):
         layout(f"{line}\nu1,t1\n".encode(), LOG)
-
-
-@pytest.mark.parametrize("params", [NAMES, POSITIONS])
-def test_aligned_columns_are_named_as_such(params: DataParams) -> None:
-    rows = [("user_id", "track_id", "count"), *((f"u{i}", f"t{i}", str(i)) for i in range(20))]
-    text = "".join(f"{u:<12}{t:<12}{c:>6}\n" for u, t, c in rows[params is POSITIONS :])
-    with pytest.raises(MusicRecError, match="aligned by runs of blanks; write one separator"):
-        layout(text.encode(), params)
-    single = text.replace("  ", " ")
-    while "  " in single:
-        single = single.replace("  ", " ")
-    assert layout(single.encode(), params).dialect.separator == " "

@@ -37,7 +37,7 @@ TWICE = {
     },
     "packed under another name": {"b/plays.csv": CSV, "all.zip": zipped(CSV)},
     "small files": {"a.csv": SMALL, "b.csv": SMALL},
-    "one line of JSON": {"a.json": b'[{"a": 1}]' * 99, "b.json": b'[{"a": 1}]' * 99},
+    "one line of JSON": {"a.json": b'[{"a": 1}]' * 999, "b.json": b'[{"a": 1}]' * 999},
     "a folder for each day": {"day=1/p.csv": CSV * 40, "day=2/p.csv": CSV * 40},
 }  # fmt: skip
 ONCE = {
@@ -106,7 +106,7 @@ def test_files_that_are_in_no_split_may_be_there_twice(tmp_path):
         tables_of(list_files(str(tmp_path))[0], params)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_pointers_of_any_editor(tmp_path, encoding):
     path = write(tmp_path / "plays.csv", CSV)
     pointer = write(tmp_path / "plays.uri", f"file://{path}\r\n".encode(encoding))

@@ -257,25 +257,22 @@ def read_aliases(name: str | None, files: list[SourceFile]) -> tuple[dict[str, s
     with open_plain(file) as stream:
         text = b"".join(text_chunks(stream, file, "utf-8")).decode("utf-8", "replace")
     pairs: dict[str, str] = {}
-    good: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), 1):
         separator = next((s for s in ("\t", ",") if s in line), None)
         fields = [field.strip() for field in line.split(separator)]
         if not any(fields) or (fields[1:] and not all(fields)):
             continue  # Audioscrobbler's file has lines without the bad id
-        if len(fields) != 2:
+        if len(fields) != 2 or pairs.setdefault(fields[0], fields[1]) != fields[1]:
             raise MusicRecError(
-                f"{file.shown}: line {number}, {line[:60]!r}, does not hold two ids, a bad one and "
-                "the good one"
+                f"{file.shown}: line {number}, {line[:60]!r}, must hold two ids, a bad one and the "
+                "one good one"
             )
-        if pairs.setdefault(fields[0], fields[1]) != fields[1]:
-            raise MusicRecError(f"{file.shown}: line {number}: {fields[0]!r} has two good ids")
-    for bad, end in pairs.items():
+    good = dict(pairs)
+    for bad in pairs:
         seen = {bad}
-        while end in pairs and pairs[end] != end:
-            if end in seen:
+        while pairs.get(good[bad], good[bad]) != good[bad]:
+            if good[bad] in seen:
                 raise MusicRecError(f"{file.shown}: the aliases of {bad!r} lead in a circle")
-            seen.add(end)
-            end = pairs[end]
-        good[bad] = end
+            seen.add(good[bad])
+            good[bad] = pairs[good[bad]]
     return good, file.path

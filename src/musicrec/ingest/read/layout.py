@@ -128,8 +128,8 @@ def text_layout(head: bytes, mapping: Mapping, name: str, *, whole: bool) -> Tex
     alike = [lines[i] for i in range(at) if len(split[i]) == width and not _is_comment(lines[i])]
     if alike:
         raise MusicRecError(
-            f"{name}: lines above the header may be plays, first {alike[0][:60]!r}; move the header "
-            "to the first line, or remove them"
+            f"{name}: lines above the header may be plays, first {alike[0][:60]!r}; move the "
+            "header to the first line, or remove them"
         )
     left_out = lines[:at] + lines[at + 1 : at + 1 + ruled]
     if left_out:

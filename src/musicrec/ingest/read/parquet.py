@@ -16,7 +16,6 @@ from musicrec.ingest.source.unsupported import refuse_unsupported
 from musicrec.storage.parquet import READING
 
 MAGIC = b"PAR1"
-_INDEXES = 1 << 22  # bytes that may lie between a file's rows and its footer
 _ROWS = 1 << 20  # rows read at a time, of larger row groups
 
 
@@ -28,7 +27,7 @@ def parquet_readings(
     Raises
     ------
     MusicRecError
-        The file is truncated, is not Parquet or several files joined; a column is missing.
+        The file is truncated or not Parquet; a column is missing.
     """
     with file.open() as stream:
         head = stream.read(1 << 16)
@@ -44,7 +43,6 @@ def parquet_readings(
             metadata, schema = reader.metadata, reader.schema_arrow
     except (pa.ArrowException, OSError) as error:
         raise _damaged(file, error) from None
-    _refuse_joined(file, metadata)
     if metadata.num_rows == 0:
         return [], ()  # its columns may be of no type
     names = tuple(schema.names)
@@ -112,28 +110,3 @@ def _plain(column: pa.Array) -> pa.Array:
         for value in encoded.dictionary.to_pylist()
     ]
     return pa.DictionaryArray.from_arrays(encoded.indices, pa.array(texts, pa.string()))
-
-
-def _refuse_joined(file: SourceFile, metadata: pq.FileMetaData) -> None:
-    """Stop at Parquet files joined end to end, of which only the last would be read.
-
-    They are told by two marks side by side, as far from the start as the rows of the last one end
-    before its footer.
-    """
-    end = 4
-    if metadata.num_row_groups:
-        group = metadata.row_group(metadata.num_row_groups - 1)
-        for chunk in map(group.column, range(group.num_columns)):
-            start = chunk.dictionary_page_offset or chunk.data_page_offset
-            end = max(end, start + chunk.total_compressed_size)
-    gap = file.size - 8 - metadata.serialized_size - end
-    if gap <= 0:
-        return
-    with file.open() as stream:
-        stream.seek(file.size - 8 - metadata.serialized_size - min(gap, _INDEXES))
-        joined = MAGIC * 2 in stream.read(min(gap, _INDEXES) + 4)
-    if joined:
-        raise MusicRecError(
-            f"{file.shown}: Parquet files joined end to end, of which only one would be read; put "
-            "the files into a folder instead"
-        )

@@ -24,8 +24,8 @@ REASONS: dict[str, tuple[str, str, str]] = {
     "broken_json": ("", "something that is not one JSON object with text or numbers as ids", ""),
     "not_a_row": (
         "",
-        "no play but a comment, a header, a rule or a line above the header",
-        "remove it, or move the header to the first line if plays stand above it",
+        "no play but a comment or a header",
+        "remove it",
     ),
     "user_missing": ("user", "null or blank", ""),
     "user_not_text": ("user", *_NOT_TEXT),

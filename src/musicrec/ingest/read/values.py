@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.errors import MusicRecError
 from musicrec.ingest.read.reasons import CODES, MAX_COUNT
 from musicrec.params import DataParams
 

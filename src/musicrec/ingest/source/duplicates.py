@@ -14,7 +14,6 @@ from musicrec.ingest.source.files import SourceFile
 from musicrec.ingest.source.packed import CHUNK, open_plain, text_chunks
 
 _HEAD = 1 << 12  # bytes that must agree before two files are read whole
-_SURE = 512  # bytes that two files do not share by chance
 # Names that programs and people give a copy: said in a warning, and counted.
 _COPY_NAME = re.compile(
     r"(~|\.(bak|backup|orig|old|tmp|swp|part|crdownload))$|\(\d{1,2}\)"
@@ -26,7 +25,8 @@ _COPY_NAME = re.compile(
 def refuse_duplicates(files: list[SourceFile], mapped: Sequence[str]) -> None:
     """Stop where two files have equal content, whose plays would count twice.
 
-    Content is compared unpacked, whatever line ends and byte order marks are.
+    Content is compared unpacked, whatever line ends and byte order marks are. Files without rows
+    are not, nor small ones of different folders `day=1`, as two quiet days may be equal.
 
     Parameters
     ----------
@@ -38,16 +38,18 @@ def refuse_duplicates(files: list[SourceFile], mapped: Sequence[str]) -> None:
     MusicRecError
         Two files are equal.
     """
-    alike: dict[tuple[bytes, str], list[SourceFile]] = {}
+    alike: dict[tuple[bytes, ...], list[SourceFile]] = {}
     for file in files if len(files) > 1 else ():
         head = next(_content(file, 2 * _HEAD), b"")[:_HEAD]
-        few = len(head) < _HEAD  # two quiet days may be equal: day=1/plays.csv, day=2/plays.csv
-        alike.setdefault((head, _values(file.relative, mapped, every=few)), []).append(file)
-    for (head, _), members in alike.items():
-        if len(members) == 1 or not _has_rows(members[0], head):
-            continue
+        small = len(head) < _HEAD
+        folders = [one for one in file.relative.split("/")[:-1] if "=" in one]
+        values = [one.encode() for one in folders if small or one.split("=")[0] in mapped]
+        is_parquet, one_line = head.startswith(b"PAR1"), small and head.count(b"\n") < 2
+        if _has_rows(file) if is_parquet else not one_line:
+            alike.setdefault((head, *values), []).append(file)
+    for members in alike.values():
         seen: dict[bytes, SourceFile] = {}
-        for file in members:
+        for file in members if len(members) > 1 else ():
             digest = hashlib.blake2b()
             for part in _content(file):
                 digest.update(part)
@@ -69,22 +71,12 @@ def warn_of_copy_names(files: list[SourceFile]) -> None:
         )
 
 
-def _values(relative: str, mapped: Sequence[str], *, every: bool) -> str:
-    """What the folders on the way say of mapped columns, or of every column."""
-    parts = [part for part in relative.split("/")[:-1] if "=" in part]
-    return "/".join(part for part in parts if every or part.split("=")[0] in mapped)
-
-
-def _has_rows(file: SourceFile, head: bytes) -> bool:
-    """Whether a file is more than the header that empty ones share."""
-    if head.startswith(b"PAR1"):
-        try:
-            with file.open() as stream:
-                return bool(parquet.read_metadata(stream).num_rows)
-        except (pa.ArrowException, OSError):
-            return False  # reported where it is read
-    long = len(head) >= _SURE and (b"\n" in head or head.startswith((b"{", b"[")))
-    return long or head.count(b"\n") > 1
+def _has_rows(file: SourceFile) -> bool:
+    try:
+        with file.open() as stream:
+            return bool(parquet.read_metadata(stream).num_rows)
+    except (pa.ArrowException, OSError):
+        return False  # reported where it is read
 
 
 def _content(file: SourceFile, size: int = CHUNK) -> Iterator[bytes]:

@@ -78,9 +78,7 @@ def source_uri(source: str) -> str:
     if source.startswith("~") and not path.exists():
         path = path.expanduser()
     if path.suffix == ".uri" and path.is_file():
-        raw = path.read_bytes()
-        encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-        words = raw.decode(encoding, "replace").split()
+        words = path.read_text("utf-8-sig", "replace").split()
         if len(words) != 1 or not _SCHEME.match(words[0]):
             raise MusicRecError(f"{source}: a pointer file holds one URI and nothing else")
         return source_uri(words[0])
@@ -173,16 +171,15 @@ def _local(root: str) -> list[SourceFile] | None:
         seen.add(real)
         # Folders that are no links come first, so that a link to one of them is the second way.
         folders.sort(key=lambda name: (Path(folder, name).is_symlink(), name))
-        for name in sorted(names):
-            path = f"{folder.rstrip('/')}/{name}"
-            relative = path[len(root.rstrip("/")) + 1 :]
-            if not Path(path).exists() and is_part_of_table(relative):
+        for path in (Path(folder, name) for name in sorted(names)):
+            relative = path.relative_to(root).as_posix()
+            if not path.exists() and is_part_of_table(relative):
                 raise MusicRecError(
                     f"{path}: the link leads nowhere; remove it or restore its target"
                 )
             target = os.path.realpath(path)
-            if Path(path).is_file() and (target not in files or not Path(path).is_symlink()):
-                files[target] = _local_file(path, relative)
+            if path.is_file() and (target not in files or not path.is_symlink()):
+                files[target] = _local_file(str(path), relative)
     return list(files.values())
 
 

@@ -7,7 +7,6 @@ import codecs
 import gzip
 import io
 import lzma
-import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -38,22 +37,16 @@ def _arrow(codec: str) -> _Opener:
 def _only_member(stream: Any, file: SourceFile) -> Any:
     """The file with the plays in a zip archive: neither hidden nor a README and its like."""
     archive = zipfile.ZipFile(stream if stream.seekable() else io.BytesIO(stream.read()))
-    every = [member for member in archive.infolist() if not member.is_dir()]
-    for mark, what in _ARCHIVES.items():
-        if any(re.search(mark, member.filename) for member in every):
-            raise MusicRecError(f"{file.shown}: this is {what}")
-    visible = [m for m in every if not m.filename.startswith("__MACOSX/")]
-    members = [m for m in visible if is_part_of_table(m.filename)] or visible
+    names = [one.filename for one in archive.infolist() if not one.is_dir()]
+    visible = [name for name in names if not name.startswith("__MACOSX/")]
+    members = [name for name in visible if is_part_of_table(name)] or visible
+    if "[Content_Types].xml" in names:
+        raise MusicRecError(f"{file.shown}: this is a spreadsheet (.xlsx); save it as CSV")
     if len(members) != 1:
-        shown = ", ".join(member.filename for member in members)[:200] or "nothing"
         raise MusicRecError(
-            f"{file.shown}: this is a zip archive of {len(members)} files ({shown}); unpack it and "
-            "name the one with the plays, or a folder of such files"
-        )
-    if members[0].flag_bits & 1:
-        raise MusicRecError(
-            f"{file.shown}: this zip archive asks for a password; unpack it (unzip) and name the "
-            "file with the plays"
+            f"{file.shown}: this is a zip archive of {len(members)} files "
+            f"({', '.join(members)[:200]}); unpack it and name the one with the plays, or a folder "
+            "of such files"
         )
     return archive.open(members[0])
 
@@ -68,19 +61,10 @@ _PACKED: dict[bytes, tuple[str, _Opener]] = {
     b"PK\x03\x04": ("zip", _only_member),
     b"PK\x05\x06": ("zip", _only_member),  # of no file
 }
-_PROMISED = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd", ".xz": "xz"}
 _DAMAGE = (
-    EOFError, OSError, NotImplementedError, lzma.LZMAError, zlib.error, zipfile.BadZipFile,
+    EOFError, OSError, RuntimeError, lzma.LZMAError, zlib.error, zipfile.BadZipFile,
     pa.ArrowInvalid,
 )  # fmt: skip
-# A name within a zip archive -> what the archive is, and what to do.
-_ARCHIVES = {
-    r"^\[Content_Types\]\.xml$": "a spreadsheet (.xlsx) or another document; save it as CSV",
-    r"^META-INF/manifest\.xml$": "a spreadsheet (.ods) or another document; save it as CSV",
-    r"\.npy$": "a NumPy archive (.npz); write the plays as Parquet or as text",
-    r"(^|/)data\.pkl$": "a PyTorch file (.pt), which can run code when it is read; write the plays "
-    "as Parquet or as text",
-}
 
 
 @contextmanager
@@ -93,18 +77,12 @@ def open_plain(file: SourceFile) -> Iterator[io.BufferedReader]:
         It is damaged, which may show as it is read; a zip archive does not hold one file alone.
     """
     packed = ""
-    promised = next((kind for end, kind in _PROMISED.items() if file.relative.endswith(end)), None)
     with ExitStack() as stack:
         try:
             stream: Any = stack.enter_context(io.BufferedReader(file.open(), 1 << 20))  # type: ignore[type-var]
             while kind := _packing(stream.peek(16)):
                 packed, opener = kind
                 stream = stack.enter_context(io.BufferedReader(opener(stream, file), 1 << 20))
-            if promised and not packed:
-                raise MusicRecError(
-                    f"{file.shown}: its name promises {promised} data, which it is not; rename it "
-                    "or pack it again"
-                )
             yield stream
         except _DAMAGE as error:
             if not packed or getattr(error, "errno", None) is not None:

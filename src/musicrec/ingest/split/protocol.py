@@ -17,7 +17,7 @@ from typing import NamedTuple
 from musicrec.errors import MusicRecError
 from musicrec.ingest.source.duplicates import refuse_duplicates, warn_of_copy_names
 from musicrec.ingest.source.files import SourceFile
-from musicrec.ingest.split.windows import Windows, shown
+from musicrec.ingest.split.windows import Windows
 from musicrec.params import ROLES, DataParams
 from musicrec.storage.parquet import HISTORIES, HISTORY, SPLITS
 
@@ -129,14 +129,10 @@ def tables_of(files: list[SourceFile], params: DataParams) -> dict[str, list[Sou
     Raises
     ------
     MusicRecError
-        A split is missing or a name is of two; one table would be made of three splits and of other
-        files; two files have equal content.
+        A split is missing or a name is of two; two files have equal content.
     """
-    if params.protocol == "given":
-        tables = _given_splits(files, params.source)
-    else:
-        _refuse_splits_and_more(files, params.source)
-        tables = {TABLE: files}
+    given = params.protocol == "given"
+    tables = _given_splits(files, params.source) if given else {TABLE: files}
     if params.duplicates == "error":
         read = sorted(file for members in tables.values() for file in members)
         mapped = [getattr(params.columns, role) for role in ROLES]
@@ -172,19 +168,6 @@ def _given_splits(files: list[SourceFile], source: str) -> dict[str, list[Source
     return {split: members for split, members in found.items() if members}
 
 
-def _refuse_splits_and_more(files: list[SourceFile], source: str) -> None:
-    """As it happens when plays are put beside those of the embedded sample."""
-    found = [_named(file) for file in files]
-    splits = {split for _, matches in found for split in matches}
-    others = sorted({name for name, matches in found if not matches})
-    if splits >= set(SPLITS) and others:
-        raise MusicRecError(
-            f"{source}: holds train, validation and test files and beside them "
-            f"{', '.join(others)[:200]}, which data.protocol: holdout would read as one table; "
-            "name in data.source the file or folder that is meant"
-        )
-
-
 def _named(file: SourceFile) -> tuple[str, list[str]]:
     """The name of a file (or the sub-folder it is in), and the splits it stands for."""
     name = file.relative.split("/")[0]
@@ -203,32 +186,21 @@ def require_splits(folder: Path, plan: Plan) -> None:
     Raises
     ------
     MusicRecError
-        The sentence names the parameter that left it empty.
+        The sentence names the parameters that leave it empty.
     """
-    for split in plan.splits:
-        if not (folder / split).is_dir():
-            raise MusicRecError(_nobody_left(split, plan))
-
-
-def _nobody_left(split: str, plan: Plan) -> str:
     params = plan.params
-    if params.protocol == "given":
-        return f"{params.source}: no usable row is left in {split}"
-    if split == "train":
-        filters = (
-            f" of users with {params.min_user_plays} or more tracks and tracks with "
-            f"{params.min_track_users} or more users; lower data.min_user_plays or "
-            "data.min_track_users"
+    for split in plan.splits:
+        if (folder / split).is_dir():
+            continue
+        advice = []
+        if plan.windows:
+            advice.append(f"set data.{split}_from to a time before which its users have plays")
+        elif plan.drawn and split != "train":
+            share = f"{split.removesuffix(HISTORY)}_users"
+            advice.append(f"raise data.{share} = {getattr(params, share):g} or use more plays")
+        if filters_on(params):
+            advice.append("lower data.min_user_plays or data.min_track_users")
+        advice = advice or ["fix the source"]
+        raise MusicRecError(
+            f"{params.source}: no usable row is left in {split}; {', or '.join(advice)}"
         )
-        return f"{params.source}: no usable row is left in train" + filters * filters_on(params)
-    if plan.windows:
-        start, stop = map(shown, plan.windows[split])
-        return (
-            f"{params.source}: none of the users who played from {start} to {stop} has earlier "
-            f"plays to train on; set data.{split}_from to another time"
-        )
-    share = getattr(params, f"{split.removesuffix(HISTORY)}_users")
-    return (
-        f"{params.source}: no {split} user: none of the users with two or more tracks was chosen "
-        f"by data.{split}_users = {share:g}; raise it or use more plays"
-    )

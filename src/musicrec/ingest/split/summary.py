@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import bisect
-import functools
 import itertools
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -206,7 +204,7 @@ def require_sound_splits(contents: dict[str, Contents], params: DataParams) -> N
             held, known = (getattr(contents[where], f"{role}s") for where in (split, name))
             missing = _missing(held, known)
             if len(held) - missing < _LEAST_KNOWN * len(held):
-                ours, theirs = _two_ids(known, held)
+                ours, theirs = (pc.min(ids).as_py() for ids in (known, held))
                 raise MusicRecError(
                     f"{params.source}: {name} has {len(held) - missing:,} of the {len(held):,} "
                     f"{role}s of {split} (column {getattr(params.columns, role)!r}), such as "
@@ -232,32 +230,8 @@ def _require_apart(one: str, other: str, contents: dict[str, Contents], params: 
         )
 
 
-def _two_ids(train: pa.Array, held: pa.Array) -> tuple[str, str]:
-    """An id of each: of the same plain form, where there are such."""
-    known: dict[str, str] = {}
-    for text in sorted(train.to_pylist()):
-        known.setdefault(_plain(text), text)
-    others = sorted(held.filter(pc.invert(pc.is_in(held, value_set=train))).to_pylist())
-    pair = next(((known[_plain(one)], one) for one in others if _plain(one) in known), None)
-    return pair or (min(known.values()), others[0])
-
-
-def _plain(text: str) -> str:
-    """An id without what tools change: case, zeros and signs around it, decimals of floats."""
-    return re.sub(r"^[\W_]*0*|[\W_]+$", "", re.sub(r"\.0+$", "", text.lower()))
-
-
 def id_warnings(contents: dict[str, Contents], params: DataParams) -> Iterator[str]:
-    """Say where ids are what programs made of others.
-
-    That is `12` beside `12.0`, of tables of which some have gaps, and `1.23457E+11`, which a
-    spreadsheet rounded; and where a table has a single user.
-    """
-    if len(contents["train"].users) == 1:
-        yield (
-            f"{params.source}: there is one user to train on; a recommender learns from several "
-            "users (is data.columns.user the column that is meant?)"
-        )
+    """Say where `12` is beside `12.0`, as tables with gaps have it."""
     for role in ("user", "track"):
         ids = [getattr(found, f"{role}s") for found in contents.values()]
         title = f"{params.source}: column {getattr(params.columns, role)!r} has"
@@ -265,33 +239,13 @@ def id_warnings(contents: dict[str, Contents], params: DataParams) -> Iterator[s
         if len(twice):
             first = pc.min(twice).as_py()
             yield (
-                f"{title} {role}s in two forms, {len(twice):,} of them such as "
-                f"{first.split('.')[0]} and {first}, which are two {role}s here; write them in one"
-            )
-        rounded = _matching(ids, ("E+", "e+"), r"^[0-9]([.,][0-9]+)?[eE]\+[0-9]+$")
-        if len(rounded):
-            yield (
-                f"{title} {role}s that a spreadsheet may have rounded, {len(rounded):,} of them "
-                f"such as {pc.min(rounded)}, so that several are one; export them as text"
+                f"{title} {role}s in two forms, {len(pc.unique(twice)):,} of them such as "
+                f"{first[:-2]} and {first}, which are two {role}s here; write them in one"
             )
 
 
 def _in_two_forms(ids: list[pa.Array]) -> pa.Array:
     """The ids such as `12.0` whose `12` is there too."""
-    floats = _matching(ids, (".0",), r"^-?[0-9]+\.0+$")
-    if not len(floats):
-        return floats
-    whole = pc.replace_substring_regex(floats, r"\.0+$", "")
-    return floats.filter(
-        functools.reduce(pc.or_, (pc.is_in(whole, value_set=some) for some in ids))
-    )
-
-
-def _matching(ids: list[pa.Array], marks: tuple[str, ...], pattern: str) -> pa.Array:
-    """Ids that match a pattern, which is tried only where one of the marks is in them."""
-    found = []
-    for some in ids:
-        close = functools.reduce(pc.or_, (pc.match_substring(some, mark) for mark in marks))
-        some = some.filter(close)
-        found.append(some.filter(pc.match_substring_regex(some, pattern)))
-    return pc.unique(pa.concat_arrays(found))
+    every = pa.chunked_array(ids)
+    floats = every.filter(pc.ends_with(every, ".0"))
+    return floats.filter(pc.is_in(pc.utf8_slice_codeunits(floats, 0, -2), value_set=every))
