@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from musicrec.params import ALSParams, EvaluateParams, FeedbackParams
 from musicrec.storage.files import write_json
 from musicrec.train.run import train
 from musicrec.tune import original as plan
-from musicrec.tune.original import LOG_FEEDBACK, Point, Report, Work, original
+from musicrec.tune.original import LOG_FEEDBACK, Point, Work
 from musicrec.tune.original_page import WHY_ZERO, ZERO, original_page, summary
 from tests.support.indexed_data import make_plays, write_baselines, write_indexed
 
@@ -34,25 +33,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, kept: str, on_step=lambda step: None) -> Report:
-    counts = folder / "plots/data/counts.json"
-    return original(folder / "indexed", folder / "params.yaml", counts, folder / kept, on_step)
+BASE = ALSParams(max_iter=3)
 
 
 @pytest.fixture(scope="module")
-def first(folder: Path) -> Report:
-    return run(folder, "kept")
+def work(folder: Path) -> Work:
+    work = Work(folder / "indexed", BASE, folder / "kept")
+    original_page(work, COUNTS)
+    return work
 
 
-def test_a_point_has_the_figures_of_the_stages(folder: Path, first: Report, tmp_path: Path) -> None:
+def test_a_point_has_the_figures_of_the_stages(folder: Path, work: Work, tmp_path: Path) -> None:
     """Those of evaluate's files, to the last digit."""
     params = EvaluateParams(k=(10, 500), bootstrap_samples=100)
     (tmp_path / "indexed").symlink_to(folder / "indexed")
     write_baselines(tmp_path, params)
-    for number, setting in enumerate((first.grid[4], Point(first.best.als, LOG_FEEDBACK))):
-        figures = first.validation[setting]
+    for number, point in enumerate((work.grid[4], Point(work.best.als, LOG_FEEDBACK))):
+        figures = work.judge(point)
         out = tmp_path / str(number)
-        train(folder / "indexed", out, tmp_path / "train.json", tmp_path / "plots", *setting)
+        train(folder / "indexed", out, tmp_path / "train.json", tmp_path / "plots", *point)
         staged = evaluate(folder / "indexed", out, tmp_path / "baselines", params)
         write_json(tmp_path / "rows.json", plot_rows(staged, params))
         written = json.loads((tmp_path / "rows.json").read_text())
@@ -61,24 +60,22 @@ def test_a_point_has_the_figures_of_the_stages(folder: Path, first: Report, tmp_
         assert figures["spark"]["k"] == 500
 
 
-def test_the_grid_is_the_originals_and_the_best_is_its_best(first: Report) -> None:
-    points = {(s.als.rank, s.als.reg_param, s.als.alpha) for s in first.grid}
-    assert len(first.grid) == 27
+def test_the_grid_is_the_originals_and_the_best_is_its_best(work: Work) -> None:
+    points = {(s.als.rank, s.als.reg_param, s.als.alpha) for s in work.grid}
+    assert len(work.grid) == 27
     assert points == {(r, g, a) for r in (5, 10, 20) for g in (0.1, 1, 10) for a in (1, 5, 10)}
-    maps = {point: first.validation[point]["spark"]["map"] for point in first.grid}
-    assert first.best in first.grid and maps[first.best] == max(maps.values())
-    assert {point.als.max_iter for point in first.grid} == {3}
-    assert set(first.test) == {first.best, Point(first.best.als, LOG_FEEDBACK)}
-    assert first.computed > 35
-    assert {row["method"] for row in first.search} >= {"exact_argsort", "exact"} | {
+    maps = {point: work.judge(point)["spark"]["map"] for point in work.grid}
+    assert maps[work.best] == max(maps.values())
+    assert {point.als.max_iter for point in work.grid} == {3}
+    assert work.computed > 35
+    assert {row["method"] for row in work.search()["rows"]} >= {"exact_argsort", "exact"} | {
         f"annoy_dot, n_trees {n}" for n in (1, 5, 10, 30)
     }
 
 
-def test_a_second_run_computes_nothing_and_a_stopped_one_goes_on(
-    folder: Path, first: Report
-) -> None:
-    assert run(folder, "kept") == replace(first, computed=0)
+def test_a_second_run_computes_nothing_and_a_stopped_one_goes_on(folder: Path, work: Work) -> None:
+    again = Work(folder / "indexed", BASE, folder / "kept")
+    assert original_page(again, COUNTS) == original_page(work, COUNTS) and again.computed == 0
     steps: list[str] = []
 
     def stop(step: str) -> None:
@@ -87,11 +84,11 @@ def test_a_second_run_computes_nothing_and_a_stopped_one_goes_on(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(folder, "stopped", stop)
-    again = run(folder, "stopped")
-    assert again.computed == first.computed - 10
-    assert again.validation == first.validation and again.test == first.test
-    assert again.seen == first.seen
+        original_page(Work(folder / "indexed", BASE, folder / "stopped", stop), COUNTS)
+    again = Work(folder / "indexed", BASE, folder / "stopped")
+    original_page(again, COUNTS)
+    assert again.computed == work.computed - 10
+    assert summary(again) == summary(work) and again.seen() == work.seen()
 
 
 def test_a_step_out_of_the_grid() -> None:
@@ -107,13 +104,13 @@ def test_a_step_out_of_the_grid() -> None:
     }  # fmt: skip
 
 
-def test_matched_alpha_keeps_the_mean_confidence(first: Report) -> None:
-    assert first.matched.feedback == FeedbackParams(transform="log1p")
-    assert first.matched.als.alpha > first.best.als.alpha  # log1p(r) < r
+def test_matched_alpha_keeps_the_mean_confidence(work: Work) -> None:
+    assert work.matched.feedback == FeedbackParams(transform="log1p")
+    assert work.matched.als.alpha > work.best.als.alpha  # log1p(r) < r
 
 
 def test_the_command_writes_a_page_with_every_published_figure(
-    folder: Path, first: Report, monkeypatch, capsys
+    folder: Path, work: Work, monkeypatch, capsys
 ) -> None:
     monkeypatch.chdir(folder)
     (folder / "data").mkdir(exist_ok=True)
@@ -125,26 +122,25 @@ def test_the_command_writes_a_page_with_every_published_figure(
     published = [figures for _, figures in plan.PUBLISHED.values()]
     for figure in (value for pair in [*published, *plan.PUBLISHED_TEST.values()] for value in pair):
         assert f"{figure:.4f}" in page
-    for point in first.grid:
-        assert str(first.validation[point]["spark"]["precision"]) in page
+    for point in work.grid:
+        assert str(work.judge(point)["spark"]["precision"]) in page
     assert "measured on other data" in page and "https://" not in page.split("<script")[0]
 
 
-def test_a_model_of_zeros_says_why(first: Report, folder: Path) -> None:
+def test_a_model_of_zeros_says_why(work: Work, folder: Path) -> None:
     """A regularisation that outweighs every play."""
-    work = Work(folder / "indexed", folder / "zeros")
+    zeros = Work(folder / "indexed", BASE, folder / "kept")
     nothing = Point(ALSParams(rank=5, reg_param=1e6, alpha=1.0), FeedbackParams())
-    figures = work.judge(nothing)
+    figures = zeros.judge(nothing)
     assert figures["zero"] is True and figures["spark"]["map"] == 0
-    assert not first.validation[first.best]["zero"] and WHY_ZERO not in summary(first)
-    log = {Point(first.best.als, LOG_FEEDBACK): figures}
-    changed = replace(first, validation=first.validation | log)
-    told = summary(changed).splitlines()
+    assert not work.judge(work.best)["zero"] and WHY_ZERO not in summary(work)
+    zeros.variants = zeros.variants | {"log": nothing}
+    told = summary(zeros).splitlines()
     assert next(line for line in told if line.startswith("log  ")).split()[1] == f"0.0000{ZERO}"
     assert told[-1] == WHY_ZERO and "Best of the grid: rank" in told[-2]
-    assert WHY_ZERO in unescape(original_page(changed))
+    assert WHY_ZERO in unescape(original_page(zeros, COUNTS))
 
 
-def test_without_indexed_plays(folder: Path, tmp_path: Path) -> None:
+def test_without_indexed_plays(tmp_path: Path) -> None:
     with pytest.raises(MusicRecError, match="holds no indexed plays; run dvc repro index"):
-        original(tmp_path, folder / "params.yaml", tmp_path / "none", tmp_path / "kept")
+        Work(tmp_path, BASE, tmp_path / "kept")

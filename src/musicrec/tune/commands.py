@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -101,14 +102,17 @@ def run_tune(args: argparse.Namespace) -> None:
 
 def run_original(args: argparse.Namespace) -> None:
     """Compute what is missing and write the page."""
+    from musicrec.params import ALSParams, load_block
     from musicrec.runtime import progress
     from musicrec.storage.files import write_text
     from musicrec.storage.outputs import is_page, output_file
-    from musicrec.tune.original import original
+    from musicrec.tune.original import Work
     from musicrec.tune.original_page import original_page, summary
 
     output_file(args.output, ".html", is_page)
-    report = original(args.indexed, args.params, Path("plots/data/counts.json"), on_step=progress)
-    write_text(args.output, original_page(report))
-    print(summary(report))
-    print(f"{report.computed} results computed; {args.output}: a page that needs no network")
+    work = Work(args.indexed, load_block(args.params, ALSParams), on_step=progress)
+    counts = Path("plots/data/counts.json")
+    rows = json.loads(counts.read_text()) if counts.is_file() else []
+    write_text(args.output, original_page(work, rows))
+    print(summary(work))
+    print(f"{work.computed} results computed; {args.output}: a page that needs no network")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from musicrec.formatting import NOTHING, number, text_table
 from musicrec.page.charts import COLOURS, Axis, Figure, Series, lines
 from musicrec.page.layout import Section, Table, render
 from musicrec.tune.original import (
     AXES,
     BASELINE,
+    KS,
     LOG,
     LOG_FEEDBACK,
     PUBLISHED,
     PUBLISHED_TEST,
     Figures,
     Point,
-    Report,
+    Work,
     beyond,
     on_border,
 )
@@ -34,39 +37,44 @@ HEADER = ["MAP@500", "published MAP*", "P@500", "published P@500*", UNSEEN]
 COUNTS = ("split", "rows", "mean", "sd", "min", "p25", "median", "p75", "max", "share_of_count_1")
 
 
-def original_page(report: Report) -> str:
-    """Lay the report out as one HTML file that opens anywhere."""
+def original_page(work: Work, counts: list[dict[str, Any]]) -> str:
+    """Lay the report out as one HTML file that opens anywhere.
+
+    Parameters
+    ----------
+    counts : list of dict
+        `plots/data/counts.json` of the ingest stage.
+    """
     card = {
         "name": "MAP@500 of the grid's best point, validation users",
         "colour": COLOURS[1],
-        "word": number(report.validation[report.best]["spark"]["map"]),
+        "word": number(work.judge(work.best)["spark"]["map"]),
         "sign": ("▲", "calm"),
-        "sentence": f"{named(report.best)}; published best: rank 20, reg_param 0.1, alpha 10.",
+        "sentence": f"{named(work.best)}; published best: rank 20, reg_param 0.1, alpha 10.",
         "words": [],
         "users": MARK,
     }
     sections = [
-        *(_grid(report, metric, title) for metric, title in METRICS.items()),
-        _variants(report),
-        _tests(report),
-        _corner(report),
-        _confounded(report),
-        _seen(report),
-        _counts(report),
-        _search(report),
+        *(_grid(work, metric, title) for metric, title in METRICS.items()),
+        _variants(work),
+        _tests(work),
+        _corner(work),
+        _confounded(work),
+        _seen(work),
+        _counts(counts),
+        _search(work),
     ]
     return render("The original project's report", "musicrec original", sections, cards=[card])
 
 
-def summary(report: Report) -> str:
+def summary(work: Work) -> str:
     """The variants as a table for the terminal; MAP and precision at 500."""
-    cells = _variant_cells(report)
+    cells = _variant_cells(work)
     table = text_table(["validation users", *HEADER], cells, right=range(1, 6))
-    variants = report.variants()
-    maps = {name: report.validation[point]["spark"]["map"] for name, point in variants.items()}
+    maps = {name: work.judge(point)["spark"]["map"] for name, point in work.variants.items()}
     best = max(maps, key=maps.__getitem__)
     note = (
-        f"Best of the grid: {named(report.best)}. Best of these rows: {best}, MAP@500 "
+        f"Best of the grid: {named(work.best)}. Best of these rows: {best}, MAP@500 "
         f"{number(maps[best])}."
     )
     return "\n".join([table, "", note, *_why_zero(cells)])
@@ -103,8 +111,8 @@ def _section(key: str, title: str, text: str, header: list[str], cells: list[lis
     return Section(key, title, text, table=Table(key, header, cells) if cells else None)
 
 
-def _grid(report: Report, metric: str, title: str) -> Section:
-    figures = {point: report.validation[point]["spark"][metric] for point in report.grid}
+def _grid(work: Work, metric: str, title: str) -> Section:
+    figures = {point: work.judge(point)["spark"][metric] for point in work.grid}
     series = [Series(f"rank {r}", c) for r, c in zip(AXES["rank"], COLOURS, strict=False)]
     y = Axis(metric, title, zero=True, domain=(0.0, 1.05 * max(figures.values())))
     drawn = []
@@ -120,34 +128,34 @@ def _grid(report: Report, metric: str, title: str) -> Section:
         drawn.append(lines(figure, Axis("alpha", "alpha", values=AXES["alpha"]), y))
     text = (
         "Validation users, by the original's protocol: tracks that a user has played may be "
-        f"recommended. Best by MAP@500 here: {named(report.best)}; published best: rank 20, "
+        f"recommended. Best by MAP@500 here: {named(work.best)}; published best: rank 20, "
         "reg_param 0.1, alpha 10."
     )
     return Section(f"grid_{metric}", f"The grid: {title}", text, drawn)
 
 
-def _variant_cells(report: Report) -> list[list[str]]:
+def _variant_cells(work: Work) -> list[list[str]]:
     return [
-        [name, *_beside(report.validation[point], PUBLISHED[name][1])]
-        for name, point in report.variants().items()
+        [name, *_beside(work.judge(point), PUBLISHED[name][1])]
+        for name, point in work.variants.items()
     ]
 
 
-def _variants(report: Report) -> Section:
+def _variants(work: Work) -> Section:
     text = (
-        f"The best point ({named(report.best)}) with log compression, r = log(1 + count), and with "
+        f"The best point ({named(work.best)}) with log compression, r = log(1 + count), and with "
         f"training plays of few counts dropped; validation users. {MARK}"
     )
     title, header = "Log compression and dropped counts", ["variant", *HEADER]
-    return _section("variants", title, text, header, _variant_cells(report))
+    return _section("variants", title, text, header, _variant_cells(work))
 
 
-def _tests(report: Report) -> Section:
+def _tests(work: Work) -> Section:
     cells = []
     for name in (BASELINE, LOG):
-        point = report.variants()[name]
-        figures = _beside(report.test[point], PUBLISHED_TEST[name])
-        cells.append([name, _map(report.validation[point]), *figures])
+        point = work.variants[name]
+        figures = _beside(work.judge(point, "test"), PUBLISHED_TEST[name])
+        cells.append([name, _map(work.judge(point)), *figures])
     text = (
         "Chosen on the validation users, then scored once on the test users: the best point of the "
         f"grid and the same with log compression. No other setting was. {MARK}"
@@ -156,15 +164,15 @@ def _tests(report: Report) -> Section:
     return _section("tests", "Do they generalise?", text, header, cells)
 
 
-def _corner(report: Report) -> Section:
-    ends = on_border(report.best.als)
+def _corner(work: Work) -> Section:
+    ends = on_border(work.best.als)
     inner = [name for name in AXES if name not in ends]
     where = f"on the end of {' and '.join(ends)}" if ends else "inside on every axis"
     rest = f", inside on {' and '.join(inner)}" if ends and inner else ""
-    base = report.validation[report.best]
-    cells = [["best of the grid", named(report.best), *_own(base), NOTHING]]
-    for name, point in beyond(report.best.als).items():
-        figures, before = report.validation[point], base["spark"]["map"]
+    base = work.judge(work.best)
+    cells = [["best of the grid", named(work.best), *_own(base), NOTHING]]
+    for name, point in beyond(work.best.als).items():
+        figures, before = work.judge(point), base["spark"]["map"]
         gain = figures["spark"]["map"] / before - 1 if before else 0.0
         cells.append([f"further in {name}", named(point), *_own(figures), f"{gain:+.1%}"])
     text = (
@@ -176,15 +184,12 @@ def _corner(report: Report) -> Section:
     return _section("corner", "The best point on the edge", text, header, cells)
 
 
-def _confounded(report: Report) -> Section:
-    best, matched = report.best, report.matched
+def _confounded(work: Work) -> Section:
+    best, matched = work.best, work.matched
     logs = [Point(best.als.replace(alpha=alpha), LOG_FEEDBACK) for alpha in AXES["alpha"]]
     rows = [("counts", best), *((LOG, point) for point in logs)]
     rows.append(("log, same mean of alpha r", matched))
-    cells = [
-        [name, f"{point.als.alpha:.4g}", *_own(report.validation[point])[:2]]
-        for name, point in rows
-    ]
+    cells = [[name, f"{point.als.alpha:.4g}", *_own(work.judge(point))[:2]] for name, point in rows]
     text = (
         "The confidence of a play is 1 + alpha r. Log compression shrinks r, so that at the same "
         "alpha it is also a weaker alpha: the published gain of log may be either. At "
@@ -195,14 +200,14 @@ def _confounded(report: Report) -> Section:
     return _section("alpha", "Alpha and log compression, apart", text, header, cells)
 
 
-def _seen(report: Report) -> Section:
-    figures = report.validation[report.best]
+def _seen(work: Work) -> Section:
+    figures = work.judge(work.best)
     kinds = {
         "seen tracks may be recommended (the original's)": figures["spark"],
         "seen tracks left out (ours)": figures["ranking"],
     }
     cells = [[name, number(row["map"]), number(row["precision"])] for name, row in kinds.items()]
-    short, long = (report.seen[k] for k in sorted(report.seen, key=int))
+    short, long = (work.seen()[str(k)] for k in KS)
     text = (
         "The original did not leave out what a user has played in training, and no held-out play "
         f"is such a track. Of the first 10 places of a list {short:.0%} hold one, of 500 "
@@ -213,18 +218,19 @@ def _seen(report: Report) -> Section:
     return _section("seen", "Seen tracks in the lists", text, header, cells)
 
 
-def _counts(report: Report) -> Section:
-    cells = [[number(row.get(name)) for name in COUNTS] for row in report.counts]
+def _counts(counts: list[dict[str, Any]]) -> Section:
+    cells = [[number(row.get(name)) for name in COUNTS] for row in counts]
     text = "Play counts of the ingested splits, before downsampling." + (
         "" if cells else " plots/data/counts.json is missing: run dvc repro ingest."
     )
     return _section("counts", "The table of counts", text, list(COUNTS), cells)
 
 
-def _search(report: Report) -> Section:
-    names = list(dict.fromkeys(row["method"] for row in report.search))
+def _search(work: Work) -> Section:
+    search = work.search()
+    names = list(dict.fromkeys(row["method"] for row in search["rows"]))
     series = [Series(name, COLOURS[i % len(COLOURS)]) for i, name in enumerate(names)]
-    rows = [row | {"series": row["method"]} for row in report.search]
+    rows = [row | {"series": row["method"]} for row in search["rows"]]
     columns = {
         "series": "method",
         "setting": "setting",
@@ -239,6 +245,7 @@ def _search(report: Report) -> Section:
     text = (
         "Queries of the best point's validation users, one at a time. exact_argsort is the "
         "original's brute force, exact is ours, annoy_dot is the metric of Annoy that it used. "
-        f"Measured on {report.machine['processor']}, one thread; other machines give other speeds."
+        f"Measured on {search['machine']['processor']}, one thread; other machines give other "
+        "speeds."
     )
     return Section("search", "Recall against speed", text, [drawn])
