@@ -76,7 +76,7 @@ def test_id_maps_are_by_falling_frequency_then_id(indexed, file, names, column):
     assert [tuple(row.values()) for row in table.to_pylist()] == expected
 
 
-def test_known_ids_are_in_the_order_of_string_indexer(spark, indexed):
+def test_known_ids_are_in_the_order_of_spark(spark, indexed):
     from pyspark.ml.feature import StringIndexer
 
     columns = ["user_id", "track_id"]
