@@ -106,13 +106,6 @@ def test_the_docs_hold_the_table_of_parameters() -> None:
     assert parameter_table(SHIPPED) in (ROOT / "docs" / "parameters.md").read_text()
 
 
-def test_the_table_names_every_parameter() -> None:
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for block, values in content.items():
-        for key in values:
-            assert f"`{block}.{key}" in parameter_table(SHIPPED)
-
-
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -139,9 +132,3 @@ def test_a_changed_copy_is_checked_too() -> None:
     assert DownsampleParams().replace(fraction=0.5).fraction == 0.5
     with pytest.raises(ValueError, match="fraction"):
         DownsampleParams().replace(fraction=2.0)
-
-
-def test_number_of_blocks_is_said_to_reach_both_engines() -> None:
-    """It changes the starting factors of the native engine too (tests/als)."""
-    described = str(ALSParams.model_fields["num_blocks"].description)
-    assert "both engines" in described and not described.startswith("mllib")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -11,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -60,26 +58,6 @@ def test_a_python_without_the_packages_is_passed_over_or_named(tmp_path: Path) -
         assert run(*asked, PATH=path, **named).stdout == f"{place.name}\n"
 
 
-def test_make_says_that_an_archive_is_no_repository(tmp_path: Path) -> None:
-    shutil.copy(ROOT / "Makefile", tmp_path)
-    ceiling = {"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)}
-    done = run("make", "-s", "checkout", cwd=tmp_path, **ceiling)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {tmp_path} is not a Git repository")
-
-
-def test_without_java_or_root_spark_is_not_set_up(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
-    (tmp_path / "src").symlink_to(ROOT / "src")
-    program(tmp_path / ".venv/bin/python", f'exec "{sys.executable}" "$@"')
-    for name in ("bash", "dirname"):
-        (tmp_path / name).symlink_to(str(shutil.which(name)))
-    program(tmp_path / "id", "echo 1000")
-    done = run("bash", "scripts/setup_spark.sh", cwd=tmp_path, PATH=str(tmp_path), JAVA_HOME="")
-    assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert done.stderr.startswith("error: Spark needs Java 17 or newer, but none was found")
-
-
 def test_line_ends_are_those_of_unix_in_any_clone(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
     shutil.copy(ROOT / ".gitattributes", tmp_path)
@@ -88,22 +66,8 @@ def test_line_ends_are_those_of_unix_in_any_clone(tmp_path: Path) -> None:
     assert b"\r" not in (tmp_path / "scripts/setup.sh").read_bytes()
 
 
-def test_the_workflow_renews_its_own_comment(tmp_path: Path) -> None:
-    workflow = yaml.safe_load((ROOT / ".github/workflows/review.yml").read_text())
-    steps = {step.get("name"): step for step in workflow["jobs"]["review"]["steps"]}
-    (tmp_path / "report.md").write_text("better\n")
-    program(tmp_path / "gh", 'echo "$@" >> typed; case "$*" in *--jq*) cat own;; esac')
-    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "GITHUB_REPOSITORY": "a/b", "NUMBER": "7"}
-    for own, wanted in (
-        ("", "a/b/issues/7/comments"),
-        ("31\n32\n", "PATCH .*a/b/issues/comments/31"),
-    ):
-        (tmp_path / "own").write_text(own)
-        done = run("bash", "-e", "-c", steps["comment"]["run"], cwd=tmp_path, **env)
-        assert done.returncode == 0, done.stderr
-        typed = (tmp_path / "typed").read_text().splitlines()
-        assert re.search(wanted, typed[-1]) and "body=@comment.md" in typed[-1]
-        assert (tmp_path / "comment.md").read_text() == "<!-- musicrec review -->\n\nbetter\n"
+def test_the_workflow_makes_targets_that_there_are() -> None:
+    workflow = (ROOT / ".github/workflows/review.yml").read_text()
     rules = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"\bmake (?:-s )?([a-z-]+)", json.dumps(workflow)):
+    for target in re.findall(r"\bmake (?:-s )?([a-z-]+)", workflow):
         assert f"\n{target}:" in rules

@@ -53,10 +53,12 @@ def sweep(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
         other.dvc("exp", "run", "--queue", "--name", name, "-S", value, "evaluate")
     other.dvc("exp", "run", "--queue", "-S", "als.rank=7,8", "evaluate")
     other.start_workers(2)
-    wait_for(lambda: training(other, "long"))
-    wait_for(lambda: sorted(status(other).values())[:2] == ["Failed", "Running"])
-    wait_for(lambda: [*status(other).values()].count("Success") == 2)
-    other.dvc("queue", "kill", "long")
+    try:
+        wait_for(lambda: training(other, "long"))
+        wait_for(lambda: sorted(status(other).values())[:2] == ["Failed", "Running"])
+        wait_for(lambda: [*status(other).values()].count("Success") == 2)
+    finally:
+        other.dvc("queue", "kill", "long")
     wait_for(lambda: "Running" not in status(other).values())
     return other
 

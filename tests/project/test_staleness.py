@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import shutil
 import subprocess
 import sys
 import threading
@@ -47,15 +48,13 @@ class Project:
         return stale_stages(Revision(name, self.folder))
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its plays are imported from a server that the fixture stops."""
-    upstream = tmp_path / "upstream"
-    upstream.mkdir()
+    upstream = tmp_path_factory.mktemp("upstream")
     (upstream / "plays.csv").write_text("a,b\n")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(upstream))
-    project = Project(tmp_path / "project")
-    project.folder.mkdir()
+    project = Project(tmp_path_factory.mktemp("made"))
     project.run("git", "init", "-q", "-b", "main")
     project.run("dvc", "init", "-q")
     (project.folder / "dvc.yaml").write_text(DAG)
@@ -67,7 +66,12 @@ def project(tmp_path: Path) -> Project:
         project.run("dvc", "repro", "-q")
         project.commit()
         server.shutdown()
-    return project
+    return project.folder
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path) -> Project:
+    return Project(Path(shutil.copytree(made, tmp_path / "project")))
 
 
 def test_an_import_is_as_it_was_imported_whatever_its_server_does(project: Project) -> None:

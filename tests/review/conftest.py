@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from musicrec.project.revisions import Revision
 
@@ -111,11 +110,6 @@ stages:
 """
 
 
-def plots() -> str:
-    """The definitions of the real dvc.yaml."""
-    return yaml.safe_dump({"plots": yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]})
-
-
 class Project:
     """A folder with commands run in it."""
 
@@ -173,8 +167,7 @@ def project(tmp_path_factory):
     project.dvc("init", "-q")
     shutil.copytree(ROOT / ".dvc", project.folder / ".dvc", dirs_exist_ok=True, ignore=UNTRACKED)
     project.dvc("remote", "add", "-q", "-d", "store", str(tmp_path_factory.mktemp("store")))
-    dag = DAG + plots()
-    for name, text in (("make.py", SCRIPT), ("params.yaml", PARAMS), ("dvc.yaml", dag)):
+    for name, text in (("make.py", SCRIPT), ("params.yaml", PARAMS), ("dvc.yaml", DAG)):
         (project.folder / name).write_text(text)
     (project.folder / ".gitignore").write_text("/data\n/plots\n__pycache__/\n")
     project.dvc("repro", "-q")

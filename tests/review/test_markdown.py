@@ -40,26 +40,6 @@ def test_compares_branches_experiments_commits_and_the_workspace(project):
         assert {row.verdict for row in result.metrics.values()} == {"identical"}, name
 
 
-def test_figures_are_those_that_dvc_shows(project):
-    result = compare(project.revision("main"), project.revision("noisy"))
-    shown = json.loads(project.dvc("metrics", "diff", "main", "noisy", "--json"))
-    row = shown["metrics/evaluate.json"]["validation.map@100"]
-    assert row["old"] == pytest.approx(result.metrics["map@100"].base, abs=1e-6)
-    assert row["new"] == pytest.approx(result.metrics["map@100"].head, abs=1e-6)
-
-
-def test_dvc_draws_every_plot_of_both_revisions(project):
-    found = json.loads(project.dvc("plots", "diff", "main", "noisy", "--json"))
-    assert "errors" not in found
-    drawn = found["data"]
-    assert len(drawn) == 11
-    for name, plots in drawn.items():
-        revisions = {revision for plot in plots for revision in plot["revisions"]}
-        assert revisions == {"main", "noisy"}, name
-    by_history = json.dumps(drawn["ndcg_by_history"])
-    assert '"field": "ndcg_low"' in by_history and "<DVC_METRIC" not in by_history
-
-
 def test_the_report_of_a_branch(project):
     report = review(project.revision("main"), project.revision("noisy"))
     titles = [line for line in report.splitlines() if line.startswith("## ")]
@@ -158,14 +138,6 @@ def test_a_clone_without_data_sees_that_one_stage_read_what_another_did_not_writ
     read["md5"] = f"{0:032x}.dir"
     lock.write_text(yaml.safe_dump(content, sort_keys=False))
     assert stale_stages(clone.revision("workspace")) == {"evaluate": "data/factors is modified"}
-
-
-def test_a_table_that_is_nowhere_is_one_sentence(project, tmp_path):
-    project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
-    clone = Project(tmp_path / "clone")
-    shutil.move(clone.folder / ".dvc/config", tmp_path / "config")
-    with pytest.raises(MusicRecError, match="neither in the cache nor in a remote"):
-        compare(clone.revision("workspace"), clone.revision("origin/noisy"))
 
 
 def test_command_line(project, monkeypatch, capsys):
