@@ -327,8 +327,11 @@ def test_a_champion_is_compared_with_the_model_judged_beside_it(tmp_path):
         result = compare(base, head)
         alone = compare(Stored("old", old), head)
         assert result.metrics == alone.metrics and result.metrics["map@500"].verdict == "worse"
-        assert as_text(result).startswith(f"champion ({tmp_path}) against workspace")
-        assert "tracks of 3.2 % of the held-out plays, which are misses" in as_markdown(result)
+        assert as_text(result).startswith("champion against workspace: 2,000")
+        assert (
+            "3.2 % of the held-out plays are of tracks that it does not know, and are misses"
+            in as_markdown(result)
+        )
         assert "may have been trained on 7" in as_markdown(result)
     with pytest.raises(MusicRecError, match=rf"beside {tmp_path}, not other as it is now"):
         Champion(head, "other")

@@ -51,7 +51,7 @@ class Champion(Judged):
                 f"{head.name} was judged beside {about['folder']}, "
                 f"not {wanted} as it is now; {again}"
             )
-        self.name, self.champion = f"champion ({wanted})", about
+        self.name, self.champion = CHAMPION, about
         mine = [name for name in table.column_names if name.partition("@")[0] not in METRICS]
         theirs = f"{CHAMPION}_"
         columns = {name: table.column(name) for name in mine if not name.startswith(theirs)}

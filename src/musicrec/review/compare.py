@@ -144,8 +144,8 @@ class Result:
         if self.champion:
             share, unsure = self.champion["unknown"], self.champion["unsure"]
             found.append(
-                f"The champion does not know the tracks of {100 * share:.2g} % of the held-out "
-                "plays, which are misses."
+                f"The champion is {self.champion['folder']}; {100 * share:.2g} % of the held-out "
+                "plays are of tracks that it does not know, and are misses."
             )
             if unsure:
                 found.append(f"It may have been trained on {unsure:,} of them: times are missing.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import textwrap
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ from musicrec.errors import MusicRecError
 from musicrec.metrics.definitions import split_figures
 from musicrec.metrics.verdicts import MARGIN
 from musicrec.project.revisions import Judged, Revision, UnavailableError
+from musicrec.review.champion import Champion
 from musicrec.review.compare import DATA, Result, compare, outdated
 from musicrec.review.tested import PARAMS, TABLE
 
@@ -81,9 +83,10 @@ class Figures:
     provenance : dict of str to str
         Commit and hashes.
     result : Result or None
-        The comparison with the base; None for the base itself and where there is no verdict.
+        The comparison with the base, or with the champion where that cannot be; None for the base
+        itself and where there is no verdict.
     no_verdict : str
-        Why there is none.
+        Why it is not compared with the base.
     outdated : str
         Why the figures are not those of the revision's code, parameters and data; mostly empty.
     """
@@ -141,15 +144,19 @@ def read_figures(
     """Read what the page shows of a revision, and compare it with `base` where one is given."""
     reader = _Reader(revision)
     rows = {name: reader.read(path) or [] for name, path in ROWS.items()}
+    params = revision.read_yaml(PARAMS)
     result, reason = None, ""
     if base is not None:
         try:
             result = compare(base, revision, metrics, margin, by, starts)
         except MusicRecError as error:
             reason = str(error)
+            if params.get("evaluate", {}).get("champion"):
+                with suppress(MusicRecError):
+                    result = compare(Champion(revision), revision, metrics, margin, by)
     return Figures(
         name=revision.name,
-        params=revision.read_yaml(PARAMS),
+        params=params,
         baselines=beside_baselines(revision),
         rows=rows,
         machine=reader.read(MACHINE),

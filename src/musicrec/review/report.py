@@ -88,7 +88,8 @@ def _verdict(head: Figures) -> dict[str, Any]:
         for name, row in result.metrics.items()
     ]
     name, row = next(iter(result.metrics.items()))
-    sentence = f"{metric_title(name)} {number(row.base)} → {number(row.head)}"
+    against = "" if result.champion is None else "against the champion: "
+    sentence = f"{against}{metric_title(name)} {number(row.base)} → {number(row.head)}"
     if row.change is not None and row.change_low is not None and row.change_high is not None:
         interval = f"{share(row.change_low)} to {share(row.change_high)}"
         sentence += f", {share(row.change)} ({CONFIDENCE} interval {interval})"
@@ -97,7 +98,7 @@ def _verdict(head: Figures) -> dict[str, Any]:
         "but": [one["metric"] for one in words[1:] if one["word"] == WORSE != row.verdict],
         "sign": _sign(result, row.verdict),
         "sentence": sentence,
-        "notes": result.notes,
+        "notes": [*result.notes, *filter(None, [head.no_verdict])],
         "users": f"{result.n_users:,} {result.split} users; "
         f"the margin is {100 * result.margin:g} %; {_starts(result)}",
         "words": [one for one in words[1:] if SLICE not in one["metric"]],

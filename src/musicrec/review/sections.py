@@ -75,10 +75,12 @@ def sections(revisions: Sequence[Figures], series: Sequence[Series]) -> list[Sec
     """
     machines = sorted({_machine(one) for one in revisions if one.machine})
     measured = f" Measured on {' and '.join(machines)}." if machines else ""
+    champion = any(one.result and one.result.champion for one in revisions)
+    against = "champion" if champion else "base"
     found = [
         Section(
             "changes",
-            "Against the base",
+            f"Against the {against}",
             f"Paired over the same users, with the {CONFIDENCE} interval. Shaded: the margin "
             "within which a change does not matter.",
             _changes(revisions[1:], series[1:]),
