@@ -13,7 +13,6 @@ from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from musicrec.ingest.source.files import SourceFile
@@ -88,13 +87,6 @@ def arrow_packed(text: str, codec: str) -> bytes:
     return pa.compress(text.encode(), codec, asbytes=True)
 
 
-def brotli() -> bytes:
-    packed = io.BytesIO()
-    table = pa.table({"user_id": USERS, "track_id": TRACKS, "count": COUNTS})
-    pq.write_table(table, packed, compression="brotli")
-    return packed.getvalue()
-
-
 NAMED = {"user": "user", "track": "meta.info.track_name", "count": "n"}
 WITHIN = {"user_id": "user", "track_id": "meta.info.track_name", "count": "n"}
 HIVE = {
@@ -114,15 +106,9 @@ CASES: dict[str, tuple] = {
     "spaces": ({"s/[1] b%20/a.dat": text_of(PLAYS, " ")}, {}, PLAYS),
     "no header": (text_of(PLAYS, "\t", header=""), COUNTED, PLAYS),
     "header, by position": (text_of(PLAYS, "|"), COUNTED | {"separator": "|"}, PLAYS),
-    "another order": (
-        text_of([(c, "x,y", t, u) for u, t, c in PLAYS], "\t", header=""),
-        {"columns": {"user": 3, "track": 2, "count": 0}, "separator": "tab", "header": False},
-        PLAYS,
-    ),
     "sep line in quotes, tab": ('"sep=\t"\r\n' + text_of(PLAYS, "\t", end="\r\n"), {}, PLAYS),
     "sep line, two columns": ("sep=;\n" + text_of(PAIRS, ";", TWO.rstrip()), LOG, EVENTS),
     "several signs": (lines("{u}<SEP>{t}<SEP>{c}"), COUNTED, PLAYS),
-    "several signs, named": (text_of(PLAYS, "||"), {"separator": "||"}, PLAYS),
     "comma in the first field": (
         lines("Artist, The {t};{u};{c}", "track_id;user_id;count\n"), {},
         titled("Artist, The {t}"),
@@ -131,9 +117,6 @@ CASES: dict[str, tuple] = {
         lines("{u};{t};{c};x", "user_id;track_id;count;name, first\n"), {}, PLAYS,
     ),
     "names before semicolons": (lines("{u};{t}, Johann"), PLACES, titled("{t}, Johann", count=1)),
-    "names before pipes": (
-        lines("{u}|A, B, C|{t}"), {"columns": {"user": 0, "track": 2, "count": None}}, EVENTS,
-    ),
     "lists after pipes": (lines("{u}|{t}; a; b"), PLACES, titled("{t}; a; b", count=1)),
     "one file that another separator fits": (
         {"s/a": text_of(PAIRS, ";", ""), "s/b": "u77;Beatles, The\n"}, PLACES,
@@ -161,18 +144,18 @@ CASES: dict[str, tuple] = {
     ),
     "other quotes": (lines("'{u}','a, {t}',{c}", HEADER), {"quote": "'"}, titled("a, {t}")),
     "tab before quotes": (lines('{u},\t"{t}, The",\t{c}', HEADER), {}, THE),
+    "a no-break space beside quotes": (  # is skipped, as a blank is, and as it is beside ids
+        lines('{u},\u00a0"{t}, The"\u00a0,{c}', HEADER), {}, THE,
+    ),
     "quotes in the header of tabs": (
         lines('"{u}"\t"{t}\tx"\t"{c}"', '"user_id"\t"track_id"\t"count"\n'), {}, titled("{t}\tx"),
     ),
     # headers and lines beside rows
     "event log with a header, by position": (text_of(PAIRS, header="User ID,Song"), PLACES, EVENTS),
-    "header of other words": (text_of(PAIRS, header="member_id,media_id"), PLACES, EVENTS),
     "comments and a preamble": ("# made today\n# by hand\nMy plays, 2020\n" + CSV, {}, PLAYS),
     "title and tabs": ("My plays\t\t\t\n" + TSV, {}, PLAYS),
     "header behind a sign": ("# " + text_of(PLAYS, " "), {}, PLAYS),
     "comments without a header": ("# made, today\n" + BARE, COUNTED, PLAYS),
-    "percent signs": ("% bip, unweighted\n% 12, 20\n" + BARE, COUNTED, PLAYS),
-    "slashes": ("// plays, of 2020\n" + BARE, COUNTED, PLAYS),
     "a user with a sign": (CSV + "#1,t,3\n", {}, [*PLAYS, ("#1", "t", 3)]),
     "header in the middle": (CSV + HEADER + "a,b,3\n", {}, [*PLAYS, ("a", "b", 3)]),
     "header again, in capitals": (CSV + HEADER.upper() + BARE, {}, PLAYS + PLAYS),
@@ -198,7 +181,6 @@ CASES: dict[str, tuple] = {
     ),
     "UTF-16 by its mark": (CSV.encode("utf-16"), {}, PLAYS),
     "UTF-16 without a mark": (CSV.encode("utf-16-le"), {"encoding": "utf-16-le"}, PLAYS),
-    "UTF-32 by its mark": (TSV.encode("utf-32"), {}, PLAYS),
     "other bytes in a column nobody maps": (
         lines("{u},{t},{c},é", "user_id,track_id,count,näme\n").encode("latin-1"), {}, PLAYS,
     ),
@@ -218,24 +200,18 @@ CASES: dict[str, tuple] = {
     ),
     "text named gzip": ({"plays.csv.gz": CSV}, {}, PLAYS),
     "xz": ({"a.xz": lzma.compress(TSV.encode())}, {}, PLAYS),
-    "gzip under another name": (gzip.compress(CSV.encode()), {}, PLAYS),
     "bzip2 under another name": ({"a.dump": bz2.compress(CSV.encode())}, {}, PLAYS),
     "zstd under another name": ({"a.zstd": arrow_packed(CSV, "zstd")}, {}, PLAYS),
     "lz4": ({"a.csv.lz4": arrow_packed(CSV, "lz4")}, {}, PLAYS),
     "zip": ({"a.zip": zipped(**{"plays.csv": CSV, "__MACOSX/._plays.csv": "x"})}, {}, PLAYS),
-    "zip in gzip": ({"a.x": gzip.compress(zipped(a=CSV))}, {}, PLAYS),
     "zip with a README": (
         {"a.zip": zipped(**{"d/plays.csv": CSV, "d/README.txt": "x", "d/.DS_Store": "x"})}, {},
         PLAYS,
     ),
-    "zip of a hidden file": ({"a.zip": zipped(_plays=CSV)}, {}, PLAYS),
     "text named like packings of Hadoop": (
         {"s/a.snappy": HALVES[0], "s/b.lz4": HALVES[1]}, {}, PLAYS,
     ),
     # counts
-    "decimal commas": (
-        lines("{u};{t};{c},0", "user_id;track_id;count\n"), {"decimal": "comma"}, PLAYS,
-    ),
     "thousands": (
         "user_id;track_id;count\na;b;2.000\nc;d;1.234.567,0\n", {"decimal": "comma"},
         [("a", "b", 2000), ("c", "d", 1234567)],
@@ -271,7 +247,6 @@ CASES: dict[str, tuple] = {
     ),
     # JSON
     "JSON lines": ({"a.jsonl": json_lines()}, {}, PLAYS),
-    "JSON of numbers": ({"a": json_lines(int)}, {}, PLAYS),
     "JSON of zeros": (
         "".join(f'{{"user_id": 1, "track_id": {zero}, "count": 1}}\n' for zero in ("0", "-0")), {},
         [("1", "0", 1), ("1", "-0", 1)],
@@ -289,7 +264,6 @@ CASES: dict[str, tuple] = {
     "Parquet without an ending": (
         {"s/0": parquet(PLAYS[:50]), "s/1": parquet(PLAYS[50:])}, {}, PLAYS,
     ),
-    "Parquet, brotli": ({"a.parquet": brotli()}, {}, PLAYS),
     "blanks at the end in Parquet": (parquet(user_id=[f"{u} \t" for u in USERS]), {}, PLAYS),
     "columns nobody maps": (parquet(**UNMAPPED), {}, PLAYS),
     "UUIDs": (
@@ -297,7 +271,6 @@ CASES: dict[str, tuple] = {
         list(zip(USERS, UUIDS, COUNTS, strict=True)),
     ),
     "bytes": (parquet(user_id=[u.encode() for u in USERS]), {}, PLAYS),
-    "dictionaries": (parquet(user_id=pa.array(USERS).dictionary_encode()), {}, PLAYS),
     "small and unsigned": (
         parquet(user_id=pa.array(map(int, USERS), pa.uint32()), count=pa.array(COUNTS, pa.uint8()),
                 track_id=pa.array(map(int, TRACKS), pa.uint64())), {}, PLAYS,
@@ -313,13 +286,9 @@ CASES: dict[str, tuple] = {
          "s/2": parquet(PLAYS[2::3], count=[f"{c}.0" for c in COUNTS[2::3]])},
         {"files": "*"}, PLAYS,
     ),
-    "a name with signs": (
-        parquet(**{"a `b`.c (STRING)": USERS}), {"columns": {"user": "a `b`.c (STRING)"}}, PLAYS,
-    ),
     "no rows and no types": (
         {"s/a": parquet(), "s/b.parquet": parquet([("", "", 0)], **NOTHING)}, {}, PLAYS,
     ),
-    "no rows and no columns": ({"s/a": parquet(), "s/b.parquet": parquet(None)}, {}, PLAYS),
     # folders and names
     "Hive folders": (HIVE, {}, PLAYS),
     "Hive folders of packed files": (
@@ -336,11 +305,8 @@ CASES: dict[str, tuple] = {
         {"columns": {"user": "user", "track": 0, "count": 1}},
         [(user, f"t{i}", i) for user in ("anna", "berta") for i in (1, 2)],
     ),
-    "brackets in two names": (in_halves("s/plays [2020].csv", "s/plays [2021].csv"), {}, PLAYS),
     "other patterns in names": (in_halves("s/a{b,c}*?.csv", "s/d\\e.csv"), {}, PLAYS),
     "accents and colons": (in_halves("s/2024-01-01T10:00:00.csv", "s/é à.csv"), {}, PLAYS),
-    "an underline before a name": ({"_plays.csv": CSV}, {}, PLAYS),
-    "a point before a name": ({".plays.csv": CSV}, {}, PLAYS),
     "a percent sign": ({"100%25 [a] 10:00.csv": CSV}, {}, PLAYS),
     "files beside": (
         {"s/plays.csv": CSV, "s/README.md": "a,b,3\n", "s/LICENSE": "x", "s/part-9.csv": "",

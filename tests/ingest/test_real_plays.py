@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicrec.errors import MusicRecError
-from tests.support.plays import HOLDOUT, SPLITS, rows, run, together, write, write_parquet
+from tests.support.plays import SPLITS, rows, run, together, write, write_parquet
 
 
 def test_lastfm(tmp_path, shared_data):
@@ -29,15 +29,6 @@ def test_lastfm(tmp_path, shared_data):
         quartiles = [described[name] for name in ("min", "p25", "median", "p75", "max")]
         assert quartiles == np.percentile(counts, [0, 25, 50, 75, 100]).tolist()
         assert summary[split]["share_of_count_1"] == pytest.approx(np.mean(counts == 1))
-
-
-@pytest.mark.parametrize("name", ["validation", "test"])
-def test_taste_profile_samples(tmp_path, shared_data, name):
-    source = shared_data / "msd-nyu" / f"cf_{name}_sample3pct.snappy.parquet"
-    table = pq.read_table(source)
-    _, out = run(source, tmp_path, **HOLDOUT)
-    plain = zip(*(table[c].to_pylist() for c in ("user_id", "track_id", "count")), strict=True)
-    assert sorted(together(out)) == sorted(plain)
 
 
 def test_taste_profile_names(tmp_path, shared_data):

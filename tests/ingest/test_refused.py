@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import json
-import lzma
 import os
 import pickle
 import random
@@ -14,7 +13,6 @@ import sqlite3
 import tarfile
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
@@ -117,32 +115,20 @@ REFUSED: dict[str, tuple] = {
     "same column": (CSV, {"columns": {"track": 0}}, "data.columns.user and data.columns.track"),
     "names without header": (CSV, {"header": False}, "'user_id'", "3 columns and no header"),
     "another case": (CSV.replace("user_id", "UserID"), {}, "did you mean 'UserID'?"),
-    "all in another case": (CSV.upper(), {}, "did you mean 'USER_ID' and 'TRACK_ID' and"),
     "another case in Parquet": (
         parquet(Plays=COUNTS), {"columns": {"count": "plays"}}, "did you mean 'Plays'?",
     ),
-    "Parquet column": (
-        parquet(), {"columns": {"track": "song"}},
-        "no column 'song'; the file has: user_id, track_id, count",
-    ),
     # layout
     "wrong separator": (CSV, {"separator": "tab"}, "plays.csv: only one column found"),
-    "no separator": ("user_id\na\n", {}, "plays.csv: only one column found"),
-    "another separator": (CSV, {"separator": "::"}, "only one column found with data.separ"),
     "no characters": (CSV, {"separator": ""}, "data.separator = '' is not allowed"),
     "long quote": (CSV, {"quote": '""'}, "data.quote = '\"\"' is not allowed"),
     "two separators": (
         lines("{u},a;{t}"), PLACES, "',' and ';' cut its lines into as many fields each",
     ),
     "user and items": (ITEMS, PLACES, "awk"),
-    "user and items, tabs": (ITEMS.replace(" ", "\t"), PLACES, "awk"),
     "one field more": (
         lines("{u},{t},{c},x", HEADER), {},
         "the rows have 1 field more than the header, 4 against 3",
-    ),
-    "two fields fewer": (
-        lines("{u},{t},{c}", "user_id,track_id,count,a,b\n"), {},
-        "the rows have 2 fields fewer than the header",
     ),
     "row names or users": (
         lines("{u},1{t},{c}", TWO), LOG,
@@ -185,7 +171,6 @@ REFUSED: dict[str, tuple] = {
         {"a.gz": gzip.compress(os.urandom(99_999))[:-5000]}, COUNTED,
         "a.gz: cannot unpack its gzip data", "ended before",
     ),
-    "truncated xz": ({"a.xz": lzma.compress(CSV.encode())[:-20]}, {}, "cannot unpack its xz"),
     "truncated zstd": (
         pa.compress(CSV.encode(), "zstd", asbytes=True)[:-20], {}, "cannot unpack its zstd",
     ),
@@ -196,7 +181,6 @@ REFUSED: dict[str, tuple] = {
     "packed Parquet": (gzip.compress(parquet()), {}, "a packed Parquet file"),
     "tar": (tar, {}, "this is a tar archive"),
     "zip of two": (zipped(a=CSV, b=CSV), {}, "a zip archive of 2 files (a, b)"),
-    "zip of nothing": (zipped(), {}, "a zip archive of 0 files"),
     "a password": (with_password(), {}, "cannot unpack its zip data (File"),
     "spreadsheet": (zipped(**{"[Content_Types].xml": "x"}), {}, "a spreadsheet (.xlsx)"),
     "LFS": ("version https://git-lfs.github.com/spec/v1\noid sha256:1\n", {}, "a Git LFS pointer"),
@@ -205,17 +189,9 @@ REFUSED: dict[str, tuple] = {
     "Markdown": (
         "| user | track | count |\n|---|:---|---:|\n| a | b | 3 |\n", {}, "a Markdown table",
     ),
-    "Markdown of pandas": ("|    | user   |\n|---:|:-------|\n|  0 | a      |\n", {}, "a Markdown"),
     "Markdown without outer pipes": ("user | track\n--- | ---\na | b\n", {}, "a Markdown table"),
     "SQLite": (sqlite, {}, "an SQLite database"),
-    "SQLite named Parquet": ({"a.parquet": b"SQLite format 3\0" + b"\0" * 99}, {}, "an SQLite"),
-    "Feather": (
-        lambda path: pyarrow.feather.write_feather(pa.table({"a": [1]}), path), {}, "a Feather",
-    ),
-    "NumPy": (lambda path: np.save(path.open("wb"), np.zeros(3)), {}, "a NumPy array"),
     "pickle": (pickle.dumps(PLAYS), {}, "a Python pickle"),
-    "pickle of a dict": (pickle.dumps({"a": 1}, 2), {}, "a Python pickle"),
-    "cpio": (b"070701" + b"0A" * 52 + b"\0" * 20, {}, "a cpio archive"),
     "Arrow stream": (b"\xff\xff\xff\xff\x10\0\0\0" + b"\0" * 20, {}, "a Feather (Arrow)"),
     # folders and places
     "Delta": (table_of("_delta_log/00000000000000000000.json"), {}, "a Delta table"),
@@ -241,7 +217,6 @@ REFUSED: dict[str, tuple] = {
         json.dumps({"listens": [{"a": 1}]}, indent=1), {}, "one object around the plays",
         "set data.records to the list of plays, such as data.records=listens",
     ),
-    "bad JSON array": ('[{"user_id": "a"},\n {"user', {}, "JSON that is damag"),
     "Python dicts": ("".join(f"{one!r}\n" for one in OBJECTS), {"format": "json"},
         "such as Python dicts"),
     # types
@@ -251,9 +226,6 @@ REFUSED: dict[str, tuple] = {
         "column 'user_id' (data.columns.user) holds double values; it must hold text",
     ),
     "boolean as count": (counts(True), {}, "column 'count' (data.columns.count) holds bool"),
-    "clock as count": (
-        parquet(count=pa.array(COUNTS, pa.time64("us"))), {}, "holds time64[us] values",
-    ),
     "unknown pattern": (
         TIMES + "a,b,2\n", TIMED | {"time_format": "EEE bbb"}, "data.time_format = 'EEE bbb' is",
     ),
@@ -292,7 +264,6 @@ BAD_ROWS: dict[str, tuple] = {
     ),
     "nearly three": (with_counts("2.9999999999999999999"), {}, "not a whole number in 2 rows"),
     "count NaN": (with_counts("NaN"), {}, "'count' is NaN or infinite in 2 rows, first in 'NaN'"),
-    "count infinite": (with_counts("-inf"), {}, "NaN or infinite in 2 rows, first in '-inf'"),
     "count too large": (with_counts(HUGE), {}, "above 9223372036854775807", f"in '{HUGE}'"),
     "count text": (with_counts("1_000"), {}, "text where a number is expected",
         "'1_000' (line 107"),
@@ -302,21 +273,15 @@ BAD_ROWS: dict[str, tuple] = {
         lines("{u};{t};0,500", HEADER.replace(",", ";")), {"decimal": "point"},
         "is text where a number is",
     ),
-    "0.500": (lines("{u},{t},0.500", HEADER), {"decimal": "comma"}, "is text where a number is"),
     "several": (
         with_counts("x") + "a,b,0\n,b,\n", {}, "text where a number is expected in 2 rows",
         "; 2 more rows are bad in other ways",
     ),
     "Parquet null": (counts(1, None), {}, "'count' is null", "in 1 row, first in null (row 2"),
-    "Parquet null float": (counts(1.0, None), {}, "'count' is null", "first in null (row 2, use"),
     "Parquet NaN": (counts(1.0, float("nan")), {}, "NaN or infinite in 1 row, first in 'n"),
-    "Parquet infinite": (counts(float("inf")), {}, "NaN or infinite", "first in 'inf"),
     "Parquet fraction": (counts(1.0, 2.5, 0.5), {}, "whole number in 2 rows, first in '2.5"),
-    "Parquet, a thousandth": (counts(2.125), {}, "whole number in 1 row, first in '2.125"),
-    "Parquet too large": (counts(2.0**63), {}, "above 9223372036854775807"),
     "Parquet uint64 too large": (counts(2**63, kind=pa.uint64()), {}, f"first in '{HUGE}'"),
     "Parquet zero": (counts(0, 3), {}, "'count' is zero in 1 row, first in '0' (row 1, user 'a'"),
-    "Parquet mixed text": (counts("1", "many"), {}, "text where a number", "'many'"),
     "NUL in ids": (parquet(user_id=[*USERS[:-1], "u\x001"]), {}, "or NUL in 1 row"),
     "no time": (lines("{u},{t},", TIMES), TIMED, "column 'at' is null or blank in 105 rows"),
     "bad time": (lines("{u},{t},noon", TIMES), TIMED, "column 'at' is neither a number",

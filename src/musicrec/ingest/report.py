@@ -18,6 +18,8 @@ from musicrec.storage.parquet import HISTORIES, SPLITS
 _SHARE = 0.01  # of the rows, from which words that may stand for null are warned of
 ALSO_IN_TRAIN = "also_in_train"
 _ORDER = [*REASONS, ALSO_IN_TRAIN]
+# What is a figure where it was counted, as the column or parameter is set.
+_FIGURES = ("times_of_zero", "rows_same_listen", "rows_filtered", "rows_of_track_else")
 # Key of `judge.Judged.seen` -> the role that it is about, and a warning.
 SEEN = {
     **{
@@ -40,7 +42,7 @@ SEEN = {
         "column {column!r} is -1 or before 1950 in {found:,} of {rows:,} rows, as programs write a "
         "missing time; they count as the oldest plays",
     ),
-    "fell_back": (
+    "rows_of_track_else": (
         "track",
         "column {column!r} is null or blank in {found:,} of {rows:,} rows ({share:.1%}), whose "
         "track is that of {fallback!r}",
@@ -105,7 +107,7 @@ class Tally:
                 )
         if params.on_bad_rows == "error" and self._first:
             raise MusicRecError(self._bad_rows())
-        if self.seen["filtered"] and self.seen["filtered"] == self.rows.total():
+        if self.rows.total() == self.seen.get("rows_filtered"):
             raise MusicRecError(
                 f"{params.source}: data.keep = {params.keep!r} leaves out all rows; check its "
                 "columns and values"
@@ -162,16 +164,8 @@ class Tally:
 
     def source(self) -> dict[str, Any]:
         """`rows`, `rejected_rows` and `rejected` by reason, and what else was counted."""
-        params = self._params
         found = {"rows": self.rows.total(), **_rejected(self._total())}
-        for name, key, asked in (
-            ("times_of_zero", "times_of_zero", params.columns.timestamp),
-            ("rows_filtered", "filtered", params.keep),
-            ("rows_of_track_else", "fell_back", params.columns.track_else),
-        ):
-            if asked is not None:
-                found[name] = self.seen[key]
-        return found
+        return found | {name: self.seen[name] for name in _FIGURES if name in self.seen}
 
     def of_table(self, table: str) -> dict[str, Any]:
         """`rejected_rows` and `rejected` of one table."""
@@ -200,9 +194,7 @@ def headline(summary: Mapping[str, Any]) -> dict[str, float | str]:
         if "until" in summary[split]:
             figures[f"{split}_from"] = summary[split]["from"]
             figures[f"{split}_until"] = summary[split]["until"]
-    for name in ("times_of_zero", "rows_same_listen", "rows_filtered", "rows_of_track_else"):
-        if name in summary["source"]:  # where the columns or parameters are set
-            figures[name] = summary["source"][name]
+    figures |= {name: summary["source"][name] for name in _FIGURES if name in summary["source"]}
     figures |= summary.get("left_out", {})
     for history in [history for history in HISTORIES if history in summary]:
         figures[f"{history}_plays"] = summary[history]["rows"]

@@ -41,19 +41,6 @@ def test_a_head_may_end_within_a_character():
     assert layout(head, NAMES, whole=False).places == {"user_id": 0, "track_id": 1, "count": 2}
 
 
-def test_a_header_is_what_the_user_says():
-    params = DataParams(header=False, columns=POSITIONS.columns)
-    assert layout(b"user,song,plays\n", params).start == 0
-    with pytest.raises(MusicRecError, match="no column 'user_id'; the file has: 3 columns and no"):
-        layout(b"user,song,plays\n", DataParams(header=False))
-
-
-def test_a_position_beyond_the_last_column():
-    params = DataParams(separator="comma", columns=ColumnParams(user=0, track=1, count=3))
-    with pytest.raises(MusicRecError, match=r"^f: no column 3 \(data.columns.count, counted fr"):
-        layout(b"a,b,c\n", params)
-
-
 @pytest.mark.parametrize("line", ["listener,medium", "anna,song"])
 def test_a_first_line_that_may_be_names_or_a_play_is_asked_about(line):
     with pytest.raises(MusicRecError, match=r"may be column names or a play; set data\.header"):

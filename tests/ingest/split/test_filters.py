@@ -95,8 +95,8 @@ def test_strong_generalization(tmp_path, hashes, filters):
     ]
 
 
-def test_holdout_with_filters(tmp_path, hashes):
-    filters = {"min_user_plays": 3, "min_track_users": 2}
+@pytest.mark.parametrize("filters", [{}, {"min_user_plays": 3, "min_track_users": 2}])
+def test_holdout(tmp_path, hashes, filters):
     source = write(tmp_path / "plays.csv", text_of([*PLAYS, PLAYS[-1]]))
     summary, out = run(source, tmp_path, protocol="holdout", **SHARES, **filters)
     expected, filtered, _ = reference(hashes, strong=False, **filters)
@@ -105,7 +105,15 @@ def test_holdout_with_filters(tmp_path, hashes):
         part[:] = [(u, t, 2 * c if (u, t) == (user, track) else c) for u, t, c in part]
     assert {name: sorted(rows(out, name)) for name in expected} == expected
     assert sorted(path.name for path in out.iterdir()) == sorted(expected)
-    assert {name: headline(summary)[name] for name in filtered} == filtered
+    assert {name: headline(summary).get(name, 0) for name in filtered} == filtered
+    train_users, train_tracks = ({row[i] for row in expected["train"]} for i in (0, 1))
+    for name, part in expected.items():
+        users, tracks = ({row[i] for row in part} for i in (0, 1))
+        numbers = [summary[name][what] for what in ("rows", "users", "tracks")]
+        assert numbers == [len(part), len(users), len(tracks)]
+        if name != "train":
+            assert summary[name]["cold_users"] == len(users - train_users)
+            assert summary[name]["cold_tracks"] == len(tracks - train_tracks)
     split = next(name for name, part in expected.items() if (user, track, 2 * count) in part)
     assert summary[split]["merged_rows"] == 1 == summary["source"]["merged_rows"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import Counter, defaultdict
+from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,63 +28,7 @@ ROOT = Path(__file__).resolve().parents[3]
 HISTORIES = tuple((f"u{u}", f"t{t}", 1) for u in range(300) for t in range(u % 12 + 1))
 
 
-@pytest.fixture(scope="module")
-def split(tmp_path_factory):
-    """Metrics and splits of HISTORIES."""
-    folder = tmp_path_factory.mktemp("holdout")
-    source = write(folder / "p.csv", text_of(HISTORIES))
-    shares = {"validation_users": 0.2, "test_users": 0.1, "held_out": 0.25}
-    summary, out = run(source, folder, protocol="holdout", **shares)
-    return summary, all_rows(out)
-
-
 class TestHoldout:
-    def test_nothing_is_lost(self, split):
-        _, found = split
-        together = [row for part in found.values() for row in part]
-        assert sorted(together) == sorted(HISTORIES)
-
-    def test_share_of_users(self, split):
-        _, found = split
-        users = {name: {row[0] for row in part} for name, part in found.items()}
-        assert not users["validation"] & users["test"]
-        # 275 users have two tracks or more; 5 standard deviations
-        assert abs(len(users["validation"]) - 55) < 5 * (275 * 0.2 * 0.8) ** 0.5
-        assert abs(len(users["test"]) - 27.5) < 5 * (275 * 0.1 * 0.9) ** 0.5
-
-    def test_share_of_plays(self, split):
-        _, found = split
-        total = Counter(user for user, _, _ in HISTORIES)
-        for name in ("validation", "test"):
-            for user, held in Counter(row[0] for row in found[name]).items():
-                assert held == max(1, int(total[user] * 0.25 + 0.5)) < total[user]
-
-    def test_single_plays_stay(self, split):
-        _, found = split
-        singles = {f"u{u}" for u in range(0, 300, 12)}
-        assert singles <= {row[0] for row in found["train"]}
-        assert not singles & {row[0] for row in found["validation"] + found["test"]}
-
-    def test_held_out_plays_follow_no_pattern(self, split):
-        """Users with the same tracks do not have the same ones held out."""
-        _, found = split
-        held = defaultdict(set)
-        for user, track, _ in found["validation"]:
-            held[user].add(track)
-        assert len({frozenset(tracks) for tracks in held.values()}) > len(held) / 3
-
-    def test_metrics_agree_with_a_plain_count(self, split):
-        summary, found = split
-        train_users, train_tracks = ({row[i] for row in found["train"]} for i in (0, 1))
-        for name, part in found.items():
-            users, tracks = ({row[i] for row in part} for i in (0, 1))
-            assert summary[name]["rows"] == len(part)
-            assert summary[name]["users"] == len(users)
-            assert summary[name]["tracks"] == len(tracks)
-            if name != "train":
-                assert summary[name]["cold_users"] == len(users - train_users)
-                assert summary[name]["cold_tracks"] == len(tracks - train_tracks)
-
     @pytest.mark.parametrize("kind", ["text", "timestamp", "float"])
     def test_with_times_the_latest_plays_are_held_out(self, tmp_path, kind):
         rng = random.Random(5)

@@ -94,7 +94,7 @@ class Mapping:
     ) -> tuple[dict[str, pa.Array], np.ndarray]:
         """The column of each role, and the rows (bool) that `data.keep` leaves out.
 
-        `seen` gets `fell_back`: how many rows have the track of `data.columns.track_else`.
+        `seen` gets how many rows have the track of `data.columns.track_else`.
         """
         columns, found = self.params.columns, {}
         for role in ROLES:
@@ -106,7 +106,7 @@ class Mapping:
         if columns.track_else is not None:
             track = _text(found["track"])
             blank = pc.fill_null(pc.equal(pc.utf8_trim(track, INVISIBLE), ""), True)
-            seen["fell_back"] += pc.sum(blank).as_py() or 0
+            seen["rows_of_track_else"] = pc.sum(blank).as_py() or 0
             found["track"] = pc.if_else(blank, _text(fields[columns.track_else]), track)
         if self.keep is None:
             return found, np.zeros(len(found["track"]), bool)

@@ -58,7 +58,7 @@ class Judged(NamedTuple):
     rows: int  # bad ones too
     lines: int
     bad: dict[str, Bad]  # by reason
-    seen: Counter[str]  # what is no mistake by itself: `report.SEEN`, `filtered`, `values.FORMS`
+    seen: Counter[str]  # what is no mistake by itself: `report.SEEN`, `rows_filtered`, FORMS
 
 
 def judge(raw: Raw, mapping: Mapping, file: str) -> Judged:
@@ -96,7 +96,8 @@ def judge(raw: Raw, mapping: Mapping, file: str) -> Judged:
     codes[filtered | again] = 0
     kept = (codes == 0) & ~filtered & ~again
     seen["header_lines"] = int(np.count_nonzero(again))
-    seen["filtered"] = int(np.count_nonzero(filtered & ~again))
+    if mapping.keep is not None:
+        seen["rows_filtered"] = int(np.count_nonzero(filtered & ~again))
     if not kept.all():
         chosen = pa.array(kept)
         users, tracks, counts = users.filter(chosen), tracks.filter(chosen), counts[kept]
