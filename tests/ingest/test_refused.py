@@ -157,14 +157,14 @@ REFUSED: dict[str, tuple] = {
     ),
     # encodings
     "UTF-16 without a mark": (
-        CSV.encode("utf-16-le"), {"encoding": "utf-16"}, "set data.encoding to utf-16-le or",
+        CSV.encode("utf-16-le"), {"encoding": "utf-16"}, "not utf-16 text near", "utf-16-le",
     ),
     "not the encoding": (CSV.encode() + b"\x81", {"encoding": "cp1252"}, "not cp1252 text near"),
     **{
         f"encoding {name}": (CSV, {"encoding": name}, f"data.encoding = '{name}' is not known")
         for name in ("zip", "base64", "rot13", "latin-99")
     },
-    "NUL": (CSV + "u\x001,t,1\n", {}, "not text: it holds NUL"),
+    "NUL": (CSV + "u\x001,t,1\n", {}, "not text: it begins with"),
     # damaged, packed, unsupported
     "damaged zip": (b"PK\x03\x04" + b"\0" * 50, {}, "plays.csv: cannot unpack its zip data"),
     "truncated gzip": (

@@ -7,24 +7,11 @@ import pytest
 from musicrec.ingest.report import sentence
 from tests.support.plays import HOLDOUT, PLAYS, run, text_of, write
 
-ACCENTS = [("Zoë", "Café", 2), *PLAYS]
-
 
 def warned(tmp_path, source, capfd, **kwargs) -> list[str]:
     run(source, tmp_path, **(HOLDOUT | kwargs))
     said = capfd.readouterr().err.splitlines()
     return [line for line in said if line.startswith("warning")]
-
-
-@pytest.mark.parametrize("encoding", ["latin-1", "windows-1252", "iso8859-15"])
-def test_utf8_said_to_be_another_encoding_is_warned_of(tmp_path, capfd, encoding):
-    path = write(tmp_path / "plays.csv", text_of(ACCENTS))
-    (line,) = warned(tmp_path, path, capfd, encoding=encoding)
-    assert "plays.csv: read as " in line and "valid UTF-8" in line
-    with_it = write(tmp_path / "b.csv", text_of(ACCENTS).encode(encoding))
-    scratch = tmp_path / "second"
-    scratch.mkdir()
-    assert warned(scratch, with_it, capfd, encoding=encoding) == []
 
 
 def test_ids_in_two_forms_are_warned_of(tmp_path, capfd):

@@ -154,11 +154,6 @@ def text_layout(head: bytes, mapping: Mapping, name: str, *, whole: bool) -> Tex
 
 def _head_lines(head: bytes, name: str, *, whole: bool) -> list[str]:
     """The lines of a file's first bytes that are not blank."""
-    if b"\0" in head:
-        raise MusicRecError(
-            f"{name}: not text: it holds NUL bytes; set data.format or data.encoding (such as "
-            "utf-16), or convert it"
-        )
     lines = head.decode("utf-8", "replace").split("\n")  # and not at U+2028
     if not whole:
         if len(lines) == 1:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from musicrec.errors import MusicRecError, warn
+from musicrec.errors import MusicRecError
 from musicrec.ingest.source.files import SourceFile, is_part_of_table
 
 CHUNK = 1 << 24  # bytes read at a time
@@ -142,31 +142,16 @@ def text_chunks(
 
 
 def _recoded(chunks: Iterable[bytes], file: SourceFile, encoding: str) -> Iterator[bytes]:
-    """Text of another encoding as UTF-8, with a warning where it has been UTF-8 all along."""
+    """Text of another encoding as UTF-8."""
     decoder = codecs.getincrementaldecoder(encoding)()
-    as_utf8 = codecs.getincrementaldecoder("utf-8")()
-    done, utf8, ascii_only = 0, not encoding.startswith("utf"), True
+    done = 0
     for chunk in chain(chunks, (b"",)):
         try:
-            text = decoder.decode(chunk, final=not chunk)
-        except UnicodeDecodeError as error:
+            yield decoder.decode(chunk, final=not chunk).encode()
+        except UnicodeError as error:
+            place = done + getattr(error, "start", 0)
             raise MusicRecError(
-                f"{file.shown}: not {encoding} text near byte {done + error.start:,}; set "
-                "data.encoding to what it is"
+                f"{file.shown}: not {encoding} text near byte {place:,}; set data.encoding to what "
+                "it is (utf-16-le or utf-16-be where there is no byte order mark)"
             ) from None
-        except UnicodeError:
-            raise MusicRecError(
-                f"{file.shown}: {encoding} text without a byte order mark; set data.encoding to "
-                f"{encoding}-le or {encoding}-be"
-            ) from None
-        try:
-            as_utf8.decode(chunk if utf8 else b"", final=not chunk)
-        except UnicodeDecodeError:
-            utf8 = False
-        yield text.encode()
-        done, ascii_only = done + len(chunk), ascii_only and chunk.isascii()
-    if utf8 and not ascii_only:
-        warn(
-            f"{file.shown}: read as {encoding}, as data.encoding says, but it is valid UTF-8, so "
-            "that letters with accents become two characters; check the ids"
-        )
+        done += len(chunk)

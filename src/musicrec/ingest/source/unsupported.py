@@ -56,11 +56,11 @@ def refuse_unsupported(head: bytes, name: str) -> None:
     for pattern, what in _KINDS.items():
         if re.match(pattern, head, re.S):
             raise MusicRecError(f"{name}: this is {what}")
-    if re.search(rb"[\0-\x08\x0e-\x1a]", head) and not _is_utf8(head):
+    if b"\0" in head or (re.search(rb"[\1-\x08\x0e-\x1a]", head) and not _is_utf8(head)):
         raise MusicRecError(
-            f"{name}: not text: it begins with {head[:8]!r} and holds bytes that are no UTF-8, as "
-            "databases, documents and packed data do; write the plays as Parquet or as UTF-8 text, "
-            "unpack them, or set data.encoding (such as utf-16)"
+            f"{name}: not text: it begins with {head[:8]!r} and holds NUL or bytes that are no "
+            "UTF-8, as databases, documents and packed data do; write the plays as Parquet or as "
+            "UTF-8 text, unpack them, or set data.encoding (such as utf-16)"
         )
 
 
