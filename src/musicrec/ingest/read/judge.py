@@ -198,19 +198,22 @@ def _headers(
     longest = 2 * max(len(user), len(track)) + 4 if layout.titles else _LONGEST_TITLE
     patterns = [rf"(?i)^(# ?)?\Q{title}\E$" for title in layout.titles or ()] or TITLES
 
-    def called(ids: pa.DictionaryArray, pattern: str) -> np.ndarray:
-        short = pc.less_equal(pc.binary_length(ids.dictionary), longest)
-        if not pc.any(short).as_py():
-            return np.zeros(len(ids), bool)
-        texts = pc.if_else(short, ids.dictionary, "")
-        return by_row(ids, _distinct(pc.match_substring_regex(texts, pattern)))
+    def called(user: str, track: str) -> np.ndarray:
+        found = np.ones(len(users), bool)
+        for ids, pattern in ((users, user), (tracks, track)):
+            short = pc.less_equal(pc.binary_length(ids.dictionary), longest)
+            if not (found.any() and pc.any(short).as_py()):
+                return np.zeros(len(users), bool)
+            texts = pc.if_else(short, ids.dictionary, "")
+            found &= by_row(ids, _distinct(pc.match_substring_regex(texts, pattern)))
+        return found
 
-    if user != track and (called(users, patterns[1]) & called(tracks, patterns[0])).any():
+    if user != track and called(patterns[1], patterns[0]).any():
         raise MusicRecError(
             f"{file}: a line amid the rows names the columns in another order than the header; "
             "keep files of different columns apart"
         )
-    return called(users, patterns[0]) & called(tracks, patterns[1])
+    return called(*patterns)
 
 
 def _bad_rows(raw: Raw, columns: dict[str, pa.Array], codes: np.ndarray) -> dict[str, Bad]:
