@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import io
 import json
@@ -55,7 +54,6 @@ UNMAPPED = {
     "span": pa.array([5] * len(PLAYS), pa.duration("ns")),
     "wide": pa.array([1] * len(PLAYS), pa.decimal256(60, 2)),
     "at": pa.array([1] * len(PLAYS), pa.timestamp("ns", "UTC")),
-    "bytes": pa.array([b"\xff"] * len(PLAYS), pa.binary(1)),
     "list": [[1]] * len(PLAYS),
     "map": pa.array([[("a", 1)]] * len(PLAYS), pa.map_(pa.string(), pa.int8())),
     "Count": COUNTS,
@@ -100,11 +98,9 @@ ODD_FOLDERS = {"a b": "a b", "é": "é", "x/y": "x%2Fy", "1+1": "1+1", "%zz+": "
 # name: (text, or files by name; parameters; plays)
 CASES: dict[str, tuple] = {
     # lines, separators, line ends
-    "CSV": (CSV, {}, PLAYS),
     "TSV, CRLF, no last line end": (text_of(PLAYS, "\t", end="\r\n").rstrip(), {}, PLAYS),
     "mark, blank lines": ("\ufeff" + text_of(PLAYS, ";", end="\r\n\r\n"), {}, PLAYS),
     "spaces": ({"s/[1] b%20/a.dat": text_of(PLAYS, " ")}, {}, PLAYS),
-    "no header": (text_of(PLAYS, "\t", header=""), COUNTED, PLAYS),
     "header, by position": (text_of(PLAYS, "|"), COUNTED | {"separator": "|"}, PLAYS),
     "sep line in quotes, tab": ('"sep=\t"\r\n' + text_of(PLAYS, "\t", end="\r\n"), {}, PLAYS),
     "sep line, two columns": ("sep=;\n" + text_of(PAIRS, ";", TWO.rstrip()), LOG, EVENTS),
@@ -132,8 +128,6 @@ CASES: dict[str, tuple] = {
     ),
     "rows of separators": (CSV + ",,\n" * 3, {}, PLAYS),
     # quotes
-    "quotes": (lines('"{u}", "{t}" ,"{c}"', HEADER), {}, PLAYS),
-    "separators in quotes": (lines('{u},"{t}, The",{c}', HEADER), {}, THE),
     "doubled quotes": (lines('{u},"a ""b"" {t}",{c}', HEADER), {}, titled('a "b" {t}')),
     "lone quotes in CSV": (text_of(QUOTES), {"quote": "none"}, QUOTES),
     "backslash before quotes": (
@@ -179,7 +173,6 @@ CASES: dict[str, tuple] = {
     "a mark of UTF-8 and another encoding": (
         text_of(ACCENTS).encode("utf-8-sig"), {"encoding": "latin-1"}, ACCENTS,
     ),
-    "UTF-16 by its mark": (CSV.encode("utf-16"), {}, PLAYS),
     "UTF-16 without a mark": (CSV.encode("utf-16-le"), {"encoding": "utf-16-le"}, PLAYS),
     "other bytes in a column nobody maps": (
         lines("{u},{t},{c},é", "user_id,track_id,count,näme\n").encode("latin-1"), {}, PLAYS,
@@ -194,14 +187,10 @@ CASES: dict[str, tuple] = {
         [(u, "t", 1) for u in ("ORC", "070701", "PARE")] + [("b", "c", i) for i in (2, 3, 4)],
     ),
     # packings
-    "gzip": ({"a.csv.gz": gzip.compress(CSV.encode())}, {}, PLAYS),
     "two members of gzip": (
         {"a.csv.gz": gzip.compress(CSV.encode()) + gzip.compress(BARE.encode())}, {}, PLAYS + PLAYS,
     ),
     "text named gzip": ({"plays.csv.gz": CSV}, {}, PLAYS),
-    "xz": ({"a.xz": lzma.compress(TSV.encode())}, {}, PLAYS),
-    "bzip2 under another name": ({"a.dump": bz2.compress(CSV.encode())}, {}, PLAYS),
-    "zstd under another name": ({"a.zstd": arrow_packed(CSV, "zstd")}, {}, PLAYS),
     "lz4": ({"a.csv.lz4": arrow_packed(CSV, "lz4")}, {}, PLAYS),
     "zip": ({"a.zip": zipped(**{"plays.csv": CSV, "__MACOSX/._plays.csv": "x"})}, {}, PLAYS),
     "zip with a README": (
@@ -246,7 +235,6 @@ CASES: dict[str, tuple] = {
         {"columns": {"timestamp": "at"}}, PLAYS,
     ),
     # JSON
-    "JSON lines": ({"a.jsonl": json_lines()}, {}, PLAYS),
     "JSON of zeros": (
         "".join(f'{{"user_id": 1, "track_id": {zero}, "count": 1}}\n' for zero in ("0", "-0")), {},
         [("1", "0", 1), ("1", "-0", 1)],
@@ -259,7 +247,6 @@ CASES: dict[str, tuple] = {
         "\n".join(json.dumps(json.loads(line), indent=1) for line in json_lines().splitlines()),
         {}, PLAYS,
     ),
-    "JSON in gzip": ({"a.json.gz": gzip.compress(json_lines().encode())}, {}, PLAYS),
     # Parquet
     "Parquet without an ending": (
         {"s/0": parquet(PLAYS[:50]), "s/1": parquet(PLAYS[50:])}, {}, PLAYS,
@@ -274,10 +261,6 @@ CASES: dict[str, tuple] = {
     "small and unsigned": (
         parquet(user_id=pa.array(map(int, USERS), pa.uint32()), count=pa.array(COUNTS, pa.uint8()),
                 track_id=pa.array(map(int, TRACKS), pa.uint64())), {}, PLAYS,
-    ),
-    "decimals": (
-        parquet(user_id=pa.array(map(int, USERS), pa.decimal128(20, 0)),
-                count=pa.array(COUNTS, pa.decimal128(30, 4))), {}, PLAYS,
     ),
     "parts of other types": (
         {"s/0": parquet(PLAYS[::3], count=list(map(float, COUNTS[::3])),

@@ -66,7 +66,7 @@ REFUSED = {
     "Python dicts": ("".join(f"{o!r}\n" for o in OBJECTS), "such as Python dicts"),
     "JSON5": ("{user_id: 1, track_id: 2, count: 3}\n", "such as Python dicts"),
     "columns": (json.dumps({n: {str(i): i for i in range(9)} for n in NAMES}),
-                "holds objects; name a field within"),
+                "holds objects; write an object a play, or"),
     "split": (json.dumps({"columns": NAMES, "index": [0], "data": [[1, 2, 3]]}),
               "no column 'user_id'; the file has: columns, index, data"),
     "a list on the way": ('{"a": [{"user_id": 3}]}\n', "set data.records=a"),

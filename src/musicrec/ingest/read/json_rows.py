@@ -246,7 +246,7 @@ def json_paths(records: list[dict[str, Any]], mapping: Mapping, name: str) -> Pa
             inner = ", ".join(key for key in names if key.startswith(f"{column}."))
             what = "lists; write an object for each element of the list, such as with jq"
             if inner:
-                what = f"objects; name a field within: {inner[:300]}"
+                what = f"objects; write an object a play, or name a field within: {inner[:200]}"
             raise MusicRecError(f"{name}: field {column!r} ({parameter}) holds {what}")
     positions(mapping, names, name, named=True)
     return found

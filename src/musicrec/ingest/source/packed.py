@@ -89,7 +89,8 @@ def open_plain(file: SourceFile) -> Iterator[io.BufferedReader]:
                 raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise MusicRecError(
-                f"{file.shown}: cannot unpack its {packed} data ({reason}); get the file again"
+                f"{file.shown}: cannot unpack its {packed} data ({reason}); unpack it yourself, or "
+                "get it again"
             ) from None
 
 

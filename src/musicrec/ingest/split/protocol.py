@@ -129,10 +129,17 @@ def tables_of(files: list[SourceFile], params: DataParams) -> dict[str, list[Sou
     Raises
     ------
     MusicRecError
-        A split is missing or a name is of two; two files have equal content.
+        A split is missing or a name is of two; one table would be made of three splits and of other
+        files; two files have equal content.
     """
     given = params.protocol == "given"
     tables = _given_splits(files, params.source) if given else {TABLE: files}
+    others = [file.relative for file in files if not _named(file)[1]]
+    if others and not given and set(SPLITS) <= {split for f in files for split in _named(f)[1]}:
+        raise MusicRecError(
+            f"{params.source}: holds train, validation and test files and beside them {others[0]}; "
+            "name in data.source the file or folder that is meant"
+        )
     if params.duplicates == "error":
         read = sorted(file for members in tables.values() for file in members)
         mapped = [getattr(params.columns, role) for role in ROLES]
