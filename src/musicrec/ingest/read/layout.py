@@ -289,8 +289,8 @@ def _header(split: list[Row], lines: list[str], mapping: Mapping, name: str) -> 
 def _are_names(row: Row, mapping: Mapping, line: str, name: str) -> bool:
     """With positions alone: whether the first line does not parse as a play; stop if it may."""
     columns = mapping.params.columns
-    ids, (value, *_) = (
-        [row[c] for c in group if isinstance(c, int) and c < len(row)] or [""]
+    ids, values = (
+        [row[c] for c in group if isinstance(c, int) and c < len(row)]
         for group in ((columns.user, columns.track), (columns.count, columns.timestamp))
     )
     if len(ids) == 2 and all(map(re.match, TITLES, ids)):
@@ -299,8 +299,9 @@ def _are_names(row: Row, mapping: Mapping, line: str, name: str) -> bool:
     numbered = row in (numbers, ("", *numbers[:-1]))
     if not numbered and mapping.last >= len(row):
         return False  # which is said where the columns are found
-    if not numbered and (columns.count is not None or columns.timestamp is not None):
-        return bool(re.match(r"\W*[^\W\d_]+\D*$", value)) and value.lower() not in _NO_VALUE
+    if values and not numbered:
+        named = re.match(r"\W*[^\W\d_]+\D*$", values[0])
+        return bool(named) and values[0].lower() not in _NO_VALUE
     if numbered or not any(re.search(r"\d", one or "1") for one in ids):
         raise MusicRecError(
             f"{name}: the first line, {line[:80]!r}, may be column names or a play; set "
