@@ -23,12 +23,12 @@ def rows_of(source, **kwargs):
 
 def test_columns_are_joined_without_collisions(tmp_path):
     pairs = [("a", "b / c"), ("a / b", "c"), ("x /", "y"), ("x", "/ y"), ("AC/DC", "T.N.T."),
-             ("a", r"b \\/ c"), (r"a \\/ b", "c")]  # fmt: skip
+             ("a", r"b \/ c"), ("a", r"b \\/ c"), (r"a \\/ b", "c")]  # fmt: skip
     artists, titles = zip(*pairs, strict=True)
-    path = write_parquet(tmp_path / "a.parquet", u=["u"] * 7, artist=artists, title=titles)
+    path = write_parquet(tmp_path / "a.parquet", u=["u"] * 8, artist=artists, title=titles)
     columns = {"user": "u", "track": ["artist", "title"], "count": None}
     tracks = [track for _, track, _ in rows_of(path, columns=columns)]
-    assert len(set(tracks)) == 7 and "AC/DC / T.N.T." in tracks
+    assert len(set(tracks)) == 8 and "AC/DC / T.N.T." in tracks
 
 
 def test_the_share_that_fell_back_is_said(tmp_path, capfd):
