@@ -5,8 +5,8 @@
 `--items` are item factors, `.npy` or Parquet with one list column. Users get plays drawn by
 popularity and are folded in, and the bundle is the export stage's, in `--folder` (kept, and taken
 up again) or a temporary one. Each answers in a process of its own with one BLAS thread, as implicit
-asks for; questions alternate, each to the same users, one at a time. implicit holds its arrays in
-memory; the time it takes to load is that of its own `load`.
+asks for; questions alternate, each to the same users, one at a time. implicit takes indices: by ids, a
+dict and a list stand around it. It holds its arrays in memory; the time it takes to load is that of its own `load`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
     from musicrec.bundle import Bundle
@@ -76,8 +77,9 @@ def main() -> None:
 QUESTIONS = (
     "recommend",
     "recommend, index",
-    "recommend, 1000 candidates",
-    "the same, looked up before",
+    "1000 candidates by ids",
+    "1000 candidates by index",
+    "1000 excluded by index",
     "recommend, diversity",
     "recommend for plays",
     "similar tracks",
@@ -175,6 +177,7 @@ def _ours(pipe: Connection, folder: Path) -> None:
     tracks = list(bundle.tracks)
     plays = bundle.plays
     candidates = tracks[1000:2000]
+    known = bundle.tracks.indices(candidates)
 
     def heard(user: int) -> dict[str, int]:
         row = slice(*plays.indptr[user : user + 2])
@@ -184,9 +187,9 @@ def _ours(pipe: Connection, folder: Path) -> None:
     questions: dict[str, Callable[[int], object]] = {
         "recommend": lambda u: bundle.recommend(names[u], K),
         "recommend, index": lambda u: bundle.recommend(names[u], K, search_k=5000),
-        "recommend, 1000 candidates": lambda u: bundle.recommend(
-            names[u], K, candidates=candidates
-        ),
+        "1000 candidates by ids": lambda u: bundle.recommend(names[u], K, candidates=candidates),
+        "1000 candidates by index": lambda u: bundle.recommend(names[u], K, candidates=known),
+        "1000 excluded by index": lambda u: bundle.recommend(names[u], K, exclude=known),
         "recommend, diversity": lambda u: bundle.recommend(names[u], K, diversity=0.3),
         "recommend for plays": lambda u: bundle.recommend_for_plays(heard(u), K),
         "similar tracks": lambda u: bundle.similar_tracks(tracks[u], K),
@@ -196,10 +199,6 @@ def _ours(pipe: Connection, folder: Path) -> None:
     batches: dict[str, Callable[[list[int]], object]] = {
         "recommend, batch": lambda users: bundle.recommend_many([names[u] for u in users], K),
     }
-    known = bundle.tracks.indices(candidates)
-    questions["the same, looked up before"] = lambda u: bundle.recommend(
-        names[u], K, candidates=known
-    )
     batches["the same, by rules"] = _by_rules(bundle, names, tracks)
     _serve(
         pipe,
@@ -254,10 +253,20 @@ def _implicit(pipe: Connection, folder: Path) -> None:
         (ALPHA * arrays["seen_counts"], arrays["seen_indices"], arrays["seen_indptr"]), shape
     )
     candidates = np.arange(1000, 2000)
+    tracks = pq.read_table(folder / "bundle/items.parquet").column("track_id").to_pylist()
+    position = {track: item for item, track in enumerate(tracks)}
+
+    def by_ids(user: int) -> list[str]:
+        """What a service does around implicit, which takes and gives indices."""
+        items = [position[track] for track in tracks[1000:2000]]
+        return [tracks[item] for item in model.recommend(user, seen[user], K, items=items)[0]]
+
     best = {user: int(model.recommend(user, seen[user], 1)[0][0]) for user in range(200)}
     questions: dict[str, Callable[[int], object]] = {
         "recommend": lambda u: model.recommend(u, seen[u], K),
-        "recommend, 1000 candidates": lambda u: model.recommend(u, seen[u], K, items=candidates),
+        "1000 candidates by ids": by_ids,
+        "1000 candidates by index": lambda u: model.recommend(u, seen[u], K, items=candidates),
+        "1000 excluded by index": lambda u: model.recommend(u, seen[u], K, filter_items=candidates),
         "recommend for plays": lambda u: model.recommend(0, seen[u], K, recalculate_user=True),
         "similar tracks": lambda u: model.similar_items(u, K),
         "similar users": lambda u: model.similar_users(u, K),

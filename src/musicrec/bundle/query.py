@@ -104,11 +104,10 @@ class Query:
         """A bit a track, the lowest first, uint8 array: what candidates and exclusions rule out."""
         if self.candidates is None and not len(self.exclude):
             return None
-        banned = np.full(self.n_items // 8 * 8 + 8, self.candidates is not None)
-        if self.candidates is not None:
-            banned[self.candidates] = False
-        banned[self.exclude] = True
-        return np.packbits(banned, bitorder="little")
+        chosen = self.exclude if self.candidates is None else self.candidates
+        bits = np.zeros(self.n_items // 8 + 1, np.uint8)
+        np.bitwise_or.at(bits, chosen >> 3, (1 << (chosen & 7)).astype(np.uint8))
+        return bits if self.candidates is None else ~bits
 
 
 @dataclass(frozen=True)
@@ -221,7 +220,8 @@ def kept(plays: Interactions, keep: np.ndarray) -> Interactions:
 
 def rows_of_keys(keys: np.ndarray, like: Interactions) -> Interactions:
     """Rows of the shape of `like` from keys row * n_items + item (int64), in any order."""
-    keys = np.unique(keys)
+    keys = np.sort(keys, kind="stable")  # merges what is in order already
+    keys = keys[np.diff(keys, prepend=-1) > 0]
     indptr = np.searchsorted(keys, np.arange(like.n_users + 1) * like.n_items)
     ones = np.ones(len(keys), np.float32)
     return Interactions(indptr, (keys % like.n_items).astype(np.int32), ones, like.n_items)

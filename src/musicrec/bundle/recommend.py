@@ -15,7 +15,7 @@ from musicrec.search.kernels import inner_products, write_best
 
 POOL = 10  # times the list's length: the best tracks among which a diverse list is chosen
 LEAST_POOL = 100
-GROUP_POOL = 4  # times the list's length, at first and again: for lists of few a group
+GROUP_POOL = 2  # times the list's length, at first and again: for lists of few a group
 FEW = 16  # candidates are scored one by one where they are fewer than a FEW-th of the tracks
 BATCH = 1 << 22  # ids and scores held at a time beside the answers
 USERS_A_BLOCK = 32  # of one unit of work for a thread
@@ -95,20 +95,29 @@ class Recommender:
         """
         if not query.k or query.diversity or query.search_k is not None or self._few(query):
             return self._one_by_one(vectors, query, excluded)
-        lists: list[Found] = []
-        pool = min(_pool(query), self._exact.n_items)
-        step = max(1, BATCH // pool)
-        for start in range(0, len(vectors), step):
-            block = vectors[start : start + step]
-            rows = excluded.rows(np.arange(start, start + len(block)))
-            pairs = (rows.indptr, rows.indices)
-            ids, scores = self._exact.search(block, pool, pairs, self._threads, query.mask)
-            lengths = np.count_nonzero(ids >= 0, axis=1)
-            for i, length in enumerate(lengths.tolist()):
-                found, final = self._choose((ids[i, :length], scores[i, :length]), pool, query)
-                if not final or not block[i].any():
-                    found = self.best(block[i], query, rows.row(i))
-                lists.append(found)
+        lists: list[Found] = [_NOTHING] * len(vectors)
+        pool, users = _pool(query), np.arange(len(vectors))
+        while len(users):
+            pool = min(pool, self._exact.n_items)
+            step = max(1, BATCH // pool)
+            again: list[int] = []
+            for block in np.split(users, range(step, len(users), step)):
+                rows = excluded.rows(block)
+                pairs = (rows.indptr, rows.indices)
+                ids, scores = self._exact.search(
+                    vectors[block], pool, pairs, self._threads, query.mask
+                )
+                lengths = np.count_nonzero(ids >= 0, axis=1).tolist()
+                for i, (user, length) in enumerate(zip(block.tolist(), lengths, strict=True)):
+                    found = ids[i, :length], scores[i, :length]
+                    if not length and not vectors[user].any():
+                        lists[user] = self._most_popular(query, rows.row(i))
+                        continue
+                    lists[user], final = self._choose(found, pool, query)
+                    if not final:
+                        again.append(user)
+            users = np.array(again, np.int64)
+            pool *= GROUP_POOL
         return lists
 
     def _one_by_one(self, vectors: np.ndarray, query: Query, excluded: Interactions) -> list[Found]:
@@ -175,7 +184,8 @@ class Recommender:
         groups = self._groups_of(ids)
         most = query.max_per_group or len(ids)
         chosen = np.empty(min(query.k, len(ids)), np.int64)
-        return chosen[: _most_marginal(vectors, relevance, query.diversity, (groups, most), chosen)]
+        columns = np.ascontiguousarray(vectors.T)
+        return chosen[: _most_marginal(columns, relevance, query.diversity, (groups, most), chosen)]
 
     def _groups_of(self, ids: np.ndarray) -> np.ndarray:
         return np.full(len(ids), -1, np.int32) if self._groups is None else self._groups[ids]
@@ -263,17 +273,17 @@ def _has_room(groups, chosen, group, most):
 
 
 @kernel()
-def _most_marginal(vectors, relevance, weight, limit, out):
-    """Choose rows by maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998).
+def _most_marginal(columns, relevance, weight, limit, out):
+    """Choose tracks by maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998).
 
-    `vectors` have norm 1 and are in falling order of `relevance`, which lies in [0, 1] at its top.
-    Each step takes the row of the largest (1 - weight) relevance - weight (largest cosine with
-    those taken), ties by the earlier row. `limit` holds each row's group and how many a group may
-    have. Returns how many rows were taken.
+    `columns` (rank, n) hold vectors of norm 1 in falling order of `relevance`, which lies in [0, 1]
+    at its top. Each step takes the track of the largest (1 - weight) relevance - weight (largest
+    cosine with those taken), ties by the earlier one. `limit` holds each track's group and how many
+    a group may have. Returns how many tracks were taken.
     """
-    n, rank = vectors.shape
+    rank, n = columns.shape
     groups, most = limit
-    nearest = np.full(n, -1.0)
+    nearest, cosines = np.full(n, -1.0), np.empty(n)
     taken = np.zeros(n, np.bool_)
     for step in range(len(out)):
         best, best_value = -1, -np.inf
@@ -289,9 +299,10 @@ def _most_marginal(vectors, relevance, weight, limit, out):
         taken[best] = True
         if not _has_room(groups, out[: step + 1], groups[best], most):
             taken |= groups == groups[best]
-        for row in range(n):
-            cosine = 0.0
-            for factor in range(rank):
-                cosine += np.float64(vectors[row, factor]) * vectors[best, factor]
-            nearest[row] = max(nearest[row], cosine)
+        cosines[:] = 0.0
+        for factor in range(rank):
+            value = columns[factor, best]
+            for row in range(n):
+                cosines[row] += columns[factor, row] * value
+        nearest = np.maximum(nearest, cosines)
     return len(out)
