@@ -5,8 +5,9 @@
 `--items` are item factors, `.npy` or Parquet with one list column. Users get plays drawn by
 popularity and are folded in, and the bundle is the export stage's, in `--folder` (kept, and taken
 up again) or a temporary one. Each answers in a process of its own with one BLAS thread, as implicit
-asks for; questions alternate, each to the same users, one at a time. implicit takes indices: by ids, a
-dict and a list stand around it. It holds its arrays in memory; the time it takes to load is that of its own `load`.
+asks for; questions alternate, each to the same users, one at a time. implicit takes and gives
+indices: for questions by ids a dict and a list stand around it. It holds its arrays in memory; the
+time it takes to load is that of its own `load`.
 """
 
 from __future__ import annotations
