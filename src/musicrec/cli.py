@@ -12,7 +12,6 @@ from musicrec.bundle.commands import (
     add_publish,
     add_recommend,
     add_similar,
-    add_update,
     add_verify,
 )
 from musicrec.parsers import IdParser, SentenceParser
@@ -25,6 +24,7 @@ from musicrec.review.commands import (
 )
 from musicrec.runtime import command
 from musicrec.tune.commands import add_original, add_tune
+from musicrec.update import add_update
 
 
 @command

@@ -19,7 +19,7 @@ import numpy as np
 
 from musicrec.als.fold_in import as_trained
 from musicrec.bundle.explain import Explanation, explain
-from musicrec.bundle.ids import Id, Ids, Names, as_text
+from musicrec.bundle.ids import Id, Ids, as_text
 from musicrec.bundle.query import (
     FACTORS,
     NO_FACTORS,
@@ -252,8 +252,7 @@ class Bundle(Model):
             The track is unknown.
         """
         row = -1 if isinstance(track, np.ndarray) else self._track(track)
-        vector = self._vector(track) if isinstance(track, np.ndarray) else self.item_factors[row]
-        return _neighbours(self.track_cosines, vector, k, row, self.tracks, self.names)
+        return self._similar(self.track_cosines, self.tracks, row, track, k)
 
     def similar_users(self, user: Id | np.ndarray, k: int = 10) -> tuple[Neighbour, ...]:
         """Users most like one, or like a factor, by cosine; none for a factor of zeros.
@@ -264,8 +263,7 @@ class Bundle(Model):
             The user is unknown.
         """
         row = -1 if isinstance(user, np.ndarray) else self._user(user)
-        vector = self._vector(user) if isinstance(user, np.ndarray) else self.user_factors[row]
-        return _neighbours(self.user_cosines, vector, k, row, self.users)
+        return self._similar(self.user_cosines, self.users, row, user, k)
 
     def explain(self, user_id: Id, track_id: Id) -> Explanation:
         """Say which plays carried the score of a track for a user.
@@ -341,6 +339,15 @@ class Bundle(Model):
             )
         return track
 
+    def _similar(
+        self, index: CosineIndex, ids: Ids, row: int, given: Any, k: int
+    ) -> tuple[Neighbour, ...]:
+        """The nearest of a row, or of the factor given where the row is -1."""
+        vector = self._vector(given) if row < 0 else index.factors[row]
+        found, cosines = index.nearest(vector, min(whole("k", k, 0), len(ids)), row)
+        named = self.names.of_indices(found) if ids is self.tracks else repeat(None)
+        return tuple(map(Neighbour, ids.texts_of(found), cosines.tolist(), named))
+
     def _vector(self, given: np.ndarray) -> np.ndarray:
         rank = self.als.rank
         try:
@@ -357,19 +364,6 @@ def _unknown_user(user_id: Id) -> str:
         f"user {user_id!r} is not in the bundle, which knows the users of its training alone "
         "(`bundle.users` lists them); give the user's plays instead"
     )
-
-
-def _neighbours(
-    index: CosineIndex,
-    vector: np.ndarray,
-    k: int,
-    row: int,
-    ids: Ids,
-    names: Names | None = None,
-) -> tuple[Neighbour, ...]:
-    found, cosines = index.nearest(vector, min(whole("k", k, 0), len(ids)), row)
-    named = repeat(None) if names is None else names.of_indices(found)
-    return tuple(map(Neighbour, ids.texts_of(found), cosines.tolist(), named))
 
 
 def _reopened(root: str, digest: str) -> Bundle:

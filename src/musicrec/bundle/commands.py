@@ -1,4 +1,4 @@
-"""The serving commands: `musicrec recommend`, `similar`, `explain`, `verify`, `update`, `publish`.
+"""The serving commands: `musicrec recommend`, `similar`, `explain`, `verify`, `publish`.
 
 Exit codes: 0 an answer, 1 none (one sentence says why), 2 wrong usage.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from musicrec.errors import MusicRecError
 from musicrec.formatting import text_table
-from musicrec.parsers import Commands, number
+from musicrec.parsers import Commands
 from musicrec.storage.outputs import output_file
 
 if TYPE_CHECKING:
@@ -185,54 +185,6 @@ def run_verify(args: argparse.Namespace) -> None:
         f"rank {manifest.sizes.rank}, {manifest.sizes.n_plays:,} plays; "
         f"{len(manifest.files)} files of {size:,} bytes, "
         f"{len(manifest.sentinels)} sentinel users answered"
-    )
-
-
-def add_update(commands: Commands) -> None:
-    """Add new plays to a bundle, without training anew."""
-    about = add_update.__doc__
-    parser = commands.add_parser("update", help=about, description=about)
-    parser.add_argument("bundle", metavar="BUNDLE", help="bundle to start from")
-    parser.add_argument(
-        "--plays", metavar="SOURCE", required=True, help="new plays, as data.source names them"
-    )
-    parser.add_argument("--output", metavar="FOLDER", required=True, help="bundle to write")
-    parser.add_argument(
-        "--rounds", metavar="N", type=number(int, 1, 100), default=1, help="%(default)s"
-    )
-    parser.add_argument(
-        "--params",
-        metavar="FILE",
-        help="whose block data says how plays are read (params.yaml, where there is one)",
-    )
-    parser.add_argument("--groups", metavar="FILE", help="groups and names, new tracks' too")
-    parser.set_defaults(run=run_update)
-
-
-def run_update(args: argparse.Namespace) -> None:
-    """Write the updated bundle."""
-    from musicrec.bundle.bundle import load_bundle
-    from musicrec.bundle.update import update
-    from musicrec.ingest.run import read_plays
-    from musicrec.params import NO_GROUPS, DataParams, load_block
-    from musicrec.storage.outputs import output_folder
-
-    output_folder(args.output)
-    params = DataParams()
-    if args.params or Path("params.yaml").is_file():
-        params = load_block(args.params or "params.yaml", DataParams)
-    parent, columns = load_bundle(args.bundle), params.columns
-    if parent.timed and columns.timestamp is None:  # as the pipeline's own files have it
-        columns = columns.replace(timestamp="last_played")
-    plays = read_plays(params.replace(source=args.plays, files=None, columns=columns))
-    summary = update(parent, plays, args.output, args.rounds, args.groups or NO_GROUPS)
-    if not summary:
-        print(f"{args.output}: no new plays; the bundle is {args.bundle}")
-        return
-    print(
-        f"{args.output}: {summary['plays']:,} plays of {summary['users']:,} users and "
-        f"{summary['tracks']:,} tracks added; {summary['new_users']:,} users and "
-        f"{summary['new_tracks']:,} tracks are new; update {summary['number']} since the training"
     )
 
 

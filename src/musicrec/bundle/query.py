@@ -222,7 +222,8 @@ def rows_of_keys(keys: np.ndarray, like: Interactions) -> Interactions:
     """Rows of the shape of `like` from keys row * n_items + item (int64), in any order."""
     keys = np.sort(keys, kind="stable")  # merges what is in order already
     keys = keys[np.diff(keys, prepend=-1) > 0]
-    indptr = np.searchsorted(keys, np.arange(like.n_users + 1) * like.n_items)
+    lengths = np.bincount(keys // like.n_items, minlength=like.n_users)
+    indptr = np.concatenate(([0], np.cumsum(lengths)))
     ones = np.ones(len(keys), np.float32)
     return Interactions(indptr, (keys % like.n_items).astype(np.int32), ones, like.n_items)
 

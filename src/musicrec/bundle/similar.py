@@ -28,7 +28,7 @@ class CosineIndex:
 
     def __init__(self, factors: np.ndarray) -> None:
         """Take float32 (n, rank), which is kept by reference."""
-        self._factors = factors
+        self.factors = factors
         self._inverse = np.empty(len(factors))
         _inverse_norms(factors, self._inverse)
 
@@ -53,10 +53,10 @@ class CosineIndex:
         """
         if not vector.any() or k == 0:
             return np.empty(0, np.int32), np.empty(0, np.float32)
-        rows = _nearest(self._factors, self._inverse, vector, k + (leave_out >= 0))
+        rows = _nearest(self.factors, self._inverse, vector, k + (leave_out >= 0))
         rows = rows[rows != leave_out]
         scores = np.empty(len(rows), np.float32)
-        _cosines(self._factors, rows, self._inverse, vector, scores)
+        _cosines(self.factors, rows, self._inverse, vector, scores)
         length = min(k, len(rows))
         ids, best = np.empty(length, np.int32), np.empty(length, np.float32)
         write_best(rows, scores, ids, best)
