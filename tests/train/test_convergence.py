@@ -25,7 +25,7 @@ def plays(n_users: int, n_items: int, largest: float = 5) -> Interactions:
     [
         (5, {"alpha": 1e30}, r"als\.alpha = 1e\+30 times the largest count of 5"),
         (9e18, {}, r"als\.alpha = 10 times the largest count of 9e\+18 .* log1p"),
-        (5, {"rank": 1024}, r"als\.rank = 1024 is more than the 20 users and the 9 tracks"),
+        (5, {"rank": 21}, r"als\.rank = 21 is more than the 20 users and the 9 tracks"),
     ],
 )
 def test_it_is_refused_before_it_starts(largest: float, als: dict, sentence: str) -> None:
