@@ -51,22 +51,6 @@ def test_every_method_keeps_the_contract(method_name, factors):
     assert (method.index_bytes == 0) == (method_name in ("exact_argsort", "exact_gemv"))
 
 
-def test_the_dot_metric_of_annoy_is_a_random_scan():
-    """Why our index does not use it: recall is about the share of the items inspected."""
-    rng = np.random.default_rng(0)
-    items = rng.gamma(0.3, size=(20_000, 16)) * np.exp(1.5 * rng.normal(size=(20_000, 1)))
-    items = items.astype(np.float32)
-    queries = rng.gamma(0.3, size=(20, 16)).astype(np.float32)
-    exact = -np.sort(-(items @ queries.T), axis=0)[:100].T
-    recalls = {}
-    for name in ("annoy_dot", "annoy"):
-        method = METHODS[name](10, 0)
-        method.fit(items)
-        method.set_query_argument(2_000)
-        recalls[name] = recall(items, queries, [method.query(q, 100) for q in queries], exact)
-    assert recalls["annoy"] > 2 * recalls["annoy_dot"]
-
-
 @pytest.mark.parametrize("name", list(EXTRA))
 def test_a_missing_extra_is_one_sentence(name, factors, monkeypatch):
     monkeypatch.setitem(sys.modules, EXTRA[name], None)

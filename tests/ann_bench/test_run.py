@@ -132,14 +132,6 @@ def test_methods_keep_the_order_of_the_parameters(project):
     assert all(row["build_seconds"] > 0 for row in measured)
 
 
-def test_dvc_plots_can_read_the_rows():
-    """The template's fields are those of the rows."""
-    template = (ROOT / ".dvc/plots/tradeoff.json").read_text()
-    assert '"type": "log"' in template and '"field": "method"' in template
-    dag = (ROOT / "dvc.yaml").read_text()
-    assert "plots/ann_bench/tradeoff.json: queries_per_second" in dag
-
-
 def test_nobody_to_query_for_is_one_sentence(project, tmp_path):
     plays = make_plays()
     write_indexed(tmp_path / "indexed", replace(plays, validation=set()))

@@ -122,19 +122,6 @@ def test_a_half_life(spark: SparkSession, folder: Path, plays: Interactions) -> 
     assert relative(fit(plays, params).items, items) > 0.1
 
 
-@pytest.mark.parametrize(("nonnegative", "transform"), [(False, "none"), (True, "log1p")])
-def test_lastfm(
-    spark: SparkSession, lastfm: Interactions, tmp_path: Path, nonnegative: bool, transform: str
-) -> None:
-    feedback = FeedbackParams(transform=transform)
-    params = ALSParams(max_iter=1, nonnegative=nonnegative)
-    seen = read_plays(spark, write_plays(tmp_path, lastfm), feedback)
-    users, items = fit_frame(seen, lastfm.n_users, lastfm.n_items, params)
-    native = fit(training_ratings(lastfm, feedback), params)
-    assert relative(native.items, items) < 1e-5
-    assert relative(native.users, users) < 1e-5
-
-
 def test_lastfm_nonnegative_with_raw_counts(
     spark: SparkSession, lastfm: Interactions, tmp_path: Path
 ) -> None:
