@@ -1,4 +1,4 @@
-"""Compiled draws behind the synthetic sample: random numbers, tastes, plays.
+"""Compiled draws behind the synthetic sample: random numbers, tastes, plays and their times.
 
 A table of cumulative weights is an int64 array that starts at 0; entry i + 1 minus entry i is the
 weight of i.
@@ -11,12 +11,15 @@ import numpy as np
 from musicrec.jit.kernel import STEP, kernel, mix
 
 # Streams of random numbers: a purpose each.
-USER_IDS, TRACK_IDS, POPULARITY, LENGTHS, PLAYS = 1, 2, 3, 4, 5
+USER_IDS, TRACK_IDS, POPULARITY, LENGTHS, PLAYS, RELEASES, TURNS, TIMES = 1, 2, 3, 4, 5, 6, 7, 8
 
 SCENES_A_GENRE = 3  # scenes a listener follows in one genre before turning to the next
 PLAYS_A_SCENE = 12  # a listener with n plays follows 2 + n / 12 scenes, at most MAX_SCENES
 MAX_SCENES = 12
 SCENE_SHARE, GENRE_SHARE = 0.62, 0.20  # of draws; the rest are drawn from all tracks
+
+MONTHS, MONTH = 12, 30  # that the plays are spread over; days of one
+OLDEST_RELEASE, OLDEST_TURN = 84, 6  # months before the first play
 
 
 @kernel()
@@ -126,3 +129,56 @@ def draw_plays(seed, first, indptr, catalogue, counts):
             if favourite[other] and not favourite[at] and plays[at] > plays[other]:
                 plays[at], plays[other] = plays[other], plays[at]
     return tracks, plays
+
+
+@kernel()
+def _fading(age):
+    """Weight of a track `age` months after its release, of a scene after a listener's turn to it."""
+    return 1 + (64 >> (age // 2))
+
+
+@kernel()
+def draw_times(seed, users, tracks, counts, catalogue):
+    """Spread the plays of each (user, track) over months: by the ages of track and of taste.
+
+    A track is played from its release on, most when it is new; a listener turns to each scene at
+    one time, and plays its tracks most from then on.
+
+    Parameters
+    ----------
+    users : int64 array (n_pairs)
+        From 0 over all chunks.
+    tracks, counts : int32 arrays (n_pairs)
+    catalogue : sample.plays.Catalogue
+
+    Returns
+    -------
+    pairs, plays, days : int64 arrays (n_rows)
+        A row for each month in which a pair has plays, in this order: how many, and the day of one
+        of them, from 0.
+    """
+    scenes, releases = catalogue.scenes, catalogue.releases
+    n_rows = np.sum(np.minimum(counts, MONTHS))
+    pairs, plays, days = np.empty((3, n_rows), np.int64)
+    weights = np.zeros(MONTHS + 1, np.int64)
+    state = np.empty(1, np.uint64)
+    row = 0
+    for pair in range(len(counts)):
+        user, track = users[pair], tracks[pair]
+        scene = np.searchsorted(scenes, track, "right") - 1
+        _start(state, seed, TURNS, user * len(scenes) + scene)
+        turn = np.int64(_next(state) % np.uint64(OLDEST_TURN + MONTHS)) - OLDEST_TURN
+        for month in range(MONTHS):
+            weight = _fading(month - releases[track]) if month >= releases[track] else 0
+            weights[month + 1] = weights[month] + weight * (
+                _fading(month - turn) if month >= turn else 1
+            )
+        _start(state, seed, TIMES, user * len(releases) + track)
+        of_month = np.zeros(MONTHS, np.int64)
+        for _ in range(counts[pair]):
+            of_month[_draw(state, weights, 0, MONTHS)] += 1
+        for month in np.flatnonzero(of_month):
+            pairs[row], plays[row] = pair, of_month[month]
+            days[row] = month * MONTH + np.int64(_next(state) % np.uint64(MONTH))
+            row += 1
+    return pairs[:row], plays[:row], days[:row]

@@ -5,6 +5,9 @@ their plays is drawn from one of these scenes, from one of these genres, or from
 each case by the tracks' long-tailed popularity. So popularity is a fair recommender, a few
 factors that tell genres apart beat it, and more factors that tell scenes apart beat those.
 
+The plays are of a year, in which tracks come out and fade and listeners turn to other scenes. A row
+has the plays of a user and track in a month; no sum over a user and track follows from the times.
+
 Every draw is an integer compared with a table of cumulative integer weights, and every user has
 a stream of random numbers of their own (a hash of seed and user), so that the bytes follow from
 the parameters alone.
@@ -28,18 +31,26 @@ from musicrec.errors import MusicRecError
 from musicrec.params import SampleParams
 from musicrec.runtime import progress
 from musicrec.sample.draws import (
+    MONTHS,
+    OLDEST_RELEASE,
     POPULARITY,
+    RELEASES,
     TRACK_IDS,
     USER_IDS,
     draw_lengths,
     draw_plays,
+    draw_times,
     fill_hashes,
 )
 from musicrec.storage.outputs import atomic_files
 from musicrec.storage.parquet import WRITING
 
 SPLITS = ("train", "validation", "test")
-SCHEMA = pa.schema([("user_id", pa.string()), ("count", pa.int64()), ("track_id", pa.string())])
+_OLD_SCHEMA = pa.schema(  # of version 0.2
+    [("user_id", pa.string()), ("count", pa.int64()), ("track_id", pa.string())]
+)
+SCHEMA = _OLD_SCHEMA.append(pa.field("played_at", pa.timestamp("ms", "UTC")))
+DAY, START = 86_400_000, 1_262_304_000_000  # a day, and 2010-01-01, in milliseconds
 CHUNK_USERS = 20_000  # users generated, and held in memory, at a time: about 900 K plays
 
 # The original project's data: 1 M users with full histories, 10 K validation and 100 K test users.
@@ -117,11 +128,14 @@ class Catalogue(NamedTuple):
         Scene s holds the tracks `scenes[s]` to `scenes[s + 1] - 1`.
     genres : int64 array (n_genres + 1)
         Genre g holds the scenes `genres[g]` to `genres[g + 1] - 1`.
+    releases : int64 array (n_tracks)
+        The month from which on a track is played, from 0 at the first play.
     """
 
     popularity: np.ndarray
     scenes: np.ndarray
     genres: np.ndarray
+    releases: np.ndarray
 
 
 def catalogue(n_tracks: int, seed: int) -> Catalogue:
@@ -129,18 +143,20 @@ def catalogue(n_tracks: int, seed: int) -> Catalogue:
     n_scenes = max(GENRES, round(n_tracks**0.5))
     weights = 1.0 / (np.arange(n_tracks) + POPULARITY_SHIFT)
     shuffled = weights[np.argsort(_hashes(seed, POPULARITY, 0, n_tracks, 1)[:, 0], kind="stable")]
+    releases = _hashes(seed, RELEASES, 0, n_tracks, 1)[:, 0] % np.uint64(OLDEST_RELEASE + MONTHS)
     return Catalogue(
         _cumulative(shuffled),
         np.arange(n_scenes + 1) * n_tracks // n_scenes,
         np.arange(GENRES + 1) * n_scenes // GENRES,
+        releases.astype(np.int64) - OLDEST_RELEASE,
     )
 
 
 def write_sample(params: SampleParams, output: str | os.PathLike[str]) -> None:
     """Write `train.parquet`, `validation.parquet` and `test.parquet` into the folder `output`.
 
-    Columns `user_id` (40 hex digits), `count` int64, `track_id`; one row per (user, track). Memory
-    is bounded by `CHUNK_USERS`, one row group each. Other files of the folder stay.
+    Columns `user_id` (40 hex digits), `count` int64, `track_id`, `played_at`; one row per user, track
+    and month. Memory is bounded by `CHUNK_USERS`, one row group each. Other files of the folder stay.
 
     Raises
     ------
@@ -151,16 +167,27 @@ def write_sample(params: SampleParams, output: str | os.PathLike[str]) -> None:
         _require_own(Path(output) / f"{split}.parquet")
     sizes = sample_sizes(params.scale)
     tracks = track_ids(params.seed, sizes.tracks)
+    layout = catalogue(sizes.tracks, params.seed)
     with atomic_files(output) as folder, ExitStack() as stack:
         writers = {
             split: stack.enter_context(_writer(folder / f"{split}.parquet")) for split in SPLITS
         }
         for plays in generate_plays(params.seed, sizes):
             users = user_ids(params.seed, plays.first_user, plays.n_users)
+            of_user, of_track = plays.first_user + plays.user.astype(np.int64), plays.track
+            pair, count, days = draw_times(
+                np.uint64(params.seed), of_user, of_track, plays.count, layout
+            )
             for number, split in enumerate(SPLITS):
-                rows = plays.split == number
-                if rows.any():
-                    writers[split].write_table(_table(plays, rows, users, tracks))
+                rows = np.flatnonzero(plays.split[pair] == number)
+                if len(rows):
+                    columns = (
+                        users.take(pa.array(plays.user[pair[rows]])),
+                        pa.array(count[rows]),
+                        tracks.take(pa.array(plays.track[pair[rows]])),
+                        pa.array(START + DAY * days[rows]).cast(SCHEMA.types[-1]),
+                    )
+                    writers[split].write_table(pa.table(columns, SCHEMA))
             progress(f"sample: {plays.first_user + plays.n_users} of {sizes.users} users")
 
 
@@ -170,7 +197,8 @@ def _require_own(path: Path) -> None:
         return
     try:
         with pq.ParquetFile(path) as file:
-            own = file.schema_arrow.equals(SCHEMA, check_metadata=True)
+            schema = file.schema_arrow
+            own = any(schema.equals(one, check_metadata=True) for one in (SCHEMA, _OLD_SCHEMA))
             first = next(file.iter_batches(batch_size=1)).to_pylist() if own else []
     except (pa.ArrowException, StopIteration, OSError):
         first = []
@@ -255,15 +283,6 @@ def _writer(path: Path) -> pq.ParquetWriter:
         **WRITING,
         dictionary_pagesize_limit=1 << 24,  # fits all tracks of the largest sample
     )
-
-
-def _table(plays: Plays, rows: np.ndarray, users: pa.Array, tracks: pa.Array) -> pa.Table:
-    columns = {
-        "user_id": users.take(pa.array(plays.user[rows])),
-        "count": pa.array(plays.count[rows], pa.int64()),
-        "track_id": tracks.take(pa.array(plays.track[rows])),
-    }
-    return pa.table(columns, schema=SCHEMA)
 
 
 def _cumulative(weights: np.ndarray) -> np.ndarray:
