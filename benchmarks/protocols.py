@@ -1,11 +1,11 @@
 """The same models under `holdout` and `temporal`, seen tracks excluded and kept: nDCG of each.
 
     python benchmarks/protocols.py
-    python benchmarks/protocols.py --source plays.parquet --log 'user_id,track_id,listened_at'
+    python benchmarks/protocols.py --source plays.parquet --log user_id,track_id,listened_at
 
-Without `--source` on a made-up log of a year: listeners mostly repeat, their tastes move from scene
-to scene, and tracks come and go. The last tenth of the plays is the window of `temporal`; `holdout`
-has the tracks that as many users played last. Half-lives are tried beside ALS without one.
+Without `--source` on the synthetic sample. `temporal` holds out the latest tenth of the rows,
+`holdout` the half of their tracks that three users of ten played last. All training users are kept,
+and models have the parameters of params.yaml. Means over the users, with 95 % intervals.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from musicrec.baselines.run import recommend_baselines
 from musicrec.index.run import index_splits
@@ -25,64 +23,22 @@ from musicrec.ingest.run import ingest
 from musicrec.metrics.ranking import score_lists
 from musicrec.params import ColumnParams, DataParams, load_params
 from musicrec.runtime import command
+from musicrec.sample.plays import write_sample
 from musicrec.tune.trial import Trials
 
-DAY, YEAR, START = 86_400, 365, 1_600_000_000
-REPEATS, MOVES = 0.6, 0.1  # share of plays that repeat; of scenes left for another one each month
 Figures = dict[str, dict[str, np.ndarray]]  # protocol and seen -> model -> nDCG of every user
 PROTOCOLS = {"holdout": {"validation_users": 0.3}, "temporal": {"validation_from": 0.1}}
 
 
-def make_log(n_users: int, n_tracks: int, seed: int = 0) -> pa.Table:
-    """Make plays of a year: `user_id`, `track_id`, `listened_at` (seconds UTC)."""
-    rng = np.random.default_rng(seed)
-    n_scenes = round(n_tracks**0.5)
-    scene_of = rng.integers(0, n_scenes, n_tracks)
-    weight = 1 / (rng.permutation(n_tracks) + 50.0)
-    peak = rng.uniform(-YEAR, YEAR, n_tracks)  # the day of a track's release
-    rows = []
-    tastes = rng.integers(0, n_scenes, (n_users, 3))
-    played: list[list[int]] = [[] for _ in range(n_users)]
-    for month in range(12):
-        age = 30.0 * month - peak
-        popular = weight * np.where(age < 0, 1e-9, 0.15 + 2.0 ** (-age / 60))
-        shares = [popular * (0.005 + (scene_of == scene)) for scene in range(n_scenes)]
-        drawn = [np.cumsum(share) / share.sum() for share in shares]
-        moves = rng.random(tastes.shape) < MOVES
-        tastes[moves] = rng.integers(0, n_scenes, int(moves.sum()))
-        for user, n in enumerate(rng.poisson(rng.lognormal(1.6, 0.8, n_users))):
-            for scene, repeats, draw, day in zip(
-                rng.choice(tastes[user], n), rng.random(n) < REPEATS, rng.random(n),
-                np.sort(rng.integers(0, 30 * DAY, n)), strict=True,
-            ):  # fmt: skip
-                history = played[user]
-                if repeats and history:  # the recent rather than the old
-                    track = history[-1 - int(len(history) * draw**2)]
-                else:
-                    track = int(np.searchsorted(drawn[scene], draw))
-                history.append(track)
-                rows.append((user, track, START + 30 * DAY * month + int(day)))
-    users, tracks, times = np.array(rows).T
-    names = [f"u{user}" for user in users], [f"t{track}" for track in tracks]
-    return pa.table([*names, times], names=["user_id", "track_id", "listened_at"])
-
-
-def judge(source: Path, columns: list[str], protocol: str, scratch: Path, k: int) -> Figures:
-    """NDCG of every model, seen tracks excluded and kept."""
+def judge(data: DataParams, scratch: Path, k: int) -> Figures:
+    """NDCG of every model under one protocol, seen tracks excluded and kept."""
     params = load_params()
-    user, track, time = columns
-    data = DataParams(
-        source=str(source),
-        protocol=protocol,  # type: ignore[arg-type]
-        columns=ColumnParams(user=user, track=track, count=None, timestamp=time),
-        same_listen="each",
-        **PROTOCOLS[protocol],  # type: ignore[arg-type]
-    )
-    ingested, indexed = scratch / f"{protocol}-ingested", scratch / f"{protocol}-indexed"
+    ingested, indexed = (scratch / f"{data.protocol}-{stage}" for stage in ("ingested", "indexed"))
     ingested.mkdir()
     indexed.mkdir()
     ingest(data, ingested)
-    index_splits({path.name: path for path in sorted(ingested.iterdir(), key=_order)}, indexed)
+    splits = [name for name in ("train", "validation", "test") if (ingested / name).is_dir()]
+    index_splits({name: ingested / name for name in splits}, indexed)
     figures = {}
     for seen in ("exclude", "keep"):
         trials = Trials(indexed, params.evaluate.replace(k=(k,), seen=seen))
@@ -93,7 +49,7 @@ def judge(source: Path, columns: list[str], protocol: str, scratch: Path, k: int
         for name, half_life in (("als", None), ("als, half-life 90d", "90d")):
             model = trials.fit(params.als, params.feedback.replace(half_life=half_life))
             lists[name] = trials.lists(model, seen=seen == "keep")
-        figures[f"{protocol}, {seen}, {truth.n_users:,} users"] = {
+        figures[f"{data.protocol}, {seen}"] = {
             name: score_lists(found, truth.indptr, truth.indices, [k])["ndcg"]
             for name, found in lists.items()
         }
@@ -101,20 +57,18 @@ def judge(source: Path, columns: list[str], protocol: str, scratch: Path, k: int
 
 
 def table(figures: Figures) -> Iterator[str]:
-    """Yield lines of Markdown: a row a model, means with 95 % intervals."""
-    yield "| model | " + " | ".join(figures) + " |"
+    """Yield lines of Markdown: a row a model."""
+    yield "| | " + " | ".join(figures) + " |"
     yield "|---" * (1 + len(figures)) + "|"
+    sizes = [len(next(iter(found.values()))) for found in figures.values()]
+    yield "| users | " + " | ".join(f"{n:,}" for n in sizes) + " |"
     for name in dict.fromkeys(name for found in figures.values() for name in found):
-        cells = []
-        for found in figures.values():
-            scores = found.get(name, np.zeros(0))
-            half = 1.96 * float(scores.std()) / len(scores) ** 0.5 if len(scores) else 0.0
-            cells.append(f"{float(scores.mean()):.4f} ± {half:.4f}" if len(scores) else "")
+        cells = [_interval(found[name]) if name in found else "" for found in figures.values()]
         yield f"| {name} | " + " | ".join(cells) + " |"
 
 
-def _order(path: Path) -> int:
-    return ["train", "validation", "test"].index(path.name)
+def _interval(scores: np.ndarray) -> str:
+    return f"{scores.mean():.3f} ± {1.96 * scores.std() / len(scores) ** 0.5:.3f}"
 
 
 @command
@@ -124,18 +78,24 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--source", type=Path, help="a log of plays with times")
-    parser.add_argument("--log", default="user_id,track_id,listened_at", help="its columns")
-    parser.add_argument("--users", type=int, default=3000)
-    parser.add_argument("--tracks", type=int, default=4000)
+    parser.add_argument("--log", help="its columns: user, track, time and, if it has one, count")
     parser.add_argument("--k", type=int, default=100)
     args = parser.parse_args()
+    names = (args.log or "user_id,track_id,played_at,count").split(",")
+    columns = dict(zip(("user", "track", "timestamp", "count"), names, strict=False))
     with tempfile.TemporaryDirectory() as folder:
-        source = args.source or Path(folder) / "log.parquet"
+        source = args.source or Path(folder) / "sample"
         if args.source is None:
-            pq.write_table(make_log(args.users, args.tracks), source)
+            write_sample(load_params().sample, source)
         figures: Figures = {}
-        for protocol in PROTOCOLS:
-            figures |= judge(source, args.log.split(","), protocol, Path(folder), args.k)
+        for protocol, bounds in PROTOCOLS.items():
+            data = {
+                "source": str(source),
+                "protocol": protocol,
+                "columns": ColumnParams.model_validate({"count": None, **columns}),
+                "same_listen": "each",
+            }
+            figures |= judge(DataParams.model_validate(data | bounds), Path(folder), args.k)
     print("\n".join(table(figures)))
 
 

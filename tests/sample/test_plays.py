@@ -16,8 +16,10 @@ from scipy.sparse.linalg import svds
 from musicrec.errors import MusicRecError
 from musicrec.params import SampleParams
 from musicrec.sample import plays as sample
+from musicrec.sample.draws import MONTH, MONTHS, draw_times
 
 DEFAULT = SampleParams()
+PAIR = ["user_id", "track_id"]
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +30,17 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def splits(folder):
+def rows(folder):
     return {name: pq.read_table(folder / f"{name}.parquet") for name in sample.SPLITS}
+
+
+@pytest.fixture(scope="module")
+def splits(rows):
+    """One row a user and track: `user_id`, `track_id`, `count`."""
+    sums = {
+        name: table.group_by(PAIR).aggregate([("count", "sum")]) for name, table in rows.items()
+    }
+    return {name: table.rename_columns([*PAIR, "count"]) for name, table in sums.items()}
 
 
 @pytest.fixture(scope="module")
@@ -56,19 +67,43 @@ def test_smallest_sample_has_users_of_every_kind(tmp_path):
         assert pq.read_metadata(tmp_path / "tiny" / f"{name}.parquet").num_rows > 0
 
 
-def test_files_columns_and_ids(folder, splits):
+def test_files_columns_and_ids(folder, rows):
     assert sorted(f.name for f in folder.iterdir()) == sorted(f"{s}.parquet" for s in sample.SPLITS)
-    for table in splits.values():
-        assert table.schema.names == ["user_id", "count", "track_id"]
-        assert [str(t) for t in table.schema.types] == ["string", "int64", "string"]
+    for table in rows.values():
+        assert table.schema.names == ["user_id", "count", "track_id", "played_at"]
+        types = ["string", "int64", "string", "timestamp[ms, tz=UTC]"]
+        assert [str(t) for t in table.schema.types] == types
         assert all(re.fullmatch("[0-9a-f]{40}", user) for user in values(table, "user_id"))
         assert all(re.fullmatch("TR[A-Z0-9]{16}", track) for track in values(table, "track_id"))
 
 
-def test_about_half_a_million_plays_each_pair_once(plays):
+def test_half_a_million_pairs_each_in_one_split_spread_over_months(plays, rows):
     assert 450_000 < plays.num_rows < 550_000
-    pairs = plays.group_by(["user_id", "track_id"]).aggregate([("count", "count")])
-    assert pairs.num_rows == plays.num_rows
+    assert plays.group_by(PAIR).aggregate([]).num_rows == plays.num_rows
+    rows = pa.concat_tables(rows.values())
+    assert rows.group_by([*PAIR, "played_at"]).aggregate([]).num_rows == rows.num_rows
+    assert plays.num_rows < rows.num_rows < 2 * plays.num_rows
+    assert pc.sum(rows["count"]) == pc.sum(plays["count"])
+
+
+def test_tastes_and_popularity_change():
+    """Months that are close are more alike, by track and by a user's scenes, than months apart."""
+    sizes = sample.SampleSizes(2_000, 0, 0, 3_000)
+    layout = sample.catalogue(sizes.tracks, 1)
+    (drawn,) = sample.generate_plays(1, sizes)
+    users = drawn.user.astype(np.int64)
+    pair, count, day = draw_times(np.uint64(1), users, drawn.track, drawn.count, layout)
+    np.testing.assert_array_equal(np.bincount(pair, count), drawn.count)
+    month = day // MONTH
+    assert (month >= layout.releases[drawn.track[pair]]).all()
+    assert set(month) == set(range(MONTHS))
+    scene = np.searchsorted(layout.scenes, drawn.track, "right") - 1
+    for cell in (drawn.track, users * len(layout.scenes) + scene):
+        months = [
+            np.bincount(cell[pair[month == m]], minlength=cell.max() + 1) for m in (0, 10, 11)
+        ]
+        first, _, last = np.corrcoef(months)[:, 1]
+        assert last > 1.2 * first
 
 
 def test_every_second_play_of_the_held_out_users_is_held_out(splits):
@@ -212,6 +247,10 @@ def test_what_lies_beside_the_sample_stays(tmp_path):
     small = SampleParams(scale=0.001)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.csv").write_text("a,b,1\n")
+    before = {"user_id": ["0" * 40], "count": [1], "track_id": ["t"]}  # as version 0.2 wrote it
+    pq.write_table(
+        pa.table(before, schema=sample.SCHEMA.remove(3)), tmp_path / "out" / "train.parquet"
+    )
     for seed in (1, 2):  # the sample itself is overwritten
         sample.write_sample(small.replace(seed=seed), tmp_path / "out")
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
@@ -226,10 +265,10 @@ def test_a_file_of_the_user_is_not_overwritten(tmp_path, kind):
     if kind == "text":
         path.write_text("user,track\n")
     elif kind == "ids":
-        pq.write_table(pa.table(mine, schema=sample.SCHEMA), path)
+        pq.write_table(pa.table(mine, schema=sample.SCHEMA.remove(3)), path)
     else:
         mine["user_id"] = ["0" * 40]
-        schema = sample.SCHEMA.with_metadata({"pandas": "{}"})
+        schema = sample.SCHEMA.remove(3).with_metadata({"pandas": "{}"})
         pq.write_table(pa.table(mine, schema=schema), path)
     before = path.read_bytes()
     with pytest.raises(MusicRecError, match=r"train\.parquet: this file was not written by the sa"):

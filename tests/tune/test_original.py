@@ -14,6 +14,7 @@ from musicrec.evaluate.report import plot_rows
 from musicrec.evaluate.run import evaluate
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams
 from musicrec.storage.files import write_json
+from musicrec.storage.outputs import CHECKSUMS
 from musicrec.train.run import train
 from musicrec.tune import original as plan
 from musicrec.tune.original import LOG_FEEDBACK, Point, Work
@@ -143,4 +144,7 @@ def test_a_model_of_zeros_says_why(work: Work, folder: Path) -> None:
 
 def test_without_indexed_plays(tmp_path: Path) -> None:
     with pytest.raises(MusicRecError, match="holds no indexed plays; run dvc repro index"):
+        Work(tmp_path, BASE, tmp_path / "kept")
+    (tmp_path / CHECKSUMS).touch()
+    with pytest.raises(MusicRecError, match="temporal trains one for each"):
         Work(tmp_path, BASE, tmp_path / "kept")

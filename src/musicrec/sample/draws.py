@@ -133,7 +133,7 @@ def draw_plays(seed, first, indptr, catalogue, counts):
 
 @kernel()
 def _fading(age):
-    """Weight of a track `age` months after its release, of a scene after a listener's turn to it."""
+    """Weight of a track or of a taste by its age in months."""
     return 1 + (64 >> (age // 2))
 
 
@@ -158,8 +158,7 @@ def draw_times(seed, users, tracks, counts, catalogue):
         of them, from 0.
     """
     scenes, releases = catalogue.scenes, catalogue.releases
-    n_rows = np.sum(np.minimum(counts, MONTHS))
-    pairs, plays, days = np.empty((3, n_rows), np.int64)
+    pairs, plays, days = np.empty((3, np.sum(np.minimum(counts, MONTHS))), np.int64)
     weights = np.zeros(MONTHS + 1, np.int64)
     state = np.empty(1, np.uint64)
     row = 0
@@ -170,15 +169,14 @@ def draw_times(seed, users, tracks, counts, catalogue):
         turn = np.int64(_next(state) % np.uint64(OLDEST_TURN + MONTHS)) - OLDEST_TURN
         for month in range(MONTHS):
             weight = _fading(month - releases[track]) if month >= releases[track] else 0
-            weights[month + 1] = weights[month] + weight * (
-                _fading(month - turn) if month >= turn else 1
-            )
+            weight *= _fading(month - turn) if month >= turn else 1
+            weights[month + 1] = weights[month] + weight
         _start(state, seed, TIMES, user * len(releases) + track)
         of_month = np.zeros(MONTHS, np.int64)
         for _ in range(counts[pair]):
             of_month[_draw(state, weights, 0, MONTHS)] += 1
-        for month in np.flatnonzero(of_month):
-            pairs[row], plays[row] = pair, of_month[month]
-            days[row] = month * MONTH + np.int64(_next(state) % np.uint64(MONTH))
+        for played in np.flatnonzero(of_month):
+            pairs[row], plays[row] = pair, of_month[played]
+            days[row] = played * MONTH + np.int64(_next(state) % np.uint64(MONTH))
             row += 1
     return pairs[:row], plays[:row], days[:row]

@@ -155,8 +155,9 @@ def catalogue(n_tracks: int, seed: int) -> Catalogue:
 def write_sample(params: SampleParams, output: str | os.PathLike[str]) -> None:
     """Write `train.parquet`, `validation.parquet` and `test.parquet` into the folder `output`.
 
-    Columns `user_id` (40 hex digits), `count` int64, `track_id`, `played_at`; one row per user, track
-    and month. Memory is bounded by `CHUNK_USERS`, one row group each. Other files of the folder stay.
+    Columns `user_id` (40 hex digits), `count` int64, `track_id`, `played_at`; one row per user,
+    track and month. Memory is bounded by `CHUNK_USERS`, one row group each. Other files of the
+    folder stay.
 
     Raises
     ------

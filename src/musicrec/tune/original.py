@@ -22,6 +22,7 @@ from musicrec.errors import MusicRecError
 from musicrec.params import ALSParams, AnnBenchParams, EvaluateParams, FeedbackParams
 from musicrec.storage.files import read_json, write_json
 from musicrec.storage.outputs import CHECKSUMS
+from musicrec.storage.parquet import SPLITS
 from musicrec.tune.trial import Trials, code_digest
 
 FOLDER = Path("data/original")  # a file a result
@@ -99,6 +100,11 @@ class Work:
         """Take the folder of the index stage, what the grid does not vary, and where to keep."""
         if not (indexed / CHECKSUMS).is_file():
             raise MusicRecError(f"{indexed} holds no indexed plays; run dvc repro index")
+        if not all((indexed / split).is_dir() for split in SPLITS):
+            raise MusicRecError(
+                f"{indexed}: the original project judged validation and test users by one model, "
+                "and data.protocol: temporal trains one for each; set it to holdout or given"
+            )
         self.folder, self.on_step, self.computed = folder, on_step, 0
         values = itertools.product(*AXES.values())
         self.grid = [Point(base.replace(**dict(zip(AXES, v, strict=True)))) for v in values]
