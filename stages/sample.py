@@ -1,7 +1,7 @@
 """Write the embedded default source: synthetic plays of the Taste Profile's shape.
 
 Reads params.yaml (block `sample`). Writes a folder with `train.parquet`, `validation.parquet` and
-`test.parquet` (`user_id`, `count`, `track_id`).
+`test.parquet` (`user_id`, `count`, `track_id`, `played_at`).
 """
 
 from __future__ import annotations
