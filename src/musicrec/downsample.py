@@ -1,12 +1,11 @@
 """Keep a share of the full-history users, and every validation and test user whole.
 
-Plays pass through a row group at a time, so that memory follows the number of users and not of
-plays, and no cluster is needed: ingest has put them in order, and leaving rows out keeps it.
+Plays pass through a row group at a time, beside 4 bytes a row of a part, so that no cluster is
+needed: ingest has put them in order, and leaving rows out keeps it.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,9 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
-from musicrec.interactions.coded import dictionary
+from musicrec.interactions.coded import code_ids, dictionary
 from musicrec.interactions.hashing import hash_fraction
-from musicrec.jit.parallel import for_blocks
+from musicrec.jit.parallel import on_threads
 from musicrec.params import DownsampleParams
 from musicrec.storage.files import write_checksums
 from musicrec.storage.parquet import (
@@ -35,9 +34,8 @@ KINDS = ("full_history", "validation", "test")
 
 
 class Users(NamedTuple):
-    """Some users of training, each once: `kinds` are places in KINDS."""
+    """Users of one part of training: `kinds` are places in KINDS."""
 
-    ids: pa.StringArray
     kinds: np.ndarray
     kept: np.ndarray
     plays: np.ndarray
@@ -74,14 +72,9 @@ def downsample(
     """
     parts = sound_parts(train)
     held = {KINDS.index(name): _users_of(path) for name, path in held_out.items()}
-    found: list[Users | None] = [None] * len(parts)
-
-    def work(start: int, stop: int) -> None:
-        for place in range(start, stop):
-            found[place] = _thin(parts[place], folder / parts[place].name, held, params)
-
-    for_blocks(work, list(range(len(parts) + 1)))
-    summary = summarise([users for users in found if users is not None])
+    summary = summarise(
+        on_threads(lambda part: _thin(part, folder / part.name, held, params), parts)
+    )
     if not summary["kept"]["plays"]:
         raise MusicRecError(
             f"downsample.fraction = {params.fraction:g} leaves no training plays of the "
@@ -104,32 +97,22 @@ def _thin(
     source: Path, destination: Path, held: Mapping[int, pa.StringArray], params: DownsampleParams
 ) -> Users:
     """Copy the rows of one part that are kept, if there are any; returns all its users."""
-    seen: list[Users] = []
     with pq.ParquetFile(source, read_dictionary=["user_id"], **READING) as reader:
-        kept = _kept_rows(reader, held, params, seen)
-        first = next(kept, None)
-        if first is not None:
-            write_rows(destination, itertools.chain([first], kept), first.schema)
-    return _each_once(seen)
+        column = reader.read(["user_id"], use_threads=False).column(0)
+        users = code_ids([dictionary(chunk) for chunk in column.chunks])
+        kinds, kept = _judge(users.ids, held, params)
+        if kept.any():
+            schema = plays_schema(timed=LAST_PLAYED.name in reader.schema_arrow.names)
+            write_rows(destination, _kept_rows(reader, kept[users.codes], schema), schema)
+    return Users(kinds, kept, np.bincount(users.codes))
 
 
-def _kept_rows(
-    reader: pq.ParquetFile,
-    held: Mapping[int, pa.StringArray],
-    params: DownsampleParams,
-    seen: list[Users],
-) -> Iterator[pa.Table]:
-    """Yield the rows kept of each row group, and add its users to `seen`."""
+def _kept_rows(reader: pq.ParquetFile, kept: np.ndarray, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield the rows kept of each row group: `kept` is a bool a row."""
+    end = 0
     for batch in reader.iter_batches(batch_size=ROW_GROUP, use_threads=False):
-        users = dictionary(batch.column("user_id"))
-        codes = users.indices.to_numpy()
-        plays = np.bincount(codes, minlength=len(users.dictionary))
-        kinds, kept = _judge(users.dictionary, held, params)
-        seen.append(Users(users.dictionary, kinds, kept, plays))
-        chosen = kept[codes]
-        if chosen.any():
-            rows = pa.Table.from_batches([batch.filter(pa.array(chosen))])
-            yield rows.cast(plays_schema(timed=LAST_PLAYED.name in batch.schema.names))
+        start, end = end, end + batch.num_rows
+        yield pa.Table.from_batches([batch.filter(pa.array(kept[start:end]))]).cast(schema)
 
 
 def _judge(
@@ -143,19 +126,9 @@ def _judge(
     )
 
 
-def _each_once(seen: list[Users]) -> Users:
-    """Join users that stand in two row groups."""
-    whole = pa.chunked_array([users.ids for users in seen], pa.string()).combine_chunks()
-    codes = whole.dictionary_encode()
-    _, first, place = np.unique(codes.indices.to_numpy(), return_index=True, return_inverse=True)
-    plays = np.bincount(place, np.concatenate([users.plays for users in seen]), len(first))
-    kinds, kept = (np.concatenate(column)[first] for column in list(zip(*seen, strict=True))[1:3])
-    return Users(codes.dictionary, kinds, kept, plays.astype(np.int64))
-
-
 def summarise(parts: list[Users]) -> dict[str, Any]:
     """Count users and plays, kept and dropped, by kind of user."""
-    kinds, kept, plays = (np.concatenate(column) for column in list(zip(*parts, strict=True))[1:])
+    kinds, kept, plays = map(np.concatenate, zip(*parts, strict=True))
     summary: dict[str, Any] = {}
     for fate, judged in (("kept", kept), ("dropped", ~kept)):
         counts = {}

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from musicrec.index.id_maps import COLUMNS, id_map, write_id_maps
 from musicrec.interactions.coded import Coded, code_ids, dictionary
 from musicrec.interactions.matrix import IndexSizes
-from musicrec.jit.parallel import for_blocks
+from musicrec.jit.parallel import on_threads
 from musicrec.storage.files import write_checksums
 from musicrec.storage.parquet import (
     LAST_PLAYED,
@@ -51,7 +51,8 @@ def index_in_memory(inputs: Mapping[str, Path], folder: Path) -> IndexSizes:
     """
     files = [(name, part) for name, path in inputs.items() for part in parquet_parts(path)]
     schema = indexed_schema(timed=is_timed(files[0][1]))
-    users, tracks, values = _read_all([part for _, part in files], schema.names[2:])
+    read = on_threads(lambda file: _read(file[1], schema.names[2:]), files)
+    users, tracks, values = zip(*read, strict=True)
     bounds = dict.fromkeys(inputs, 0)
     for (name, _), rows in zip(files, values, strict=True):
         bounds[name] += len(rows[0])
@@ -80,38 +81,19 @@ def indexed_schema(*, timed: bool) -> pa.Schema:
     return SCHEMA.append(LAST_PLAYED) if timed else SCHEMA
 
 
-def _read_all(
-    parts: list[Path], names: list[str]
-) -> tuple[list[pa.DictionaryArray], list[pa.DictionaryArray], list[list[np.ndarray]]]:
-    """Users, tracks and the columns of `names` of each file."""
-    read: list[tuple[pa.DictionaryArray, pa.DictionaryArray, list[np.ndarray]] | None]
-    read = [None] * len(parts)
-
-    def work(start: int, stop: int) -> None:
-        for place in range(start, stop):
-            read[place] = _read(parts[place], names)
-
-    for_blocks(work, list(range(len(parts) + 1)))
-    users, tracks, values = zip(*filter(None, read), strict=True)
-    return list(users), list(tracks), list(values)
-
-
 def _read(
     part: Path, names: list[str]
 ) -> tuple[pa.DictionaryArray, pa.DictionaryArray, list[np.ndarray]]:
+    """Users, tracks and the columns of `names` of a file."""
     ids = ["user_id", "track_id"]
     with pq.ParquetFile(part, read_dictionary=ids, **READING) as reader:
         rows = reader.read(columns=[*ids, *names], use_threads=False).unify_dictionaries()
     users, tracks, *values = rows.combine_chunks().columns
-    return (
-        dictionary(_one(users)),
-        dictionary(_one(tracks)),
-        [column.to_numpy() for column in values],
-    )
+    return _coded(users), _coded(tracks), [column.to_numpy() for column in values]
 
 
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+def _coded(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    return dictionary(column.combine_chunks() if column.num_chunks != 1 else column.chunk(0))
 
 
 def _numbered(coded: Coded, n_train: int, column: str, index: str) -> tuple[pa.Table, np.ndarray]:
@@ -128,16 +110,14 @@ def _write_split(rows: Rows, schema: pa.Schema, folder: Path) -> None:
     folder.mkdir()
     parts = rows.users % PARTS
 
-    def work(start: int, stop: int) -> None:
-        for number in range(start, stop):
-            mine = np.flatnonzero(parts == number)
-            if len(mine):
-                key = rows.users[mine].astype(np.int64) << 32 | rows.items[mine]
-                mine = mine[np.argsort(key)]
-                path = folder / f"part-{number:05d}.parquet"
-                write_rows(path, _tables(rows, mine, schema), schema)
+    def write(number: int) -> None:
+        mine = np.flatnonzero(parts == number)
+        if len(mine):
+            key = rows.users[mine].astype(np.int64) << 32 | rows.items[mine]
+            path = folder / f"part-{number:05d}.parquet"
+            write_rows(path, _tables(rows, mine[np.argsort(key)], schema), schema)
 
-    for_blocks(work, list(range(PARTS + 1)))
+    on_threads(write, range(PARTS))
     write_checksums(folder)
 
 

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from musicrec.jit.parallel import for_blocks
+from musicrec.jit.parallel import on_threads
 from musicrec.storage.files import write_checksums
 from musicrec.storage.parquet import rewrite_table, sound_parts
 
@@ -60,14 +60,12 @@ def write_splits(frame: DataFrame, folder: Path, sort_by: list[str]) -> None:
 
 def _rewrite_parts(scratch: Path, folder: Path) -> None:
     """Rewrite what Spark wrote to `scratch/part=n` as `part-0000n.parquet`, with checksums."""
-    written = sorted(scratch.glob("part=*/*.parquet"))
 
-    def rewrite(start: int, stop: int) -> None:
-        for path in written[start:stop]:
-            number = int(path.parent.name.removeprefix("part="))
-            rewrite_table(path, folder / f"part-{number:05d}.parquet")
+    def rewrite(path: Path) -> None:
+        number = int(path.parent.name.removeprefix("part="))
+        rewrite_table(path, folder / f"part-{number:05d}.parquet")
 
-    for_blocks(rewrite, list(range(len(written) + 1)))
+    on_threads(rewrite, sorted(scratch.glob("part=*/*.parquet")))
     write_checksums(folder)
 
 
