@@ -10,8 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-import scipy.sparse as sp
-from scipy.sparse.linalg import svds
 
 from musicrec.errors import MusicRecError
 from musicrec.params import SampleParams
@@ -168,35 +166,6 @@ def test_own_scenes_are_played_more_than_the_rest():
     cell = chunk.user.astype(np.int64) * len(scenes) + scene
     tracks_of_scene = np.bincount(cell)[cell]
     assert chunk.count[tracks_of_scene >= 5].mean() > 1.5 * chunk.count[tracks_of_scene == 1].mean()
-
-
-def recall(train, truth, scores, k=100):
-    """Mean share of the held-out tracks among the k best of the tracks not in train."""
-    scores = np.where(train.toarray() > 0, -np.inf, scores)
-    best = np.argpartition(-scores, k, axis=1)[:, :k]
-    hits = np.take_along_axis(truth.toarray(), best, axis=1).sum(axis=1)
-    return np.mean(hits / np.minimum(k, truth.sum(axis=1).A1))
-
-
-def test_tastes_beat_popularity_and_a_higher_rank_beats_a_lower(splits):
-    users = {u: i for i, u in enumerate(pc.unique(splits["train"]["user_id"]).to_pylist())}
-    tracks = {t: i for i, t in enumerate(pc.unique(splits["train"]["track_id"]).to_pylist())}
-    matrices = {}
-    for name in ("train", "validation"):
-        table = splits[name].filter(pc.is_in(splits[name]["track_id"], pa.array(tracks)))
-        rows = [users[u] for u in table["user_id"].to_pylist()]
-        columns = [tracks[t] for t in table["track_id"].to_pylist()]
-        shape = (len(users), len(tracks))
-        matrices[name] = sp.csr_matrix((np.ones(len(rows)), (rows, columns)), shape)
-    held_out = np.unique(matrices["validation"].nonzero()[0])
-    train, truth = matrices["train"][held_out], matrices["validation"][held_out]
-    popularity = recall(train, truth, matrices["train"].sum(axis=0).A1)
-    by_rank = {}
-    for rank in (5, 20):
-        _, _, items = svds(matrices["train"], rank, rng=np.random.default_rng(0))
-        by_rank[rank] = recall(train, truth, train @ items.T @ items)
-    assert by_rank[5] > 1.5 * popularity
-    assert by_rank[20] > 1.25 * by_rank[5]
 
 
 def test_same_parameters_same_bytes(folder, tmp_path):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -105,13 +105,8 @@ def from_triples(
     MusicRecError
         An index is out of range.
     """
-    users = np.ascontiguousarray(users)
-    items = np.ascontiguousarray(items)
-    indptr = np.zeros(n_users + 1, np.int64)
-    _count_rows(_checked("user", users, n_users), indptr)
-    matrix = _Filling(np.cumsum(indptr), n_items)
-    matrix.add(users, _checked("item", items, n_items), np.asarray(counts))
-    return matrix.finish()
+    users, items = np.ascontiguousarray(users), np.ascontiguousarray(items)
+    return _filled([users], [(users, items, np.asarray(counts))], n_users, n_items)
 
 
 def read_interactions(
@@ -131,16 +126,13 @@ def read_interactions(
         The files are not as the index stage left them, or an index is out of range.
     """
     parts = sound_parts(path)
-    indptr = np.zeros(n_users + 1, np.int64)
-    for (users,) in _batches(parts, ["user"]):
-        _count_rows(_checked("user", users, n_users), indptr)
-    matrix = _Filling(np.cumsum(indptr), n_items)
-    value = "count" if newest is None else LAST_PLAYED.name
-    for users, items, values in _batches(parts, ["user", "item", value]):
-        values = values if newest is None else np.maximum(newest - values, 0)
-        matrix.add(users, _checked("item", items, n_items), values)
+    users = (users for (users,) in _batches(parts, ["user"]))
+    plays = _batches(parts, ["user", "item", "count" if newest is None else LAST_PLAYED.name])
+    if newest is not None:
+        plays = ((users, items, np.maximum(newest - last, 0)) for users, items, last in plays)
+    matrix = _filled(users, plays, n_users, n_items)
     pa.default_memory_pool().release_unused()
-    return matrix.finish()
+    return matrix
 
 
 def newest_play(path: str | os.PathLike[str]) -> int | None:
@@ -173,23 +165,23 @@ def decay(ages: np.ndarray, half_life: int) -> np.ndarray:
     return np.maximum(exp2(-ages.astype(np.float64) / half_life), SMALLEST)
 
 
-class _Filling:
-    """A matrix being filled, in the memory it will have: its rows' bounds are known already."""
-
-    def __init__(self, indptr: np.ndarray, n_items: int) -> None:
-        indices = np.empty(indptr[-1], np.int32)
-        counts = np.empty(indptr[-1], np.float32)
-        self._matrix = Interactions(indptr, indices, counts, n_items)
-        self._following = indptr[:-1].copy()
-
-    def add(self, users: np.ndarray, items: np.ndarray, counts: np.ndarray) -> None:
-        """Put plays at the ends of their rows."""
-        _place(users, items, counts, self._following, self._matrix)
-
-    def finish(self) -> Interactions:
-        """Sort the rows that are not in order; the index stage's are."""
-        _sort_rows(self._matrix)
-        return self._matrix
+def _filled(
+    users: Iterable[np.ndarray], plays: Iterable[tuple[Any, ...]], n_users: int, n_items: int
+) -> Interactions:
+    """Count the plays of each row, then put them in the memory that the matrix will have."""
+    indptr = np.zeros(n_users + 1, np.int64)
+    for rows in users:
+        _count_rows(_checked("user", rows, n_users), indptr)
+    indptr = np.cumsum(indptr)
+    n_plays = indptr[-1]
+    matrix = Interactions(
+        indptr, np.empty(n_plays, np.int32), np.empty(n_plays, np.float32), n_items
+    )
+    following = indptr[:-1].copy()
+    for rows, items, counts in plays:
+        _place(rows, _checked("item", items, n_items), counts, following, matrix)
+    _sort_rows(matrix)
+    return matrix
 
 
 def _batches(parts: list[Path], columns: list[str]) -> Iterator[tuple[np.ndarray, ...]]:
@@ -229,7 +221,7 @@ def _place(rows, columns, counts, following, matrix):
 
 @kernel()
 def _sort_rows(matrix):
-    """Sort each row by its indices, in place."""
+    """Sort each row that is not in order, in place; the index stage's are."""
     indptr, indices, counts = matrix.indptr, matrix.indices, matrix.counts
     for row in range(len(indptr) - 1):
         start, stop = indptr[row], indptr[row + 1]

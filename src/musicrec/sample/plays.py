@@ -170,26 +170,40 @@ def write_sample(params: SampleParams, output: str | os.PathLike[str]) -> None:
     tracks = track_ids(params.seed, sizes.tracks)
     layout = catalogue(sizes.tracks, params.seed)
     with atomic_files(output) as folder, ExitStack() as stack:
-        writers = {
-            split: stack.enter_context(_writer(folder / f"{split}.parquet")) for split in SPLITS
-        }
-        for plays in generate_plays(params.seed, sizes):
-            users = user_ids(params.seed, plays.first_user, plays.n_users)
-            of_user, of_track = plays.first_user + plays.user.astype(np.int64), plays.track
-            pair, count, days = draw_times(
-                np.uint64(params.seed), of_user, of_track, plays.count, layout
+        writers = [
+            stack.enter_context(
+                pq.ParquetWriter(
+                    folder / f"{split}.parquet",
+                    SCHEMA,
+                    **WRITING,
+                    dictionary_pagesize_limit=1 << 24,  # fits all tracks of the largest sample
+                )
             )
-            for number, split in enumerate(SPLITS):
-                rows = np.flatnonzero(plays.split[pair] == number)
-                if len(rows):
-                    columns = (
-                        users.take(pa.array(plays.user[pair[rows]])),
-                        pa.array(count[rows]),
-                        tracks.take(pa.array(plays.track[pair[rows]])),
-                        pa.array(START + DAY * days[rows]).cast(SCHEMA.types[-1]),
-                    )
-                    writers[split].write_table(pa.table(columns, SCHEMA))
+            for split in SPLITS
+        ]
+        for plays in generate_plays(params.seed, sizes):
+            rows, places = _rows(plays, tracks, layout, params.seed)
+            for number, writer in enumerate(writers):
+                chosen = places == number
+                if chosen.any():
+                    writer.write_table(rows.filter(pa.array(chosen)).cast(SCHEMA))
             progress(f"sample: {plays.first_user + plays.n_users} of {sizes.users} users")
+
+
+def _rows(
+    plays: Plays, tracks: pa.Array, layout: Catalogue, seed: int
+) -> tuple[pa.Table, np.ndarray]:
+    """Rows of all splits, which cast to SCHEMA, and the split of each as a place in SPLITS."""
+    users = plays.first_user + plays.user.astype(np.int64)
+    pairs, counts, days = draw_times(np.uint64(seed), users, plays.track, plays.count, layout)
+    ids = user_ids(seed, plays.first_user, plays.n_users)
+    columns = [
+        pa.DictionaryArray.from_arrays(plays.user[pairs], ids),
+        pa.array(counts),
+        pa.DictionaryArray.from_arrays(plays.track[pairs], tracks),
+        pa.array(START + DAY * days),
+    ]
+    return pa.table(columns, SCHEMA.names), plays.split[pairs]
 
 
 def _require_own(path: Path) -> None:
@@ -251,39 +265,16 @@ def generate_plays(seed: int, sizes: SampleSizes) -> Iterator[Plays]:
 
 def user_ids(seed: int, first: int, n_users: int) -> pa.Array:
     """User ids of 40 hexadecimal digits, as the Taste Profile has them."""
-    digits = _hashes(seed, USER_IDS, first, n_users, 3).astype(">u8").view(np.uint8)
-    octets = digits.reshape(n_users, -1)
-    nibbles = np.stack([octets >> 4, octets & 15], axis=2).reshape(n_users, -1)
-    return _fixed_width(_alphabet("0123456789abcdef")[nibbles[:, :40]])
+    octets = _hashes(seed, USER_IDS, first, n_users, 3).astype(">u8").view(np.uint8)
+    digits = octets.reshape(n_users, -1)[:, :20].tobytes().hex()
+    return pa.array(np.frombuffer(digits.encode(), "S40")).cast(pa.string())
 
 
 def track_ids(seed: int, n_tracks: int) -> pa.Array:
     """Track ids of the Million Song Dataset's shape: TR and 16 upper-case letters and digits."""
-    letters = _alphabet("ABCDEFGHIJKLMNOPQRSTUVWXYZ012345")
-    draws = _hashes(seed, TRACK_IDS, 0, n_tracks, 2).view(np.uint8).reshape(n_tracks, 16)
-    prefix = np.broadcast_to(_alphabet("TR"), (n_tracks, 2))
-    return _fixed_width(np.hstack([prefix, letters[draws % 32]]))
-
-
-def _alphabet(text: str) -> np.ndarray:
-    return np.frombuffer(text.encode("ascii"), np.uint8)
-
-
-def _fixed_width(characters: np.ndarray) -> pa.Array:
-    """Arrow strings of equal length from ASCII codes, uint8 array (n, width)."""
-    n, width = characters.shape
-    offsets = np.arange(n + 1, dtype=np.int32) * width
-    data = np.ascontiguousarray(characters)
-    return pa.StringArray.from_buffers(n, pa.py_buffer(offsets), pa.py_buffer(data))
-
-
-def _writer(path: Path) -> pq.ParquetWriter:
-    return pq.ParquetWriter(
-        path,
-        SCHEMA,
-        **WRITING,
-        dictionary_pagesize_limit=1 << 24,  # fits all tracks of the largest sample
-    )
+    alphabet = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345", np.uint8)
+    letters = alphabet[_hashes(seed, TRACK_IDS, 0, n_tracks, 2).view(np.uint8) % 32]
+    return pa.array(np.char.add(b"TR", letters.view("S16").ravel())).cast(pa.string())
 
 
 def _cumulative(weights: np.ndarray) -> np.ndarray:
