@@ -32,6 +32,7 @@ from musicrec.metrics.verdicts import (
 )
 from musicrec.review.champion import Champion
 from musicrec.review.compare import Result, as_json, as_markdown, as_text, compare
+from musicrec.review.markdown import of_champion
 
 K = [10, 500]
 NAMES = [f"{metric}@{k}" for metric in ("map", "precision", "recall", "ndcg") for k in K]
@@ -312,7 +313,7 @@ def test_too_few_users_is_said_in_place_of_a_verdict():
     assert f"{NOTHING} {TOO_FEW}" in said  # no p-value beside it
 
 
-def test_a_champion_is_compared_with_the_model_judged_beside_it(tmp_path):
+def test_a_champion_is_compared_with_the_model_judged_beside_it(tmp_path, monkeypatch):
     old, new = table(shift=0.01, seed=1), table()
     both = new.schema.metadata
     for name in NAMES:
@@ -333,6 +334,9 @@ def test_a_champion_is_compared_with_the_model_judged_beside_it(tmp_path):
             in as_markdown(result)
         )
         assert "may have been trained on 7" in as_markdown(result)
+    monkeypatch.setattr("musicrec.review.markdown.outdated", lambda revision: "")
+    ((title, text),) = of_champion(replace(head, evaluate={"champion": "x"}), "worse", None, 0.01)
+    assert title == "Against the champion" and "FAILED (--fail-on worse): map@500: worse" in text
     with pytest.raises(MusicRecError, match=rf"beside {tmp_path}, not other as it is now"):
         Champion(head, "other")
     (tmp_path / "manifest.json").write_text("{ }")

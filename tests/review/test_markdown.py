@@ -189,7 +189,7 @@ def test_lists_of_any_model_are_compared_like_a_revision(project, tmp_path, monk
         assert capsys.readouterr().out.startswith("few: worse")
         assert "run `dvc repro` there" not in (tmp_path / "page.html").read_text(encoding="utf-8")
         assert main(["compare", "main", "few", "--starts", "2"]) == 1
-        assert "few are lists, which --starts cannot train anew" in capsys.readouterr().err
+        assert "--starts trains settings of revisions, and few is none" in capsys.readouterr().err
         assert main(["judge", str(few), "--name", "noisy"]) == 1
         assert "--name noisy is a revision of this project" in capsys.readouterr().err
     finally:

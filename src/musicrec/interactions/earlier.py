@@ -77,13 +77,16 @@ class EarlierModel:
         """
         if not (indexed / split).is_dir():
             return 0
-        held, train = _plays(indexed, split), _plays(indexed, "train")
+        held = _plays(indexed, split)
         newest, times = newest_play(indexed / "train"), held.get(LAST_PLAYED.name)
         oldest = None if times is None else int(times.min())
         temporal = newest is not None and oldest is not None and oldest > newest
         known, last = self._find(indexed, held)
         if not temporal:
-            learned = known & ~np.isin(held["pairs"], train["pairs"])
+            learned = known.copy()
+            if known.any():
+                train = _plays(indexed, "train")["pairs"]
+                learned[known] = ~np.isin(held["pairs"][known], train)
             unsure = known & ~learned & (seen == "keep")
         elif last is None:  # known by an earlier play of the same track, or by the held-out one
             learned, unsure = np.zeros_like(known), known

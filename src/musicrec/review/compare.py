@@ -378,8 +378,10 @@ def _footnote(result: Result) -> str:
         )
     if any(row.verdict == TOO_FEW for row in result.metrics.values()):
         words += f"; too few users where fewer than {FEWEST_USERS} differ"
-    alone = "" if many else " One training run each: --starts 3 counts what another start changes."
-    return f"{words}.{alone}"
+    alone = "" if many else " One training run each"
+    if not many and not result.champion:
+        alone += ": --starts 3 counts what another start changes"
+    return f"{words}.{alone}{alone and '.'}"
 
 
 def per_user(revision: Revision) -> pa.Table:

@@ -47,7 +47,7 @@ def review(
         ("Code", _code(base, head)),
         ("Data", _diff(base, head, DATA)),
         ("Metrics", _metrics(base, head, gate, metrics, margin, by)),
-        *_champion(head, gate, metrics, margin, by),
+        *of_champion(head, gate, metrics, margin, by),
         ("Beside the baselines", _baselines(base, head)),
         ("Search", _search(base, head)),
         ("Stale stages", _stale(head)),
@@ -96,7 +96,7 @@ def _metrics(base: Revision, head: Revision, gate: str | None, *asked: Any) -> s
     return "\n\n".join([*blocks, as_markdown(result)])
 
 
-def _champion(head: Revision, gate: str | None, *asked: Any) -> list[tuple[str, str]]:
+def of_champion(head: Revision, gate: str | None, *asked: Any) -> list[tuple[str, str]]:
     """The verdict against `evaluate.champion`, where the revision was judged beside one."""
     if not (head.read_yaml(PARAMS).get("evaluate") or {}).get("champion"):
         return []

@@ -88,7 +88,7 @@ def _verdict(head: Figures) -> dict[str, Any]:
         for name, row in result.metrics.items()
     ]
     name, row = next(iter(result.metrics.items()))
-    against = "" if result.champion is None else "against the champion: "
+    against = "" if result.champion is None else "Against the champion: "
     sentence = f"{against}{metric_title(name)} {number(row.base)} → {number(row.head)}"
     if row.change is not None and row.change_low is not None and row.change_high is not None:
         interval = f"{share(row.change_low)} to {share(row.change_high)}"
@@ -98,7 +98,10 @@ def _verdict(head: Figures) -> dict[str, Any]:
         "but": [one["metric"] for one in words[1:] if one["word"] == WORSE != row.verdict],
         "sign": _sign(result, row.verdict),
         "sentence": sentence,
-        "notes": [*result.notes, *filter(None, [head.no_verdict])],
+        "notes": [
+            *result.notes,
+            *([head.no_verdict.partition(";")[0] + "."] if head.no_verdict else []),
+        ],
         "users": f"{result.n_users:,} {result.split} users; "
         f"the margin is {100 * result.margin:g} %; {_starts(result)}",
         "words": [one for one in words[1:] if SLICE not in one["metric"]],
@@ -108,7 +111,8 @@ def _verdict(head: Figures) -> dict[str, Any]:
 def _starts(result: Result) -> str:
     if result.starts > 1:
         return f"{result.starts} starts of each"
-    return "one training run each, and another start may give another verdict (--starts 3)"
+    how = "" if result.champion else " (--starts 3)"
+    return f"one training run each, and another start may give another verdict{how}"
 
 
 def _sign(result: Result, word: str) -> tuple[str, str]:

@@ -36,7 +36,9 @@ def refit(base: Revision, head: Revision, n_starts: int) -> list[list[pa.Table]]
     evaluates = []
     for revision in (base, head):
         if isinstance(revision, Judged):
-            raise MusicRecError(f"{revision.name} are lists, which --starts cannot train anew")
+            raise MusicRecError(
+                f"--starts trains settings of revisions, and {revision.name} is none"
+            )
         if revision.output_hash(INDEXED) != workspace.output_hash(INDEXED):
             raise MusicRecError(
                 f"--starts trains on {INDEXED} of the workspace, and {revision.name} has other "
