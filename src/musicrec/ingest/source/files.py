@@ -55,34 +55,27 @@ class SourceFile:
         return self.system.open_input_file(self.path)  # type: ignore[no-any-return]
 
 
-def source_uri(source: str) -> str:
-    """Turn `data.source` into a URI; a plain path becomes `file://…`.
+def _place(source: str) -> str:
+    """A local path, or the URI of a place elsewhere.
 
     A local file whose name ends in `.uri` is a pointer: it holds the URI, so that DVC can follow (a
     version of) a place it cannot reach itself.
-
-    Raises
-    ------
-    MusicRecError
-        The source is blank, or a pointer does not hold exactly one URI.
     """
     if not source.strip():
         raise MusicRecError("data.source is blank; name a file, a folder or a URI")
     match = _SCHEME.match(source)
-    if match:
-        if match[1].lower() != "file":
-            return source
-        plain = re.sub("^file:/+", "/", source)
-        return "file://" + (unquote(plain) if Path(unquote(plain)).exists() else plain)
-    path = Path(source)
-    if source.startswith("~") and not path.exists():
-        path = path.expanduser()
-    if path.suffix == ".uri" and path.is_file():
+    if match and match[1].lower() != "file":
+        return source
+    plain = re.sub("^file:/+", "/", source, flags=re.I) if match else source
+    if match and Path(unquote(plain)).exists():
+        plain = unquote(plain)
+    path = Path(plain) if match or Path(plain).exists() else Path(plain).expanduser()
+    if not match and path.suffix == ".uri" and path.is_file():
         words = path.read_text("utf-8-sig", "replace").split()
         if len(words) != 1 or not _SCHEME.match(words[0]):
             raise MusicRecError(f"{source}: a pointer file holds one URI and nothing else")
-        return source_uri(words[0])
-    return f"file://{path.absolute()}"
+        return _place(words[0])
+    return str(path.absolute())
 
 
 def list_files(source: str, pattern: str | None = None) -> tuple[list[SourceFile], list[str]]:
@@ -104,10 +97,9 @@ def list_files(source: str, pattern: str | None = None) -> tuple[list[SourceFile
         There is no such source, no file in it, or only empty ones; it is a table of a format whose
         log says which files count.
     """
-    uri = source_uri(source)
-    local = uri.startswith("file://")
-    shown = uri.removeprefix("file://")
-    found = _local(shown) if local else _remote(uri)
+    shown = _place(source)
+    local = not _SCHEME.match(shown)
+    found = _local(shown) if local else _remote(shown)
     if found is None:
         raise MusicRecError(f"{shown}: no such file or folder; set data.source")
     names = {file.relative for file in found}
