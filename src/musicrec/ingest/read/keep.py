@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +30,6 @@ _COMPARE: dict[type[ast.cmpop], str] = {
     ast.Gt: "greater", ast.GtE: "greater_equal",
 }  # fmt: skip
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
-T = TypeVar("T")
 Fields = dict[str | int, pa.Array]
 Condition = Callable[[Fields, str], np.ndarray]
 
@@ -56,7 +55,7 @@ class Filter:
             The text is none of this language.
         """
         self.columns: list[str | int] = []
-        self._values: list[str | float] = []
+        self._known: dict[str, Any] = {}  # c0, c1, … a column; v0, v1, … a value
         try:  # Python's grammar, of which nothing is left but columns, values, words and signs
             tree = ast.parse(_TOKEN.sub(self._name, text).replace("\n", " ").strip(), mode="eval")
             self.matches = self._condition(tree.body)
@@ -67,17 +66,19 @@ class Filter:
             ) from None
 
     def _name(self, token: re.Match[str]) -> str:
-        """A name of Python's for a column (c0, c1, …) or a value (v0, v1, …)."""
+        """A name of Python's for a column or a value."""
         kind, text = str(token.lastgroup), token[str(token.lastgroup)]
         if kind == "word" and text.lower() in _WORDS:
             return f" {_WORDS[text.lower()]} "
         if kind == "sign":
             raise ValueError(text)
-        if kind in ("one", "two", "number") or text.lower() in ("true", "false"):
-            self._values.append(float(text) if kind == "number" else text)
-            return f" v{len(self._values) - 1} "
-        self.columns.append(int(text) if kind == "place" else text)
-        return f" c{len(self.columns) - 1} "
+        is_value = kind in ("one", "two", "number") or text.lower() in ("true", "false")
+        name = f"{'v' if is_value else 'c'}{len(self._known)}"
+        self._known[name] = float(text) if kind == "number" else text
+        if not is_value:
+            self._known[name] = int(text) if kind == "place" else text
+            self.columns.append(self._known[name])
+        return f" {name} "
 
     def _condition(self, node: ast.expr) -> Condition:
         match node:
@@ -89,24 +90,16 @@ class Filter:
                 inner = self._condition(operand)
                 return lambda fields, file: ~inner(fields, file)
             case ast.Compare(ast.Name(name), [ast.Is() | ast.IsNot() as op], [ast.Constant(None)]):
-                column, negated = self._at(name, "c", self.columns), isinstance(op, ast.IsNot)
-                return lambda fields, file: _is_null(fields[column]) != negated
+                if name[0] == "c":
+                    column, negated = self._known[name], isinstance(op, ast.IsNot)
+                    return lambda fields, file: _is_null(fields[column]) != negated
             case ast.Compare(ast.Name(name), [op], [ast.Name(other)]) if type(op) in _COMPARE:
-                column, value = (
-                    self._at(name, "c", self.columns),
-                    self._at(other, "v", self._values),
-                )
-                sign = _COMPARE[type(op)]
-                return lambda fields, file: _compared(
-                    fields[column], sign, value, f"{file}: {column!r}"
-                )
+                if name[0] + other[0] == "cv":
+                    column, sign, value = self._known[name], _COMPARE[type(op)], self._known[other]
+                    return lambda fields, file: _compared(
+                        fields[column], sign, value, f"{file}: {column!r}"
+                    )
         raise ValueError("no condition")
-
-    @staticmethod
-    def _at(name: str, kind: str, known: list[T]) -> T:
-        if name[0] != kind:
-            raise ValueError(name)
-        return known[int(name[1:])]
 
 
 def _is_null(column: pa.Array) -> np.ndarray:
