@@ -133,9 +133,11 @@ class Reader:
     def _json(self, chunks: Iterable[bytes], form: str, file: SourceFile) -> Iterator[Work]:
         fields: JsonFields | None = None
         if form != "lines" or self._params.records is not None:
-            if records := read_document(chunks, self._params.records, file.shown):
-                fields = JsonFields(records[:1000], self._mapping, file.shown)
-                yield partial(fields.read_records, records)
+            lines = ([block] for block in blocks(chunks, file.shown))
+            for part in lines if form == "lines" else [chunks]:
+                if records := read_document(part, self._params.records, file.shown):
+                    fields = fields or JsonFields(records[:1000], self._mapping, file.shown)
+                    yield partial(fields.read_records, records)
             return
         for data in blocks(chunks, file.shown):
             head = data[:HEAD] if b"\n" in data[:HEAD] else data
