@@ -158,3 +158,13 @@ def test_one_user_is_said(tmp_path):
     path = write(tmp_path / "a.csv", text_of([("anna", f"t{i}", 1) for i in range(9)]))
     with pytest.raises(MusicRecError, match="there is one user, 'anna'"):
         run(path, tmp_path, **HOLDOUT | {"validation_users": 0.001, "test_users": 0.001})
+
+
+def test_a_document_is_bounded_and_lines_are_not(tmp_path, monkeypatch):
+    monkeypatch.setattr("musicrec.ingest.read.json_rows._LARGEST", 500)
+    monkeypatch.setattr("musicrec.ingest.read.text.BLOCK", 300)
+    lists = [{"plays": [{"u": f"u{i}", "t": str(j)} for j in range(3)]} for i in range(20)]
+    path = write(tmp_path / "a.jsonl", "".join(json.dumps(one) + "\n" for one in lists))
+    assert len(rows_of(path, records="plays", **LOG)) == 60
+    path = write(tmp_path / "b.json", json.dumps(lists, indent=1))
+    assert "write one object a line" in read_source(data_params(path, **HOLDOUT)).sentence
