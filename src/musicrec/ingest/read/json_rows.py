@@ -255,7 +255,8 @@ def json_paths(records: list[dict[str, Any]], mapping: Mapping, name: str) -> Pa
 def _names(value: Any, prefix: str = "") -> Iterator[str]:
     """Dotted names of the fields of an object; `[]` stands behind that of a list of objects."""
     if isinstance(value, list):
-        yield from chain.from_iterable(_names(one, f"{prefix[:-1]}[].") for one in value[:9])
+        inner = (_names(one, f"{prefix[:-1]}[].") for one in value[:9] if isinstance(one, dict))
+        yield from chain.from_iterable(inner)
     for key, inner in value.items() if isinstance(value, dict) else ():
         yield prefix + key
         yield from _names(inner, f"{prefix}{key}.")
