@@ -82,7 +82,7 @@ def read_contents(folder: Path) -> Contents:
     """Read a split's Parquet parts: memory follows the distinct ids, not the rows."""
     users, tracks, counts = zip(*on_threads(_read_part, parquet_parts(folder)), strict=True)
     distinct = [pc.unique(pa.concat_arrays(found)) for found in (users, tracks)]
-    return Contents(distinct[0], distinct[1], histogram_of(counts))
+    return Contents(distinct[0], distinct[1], histogram_of(itertools.chain.from_iterable(counts)))
 
 
 def histogram_of(parts: Iterable[pa.StructArray]) -> dict[int, int]:
@@ -95,20 +95,16 @@ def histogram_of(parts: Iterable[pa.StructArray]) -> dict[int, int]:
     return dict(histogram)
 
 
-def _read_part(part: Path) -> tuple[pa.Array, pa.Array, pa.StructArray]:
+def _read_part(part: Path) -> tuple[pa.Array, pa.Array, list[pa.StructArray]]:
     """Distinct users, distinct tracks and numbers of each count, a row group at a time."""
-    users, tracks, counts = [], [], []
+    users, tracks, counts = [], pa.array([], pa.string()), []
     with pq.ParquetFile(part, **READING) as reader:
         for group in range(reader.num_row_groups):
             rows = reader.read_row_group(group, use_threads=False)
             users.append(rows["user_id"].unique())
-            tracks.append(rows["track_id"].unique())
-            counts += rows["count"].chunks
-    return (
-        pc.unique(pa.concat_arrays(users)),
-        pc.unique(pa.concat_arrays(tracks)),
-        pc.value_counts(pa.chunked_array(counts)),
-    )
+            tracks = pc.unique(pa.concat_arrays([tracks, rows["track_id"].unique()]))
+            counts.append(pc.value_counts(rows["count"]))
+    return pc.unique(pa.concat_arrays(users)), tracks, counts
 
 
 def describe_splits(contents: dict[str, Contents]) -> dict[str, dict[str, Any]]:
