@@ -26,25 +26,8 @@ from tests.support.served import (
 NAMES = [name_of("item", item) for item in range(N_ITEMS)]
 
 
-def ranked(bundle: Bundle, vector: np.ndarray, without: set[str] = frozenset()) -> list[str]:
-    order = np.argsort(-(bundle.item_factors @ vector), kind="stable")
-    zero = ~bundle.item_factors.any(axis=1)
-    return [NAMES[item] for item in order if NAMES[item] not in without and not zero[item]]
-
-
 def users() -> list[int]:
     return [user for user in range(N_USERS) if user != LONE_USER]
-
-
-def test_recommendations_are_the_sorted_scores_without_seen_tracks(
-    project: Path, bundle: Bundle
-) -> None:
-    for user in users():
-        vector, name = bundle.user_factors[user], name_of("user", user)
-        fresh = ranked(bundle, vector, set(plays_of(project, user)))
-        assert bundle.recommend(name, k=10).track_ids == fresh[:10]
-        seen_too = bundle.recommend(name, k=10, exclude_seen=False)
-        assert seen_too.track_ids == ranked(bundle, vector)[:10]
 
 
 def test_candidates_and_exclusions(bundle: Bundle) -> None:
