@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.params import SampleParams
+from musicrec.ingest.run import ingest
+from musicrec.params import ColumnParams, DataParams, SampleParams
 from musicrec.sample import plays as sample
 from musicrec.sample.draws import MONTH, MONTHS, draw_times
 
@@ -82,6 +83,22 @@ def test_half_a_million_pairs_each_in_one_split_spread_over_months(plays, rows):
     assert rows.group_by([*PAIR, "played_at"]).aggregate([]).num_rows == rows.num_rows
     assert plays.num_rows < rows.num_rows < 2 * plays.num_rows
     assert pc.sum(rows["count"]) == pc.sum(plays["count"])
+
+
+def test_its_files_are_one_log_to_split_by_time(tmp_path):
+    sample.write_sample(SampleParams(scale=0.001), tmp_path / "sample")
+    params = DataParams(
+        source=str(tmp_path / "sample"),
+        protocol="temporal",
+        columns=ColumnParams(timestamp="played_at"),
+        validation_from=0.2,
+        test_from=0.1,
+    )
+    (tmp_path / "out").mkdir()
+    summary = ingest(params, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["train", "validation"]
+    assert "2010-01-01" < summary["validation"]["from"] < summary["validation"]["until"]
+    assert summary["validation"]["users"] > 0.9 * summary["train"]["users"]
 
 
 def test_tastes_and_popularity_change():
