@@ -132,6 +132,8 @@ WRITING = """
 def test_a_signal_ends_in_a_sentence_and_leaves_nothing(
     number: int, word: str, amid: str, tmp_path: Path
 ) -> None:
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("under nohup, stages inherit that this signal is ignored")
     imports = "import time; print('ready', flush=True); time.sleep(60)" if amid == "imports" else ""
     process = start(tmp_path, WRITING, imports)
     assert process.stdout is not None
