@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import re
 import subprocess
@@ -139,6 +140,7 @@ def test_private_parts_of_libraries_are_used_where_they_are_listed() -> None:
         assert set().union(*users) == modules, part
 
 
+@functools.cache
 def imported() -> dict[str, set[str]]:
     """Modules below src/musicrec by the module that they import."""
     found: dict[str, set[str]] = {}
