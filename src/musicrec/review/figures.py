@@ -151,7 +151,7 @@ def read_figures(
             result = compare(base, revision, metrics, margin, by, starts)
         except MusicRecError as error:
             reason = str(error)
-            if params.get("evaluate", {}).get("champion"):
+            if (params.get("evaluate") or {}).get("champion"):
                 with suppress(MusicRecError):
                     result = compare(Champion(revision), revision, metrics, margin, by)
     return Figures(
