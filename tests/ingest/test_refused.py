@@ -178,6 +178,7 @@ REFUSED: dict[str, tuple] = {
     "not Parquet": ({"a.parquet": CSV}, {}, "not a whole Parquet file: it does not start with"),
     "truncated Parquet": ({"a.parquet": parquet()[:-40]}, {}, "not a whole Parquet file"),
     "damaged Parquet": ({"a.parquet": damaged()}, {}, "a.parquet: "),
+    "Parquet joined": (counts(1) + counts(2), {}, "joined end to end"),
     "packed Parquet": (gzip.compress(parquet()), {}, "a packed Parquet file"),
     "tar": (tar, {}, "this is a tar archive"),
     "zip of two": (zipped(a=CSV, b=CSV), {}, "a zip archive of 2 files (a, b)"),
@@ -447,12 +448,15 @@ def test_places_that_hold_no_plays(tmp_path):
     write(tmp_path / "s/_plays.csv", CSV)
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "empty").mkdir()
+    write(tmp_path / "t/_delta_log/0.json", "{}")
+    write(tmp_path / "t/data/a.csv", CSV)
     write(tmp_path / "d/a.csv", CSV)
     (tmp_path / "d/b.csv").symlink_to("no")
     for name, words in {
         "empty": "empty: the folder holds no file",
         "s": "left out (_plays.csv: see",
         "pipe": "pipe: this is a pipe or a device",
+        "t/data": "a Delta table",
         "d": "b.csv: the link leads nowhere",
     }.items():
         assert words in read_source(data_params(tmp_path / name, **HOLDOUT)).sentence

@@ -16,6 +16,7 @@ from musicrec.ingest.source.unsupported import refuse_unsupported
 from musicrec.storage.parquet import READING
 
 MAGIC = b"PAR1"
+_INDEXES = 1 << 22  # bytes that may lie between a file's rows and its footer
 _ROWS = 1 << 20  # rows read at a time, of larger row groups
 
 
@@ -41,8 +42,16 @@ def parquet_readings(
     try:
         with file.open() as stream, pq.ParquetFile(stream) as reader:
             metadata, schema = reader.metadata, reader.schema_arrow
+            before_footer = file.size - 8 - metadata.serialized_size
+            stream.seek(max(4, before_footer - _INDEXES))
+            joined = MAGIC * 2 in stream.read(min(_INDEXES, before_footer))
     except (pa.ArrowException, OSError) as error:
         raise _damaged(file, error) from None
+    if joined:
+        raise MusicRecError(
+            f"{file.shown}: Parquet files joined end to end, of which only one would be read; put "
+            "the files into a folder instead"
+        )
     if metadata.num_rows == 0:
         return [], ()  # its columns may be of no type
     names = tuple(schema.names)

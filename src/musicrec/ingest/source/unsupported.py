@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from pathlib import Path
 
 from musicrec.errors import MusicRecError
 
@@ -38,6 +39,9 @@ _LOGS = {
     "Iceberg table",
     r"(^|/)_versions/[^/]*\.manifest$": "a Lance table",
 }
+
+
+_ABOVE = ("_delta_log", ".hoodie")  # stand in the folder of a table, its parts below it
 
 
 def refuse_unsupported(head: bytes, name: str) -> None:
@@ -83,8 +87,10 @@ def refuse_table_folders(source: str, relatives: list[str]) -> None:
     Raises
     ------
     MusicRecError
-        There is the log of a table in the source.
+        There is the log of a table in the source, or in a folder that the source lies in.
     """
+    above = [parent / log for parent in list(Path(source).absolute().parents)[:4] for log in _ABOVE]
+    relatives = [*relatives, *(f"{log.name}/" for log in above if log.is_dir())]
     for log, kind in _LOGS.items():
         if any(re.search(log, one) for one in relatives):
             raise MusicRecError(
