@@ -1,4 +1,4 @@
-"""params.yaml: the schema of its blocks, the loader, and the table for docs/parameters.md.
+"""params.yaml: the schema of its blocks and the loader.
 
 A block is a frozen pydantic model. Every mistake ends in one sentence that names the key, the value
 and what is allowed.
@@ -12,7 +12,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -45,7 +45,7 @@ class Group(BaseModel):
 
 
 class Block(Group):
-    """One block of params.yaml."""
+    """One block of params.yaml; `block` is its name there."""
 
     block: ClassVar[str]
 
@@ -124,8 +124,6 @@ ROLES = ("user", "track", "count", "timestamp")
 class SampleParams(Block):
     """The embedded default source: synthetic plays of the Taste Profile's shape."""
 
-    block: ClassVar[str] = "sample"
-
     scale: Float = _of(
         0.01,
         "size as a share of the original project's data (1.0: 1.11 M users, about 50 M plays)",
@@ -140,12 +138,9 @@ class ColumnParams(Group):
 
     user: Columns = _of(
         "user_id",
-        "column of the user id: name, position from 0, @file (the file's name), or a list of "
-        "columns",
+        "column of the user id: name, position from 0, @file (the file's name), or a list",
     )
-    track: Columns = _of(
-        "track_id", "column of the track id: name, position from 0, or a list, [artist, title]"
-    )
+    track: Columns = _of("track_id", "column of the track id, or a list, [artist, title]")
     track_else: Column | None = _of(
         None, "column that names the track where that of the track is null or blank"
     )
@@ -154,15 +149,13 @@ class ColumnParams(Group):
     )
     timestamp: Column | None = _of(
         None,
-        "column of the time of the play; with it, holdout holds the latest plays out and the plays "
+        "column of the time of the play; with it, holdout holds the latest plays out, and plays "
         "keep the time they were last played; temporal needs it",
     )
 
 
 class DataParams(Block):
     """Where the plays come from and how they are read and split."""
-
-    block: ClassVar[str] = "data"
 
     source: str = _of(
         "data/sample",
@@ -191,14 +184,12 @@ class DataParams(Block):
     )
     quote: str = _of(
         "auto",
-        "text files: character around a field that holds a separator; none: quotes are part of "
-        "the text; auto: text between tabs and separators of several characters, else around "
-        "fields",
+        "text files: character around a field that holds a separator; none: quotes are text; auto: "
+        "text between tabs and separators of several characters, else around fields",
     )
     encoding: str = _of(
         "utf-8",
-        "encoding of text files, such as latin-1 or windows-1252; a byte order mark of UTF-16 "
-        "or UTF-32 goes before it",
+        "encoding of text files, such as latin-1; a byte order mark of UTF-16 or UTF-32 wins",
     )
     header: bool | Literal["auto"] = _of(
         "auto", "whether text files start with a line of column names"
@@ -208,8 +199,8 @@ class DataParams(Block):
     )
     null_words: str | None = _of(
         None,
-        "words that stand for a missing value, with commas between them; usual: \\N, NULL, "
-        "None, NaN, NA and the like; null: none",
+        "words that stand for a missing value, with commas between them, such as \\N, NULL, NaN; "
+        "null: none",
     )
     decimal: Literal["auto", "point", "comma"] = _of(
         "auto",
@@ -280,8 +271,6 @@ class DataParams(Block):
 class DownsampleParams(Block):
     """How many of the full-history users to train on."""
 
-    block: ClassVar[str] = "downsample"
-
     fraction: Float = _of(
         0.2, "share of full-history users kept; validation and test users are all kept", gt=0, le=1
     )
@@ -291,21 +280,17 @@ class DownsampleParams(Block):
 class FeedbackParams(Block):
     """What the solver sees of a play count; held-out plays are never changed."""
 
-    block: ClassVar[str] = "feedback"
-
     transform: Literal["none", "log1p"] = _of("none", "none: r = count; log1p: r = log(1 + count)")
     min_count: Whole = _of(1, "training plays with a lower count are dropped", ge=1)
     half_life: Duration | None = _of(
         None,
-        "a count is halved for every such time from the last play of the pair to the newest one "
-        "of training, before the transform, such as 90d; null: counts do not age",
+        "a count is halved for every such time from its last play to the newest one of training, "
+        "before the transform, such as 90d; null: counts do not age",
     )
 
 
 class ALSParams(Block):
     """Alternating least squares on implicit feedback."""
-
-    block: ClassVar[str] = "als"
 
     engine: Literal["native", "mllib"] = _of(
         "native", "native: compiled, one machine; mllib: Spark"
@@ -318,8 +303,8 @@ class ALSParams(Block):
     seed: Seed = _of(42, "seed of the starting factors")
     num_blocks: Whole = _of(
         2,
-        "blocks of users and of tracks; both engines draw the starting factors block by block, "
-        "and two keep MLlib's sums in a stable order",
+        "blocks of users and of tracks, by which the starting factors are drawn; two keep MLlib's "
+        "sums in a stable order",
         ge=1,
     )
     solver: Literal["auto", "cholesky", "cg"] = _of(
@@ -354,15 +339,13 @@ class ALSParams(Block):
 class BaselinesParams(Block):
     """The recommenders that every model is judged beside."""
 
-    block: ClassVar[str] = "baselines"
-
     neighbours: Whole = _of(
         100, "neighbours an item of the item-based baseline, and of the sparse form of EASE", ge=1
     )
     neighbours_alpha: Float = _of(
         0.3,
-        "item-based: a candidate's listeners count to this power in its similarity, those of the "
-        "track played to 1 minus it (0.5: cosine; Aiolli 2013)",
+        "item-based: power of a candidate's listeners in its similarity, 1 minus it of those of "
+        "the track played (0.5: cosine; Aiolli 2013)",
         ge=0,
         le=1,
     )
@@ -372,16 +355,14 @@ class BaselinesParams(Block):
     ease_reg: Float = _of(200.0, "regularisation of EASE", ge=0.001)
     ease_exact: Whole = _of(
         5000,
-        "EASE is solved exactly up to so many users or tracks, whichever are fewer (8 n^2 "
-        "bytes, time n^3: 5000 takes 200 MB and 4 s), beyond in its sparse form",
+        "EASE is solved exactly up to so many users or tracks, whichever are fewer (5000 takes "
+        "200 MB and 4 s, time grows as n^3), beyond in its sparse form",
         ge=0,
     )
 
 
 class EvaluateParams(Block):
     """How recommendations are judged."""
-
-    block: ClassVar[str] = "evaluate"
 
     split: Literal["validation", "test"] = _of("validation", "whose held-out plays are the truth")
     k: Several[Positive] = _of((10, 20, 50, 100, 500), "list lengths of the metrics")
@@ -404,8 +385,6 @@ NO_GROUPS = "data/indexed/items.parquet"  # a table that is there, for dvc.yaml 
 class ExportParams(Block):
     """The serving bundle."""
 
-    block: ClassVar[str] = "export"
-
     n_trees: Whole = _of(10, "trees of the bundle's Annoy index", ge=1)
     seed: Seed = _of(42, "seed of the Annoy index")
     groups: str = _of(
@@ -422,8 +401,6 @@ Method = Literal[
 
 class AnnBenchParams(Block):
     """Approximate against exact search."""
-
-    block: ClassVar[str] = "ann_bench"
 
     k: Whole = _of(500, "list length", ge=1)
     methods: Several[Method] = _of(("exact_argsort", "exact", "annoy"), "search methods to compare")
@@ -449,8 +426,10 @@ class Params:
     ann_bench: AnnBenchParams
 
 
-MODELS: tuple[type[Block], ...] = tuple(typing.get_type_hints(Params).values())
-BLOCKS = tuple(model.block for model in MODELS)
+_BY_NAME: dict[str, type[Block]] = typing.get_type_hints(Params)
+MODELS, BLOCKS = tuple(_BY_NAME.values()), tuple(_BY_NAME)
+for _block, _model in _BY_NAME.items():
+    _model.block = _block
 B = TypeVar("B", bound=Block)
 
 
@@ -617,46 +596,3 @@ def _bounds(rules: list[Any]) -> str:
         for rule in _flat(rules)
         if hasattr(rule, name)
     )
-
-
-def parameter_table(shipped: Mapping[str, Any]) -> str:
-    """Describe every parameter: name, values, what is allowed, meaning.
-
-    Parameters
-    ----------
-    shipped : mapping
-        Content of params.yaml.
-    """
-    rows = ["| parameter | params.yaml | allowed | meaning |", "|---|---|---|---|"]
-    for model in MODELS:
-        rows += _rows(model, f"{model.block}.", shipped[model.block])
-    return "\n".join(rows)
-
-
-def _rows(model: type[BaseModel], prefix: str, shipped: Mapping[str, Any]) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from _rows(kind, f"{prefix}{name}.", shipped[name])
-            continue
-        default = list(field.default) if isinstance(field.default, tuple) else field.default
-        value = f"`{_as_yaml(shipped[name])}`"
-        if default != shipped[name]:
-            value += f" (`{_as_yaml(default)}`)"
-        yield f"| `{prefix}{name}` | {value} | {_brief(field)} | {field.description} |"
-
-
-def _brief(field: FieldInfo) -> str:
-    """What `allowed` says, in the fewest words."""
-    if typing.get_origin(field.annotation) is typing.Literal:
-        return ", ".join(map(str, typing.get_args(field.annotation)))
-    text = allowed(field).replace("a whole number", "integer").replace("a number", "number")
-    return text.replace(" and <= 2147483647", "").replace("a list, each ", "list of ")
-
-
-def _as_yaml(value: Any) -> str:
-    return yaml.safe_dump(value, default_flow_style=True, width=200).split("\n")[0]
-
-
-if __name__ == "__main__":
-    print(parameter_table(yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))))
