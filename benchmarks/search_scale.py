@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 from musicrec.als.fit import fit
 from musicrec.ann_bench.methods import METHODS
-from musicrec.ann_bench.run import Catalogue, Rows, describe_machine, run_benchmark
+from musicrec.ann_bench.run import Dataset, Rows, describe_machine, run_benchmark
 from musicrec.errors import MusicRecError
 from musicrec.interactions.factors import checked_factors
 from musicrec.interactions.matrix import Interactions, from_triples
@@ -129,7 +129,7 @@ def main() -> None:
                 repeats=args.repeats,
                 seed=args.seed,
             )
-            measured = run_benchmark(Catalogue(items, queries), params)
+            measured = run_benchmark(Dataset(items, queries), params)
             rates = {name: best_rate(measured, name, args.recall) for name in args.methods}
             shape = {"n_items": len(items), "rank": items.shape[1], "k": k}
             results.append({**shape, "rates": rates})

@@ -2,7 +2,7 @@
 
 Reads the factors and the indexed plays; params `ann_bench`, and `export` for the Annoy index as
 it is exported. Writes as metrics that index's recall, which is stable, and a folder of all that a
-clock says: `tradeoff.json`, `speed_up.json`, `machine.json` and a picture, `tradeoff.svg`.
+clock says: `tradeoff.json`, `speed_up.json` and `machine.json`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ if __name__ == "__main__":
 
 from musicrec.ann_bench.run import (
     describe_machine,
-    draw_tradeoff,
-    headline,
-    read_catalogue,
+    exported_recall,
+    read_dataset,
     run_benchmark,
     speed_up_rows,
 )
@@ -35,12 +34,11 @@ def main() -> None:
     params = load_block(args.params, AnnBenchParams)
     export = load_block(args.params, ExportParams)
     warn_of_another_build()
-    catalogue = read_catalogue(args.factors, args.indexed, params)
-    rows = run_benchmark(catalogue, params, progress)
-    figures = headline(catalogue, params.k, export)
+    dataset = read_dataset(args.factors, args.indexed, params)
+    rows = run_benchmark(dataset, params, progress)
+    figures = exported_recall(dataset, params.k, export)
     with atomic_directory(args.plots) as folder:
         write_json(folder / "tradeoff.json", rows)
         write_json(folder / "speed_up.json", speed_up_rows(rows))
         write_json(folder / "machine.json", describe_machine())
-        draw_tradeoff(folder / "tradeoff.svg", rows, f"Search for the {params.k} best tracks")
     write_json(args.metrics, figures)

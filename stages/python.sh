@@ -18,7 +18,7 @@ missing='
 import importlib.util, sys
 if sys.version_info < (3, 11):
     sys.exit("is Python %d.%d, and 3.11 is needed" % sys.version_info[:2])
-names = "annoy matplotlib numba numpy pyarrow pydantic scipy threadpoolctl yaml"
+names = "annoy numba numpy pyarrow pydantic scipy threadpoolctl yaml"
 for name in names.split():
     if importlib.util.find_spec(name) is None:
         sys.exit("has no package " + name)

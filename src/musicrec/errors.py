@@ -27,7 +27,7 @@ def warn(*sentences: str) -> None:
 
 # What `pip install musicrec` leaves out: modules by the extra of pyproject.toml that brings them.
 EXTRAS = {
-    "pipeline": ("dvc", "dvc_data", "matplotlib", "pygit2", "scipy", "scmrepo"),
+    "pipeline": ("dvc", "dvc_data", "pygit2", "scipy", "scmrepo"),
     "report": ("altair", "jinja2", "vl_convert"),
     "tune": ("hydra", "optuna"),
     "spark": ("py4j", "pyspark"),

@@ -13,11 +13,9 @@ import pytest
 
 from musicrec.ann_bench.methods import METHODS
 from musicrec.ann_bench.run import (
-    Catalogue,
+    Dataset,
     _quality,
-    draw_tradeoff,
-    pareto_front,
-    read_catalogue,
+    read_dataset,
     recall,
     run_benchmark,
     speed_up_rows,
@@ -67,18 +65,18 @@ def project(tmp_path_factory):
 
 def read(project, n_queries, seed):
     params = AnnBenchParams(n_queries=n_queries, seed=seed)
-    return read_catalogue(project / "factors", project / "indexed", params)
+    return read_dataset(project / "factors", project / "indexed", params)
 
 
 def test_query_users_are_known_held_out_and_chosen_by_hash(project):
-    catalogue = read(project, 30, 1)
-    assert catalogue.queries.shape == (30, 4) and catalogue.queries.any(axis=1).all()
-    assert (np.diff(catalogue.truth.indptr) > 0).all()
-    assert catalogue.seen.n_users == 30
+    dataset = read(project, 30, 1)
+    assert dataset.queries.shape == (30, 4) and dataset.queries.any(axis=1).all()
+    assert (np.diff(dataset.truth.indptr) > 0).all()
+    assert dataset.seen.n_users == 30
     fewer = read(project, 10, 1)
-    np.testing.assert_array_equal(fewer.queries, catalogue.queries[:10])
+    np.testing.assert_array_equal(fewer.queries, dataset.queries[:10])
     other = read(project, 30, 2)
-    assert not np.array_equal(other.queries, catalogue.queries)
+    assert not np.array_equal(other.queries, dataset.queries)
 
 
 def test_stage_writes_stable_figures_apart_from_the_clock(project, tmp_path):
@@ -119,14 +117,12 @@ def test_stage_writes_stable_figures_apart_from_the_clock(project, tmp_path):
         0.5, 0.8, 0.9, 0.95, 0.99
     }  # fmt: skip
     assert json.loads((plots / "machine.json").read_text())["cores"] >= 1
-    picture = (plots / "tradeoff.svg").read_text()
-    assert "Pareto front" in picture and "http-equiv" not in picture
 
 
 def test_methods_keep_the_order_of_the_parameters(project):
-    catalogue = read(project, 5, 1)
+    dataset = read(project, 5, 1)
     params = AnnBenchParams(k=20, methods=("annoy_dot", "exact"), n_trees=(1, 5), search_k=(20,))
-    measured = run_benchmark(Catalogue(catalogue.items, catalogue.queries), params)
+    measured = run_benchmark(Dataset(dataset.items, dataset.queries), params)
     names = [row["method"] for row in measured]
     assert names == ["annoy_dot, n_trees 1", "annoy_dot, n_trees 5", "exact"]
     assert all(row["build_seconds"] > 0 for row in measured)
@@ -136,7 +132,7 @@ def test_nobody_to_query_for_is_one_sentence(project, tmp_path):
     plays = make_plays()
     write_indexed(tmp_path / "indexed", replace(plays, validation=set()))
     with pytest.raises(MusicRecError, match="holds no play"):
-        read_catalogue(project / "factors", tmp_path / "indexed", AnnBenchParams())
+        read_dataset(project / "factors", tmp_path / "indexed", AnnBenchParams())
 
 
 # Items 0 and 1 score 3, items 2 and 3 tie at 2, item 4 scores 1.
@@ -173,7 +169,7 @@ def test_quality_is_of_the_list_without_seen_tracks():
     """A method that finds one of two held-out tracks: the figures by hand."""
     items = np.array([[4], [3], [2], [1]], np.float32)
     one = np.array([0], np.int32)
-    catalogue = Catalogue(
+    dataset = Dataset(
         items,
         np.ones((1, 1), np.float32),
         seen=from_triples(one, np.array([0]), np.ones(1), 1, 4),
@@ -186,7 +182,7 @@ def test_quality_is_of_the_list_without_seen_tracks():
     method = Inexact(0, 0)
     method.fit(items)
     best = {name: np.ones(1) for name in ("map", "ndcg")}
-    found = _quality(method, catalogue, 2, best)
+    found = _quality(method, dataset, 2, best)
     assert found["recall"] == 1
     assert found["map"] == pytest.approx(0.5)  # a hit at 1 of 2, of 2 held out
     assert found["ndcg"] == pytest.approx(1 / (1 + 1 / np.log2(3)))
@@ -206,19 +202,3 @@ def test_each_query_is_timed_in_every_run_and_the_fastest_run_counts(monkeypatch
     latencies = time_queries(Clocked(0, 0), np.ones((2, 1), np.float32), 5, 2)
     assert latencies.tolist() == [1, 2] and asked == [5] * 6
     assert time_batch(Clocked(0, 0), np.ones((2, 1), np.float32), 5, 2) is None
-
-
-def test_pareto_front():
-    places = [(1.0, 5.0), (0.9, 4.0), (0.8, 9.0), (0.5, 9.0), (0.2, 20.0)]
-    assert pareto_front(places) == [(0.2, 20.0), (0.8, 9.0), (1.0, 5.0)]
-
-
-def test_the_picture_is_the_same_for_the_same_figures(tmp_path):
-    points = [
-        {"method": "exact", "setting": "exact", "recall": 1.0, "queries_per_second": 900.0},
-        {"method": "annoy, n_trees 1", "setting": "s", "recall": 0.5, "queries_per_second": 2000.0},
-        {"method": "annoy, n_trees 1", "setting": "t", "recall": 0.9, "queries_per_second": 500.0},
-    ]
-    for name in ("a.svg", "b.svg"):
-        draw_tradeoff(tmp_path / name, points, "title")
-    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()

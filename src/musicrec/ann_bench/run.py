@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +25,6 @@ from musicrec.metrics.ranking import score_lists
 from musicrec.params import AnnBenchParams, ExportParams
 from musicrec.search.exact import ExactIndex
 from musicrec.search.kernels import inner_products
-from musicrec.storage.outputs import atomic_path
 from musicrec.storage.parquet import SPLITS
 
 RECALL_LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
@@ -37,7 +35,7 @@ Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class Dataset:
     """What is searched, and what exact search answers.
 
     Attributes
@@ -71,7 +69,7 @@ class Catalogue:
         return {name: columns[f"{name}@{k}"] for name in ("map", "ndcg")}
 
 
-def read_catalogue(factors: Path, indexed: Path, params: AnnBenchParams) -> Catalogue:
+def read_dataset(factors: Path, indexed: Path, params: AnnBenchParams) -> Dataset:
     """Read a model's tracks, and held-out users to query for: the first by hash of (seed, id).
 
     Validation users where there are any; with `data.protocol: temporal` those of `evaluate.split`.
@@ -83,13 +81,13 @@ def read_catalogue(factors: Path, indexed: Path, params: AnnBenchParams) -> Cata
     """
     split = next((one for one in SPLITS[1:] if (indexed / one).exists()), "validation")
     held_out = read_held_out(indexed, split)
-    return catalogue_of(held_out, *read_model(factors, held_out), params)
+    return dataset_of(held_out, *read_model(factors, held_out), params)
 
 
-def catalogue_of(
+def dataset_of(
     held_out: HeldOut, of_users: np.ndarray, items: np.ndarray, params: AnnBenchParams
-) -> Catalogue:
-    """Choose held-out users to query for, as `read_catalogue` does, given all their factors.
+) -> Dataset:
+    """Choose held-out users to query for, as `read_dataset` does, given all their factors.
 
     Parameters
     ----------
@@ -107,18 +105,13 @@ def catalogue_of(
 
     chosen = np.array(sorted(users.tolist(), key=place)[: params.n_queries])
     plays = (held_out.history.rows(chosen), held_out.truth.rows(chosen))
-    return Catalogue(items, of_users[chosen], *plays)
+    return Dataset(items, of_users[chosen], *plays)
 
 
 def run_benchmark(
-    catalogue: Catalogue, params: AnnBenchParams, on_step: Callable[[str], None] = lambda step: None
+    dataset: Dataset, params: AnnBenchParams, on_step: Callable[[str], None] = lambda step: None
 ) -> Rows:
-    """Measure every method of `params.methods`, in this process.
-
-    Parameters
-    ----------
-    on_step : callable, optional
-        Told what comes next, before each build.
+    """Measure every method of `params.methods`, in this process; `on_step` hears what comes next.
 
     Returns
     -------
@@ -131,18 +124,18 @@ def run_benchmark(
     MusicRecError
         A method needs a package that is not installed.
     """
-    k = min(params.k, len(catalogue.items))
+    k = min(params.k, len(dataset.items))
     best: dict[str, np.ndarray] = {}
-    if catalogue.seen is not None:
-        seen = (catalogue.seen.indptr, catalogue.seen.indices)
-        best = catalogue.quality(catalogue.exact.search(catalogue.queries, k, seen)[0])
+    if dataset.seen is not None:
+        seen = (dataset.seen.indptr, dataset.seen.indices)
+        best = dataset.quality(dataset.exact.search(dataset.queries, k, seen)[0])
     rows: Rows = []
     for name in params.methods:
         on_step(f"measuring {name}")
-        for build, arguments in grid(name, params, len(catalogue.items), k):
+        for build, arguments in grid(name, params, len(dataset.items), k):
             method = METHODS[name](build, params.seed)
             started = time.perf_counter()
-            method.fit(catalogue.items)
+            method.fit(dataset.items)
             seconds = time.perf_counter() - started
             label = f"{name}, {method.build_parameter} {build}" if method.build_parameter else name
             for argument in arguments:
@@ -153,10 +146,10 @@ def run_benchmark(
                         "method": label,
                         "exact": method.exact,
                         "setting": setting if method.query_parameter else "exact",
-                        **_speed(method, catalogue.queries, k, params.repeats),
+                        **_speed(method, dataset.queries, k, params.repeats),
                         "build_seconds": seconds,
                         "index_megabytes": method.index_bytes / 1e6,
-                        **_quality(method, catalogue, k, best),
+                        **_quality(method, dataset, k, best),
                     }
                 )
     return rows
@@ -177,27 +170,27 @@ def _speed(method: Method, queries: np.ndarray, k: int, repeats: int) -> dict[st
 
 
 def _quality(
-    method: Method, catalogue: Catalogue, k: int, best: Mapping[str, np.ndarray]
+    method: Method, dataset: Dataset, k: int, best: Mapping[str, np.ndarray]
 ) -> dict[str, float]:
     """Recall of a method as it is set, and the quality of its lists beside the `best`, exact ones.
 
     Every query is asked for as many items more than k as its user has played tracks, as a
     recommender asks; the first k count for recall.
     """
-    queries, seen = catalogue.queries, catalogue.seen
+    queries, seen = dataset.queries, dataset.seen
     lengths = np.full(len(queries), k)
     if seen is not None:
         lengths += seen.lengths
     with threadpool_limits(1):
-        answers = ask_all(method, queries, np.minimum(lengths, len(catalogue.items)))
-    row = {"recall": catalogue.recall([answer[:k] for answer in answers], k)}
+        answers = ask_all(method, queries, np.minimum(lengths, len(dataset.items)))
+    row = {"recall": dataset.recall([answer[:k] for answer in answers], k)}
     if seen is None:
         return row
     lists = np.full((len(answers), k), -1, np.int32)
     for user, answer in enumerate(answers):
         unseen = answer[~np.isin(answer, seen.row(user))][:k]
         lists[user, : len(unseen)] = unseen
-    own = best if method.exact else catalogue.quality(lists)
+    own = best if method.exact else dataset.quality(lists)
     for name in best:
         row[name] = float(own[name].mean())
         row[f"{name}_lost"] = float(best[name].mean()) - row[name]
@@ -287,17 +280,17 @@ def time_batch(method: Method, queries: np.ndarray, k: int, repeats: int) -> flo
     return min(seconds)
 
 
-def headline(catalogue: Catalogue, k: int, export: ExportParams) -> dict[str, float]:
+def exported_recall(dataset: Dataset, k: int, export: ExportParams) -> dict[str, float]:
     """Figures of metrics/ann_bench.json: recall of the exported index at Annoy's default search_k.
 
     The same bytes on every run and every machine, unlike what a clock says.
     """
-    k = min(k, len(catalogue.items))
+    k = min(k, len(dataset.items))
     method = Annoy(export.n_trees, export.seed)
-    method.fit(catalogue.items)
+    method.fit(dataset.items)
     method.set_query_argument(export.n_trees * k)
-    answers = [method.query(query, k) for query in catalogue.queries]
-    return {"ann_recall": catalogue.recall(answers, k)}
+    answers = [method.query(query, k) for query in dataset.queries]
+    return {"ann_recall": dataset.recall(answers, k)}
 
 
 def speed_up_rows(rows: Rows) -> Rows:
@@ -338,53 +331,3 @@ def describe_machine() -> dict[str, str | int]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def draw_tradeoff(
-    path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]], title: str
-) -> None:
-    """Draw the rows of `run_benchmark` as an SVG that opens without a network."""
-    # Without pyplot, whose import takes as long as the drawing.
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    lines: dict[str, list[tuple[float, float]]] = {}
-    for row in rows:
-        point = (row["recall"], row["queries_per_second"])
-        lines.setdefault(row["method"], []).append(point)
-    methods = list(dict.fromkeys(name.partition(",")[0] for name in lines))
-    builds = dict.fromkeys(methods, 0)  # drawn so far, for another marker each
-    with (
-        rc_context({"svg.hashsalt": "musicrec", "svg.fonttype": "none"}),
-        atomic_path(path) as temporary,
-    ):
-        figure = Figure(figsize=(10, 6))
-        axes = figure.subplots()
-        figure.subplots_adjust(left=0.08, right=0.8, top=0.93, bottom=0.09)
-        for name, points in lines.items():
-            method = name.partition(",")[0]
-            style, size = ("osDv^PX"[builds[method] % 7], 5) if len(points) > 1 else ("*", 12)
-            builds[method] += 1
-            look: dict[str, Any] = {
-                "color": f"C{methods.index(method)}",
-                "marker": style,
-                "markersize": size,
-            }
-            axes.plot(*zip(*sorted(points), strict=True), label=name, linewidth=1, **look)
-        front = pareto_front([point for points in lines.values() for point in points])
-        dashes: dict[str, Any] = {"color": "black", "linewidth": 1, "zorder": 0}
-        axes.plot(*zip(*front, strict=True), "--", label="Pareto front", **dashes)
-        axes.set(title=title, xlabel="recall by score threshold", yscale="log")
-        axes.set_ylabel("queries per second, one at a time on one thread")
-        axes.grid(True, which="both", alpha=0.2)
-        axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.01, 0.5))
-        figure.savefig(temporary, format="svg", metadata={"Date": None})
-
-
-def pareto_front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Keep the points that no other beats in both recall and speed, by rising recall."""
-    front: list[tuple[float, float]] = []
-    for point in sorted(points, reverse=True):
-        if not front or point[1] > front[-1][1]:
-            front.append(point)
-    return front[::-1]
