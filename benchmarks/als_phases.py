@@ -27,7 +27,7 @@ from musicrec.als.lanes import LANES, aligned, load, prefetch, store
 from musicrec.als.problem import CACHE_LINE
 from musicrec.interactions.matrix import Interactions, from_triples
 from musicrec.jit.kernel import kernel
-from musicrec.jit.parallel import blocks, for_blocks, thread_count
+from musicrec.jit.parallel import blocks, for_blocks
 from musicrec.params import ALSParams
 
 PHASES = ("gram", "eigenbasis", "rotate")
@@ -108,7 +108,7 @@ def copy_seconds(plays: Interactions, rank: int) -> float:
 
         work(0, 1)  # compiled
         since = time.perf_counter()
-        for_blocks(work, bounds, thread_count())
+        for_blocks(work, bounds)
         whole += time.perf_counter() - since
     return whole
 

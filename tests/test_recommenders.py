@@ -18,6 +18,7 @@ from musicrec.baselines.ease import recommend_ease
 from musicrec.baselines.neighbours import recommend_neighbours
 from musicrec.baselines.popularity import recommend_popular
 from musicrec.interactions.matrix import Interactions, from_triples
+from musicrec.jit.parallel import using_threads
 from musicrec.params import ALSParams, BaselinesParams
 from musicrec.search.exact import ExactIndex
 
@@ -37,32 +38,32 @@ def checkerboard() -> Interactions:
 PLAYS = checkerboard()
 
 
-def by_popularity(threads: int) -> np.ndarray:
-    return recommend_popular(PLAYS, PLAYS, K, threads)
+def by_popularity() -> np.ndarray:
+    return recommend_popular(PLAYS, PLAYS, K)
 
 
-def by_neighbours(threads: int) -> np.ndarray:
-    return recommend_neighbours(PLAYS, PLAYS, K, 20, threads)
+def by_neighbours() -> np.ndarray:
+    return recommend_neighbours(PLAYS, PLAYS, K, 20)
 
 
-def by_exact_ease(threads: int) -> np.ndarray:
-    return recommend_ease(PLAYS, PLAYS, K, BaselinesParams(ease_reg=1.0), threads)
+def by_exact_ease() -> np.ndarray:
+    return recommend_ease(PLAYS, PLAYS, K, BaselinesParams(ease_reg=1.0))
 
 
-def by_sparse_ease(threads: int) -> np.ndarray:
+def by_sparse_ease() -> np.ndarray:
     params = BaselinesParams(ease_reg=1.0, ease_exact=0, neighbours=20)
-    return recommend_ease(PLAYS, PLAYS, K, params, threads)
+    return recommend_ease(PLAYS, PLAYS, K, params)
 
 
-def by_factors(users: np.ndarray, tracks: np.ndarray, threads: int) -> np.ndarray:
+def by_factors(users: np.ndarray, tracks: np.ndarray) -> np.ndarray:
     seen = (PLAYS.indptr, PLAYS.indices)
-    return ExactIndex(tracks).search(users, K, exclude=seen, threads=threads)[0]
+    return ExactIndex(tracks).search(users, K, exclude=seen)[0]
 
 
-def by_als(**changes: object) -> Callable[[int], np.ndarray]:
-    def lists(threads: int) -> np.ndarray:
-        factors = fit(PLAYS, ALS.model_copy(update=changes), threads=threads)
-        return by_factors(factors.users, factors.items, threads)
+def by_als(**changes: object) -> Callable[[], np.ndarray]:
+    def lists() -> np.ndarray:
+        factors = fit(PLAYS, ALS.model_copy(update=changes))
+        return by_factors(factors.users, factors.items)
 
     return lists
 
@@ -82,7 +83,7 @@ RECOMMENDERS = {
 @dataclass(frozen=True)
 class Recommender:
     name: str
-    recommend: Callable[[int], np.ndarray]
+    recommend: Callable[[], np.ndarray]
     lists: np.ndarray  # on one thread
 
     @property
@@ -95,10 +96,10 @@ def recommender(request: pytest.FixtureRequest) -> Recommender:
     recommend = RECOMMENDERS[request.param]
     if recommend is None:
         recommend = mllib(request.getfixturevalue("spark"))
-    return Recommender(request.param, recommend, recommend(1))
+    return Recommender(request.param, recommend, recommend())
 
 
-def mllib(spark) -> Callable[[int], np.ndarray]:
+def mllib(spark) -> Callable[[], np.ndarray]:
     from musicrec.train.mllib import checkpoints, fit_frame
 
     users = np.repeat(np.arange(N_USERS), PLAYS.lengths)
@@ -108,7 +109,7 @@ def mllib(spark) -> Callable[[int], np.ndarray]:
     plays = plays.repartition(2, "user").sortWithinPartitions("user", "item")
     with checkpoints(spark):
         factors = fit_frame(plays, N_USERS, N_TRACKS, ALS)
-    return lambda threads: by_factors(*factors, threads)
+    return lambda: by_factors(*factors)
 
 
 def listed(row: np.ndarray) -> list[int]:
@@ -152,4 +153,5 @@ def test_a_user_without_plays_gets_what_is_popular_or_nothing(recommender: Recom
 
 def test_the_same_lists_for_any_number_of_threads(recommender: Recommender) -> None:
     for threads in (2, 3):
-        np.testing.assert_array_equal(recommender.recommend(threads), recommender.lists)
+        with using_threads(threads):
+            np.testing.assert_array_equal(recommender.recommend(), recommender.lists)

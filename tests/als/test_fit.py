@@ -16,6 +16,7 @@ from musicrec.als.gram import eigenbasis, gram, rotate
 from musicrec.als.half_step import HalfStep, in_whole_vectors
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
+from musicrec.jit.parallel import using_threads
 from musicrec.params import ALSParams, FeedbackParams
 from tests.support.als_reference import dense, loss, random_plays, relative, solve_rows
 
@@ -158,7 +159,10 @@ def test_threads_change_no_bit(solver: str, rank: int) -> None:
     params = ALSParams(
         rank=rank, max_iter=2, nonnegative=nonnegative, solver="auto" if nonnegative else solver
     )
-    runs = [fit(plays, params, threads=threads) for threads in (1, 2, 5)]
+    runs = []
+    for threads in (1, 2, 5):
+        with using_threads(threads):
+            runs.append(fit(plays, params))
     for other in runs[1:]:
         assert other.losses == runs[0].losses
         assert other.users.tobytes() == runs[0].users.tobytes()
@@ -269,7 +273,8 @@ def test_rotate(n: int, rank: int, single: bool, in_place: bool, threads: int) -
     basis = np.linalg.qr(rng.standard_normal((rank, rank)))[0]
     expected = rows.astype(float) @ basis
     out = rows if in_place else np.full((n, rank + 3), 7, np.float32)
-    rotate(rows, basis, out, np.float32 if single else np.float64, threads)
+    with using_threads(threads):
+        rotate(rows, basis, out, np.float32 if single else np.float64)
     np.testing.assert_allclose(out[:, :rank], expected, atol=1e-5 if single else 1e-6)
     assert (out[:, rank:] == 7).all()
 

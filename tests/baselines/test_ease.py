@@ -11,6 +11,7 @@ from musicrec.baselines.ease import ease_form, recommend_ease, solve, sparse_wei
 from musicrec.baselines.neighbours import nearest_items
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, from_triples
+from musicrec.jit.parallel import using_threads
 from musicrec.params import BaselinesParams
 
 REG = 3.0
@@ -123,7 +124,10 @@ def test_an_empty_history_gets_nothing(params: BaselinesParams) -> None:
 @pytest.mark.parametrize("params", [EXACT, SPARSE], ids=["exact", "sparse"])
 def test_threads_change_no_bit(params: BaselinesParams, n_users: int, n_items: int) -> None:
     train = draw(n_users, n_items, 5)
-    one, two = (recommend_ease(train, train, 100, params, threads) for threads in (1, 2))
+    with using_threads(1):
+        one = recommend_ease(train, train, 100, params)
+    with using_threads(2):
+        two = recommend_ease(train, train, 100, params)
     np.testing.assert_array_equal(one, two)
 
 

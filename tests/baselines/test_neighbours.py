@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from musicrec.baselines.neighbours import Similarity, nearest_items, recommend_neighbours
 from musicrec.baselines.popularity import recommend_most_played, recommend_popular
 from musicrec.interactions.matrix import from_triples
+from musicrec.jit.parallel import using_threads
 from musicrec.metrics.ranking import score_lists
 
 
@@ -148,8 +149,9 @@ def test_threads_do_not_change_a_bit(recommend):
     train = interactions(rows, 1000, 500)
 
     def run(threads):
-        if recommend == "popular":
-            return recommend_popular(train, train, 50, threads)
-        return recommend_neighbours(train, train, 50, 20, threads)
+        with using_threads(threads):
+            if recommend == "popular":
+                return recommend_popular(train, train, 50)
+            return recommend_neighbours(train, train, 50, 20)
 
     assert np.array_equal(run(1), run(4))

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from musicrec.jit.parallel import for_blocks
+from musicrec.jit.parallel import for_blocks, using_threads
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -20,7 +20,8 @@ def test_every_block_is_done_once(threads: int) -> None:
     def work(start: int, stop: int) -> None:
         done[start:stop] += 1
 
-    for_blocks(work, [0, 3, 4, 11, 20], threads)
+    with using_threads(threads):
+        for_blocks(work, [0, 3, 4, 11, 20])
     assert (done == 1).all()
 
 
@@ -29,8 +30,8 @@ def test_the_first_exception_is_raised_again() -> None:
         if start >= 5:
             raise ValueError(f"block {start}")
 
-    with pytest.raises(ValueError, match="block 5"):
-        for_blocks(work, list(range(12)), 2)
+    with pytest.raises(ValueError, match="block 5"), using_threads(2):
+        for_blocks(work, list(range(12)))
 
 
 def test_an_interrupt_cancels_the_blocks_that_have_not_begun(
@@ -55,6 +56,6 @@ def test_an_interrupt_cancels_the_blocks_that_have_not_begun(
         else:
             assert cancelled.wait(60)
 
-    with pytest.raises(KeyboardInterrupt):
-        for_blocks(work, list(range(200)), 2)
+    with pytest.raises(KeyboardInterrupt), using_threads(2):
+        for_blocks(work, list(range(200)))
     assert len(begun) <= 3

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
+from musicrec.jit.parallel import using_threads
 from musicrec.metrics.intervals import (
     FEWEST_USERS,
     Interval,
@@ -262,8 +263,10 @@ def test_the_standard_deviation_of_the_bootstrap_is_the_standard_error_of_the_me
 
 def test_seed_fixes_every_bit_and_threads_change_none():
     values = metric_like(np.random.default_rng(8), (300, 3))
-    first = bootstrap_means(values, 200, seed=5, threads=1)
-    assert np.array_equal(first, bootstrap_means(values, 200, seed=5, threads=4))
+    with using_threads(1):
+        first = bootstrap_means(values, 200, seed=5)
+    with using_threads(4):
+        assert np.array_equal(first, bootstrap_means(values, 200, seed=5))
     assert np.array_equal(first[:, 1:2], bootstrap_means(values[:, 1:2], 200, seed=5))
     assert not np.array_equal(first, bootstrap_means(values, 200, seed=6))
     assert (bootstrap_means(np.array([[0.25, 1.0]]), 100, 0) == [0.25, 1.0]).all()  # one user

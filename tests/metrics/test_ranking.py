@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicrec.errors import MusicRecError
+from musicrec.jit.parallel import using_threads
 from musicrec.metrics.definitions import HITS
 from musicrec.metrics.ranking import known_truth, precision_ceiling, score_lists
 
@@ -198,8 +199,10 @@ def test_threads_do_not_change_a_bit():
     lists = np.ascontiguousarray(lists)
     truth = np.sort(rng.integers(0, 200, (3000, 20), dtype=np.int32), axis=1).ravel()
     indptr = np.arange(3001) * 20
-    alone = score_lists(lists, indptr, truth, [10, 50], threads=1).columns()
-    together = score_lists(lists, indptr, truth, [10, 50], threads=4).columns()
+    with using_threads(1):
+        alone = score_lists(lists, indptr, truth, [10, 50]).columns()
+    with using_threads(4):
+        together = score_lists(lists, indptr, truth, [10, 50]).columns()
     assert all(np.array_equal(alone[name], together[name]) for name in alone)
 
 

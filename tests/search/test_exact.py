@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from musicrec.errors import MusicRecError
+from musicrec.jit.parallel import using_threads
 from musicrec.search.exact import ExactIndex
 from tests.support.extreme_factors import extreme_factors
 
@@ -117,9 +118,12 @@ def test_threads_and_batch_change_no_bit():
     items = rng.normal(size=(3_000, 12)).astype(np.float32)
     queries = rng.normal(size=(101, 12)).astype(np.float32)
     index = ExactIndex(items)
-    expected = index.search(queries, 50, threads=1)
+    with using_threads(1):
+        expected = index.search(queries, 50)
     for threads in (2, 3):
-        for got, want in zip(index.search(queries, 50, threads=threads), expected, strict=True):
+        with using_threads(threads):
+            found = index.search(queries, 50)
+        for got, want in zip(found, expected, strict=True):
             assert got.tobytes() == want.tobytes()
     for got, want in zip(index.search(queries[7:40], 50), expected, strict=True):
         assert got.tobytes() == want[7:40].tobytes()

@@ -2,9 +2,9 @@
 
 A "vector" is eight neighbouring entries of a flat array, one a lane: vector k of an array starts
 at `vector(k)`. Matrices are stored in panels of four rows, each panel column by column; a *full*
-matrix has panels of equal width, a packed lower *triangle* holds 4 (i + 1) columns in panel i.
-docs/als.md draws it. A tile is four rows by four columns of a panel, and the smallest thing that
-fills the registers: every vector of it that is read is used four times.
+matrix has panels of equal width, a packed lower *triangle* holds 4 (i + 1) columns in panel i, so
+that its tile on the diagonal is stored in full. A tile is four rows by four columns of a panel, and
+the smallest thing that fills the registers: every vector of it that is read is used four times.
 
 Four neighbouring vectors, a column of a panel (`load4` with step LANES), or a row of a tile (step
 COLUMN), are a tuple.

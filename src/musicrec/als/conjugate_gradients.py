@@ -41,7 +41,7 @@ from musicrec.als.problem import CACHE_LINE
 from musicrec.jit.kernel import kernel
 
 AHEAD = 16  # plays whose factors are asked for ahead of their use
-# The next two are chosen on data, see docs/als.md: a thousandth among a hundredth, a thousandth
+# The next two are chosen on data: a thousandth among a hundredth, a thousandth
 # and a ten-thousandth; a fixed three steps ended up to 34 % above the exact solver's loss.
 ENOUGH = 1e-3  # of what a row can gain at most by its first gradient: what may be left to gain
 MOST_STEPS = 30

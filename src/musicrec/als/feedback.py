@@ -19,10 +19,7 @@ def apply_feedback(
     counts : array (n)
         Play counts of at least 1.
     params : FeedbackParams
-        `min_count`: plays counted less often are dropped. `transform`: `none` leaves r = count,
-        `log1p` gives r = log(1 + count), which damps heavy rotation (Hu, Koren and Volinsky
-        2008, eq. 6, with epsilon 1). `half_life`: before it, a count is halved for every such time
-        of its age.
+        `log1p` damps heavy rotation (Hu, Koren and Volinsky 2008, eq. 6, with epsilon 1).
     ages : array (n), optional
         Seconds from the last time of each play to the newest play of training; without them no
         count ages.
@@ -60,7 +57,5 @@ def training_ratings(
         raise MusicRecError(
             f"no training play is left at feedback.min_count = {params.min_count}; lower it"
         )
-    if len(ratings) == len(keep):
-        return Interactions(plays.indptr, plays.indices, ratings, plays.n_items)
-    kept_before = np.concatenate(([0], np.cumsum(keep, dtype=np.int64)))
-    return Interactions(kept_before[plays.indptr], plays.indices[keep], ratings, plays.n_items)
+    kept = plays if len(ratings) == len(keep) else plays.filtered(keep)
+    return kept._replace(counts=ratings)

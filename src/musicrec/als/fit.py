@@ -63,7 +63,6 @@ def fit(
     params: ALSParams,
     *,
     start: Factors | None = None,
-    threads: int | None = None,
     score: Callable[[Factors], float] | None = None,
     on_iteration: Callable[[int, Factors], None] | None = None,
     on_rows: Callable[[str, int, int], None] | None = None,
@@ -76,8 +75,6 @@ def fit(
         Users x items; counts as `feedback` left them.
     start : Factors, optional
         Where to start (overwritten); by default users where MLlib's start.
-    threads : int, optional
-        See `parallel.thread_count`.
     score : callable, optional
         Judges the factors of each iteration, the higher the better. Training ends when
         `als.early_stopping` iterations (0: never) have passed without a better score, and the
@@ -114,8 +111,8 @@ def fit(
         user_rows.on_rows = functools.partial(on_rows, "users")
     best, half_step = factors, HalfStep.improve if iterative else HalfStep.solve
     for iteration in range(1, params.max_iter + 1):
-        half_step(item_rows, users, items, measure=False, threads=threads)
-        gain = half_step(user_rows, items, users, threads=threads)
+        half_step(item_rows, users, items, measure=False)
+        gain = half_step(user_rows, items, users)
         factors.losses.append(user_rows.loss_at_zero - gain + item_rows.penalty(items))
         if score is not None:
             factors.scores.append(score(factors))
@@ -130,7 +127,7 @@ def fit(
     best.scores = factors.scores
     if iterative:  # so that folding a user's training plays in gives the exported factor
         best.users, best.items = (np.ascontiguousarray(f) for f in (best.users, best.items))
-        gain = user_rows.solve(best.items, best.users, threads=threads)
+        gain = user_rows.solve(best.items, best.users)
         best.losses[-1] = user_rows.loss_at_zero - gain + item_rows.penalty(best.items)
     return best
 

@@ -9,7 +9,7 @@ import numpy as np
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors
 from musicrec.als.gram import gram
-from musicrec.als.half_step import HalfStep, shared_term_of_gram
+from musicrec.als.half_step import HalfStep, shared_term
 from musicrec.errors import MusicRecError
 from musicrec.interactions.factors import (
     LARGEST_NORM,
@@ -20,6 +20,7 @@ from musicrec.interactions.factors import (
 )
 from musicrec.interactions.held_out import HeldOut
 from musicrec.interactions.matrix import Interactions
+from musicrec.jit.parallel import using_threads
 from musicrec.params import ALSParams, FeedbackParams, trained_with
 
 
@@ -41,7 +42,7 @@ class FoldIn:
         self._items = item_factors
         self._params = params
         self.gram = gram(item_factors) if gram_matrix is None else gram_matrix
-        self._shared = shared_term_of_gram(self.gram, params)
+        self._shared = shared_term(self.gram, params)
 
     def __call__(self, items: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """Fold one user in.
@@ -65,9 +66,10 @@ class FoldIn:
             np.asarray(counts, np.float32)[order],
             len(self._items),
         )
-        return self.many(plays, threads=1)[0]
+        with using_threads(1):
+            return self.many(plays)[0]
 
-    def many(self, plays: Interactions, threads: int | None = None) -> np.ndarray:
+    def many(self, plays: Interactions) -> np.ndarray:
         """Fold many users in; float32 (n_users, rank), zero for those without plays.
 
         Raises
@@ -84,7 +86,7 @@ class FoldIn:
         fixed = np.asarray(self._items[used], np.float32)
         users = np.zeros((plays.n_users, self._params.rank), np.float32)
         HalfStep(local, self._params, len(self._items)).solve(
-            fixed, users, shared=self._shared, measure=False, threads=threads
+            fixed, users, shared=self._shared, measure=False
         )
         if not (norms_of(users) <= LARGEST_NORM).all():
             raise MusicRecError(
@@ -129,12 +131,7 @@ def queries(
 ) -> np.ndarray:
     """Find the factors of the held-out users: from training, or by folding their plays in.
 
-    Parameters
-    ----------
-    factors : Factors
-        Of all training users and items.
-    als, feedback : ALSParams, FeedbackParams
-        What they were trained with.
+    `als` and `feedback` are what the factors of all training users and items were trained with.
 
     Returns
     -------

@@ -35,11 +35,11 @@ AXES_AT_ONCE = (
 )  # with four rows, eight sums of eight: sixteen registers of 256 bits if float64
 
 
-def gram(factors: np.ndarray, threads: int | None = None) -> np.ndarray:
+def gram(factors: np.ndarray) -> np.ndarray:
     """Sum of the outer products of all rows of float32 `factors`, as float64 (rank, rank)."""
     n, rank = factors.shape
     if rank > OWN_TO_RANK:
-        return _gram_by_blas(factors, threads)
+        return _gram_by_blas(factors)
     size = max(1, -(-n // PARTIAL_SUMS))
     width = -(-rank // LANES) * LANES
     parts = np.zeros((PARTIAL_SUMS, width * width))
@@ -47,12 +47,12 @@ def gram(factors: np.ndarray, threads: int | None = None) -> np.ndarray:
     def work(start: int, stop: int) -> None:
         _add_outer_products(factors, parts[start // size], start, stop)
 
-    for_blocks(work, blocks(n, size), threads)
+    for_blocks(work, blocks(n, size))
     lower = parts.sum(axis=0).reshape(width, width)[:rank, :rank]
     return np.tril(lower) + np.tril(lower, -1).T
 
 
-def _gram_by_blas(factors: np.ndarray, threads: int | None) -> np.ndarray:
+def _gram_by_blas(factors: np.ndarray) -> np.ndarray:
     n, rank = factors.shape
     size = max(1, -(-n // FEW_SUMS))
     parts = np.zeros((FEW_SUMS, rank, rank))
@@ -63,7 +63,7 @@ def _gram_by_blas(factors: np.ndarray, threads: int | None) -> np.ndarray:
             parts[start // size] += rows.T @ rows
 
     with threadpool_limits(1, user_api="blas"):
-        for_blocks(work, blocks(n, size), threads)
+        for_blocks(work, blocks(n, size))
     whole: np.ndarray = parts.sum(axis=0)
     return whole
 
@@ -97,7 +97,6 @@ def rotate(
     basis: np.ndarray,
     out: np.ndarray,
     kind: type = np.float64,
-    threads: int | None = None,
 ) -> None:
     """Write every row of `rows` in the coordinates of `basis`, whose columns are the new axes.
 
@@ -119,7 +118,7 @@ def rotate(
             out[start:stop, :rank] = rows[start:stop] @ single
 
         with threadpool_limits(1, user_api="blas"):
-            for_blocks(multiply, blocks(n, size), threads)
+            for_blocks(multiply, blocks(n, size))
         return
     axes = np.zeros((rank, -(-rank // AXES_AT_ONCE) * AXES_AT_ONCE), kind)
     axes[:, :rank] = basis
@@ -128,7 +127,7 @@ def rotate(
         scratch = aligned(4 * (rank + axes.shape[1]), kind)
         _rotate_rows(rows, axes.reshape(-1), scratch, out, start, stop)
 
-    for_blocks(work, blocks(n, size), threads)
+    for_blocks(work, blocks(n, size))
 
 
 @kernel()

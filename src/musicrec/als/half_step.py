@@ -58,7 +58,6 @@ class HalfStep:
         *,
         shared: SharedTerm | None = None,
         measure: bool = True,
-        threads: int | None = None,
     ) -> float:
         """Solve every row given the other side's factors.
 
@@ -71,16 +70,14 @@ class HalfStep:
             By default that of `fixed`.
         measure : bool
             False: spare the work and return 0.
-        threads : int, optional
-            See `parallel.thread_count`.
 
         Returns
         -------
         float
             What the rows take off the loss that zero factors would leave.
         """
-        shared = shared or shared_term(fixed, self.params, threads)
-        problem = self._problem(in_basis(fixed, shared.basis, threads), shared.gram)
+        shared = shared or shared_term(gram(fixed), self.params)
+        problem = self._problem(in_basis(fixed, shared.basis), shared.gram)
         out = self._solution(solved, measure)
 
         def work(start: int, stop: int) -> None:
@@ -90,7 +87,7 @@ class HalfStep:
             else:
                 solve_rows(problem, shared, workspace(problem.padded), out, start, stop)
 
-        self._for_blocks(work, threads)
+        self._for_blocks(work)
         return float(out.gains.sum())
 
     def improve(
@@ -99,7 +96,6 @@ class HalfStep:
         solved: np.ndarray,
         *,
         measure: bool = True,
-        threads: int | None = None,
     ) -> float:
         """Improve every row by conjugate gradients, given the other side's factors.
 
@@ -109,22 +105,13 @@ class HalfStep:
         Parameters
         ----------
         fixed, solved : float32 arrays (n_columns, padded), (n_rows, padded)
-            From `in_whole_vectors`; overwritten.
-        measure : bool
-            False: spare the work and return 0.
-        threads : int, optional
-            See `parallel.thread_count`.
-
-        Returns
-        -------
-        float
-            What the rows take off the loss that zero factors would leave.
+            From `in_whole_vectors`; overwritten. The rest is as of `solve`.
         """
-        gram_matrix = self.params.unobserved_weight * gram(fixed, threads)
+        gram_matrix = self.params.unobserved_weight * gram(fixed)
         values, axes = eigenbasis(gram_matrix)
         shared = np.maximum(values, TINY).astype(np.float32)
         for factors in (fixed, solved):
-            rotate(factors, axes, factors, np.float32, threads)
+            rotate(factors, axes, factors, np.float32)
         problem = self._problem(fixed.reshape(-1), gram_matrix)
         out = self._solution(solved, measure)
 
@@ -133,10 +120,10 @@ class HalfStep:
             memory = step_workspace(problem.padded, longest)
             improve_rows(problem, shared, memory, out, start, stop)
 
-        self._for_blocks(work, threads)
+        self._for_blocks(work)
         return float(out.gains.sum())
 
-    def _for_blocks(self, work: Callable[[int, int], None], threads: int | None) -> None:
+    def _for_blocks(self, work: Callable[[int, int], None]) -> None:
         """Do all rows, and report to `on_rows` how many are done."""
         done = 0
 
@@ -147,7 +134,7 @@ class HalfStep:
             if self.on_rows is not None:
                 self.on_rows(done, len(self._order))
 
-        for_blocks(work_and_report, self._bounds, threads)
+        for_blocks(work_and_report, self._bounds)
 
     def penalty(self, solved: np.ndarray) -> float:
         """Sum over the rows of `reg` times the squared norm."""
@@ -173,15 +160,11 @@ class HalfStep:
         return Solution(solved, np.zeros(len(solved) if measure else 0))
 
 
-def shared_term(fixed: np.ndarray, params: ALSParams, threads: int | None = None) -> SharedTerm:
-    """The term of all fixed rows: diagonal, unless that would rotate the nonnegative cone."""
-    return shared_term_of_gram(gram(fixed, threads), params)
-
-
-def shared_term_of_gram(gram_matrix: np.ndarray, params: ALSParams) -> SharedTerm:
+def shared_term(gram_matrix: np.ndarray, params: ALSParams) -> SharedTerm:
     """The term of all fixed rows, from their Gram matrix, float64 (rank, rank).
 
-    Padded to whole tiles by a unit matrix, so that the padding of a solution is 0.
+    Diagonal, unless that would rotate the nonnegative cone. Padded to
+    whole tiles by a unit matrix, so that the padding of a solution is 0.
     """
     rank = params.rank
     padded = -(-rank // TILE_ROWS) * TILE_ROWS
@@ -197,7 +180,7 @@ def shared_term_of_gram(gram_matrix: np.ndarray, params: ALSParams) -> SharedTer
     return SharedTerm(matrix, basis, values.min(keepdims=True))
 
 
-def in_basis(fixed: np.ndarray, basis: np.ndarray, threads: int | None = None) -> np.ndarray:
+def in_basis(fixed: np.ndarray, basis: np.ndarray) -> np.ndarray:
     """Copy rows into the coordinates of `basis`: flat float32, each row of padded width."""
     n, rank = fixed.shape
     flat = aligned(n * len(basis), np.float32)
@@ -205,7 +188,7 @@ def in_basis(fixed: np.ndarray, basis: np.ndarray, threads: int | None = None) -
     if np.array_equal(basis, np.eye(len(basis))):
         rows[:, :rank] = fixed
     else:
-        rotate(fixed, basis[:rank, :rank], rows, threads=threads)
+        rotate(fixed, basis[:rank, :rank], rows)
     return flat
 
 
@@ -221,23 +204,13 @@ def in_whole_vectors(factors: np.ndarray) -> np.ndarray:
 def regularisation(lengths: np.ndarray, n_fixed: int, params: ALSParams) -> np.ndarray:
     """Weight of each row's squared norm in the objective.
 
-    reg_param (n + reg_unobserved N)^reg_exponent of a row with n plays, 0 where n is 0.
-
-    Parameters
-    ----------
-    lengths : integer array (n_rows)
-        Plays of each row.
-    n_fixed : int
-        N, the rows of the other side: all of its factor table, those without plays as well.
+    reg_param (n + reg_unobserved N)^reg_exponent of a row with n plays (`lengths`), 0 where n is 0;
+    N, `n_fixed`, counts all rows of the other side, those without plays as well: lambda (n + alpha0
+    N)^nu of Rendle, Krichene, Zhang and Koren, RecSys 2022.
 
     Returns
     -------
     float64 array (n_rows)
-
-    References
-    ----------
-    Rendle, Krichene, Zhang and Koren, Revisiting the performance of iALS on item recommendation
-    benchmarks, RecSys 2022: lambda (n + alpha0 N)^nu.
     """
     n = lengths.astype(np.float64)
     pairs = n + params.reg_unobserved * n_fixed

@@ -57,7 +57,6 @@ def recommend_ease(
     history: Interactions,
     k: int,
     params: BaselinesParams,
-    threads: int | None = None,
     *,
     keep_seen: bool = False,
 ) -> np.ndarray:
@@ -65,7 +64,7 @@ def recommend_ease(
 
     Parameters
     ----------
-    train, history, k, threads, keep_seen
+    train, history, k, keep_seen
         As for `musicrec.baselines.popularity.recommend_popular`.
     params : BaselinesParams
         `ease_reg`; `ease_exact`, the most rows of a dense inverse; `neighbours`, how many predict
@@ -84,9 +83,9 @@ def recommend_ease(
         `ease_reg` is so small that the matrix cannot be inverted (exact form).
     """
     if ease_form(train, params) == "sparse":
-        weights = sparse_weights(train, history.indices, params, threads)
-        return best_by_sum(weights, history, k, threads, keep_seen=keep_seen)
-    solved, listeners = solve(train, params.ease_reg, threads), train.users_of()
+        weights = sparse_weights(train, history.indices, params)
+        return best_by_sum(weights, history, k, keep_seen=keep_seen)
+    solved, listeners = solve(train, params.ease_reg), train.users_of()
     lists = np.full((history.n_users, k), -1, np.int32)
 
     def fill(start: int, stop: int) -> None:
@@ -95,7 +94,7 @@ def recommend_ease(
         _rank_exact(solved, solved.inverse @ sums, listeners, (history, start, keep_seen), lists)
 
     with threadpool_limits(1, user_api="blas"):
-        for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK), threads)
+        for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK))
     return lists
 
 
@@ -121,7 +120,7 @@ class Solved(NamedTuple):
     own: np.ndarray
 
 
-def solve(train: Interactions, reg: float, threads: int | None = None) -> Solved:
+def solve(train: Interactions, reg: float) -> Solved:
     """Invert by users or by tracks, whichever are fewer.
 
     Memory is one float64 matrix of n x n, time n^3 operations for n the smaller number.
@@ -143,7 +142,7 @@ def solve(train: Interactions, reg: float, threads: int | None = None) -> Solved
     def fill(start: int, stop: int) -> None:
         _set_leverage(columns, inverse, leverage, start, stop)
 
-    for_blocks(fill, blocks(train.n_items, _ITEMS_A_BLOCK), threads)
+    for_blocks(fill, blocks(train.n_items, _ITEMS_A_BLOCK))
     scale = 1.0 / (1.0 - leverage)
     return Solved(columns, inverse, scale, 1.0 - scale)
 
@@ -229,9 +228,7 @@ def _rank_exact(solved, products, listeners, users, lists):
         seen[played] = False
 
 
-def sparse_weights(
-    train: Interactions, rows: np.ndarray, params: BaselinesParams, threads: int | None = None
-) -> Interactions:
+def sparse_weights(train: Interactions, rows: np.ndarray, params: BaselinesParams) -> Interactions:
     """The entries B_ij above zero or below it of the given rows i.
 
     Parameters
@@ -241,8 +238,6 @@ def sparse_weights(
         Items, any number of times each.
     params : BaselinesParams
         `neighbours`, `ease_reg`.
-    threads : int, optional
-        The result does not depend on it.
 
     Returns
     -------
@@ -255,8 +250,8 @@ def sparse_weights(
     lengths, ids, values = [np.zeros(1, np.int64)], [], []
     for first in range(0, train.n_items, _ITEMS_AT_ONCE):
         items = np.arange(first, min(first + _ITEMS_AT_ONCE, train.n_items))
-        nearest = nearest_items(train, items, params.neighbours, threads).ids
-        found = _weights_of(by_item, items, nearest, params.ease_reg, threads)
+        nearest = nearest_items(train, items, params.neighbours).ids
+        found = _weights_of(by_item, items, nearest, params.ease_reg)
         kept = (found != 0) & wanted[nearest]
         lengths.append(kept.sum(axis=1))
         ids.append(nearest[kept])
@@ -271,7 +266,7 @@ def sparse_weights(
 
 
 def _weights_of(
-    by_item: Interactions, items: np.ndarray, nearest: np.ndarray, reg: float, threads: int | None
+    by_item: Interactions, items: np.ndarray, nearest: np.ndarray, reg: float
 ) -> np.ndarray:
     """Weights of the neighbours of some items: float32, in the shape of `nearest`."""
     found = np.zeros(nearest.shape, np.float32)
@@ -279,7 +274,7 @@ def _weights_of(
     def fill(start: int, stop: int) -> None:
         _regress(by_item, (items[start:stop], nearest[start:stop]), reg, found[start:stop])
 
-    for_blocks(fill, blocks(len(items), _ITEMS_A_BLOCK), threads)
+    for_blocks(fill, blocks(len(items), _ITEMS_A_BLOCK))
     return found
 
 

@@ -55,7 +55,6 @@ def recommend_neighbours(
     history: Interactions,
     k: int,
     neighbours: int,
-    threads: int | None = None,
     *,
     similarity: Similarity = COSINE,
     keep_seen: bool = False,
@@ -68,7 +67,7 @@ def recommend_neighbours(
 
     Parameters
     ----------
-    train, history, k, threads, keep_seen
+    train, history, k, keep_seen
         As for `recommend_popular`.
     neighbours : int
         Neighbours kept a track.
@@ -85,18 +84,17 @@ def recommend_neighbours(
     Aiolli, Efficient top-N recommendation for very large scale binary rated datasets, RecSys 2013.
     """
     items = np.unique(history.indices)
-    nearest = nearest_items(train, items, neighbours, threads, similarity)
+    nearest = nearest_items(train, items, neighbours, similarity)
     kept, lengths = nearest.ids >= 0, np.zeros(train.n_items + 1, np.int64)
     lengths[items + 1] = kept.sum(axis=1)
     rows = (np.cumsum(lengths), nearest.ids[kept], nearest.similarities[kept], train.n_items)
-    return best_by_sum(Interactions(*rows), history, k, threads, keep_seen=keep_seen)
+    return best_by_sum(Interactions(*rows), history, k, keep_seen=keep_seen)
 
 
 def best_by_sum(
     weights: Interactions,
     history: Interactions,
     k: int,
-    threads: int | None = None,
     *,
     keep_seen: bool = False,
 ) -> np.ndarray:
@@ -107,7 +105,7 @@ def best_by_sum(
     weights : Interactions (n_items, n_items)
         Row i is what a play of track i adds to the scores of others. With float32 weights scores
         are compared in float32.
-    history, k, threads, keep_seen
+    history, k, keep_seen
         As for `recommend_popular`.
     """
     lists = np.full((history.n_users, k), -1, np.int32)
@@ -116,7 +114,7 @@ def best_by_sum(
     def fill(start: int, stop: int) -> None:
         _rank_sums(weights, history, (keep_seen, rounded), start, stop, lists)
 
-    for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK), threads)
+    for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK))
     return lists
 
 
@@ -124,7 +122,6 @@ def nearest_items(
     train: Interactions,
     items: np.ndarray,
     neighbours: int,
-    threads: int | None = None,
     similarity: Similarity = COSINE,
 ) -> Nearest:
     """Find the nearest neighbours of the given items.
@@ -140,8 +137,6 @@ def nearest_items(
         Whose neighbours to find, ascending.
     neighbours : int
         Neighbours kept an item.
-    threads : int, optional
-        The result does not depend on it.
     similarity : Similarity
         Of the items (tracks of a history) and of their neighbours (candidates).
 
@@ -164,7 +159,7 @@ def nearest_items(
     def fill(start: int, stop: int) -> None:
         _count_together(items, (train, by_item, sizes), similarity, nearest, start, stop)
 
-    for_blocks(fill, _equal_work(train, by_item, items), threads)
+    for_blocks(fill, _equal_work(train, by_item, items))
     if not cosine:
         own = power(np.maximum(lengths[items], 1), 1.0 - similarity.alpha)
         np.divide(nearest.similarities, own[:, None], out=nearest.similarities)

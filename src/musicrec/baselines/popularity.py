@@ -15,7 +15,6 @@ def recommend_popular(
     train: Interactions,
     history: Interactions,
     k: int,
-    threads: int | None = None,
     *,
     keep_seen: bool = False,
     weights: np.ndarray | None = None,
@@ -31,8 +30,6 @@ def recommend_popular(
         Row i is what the i-th user has played.
     k : int
         List length.
-    threads : int, optional
-        The result does not depend on it.
     keep_seen : bool
         False: tracks of the user's history are not recommended.
     weights : array (n_plays), optional
@@ -48,12 +45,10 @@ def recommend_popular(
         lists = np.full((history.n_users, k), -1, np.int32)
         lists[:, : len(popular)] = popular[:k]
         return lists
-    return _followed_by_popular(popular, history, k, threads, keep_seen=False)
+    return _followed_by_popular(popular, history, k, keep_seen=False)
 
 
-def recommend_most_played(
-    train: Interactions, history: Interactions, k: int, threads: int | None = None
-) -> np.ndarray:
+def recommend_most_played(train: Interactions, history: Interactions, k: int) -> np.ndarray:
     """Recommend to every user the user's own tracks by falling `history.counts`, then popular ones.
 
     What a model has to beat where seen tracks may be recommended: most plays are repeats. Equal
@@ -61,7 +56,7 @@ def recommend_most_played(
 
     Parameters
     ----------
-    train, history, k, threads
+    train, history, k
         As for `recommend_popular`.
 
     Returns
@@ -72,7 +67,7 @@ def recommend_most_played(
     rows = np.repeat(np.arange(history.n_users), history.lengths)
     order = np.lexsort((history.indices, -history.counts, rows))
     by_count = history._replace(indices=history.indices[order], counts=history.counts[order])
-    return _followed_by_popular(_by_popularity(train), by_count, k, threads, keep_seen=True)
+    return _followed_by_popular(_by_popularity(train), by_count, k, keep_seen=True)
 
 
 def _by_popularity(train: Interactions, weights: np.ndarray | None = None) -> np.ndarray:
@@ -82,7 +77,7 @@ def _by_popularity(train: Interactions, weights: np.ndarray | None = None) -> np
 
 
 def _followed_by_popular(
-    popular: np.ndarray, history: Interactions, k: int, threads: int | None, *, keep_seen: bool
+    popular: np.ndarray, history: Interactions, k: int, *, keep_seen: bool
 ) -> np.ndarray:
     """Lists of the history in its order, if it is kept, and then of the popular items beside it."""
     lists = np.full((history.n_users, k), -1, np.int32)
@@ -90,7 +85,7 @@ def _followed_by_popular(
     def fill(start: int, stop: int) -> None:
         _fill_lists(popular, history, keep_seen, start, stop, lists)
 
-    for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK), threads)
+    for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK))
     return lists
 
 

@@ -19,6 +19,7 @@ from musicrec.bundle.query import FACTORS, POPULARITY, Query
 from musicrec.bundle.read import Model
 from musicrec.bundle.recommend import Recommender
 from musicrec.interactions.matrix import Interactions
+from musicrec.jit.parallel import using_threads
 from musicrec.runtime import scratch_directory
 from musicrec.search.exact import ExactIndex
 from musicrec.storage.parquet import LAST_PLAYED, READING, write_rows
@@ -228,11 +229,13 @@ def _on_executor(
 
         name, item_factors, listeners, groups, tracks, query = shared()
         recommender = once_a_process(
-            name, lambda: Recommender(ExactIndex(item_factors), None, listeners, groups, threads=1)
+            name, lambda: Recommender(ExactIndex(item_factors), None, listeners, groups)
         )
         for batch in batches:
             users = Users(batch.column("user_id"), *unpacked(batch, len(item_factors)))
-            yield from _lists(users, recommender, query, tracks).to_batches()
+            with using_threads(1):  # Spark runs a process on each core
+                found = _lists(users, recommender, query, tracks)
+            yield from found.to_batches()
 
     return work
 

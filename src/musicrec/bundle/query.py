@@ -207,15 +207,7 @@ def checked_query(tracks: Ids, k: int, options: Options) -> Query:
 
 def excluded(query: Query, plays: Interactions) -> Interactions:
     """Tracks that each user must not get for what they played."""
-    return plays if query.exclude_seen else kept(plays, np.zeros(len(plays.indices), bool))
-
-
-def kept(plays: Interactions, keep: np.ndarray) -> Interactions:
-    """The plays where `keep` (bool) is true, in as many rows."""
-    before = np.concatenate(([0], np.cumsum(keep, dtype=np.int64)))
-    return Interactions(
-        before[plays.indptr], plays.indices[keep], plays.counts[keep], plays.n_items
-    )
+    return plays if query.exclude_seen else plays.filtered(np.zeros(len(plays.indices), bool))
 
 
 def rows_of_keys(keys: np.ndarray, like: Interactions) -> Interactions:

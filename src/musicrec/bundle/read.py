@@ -34,7 +34,7 @@ from musicrec.bundle.manifest import (
     Manifest,
     parse_manifest,
 )
-from musicrec.bundle.query import Query, excluded, kept, union_rows
+from musicrec.bundle.query import Query, excluded, union_rows
 from musicrec.bundle.recommend import Recommender, find_times
 from musicrec.bundle.similar import CosineIndex
 from musicrec.errors import MusicRecError
@@ -148,7 +148,7 @@ class Model:
         else:
             rows = self.plays._replace(counts=self.arrays["seen_last_played"]).rows(users)
             recent = rows.counts > self.newest - query.not_played_for
-            rows = kept(rows, recent | (rows.counts == NO_TIME))
+            rows = rows.filtered(recent | (rows.counts == NO_TIME))
         return rows if exclusions is None else union_rows(rows, exclusions.rows(users))
 
     def times_of(self, users: np.ndarray, items: np.ndarray) -> list[int | None]:

@@ -35,8 +35,6 @@ class Recommender:
         Users of each track in training.
     groups : int32 array (n_items), optional
         Of each track, below 0 for none.
-    threads : int, optional
-        That lists of many users are made on; by default all cores.
     """
 
     def __init__(  # noqa: D107
@@ -45,13 +43,11 @@ class Recommender:
         annoy: AnnoyIndex | None,
         listeners: np.ndarray,
         groups: np.ndarray | None = None,
-        threads: int | None = None,
     ) -> None:
         self._exact = exact
         self._annoy = annoy
         self._listeners = listeners
         self._groups = groups
-        self._threads = threads
         order = np.argsort(-listeners, kind="stable")
         self._popular = order[: np.count_nonzero(listeners)].astype(np.int32)
 
@@ -104,9 +100,7 @@ class Recommender:
             for block in np.split(users, range(step, len(users), step)):
                 rows = excluded.rows(block)
                 pairs = (rows.indptr, rows.indices)
-                ids, scores = self._exact.search(
-                    vectors[block], pool, pairs, self._threads, query.mask
-                )
+                ids, scores = self._exact.search(vectors[block], pool, pairs, query.mask)
                 lengths = np.count_nonzero(ids >= 0, axis=1).tolist()
                 for i, (user, length) in enumerate(zip(block.tolist(), lengths, strict=True)):
                     found = ids[i, :length], scores[i, :length]
@@ -127,7 +121,7 @@ class Recommender:
             for i in range(start, stop):
                 lists[i] = self.best(vectors[i], query, excluded.row(i))
 
-        for_blocks(fill, blocks(len(vectors), USERS_A_BLOCK), self._threads)
+        for_blocks(fill, blocks(len(vectors), USERS_A_BLOCK))
         return lists
 
     def _few(self, query: Query) -> bool:

@@ -62,7 +62,6 @@ def update(
     output: str | os.PathLike[str],
     rounds: int = ROUNDS,
     groups: str = NO_GROUPS,
-    threads: int | None = None,
 ) -> dict[str, Any]:
     """Write a bundle of old and new plays; the same bytes for any number of threads.
 
@@ -112,7 +111,7 @@ def update(
     matrix, times = _merged(parent, new, (len(user_ids), len(track_ids)))
     old = None if times is None else ages(times, int(times.max()))
     ratings = as_trained(matrix, parent.feedback, old)
-    factors = _solved(parent, ratings, new, rounds, threads)
+    factors = _solved(parent, ratings, new, rounds)
     before = parent.manifest.updated or {}
     summary = {
         "parent": parent.digest,
@@ -194,7 +193,7 @@ def _merged(parent: Bundle, new: _New, shape: tuple[int, int]) -> _Plays:
 
 
 def _solved(
-    parent: Bundle, ratings: Interactions, new: _New, rounds: int, threads: int | None
+    parent: Bundle, ratings: Interactions, new: _New, rounds: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Factors of users and tracks after the half steps.
 
@@ -213,7 +212,7 @@ def _solved(
             else (items, users, touched_users, user_rows)
         )
         found = solved[touched]
-        HalfStep(rows, parent.als).solve(fixed, found, measure=False, threads=threads)
+        HalfStep(rows, parent.als).solve(fixed, found, measure=False)
         if not (norms_of(found) <= LARGEST_NORM).all():
             raise MusicRecError(
                 "the new plays give no finite factors, or too long ones; are their counts right?"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from musicrec.errors import MusicRecError
+from musicrec.errors import MusicRecError, warn
 from musicrec.jit.kernel import kernel
 from musicrec.params import ALSParams
 from musicrec.storage.files import (
@@ -150,8 +149,3 @@ def warn_if_zero(users: np.ndarray, items: np.ndarray, als: ALSParams) -> None:
             f"{what}: als.reg_param = {als.reg_param:g} outweighs the plays at als.alpha = "
             f"{als.alpha:g}; lower als.reg_param or raise als.alpha"
         )
-
-
-def warn(sentence: str) -> None:
-    """Print a warning to stderr."""
-    print(f"warning: {sentence}", file=sys.stderr)

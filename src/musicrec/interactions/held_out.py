@@ -172,16 +172,9 @@ def _without(truth: Interactions, history: Interactions) -> Interactions:
     def pairs(plays: Interactions) -> np.ndarray:
         return np.repeat(np.arange(plays.n_users), plays.lengths) * width + plays.indices
 
-    return _filtered(truth, ~np.isin(pairs(truth), pairs(history)))
+    return truth.filtered(~np.isin(pairs(truth), pairs(history)))
 
 
 def _known_tracks(plays: Interactions, n_items: int) -> Interactions:
     """Leave out the plays of tracks unknown to training (`n_items` and above)."""
-    return _filtered(plays, plays.indices < n_items)._replace(n_items=n_items)
-
-
-def _filtered(plays: Interactions, kept: np.ndarray) -> Interactions:
-    """The plays that are kept, a bool each; no row goes."""
-    before = np.concatenate(([0], np.cumsum(kept)))
-    indptr = before[plays.indptr].astype(np.int64)
-    return Interactions(indptr, plays.indices[kept], plays.counts[kept], plays.n_items)
+    return plays.filtered(plays.indices < n_items)._replace(n_items=n_items)

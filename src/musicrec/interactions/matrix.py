@@ -71,6 +71,13 @@ class Interactions(NamedTuple):
         offsets = np.arange(indptr[-1]) - np.repeat(indptr[:-1] - self.indptr[users], lengths)
         return Interactions(indptr, self.indices[offsets], self.counts[offsets], self.n_items)
 
+    def filtered(self, kept: np.ndarray) -> Interactions:
+        """The matrix of the plays that are kept, a bool each; no row goes."""
+        before = np.concatenate(([0], np.cumsum(kept, dtype=np.int64)))
+        return self._replace(
+            indptr=before[self.indptr], indices=self.indices[kept], counts=self.counts[kept]
+        )
+
 
 @dataclass(frozen=True)
 class IndexSizes:

@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 from musicrec.errors import MusicRecError
 
 T = TypeVar("T")
 R = TypeVar("R")
+_chosen: ContextVar[int | None] = ContextVar("_chosen", default=None)
 
 
-def thread_count(threads: int | None = None) -> int:
-    """Resolve the number of threads: the argument, else MUSICREC_THREADS, else the cores allowed.
+@contextmanager
+def using_threads(count: int | None) -> Iterator[None]:
+    """Use so many threads in the block; None changes nothing. No result depends on their number."""
+    token = _chosen.set(count or _chosen.get())
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def thread_count() -> int:
+    """Number of threads: of `using_threads`, else MUSICREC_THREADS, else the cores allowed.
 
     Raises
     ------
     MusicRecError
         MUSICREC_THREADS is not a whole number of at least 1.
     """
-    if threads is not None:
-        return max(1, threads)
+    if chosen := _chosen.get():
+        return chosen
     text = os.environ.get("MUSICREC_THREADS", "").strip()
     if not text:  # empty is unset
         return (
@@ -41,17 +54,14 @@ def blocks(n: int, step: int) -> list[int]:
     return [*range(0, n, step), n]
 
 
-def for_blocks(
-    work: Callable[[int, int], None], bounds: list[int], threads: int | None = None
-) -> None:
+def for_blocks(work: Callable[[int, int], None], bounds: list[int]) -> None:
     """Call `work(start, stop)` for each pair of neighbouring `bounds`, on several threads.
 
-    The blocks are the caller's and must not depend on `threads`; each writes its own rows, so
+    The blocks are the caller's and must not depend on `thread_count`; each writes its own rows, so
     the result is the same for any number of threads. The first exception is raised again.
     """
     pairs = list(itertools.pairwise(bounds))
-    count = min(thread_count(threads), len(pairs))
-    if count <= 1:
+    if len(pairs) == 1 or (count := min(thread_count(), len(pairs))) <= 1:
         for start, stop in pairs:
             work(start, stop)
         return
@@ -70,8 +80,8 @@ def on_threads(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
     found: dict[int, R] = {}
 
     def block(start: int, stop: int) -> None:
-        for place in range(start, stop):
-            found[place] = work(items[place])
+        for position in range(start, stop):
+            found[position] = work(items[position])
 
     for_blocks(block, list(range(len(items) + 1)))
-    return [found[place] for place in range(len(items))]
+    return [found[position] for position in range(len(items))]

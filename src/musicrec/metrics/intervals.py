@@ -110,13 +110,11 @@ class Comparison:
         return math.ceil(self.n_users * (half / aim) ** 2) if aim else None
 
 
-def bootstrap_means(
-    values: np.ndarray, samples: int, seed: int, threads: int | None = None
-) -> np.ndarray:
+def bootstrap_means(values: np.ndarray, samples: int, seed: int) -> np.ndarray:
     """Means of `samples` resamples of the rows with replacement.
 
     All columns share the draws of a resample, so that the joint distribution is kept. A resample's
-    draws depend on (seed, its number) alone: the result has the same bits for any `threads`.
+    draws depend on (seed, its number) alone, so that no bit depends on the number of threads.
 
     Parameters
     ----------
@@ -125,7 +123,6 @@ def bootstrap_means(
     samples : int
         Number of resamples.
     seed : int
-    threads : int, optional
 
     Returns
     -------
@@ -142,13 +139,11 @@ def bootstrap_means(
     def resample_block(start: int, stop: int) -> None:
         _resample(rows, np.uint64(seed), start, stop, means)
 
-    for_blocks(resample_block, blocks(samples, _BLOCK), threads)
+    for_blocks(resample_block, blocks(samples, _BLOCK))
     return means
 
 
-def mean_intervals(
-    columns: Mapping[K, np.ndarray], samples: int, seed: int, threads: int | None = None
-) -> dict[K, Interval]:
+def mean_intervals(columns: Mapping[K, np.ndarray], samples: int, seed: int) -> dict[K, Interval]:
     """Mean over users of each metric with its bootstrap interval.
 
     The interval is the expanded percentile interval: percentiles a little further out, as far as
@@ -168,7 +163,7 @@ def mean_intervals(
     2015, section 5.3.
     """
     rows = np.column_stack(list(columns.values()))
-    means = bootstrap_means(rows, samples, seed, threads)
+    means = bootstrap_means(rows, samples, seed)
     intervals = {}
     for i, (name, values) in enumerate(columns.items()):
         low, high = _percentiles(means[:, i], int(np.count_nonzero(values)))
@@ -202,7 +197,6 @@ def compare_paired(
     margin: float = MARGIN,
     *,
     better: Mapping[str, str] = MappingProxyType({}),
-    threads: int | None = None,
 ) -> dict[str, Comparison]:
     """Compare two configurations metric by metric over the same users.
 
@@ -252,7 +246,7 @@ def compare_paired(
     """
     differences = {name: head[name] - base[name] for name in base}
     known = {name: ~np.isnan(values) for name, values in differences.items()}
-    means = _paired_means(differences, base, known, samples, seed, threads)
+    means = _paired_means(differences, base, known, samples, seed)
     found = {}
     for name, (of_difference, of_base) in means.items():
         old, new = base[name][known[name]], head[name][known[name]]
@@ -310,7 +304,6 @@ def _paired_means(
     known: Mapping[str, np.ndarray],
     samples: int,
     seed: int,
-    threads: int | None,
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Resampled means of differences and of base, by metric; those of the same users at once."""
     groups: dict[bytes, list[str]] = {}
@@ -320,7 +313,7 @@ def _paired_means(
     for names in groups.values():
         users = known[names[0]]
         rows = [values[name][users] for values in (differences, base) for name in names]
-        means = bootstrap_means(np.column_stack(rows), samples, seed, threads)
+        means = bootstrap_means(np.column_stack(rows), samples, seed)
         for i, name in enumerate(names):
             found[name] = means[:, i], means[:, len(names) + i]
     return found

@@ -93,7 +93,6 @@ def score_lists(
     truth_indptr: np.ndarray,
     truth_indices: np.ndarray,
     k: Sequence[int],
-    threads: int | None = None,
 ) -> RankingScores:
     """Score every user's list against that user's truth.
 
@@ -106,8 +105,6 @@ def score_lists(
         Row u of the truth is `truth_indices[truth_indptr[u]:truth_indptr[u + 1]]`, dense ids.
     k : sequence of int
         List lengths to judge, each at least 1; they may exceed `length`.
-    threads : int, optional
-        The result does not depend on it.
 
     Returns
     -------
@@ -141,7 +138,7 @@ def score_lists(
     def score_block(start: int, stop: int) -> None:
         _score(recommended, truth, cuts, out, start, stop)
 
-    for_blocks(score_block, blocks(n_users, _BLOCK), threads)
+    for_blocks(score_block, blocks(n_users, _BLOCK))
     return RankingScores(tuple(lengths.tolist()), out.by_metric, out.whole)
 
 

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from annoy import AnnoyIndex
 
+from musicrec.errors import warn
+
 DIMENSIONS = 21  # a chunk of 16 and of 4, and one over: every path of the vectorised code
 ITEMS, TREES = 256, 4
 SHA256 = "ff6fbea07b212aedd780e534556fb2f8ba4ca9c5b1d7315c26cc7a302ec5a316"
@@ -50,7 +52,7 @@ def is_reproducible() -> bool:
 def warn_of_another_build() -> None:
     """Print a sentence to standard error if the installed Annoy's bytes are not comparable."""
     if not is_reproducible():
-        print(f"warning: {OTHER_BUILD}", file=sys.stderr)
+        warn(OTHER_BUILD)
 
 
 if __name__ == "__main__":

@@ -144,11 +144,11 @@ class AnnoyIndex:
         """
         query = readonly(query, np.float32)
         k = min(k, max(1, self.n_items))
-        places, scores = self._head.search_one(query, k)
+        positions, scores = self._head.search_one(query, k)
         norm = float(norms_of(query[None])[0])
         if norm == 0.0:
-            return places, scores
-        found = self._head_ids[places]
+            return positions, scores
+        found = self._head_ids[positions]
         if not norm * self._largest <= LARGEST_SCORE:
             raise MusicRecError("the scores of the query overflow float32; train the model anew")
         rounding = len(query) * SUBNORMAL  # of scores so small, beside that of others

@@ -104,7 +104,6 @@ class ExactIndex:
         queries: np.ndarray,
         k: int,
         exclude: Exclude | None = None,
-        threads: int | None = None,
         mask: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the k best items of every query.
@@ -117,8 +116,6 @@ class ExactIndex:
             List length, at least 1.
         exclude : (indptr int64 (n + 1), indices int32), optional
             Items never returned to query i: `indices[indptr[i]:indptr[i + 1]]`, in any order.
-        threads : int, optional
-            Threads to use; the answer does not depend on it.
         mask : uint8 array (n_items // 8 + 1), optional
             A bit an item, the lowest first: items never returned to any query.
 
@@ -155,10 +152,7 @@ class ExactIndex:
                     "train the model anew"
                 )
 
-        if n == 1:
-            work(0, 1)
-        else:
-            for_blocks(work, blocks(n, QUERY_BLOCK), threads)
+        for_blocks(work, blocks(n, QUERY_BLOCK))
         return lists.ids, lists.scores
 
     def search_one(

@@ -86,7 +86,7 @@ class Scratch(NamedTuple):
         Its positive part, then its negative part.
     upper : float32 array (BLOCK)
         Upper bounds of a block's items.
-    places, uppers : int32 and float32 arrays (items)
+    positions, uppers : int32 and float32 arrays (items)
         The survivors: where they stand in `order`, and their upper bounds.
     blocks, box_bounds : int32 and float32 arrays (RUN_BLOCKS)
         The blocks of a run that may hold survivors, and their bounds.
@@ -99,7 +99,7 @@ class Scratch(NamedTuple):
     unit: np.ndarray
     corner: np.ndarray
     upper: np.ndarray
-    places: np.ndarray
+    positions: np.ndarray
     uppers: np.ndarray
     blocks: np.ndarray
     box_bounds: np.ndarray
@@ -128,14 +128,14 @@ def slack(rank):
 
 @kernel()
 def dominant_factors(factors, order, start, stop, dominant):
-    """Find the factor of largest magnitude of the items at places `start` to `stop`."""
-    for place in range(start, stop):
-        vector = factors[order[place]]
+    """Find the factor of largest magnitude of the items at positions `start` to `stop`."""
+    for position in range(start, stop):
+        vector = factors[order[position]]
         best = 0
         for factor in range(len(vector)):
             if abs(vector[factor]) > abs(vector[best]):
                 best = factor
-        dominant[place] = best
+        dominant[position] = best
 
 
 @kernel(allocates=False)
@@ -149,15 +149,15 @@ def enclose(index, norms, start, stop):
         squared = 0.0
         for factor in range(rank):
             high, low = -np.inf, np.inf
-            for place in range(block * BLOCK, min((block + 1) * BLOCK, len(order))):
-                value = np.float64(factors[order[place], factor]) / largest
+            for position in range(block * BLOCK, min((block + 1) * BLOCK, len(order))):
+                value = np.float64(factors[order[position], factor]) / largest
                 high, low = max(high, value), min(low, value)
             boxes[block, factor] = high
             boxes[block, padded + factor] = low
             squared += max(high * high, low * low)
         boxes[block, 2 * padded] = slack(2 * rank) * np.sqrt(squared) + NEGLIGIBLE
-        for place in range(block * BLOCK, min((block + 1) * BLOCK, len(order))):
-            bound = norms[order[place]] / largest * (1.0 + slack(rank))
+        for position in range(block * BLOCK, min((block + 1) * BLOCK, len(order))):
+            bound = norms[order[position]] / largest * (1.0 + slack(rank))
             bounds[block] = max(bounds[block], bound)
 
 
@@ -220,7 +220,7 @@ def search(index, queries, excluded, lists, start, stop):
         for item in items:
             if 0 <= item < n_items:
                 scratch.seen[item >> 3] = mask[item >> 3] if len(mask) else 0
-        survivors = index.order[scratch.places[:count]]
+        survivors = index.order[scratch.positions[:count]]
         _rank(index.factors, survivors, queries[row], lists.ids[row], lists.scores[row])
     return -1
 
@@ -264,7 +264,7 @@ def _set_query(query, scratch):
 
 @kernel()
 def _collect(index, scratch, k, underflow):
-    """Find the items that may be among the k best; returns how many, their places in `scratch`."""
+    """Find the items that may be among the k best, in `scratch.positions`; returns how many."""
     bounds, blocks, box_bounds = index.bounds, scratch.blocks, scratch.box_bounds
     scratch.histogram[:] = 0
     progress = Progress(0, 0, 0, np.float32(-LARGEST_SCORE))
@@ -273,13 +273,13 @@ def _collect(index, scratch, k, underflow):
             break
         likely = _likely_blocks(index, scratch, first, underflow, progress.threshold)
         # The best first, so that the threshold rises soon.
-        for place in np.argsort(-box_bounds[:likely]):
-            if box_bounds[place] < progress.threshold:
+        for position in np.argsort(-box_bounds[:likely]):
+            if box_bounds[position] < progress.threshold:
                 break
-            block = blocks[place]
+            block = blocks[position]
             if _upper_bounds(index, scratch, block, underflow, progress.threshold):
                 progress = _keep(index, scratch, block, underflow, progress, k)
-    return _prune(scratch.places, scratch.uppers, progress.survivors, progress.threshold)
+    return _prune(scratch.positions, scratch.uppers, progress.survivors, progress.threshold)
 
 
 @kernel(allocates=False, forceinline=True)
@@ -300,9 +300,9 @@ def _likely_blocks(index, scratch, first, underflow, threshold):
 def _keep(index, scratch, block, underflow, progress, k):
     """Add a block's items that reach the threshold to the survivors, and raise the threshold."""
     order, errors, seen = index.order, index.errors, scratch.seen
-    upper, places, uppers, histogram = (
+    upper, positions, uppers, histogram = (
         scratch.upper,
-        scratch.places,
+        scratch.positions,
         scratch.uppers,
         scratch.histogram,
     )
@@ -310,10 +310,10 @@ def _keep(index, scratch, block, underflow, progress, k):
     for lane in range(BLOCK):
         if upper[lane] < threshold:
             continue
-        place = block * BLOCK + lane
-        if len(seen) and seen[order[place] >> 3] >> (order[place] & 7) & 1:
+        position = block * BLOCK + lane
+        if len(seen) and seen[order[position] >> 3] >> (order[position] & 7) & 1:
             continue
-        places[count] = place
+        positions[count] = position
         uppers[count] = upper[lane]
         count += 1
         lower = upper[lane] - np.float32(2.0) * (errors[block, lane] + underflow)
@@ -364,11 +364,11 @@ def _upper_bounds(index, scratch, block, underflow, threshold):
 
 
 @kernel(allocates=False)
-def _prune(places, uppers, count, threshold):
+def _prune(positions, uppers, count, threshold):
     """Keep, in order, the survivors whose upper bound reaches the threshold; return how many."""
     kept = 0
     for i in range(count):
-        places[kept] = places[i]
+        positions[kept] = positions[i]
         uppers[kept] = uppers[i]
         kept += uppers[i] >= threshold
     return kept

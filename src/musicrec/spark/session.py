@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from musicrec.errors import MusicRecError
+from musicrec.errors import MusicRecError, warn
 from musicrec.runtime import cleaned_up, scratch_directory, signals_held
 from musicrec.spark.java import find_java, java_of_home, reason_in, root_cause
 from musicrec.storage.parquet import PARTS
@@ -233,11 +233,9 @@ def _require_master(master: str) -> None:
 def _warn_without_executor(session: SparkSession) -> None:
     executors = session.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1
     if executors < 1:
-        print(
-            f"warning: {session.sparkContext.master} has given no executor yet; it may lack "
-            "workers, or their memory or cores may be less than Spark's configuration asks",
-            file=sys.stderr,
-            flush=True,
+        warn(
+            f"{session.sparkContext.master} has given no executor yet; it may lack workers, or "
+            "their memory or cores may be less than Spark's configuration asks"
         )
 
 

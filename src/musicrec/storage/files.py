@@ -1,4 +1,4 @@
-"""JSON and arrays, with the same bytes for the same content, and what tells of their damage.
+"""JSON and arrays, with the same bytes for the same content, and checksums of what stages hand on.
 
 A stage leaves `_checksums.json` beside the files it writes: length and CRC-32 of each. Every
 reader compares, so that a damaged intermediate stops a stage that is run by hand as well, where
@@ -118,7 +118,7 @@ def require_sound(path: Path) -> None:
     Raises
     ------
     MusicRecError
-        A file is missing, cut, altered or foreign, or the folder has no checksums.
+        A file is missing, altered or not the stage's, or the folder has no checksums.
     """
     folder = path if path.is_dir() else path.parent
     if not path.exists():

@@ -127,10 +127,10 @@ def output_folder(text: str | os.PathLike[str], ours: Ours = is_folder_of_ours) 
         As of `output_file`; or it is the working folder or one above it, or a repository.
     """
     path = local_path(text)
-    place = path.resolve()
-    if Path.cwd().is_relative_to(place):
+    resolved = path.resolve()
+    if Path.cwd().is_relative_to(resolved):
         raise UsageError(f"{path}: is the working folder or one above it; name a folder of its own")
-    if any((place / name).exists() for name in (".git", ".dvc")):
+    if any((resolved / name).exists() for name in (".git", ".dvc")):
         raise UsageError(f"{path}: is a repository; name a folder of its own")
     if path.suffix.lower() in FORMATS:
         raise UsageError(f"{path}: a folder is written, not a {path.suffix} file; rename it")

@@ -91,18 +91,7 @@ def parquet_parts(path: str | os.PathLike[str]) -> list[Path]:
 
 
 def sound_parts(path: str | os.PathLike[str]) -> list[Path]:
-    """List the Parquet files that a stage wrote, none of them missing, altered or foreign.
-
-    Parameters
-    ----------
-    path : path
-        A file of a folder with checksums, or such a folder.
-
-    Raises
-    ------
-    MusicRecError
-        They are not as the stage left them, or there is none; see `musicrec.storage.files`.
-    """
+    """List the Parquet files of a file or folder that a stage wrote; raises as `require_sound`."""
     require_sound(Path(path))
     return parquet_parts(path)
 

@@ -17,8 +17,8 @@ import numpy as np
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors, fit, objective
 from musicrec.als.fold_in import queries
-from musicrec.errors import MusicRecError
-from musicrec.interactions.factors import LARGEST_NORM, norms_of, warn, warn_if_zero, write_factors
+from musicrec.errors import MusicRecError, warn
+from musicrec.interactions.factors import LARGEST_NORM, norms_of, warn_if_zero, write_factors
 from musicrec.interactions.held_out import HeldOut, read_held_out
 from musicrec.interactions.matrix import Interactions, read_ages, read_interactions, read_sizes
 from musicrec.metrics.ranking import score_lists
@@ -123,7 +123,6 @@ def fit_native(
     *,
     score: Callable[[Factors], float] | None = None,
     on_iteration: Callable[[int, Factors], None] | None = None,
-    threads: int | None = None,
 ) -> Factors:
     """Fit with the native engine, from `als.warm_start` where there is one.
 
@@ -155,7 +154,6 @@ def fit_native(
         ratings,
         als,
         start=start,
-        threads=threads,
         score=score,
         on_iteration=look,
         on_rows=_show_rows(since),

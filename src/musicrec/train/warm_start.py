@@ -19,14 +19,8 @@ def warm_factors(bundle: Path, indexed: Path, plays: Interactions, params: ALSPa
     """Carry the factors of an exported bundle over to the index of new training data.
 
     Tracks and users are matched by id. New tracks start at zero; then all users are solved given
-    the known tracks, so that new users start where their plays put them.
-
-    Parameters
-    ----------
-    bundle : Path
-        Folder that the export stage wrote, kept from an earlier run.
-    indexed : Path
-        Folder of the index stage that `plays` come from.
+    the known tracks, so that new users start where their plays put them. `plays` come from the
+    folder `indexed` of the index stage.
 
     Raises
     ------

@@ -17,7 +17,7 @@ import numpy as np
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fold_in import queries
-from musicrec.ann_bench.run import catalogue_of, describe_machine, run_benchmark
+from musicrec.ann_bench.run import dataset_of, describe_machine, run_benchmark
 from musicrec.errors import MusicRecError
 from musicrec.params import ALSParams, AnnBenchParams, EvaluateParams, FeedbackParams
 from musicrec.storage.files import read_json, write_json
@@ -173,7 +173,7 @@ class Work:
         def compute() -> dict[str, Any]:
             held_out, model = self._trials("validation").held_out, self._model(self.best)
             vectors = (queries(held_out, *model), model.factors.items)
-            rows = run_benchmark(catalogue_of(held_out, *vectors, SEARCH), SEARCH, self.on_step)
+            rows = run_benchmark(dataset_of(held_out, *vectors, SEARCH), SEARCH, self.on_step)
             return {"rows": rows, "machine": describe_machine()}
 
         about = {"what": "search", **SEARCH.model_dump(mode="json")}

@@ -210,7 +210,7 @@ def _seen(work: Work) -> Section:
     short, long = (work.seen()[str(k)] for k in KS)
     text = (
         "The original did not leave out what a user has played in training, and no held-out play "
-        f"is such a track. Of the first 10 places of a list {short:.0%} hold one, of 500 "
+        f"is such a track. Of the first 10 positions of a list {short:.0%} hold one, of 500 "
         f"{long:.1%}. No hit can be there: the more of the history stands at the head of a list, "
         "the lower its MAP, however good the rest."
     )

@@ -50,13 +50,7 @@ def sections(study: Study) -> list[Section]:
 
 
 def found_by(params_by_name: Mapping[str, Mapping[str, Any]]) -> list[Section]:
-    """Sections of the last search of this workspace, where its best is a revision's setting.
-
-    Parameters
-    ----------
-    params_by_name : mapping
-        Parameters of each revision.
-    """
+    """Sections of this workspace's last search, where its best is the setting of a revision."""
     study = newest_study()
     if study is None:
         return []

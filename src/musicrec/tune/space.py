@@ -114,8 +114,8 @@ class Space:
         for name, kind in self.swept.items():
             if (scale := _Scale.of(kind)) is None:
                 continue
-            place = scale.place(setting[name])
-            end = "low" if place <= NEAR else "high" if place >= 1 - NEAR else ""
+            at = scale.position(setting[name])
+            end = "low" if at <= NEAR else "high" if at >= 1 - NEAR else ""
             if end and _valid(name, scale.beyond(end)):
                 found[name] = end
         return found
@@ -177,7 +177,7 @@ class _Scale:
         whole = all(type(value) is int for value in choices)
         return cls(min(choices), max(choices), min(choices) > 0, int(whole))
 
-    def place(self, value: float) -> float:
+    def position(self, value: float) -> float:
         """0 at the lower end, 1 at the upper one."""
         if self.high <= self.low:
             return 0.5

@@ -70,11 +70,7 @@ class Trials:
     ) -> Model:
         """Train as the train stage does: with early stopping and a warm start, if asked for.
 
-        Parameters
-        ----------
-        on_iteration : callable, optional
-            Called after each iteration as (iteration from 1, factors); what it raises ends the
-            training. By default progress is shown on a terminal.
+        What `on_iteration` raises ends the training.
 
         Raises
         ------
@@ -94,10 +90,7 @@ class Trials:
     def lists(self, model: Model, *, seen: bool = False) -> np.ndarray:
         """Lists of the held-out users: int32 array (n, max(evaluate.k)), padded with -1.
 
-        Parameters
-        ----------
-        seen : bool
-            Whether they may hold tracks of a user's history.
+        `seen`: whether they may hold tracks of a user's history.
         """
         history = self.held_out.history
         exclude = None if seen else (history.indptr, history.indices)
