@@ -303,8 +303,8 @@ class ALSParams(Block):
     seed: Seed = _of(42, "seed of the starting factors")
     num_blocks: Whole = _of(
         2,
-        "blocks of users and of tracks, by which the starting factors are drawn; two keep MLlib's "
-        "sums in a stable order",
+        "blocks of users and of tracks, by which both engines draw the starting factors; two keep "
+        "MLlib's sums in a stable order",
         ge=1,
     )
     solver: Literal["auto", "cholesky", "cg"] = _of(
