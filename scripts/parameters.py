@@ -13,14 +13,19 @@ from pydantic.fields import FieldInfo
 
 from musicrec.params import MODELS, allowed
 
-SHORT = {
+SHORT = {  # the value beside it shows whether a number is whole
+    "a whole number >": ">",
+    "a number >": ">",
     "a whole number": "integer",
-    "a number": "number",
     "one of ": "",
     " and <= 2147483647": "",
-    "a list, each ": "list of ",
-    "text or integer >= 0": "column",
+    " and <": ", <",
+    "a list, each ": "list: ",
+    "text or >= 0": "column",
+    "list: column": "a list",
     "a duration such as 30m, 12h or 90d": "duration",
+    "true or false": "true, false",
+    " or null": ", null",
 }
 
 
