@@ -77,7 +77,7 @@ def test_a_killed_search_goes_on_and_ends_the_same(request_, study, tmp_path, mo
         tune(again, stop)
     assert len(newest_study(tmp_path).trials) == 9
 
-    def killed(self, setting, hopeless):
+    def killed(self, setting, give_up):
         raise SystemExit
 
     with monkeypatch.context() as patch:
@@ -98,7 +98,7 @@ def test_a_killed_search_goes_on_and_ends_the_same(request_, study, tmp_path, mo
         tune(again)
 
 
-def test_hopeless_trials_are_given_up(study):
+def test_trials_below_the_median_are_given_up(study):
     pruned = [trial for trial in study.trials if trial.state == PRUNED]
     assert pruned and all(trial.value < study.best.value for trial in pruned)
     assert all(trial.iterations in (2, 4) for trial in pruned)

@@ -11,8 +11,7 @@ import hashlib
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -142,28 +141,21 @@ def tune(
 def _open(path: Path) -> optuna.Study:
     """Open the journal of a search, or begin it."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _without_warnings():
-        try:
-            search = optuna.create_study(
-                storage=JournalStorage(JournalFileBackend(str(path))),
-                pruner=MedianPruner(n_startup_trials=RANDOM_TRIALS, n_warmup_steps=1),
-                study_name="tune",
-                direction="maximize",
-                load_if_exists=True,
-            )
-        except (ValueError, KeyError, TypeError, AssertionError):
-            raise MusicRecError(f"{path} is damaged; remove it to start anew") from None
+    try:
+        search = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(path))),
+            pruner=MedianPruner(n_startup_trials=RANDOM_TRIALS, n_warmup_steps=1),
+            study_name="tune",
+            direction="maximize",
+            load_if_exists=True,
+        )
+    except (ValueError, KeyError, TypeError, AssertionError):
+        raise MusicRecError(f"{path} is damaged; remove it to start anew") from None
     for left in search.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
         search.tell(left.number, state=TrialState.FAIL)  # of a process that was killed
     return search
-
-
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        yield
 
 
 def _run(
@@ -176,10 +168,9 @@ def _run(
         state = TrialState.COMPLETE if trial.state == COMPLETE else TrialState.FAIL
         search.add_trial(create_trial(state=state, value=value, user_attrs=asdict(trial)))
         return trial
-    with _without_warnings():
-        search.sampler = TPESampler(
-            seed=seed, multivariate=True, group=True, n_startup_trials=RANDOM_TRIALS
-        )
+    search.sampler = TPESampler(
+        seed=seed, multivariate=True, group=True, n_startup_trials=RANDOM_TRIALS
+    )
     if first is not None:
         search.enqueue_trial(space.keyed(first))
     asked = search.ask()
@@ -214,13 +205,8 @@ def importance(trials: Sequence[Trial], space: Space) -> dict[str, float]:
     names = [name for name, kind in space.swept.items() if not kind.single()]
     if len(study.trials) < RANDOM_TRIALS or len(names) < 2:
         return {}
-    with _without_warnings():
-        evaluator = PedAnovaImportanceEvaluator(evaluate_on_local=False)
+    evaluator = PedAnovaImportanceEvaluator(evaluate_on_local=False)
     return dict(get_param_importances(study, evaluator=evaluator, params=names))
-
-
-class _Hopeless(Exception):
-    """Ends the training of a trial that Optuna's median rule gives up."""
 
 
 @dataclass
@@ -234,7 +220,7 @@ class _Runner:
     metric: str
 
     def run(self, setting: Setting, give_up: Callable[[int, float], bool]) -> Trial:
-        """Train and judge; `give_up` is asked with the metric on the way."""
+        """Train and judge; `give_up` is asked with (iteration, metric) on the way."""
         since = time.perf_counter()
         als, feedback = self._changed(self.als, setting), self._changed(self.feedback, setting)
         seen: list[tuple[int, float]] = []
@@ -244,13 +230,13 @@ class _Runner:
                 figures = self.trials.headline(Model(factors, als, feedback))
                 seen.append((iteration, figures[self.metric]))
                 if give_up(*seen[-1]):
-                    raise _Hopeless
+                    raise optuna.TrialPruned
 
         outcome: dict[str, Any] = {"state": FAILED}
         try:
             figures = self.trials.headline(self.trials.fit(als, feedback, watch))
             outcome = {"state": COMPLETE, "value": figures[self.metric], "figures": figures}
-        except _Hopeless:
+        except optuna.TrialPruned:
             outcome = {"state": PRUNED, "iterations": seen[-1][0], "value": seen[-1][1]}
         except MusicRecError as error:
             outcome["reason"] = str(error)
