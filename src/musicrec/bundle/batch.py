@@ -9,7 +9,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -64,17 +64,6 @@ class Request(NamedTuple):
     query: Query
     users: np.ndarray | None = None
     exclusions: Interactions | None = None
-
-
-class Shared(NamedTuple):
-    """What is broadcast to the executors: all tracks, and what is asked."""
-
-    name: str
-    item_factors: np.ndarray
-    listeners: np.ndarray
-    groups: np.ndarray | None
-    track_ids: pa.Array
-    query: Query
 
 
 def recommend_all(
@@ -133,14 +122,7 @@ def recommend_all_on_spark(
     from musicrec.spark.parts import local_uri
 
     require_pandas("leave out --engine spark")
-    shared = Shared(
-        uuid.uuid4().hex,
-        model.item_factors,
-        model.arrays["listeners"],
-        model.groups,
-        model.tracks.to_arrow(),
-        request.query,
-    )
+    tracks = model.item_factors, model.arrays["listeners"], model.groups, model.tracks.to_arrow()
     target = Path(output)
     target.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -148,7 +130,7 @@ def recommend_all_on_spark(
         readable_errors("recommend --all"),
         package_shipped(spark),
     ):
-        broadcast = spark.sparkContext.broadcast(shared)
+        broadcast = spark.sparkContext.broadcast((uuid.uuid4().hex, *tracks, request.query))
         users = pa.Table.from_batches(
             pa.record_batch({"user_id": block.ids, **packed(block.factors, block.excluded)})
             for _, block in _user_blocks(model, request)
@@ -220,7 +202,7 @@ def _lists(users: Users, recommender: Recommender, query: Query, tracks: pa.Arra
 
 
 def _on_executor(
-    shared: Callable[[], Shared],
+    shared: Callable[[], tuple[Any, ...]],
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """What an executor does with its users."""
 

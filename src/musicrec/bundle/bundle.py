@@ -9,7 +9,7 @@ bundle.recommend_for_plays({"TRIQAUQ128F42435AD": 3}, k=10)      # a user it has
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import repeat
@@ -17,7 +17,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from musicrec.als.fold_in import as_trained
+from musicrec.als.fold_in import FoldIn, as_trained
 from musicrec.bundle.explain import Explanation, explain
 from musicrec.bundle.ids import Id, Ids, as_text
 from musicrec.bundle.query import (
@@ -150,8 +150,7 @@ class Bundle(Model):
             seen = self.excluded(query, np.array([user])).indices
         else:
             seen = self.plays.row(user) if query.exclude_seen else query.exclude
-        found = self.recommender.best(vector, query, seen)
-        return self._answer(found, query, bool(vector.any()), user=user)
+        return self._answer(self.recommender.best(vector, query, seen), vector, query, user=user)
 
     def recommend_many(
         self,
@@ -174,7 +173,7 @@ class Bundle(Model):
         users = np.array([self.users.index(user_id) for user_id in given], np.int64)
         known = users[users >= 0]
         rows = self.excluded(query, known, self.exclusions(exclude_for) if exclude_for else None)
-        found = iter(self._answers(self.user_factors[known], query, rows, users=known.tolist()))
+        found = self._answers(self.user_factors[known], query, rows, users=known.tolist())
         return [
             next(found)
             if user >= 0
@@ -211,10 +210,8 @@ class Bundle(Model):
         query = self.query(k, **options)
         if query.not_played_for is not None:
             raise MusicRecError("not_played_for: plays that are given have no times; leave it out")
-        known, unknown = checked_plays(lists, self.tracks)
-        trained = as_trained(known, self.feedback)
-        vectors = self.fold_users.many(trained)
-        return self._answers(vectors, query, excluded(query, known), unknown)
+        known, unknown, vectors = self._folded(lists, self.tracks, self.fold_users)
+        return list(self._answers(vectors, query, excluded(query, known), unknown))
 
     def fold_in(self, plays: Plays) -> np.ndarray:
         """Solve for the factor of a user with these plays, the item factors held fixed.
@@ -224,9 +221,7 @@ class Bundle(Model):
         float32 array (rank)
             The factor that training would have given this user; zero without known tracks.
         """
-        known, _ = checked_plays([plays], self.tracks)
-        folded: np.ndarray = self.fold_users.many(as_trained(known, self.feedback))
-        return folded[0]
+        return self._folded([plays], self.tracks, self.fold_users)[2][0]
 
     def fold_in_track(self, plays: Plays) -> np.ndarray:
         """Solve for the factor of a new track from the play counts of its listeners, by user id.
@@ -239,9 +234,7 @@ class Bundle(Model):
         float32 array (rank)
             Zero without known listeners.
         """
-        known, _ = checked_plays([plays], self.users)
-        folded: np.ndarray = self.fold_tracks.many(as_trained(known, self.feedback))
-        return folded[0]
+        return self._folded([plays], self.users, self.fold_tracks)[2][0]
 
     def similar_tracks(self, track: Id | np.ndarray, k: int = 10) -> tuple[Neighbour, ...]:
         """Tracks most like one, or like a factor, by cosine; none for a factor of zeros.
@@ -252,7 +245,9 @@ class Bundle(Model):
             The track is unknown.
         """
         row = -1 if isinstance(track, np.ndarray) else self._track(track)
-        return self._similar(self.track_cosines, self.tracks, row, track, k)
+        found, cosines = self._nearest(self.track_cosines, row, track, k)
+        names = self.names.of_indices(found)
+        return tuple(map(Neighbour, self.tracks.texts_of(found), cosines, names))
 
     def similar_users(self, user: Id | np.ndarray, k: int = 10) -> tuple[Neighbour, ...]:
         """Users most like one, or like a factor, by cosine; none for a factor of zeros.
@@ -263,7 +258,8 @@ class Bundle(Model):
             The user is unknown.
         """
         row = -1 if isinstance(user, np.ndarray) else self._user(user)
-        return self._similar(self.user_cosines, self.users, row, user, k)
+        found, cosines = self._nearest(self.user_cosines, row, user, k)
+        return tuple(map(Neighbour, self.users.texts_of(found), cosines))
 
     def explain(self, user_id: Id, track_id: Id) -> Explanation:
         """Say which plays carried the score of a track for a user.
@@ -280,35 +276,32 @@ class Bundle(Model):
 
     def explain_for_plays(self, plays: Plays, track_id: Id) -> Explanation:
         """Say which plays carry the score of a track for anyone with these plays."""
-        known, _ = checked_plays([plays], self.tracks)
-        vector = self.fold_users.many(as_trained(known, self.feedback))[0]
-        return explain(self, known, vector, self._track(track_id))
+        known, _, vectors = self._folded([plays], self.tracks, self.fold_users)
+        return explain(self, known, vectors[0], self._track(track_id))
+
+    def _folded(
+        self, lists: Iterable[Plays], ids: Ids, fold: FoldIn
+    ) -> tuple[Interactions, list[tuple[str, ...]], np.ndarray]:
+        """Plays of known ids, the other ids, and the factors that follow from the plays."""
+        known, unknown = checked_plays(lists, ids)
+        return known, unknown, fold.many(as_trained(known, self.feedback))
 
     def _answers(
         self,
         vectors: np.ndarray,
         query: Query,
         rows: Interactions,
-        unknown: Sequence[tuple[str, ...]] = (),
-        users: Sequence[int] = (),
-    ) -> list[Answer]:
+        unknown: Iterable[tuple[str, ...]] = repeat(()),
+        users: Iterable[int | None] = repeat(None),
+    ) -> Iterator[Answer]:
         lists = self.recommender.many(vectors, query, rows)
-        return [
-            self._answer(
-                found,
-                query,
-                bool(vector.any()),
-                unknown[i] if unknown else (),
-                users[i] if users else None,
-            )
-            for i, (found, vector) in enumerate(zip(lists, vectors, strict=True))
-        ]
+        return map(self._answer, lists, vectors, repeat(query), unknown, users)
 
     def _answer(
         self,
         found: Found,
+        vector: np.ndarray,
         query: Query,
-        has_factor: bool,
         unknown: tuple[str, ...] = (),
         user: int | None = None,
     ) -> Answer:
@@ -318,10 +311,9 @@ class Bundle(Model):
         if user is not None and self.timed and not query.only_new:
             times = self.times_of(np.full(len(items), user), items)
         tracks = tuple(map(Recommendation, ids, scores, names, times))
-        note = "" if has_factor else NO_FACTORS
+        source, note = (FACTORS, "") if vector.any() else (POPULARITY, NO_FACTORS)
         if not tracks:
             note = NOTHING_LEFT if query.k else NOTHING_ASKED
-        source = FACTORS if has_factor else POPULARITY
         return Answer(tracks, source, tuple(dict.fromkeys(unknown + query.unknown)), note)
 
     def _user(self, user_id: Id) -> int:
@@ -339,24 +331,19 @@ class Bundle(Model):
             )
         return track
 
-    def _similar(
-        self, index: CosineIndex, ids: Ids, row: int, given: Any, k: int
-    ) -> tuple[Neighbour, ...]:
-        """The nearest of a row, or of the factor given where the row is -1."""
-        vector = self._vector(given) if row < 0 else index.factors[row]
-        found, cosines = index.nearest(vector, min(whole("k", k, 0), len(ids)), row)
-        named = self.names.of_indices(found) if ids is self.tracks else repeat(None)
-        return tuple(map(Neighbour, ids.texts_of(found), cosines.tolist(), named))
-
-    def _vector(self, given: np.ndarray) -> np.ndarray:
+    def _nearest(
+        self, index: CosineIndex, row: int, given: Any, k: int
+    ) -> tuple[np.ndarray, list[float]]:
+        """The nearest of a row, or of the factor given where the row is -1; and their cosines."""
         rank = self.als.rank
         try:
-            vector = np.ascontiguousarray(given, dtype=np.float32)
+            vector = np.ascontiguousarray(index.factors[row] if row >= 0 else given, np.float32)
         except (TypeError, ValueError):
             raise MusicRecError(f"a factor is {rank} numbers, not {given.dtype}") from None
         if vector.shape != (rank,) or not np.isfinite(vector).all():
             raise MusicRecError(f"a factor is {rank} finite numbers; this has shape {vector.shape}")
-        return vector
+        found, cosines = index.nearest(vector, min(whole("k", k, 0), len(index.factors)), row)
+        return found, cosines.tolist()
 
 
 def _unknown_user(user_id: Id) -> str:

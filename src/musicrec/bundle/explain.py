@@ -16,7 +16,6 @@ from musicrec.als.half_step import RIDGE, regularisation
 from musicrec.bundle.read import Model
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
-from musicrec.params import ALSParams
 
 
 @dataclass(frozen=True)
@@ -75,62 +74,35 @@ def explain(
     keep = plays.counts >= model.feedback.min_count
     items, counts = plays.indices[keep], plays.counts[keep]
     vector = model.item_factors[track]
-    score = float(np.dot(user.astype(np.float64), vector))
-    shares = parts(
-        model.item_factors[items],
-        as_trained(plays, model.feedback, ages).counts,
-        user,
-        vector,
-        (model.fold_users.gram, len(model.item_factors), model.als),
-    )
+    confidence = as_trained(plays, model.feedback, ages).counts.astype(np.float64)
+    confidence = 1.0 + model.als.alpha * confidence
+    shares = _parts(model, model.item_factors[items].astype(np.float64), confidence, user, vector)
     if not np.isfinite(shares).all():
         raise MusicRecError("these play counts are too large to be explained")
+    score = float(np.dot(user.astype(np.float64), vector))
     order = np.argsort(-shares, kind="stable")
     ids = model.tracks.texts_of(items[order])
-    numbers = counts[order].astype(np.int64).tolist(), shares[order].astype(float).tolist()
-    contributions = tuple(map(Contribution, ids, *numbers))
+    plays_of = map(Contribution, ids, map(int, counts[order].tolist()), shares[order].tolist())
     return Explanation(
-        model.tracks.text_of(track), score, contributions, score - float(shares.sum())
+        model.tracks.text_of(track), score, tuple(plays_of), score - float(shares.sum())
     )
 
 
-def parts(
-    played: np.ndarray,
-    ratings: np.ndarray,
-    user: np.ndarray,
-    track: np.ndarray,
-    model: tuple[np.ndarray, int, ALSParams],
+def _parts(
+    model: Model, y: np.ndarray, confidence: np.ndarray, user: np.ndarray, track: np.ndarray
 ) -> np.ndarray:
-    """What each play adds to a score.
-
-    Parameters
-    ----------
-    played : float32 array (n, rank)
-        Factors of the tracks played.
-    ratings : float32 array (n)
-        What `feedback.apply_feedback` makes of their counts.
-    user, track : float32 arrays (rank)
-        Factors of the user and of the track explained.
-    model : (float64 array (rank, rank), int, ALSParams)
-        Gram matrix of all tracks, their number, and what they were trained with.
-
-    Returns
-    -------
-    float64 array (n)
-        Not finite where the counts are too large.
-    """
-    gram_matrix, n_tracks, params = model
-    weight = params.unobserved_weight
-    y = played.astype(np.float64)
-    confidence = 1.0 + params.alpha * ratings.astype(np.float64)
-    shared = weight * gram_matrix
-    reg = float(regularisation(np.array([len(ratings)]), n_tracks, params)[0])
+    """What plays of factors y add to the score; not finite where the counts are too large."""
+    params = model.als
+    shared = params.unobserved_weight * model.fold_users.gram
+    reg = float(regularisation(np.array([len(y)]), len(model.item_factors), params)[0])
     reg = max(reg, RIDGE * float(np.trace(shared)) / len(shared))
-    matrix = shared + (y.T * (confidence - weight)) @ y + reg * np.eye(len(shared))
+    matrix = (
+        shared + (y.T * (confidence - params.unobserved_weight)) @ y + reg * np.eye(len(shared))
+    )
     free = np.flatnonzero(user > 0) if params.nonnegative else np.arange(len(user))
     try:
         solved = np.linalg.solve(matrix[np.ix_(free, free)], track[free].astype(np.float64))
     except np.linalg.LinAlgError:  # beyond what float64 holds
-        return np.full(len(ratings), np.nan)
+        return np.full(len(y), np.nan)
     found: np.ndarray = confidence * (y[:, free] @ solved)
     return found

@@ -43,6 +43,10 @@ SETTINGS = {  # which plays the model learned from and was judged on
 }
 BUNDLE = "data/bundle"
 STAGES = ("export", "evaluate")  # whose outputs are published
+FLATTERED = (
+    " Parameters are usually chosen by these very users, which flatters the model a little; "
+    "`evaluate.split=test` judges it on others."
+)
 MODEL_CARD = """\
 # Model card
 
@@ -134,42 +138,33 @@ def publish(
         files = manifest.files | {CARD: Fingerprint(**fingerprint(folder / CARD))}
         write_manifest(folder / MANIFEST, published.model_copy(update={"files": files}))
         load_bundle(folder)
-    rows = facts["differences"]
-    return [
-        row["against"]
-        for row in rows
-        if row["metric"] == rows[0]["metric"] and not row["shown_higher"]
-    ]
+    rows = [row for row in facts["differences"] if not row["shown_higher"]]
+    first = facts["differences"][0]["metric"]
+    return [row["against"] for row in rows if row["metric"] == first]
 
 
 def model_card(manifest: Manifest) -> str:
     """Write the card of a published bundle (Mitchell et al., 2019), as Markdown."""
     facts = manifest.published or {}
+    figures = [(key, _figure(value)) for key, value in facts["data"].items()]
     split = facts["settings"].get("evaluate.split", "validation")
-    flattered = (
-        " Parameters are usually chosen by these very users, which flatters the model a little; "
-        "`evaluate.split=test` judges it on others."
-    )
+    training = {
+        f"{block}.{name}": value
+        for block in ("feedback", "als", "export")
+        for name, value in sorted(getattr(manifest, block).items())
+    }
     return MODEL_CARD.format(
         revision=facts["revision"],
         committed=facts["committed"],
         changed=" with uncommitted changes" if facts["uncommitted_changes"] else "",
         sizes=manifest.sizes,
-        data=markdown_table(
-            ("figure", "value"), [(key, _figure(value)) for key, value in facts["data"].items()]
-        ),
+        data=markdown_table(("figure", "value"), figures),
         settings=_parameters(facts["settings"]),
-        training=_parameters(
-            {
-                f"{block}.{name}": value
-                for block in ("feedback", "als", "export")
-                for name, value in sorted(getattr(manifest, block).items())
-            }
-        ),
+        training=_parameters(training),
         judged=_figure(split_figures(facts["quality"])["users"]),
         split=split,
         confidence=CONFIDENCE,
-        flattered="" if split == "test" else flattered,
+        flattered="" if split == "test" else FLATTERED,
         metrics=_metrics(facts["intervals"]),
         verdicts=_verdicts(facts["differences"]),
     )
@@ -181,32 +176,19 @@ def _parameters(values: Mapping[str, Any]) -> str:
 
 
 def _metrics(intervals: list[dict[str, Any]]) -> str:
-    rows = [
-        (
-            model_title(row["model"]),
-            row["metric"],
-            f"{row['value']:.4f} ({row['low']:.4f} to {row['high']:.4f})",
-        )
-        for row in intervals
-    ]
+    shown = "{value:.4f} ({low:.4f} to {high:.4f})".format_map
+    rows = [(model_title(row["model"]), row["metric"], shown(row)) for row in intervals]
     return markdown_table(("model", "metric", "value"), rows)
 
 
 def _verdicts(differences: list[dict[str, Any]]) -> str:
     """Say of every baseline and metric whether the model is shown to be better or worse."""
-    rows = [
-        (
-            model_title(row["against"]),
-            row["metric"],
-            f"{row['difference']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})",
-            "better"
-            if row["shown_higher"]
-            else "worse"
-            if row["high"] < 0
-            else "not shown to be better",
-        )
-        for row in differences
-    ]
+    shown = "{difference:+.4f} ({low:+.4f} to {high:+.4f})".format_map
+    rows = []
+    for row in differences:
+        verdict = "worse" if row["high"] < 0 else "not shown to be better"
+        verdict = "better" if row["shown_higher"] else verdict
+        rows.append((model_title(row["against"]), row["metric"], shown(row), verdict))
     return markdown_table(("against", "metric", "difference", "the model is"), rows)
 
 

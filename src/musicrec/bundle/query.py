@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -153,10 +153,6 @@ class Answer(Sequence[Recommendation]):
         """How many tracks."""
         return len(self.tracks)
 
-    def __iter__(self) -> Iterator[Recommendation]:
-        """The tracks, the best first."""
-        return iter(self.tracks)
-
     @overload
     def __getitem__(self, position: int) -> Recommendation: ...
     @overload
@@ -172,15 +168,7 @@ class Answer(Sequence[Recommendation]):
 
 
 def checked_query(tracks: Ids, k: int, options: Options) -> Query:
-    """Check what is asked.
-
-    Raises
-    ------
-    MusicRecError
-        A number is not whole or out of range.
-    TypeError
-        There is no such keyword.
-    """
+    """Check what is asked: TypeError for another keyword, MusicRecError for what cannot be."""
     if unexpected := set(options) - set(Options.__annotations__):
         raise TypeError(f"unexpected keyword {min(unexpected)!r}")
     chosen, banned = options.get("candidates"), options.get("exclude")
@@ -230,21 +218,7 @@ def union_rows(some: Interactions, others: Interactions) -> Interactions:
 
 
 def checked_plays(lists: Iterable[Plays], ids: Ids) -> tuple[Interactions, list[tuple[str, ...]]]:
-    """Look plays up.
-
-    Parameters
-    ----------
-    lists : iterable of mappings
-        Of each row, play counts by id: whole numbers of any kind.
-    ids : Ids
-        Of the columns.
-
-    Returns
-    -------
-    plays : Interactions (n, len(ids))
-        The plays of known ids.
-    unknown : list of tuples
-        The other ids, row by row.
+    """Look up the plays of each row: those of known ids (n, len(ids)), and the other ids.
 
     Raises
     ------
@@ -282,21 +256,13 @@ def whole(name: str, value: Any, least: int) -> int:
     MusicRecError
         It is not whole (NaN, text, true), or below `least`.
     """
-    number = _as_int(value)
-    if number is None or number < least:
+    try:
+        number = None if isinstance(value, bool | np.bool_ | str | bytes) else int(value)
+    except (TypeError, ValueError, ArithmeticError):
+        number = None
+    if number is None or number != value or number < least:
         raise MusicRecError(f"{name} is {_short(value)}, not a whole number of at least {least}")
     return number
-
-
-def _as_int(value: Any) -> int | None:
-    if isinstance(value, bool | np.bool_):
-        return None
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    try:
-        return int(value) if not isinstance(value, str | bytes) and value == int(value) else None
-    except (TypeError, ValueError, OverflowError, ArithmeticError):
-        return None
 
 
 def _number(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float:

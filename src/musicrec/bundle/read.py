@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import ValidationError
@@ -109,7 +109,9 @@ class Model:
     @property
     def plays(self) -> Interactions:
         """Training plays."""
-        return _plays(self.arrays)
+        of = self.arrays
+        rows = of["seen_indptr"], of["seen_indices"], of["seen_counts"]
+        return Interactions(*rows, len(self.tracks))
 
     @property
     def timed(self) -> bool:
@@ -159,8 +161,7 @@ class Model:
         return [None if time == NO_TIME else time for time in times.tolist()]
 
 
-@dataclass(frozen=True)
-class _Files:
+class _Files(NamedTuple):
     """An open bundle, every file as its manifest says."""
 
     root: Path
@@ -289,30 +290,28 @@ def _prepared(files: _Files, root: Path, kind: type[M]) -> M:
         name: _array(files.content[f"{name}.npy"], expected, f"{files.root}/{name}.npy")
         for name, expected in manifest.arrays.items()
     }
-    users, tracks = (
-        Ids(kind, arrays[f"{kind}_id_text"], arrays[f"{kind}_id_starts"])
-        for kind in ("user", "track")
-    )
+
+    def ids(of: str) -> Ids:
+        return Ids(of, arrays[f"{of}_id_text"], arrays[f"{of}_id_starts"])
+
+    tracks = ids("track")
     user_factors, item_factors = arrays["user_factors"], arrays["item_factors"]
     exact = ExactIndex(item_factors)
     annoy = AnnoyIndex(files.index_path, item_factors, f"{files.root}/{INDEX}")
-    _ask_sentinels(manifest, arrays, (users, tracks), (exact, annoy), where)
-    return kind(
+    model = kind(
         root=root,
         digest=hashlib.sha256(files.content[MANIFEST]).hexdigest(),
         manifest=manifest,
         content=files.content,
         arrays=arrays,
-        users=users,
+        users=ids("user"),
         tracks=tracks,
         names=Names(
             tracks,
             arrays.get("track_name_text", np.empty(0, np.uint8)),
             arrays.get("track_name_starts", np.zeros(1, np.int64)),
         ),
-        group_ids=Ids("group", arrays["group_id_text"], arrays["group_id_starts"])
-        if "track_groups" in arrays
-        else None,
+        group_ids=ids("group") if "track_groups" in arrays else None,
         als=als,
         feedback=_trained_with(manifest, FeedbackParams, where),
         recommender=Recommender(exact, annoy, arrays["listeners"], arrays.get("track_groups")),
@@ -321,11 +320,8 @@ def _prepared(files: _Files, root: Path, kind: type[M]) -> M:
         fold_users=FoldIn(item_factors, als, arrays["item_gram"]),
         fold_tracks=FoldIn(user_factors, als, arrays["user_gram"]),
     )
-
-
-def _plays(arrays: dict[str, np.ndarray]) -> Interactions:
-    indptr, indices, counts = (arrays[f"seen_{name}"] for name in ("indptr", "indices", "counts"))
-    return Interactions(indptr, indices, counts, len(arrays["listeners"]))
+    _ask_sentinels(model, exact, annoy, where)
+    return model
 
 
 def _trained_with(manifest: Manifest, block: type[B], where: str) -> B:
@@ -338,28 +334,15 @@ def _trained_with(manifest: Manifest, block: type[B], where: str) -> B:
         raise MusicRecError(f"{where}: {key}: {mistake['msg']}; export it again") from None
 
 
-def _ask_sentinels(
-    manifest: Manifest,
-    arrays: dict[str, np.ndarray],
-    ids: tuple[Ids, Ids],
-    searches: tuple[ExactIndex, AnnoyIndex],
-    where: str,
-) -> None:
-    """Raise MusicRecError unless this machine answers the sentinel users as the exporting one did.
-
-    Parameters
-    ----------
-    ids : Ids of users, Ids of tracks
-    searches : ExactIndex, AnnoyIndex
-    """
-    users, tracks = ids
-    exact, annoy = searches
-    for sentinel in manifest.sentinels:
-        user = users.index(sentinel.user)
+def _ask_sentinels(model: Model, exact: ExactIndex, annoy: AnnoyIndex, where: str) -> None:
+    """Raise MusicRecError unless this machine answers the sentinel users as the exporting one."""
+    tracks = model.tracks
+    for sentinel in model.manifest.sentinels:
+        user = model.users.index(sentinel.user)
         if user < 0:
             raise MusicRecError(f"{where}: user {sentinel.user!r} of its sentinels is not there")
-        vector = arrays["user_factors"][user]
-        best, _ = exact.search_one(vector, SENTINEL_K, _plays(arrays).row(user))
+        vector = model.user_factors[user]
+        best, _ = exact.search_one(vector, SENTINEL_K, model.plays.row(user))
         if tuple(tracks.texts_of(best)) != sentinel.exact:
             raise MusicRecError(
                 f"{where}: user {sentinel.user!r} gets other tracks than at export; "

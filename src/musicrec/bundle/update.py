@@ -40,13 +40,6 @@ training. Only their factors were solved again. Nobody has judged the updated mo
 """
 
 
-class _Plays(NamedTuple):
-    """Plays of a bundle: the matrix, and when each was last, or None."""
-
-    matrix: Interactions
-    times: np.ndarray | None
-
-
 class _New(NamedTuple):
     """New plays, rows of one user and track each: indices, counts (int64), times or None."""
 
@@ -166,7 +159,9 @@ def _extended(ids: Ids, column: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
     return pa.concat_arrays([ids.to_arrow(), fresh]), positions
 
 
-def _merged(parent: Bundle, new: _New, shape: tuple[int, int]) -> _Plays:
+def _merged(
+    parent: Bundle, new: _New, shape: tuple[int, int]
+) -> tuple[Interactions, np.ndarray | None]:
     """Old and new plays in one matrix: counts added, the later time."""
     n_users, n_items = shape
     old = parent.plays
@@ -189,7 +184,7 @@ def _merged(parent: Bundle, new: _New, shape: tuple[int, int]) -> _Plays:
     keys = np.insert(keys, at[~known], new_keys[~known])
     indptr = np.searchsorted(keys, np.arange(n_users + 1, dtype=np.int64) * n_items)
     indices = (keys % n_items).astype(np.int32)
-    return _Plays(Interactions(indptr, indices, counts.astype(np.float32), n_items), times)
+    return Interactions(indptr, indices, counts.astype(np.float32), n_items), times
 
 
 def _solved(
