@@ -150,8 +150,7 @@ def describe(output: str | os.PathLike[str], n_users: int, k: int) -> str:
     columns = ", ".join(about.schema.names)
     return (
         f"{os.fspath(output)}: up to {k:,} tracks for each of {n_users:,} users, "
-        f"{about.num_rows:,} rows "
-        f"({columns}), {size:,} bytes"
+        f"{about.num_rows:,} rows ({columns}), {size:,} bytes"
     )
 
 
@@ -173,10 +172,8 @@ def _write(model: Model, output: str | os.PathLike[str], tables: Iterable[pa.Tab
 
     def with_times() -> Iterator[pa.Table]:
         for table in tables:
-            users, items = (
-                ids.positions(table.column(name).combine_chunks())
-                for ids, name in ((model.users, "user_id"), (model.tracks, "track_id"))
-            )
+            users = model.users.positions(table.column("user_id").combine_chunks())
+            items = model.tracks.positions(table.column("track_id").combine_chunks())
             times = pa.array(model.times_of(users, items), pa.int64())
             yield table.append_column(LAST_PLAYED, times)
 

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from musicrec.bundle.bundle import Bundle
     from musicrec.bundle.explain import Explanation
     from musicrec.bundle.ids import Ids
-    from musicrec.bundle.query import Answer, Options
+    from musicrec.bundle.query import Answer
     from musicrec.bundle.similar import Neighbour
 
 RIGHT = ("", "count", "part", "score", "listeners", "cosine")  # columns aligned right
 OPTIONAL = ("name", "last played")  # columns shown where a row has something there
+OPTIONS = ("search_k", "diversity", "min_score", "max_per_group", "not_played_for")
 Labels = Mapping[str, str]
 
 
@@ -38,39 +39,23 @@ def add_recommend(commands: Commands) -> None:
     who.add_argument("--user", metavar="ID", help="a user of the training plays")
     _add_plays(who)
     who.add_argument("--all", action="store_true", help="every user, to the file of --output")
-    parser.add_argument("--with-seen", action="store_true", help="allow tracks already played")
-    parser.add_argument(
-        "--not-played-for", metavar="60d", help="allow those not played for so long (h, d, w)"
-    )
+    add: Any = parser.add_argument
+    add("--with-seen", action="store_true", help="allow tracks already played")
+    add("--not-played-for", metavar="60d", help="allow those not played for so long (h, d, w)")
     ids = {"metavar": "ID", "nargs": "+", "action": "extend"}
-    parser.add_argument("--candidates", help="recommend nothing but these tracks", **ids)  # type: ignore[arg-type]
-    parser.add_argument("--exclude", help="never recommend these tracks", **ids)  # type: ignore[arg-type]
-    parser.add_argument(
-        "--search-k", metavar="NODES", type=int, help="search the Annoy index (default: exact)"
-    )
-    parser.add_argument(
-        "--diversity", type=float, default=0.0, help="0 to 1, against the score (%(default)s)"
-    )
-    parser.add_argument("--min-score", type=float, help="recommend nothing of a lower score")
-    parser.add_argument(
-        "--max-per-group", metavar="N", type=int, help="at most N tracks of one group (artist)"
-    )
-    parser.add_argument(
-        "--exclude-from",
-        metavar="FILE",
-        help="a track a line, never recommended; or user, tab, track: never to this user",
-    )
-    parser.add_argument(
-        "--candidates-from", metavar="FILE", help="a track a line; recommend nothing else"
-    )
-    parser.add_argument("--users", metavar="FILE", help="with --all: a user a line; no others")
-    parser.add_argument("--output", metavar="FILE", help="with --all: Parquet file to write")
-    parser.add_argument(
-        "--engine",
-        choices=("native", "spark"),
-        default="native",
-        help="with --all: in process, or on Spark's executors (%(default)s)",
-    )
+    add("--candidates", help="recommend nothing but these tracks", **ids)
+    add("--exclude", help="never recommend these tracks", **ids)
+    add("--search-k", metavar="NODES", type=int, help="search the Annoy index (default: exact)")
+    add("--diversity", type=float, default=0.0, help="0 to 1, against the score (%(default)s)")
+    add("--min-score", type=float, help="recommend nothing of a lower score")
+    add("--max-per-group", metavar="N", type=int, help="at most N tracks of one group (artist)")
+    about = "a track a line, never recommended; or user, tab, track: never to this user"
+    add("--exclude-from", metavar="FILE", help=about)
+    add("--candidates-from", metavar="FILE", help="a track a line; recommend nothing else")
+    add("--users", metavar="FILE", help="with --all: a user a line; no others")
+    add("--output", metavar="FILE", help="with --all: Parquet file to write")
+    about = "with --all: in process, or on Spark's executors (%(default)s)"
+    add("--engine", choices=("native", "spark"), default="native", help=about)
     parser.set_defaults(usage_error=parser.error)
 
 
@@ -89,39 +74,37 @@ def run_recommend(args: argparse.Namespace) -> None:
         output_file(args.output, ".parquet", lambda path: has_columns(path, SCHEMA.names))
     bundle, labels = _load(args)
     for_all, for_one = _exclusions(args.exclude_from)
-    options: Options = {
-        "exclude_seen": not args.with_seen,
-        "candidates": _tracks(args.candidates, args.candidates_from, bundle, labels),
-        "exclude": _tracks([*(args.exclude or ()), *for_all], None, bundle, labels),
-        "search_k": args.search_k,
-        "diversity": args.diversity,
-        "min_score": args.min_score,
-        "max_per_group": args.max_per_group,
-        "not_played_for": args.not_played_for,
-    }
+    options: Any = {name: vars(args)[name] for name in OPTIONS}
+    options["exclude_seen"] = not args.with_seen
+    chosen = args.candidates
+    if args.candidates_from is not None:
+        chosen = [*(chosen or ()), *_words(args.candidates_from)]
+    if chosen is not None:
+        options["candidates"] = [_by_name(one, bundle.tracks, labels) for one in chosen]
+    banned = [*(args.exclude or ()), *for_all]
+    options["exclude"] = [_by_name(one, bundle.tracks, labels) for one in banned]
     if args.all:
         _write_all(args, bundle, options, for_one)
-    elif args.user is not None:
-        options["exclude"] = [*(options["exclude"] or ()), *for_one.get(args.user, ())]
-        _print_answer(bundle.recommend(args.user, args.k, **options), labels, args.json)
+        return
+    if args.user is not None:
+        options["exclude"] += for_one.get(args.user, ())
+        answer = bundle.recommend(args.user, args.k, **options)
     else:
-        plays = _plays(args, bundle, labels)
-        _print_answer(bundle.recommend_for_plays(plays, args.k, **options), labels, args.json)
+        answer = bundle.recommend_for_plays(_plays(args, bundle, labels), args.k, **options)
+    _print_answer(answer, labels, args.json)
 
 
 def _write_all(
-    args: argparse.Namespace, bundle: Bundle, options: Options, exclude_for: dict[str, list[str]]
+    args: argparse.Namespace, bundle: Bundle, options: Any, exclude_for: dict[str, list[str]]
 ) -> None:
     from musicrec.bundle.batch import Request, describe, recommend_all, recommend_all_on_spark
 
     query = bundle.query(args.k, **options)
-    users = None if args.users is None else bundle.users.indices(_words(args.users))
-    _note_unknown(query.unknown + (users[1] if users else ()))
-    request = Request(
-        query,
-        users[0] if users else None,
-        bundle.exclusions(exclude_for) if exclude_for else None,
-    )
+    users, unknown = None, ()
+    if args.users is not None:
+        users, unknown = bundle.users.indices(_words(args.users))
+    _note_unknown(query.unknown + unknown)
+    request = Request(query, users, bundle.exclusions(exclude_for) if exclude_for else None)
     if args.engine == "native":
         recommend_all(bundle, args.output, request, _progress)
     else:
@@ -129,7 +112,7 @@ def _write_all(
 
         with spark_session("recommend") as spark:
             recommend_all_on_spark(spark, bundle, args.output, request)
-    print(describe(args.output, len(bundle.users) if users is None else len(users[0]), args.k))
+    print(describe(args.output, len(bundle.users if users is None else users), args.k))
 
 
 def add_similar(commands: Commands) -> None:
@@ -193,11 +176,8 @@ def add_export_vectors(commands: Commands) -> None:
     parser = _command(commands, "export-vectors", add_export_vectors.__doc__, run_export_vectors)
     parser.add_argument("output", metavar="FOLDER", help="folder to write")
     parser.add_argument("--to", choices=("parquet", "hnswlib", "faiss"), required=True)
-    parser.add_argument(
-        "--raw",
-        action="store_true",
-        help="factors as they are, for inner product; by default augmented, for distance",
-    )
+    about = "factors as they are, for inner product; by default augmented, for distance"
+    parser.add_argument("--raw", action="store_true", help=about)
 
 
 def run_export_vectors(args: argparse.Namespace) -> None:
@@ -216,9 +196,8 @@ def add_publish(commands: Commands) -> None:
     """Copy a bundle for others, with its metrics, git revision and a model card."""
     parser = _command(commands, "publish", add_publish.__doc__, run_publish)
     parser.add_argument("output", metavar="FOLDER", help="folder to write")
-    parser.add_argument(
-        "--project", default=".", help="checkout with metrics/ and dvc.lock (%(default)s)"
-    )
+    about = "checkout with metrics/ and dvc.lock (%(default)s)"
+    parser.add_argument("--project", default=".", help=about)
 
 
 def run_publish(args: argparse.Namespace) -> None:
@@ -229,10 +208,8 @@ def run_publish(args: argparse.Namespace) -> None:
     unbeaten = [model_title(name) for name in publish(args.bundle, args.project, args.output)]
     print(f"{args.output}: published")
     if unbeaten:
-        print(
-            f"warning: the model is not shown to beat {', '.join(unbeaten)}; its card says so",
-            file=sys.stderr,
-        )
+        told = f"the model is not shown to beat {', '.join(unbeaten)}; its card says so"
+        print(f"warning: {told}", file=sys.stderr)
 
 
 def _command(
@@ -251,26 +228,17 @@ def _question(
     """A command that asks a bundle for tracks or users."""
     parser = _command(commands, name, about, run)
     parser.add_argument("-k", type=int, default=10, help="how many (%(default)s)")
-    parser.add_argument(
-        "--labels",
-        metavar="FILE",
-        help="names, which may stand for ids: id and name a line, TSV or CSV",
-    )
+    about = "names, which may stand for ids: id and name a line, TSV or CSV"
+    parser.add_argument("--labels", metavar="FILE", help=about)
     parser.add_argument("--json", action="store_true", help="as JSON")
     return parser
 
 
 def _add_plays(who: argparse._MutuallyExclusiveGroup) -> None:
-    who.add_argument(
-        "--plays",
-        metavar="TRACK=COUNT",
-        nargs="+",
-        action="extend",
-        help="plays of anyone, folded in; TRACK alone is one play",
-    )
-    who.add_argument(
-        "--plays-from", metavar="FILE", help="the same: track, tab, count a line; - standard input"
-    )
+    about = "plays of anyone, folded in; TRACK alone is one play"
+    who.add_argument("--plays", metavar="TRACK=COUNT", nargs="+", action="extend", help=about)
+    about = "the same: track, tab, count a line; - standard input"
+    who.add_argument("--plays-from", metavar="FILE", help=about)
 
 
 def _load(args: argparse.Namespace) -> tuple[Bundle, Labels]:
@@ -307,16 +275,6 @@ def _count(text: str, where: str) -> int:
     if len(text) > 18:
         raise MusicRecError(f"{where}: play count of more than 18 digits; is it right?")
     return int(text)
-
-
-def _tracks(
-    given: list[str] | None, path: str | None, bundle: Bundle, labels: Labels
-) -> list[str] | None:
-    """Track ids that were typed or stand in a file; None for neither."""
-    if given is None and path is None:
-        return None
-    words = [*(given or ()), *(_words(path) if path is not None else ())]
-    return [_by_name(one, bundle.tracks, labels) for one in words]
 
 
 def _exclusions(path: str | None) -> tuple[list[str], dict[str, list[str]]]:
@@ -386,16 +344,12 @@ def _print_answer(answer: Answer, labels: Labels, as_json: bool) -> None:
         _print_json({"tracks": tracks, "source": answer.source, "unknown": list(answer.unknown)})
         return
     by_factors = answer.source == "factors"
-    rows = [
-        (
-            str(position),
-            found.track_id,
-            labels.get(found.track_id, ""),
-            f"{found.score:.4f}" if by_factors else f"{found.score:,.0f}",
-            "" if found.last_played is None else _date(found.last_played),
-        )
-        for position, found in enumerate(answer, 1)
-    ]
+    rows = []
+    for position, found in enumerate(answer, 1):
+        score = f"{found.score:.4f}" if by_factors else f"{found.score:,.0f}"
+        played = "" if found.last_played is None else _date(found.last_played)
+        name = labels.get(found.track_id, "")
+        rows.append((str(position), found.track_id, name, score, played))
     _print_table(("", "track", "name", "score" if by_factors else "listeners", "last played"), rows)
 
 
@@ -403,11 +357,8 @@ def _print_neighbours(found: Sequence[Neighbour], kind: str, labels: Labels, as_
     if not found:
         raise MusicRecError(f"no {kind} is like this one: its factor is zero, or k is 0")
     if as_json:
-        neighbours = [
-            _named({f"{kind}_id": one.id, "similarity": one.similarity}, one.id, labels)
-            for one in found
-        ]
-        _print_json({f"{kind}s": neighbours})
+        known = [({f"{kind}_id": one.id, "similarity": one.similarity}, one.id) for one in found]
+        _print_json({f"{kind}s": [_named(*one, labels) for one in known]})
         return
     rows = [
         (str(position), one.id, labels.get(one.id, ""), f"{one.similarity:.4f}")

@@ -117,19 +117,15 @@ def export_bundle(
     indexed, factors = Path(indexed), Path(factors)
     sizes = read_sizes(indexed / "sizes.json")
     user_factors, item_factors = read_factors(factors, sizes.n_users, sizes.n_items)
-    user_ids, track_ids = (
-        read_table(indexed / f"{name}.parquet", [column]).column(0).combine_chunks().slice(0, n)
-        for name, column, n in (
-            ("users", "user_id", sizes.n_users),
-            ("items", "track_id", sizes.n_items),
-        )
-    )
+    user_ids = read_table(indexed / "users.parquet", ["user_id"]).column(0).combine_chunks()
+    track_ids = read_table(indexed / "items.parquet", ["track_id"]).column(0).combine_chunks()
+    track_ids = track_ids.slice(0, sizes.n_items)
     contents = Contents(
         users=user_factors,
         items=item_factors,
         plays=read_interactions(indexed / "train", sizes.n_users, sizes.n_items),
         last_played=_last_played(sound_parts(indexed / "train")),
-        user_ids=user_ids,
+        user_ids=user_ids.slice(0, sizes.n_users),
         track_ids=track_ids,
         of_tracks=track_arrays(export.groups, track_ids.to_pylist()),
     )
@@ -216,14 +212,7 @@ def _last_played(parts: list[Path]) -> np.ndarray | None:
 
 
 def track_arrays(groups: str, tracks: list[str]) -> dict[str, np.ndarray]:
-    """Read the groups and the names of tracks as arrays of a bundle.
-
-    Parameters
-    ----------
-    groups : str
-        `export.groups`: a table with the columns `track_id`, `group` and, perhaps, `name`.
-    tracks : list of str
-        Ids of the model's tracks, in their order.
+    """Read groups and names of tracks from `export.groups`, as arrays of a bundle.
 
     Raises
     ------
@@ -238,11 +227,8 @@ def track_arrays(groups: str, tracks: list[str]) -> dict[str, np.ndarray]:
     if not names:
         raise MusicRecError(f"export.groups = {groups}: none of its tracks is in the model")
     numbers = {name: number for number, name in enumerate(names)}
-    arrays = {
-        "track_groups": np.array(
-            [numbers.get(of_track.get(track, ""), -1) for track in tracks], np.int32
-        )
-    }
+    of_tracks = [numbers.get(of_track.get(track, ""), -1) for track in tracks]
+    arrays = {"track_groups": np.array(of_tracks, np.int32)}
     arrays["group_id_text"], arrays["group_id_starts"] = id_arrays(pa.array(names))
     if "name" in known:
         named = pa.array([known["name"].get(track, "") for track in tracks], pa.string())
@@ -305,11 +291,10 @@ def _sentinels(annoy: AnnoyIndex, contents: Contents) -> tuple[Sentinel, ...]:
     def names(items: np.ndarray) -> tuple[str, ...]:
         return tuple(contents.track_ids.take(pa.array(items)).to_pylist())
 
-    found: list[Sentinel] = []
-    for user in chosen.tolist():
-        vector = contents.users[user]
+    def answered(user: int) -> Sentinel:
+        vector, user_id = contents.users[user], contents.user_ids[user].as_py()
         best, _ = exact.search_one(vector, SENTINEL_K, contents.plays.row(user))
         near = annoy.probe(vector, SENTINEL_K)
-        user_id = contents.user_ids[user].as_py()
-        found.append(Sentinel(user=user_id, exact=names(best), near=names(near)))
-    return tuple(found)
+        return Sentinel(user=user_id, exact=names(best), near=names(near))
+
+    return tuple(map(answered, chosen.tolist()))
