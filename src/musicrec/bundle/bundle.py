@@ -88,6 +88,9 @@ class Bundle(Model):
     questions for recommendations take the keywords of `musicrec.bundle.query.Options`. The list has
     k tracks if so many are left, in falling order of score, equal scores in the order of the index;
     tracks whose factor is zero are never in it. k of 0 gives none.
+
+    Every question raises MusicRecError, in one sentence, where the user or the track that it is
+    about is unknown, an option is out of range, or the bundle has not the groups or times it needs.
     """
 
     def __repr__(self) -> str:
@@ -104,13 +107,7 @@ class Bundle(Model):
         return load_content, (content, self.root, Bundle)
 
     def query(self, k: int = 10, **options: Unpack[Options]) -> Query:
-        """Check what is asked of recommendations, as all questions do.
-
-        Raises
-        ------
-        MusicRecError
-            An option is out of range, or the bundle has no groups.
-        """
+        """Check what is asked of recommendations, as all questions do."""
         query = checked_query(self.tracks, k, options)
         if query.max_per_group is not None and self.groups is None:
             raise MusicRecError(
@@ -137,11 +134,6 @@ class Bundle(Model):
 
         A user whose factor is zero (no play reached feedback.min_count) gets the most popular
         tracks, and the answer says so.
-
-        Raises
-        ------
-        MusicRecError
-            The user is unknown, or an option is out of range.
         """
         query = self.query(k, **options)
         user = self._user(user_id)
@@ -199,7 +191,7 @@ class Bundle(Model):
         Raises
         ------
         MusicRecError
-            A play count is not a whole number from 1 to 2^63 - 1, or an option is out of range.
+            A play count is not a whole number from 1 to 2^63 - 1.
         """
         return self.recommend_for_many_plays([plays], k, **options)[0]
 
@@ -237,38 +229,20 @@ class Bundle(Model):
         return self._folded([plays], self.users, self.fold_tracks)[2][0]
 
     def similar_tracks(self, track: Id | np.ndarray, k: int = 10) -> tuple[Neighbour, ...]:
-        """Tracks most like one, or like a factor, by cosine; none for a factor of zeros.
-
-        Raises
-        ------
-        MusicRecError
-            The track is unknown.
-        """
+        """Tracks most like one, or like a factor, by cosine; none for a factor of zeros."""
         row = -1 if isinstance(track, np.ndarray) else self._track(track)
         found, cosines = self._nearest(self.track_cosines, row, track, k)
         names = self.names.of_indices(found)
         return tuple(map(Neighbour, self.tracks.texts_of(found), cosines, names))
 
     def similar_users(self, user: Id | np.ndarray, k: int = 10) -> tuple[Neighbour, ...]:
-        """Users most like one, or like a factor, by cosine; none for a factor of zeros.
-
-        Raises
-        ------
-        MusicRecError
-            The user is unknown.
-        """
+        """Users most like one, or like a factor, by cosine; none for a factor of zeros."""
         row = -1 if isinstance(user, np.ndarray) else self._user(user)
         found, cosines = self._nearest(self.user_cosines, row, user, k)
         return tuple(map(Neighbour, self.users.texts_of(found), cosines))
 
     def explain(self, user_id: Id, track_id: Id) -> Explanation:
-        """Say which plays carried the score of a track for a user.
-
-        Raises
-        ------
-        MusicRecError
-            User or track is unknown.
-        """
+        """Say which plays carried the score of a track for a user."""
         user = self._user(user_id)
         plays = self.plays.rows(np.array([user]))
         vector, ages = self.user_factors[user], self.ages_of(user)

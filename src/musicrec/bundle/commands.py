@@ -100,10 +100,9 @@ def _write_all(
     from musicrec.bundle.batch import Request, describe, recommend_all, recommend_all_on_spark
 
     query = bundle.query(args.k, **options)
-    users, unknown = None, ()
-    if args.users is not None:
-        users, unknown = bundle.users.indices(_words(args.users))
-    _note_unknown(query.unknown + unknown)
+    found = None if args.users is None else bundle.users.indices(_words(args.users))
+    _note_unknown(query.unknown + (found.unknown if found else ()))
+    users = found.known if found else None
     request = Request(query, users, bundle.exclusions(exclude_for) if exclude_for else None)
     if args.engine == "native":
         recommend_all(bundle, args.output, request, _progress)

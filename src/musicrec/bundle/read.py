@@ -133,17 +133,9 @@ class Model:
     def excluded(
         self, query: Query, users: np.ndarray, exclusions: Interactions | None = None
     ) -> Interactions:
-        """Tracks that users must not get.
+        """Tracks that users (int64 array (n)) must not get, for what they played, as n rows.
 
-        Parameters
-        ----------
-        users : int64 array (n)
-        exclusions : Interactions (n_users, n_items), optional
-            Those of each user beside the tracks played and what the query excludes for all.
-
-        Returns
-        -------
-        Interactions (n, n_items)
+        `exclusions`, of all users, are those of each beside what the query excludes for all.
         """
         if query.not_played_for is None:
             rows = excluded(query, self.plays.rows(users))
@@ -330,7 +322,7 @@ def _trained_with(manifest: Manifest, block: type[B], where: str) -> B:
         return trained_with(getattr(manifest, block.block), block)
     except ValidationError as error:
         mistake = error.errors(include_url=False)[0]
-        key = ".".join(str(step) for step in (block.block, *mistake["loc"]))
+        key = ".".join(map(str, (block.block, *mistake["loc"])))
         raise MusicRecError(f"{where}: {key}: {mistake['msg']}; export it again") from None
 
 
