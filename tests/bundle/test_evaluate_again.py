@@ -13,6 +13,7 @@ import pytest
 from musicrec.bundle.write import export_bundle
 from musicrec.evaluate.run import evaluate
 from musicrec.params import EvaluateParams, ExportParams
+from musicrec.storage.parquet import read_table
 from tests.support.indexed_data import make_plays, write_baselines, write_factors, write_indexed
 
 PARAMS = EvaluateParams(k=(5, 50), bootstrap_samples=100)
@@ -41,20 +42,20 @@ print(json.dumps([sum(values) / len(values) for values in (maps, ndcgs)]))
 def test_a_fresh_process_reproduces_the_metrics(tmp_path: Path) -> None:
     plays = make_plays()
     write_indexed(tmp_path / "indexed", plays)
-    users = plays.users.copy()
-    users[7] = 0  # whom the bundle answers by popularity, and evaluate with an empty list
-    write_factors(tmp_path / "factors", users, plays.items)
+    factors = plays.users.copy()
+    factors[7] = 0  # whom the bundle answers by popularity, and evaluate with an empty list
+    write_factors(tmp_path / "factors", factors, plays.items)
     write_baselines(tmp_path, PARAMS)
     folders = (tmp_path / "indexed", tmp_path / "factors")
     table = evaluate(*folders, tmp_path / "baselines", PARAMS).table
     export_bundle(*folders, tmp_path / "bundle", ExportParams())
-    ids = {
-        kind: read_ids(tmp_path / f"indexed/{kind}s.parquet", f"{label}_id")
-        for kind, label in (("user", "user"), ("item", "track"))
-    }
+    users, tracks = (
+        read_table(tmp_path / f"indexed/{name}.parquet").column(column).to_pylist()
+        for name, column in (("users", "user_id"), ("items", "track_id"))
+    )
     truth: dict[str, list[str]] = {}
     for user, item in sorted(plays.validation):
-        truth.setdefault(ids["user"][user], []).append(ids["item"][item])
+        truth.setdefault(users[user], []).append(tracks[item])
     for k in PARAMS.k:
         done = subprocess.run(
             [sys.executable, "-c", JUDGE, tmp_path / "bundle", str(k)],
@@ -65,10 +66,3 @@ def test_a_fresh_process_reproduces_the_metrics(tmp_path: Path) -> None:
         )
         expected = [np.mean(table.column(f"{name}@{k}")) for name in ("map", "ndcg")]
         assert json.loads(done.stdout) == pytest.approx(expected, abs=1e-12)
-
-
-def read_ids(path: Path, column: str) -> list[str]:
-    from musicrec.storage.parquet import read_table
-
-    ids: list[str] = read_table(path).column(column).to_pylist()
-    return ids

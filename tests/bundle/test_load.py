@@ -125,12 +125,8 @@ def test_no_bundle(folder: Path, tmp_path: Path) -> None:
 def test_a_missing_cut_or_altered_file(folder: Path, name: str) -> None:
     path = folder / name
     content = path.read_bytes()
-    for change in (
-        content[:-1] + bytes([content[-1] ^ 1]),
-        content[:-1],
-        content + b"\0",
-        b"",
-    ):
+    altered = content[:-1] + bytes([content[-1] ^ 1])
+    for change in (altered, content[:-1], content + b"\0", b""):
         path.write_bytes(change)
         refused(folder, f"{name}: differs from the manifest")
     path.unlink()

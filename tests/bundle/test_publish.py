@@ -17,13 +17,8 @@ from musicrec.errors import MusicRecError, UsageError
 from musicrec.storage.files import write_json
 
 INTERVALS = [
-    {
-        "model": model,
-        "metric": "map@10",
-        "value": value,
-        "low": round(value - 0.01, 6),
-        "high": round(value + 0.01, 6),
-    }
+    {"model": model, "metric": "map@10", "value": value}
+    | {"low": round(value - 0.01, 6), "high": round(value + 0.01, 6)}
     for model, value in (("als", 0.1), ("popularity", 0.05), ("neighbours", 0.2))
 ]
 DIFFERENCES = [

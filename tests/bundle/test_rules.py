@@ -201,10 +201,7 @@ def test_not_played_for(project: Path, timed: Bundle, bundle: Bundle) -> None:
             assert answer.track_ids == [t for t in everything if t not in recent]
     for ask, sentence in (
         (lambda: timed.recommend(USERS[0], not_played_for="soon"), "not_played_for is 'soon'"),
-        (
-            lambda: bundle.recommend(USERS[0], not_played_for="1d"),
-            "plays of the bundle have no times",
-        ),
+        (lambda: bundle.recommend(USERS[0], not_played_for="1d"), "of the bundle have no times"),
         (lambda: timed.recommend_for_plays({}, not_played_for="1d"), "are given have no times"),
     ):
         with pytest.raises(MusicRecError, match=sentence):

@@ -14,15 +14,7 @@ from musicrec.bundle import Bundle, load_bundle
 from musicrec.bundle.update import update
 from musicrec.cli import main
 from musicrec.errors import MusicRecError
-from tests.support.served import (
-    ALS,
-    FEEDBACK,
-    HARD_IDS,
-    N_ITEMS,
-    export,
-    make_project,
-    plays_of,
-)
+from tests.support.served import ALS, FEEDBACK, HARD_IDS, N_ITEMS, export, make_project, plays_of
 
 # Of an old and a new user, an old and a new track; one pair that was there, one below min_count.
 NEW = [
@@ -35,15 +27,10 @@ NEW = [
 
 
 def table(rows: list[tuple[Any, ...]] = NEW) -> pa.Table:
-    names = ("user_id", "track_id", "count", "last_played")
-    schema = pa.schema(
-        [(name, pa.int64() if i > 1 else pa.string()) for i, name in enumerate(names)]
-    )
-    columns = list(zip(*rows, strict=True)) or [()] * 3
-    return pa.table(
-        [pa.array(column, schema.field(i).type) for i, column in enumerate(columns)],
-        names=names[: len(columns)],
-    )
+    types = {"user_id": pa.string(), "track_id": pa.string(), "count": pa.int64()}
+    types |= {"last_played": pa.int64()} if rows and len(rows[0]) > 3 else {}
+    named = [dict(zip(types, row, strict=True)) for row in rows]
+    return pa.Table.from_pylist(named, pa.schema(types))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -182,9 +169,8 @@ def test_groups_names_and_times_go_on(tmp_path: Path) -> None:
     export(root, tmp_path / "named", tmp_path / "groups.csv")
     old = load_bundle(tmp_path / "named")
     assert (old.name("item-5"), old.name(HARD_IDS[0])) == ("Song 5", None)
-    assert old.similar_tracks("item-5", 1)[0].name == old.name(
-        old.similar_tracks("item-5", 1)[0].id
-    )
+    near = old.similar_tracks("item-5", 1)[0]
+    assert near.name == old.name(near.id)
     day = 86400
     rows = [(*row, 200 * day + i) for i, row in enumerate(NEW)]
     with pytest.raises(MusicRecError, match=r"have times and the new ones have none"):

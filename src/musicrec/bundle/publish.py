@@ -94,16 +94,9 @@ def publish(
     project: str | os.PathLike[str],
     output: str | os.PathLike[str],
 ) -> list[str]:
-    """Copy a verified bundle, with git revision, metrics and a model card.
+    """Copy a verified bundle that the `project` exported, with git revision, metrics and a card.
 
-    Parameters
-    ----------
-    bundle : path
-        What the export stage wrote.
-    project : path
-        Checkout whose `evaluate` stage judged the same factors.
-    output : path
-        Folder to write; it appears whole or not at all.
+    The folder `output` appears whole or not at all.
 
     Returns
     -------

@@ -105,7 +105,8 @@ def update(
     old = None if times is None else ages(times, int(times.max()))
     ratings = as_trained(matrix, parent.feedback, old)
     factors = _solved(parent, ratings, new, rounds)
-    before = parent.manifest.updated or {}
+    manifest = parent.manifest
+    before = manifest.updated or {}
     summary = {
         "parent": parent.digest,
         "number": before.get("number", 0) + 1,
@@ -124,7 +125,6 @@ def update(
         track_ids=track_ids,
         of_tracks=_of_tracks(parent, track_ids, groups),
     )
-    manifest = parent.manifest
     about = {
         "als": manifest.als,
         "feedback": manifest.feedback,
