@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def group(item: pytest.Item) -> str:
         if PIPELINE in item.path.parents:
             return "1 pipeline"
-        spark = "spark" in item.fixturenames  # type: ignore[attr-defined]
+        spark = "spark" in item.fixturenames or "[MLlib]" in item.name  # type: ignore[attr-defined]
         return "2 spark" if spark else f"3 {item.path}"
 
     items.sort(key=lambda item: group(item)[0])
