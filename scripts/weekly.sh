@@ -5,7 +5,11 @@
 # Exit status: 0 published, or in service already; 3 not published; else what a step failed with.
 # Whenever it is killed, FOLDER/current is a whole bundle, and the next run goes on.
 set -eu
-from=${1:?name the first day of the plays that judge, such as 2026-11-23} folder=${2:-data/published}
+from=${1-} folder=${2:-data/published}
+if [ "$(date -d "$from" +%F 2> /dev/null)" != "${from:-none}" ]; then
+  echo "error: name the first day of the plays that judge, such as 2026-11-23, not '$from'" >&2
+  exit 2
+fi
 shift $(($# < 2 ? $# : 2))
 [ $# -gt 0 ] || set -- --fail-on cannot-tell
 cd "$(dirname "$0")/.."

@@ -53,4 +53,4 @@ def main() -> None:
         write_table(args.per_user, evaluation.table)
         write_table(args.lists, evaluation.lists)
         write_json(args.metrics, {params.split: figures})
-    print(sentence(figures, evaluation.table, params))
+    print(sentence(figures, plots["differences"], evaluation.table, params))

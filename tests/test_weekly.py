@@ -110,6 +110,9 @@ def served(root: Path) -> str:
 @pytest.mark.skipif(shutil.which("flock") is None, reason="needs flock")
 def test_four_weeks_killed_in_every_step_serve_one_whole_bundle(checkout: Path) -> None:
     shutil.copy(ROOT / "params.yaml", checkout)
+    for day in ("", "2026-13-01", "soon"):
+        assert "error: name the first day of the plays that judge" in run(checkout, day).stderr
+    assert (checkout / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
     before = None
     for week in WEEKS:
         kill, after = 0, before if week == WORSE else week

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,16 @@ def number(value: Any, decimals: int | None = None) -> str:
         whole = value.is_integer() and abs(value) >= 10
         decimals = 0 if whole else 4 if abs(value) < 10 else 1
     return f"{value:,.{decimals}f}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Write a count with its noun: `1 play`, `2,000 plays`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def parameter(value: Any) -> str:
+    """Write a parameter's value as YAML has it: `null`, `false`, `[10, 20]`."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def share(value: float, decimals: int = 1) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from musicrec.errors import UsageError
+from musicrec.formatting import counted
 from musicrec.parsers import Commands, number
 
 
@@ -35,9 +37,10 @@ def run_update(args: argparse.Namespace) -> None:
     from musicrec.bundle.update import update
     from musicrec.ingest.run import read_plays
     from musicrec.params import NO_GROUPS, DataParams, load_block
-    from musicrec.storage.outputs import output_folder
+    from musicrec.storage.outputs import is_stage_output, output_folder
 
-    output_folder(args.output)
+    if is_stage_output(output_folder(args.output)):
+        raise UsageError(f"{args.output}: a stage of the pipeline writes this; name another folder")
     params = DataParams()
     if args.params or Path("params.yaml").is_file():
         params = load_block(args.params or "params.yaml", DataParams)
@@ -49,8 +52,9 @@ def run_update(args: argparse.Namespace) -> None:
     if not summary:
         print(f"{args.output}: no new plays; the bundle is {args.bundle}")
         return
-    print(
-        f"{args.output}: {summary['plays']:,} plays of {summary['users']:,} users and "
-        f"{summary['tracks']:,} tracks added; {summary['new_users']:,} users and "
-        f"{summary['new_tracks']:,} tracks are new; update {summary['number']} since the training"
-    )
+    added = [
+        counted(summary[key], key.rstrip("s").replace("_", " "))
+        for key in ("plays", "users", "tracks", "new_users", "new_tracks")
+    ]
+    said = "{}: {} of {} and {} added, with {} and {}; update {} since the training"
+    print(said.format(args.output, *added, summary["number"]))

@@ -127,9 +127,16 @@ def test_only_a_published_folder_is_replaced(checkout: Path, tmp_path: Path) -> 
     assert {path: path.read_bytes() for path in exported.iterdir()} == before
 
 
-def test_uncommitted_changes_are_told(checkout: Path, tmp_path: Path) -> None:
+def test_uncommitted_changes_and_listeners_left_out_are_told(
+    checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (checkout / "metrics/data.json").write_text('{"train_plays": 241}')
+    counts = {"users_dropped": 22, "users_kept": 78}
+    write_json(checkout / "metrics/downsample.json", counts)
+    (checkout / "params.yaml").write_text(PARAMS.replace("holdout", "temporal, test_users: 0.1"))
     publish(checkout / "data/bundle", checkout, tmp_path / "out")
+    assert "warning: 22 % of the listeners are unknown to the bundle" in capsys.readouterr().err
+    assert "data.test_users" not in (tmp_path / "out/MODEL_CARD.md").read_text()
     assert "with uncommitted changes" in (tmp_path / "out/MODEL_CARD.md").read_text()
 
 

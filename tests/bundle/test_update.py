@@ -144,9 +144,8 @@ def test_the_command_reads_what_ingest_reads(
     assert main([*words, "log", "--plays", "new.csv"]) == 0
     assert main([*words, "table", "--plays", "new.parquet", "--params", "plain.yaml"]) == 0
     printed = capsys.readouterr().out
-    assert (
-        "5 plays of 3 users and 3 tracks added; 1 users and 1 tracks are new; update 1" in printed
-    )
+    added = "5 plays of 3 users and 3 tracks added, with 1 new user and 1 new track; update 1"
+    assert added in printed
     assert contents(tmp_path / "log") == contents(tmp_path / "table")
     assert main(["verify", "--bundle", "log"]) == 0
     assert main(["update", "log", "--output", "log", "--plays", "new.csv"]) == 0  # in place
@@ -156,6 +155,10 @@ def test_the_command_reads_what_ingest_reads(
     card = (tmp_path / "log/MODEL_CARD.md").read_text()
     assert card.count("# Updated model") == 1 and "update 2 since the training" in card
     assert "What follows" not in card  # the bundle had no card
+    (tmp_path / "dvc.yaml").write_text("stages: {export: {outs: [log]}}")
+    assert main([*words, "log", "--plays", "new.csv"]) == 2
+    assert "log: a stage of the pipeline writes this" in capsys.readouterr().err
+    assert load_bundle("log").digest == twice.digest
     assert main([*words, "nothing", "--plays", "empty.csv"]) == 0
     assert contents(tmp_path / "nothing") == contents(project / "bundle")
     assert main([*words, "bad", "--plays", "nowhere.csv"]) == 1

@@ -13,6 +13,7 @@ import pytest
 from musicrec.bundle import load_bundle
 from musicrec.bundle.write import export_bundle
 from musicrec.errors import MusicRecError
+from musicrec.evaluate.champion import champion_lists
 from musicrec.evaluate.judge import described
 from musicrec.evaluate.report import headline, plot_rows, sentence
 from musicrec.evaluate.run import evaluate
@@ -74,10 +75,18 @@ def test_it_is_judged_as_the_bundle_answers_with_todays_history(tmp_path: Path) 
             expected.append(reference(tracks, truth[user], k)["ndcg"])
         got = found.table.column(f"champion_ndcg@{k}").to_pylist()
         assert got == pytest.approx(expected, abs=1e-9)
-    figures = headline(found, plot_rows(found, params)["differences"], params)
+    differences = plot_rows(found, params)["differences"]
+    figures = headline(found, differences, params)
     mean = np.mean(found.table.column("champion_map@50").to_numpy())
     assert figures["champion_map@50"] == pytest.approx(mean)
-    assert f"the champion ({mean:.4f})" in sentence(figures, found.table, params)
+    assert f"the champion ({mean:.4f})" in sentence(figures, differences, found.table, params)
+    (tmp_path / "dvc.yaml").write_text("stages: {export: {outs: [bundle]}}")
+    with pytest.raises(MusicRecError, match="publish it first: `musicrec publish FOLDER`"):
+        champion_lists(str(bundle), None, params)  # type: ignore[arg-type]
+    with pytest.raises(
+        MusicRecError, match=r"manifest.json: is a file; name the folder of a bundl"
+    ):
+        champion_lists(str(bundle / "manifest.json"), None, params)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -122,7 +122,10 @@ def test_seen_tracks_are_kept_on_demand(folder, plays, tmp_path):
     assert column(judged, folder, "map@10") == pytest.approx(expected, rel=1e-9)
     figures = headline(judged, plot_rows(judged, params)["differences"], params)
     assert {"beats_most_played", "beats_ease"} < figures.keys()
-    assert sentence(figures, judged.table, params).endswith("validation users, seen tracks kept")
+    rows = plot_rows(judged, params)["differences"]
+    assert sentence(figures, rows, judged.table, params).endswith(
+        "validation users, seen tracks kept"
+    )
 
 
 @pytest.mark.parametrize("k", PARAMS.k)

@@ -109,6 +109,17 @@ def test_lists_that_cannot_be_read_are_one_sentence(
         read_lists(path, held_out, PARAMS)
 
 
+def test_files_that_are_no_lists(held_out: HeldOut, tmp_path: Path) -> None:
+    (tmp_path / "lists.csv").write_text("user_id,track_id,position")
+    for name, reason in (
+        ("lists.csv", "lists.csv: cannot be read as Parquet with the columns user_id, track_id, a"),
+        ("none.parquet", "none.parquet: no such file"),
+        ("", "no Parquet file there"),
+    ):
+        with pytest.raises(MusicRecError, match=reason):
+            read_lists(tmp_path / name, held_out, PARAMS)
+
+
 def test_trec_files_give_ranx_our_figures(held_out: HeldOut, lists: Lists, tmp_path: Path) -> None:
     """Which reads them itself and shares no code with us; users without a list score 0 in both."""
     write_trec(tmp_path, held_out, lists.judged, "als")

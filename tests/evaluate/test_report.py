@@ -109,7 +109,7 @@ def test_ceilings_and_intervals_enclose_the_metrics(rows):
 def test_a_model_of_taste_beats_popularity_and_says_so(evaluation, rows):
     figures = headline(evaluation, rows["differences"], PARAMS)
     assert figures["beats_popularity"] is True
-    assert "beats popularity" in sentence(figures, evaluation.table, PARAMS)
+    assert "beats popularity" in sentence(figures, rows["differences"], evaluation.table, PARAMS)
 
 
 def test_a_few_users_do_not_show_that_a_model_beats_anything(evaluation):
@@ -123,17 +123,18 @@ def test_a_few_users_do_not_show_that_a_model_beats_anything(evaluation):
         assert row["low"] > 0 and row["shown_higher"] is False
         figures = headline(few, differences, PARAMS)
         assert figures["beats_popularity"] is False
-        assert f"{n} users are too few to tell" in sentence(figures, few.table, PARAMS)
+        assert f"{n} users are too few to tell" in sentence(figures, differences, few.table, PARAMS)
 
 
 def test_a_model_that_loses_to_popularity_says_so(plays, tmp_path):
     noise = np.random.default_rng(0).random((N_ITEMS, 4)).astype(np.float32)
     evaluation = run(tmp_path, plays, noise)
-    figures = headline(evaluation, plot_rows(evaluation, PARAMS)["differences"], PARAMS)
+    differences = plot_rows(evaluation, PARAMS)["differences"]
+    figures = headline(evaluation, differences, PARAMS)
     assert figures["beats_popularity"] is False
-    assert "DOES NOT BEAT popularity" in sentence(figures, evaluation.table, PARAMS)
-    barely = figures | {f"map@{PARAMS.k[-1]}": 1.0}
-    assert "is not shown to beat EASE" in sentence(barely, evaluation.table, PARAMS)
+    assert "is worse than popularity" in sentence(figures, differences, evaluation.table, PARAMS)
+    barely = [row | {"high": 0.1} for row in differences]
+    assert "is not shown to beat EASE" in sentence(figures, barely, evaluation.table, PARAMS)
 
 
 def test_slices_add_up_to_the_whole(evaluation, rows):

@@ -337,12 +337,23 @@ def test_a_champion_is_compared_with_the_model_judged_beside_it(tmp_path, monkey
     monkeypatch.setattr("musicrec.review.markdown.outdated", lambda revision: "")
     ((title, text),) = of_champion(replace(head, evaluate={"champion": "x"}), "worse", None, 0.01)
     assert title == "Against the champion" and "FAILED (--fail-on worse): map@500: worse" in text
-    with pytest.raises(MusicRecError, match=rf"beside {tmp_path}, not other as it is now"):
+    with pytest.raises(MusicRecError, match="other: no bundle there"):
         Champion(head, "other")
+    (tmp_path / "dvc.yaml").write_text("stages: {export: {outs: [made: {cache: false}]}}")
+    for name in ("other", "made"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text("{ }")
+    other = str(tmp_path / "other")
+    with pytest.raises(MusicRecError, match=rf"beside {tmp_path}, not {other}; to judge {other}: "):
+        Champion(head, other)
+    with pytest.raises(MusicRecError, match="publish it first: `musicrec publish FOLDER`"):
+        Champion(head, tmp_path / "made")
     (tmp_path / "manifest.json").write_text("{ }")
-    with pytest.raises(MusicRecError, match="as it is now"):
+    with pytest.raises(MusicRecError, match=rf"beside {tmp_path}, which was replaced since; to "):
         Champion(head)
-    with pytest.raises(MusicRecError, match=r"beside no champion; `dvc exp run -S evaluate.champ"):
+    with pytest.raises(
+        MusicRecError, match=r"beside no champion; to judge FOLDER: `dvc exp run -S"
+    ):
         Champion(Stored("workspace", old))
 
 
@@ -392,7 +403,7 @@ def other_truth(old: pa.Table) -> pa.Table:
         (Stored("exp", table(seen="keep")), "with evaluate.seen = exclude and keep; run one"),
         (
             Stored("exp", table(), data="def.dir", source="mine.csv"),
-            "their data differ: data.source is 'data/sample' and 'mine.csv'; compare models",
+            "their data differ: data.source is data/sample and mine.csv; compare models",
         ),
         (Stored("exp", table(), data="def.dir"), "the same parameters, but other plays"),
         (Stored("exp", other_users(table())), "users differ, 2,000 and 2,000 with 1,999 in common"),

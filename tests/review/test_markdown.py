@@ -183,13 +183,19 @@ def test_lists_of_any_model_are_compared_like_a_revision(project, tmp_path, monk
         assert main(["compare", "own", "main", "--json"]) == 0
         found = json.loads(capsys.readouterr().out)["metrics"]
         assert {row["verdict"] for row in found.values()} == {"identical"}
+        assert main(["compare", "main", "own", "--metrics", "map@100"]) == 0
+        told = capsys.readouterr().out
+        assert "Holm" not in told and "--starts" not in told
         assert main(["compare", "main", "few", "--fail-on", "worse"]) == 3
         assert "recall@100: worse" in capsys.readouterr().err
         assert main(["report", "few", "--output", str(tmp_path / "page.html")]) == 0
         assert capsys.readouterr().out.startswith("few: worse")
         assert "run `dvc repro` there" not in (tmp_path / "page.html").read_text(encoding="utf-8")
         assert main(["compare", "main", "few", "--starts", "2"]) == 1
-        assert "--starts trains settings of revisions, and few is none" in capsys.readouterr().err
+        assert (
+            "--starts trains settings of revisions, and few is not a revision"
+            in capsys.readouterr().err
+        )
         assert main(["judge", str(few), "--name", "noisy"]) == 1
         assert "--name noisy is a revision of this project" in capsys.readouterr().err
     finally:

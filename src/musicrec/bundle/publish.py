@@ -18,8 +18,8 @@ from musicrec.baselines.lists import model_title
 from musicrec.bundle.bundle import load_bundle
 from musicrec.bundle.manifest import CARD, MANIFEST, Fingerprint, Manifest
 from musicrec.bundle.write import write_manifest
-from musicrec.errors import MusicRecError, without_passwords
-from musicrec.formatting import markdown_table
+from musicrec.errors import MusicRecError, warn, without_passwords
+from musicrec.formatting import markdown_table, parameter
 from musicrec.metrics.definitions import split_figures
 from musicrec.metrics.intervals import CONFIDENCE
 from musicrec.project.revisions import WORKSPACE, Revision
@@ -33,10 +33,10 @@ FACTS = {
     "data": "metrics/data.json",
     "quality": "metrics/evaluate.json",
 }
+OF_USERS = {"validation_users", "test_users", "held_out", "held_out_by"}  # who hold plays out
 SETTINGS = {  # which plays the model learned from and was judged on
     "data": {
-        *("source", "protocol", "validation_users", "test_users", "held_out", "held_out_by"),
-        *("validation_from", "test_from", "gap", "since"),
+        *("source", "protocol", *OF_USERS, "validation_from", "test_from", "gap", "since"),
     },
     "downsample": {"fraction"},
     "evaluate": {"split"},
@@ -123,6 +123,7 @@ def publish(
         "settings": _settings(checkout.read_yaml("params.yaml")),
         **{name: _read(checkout, path) for name, path in FACTS.items()},
     }
+    _warn_of_unknown(checkout, facts["settings"])
     published = manifest.model_copy(update={"published": facts})
     with atomic_directory(output, is_published) as folder:
         for name in manifest.files:
@@ -164,7 +165,7 @@ def model_card(manifest: Manifest) -> str:
 
 
 def _parameters(values: Mapping[str, Any]) -> str:
-    rows = [(name, f"`{value}`") for name, value in values.items()]
+    rows = [(name, f"`{parameter(value)}`") for name, value in values.items()]
     return markdown_table(("parameter", "value"), rows)
 
 
@@ -223,12 +224,25 @@ def _revision(root: str) -> dict[str, Any]:
 
 def _settings(params: dict[str, Any]) -> dict[str, Any]:
     """Parameters that say which plays the model learned from and was judged on."""
+    unused = OF_USERS if params.get("data", {}).get("protocol") == "temporal" else set()
     return {
         f"{block}.{name}": without_passwords(value) if isinstance(value, str) else value
         for block, names in SETTINGS.items()
         for name, value in params.get(block, {}).items()
-        if name in names and value is not None
+        if name in names - unused and value is not None
     }
+
+
+def _warn_of_unknown(project: Revision, settings: Mapping[str, Any]) -> None:
+    """Warn of listeners that a sample left out, where those who come back are served."""
+    counts = project.read_json("metrics/downsample.json") or {}
+    dropped = counts.get("users_dropped", 0)
+    if dropped and settings.get("data.protocol") == "temporal":
+        share = dropped / (dropped + counts["users_kept"])
+        warn(
+            f"{100 * share:.0f} % of the listeners are unknown to the bundle, left out by "
+            f"downsample.fraction = {settings.get('downsample.fraction')}; 1.0 keeps all"
+        )
 
 
 def _read(project: Revision, path: str) -> Any:

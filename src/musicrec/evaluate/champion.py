@@ -9,12 +9,13 @@ import numpy as np
 
 from musicrec.als.fold_in import FoldIn, as_trained
 from musicrec.errors import MusicRecError
-from musicrec.interactions.earlier import read_earlier
+from musicrec.interactions.earlier import PUBLISH_FIRST, read_earlier
 from musicrec.interactions.factors import warn
 from musicrec.interactions.held_out import HeldOut
 from musicrec.interactions.matrix import Interactions
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams, trained_with
 from musicrec.search.exact import ExactIndex
+from musicrec.storage.outputs import is_stage_output
 
 
 def champion_lists(
@@ -34,9 +35,12 @@ def champion_lists(
     Raises
     ------
     MusicRecError
-        It is no undamaged bundle, or was trained on held-out plays.
+        It is no undamaged bundle, an output of the pipeline, or was trained on held-out plays.
     """
-    bundle = read_earlier(Path(champion), f"evaluate.champion = {champion}")
+    said = f"evaluate.champion = {champion}"
+    if is_stage_output(Path(champion)):
+        raise MusicRecError(PUBLISH_FIRST.format(said))
+    bundle = read_earlier(Path(champion), said)
     unsure = bundle.refuse_learned(held_out.indexed, held_out.split, params.seen)
     items = bundle.array("item_factors.npy")
     als = trained_with(bundle.manifest["als"], ALSParams)

@@ -17,7 +17,7 @@ from musicrec.errors import MusicRecError
 from musicrec.interactions.held_out import HeldOut
 from musicrec.params import EvaluateParams
 from musicrec.storage.outputs import atomic_path
-from musicrec.storage.parquet import parquet_parts, read_files
+from musicrec.storage.parquet import read_files
 
 COLUMNS = ("user_id", "position", "track_id", "score")
 
@@ -66,18 +66,14 @@ def read_lists(
     MusicRecError
         A column is missing or has no value somewhere, or nobody in it is held out.
     """
-    parts = parquet_parts(path)
-    has = [name for name in ("position", "score") if name in pq.read_schema(parts[0]).names]
-    if not has:
-        raise MusicRecError(f"{path}: has neither a column position nor score; name one of them so")
-    table = read_files(parts, ["user_id", "track_id", has[0]])
+    table, order_by = _read(Path(path))
     for name in table.column_names:
         empty = pc.sum(pc.is_null(table.column(name), nan_is_null=True)).as_py()
         if empty:
             raise MusicRecError(f"{path}: {name} is empty in {empty:,} of {table.num_rows:,} rows")
-    kind = table.schema.field(has[0]).type
+    kind = table.schema.field(order_by).type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        raise MusicRecError(f"{path}: {has[0]} is {kind}, not a number")
+        raise MusicRecError(f"{path}: {order_by} is {kind}, not a number")
     names = [_texts(table, name) for name in ("user_id", "track_id")]
     place = pc.index_in(names[0], held_out.user_ids)
     ours = pc.is_valid(place).to_numpy(zero_copy_only=False)
@@ -92,7 +88,7 @@ def read_lists(
     texts = encoded.indices.to_numpy().astype(np.int64)
     found = pc.index_in(encoded.dictionary, held_out.track_ids)
     items = pc.fill_null(found, len(held_out.track_ids)).to_numpy().astype(np.int64)[texts]
-    key = table.column(has[0]).to_numpy()[ours] * (1 if has[0] == "position" else -1)
+    key = table.column(order_by).to_numpy()[ours] * (1 if order_by == "position" else -1)
     order = np.lexsort((items, key, users))
     users, items, texts = users[order], items[order], texts[order]
     first = np.zeros(len(users), bool)
@@ -118,6 +114,27 @@ def read_lists(
         "tracks that training does not know: misses": int(np.sum(items >= held_out.train.n_items)),
     }
     return lists, [f"{number:,} {what}" for what, number in said.items() if number]
+
+
+def _read(path: Path) -> tuple[pa.Table, str]:
+    """Read the rows of lists, and say by which column they are ordered."""
+    parts = [path] if path.is_file() else sorted(path.glob("*.parquet"))
+    if not parts:
+        what = "no Parquet file there" if path.is_dir() else "no such file"
+        raise MusicRecError(f"{path}: {what}")
+    try:
+        names = pq.read_schema(parts[0]).names
+        has = [name for name in ("position", "score") if name in names]
+        if not has:
+            raise MusicRecError(
+                f"{path}: has neither a column position nor score; name one of them so"
+            )
+        return read_files(parts, ["user_id", "track_id", has[0]]), has[0]
+    except pa.ArrowException as error:
+        raise MusicRecError(
+            f"{path}: cannot be read as Parquet with the columns user_id, track_id, and position "
+            f"or score ({str(error).splitlines()[0]})"
+        ) from None
 
 
 def write_trec(folder: Path, held_out: HeldOut, lists: np.ndarray, name: str) -> None:

@@ -50,26 +50,26 @@ def headline(evaluation: Evaluation, differences: Rows, params: EvaluateParams) 
 
 
 def sentence(
-    figures: Mapping[str, Any], table: pa.Table, params: EvaluateParams, model: str = MODEL
+    figures: Mapping[str, Any],
+    differences: Rows,
+    table: pa.Table,
+    params: EvaluateParams,
+    model: str = MODEL,
 ) -> str:
     """Say in one line how the model stands beside the baselines."""
     metric = headline_metrics(params.k)[0]
-    means = {
-        name: float(_numbers(table, f"{name}_{metric}").mean())
-        for name in baseline_names(table.column_names)
-    }
+    rows = [row for row in differences if row["metric"] == metric]
     said = f"{metric}: {model_title(model)} {figures[metric]:.4f}"
     if table.num_rows < FEWEST_USERS:
-        beside = ", ".join(f"{model_title(name)} {mean:.4f}" for name, mean in means.items())
+        beside = ", ".join(f"{model_title(row['against'])} {row['baseline']:.4f}" for row in rows)
         return f"{said}, {beside}; {table.num_rows} users are too few to tell which is better"
 
-    def against(name: str) -> str:
-        ahead = figures[metric] > means[name]
-        missed = "is not shown to beat" if ahead else "DOES NOT BEAT"
-        beats = "beats" if figures[f"beats_{name}"] else missed
-        return f"{beats} {model_title(name)} ({means[name]:.4f})"
+    def against(row: Mapping[str, Any]) -> str:
+        missed = "is worse than" if row["high"] < 0 else "is not shown to beat"
+        beats = "beats" if row["shown_higher"] else missed
+        return f"{beats} {model_title(row['against'])} ({row['baseline']:.4f})"
 
-    stands = " and ".join(against(name) for name in means)
+    stands = " and ".join(map(against, rows))
     kept = ", seen tracks kept" if params.seen == "keep" else ""
     known = [name for name in PAPERS if name in table.column_names]
     papers = [f"{metric_title(name)} {_mean(table, name):.4f}" for name in known]

@@ -125,6 +125,9 @@ class EarlierModel:
         return known, np.append(self.array(TIMES)[at], 0)[place]
 
 
+PUBLISH_FIRST = (  # of a champion that the next export replaces
+    "{}: the pipeline overwrites this; publish it first: `musicrec publish FOLDER`, and name that"
+)
 _CURE = "use a bundle that was trained on earlier plays, or without these users, or set it to null"
 
 
@@ -136,12 +139,14 @@ def read_earlier(folder: Path, said: str) -> EarlierModel:
     MusicRecError
         One of them is missing or damaged.
     """
+    if folder.is_file():
+        raise MusicRecError(f"{said}: is a file; name the folder of a bundle")
     names = [*FILES, *(f"{kind}s.parquet" for kind in IDS)]
     for name in (MANIFEST, *names):
         if not (folder / name).is_file():
             raise MusicRecError(
-                f"{said}: no {name} there; name a folder that the export stage wrote, or set it "
-                "to null"
+                f"{said}: no {name} there; name a bundle, such as `musicrec publish FOLDER` "
+                "writes, or set it to null"
             )
     manifest = read_json(folder / MANIFEST)
     listed = manifest.get("files", {})

@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 from musicrec.baselines.lists import CHAMPION
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import described
-from musicrec.interactions.earlier import MANIFEST
+from musicrec.interactions.earlier import MANIFEST, PUBLISH_FIRST
 from musicrec.metrics.definitions import METRICS
 from musicrec.project.revisions import Judged, Revision
 from musicrec.review.compare import per_user
 from musicrec.review.tested import TABLE
+from musicrec.storage.outputs import is_stage_output
 
 
 class Champion(Judged):
@@ -31,7 +32,8 @@ class Champion(Judged):
     Raises
     ------
     MusicRecError
-        The revision was judged beside no champion, or another one.
+        The revision was judged beside no champion, or another one, or the folder has no bundle that
+        stays.
     """
 
     def __init__(self, head: Revision, folder: str | os.PathLike[str] | None = None) -> None:
@@ -41,16 +43,18 @@ class Champion(Judged):
         table = per_user(head)
         about = described(table.schema).get(CHAMPION)
         wanted = os.fspath(folder or (about or {}).get("folder", "FOLDER"))
-        again = f"`dvc exp run -S evaluate.champion={wanted}` judges both"
+        if is_stage_output(Path(self.root, wanted)):
+            raise MusicRecError(PUBLISH_FIRST.format(wanted))
+        manifest = Path(self.root, wanted, MANIFEST)
+        if folder and not manifest.is_file() and wanted != (about or {}).get("folder"):
+            raise MusicRecError(f"{wanted}: no bundle there")
+        again = f"to judge {wanted}: `dvc exp run -S evaluate.champion={wanted}`"
         if about is None:
             raise MusicRecError(f"{head.name} was judged beside no champion; {again}")
-        manifest = Path(self.root, wanted, MANIFEST)
         now = hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else None
-        if now != about["digest"] and (now or wanted != about["folder"]):
-            raise MusicRecError(
-                f"{head.name} was judged beside {about['folder']}, "
-                f"not {wanted} as it is now; {again}"
-            )
+        if now not in (about["digest"], None):
+            other = f", not {wanted}" if wanted != about["folder"] else ", which was replaced since"
+            raise MusicRecError(f"{head.name} was judged beside {about['folder']}{other}; {again}")
         self.name, self.champion = CHAMPION, about
         mine = [name for name in table.column_names if name.partition("@")[0] not in METRICS]
         theirs = f"{CHAMPION}_"

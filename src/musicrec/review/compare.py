@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import described
-from musicrec.formatting import NOTHING, markdown_table, text_table
+from musicrec.formatting import NOTHING, markdown_table, parameter, text_table
 from musicrec.metrics.beyond_accuracy import SLICES, slice_labels
 from musicrec.metrics.definitions import METRICS, Metric, headline_metrics
 from musicrec.metrics.intervals import (
@@ -73,6 +73,8 @@ class Result:
         Training runs of each side.
     champion : dict, optional
         What `champion_lists` says of it, where base is one.
+    lists : bool
+        Whether a side is lists of `musicrec judge`, of which no training run is known.
     """
 
     base: str
@@ -85,6 +87,7 @@ class Result:
     cure: str = ""
     starts: int = 1
     champion: Mapping[str, Any] | None = None
+    lists: bool = False
 
     def verdict(self, metric: str) -> str:
         """The verdict in words; `better` says so where these users may have chosen head."""
@@ -143,12 +146,16 @@ class Result:
             )
         if self.champion:
             share, unsure = self.champion["unknown"], self.champion["unsure"]
-            found.append(
-                f"The champion is {self.champion['folder']}; {100 * share:.2g} % of the held-out "
-                "plays are of tracks that it does not know, and are misses."
+            missed = (
+                f"; {100 * share:.2g} % of the held-out plays are of tracks that it does not know, "
+                "and are misses"
             )
+            found.append(f"The champion is {self.champion['folder']}{missed if share else ''}.")
             if unsure:
-                found.append(f"It may have been trained on {unsure:,} of them: times are missing.")
+                found.append(
+                    f"It may have been trained on {unsure:,} of the held-out plays: times are "
+                    "missing."
+                )
         if self.settings_judged:
             found.append(
                 f"These {self.n_users:,} {self.split} users have judged {self.settings_judged} "
@@ -247,6 +254,7 @@ def compare(
         cure=_cure(found, margin, split, old.num_rows, head) if starts == 1 else "",
         starts=starts,
         champion=base.champion,
+        lists=any(isinstance(one, Judged) and one.champion is None for one in (base, head)),
     )
 
 
@@ -366,10 +374,13 @@ def _footnote(result: Result) -> str:
     many = result.starts > 1
     interval = "interval" if many else "bootstrap interval"
     test = "t-test of users crossed with starts" if many else "paired t-test"
+    holm = (
+        f" after Holm's correction for the {len(result.metrics)} metrics, which the interval does "
+        "not have"
+    )
     words = (
-        f"Paired over users: change of the mean with its {CONFIDENCE} {interval}, p of the {test} "
-        f"after Holm's correction for the {len(result.metrics)} metrics, which the interval does "
-        f"not have; better or worse where p < {SIGNIFICANCE:g}"
+        f"Paired over users: change of the mean with its {CONFIDENCE} {interval}, p of the {test}"
+        f"{holm if len(result.metrics) > 1 else ''}; better or worse where p < {SIGNIFICANCE:g}"
     )
     if result.margin:
         words += (
@@ -378,10 +389,10 @@ def _footnote(result: Result) -> str:
         )
     if any(row.verdict == TOO_FEW for row in result.metrics.values()):
         words += f"; too few users where fewer than {FEWEST_USERS} differ"
-    alone = "" if many else " One training run each"
-    if not many and not result.champion:
-        alone += ": --starts 3 counts what another start changes"
-    return f"{words}.{alone}{alone and '.'}"
+    if many or result.lists:
+        return f"{words}."
+    how = "" if result.champion else ": --starts 3 counts what another start changes"
+    return f"{words}. One training run each{how}."
 
 
 def per_user(revision: Revision) -> pa.Table:
@@ -449,7 +460,9 @@ def _data_difference(base: Revision, head: Revision) -> str:
     """Say which parameters of the data differ, or that the plays themselves do."""
     old, new = (revision.read_yaml(PARAMS) for revision in (base, head))
     of_data = [{block: params.get(block) for block in DATA_BLOCKS} for params in (old, new)]
-    found = [f"{name} is {a!r} and {b!r}" for name, (a, b) in changes(*of_data).items()]
+    found = [
+        f"{name} is {parameter(a)} and {parameter(b)}" for name, (a, b) in changes(*of_data).items()
+    ]
     if not found:
         return f"the same parameters, but other plays or another ingest ({DATA} in dvc.lock)"
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""

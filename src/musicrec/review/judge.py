@@ -90,7 +90,7 @@ def judge_lists(path: str | os.PathLike[str], name: str, trec: Path | None = Non
         (folder / BASELINES).write_bytes(workspace.read(BASELINES) or b"{}")
         for plot, rows in plots.items():
             write_json(folder / PLOTS / f"{plot}.json", rows)
-    return [*notes, sentence(figures, evaluation.table, params, name)]
+    return [*notes, sentence(figures, plots["differences"], evaluation.table, params, name)]
 
 
 def _require_free(name: str) -> None:

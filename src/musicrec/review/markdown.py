@@ -8,7 +8,7 @@ from typing import Any
 
 from musicrec.baselines.lists import model_title
 from musicrec.errors import MusicRecError
-from musicrec.formatting import markdown_table
+from musicrec.formatting import markdown_table, parameter
 from musicrec.metrics.verdicts import MARGIN
 from musicrec.project.revisions import Revision, UnavailableError, changes
 from musicrec.project.staleness import stale_stages
@@ -180,7 +180,7 @@ def _change_table(base: Revision, head: Revision, found: dict[str, tuple[Any, An
 def _shown(value: Any) -> str:
     if value is None:
         return "none"
-    return f"{value:,.6g}" if isinstance(value, float) else str(value)
+    return f"{value:,.6g}" if isinstance(value, float) else parameter(value)
 
 
 def _difference(old: Any, new: Any) -> str:

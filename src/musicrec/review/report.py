@@ -103,16 +103,18 @@ def _verdict(head: Figures) -> dict[str, Any]:
             *([head.no_verdict.partition(";")[0] + "."] if head.no_verdict else []),
         ],
         "users": f"{result.n_users:,} {result.split} users; "
-        f"the margin is {100 * result.margin:g} %; {_starts(result)}",
+        f"the margin is {100 * result.margin:g} %{_starts(result)}",
         "words": [one for one in words[1:] if SLICE not in one["metric"]],
     }
 
 
 def _starts(result: Result) -> str:
     if result.starts > 1:
-        return f"{result.starts} starts of each"
+        return f"; {result.starts} starts of each"
+    if result.lists:
+        return ""
     how = "" if result.champion else " (--starts 3)"
-    return f"one training run each, and another start may give another verdict{how}"
+    return f"; one training run each, and another start may give another verdict{how}"
 
 
 def _sign(result: Result, word: str) -> tuple[str, str]:

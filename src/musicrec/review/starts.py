@@ -37,7 +37,7 @@ def refit(base: Revision, head: Revision, n_starts: int) -> list[list[pa.Table]]
     for revision in (base, head):
         if isinstance(revision, Judged):
             raise MusicRecError(
-                f"--starts trains settings of revisions, and {revision.name} is none"
+                f"--starts trains settings of revisions, and {revision.name} is not a revision"
             )
         if revision.output_hash(INDEXED) != workspace.output_hash(INDEXED):
             raise MusicRecError(

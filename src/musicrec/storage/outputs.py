@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from musicrec.errors import MusicRecError, UsageError
 from musicrec.runtime import OWNER, cleaned_up, remove_abandoned, temporary
 
@@ -138,6 +140,23 @@ def output_folder(text: str | os.PathLike[str], ours: Ours = is_folder_of_ours) 
         raise UsageError(f"{path}: is a file, and a folder is to be written; name another")
     _require_replaceable(path, "folder", ours)
     return path
+
+
+def is_stage_output(path: Path) -> bool:
+    """Whether a path is an output of a stage of the DVC project that it lies in."""
+    for folder in path.absolute().parents:
+        if not (folder / "dvc.yaml").is_file():
+            continue
+        with suppress(OSError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+            stages = yaml.safe_load((folder / "dvc.yaml").read_bytes())["stages"]
+            outs = [
+                name
+                for stage in stages.values()
+                for out in stage.get("outs", [])
+                for name in ([out] if isinstance(out, str) else out)
+            ]
+            return path.resolve() in [(folder / name).resolve() for name in outs]
+    return False
 
 
 @contextmanager

@@ -55,7 +55,8 @@ def windows_of(params: DataParams, judged: str, times: Times) -> Windows:
     for name, time in found.items():
         if not first < time <= last:
             raise MusicRecError(
-                f"{_said(name, wanted, time)} leaves plays on one side only; {span}"
+                f"{_said(name, wanted, time)}: no play is {'before' if time <= first else 'after'} "
+                f"it; {span}"
             )
     if len(found) == 2 and found["validation_from"] >= found["test_from"]:
         said = [_said(name, wanted, time) for name, time in found.items()]
@@ -64,13 +65,30 @@ def windows_of(params: DataParams, judged: str, times: Times) -> Windows:
     own = found[f"{judged}_from"]
     end = found["test_from"] - gap if judged == "validation" and len(found) == 2 else last + 1
     since = first if params.since is None else _since(params.since, own)
+    begin = "the first play" if params.since is None else f"data.since = {params.since}"
+    if since >= own:
+        raise MusicRecError(f"{begin} must be before data.{judged}_from; {span}")
+    _require_gap(params.gap, own - since, (begin, f"data.{judged}_from"))
+    if end <= last:
+        _require_gap(
+            params.gap, found["test_from"] - own, (f"data.{judged}_from", "data.test_from")
+        )
     for name, start, stop in (("training", since, own - gap), (judged, own, end)):
-        if start >= stop or not any(((part >= start) & (part < stop)).any() for part in times()):
+        if not any(((part >= start) & (part < stop)).any() for part in times()):
             raise MusicRecError(
                 f"no play is in the window of {name}, from {shown(start)} to {shown(stop)} "
                 f"(data.validation_from, data.test_from, data.since, data.gap); {span}"
             )
     return {"train": (since, own - gap), judged: (own, end)}
+
+
+def _require_gap(gap: str | None, length: int, ends: tuple[str, str]) -> None:
+    if duration_seconds(gap) * SECOND >= length:
+        days = length / (86_400 * SECOND)
+        raise MusicRecError(
+            f"data.gap = {gap} must be shorter than the {days:.3g} days between {ends[0]} and "
+            f"{ends[1]}"
+        )
 
 
 def shown(time: int) -> str:
