@@ -7,6 +7,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+from musicrec.formatting import parameter
 from musicrec.project.revisions import Revision, changes
 
 ABSENT = ("deleted", "not in cache")  # DVC's words
@@ -150,7 +151,10 @@ def _changed_parameters(dependency: Any, status: Mapping[str, str]) -> list[str]
             reasons.append(f"{key} is {word}")
             continue
         found = changes({key: then[key]}, {key: now[key]})
-        reasons += [f"{name} is {new!r} and was {old!r}" for name, (old, new) in found.items()]
+        reasons += [
+            f"{name} is {parameter(new)} and was {parameter(old)}"
+            for name, (old, new) in found.items()
+        ]
     return reasons
 
 
