@@ -36,7 +36,7 @@ def counted(count: int, noun: str) -> str:
 
 def parameter(value: Any) -> str:
     """Write a parameter's value as YAML has it: `null`, `false`, `[10, 20]`."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def share(value: float, decimals: int = 1) -> str:

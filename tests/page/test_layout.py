@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
-from musicrec.formatting import number, share
+from musicrec.formatting import number, parameter, share
 from musicrec.metrics.definitions import metric_title
 from musicrec.page.charts import Figure
 from musicrec.page.layout import Table
@@ -25,6 +27,15 @@ from musicrec.review.sections import _with_front
 )
 def test_numbers(value, text):
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "null"), (False, "false"), ([10, 20], "[10, 20]"), ("é", "é"),
+     (date(2026, 11, 2), '"2026-11-02"')],  # as YAML reads a date by hand
+)  # fmt: skip
+def test_parameters(value, text):
+    assert parameter(value) == text
 
 
 def test_percentages_have_two_decimals():
