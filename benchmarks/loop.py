@@ -25,8 +25,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -51,7 +52,7 @@ Seconds = dict[tuple[str, str], list[Took]]  # (stage, revision) -> a figure a r
 
 @dataclass(frozen=True)
 class Checkout:
-    """A revision's files, and the commands of its stages in the order of its dvc.yaml."""
+    """A revision's files, and the commands of its stages, each after those it depends on."""
 
     name: str
     folder: Path
@@ -91,9 +92,26 @@ def checkout(revision: str, name: str) -> Iterator[Checkout]:
             stages = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
             if (folder / ORIGINAL).exists():
                 shutil.copy(folder / ORIGINAL, folder / "params.yaml")
-            yield Checkout(name, folder, {stage: text["cmd"] for stage, text in stages.items()})
+            yield Checkout(
+                name, folder, {stage: stages[stage]["cmd"] for stage in in_order(stages)}
+            )
         finally:
             _git("worktree", "remove", "--force", str(folder))
+
+
+def in_order(stages: dict[str, Any]) -> list[str]:
+    """Names of stages, each after those whose outputs it depends on."""
+    wrote = {
+        path if isinstance(path, str) else next(iter(path)): stage
+        for stage, text in stages.items()
+        for kind in ("outs", "metrics", "plots")
+        for path in text.get(kind, [])
+    }
+    needs = {
+        stage: [wrote[path] for path in text.get("deps", []) if path in wrote]
+        for stage, text in stages.items()
+    }
+    return list(TopologicalSorter(needs).static_order())
 
 
 def _git(*words: str) -> None:
