@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from musicrec.jit import kernel as module
-from musicrec.jit.kernel import kernel, sources_hash
+from musicrec.jit.kernel import SoundCacheFile, kernel, sources_hash
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "musicrec"
 ANSWER = "from musicrec.jit.kernel import kernel\n\n\n@kernel()\ndef answer():\n    return {}\n"
@@ -124,17 +124,14 @@ def flipped(content: bytes) -> bytes:
     return bytes(changed)
 
 
-def files_of(cache: Path) -> list[Path]:
-    return [path for path in cache.rglob("*") if path.is_file()]
-
-
+@pytest.mark.parametrize("name", ["*.nbi", "*.nbc"])
 def test_a_damaged_entry_is_compiled_anew_and_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv("MUSICREC_CACHE", str(tmp_path))
     assert [misses(), misses()] == [1, 0]
     for damage in (lambda content: b"", lambda content: content[:-20], flipped):
-        (path,) = files_of(tmp_path)
+        (path,) = tmp_path.rglob(name)
         path.write_bytes(damage(path.read_bytes()))
         assert [misses(), misses()] == [1, 0]
 
@@ -142,14 +139,13 @@ def test_a_damaged_entry_is_compiled_anew_and_replaced(
 def test_a_cache_that_takes_no_more_is_not_missed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: Path, content: bytes) -> None:
-        self.touch()
-        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+    def full(self: object, name: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", name)
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(SoundCacheFile, "_open_for_write", full)
     monkeypatch.setenv("MUSICREC_CACHE", str(tmp_path))
     assert misses() == 1
-    assert not files_of(tmp_path)
+    assert not list(tmp_path.rglob("*.nb*"))
 
 
 def test_a_home_that_cannot_be_written_costs_time_and_nothing_else(

@@ -148,7 +148,7 @@ NAMES = [
     (" ", "is empty"),
     ("s3://bucket/model", "written to this machine"),
     ("s3:/bucket/model", "written to this machine"),
-    ("file:///model", "written to this machine"),
+    ("hdfs://host/model", "written to this machine"),
     ("~/model", "did not expand ~"),
 ]
 

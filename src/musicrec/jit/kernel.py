@@ -14,21 +14,25 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import os
-import pickle
-import sys
 import zlib
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
-from numba.core.compiler import CompileResult
+from numba.core import config
+from numba.core.caching import (
+    CompileResultCacheImpl,
+    FunctionCache,
+    IndexDataCacheFile,
+    _CacheLocator,
+)
 from numba.core.environment import Environment
 from numba.core.runtime import rtsys
-from numba.core.serialize import dumps
 
 CHECKSUM_BYTES = 4  # of a CRC-32
 F = TypeVar("F", bound=Callable[..., Any])
@@ -57,65 +61,46 @@ def kernel(*, allocates: bool = True, **options: Any) -> Callable[[F], F]:
         options["_nrt"] = False  # numba's runtime, which counts references
 
     def compile_cached(function: F) -> F:
-        dispatcher = numba.njit(nogil=True, **options)(function)
-        with suppress(OSError, RuntimeError):  # no source, no home: compile in each process
-            dispatcher._cache = KernelCache(function)
-        return dispatcher
+        before = config.CACHE_LOCATOR_CLASSES
+        config.CACHE_LOCATOR_CLASSES = f"{__name__}.SourceHashLocator"
+        try:
+            dispatcher = numba.njit(nogil=True, **options)(function)
+            with suppress(OSError, RuntimeError):  # a read-only home: compile in each process
+                dispatcher._cache = SoundCache(function)
+            return dispatcher
+        finally:
+            config.CACHE_LOCATOR_CLASSES = before
 
     return compile_cached
 
 
-class KernelCache:
-    """Compiled code of one kernel, a file a signature, in place of numba's `FunctionCache`."""
+class SourceHashLocator(_CacheLocator):
+    """Find a kernel's compiled code by the text of the kernel modules, not by their path."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        """Name the folder by the text of the function's file and of the kernel modules.
+    def __init__(self, function: Callable[..., Any], source: str) -> None:
+        """Take a function and the file that defines it."""
+        self._line = function.__code__.co_firstlineno
+        folder = f"{function.__module__}-{_hash_of(source)}-{sources_hash()}"
+        self._path = cache_folder() / folder
 
-        Branches do not evict each other.
-        """
-        code = function.__code__
-        folder = f"{function.__module__}-{_hash_of(code.co_filename)}-{sources_hash()}"
-        self.cache_path = cache_folder() / folder
-        self._name = f"{function.__name__}-{code.co_firstlineno}"
+    def get_cache_path(self) -> str:
+        """Folder of the compiled code."""
+        return str(self._path)
 
-    def load_overload(self, sig: Any, target_context: Any) -> CompileResult | None:
-        """Load the code for a signature; None where there is none that is whole.
+    def get_source_stamp(self) -> str:
+        """The folder's name holds the hash already, so that branches do not evict each other."""
+        return sources_hash()
 
-        Numba's own first imports and registers all of Python and NumPy that it can compile, SciPy's
-        linear algebra with it: half a second of each process. Code that is compiled needs numba's
-        runtime alone, and a compilation registers what it needs itself.
-        """
-        rtsys.initialize(target_context)
-        with suppress(Exception):  # whatever comes of a file that is missing or damaged
-            content = self._file(sig, target_context.codegen()).read_bytes()
-            if content[-CHECKSUM_BYTES:] == _checksum(content[:-CHECKSUM_BYTES]):
-                return CompileResult._rebuild(target_context, *pickle.loads(content))
-        return None
+    def get_disambiguator(self) -> str:
+        """Tell apart functions of one name in one module."""
+        return str(self._line)
 
-    def save_overload(self, sig: Any, compiled: CompileResult) -> None:
-        """Write the code for a signature, if the disk takes it.
-
-        With a kernel go the environments of numba's own functions in it, and reading one imports
-        the function's module for its globals, which compiled code never looks at. That of NumPy's
-        functions imports SciPy's linear algebra. So they name numba itself.
-        """
-        if compiled.library.has_dynamic_globals:  # addresses of this process
-            return
-        *parts, environments = compiled._reduce()
-        content = dumps((*parts, tuple(map(_light, environments))))
-        path = self._file(sig, compiled.codegen)
-        with suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            new = path.with_name(f"{path.name}.{os.getpid()}")
-            try:
-                new.write_bytes(content + _checksum(content))
-                new.replace(path)
-            finally:
-                new.unlink(missing_ok=True)
-
-    def _file(self, sig: Any, codegen: Any) -> Path:
-        key = hashlib.sha256(repr((str(sig), codegen.magic_tuple())).encode()).hexdigest()[:16]
-        return self.cache_path / f"{self._name}-{key}"
+    @classmethod
+    def from_function(cls, function: Callable[..., Any], source: str) -> SourceHashLocator:
+        """Make the locator numba asks for."""
+        self = cls(function, source)
+        self.ensure_cache_path()
+        return self
 
 
 def cache_folder() -> Path:
@@ -138,12 +123,91 @@ def _hash_of(source: str) -> str:
 @functools.cache
 def sources_hash() -> str:
     """Hash of the text of all kernel modules, which ends the name of each folder of kernels."""
-    digest = hashlib.sha256(f"{sys.implementation.cache_tag} {numba.__version__}".encode())
+    digest = hashlib.sha256(numba.__version__.encode())
     for path in sorted(PACKAGE.rglob("*.py")):
         text = path.read_bytes()
         if any(word in text for word in KERNELS):
             digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + text)
     return digest.hexdigest()[:16]
+
+
+class SoundCacheFile(IndexDataCacheFile):  # type: ignore[misc]
+    """The files of one kernel: an index, and compiled code for each signature."""
+
+    @classmethod
+    def instead_of(cls, file: IndexDataCacheFile) -> SoundCacheFile:
+        """Take over the names of numba's own."""
+        self = cls.__new__(cls)
+        self.__dict__ = file.__dict__
+        return self
+
+    def load(self, key: Any) -> Any:
+        """Read the code for a signature; None where there is none that is whole."""
+        try:
+            return super().load(key)
+        except Exception:  # whatever numba makes of a damaged entry
+            return None
+
+    def save(self, key: Any, data: Any) -> None:
+        """Write the code for a signature, if the disk takes it."""
+        with suppress(OSError):
+            super().save(key, data)
+
+    @contextmanager
+    def _open_for_write(self, filepath: str) -> Iterator[io.BytesIO]:
+        """Add the checksum, which numba does not look at: it reads up to the end of its content."""
+        content = io.BytesIO()
+        with super()._open_for_write(filepath) as stream:
+            yield content
+            stream.write(content.getvalue() + _checksum(content.getvalue()))
+
+    def _load_index(self) -> dict[Any, str]:
+        return super()._load_index() if _sound(self._index_path) else {}
+
+    def _load_data(self, name: str) -> Any:
+        return super()._load_data(name) if _sound(self._data_path(name)) else None
+
+
+class LightImpl(CompileResultCacheImpl):  # type: ignore[misc]
+    """Writes compiled code so that reading it imports no module of numba."""
+
+    def reduce(self, compiled: Any) -> tuple[Any, ...]:
+        """Take apart what was compiled.
+
+        With a kernel go the environments of numba's own functions in it, and reading one imports
+        the function's module for its globals, which compiled code never looks at. That of NumPy's
+        functions imports SciPy's linear algebra. So they name numba itself.
+        """
+        *parts, environments = super().reduce(compiled)
+        return (*parts, tuple(map(_light, environments)))
+
+
+class SoundCache(FunctionCache):  # type: ignore[misc]
+    """The cache of one kernel."""
+
+    _impl_class = LightImpl
+
+    def __init__(self, function: Any) -> None:
+        """Find the folder, as numba's configuration says.
+
+        Raises
+        ------
+        RuntimeError
+            There is none that can be written.
+        """
+        super().__init__(function)
+        self._cache_file: Any = SoundCacheFile.instead_of(self._cache_file)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Load the code for a signature without what only a compilation needs.
+
+        Numba's own first imports and registers all of Python and NumPy that it can compile, SciPy's
+        linear algebra with it: half a second of each process. Code that is compiled needs numba's
+        runtime alone, and a compilation registers what it needs itself.
+        """
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
 
 
 def _light(environment: Any) -> Any:
@@ -158,6 +222,15 @@ def _light(environment: Any) -> Any:
 
 def _checksum(content: bytes) -> bytes:
     return zlib.crc32(content).to_bytes(CHECKSUM_BYTES, "big")
+
+
+def _sound(path: str) -> bool:
+    """Whether a file is there and ends with its own checksum."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError:
+        return False
+    return content[-CHECKSUM_BYTES:] == _checksum(content[:-CHECKSUM_BYTES])
 
 
 STEP = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: what a stream's state grows by
