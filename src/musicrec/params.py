@@ -405,7 +405,7 @@ class AnnBenchParams(Block):
     k: Whole = _of(500, "list length", ge=1)
     methods: Several[Method] = _of(("exact_argsort", "exact", "annoy"), "search methods to compare")
     n_trees: Several[Positive] = _of((1, 5, 10, 30), "Annoy: numbers of trees")
-    search_k: Several[Positive] = _of((500, 1000, 5000, 10000, 50000), "Annoy: nodes to inspect")
+    search_k: Several[Positive] = _of((500, 5000, 50000), "Annoy: nodes to inspect")
     n_queries: Whole = _of(100, "query users, the first by hash of (seed, user)", ge=1)
     repeats: Whole = _of(1, "timed runs of each setting; the best counts", ge=1)
     seed: Seed = _of(42, "seed of the indexes and of the choice of query users")

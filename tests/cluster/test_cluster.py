@@ -22,7 +22,8 @@ import yaml
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import objective
-from musicrec.interactions.matrix import read_interactions, read_sizes
+from musicrec.interactions.coded import read_sizes
+from musicrec.interactions.matrix import read_interactions
 from musicrec.params import ALSParams, FeedbackParams
 from tests.cluster.standalone import Standalone, standalone
 

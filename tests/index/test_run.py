@@ -12,7 +12,8 @@ import pytest
 
 from musicrec.index.figures import headline, split_rows
 from musicrec.index.run import index_splits
-from musicrec.interactions.matrix import read_interactions, read_sizes
+from musicrec.interactions.coded import read_sizes
+from musicrec.interactions.matrix import read_interactions
 from musicrec.storage.files import CHECKSUMS, read_json, write_checksums
 from musicrec.storage.parquet import read_table
 

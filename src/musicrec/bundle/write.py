@@ -35,8 +35,9 @@ from musicrec.bundle.manifest import (
     layout,
 )
 from musicrec.errors import MusicRecError
+from musicrec.interactions.coded import read_sizes
 from musicrec.interactions.factors import read_factors, read_trained_with
-from musicrec.interactions.matrix import Interactions, read_interactions, read_sizes
+from musicrec.interactions.matrix import Interactions, read_interactions
 from musicrec.params import NO_GROUPS, ExportParams
 from musicrec.search.annoy_build import warn_of_another_build
 from musicrec.search.annoy_index import AnnoyIndex, build_index

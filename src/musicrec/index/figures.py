@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from musicrec.interactions.matrix import IndexSizes
+from musicrec.interactions.coded import IndexSizes
 from musicrec.storage.parquet import READING, SPLITS, parquet_parts
 
 

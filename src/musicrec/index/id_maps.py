@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.errors import MusicRecError
-from musicrec.interactions.matrix import IndexSizes
+from musicrec.interactions.coded import IndexSizes
 from musicrec.storage.files import write_checksums, write_json
 from musicrec.storage.parquet import write_table
 

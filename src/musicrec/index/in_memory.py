@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec.index.id_maps import COLUMNS, id_map, write_id_maps
-from musicrec.interactions.coded import Coded, code_ids, dictionary
-from musicrec.interactions.matrix import IndexSizes
+from musicrec.interactions.coded import Coded, IndexSizes, code_ids, dictionary
 from musicrec.jit.parallel import on_threads
 from musicrec.storage.files import write_checksums
 from musicrec.storage.parquet import (

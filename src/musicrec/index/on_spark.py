@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from musicrec.index.id_maps import COLUMNS, id_map, write_id_maps
-from musicrec.interactions.matrix import IndexSizes
+from musicrec.interactions.coded import IndexSizes
 from musicrec.spark.parts import read_parts, write_splits
 from musicrec.storage.parquet import LAST_PLAYED, PARTS
 

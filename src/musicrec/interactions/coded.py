@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from musicrec.storage.files import read_json, require_sound
 
 
 class Coded(NamedTuple):
@@ -61,3 +66,19 @@ def code_ids(chunks: Sequence[pa.DictionaryArray]) -> Coded:
     ranks = np.empty(len(texts), np.int32)
     ranks[used[order]] = np.arange(len(order), dtype=np.int32)
     return Coded(ranks[codes], ids.take(pa.array(order)))
+
+
+@dataclass(frozen=True)
+class IndexSizes:
+    """How many dense ids the index stage gave; ids of `n_*` and above are unknown to training."""
+
+    n_users: int
+    n_items: int
+    n_all_users: int
+    n_all_items: int
+
+
+def read_sizes(path: str | os.PathLike[str]) -> IndexSizes:
+    """Read the sizes that the index stage wrote beside its splits (`sizes.json`)."""
+    require_sound(Path(path))
+    return IndexSizes(**read_json(path))

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec.errors import MusicRecError
+from musicrec.interactions.coded import read_sizes
 from musicrec.interactions.matrix import (
     Interactions,
     newest_play,
     read_ages,
     read_interactions,
-    read_sizes,
 )
 from musicrec.storage.parquet import HISTORY, SPLITS, read_table
 

@@ -1,10 +1,9 @@
-"""Indexed interactions: a compressed sparse row matrix in memory, and its sizes."""
+"""Indexed interactions: a compressed sparse row matrix in memory."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +14,6 @@ import pyarrow.parquet as pq
 from musicrec.errors import MusicRecError
 from musicrec.interactions.portable import exp2
 from musicrec.jit.kernel import kernel
-from musicrec.storage.files import read_json, require_sound
 from musicrec.storage.parquet import LAST_PLAYED, READING, sound_parts
 
 SMALLEST = float(np.finfo(np.float32).tiny)  # weight of a play: it stays one, however old
@@ -77,22 +75,6 @@ class Interactions(NamedTuple):
         return self._replace(
             indptr=before[self.indptr], indices=self.indices[kept], counts=self.counts[kept]
         )
-
-
-@dataclass(frozen=True)
-class IndexSizes:
-    """How many dense ids the index stage gave; ids of `n_*` and above are unknown to training."""
-
-    n_users: int
-    n_items: int
-    n_all_users: int
-    n_all_items: int
-
-
-def read_sizes(path: str | os.PathLike[str]) -> IndexSizes:
-    """Read the sizes that the index stage wrote beside its splits (`sizes.json`)."""
-    require_sound(Path(path))
-    return IndexSizes(**read_json(path))
 
 
 def from_triples(

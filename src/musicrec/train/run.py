@@ -18,9 +18,10 @@ from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors, fit, objective
 from musicrec.als.fold_in import queries
 from musicrec.errors import MusicRecError, warn
+from musicrec.interactions.coded import read_sizes
 from musicrec.interactions.factors import LARGEST_NORM, norms_of, warn_if_zero, write_factors
 from musicrec.interactions.held_out import HeldOut, read_held_out
-from musicrec.interactions.matrix import Interactions, read_ages, read_interactions, read_sizes
+from musicrec.interactions.matrix import Interactions, read_ages, read_interactions
 from musicrec.metrics.ranking import score_lists
 from musicrec.params import ALSParams, FeedbackParams
 from musicrec.runtime import progress
