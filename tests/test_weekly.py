@@ -17,8 +17,8 @@ import pytest
 from musicrec.bundle import load_bundle
 from musicrec.bundle.write import export_bundle
 from musicrec.evaluate.run import evaluate
+from musicrec.metrics.definitions import GATES
 from musicrec.metrics.intervals import compare_paired
-from musicrec.metrics.verdicts import GATES
 from musicrec.params import EvaluateParams, ExportParams
 from tests.support.indexed_data import make_plays, write_baselines, write_factors, write_indexed
 

@@ -20,8 +20,7 @@ from scipy import stats as scipy_stats
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import TABLE_METADATA
 from musicrec.formatting import NOTHING
-from musicrec.metrics.intervals import FEWEST_USERS, Comparison
-from musicrec.metrics.verdicts import (
+from musicrec.metrics.definitions import (
     BETTER,
     CANNOT_TELL,
     EQUIVALENT,
@@ -30,6 +29,7 @@ from musicrec.metrics.verdicts import (
     TOO_FEW,
     WORSE,
 )
+from musicrec.metrics.intervals import FEWEST_USERS, Comparison
 from musicrec.review.champion import Champion
 from musicrec.review.compare import Result, as_json, as_markdown, as_text, compare
 from musicrec.review.markdown import of_champion

@@ -9,9 +9,8 @@ import pytest
 
 from musicrec.cli import main
 from musicrec.formatting import number
-from musicrec.metrics.definitions import METRICS, metric_title
+from musicrec.metrics.definitions import METRICS, TOO_FEW, metric_title
 from musicrec.metrics.intervals import FEWEST_USERS
-from musicrec.metrics.verdicts import TOO_FEW
 from musicrec.review.compare import compare
 from musicrec.review.figures import ROWS
 from musicrec.review.report import page

@@ -65,13 +65,8 @@ def recommend(
 ) -> Lists:
     """Make the model's lists, max(params.k) long.
 
-    Parameters
-    ----------
-    held_out : HeldOut
-    queries : float32 array (n, rank)
-        Factors of the held-out users; zeros get no recommendations.
-    item_factors : float32 array (n_items, rank)
-    params : EvaluateParams
+    `queries`, float32 (n, rank), are the factors of the held-out users: zeros get no
+    recommendations. `item_factors`: float32 (n_items, rank).
     """
     index = ExactIndex(item_factors)
     history, length = held_out.history, max(params.k)

@@ -65,7 +65,7 @@ def exposure(recommended: np.ndarray, n_items: int, k: np.ndarray) -> dict[str, 
     ----------
     recommended : int32 array (n_lists, length)
     n_items : int
-        Size of the catalogue, the tracks with training plays.
+        Tracks with training plays, the catalogue.
     k : int array, ascending
 
     References
@@ -80,7 +80,7 @@ def exposure(recommended: np.ndarray, n_items: int, k: np.ndarray) -> dict[str, 
         start = length
         once = (counts == 1) / n_items
         for name, value, lost in (
-            ("coverage", catalogue_coverage(counts), once),
+            ("coverage", float(np.count_nonzero(counts) / n_items), once),
             ("gini", gini(counts), _lost_gini(counts)),
         ):
             losses = _sums(recommended, lost[:, None], np.array([length]))[0][:, 0, 0]
@@ -88,22 +88,10 @@ def exposure(recommended: np.ndarray, n_items: int, k: np.ndarray) -> dict[str, 
     return found
 
 
-def catalogue_coverage(counts: np.ndarray) -> float:
-    """Share of the catalogue that stands in at least one list, by the number of lists of each.
-
-    References
-    ----------
-    Herlocker et al., Evaluating collaborative filtering recommender systems, ACM TOIS 22(1),
-    2004; Ge, Delgado-Battenfeld and Jannach, Beyond accuracy, RecSys 2010.
-    """
-    return float(np.count_nonzero(counts) / len(counts))
-
-
 def gini(counts: np.ndarray) -> float:
     """Gini coefficient of exposure: 0 if all items are shown equally often, near 1 if one is.
 
-    With x_1 <= ... <= x_n: sum over i of (2 i - n - 1) x_i / (n sum x). Items never shown count.
-    Where nothing is shown at all it is 0.
+    With x_1 <= ... <= x_n: sum over i of (2 i - n - 1) x_i / (n sum x); 0 if nothing is shown.
 
     References
     ----------
@@ -128,16 +116,10 @@ def _lost_gini(counts: np.ndarray) -> np.ndarray:
 def list_means(
     recommended: np.ndarray, users_of: np.ndarray, n_users: int, k: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Mean popularity and novelty of each user's top-k recommendations.
+    """Mean popularity and novelty of each user's top-k.
 
-    Parameters
-    ----------
-    recommended : int32 array (n_lists, length)
-    users_of : integer array (n_items)
-        Training users of each item. One whom nobody played has the novelty of one with one user.
-    n_users : int
-        Number of training users.
-    k : int array, ascending
+    `users_of`: training users of each item, (n_items); one whom nobody played has the novelty of
+    one with one user. `k` ascends.
 
     References
     ----------
@@ -162,14 +144,7 @@ def intra_list_distance(
     """Mean over the pairs of each user's top-k of 1 - cosine of the 0-1 vectors of their users.
 
     Lists share most of their pairs, so each pair is computed once a block of users. NaN for a list
-    of fewer than two items.
-
-    Parameters
-    ----------
-    recommended : int32 array (n_lists, length)
-    by_item : Interactions (n_items, users)
-    k : int array, ascending
-        The work and memory grow with its square.
+    of fewer than two items. Work and memory grow with the square of `k`, which ascends.
 
     References
     ----------
@@ -234,8 +209,7 @@ def median_popularity(indptr: np.ndarray, indices: np.ndarray, users_of: np.ndar
 
     Returns
     -------
-    float64 array (n_users)
-        0 for a user without held-out tracks.
+    float64 array (n_users), 0 for a user without held-out tracks
     """
     known = indices < len(users_of)
     popularity = np.where(known, users_of[np.where(known, indices, 0)], 0)
@@ -267,13 +241,13 @@ def slice_rows(
         A slice reaches from one edge to below the next; the last has no end.
     models : mapping of model name to mapping of metric name to float64 array (n_users)
     samples, seed : int
-        Of the bootstrap (`musicrec.metrics.intervals.bootstrap_means`).
+        See `bootstrap_means`.
 
     Returns
     -------
     list of dict
-        A row a slice and model: `slice` (its label), `model`, `n_users`, and for each metric its
-        mean and, as `<metric>_low` and `<metric>_high`, its interval. Empty slices are left out.
+        For each slice with users and each model: `slice`, `model`, `n_users`, and for each metric
+        its mean and, as `<metric>_low` and `<metric>_high`, its interval.
     """
     place = np.searchsorted(edges, values, side="right") - 1
     rows: list[dict[str, object]] = []

@@ -1,9 +1,22 @@
-"""The one list of metrics: names, definitions, directions, and where each is shown."""
+"""The one list of metrics: definitions, directions, where each is shown; and the verdicts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
+
+# `musicrec.metrics.intervals.compare_paired` says when each verdict holds.
+BETTER, WORSE, IDENTICAL = "better", "worse", "identical"
+NO_WORSE, EQUIVALENT = "no worse than the margin", "equivalent within the margin"
+HIGHER, LOWER = "higher", "lower"  # of metrics of which neither is better; no gate stops them
+CANNOT_TELL, TOO_FEW = "cannot tell", "too few users"
+# Which verdict on any of the metrics stops a change, by the word after --fail-on.
+GATES = {
+    "worse": (WORSE,),
+    "cannot-tell": (WORSE, CANNOT_TELL, TOO_FEW),
+    "not-better": (WORSE, CANNOT_TELL, TOO_FEW, NO_WORSE, EQUIVALENT, IDENTICAL),
+}
+MARGIN = 0.01  # the relative change that matters, unless another one is asked for
 
 
 class Metric(NamedTuple):

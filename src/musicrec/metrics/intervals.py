@@ -19,7 +19,7 @@ from scipy.special import ndtr, stdtr, stdtrit
 
 from musicrec.jit.kernel import STEP, kernel, mix
 from musicrec.jit.parallel import blocks, for_blocks
-from musicrec.metrics.verdicts import (
+from musicrec.metrics.definitions import (
     BETTER,
     CANNOT_TELL,
     EQUIVALENT,

@@ -15,7 +15,7 @@ import vl_convert
 
 from musicrec.baselines.lists import model_title
 from musicrec.formatting import NOTHING, share
-from musicrec.metrics.verdicts import (
+from musicrec.metrics.definitions import (
     BETTER,
     CANNOT_TELL,
     EQUIVALENT,

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from musicrec.errors import MusicRecError
-from musicrec.metrics.verdicts import GATES, MARGIN
+from musicrec.metrics.definitions import GATES, MARGIN
 from musicrec.parsers import Commands, number
 
 STOPPED = 3  # exit status; 1 is an error, 2 a mistyped command

@@ -21,7 +21,18 @@ from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import described
 from musicrec.formatting import NOTHING, markdown_table, parameter, text_table
 from musicrec.metrics.beyond_accuracy import SLICES, slice_labels
-from musicrec.metrics.definitions import METRICS, Metric, headline_metrics
+from musicrec.metrics.definitions import (
+    BETTER,
+    CANNOT_TELL,
+    GATES,
+    IDENTICAL,
+    MARGIN,
+    METRICS,
+    TOO_FEW,
+    WORSE,
+    Metric,
+    headline_metrics,
+)
 from musicrec.metrics.intervals import (
     CONFIDENCE,
     FEWEST_USERS,
@@ -29,15 +40,6 @@ from musicrec.metrics.intervals import (
     Comparison,
     compare_paired,
     compare_starts,
-)
-from musicrec.metrics.verdicts import (
-    BETTER,
-    CANNOT_TELL,
-    GATES,
-    IDENTICAL,
-    MARGIN,
-    TOO_FEW,
-    WORSE,
 )
 from musicrec.params import DataParams, EvaluateParams, check_block
 from musicrec.project.revisions import Judged, Revision, UnavailableError, changes

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from musicrec.errors import MusicRecError
-from musicrec.metrics.definitions import split_figures
-from musicrec.metrics.verdicts import MARGIN
+from musicrec.metrics.definitions import MARGIN, split_figures
 from musicrec.project.revisions import Judged, Revision, UnavailableError
 from musicrec.review.champion import Champion
 from musicrec.review.compare import DATA, Result, compare, outdated

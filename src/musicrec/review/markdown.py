@@ -9,7 +9,7 @@ from typing import Any
 from musicrec.baselines.lists import model_title
 from musicrec.errors import MusicRecError
 from musicrec.formatting import markdown_table, parameter
-from musicrec.metrics.verdicts import MARGIN
+from musicrec.metrics.definitions import MARGIN
 from musicrec.project.revisions import Revision, UnavailableError, changes
 from musicrec.project.staleness import stale_stages
 from musicrec.review.champion import Champion
@@ -39,7 +39,7 @@ def review(
     Parameters in `params.yaml`, the code of each stage, the data as counted by its metrics,
     ranking metrics with verdicts, how the model stands beside the baselines, search, and the
     stages of `head` whose outputs are older than what they depend on. A section that cannot be
-    given says why. With a `gate` (a key of `musicrec.metrics.verdicts.GATES`) it says whether the
+    given says why. With a `gate` (a key of `metrics.definitions.GATES`) it says whether the
     change passes.
     """
     sections = [

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from musicrec.formatting import number, share
-from musicrec.metrics.definitions import metric_title
+from musicrec.metrics.definitions import BETTER, CANNOT_TELL, IDENTICAL, MARGIN, WORSE, metric_title
 from musicrec.metrics.intervals import CONFIDENCE
-from musicrec.metrics.verdicts import BETTER, CANNOT_TELL, IDENTICAL, MARGIN, WORSE
 from musicrec.page.charts import COLOURS, Series
 from musicrec.page.layout import NO_SIGN, SIGNS, render
 from musicrec.project.revisions import Revision

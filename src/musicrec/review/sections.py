@@ -9,9 +9,8 @@ from typing import Any
 
 from musicrec.baselines.lists import model_title
 from musicrec.formatting import NOTHING, number
-from musicrec.metrics.definitions import HITS, METRICS, metric_title
+from musicrec.metrics.definitions import HITS, METRICS, TOO_FEW, metric_title
 from musicrec.metrics.intervals import CONFIDENCE, FEWEST_USERS
-from musicrec.metrics.verdicts import TOO_FEW
 from musicrec.page.charts import (
     BASELINE_COLOURS,
     COLOURS,

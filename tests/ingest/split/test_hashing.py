@@ -5,20 +5,11 @@ import hashlib
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from musicrec.ingest.split import on_spark
-from musicrec.interactions.hashing import digests, hash_fraction, text_parts
+from musicrec.interactions.hashing import hash_fraction, text_parts
 
 IDS = pa.array([str(number) for number in range(20_000)])
-
-
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=150), max_size=20))
-def test_digests_are_those_of_the_library(texts):
-    expected = [hashlib.md5(text.encode()).digest()[:8] for text in texts]
-    found = digests(pa.array(texts, pa.string())).tolist()
-    assert found == [int.from_bytes(digest, "big") for digest in expected]
 
 
 def test_uniform_on_the_unit_interval():
