@@ -154,12 +154,6 @@ def test_files_of_other_columns_stop_it(tmp_path):
     assert len(rows_of(tmp_path / "s", files="*")) == len(PLAYS) + 3
 
 
-def test_one_user_is_said(tmp_path):
-    path = write(tmp_path / "a.csv", text_of([("anna", f"t{i}", 1) for i in range(9)]))
-    with pytest.raises(MusicRecError, match="there is one user, 'anna'"):
-        run(path, tmp_path, **HOLDOUT | {"validation_users": 0.001, "test_users": 0.001})
-
-
 def test_a_document_is_bounded_and_lines_are_not(tmp_path, monkeypatch):
     monkeypatch.setattr("musicrec.ingest.read.json_rows._LARGEST", 500)
     monkeypatch.setattr("musicrec.ingest.read.text.BLOCK", 300)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from musicrec.ingest.read.reasons import REASONS
+from musicrec.ingest.read.values import REASONS
 from musicrec.params import DataParams
 from tests.support.many_sources import read_source
 from tests.support.plays import HOLDOUT, data_params, write

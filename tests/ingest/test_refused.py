@@ -187,17 +187,12 @@ REFUSED: dict[str, tuple] = {
     "LFS": ("version https://git-lfs.github.com/spec/v1\noid sha256:1\n", {}, "a Git LFS pointer"),
     "DVC": ({"a.dvc": "outs:\n- md5: 0123\n  size: 1\n  path: a.csv\n"}, {}, "run dvc pull"),
     "HTML": ("<!DOCTYPE html>\n<html><body>Sign in, please</body>", {}, "an HTML page"),
-    "Markdown": (
-        "| user | track | count |\n|---|:---|---:|\n| a | b | 3 |\n", {}, "a Markdown table",
-    ),
-    "Markdown without outer pipes": ("user | track\n--- | ---\na | b\n", {}, "a Markdown table"),
-    "SQLite": (sqlite, {}, "an SQLite database"),
-    "pickle": (pickle.dumps(PLAYS), {}, "a Python pickle"),
-    "Arrow stream": (b"\xff\xff\xff\xff\x10\0\0\0" + b"\0" * 20, {}, "a Feather (Arrow)"),
+    "SQLite": (sqlite, {}, "not text: it begins with b'SQLite f'", "databases"),
+    "pickle": (pickle.dumps(PLAYS), {}, "not text: it begins with", "pickles"),
     # folders and places
-    "Delta": (table_of("_delta_log/00000000000000000000.json"), {}, "a Delta table"),
-    "Iceberg": (table_of("metadata/v1.metadata.json"), {}, "an Iceberg table"),
-    "Hudi": (table_of(".hoodie/hoodie.properties"), {}, "a Hudi table"),
+    "Delta": (table_of("_delta_log/00000000000000000000.json"), {}, "table (_delta_log/"),
+    "Iceberg": (table_of("metadata/v1.metadata.json"), {}, "table (metadata/v1"),
+    "Hudi": (table_of(".hoodie/hoodie.properties"), {}, "table (.hoodie/"),
     "plays beside the sample": (
         {"s/train.csv": CSV, "s/validation.csv": "x", "s/test.csv": "x", "s/mine.csv": TSV}, {},
         "train, validation and test files and beside them mine.csv",
@@ -262,17 +257,17 @@ BAD_ROWS: dict[str, tuple] = {
     ),
     "nearly three": (with_counts("2.9999999999999999999"), {}, "not a whole number in 2 rows"),
     "count too large": (with_counts(HUGE), {}, "above 9223372036854775807", f"in '{HUGE}'"),
-    "count text": (with_counts("1_000"), {}, "text where a number is expected",
+    "count text": (with_counts("1_000"), {}, "infinite where a number is expected",
         "'1_000' (line 107"),
     "a comma": (lines("{u};{t};{c},00", HEADER.replace(",", ";")), {},
         "set data.decimal to point or comma"),
     "0,500": (
         lines("{u};{t};0,500", HEADER.replace(",", ";")), {"decimal": "point"},
-        "is text where a number is",
+        "is text, NaN or infinite where a number",
     ),
     "several": (
-        with_counts("x") + "a,b,0\n,b,\n", {}, "text where a number is expected in 2 rows",
-        "; 2 more rows are bad in other ways",
+        with_counts("x") + "a,b,0\n,b,\n", {}, "where a number is expected in 2 rows",
+        "; 2 more bad in other ways",
     ),
     "Parquet null": (counts(1, None), {}, "'count' is null", "in 1 row, first in null (row 2"),
     "Parquet uint64 too large": (counts(2**63, kind=pa.uint64()), {}, f"first in '{HUGE}'"),
@@ -283,7 +278,7 @@ BAD_ROWS: dict[str, tuple] = {
         "in 'noon'"),
     "no user chosen": (
         HEADER + "a,b,1\nd,c,2\n", {"validation_users": 1e-9},
-        "no usable row is left in validation; raise data.validation_users = 1e-09",
+        "no usable row is left in validation; use plays of more users, or raise",
     ),
     "nobody left": (
         HEADER + "a,b,0\n", DROP,
@@ -456,7 +451,7 @@ def test_places_that_hold_no_plays(tmp_path):
         "empty": "empty: the folder holds no file",
         "s": "left out (_plays.csv: see",
         "pipe": "pipe: this is a pipe or a device",
-        "t/data": "a Delta table",
+        "t/data": "a Delta, Hudi",
         "d": "b.csv: the link leads nowhere",
     }.items():
         assert words in read_source(data_params(tmp_path / name, **HOLDOUT)).sentence
@@ -479,7 +474,7 @@ def test_lines_are_counted_whatever_pieces_they_are_read_in(tmp_path):
     path = write(tmp_path / "plays.csv", "\n".join([*rows, "ragged"]))
     sentence = sentence_of(path, tmp_path, COUNTED)
     assert "in 2 rows, first in 'x1' (line 5,001, user 'u'" in sentence
-    assert "; 1 more row is bad in other ways" in sentence
+    assert "; 1 more bad in other ways" in sentence
 
 
 def test_rows_of_parquet_are_counted_over_its_groups(tmp_path):

@@ -28,7 +28,7 @@ def test_times_that_stand_for_none_are_warned_of(tmp_path, capfd, value):
     path = write(tmp_path / "plays.csv", "user_id,track_id,at\n" + "\n".join(lines))
     columns = {"count": None, "timestamp": "at"}
     said = warned(tmp_path, path, capfd, columns=columns)
-    assert any("'at' is -1 or before 1950 in 1 of 106 rows" in line for line in said)
+    assert any("'at' is 0 (1970), -1 or before 1950 in 1 of 106 rows" in line for line in said)
 
 
 def test_what_was_left_out_is_said_with_the_reasons():

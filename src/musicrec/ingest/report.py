@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.read.judge import Bad
 from musicrec.ingest.read.reader import Piece
-from musicrec.ingest.read.reasons import REASONS
-from musicrec.ingest.read.values import FORMS
+from musicrec.ingest.read.values import FORMS, REASONS
 from musicrec.ingest.source.files import SourceFile
 from musicrec.params import DataParams
 from musicrec.storage.parquet import HISTORIES, SPLITS
@@ -20,27 +19,19 @@ ALSO_IN_TRAIN = "also_in_train"
 _ORDER = [*REASONS, ALSO_IN_TRAIN]
 # What is a figure where it was counted, as the column or parameter is set.
 _FIGURES = ("times_of_zero", "rows_same_listen", "rows_filtered", "rows_of_track_else")
+_NULL_WORDS = (
+    "column {column!r} holds words such as NULL, None or nan in {found:,} of {rows:,} rows, each "
+    "of which becomes one id; if they stand for a missing id, set data.null_words: usual"
+)
 # Key of `judge.Judged.seen` -> the role that it is about, and a warning.
-SEEN = {
-    **{
-        f"null words {role}": (
-            role,
-            "column {column!r} holds words such as NULL, None or nan in {found:,} of {rows:,} "
-            f"rows, each of which becomes one {role}; if they stand for a missing id, set "
-            "data.null_words: usual",
-        )
-        for role in ("user", "track")
-    },
+_SEEN = {
+    "null words user": ("user", _NULL_WORDS),
+    "null words track": ("track", _NULL_WORDS),
     "header_lines": ("user", "{found:,} header lines amid the rows are left out"),
     "times_of_zero": (
         "timestamp",
-        "column {column!r} is 0 (1970) in {found:,} of {rows:,} rows, which count as the oldest "
-        "plays",
-    ),
-    "times_too_early": (
-        "timestamp",
-        "column {column!r} is -1 or before 1950 in {found:,} of {rows:,} rows, as programs write a "
-        "missing time; they count as the oldest plays",
+        "column {column!r} is 0 (1970), -1 or before 1950 in {found:,} of {rows:,} rows, as "
+        "programs write a missing time; they count as the oldest plays",
     ),
     "rows_of_track_else": (
         "track",
@@ -48,14 +39,6 @@ SEEN = {
         "track is that of {fallback!r}",
     ),
 }
-
-
-class _First(NamedTuple):
-    """The first bad row of a reason: its file, its number there, and what it holds."""
-
-    file: SourceFile
-    bad: Bad
-    number: int
 
 
 class Tally:
@@ -67,7 +50,8 @@ class Tally:
         self.rows: Counter[str] = Counter(dict.fromkeys(tables, 0))
         self.rejected: dict[str, Counter[str]] = {table: Counter() for table in tables}
         self.seen: Counter[str] = Counter()
-        self._first: dict[str, _First] = {}
+        # The first bad row of a reason: its file, what it holds, and its number there.
+        self._first: dict[str, tuple[SourceFile, Bad, int]] = {}
         self._file: SourceFile | None = None
         self._lines = 0
 
@@ -80,17 +64,11 @@ class Tally:
         self.seen.update(judged.seen)
         for reason, bad in judged.bad.items():
             self.rejected[table][reason] += bad.rows
-            self._first.setdefault(reason, _First(file, bad, self._lines + bad.number))
+            self._first.setdefault(reason, (file, bad, self._lines + bad.number))
         self._lines += judged.lines
 
     def require_good(self) -> None:
-        """Stop at a table without rows, or without good ones, and at bad rows that are errors.
-
-        Raises
-        ------
-        MusicRecError
-            The sentence names the most frequent reason, and the first row that has it.
-        """
+        """Stop at a table without rows, or without good ones, and at bad rows that are errors."""
         params = self._params
         for table, rows in self.rows.items():
             where = params.source if len(self.rows) == 1 else f"{params.source}: {table}"
@@ -107,7 +85,8 @@ class Tally:
                 )
         if params.on_bad_rows == "error" and self._first:
             raise MusicRecError(self._bad_rows())
-        if self.rows.total() == self.seen.get("rows_filtered"):
+        filtered = self.seen["rows_filtered"]
+        if filtered and self.rows.total() == filtered + self._total().total():
             raise MusicRecError(
                 f"{params.source}: data.keep = {params.keep!r} leaves out all rows; check its "
                 "columns and values"
@@ -123,13 +102,10 @@ class Tally:
         file, bad, number = self._first[reason]
         rows, others = total[reason], total.total() - total[reason]
         with file.open() as stream:
-            unit = "row" if stream.read(4) == b"PAR1" else "line"
-        where = f"{unit} {number:,}"
+            where = f"{'row' if stream.read(4) == b'PAR1' else 'line'} {number:,}"
         if role:
             where += f", user {_shown(bad.user)}, track {_shown(bad.track)}"
-        also = ""
-        if others:
-            also = f"; {others:,} more {'row is' if others == 1 else 'rows are'} bad in other ways"
+        also = f"; {others:,} more bad in other ways" if others else ""
         if reason == "count_fractional":
             also += f"; {rows / self.rows.total():.1%} of the rows have fractions"
         return (
@@ -141,9 +117,9 @@ class Tally:
     def warnings(self) -> Iterator[str]:
         """What is no mistake by itself but seldom meant."""
         columns, rows = self._params.columns, self.rows.total()
-        for key, (role, words) in SEEN.items():
+        for key, (role, words) in _SEEN.items():
             found = self.seen[key]
-            if found and (found >= _SHARE * rows or not key.startswith("null words")):
+            if found and (found >= _SHARE * rows or words != _NULL_WORDS):
                 said = words.format(
                     column=getattr(columns, role),
                     fallback=columns.track_else,
@@ -187,22 +163,23 @@ def _shown(value: str | None) -> str:
 
 def headline(summary: Mapping[str, Any]) -> dict[str, float | str]:
     """Figures of `metrics/data.json`, from what `ingest.run.ingest` returns."""
-    figures: dict[str, float | str] = {"rows_read": summary["source"]["rows"]}
+    source = summary["source"]
+    figures: dict[str, float | str] = {"rows_read": source["rows"]}
     for split in [split for split in SPLITS if split in summary]:
         figures[f"{split}_plays"] = summary[split]["rows"]
         figures[f"{split}_users"] = summary[split]["users"]
         if "until" in summary[split]:
             figures[f"{split}_from"] = summary[split]["from"]
             figures[f"{split}_until"] = summary[split]["until"]
-    figures |= {name: summary["source"][name] for name in _FIGURES if name in summary["source"]}
+    figures |= {name: source[name] for name in _FIGURES if name in source}
     figures |= summary.get("left_out", {})
     for history in [history for history in HISTORIES if history in summary]:
         figures[f"{history}_plays"] = summary[history]["rows"]
     return figures | {
         "train_tracks": summary["train"]["tracks"],
         "train_mean_count": summary["train"]["count"]["mean"],
-        "rows_merged": summary["source"]["merged_rows"],
-        "rows_rejected": summary["source"]["rejected_rows"],
+        "rows_merged": source["merged_rows"],
+        "rows_rejected": source["rejected_rows"],
     }
 
 

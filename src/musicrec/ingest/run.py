@@ -19,7 +19,6 @@ from musicrec.ingest.split.chunks import Chunks
 from musicrec.ingest.split.in_memory import merge_in_memory, merged_table
 from musicrec.ingest.split.protocol import (
     Plan,
-    left_out_names,
     require_protocol,
     require_splits,
     splits_of,
@@ -35,7 +34,6 @@ from musicrec.ingest.split.windows import shown, windows_of
 from musicrec.params import DataParams
 from musicrec.storage.parquet import HISTORY, plays_schema
 
-_KEEP_LATER_PLAYS = ("holdout", "strong_generalization")
 _SAME_LISTEN = 0.01  # share of the rows, from which rows of one user, track and time are warned of
 
 
@@ -97,7 +95,6 @@ def read_plays(params: DataParams) -> pa.Table:
     """
     params = params.replace(protocol="holdout")
     reader, tables = open_source(params)
-    tally = Tally(list(tables), params)
     chunks: list[Chunk] = []
     tally = _read(reader, list(tables), params, lambda _, chunk: chunks.append(chunk))
     if not tally.rows.total():
@@ -119,13 +116,7 @@ def _read(
 
 
 def open_source(params: DataParams) -> tuple[Reader, dict[str, list[SourceFile]]]:
-    """What reads the source, and the files of its tables.
-
-    Raises
-    ------
-    MusicRecError
-        Files are missing or there twice; a parameter is not allowed.
-    """
+    """What reads the source, and the files of its tables."""
     files, left_out = list_files(params.source, params.files)
     every = list_files(params.source)[0] if params.aliases else []
     aliases, path = read_aliases(params.aliases, every)
@@ -153,27 +144,19 @@ def _summary(tally: Tally, merged: Merged, plan: Plan, folder: Path) -> dict[str
             f"first user {pair[0]!r}, track {pair[1]!r}; fix the source or set "
             "data.on_bad_rows: drop"
         )
-    known = merged.contents.get("train")
-    if params.protocol != "given" and known is not None and len(known.users) == 1:
-        raise MusicRecError(
-            f"{params.source}: there is one user, {known.users[0].as_py()!r} (column "
-            f"{params.columns.user!r}); a recommender learns from several"
-        )
     require_splits(folder, plan)
     described = describe_splits(merged.contents)
     require_sound_splits(merged.contents, params)
-    numbers = merged.numbers
-    source = tally.source() | {"merged_rows": numbers["merged"]}
+    source = tally.source() | {"merged_rows": merged.numbers["merged"]}
     if params.columns.timestamp is not None:
-        source["rows_same_listen"] = numbers["again"]
-        if params.same_listen is None and numbers["again"] > _SAME_LISTEN * source["rows"]:
+        again = source["rows_same_listen"] = merged.numbers["again"]
+        if params.same_listen is None and again > _SAME_LISTEN * source["rows"]:
             warn(
-                f"{params.source}: {numbers['again']:,} of {source['rows']:,} rows have user, "
-                "track and time of another row, as exports that overlap leave them, and are "
-                "counted; set data.same_listen: once to count them once, each to say that they are "
-                "plays"
+                f"{params.source}: {again:,} of {source['rows']:,} rows have user, track and time "
+                "of another row, as exports that overlap leave them, and are counted; set "
+                "data.same_listen: once to count them once, each to say that they are plays"
             )
-        if params.protocol in _KEEP_LATER_PLAYS:
+        if plan.drawn:
             warn(
                 f"data.protocol: {params.protocol} leaves the later plays of other users in "
                 "training; temporal trains on the past alone"
@@ -181,11 +164,11 @@ def _summary(tally: Tally, merged: Merged, plan: Plan, folder: Path) -> dict[str
     warn(*id_warnings(merged.contents, params))
     summary: dict[str, dict[str, Any]] = {"source": source}
     for split in plan.splits:
-        summary[split] = described[split] | {"merged_rows": numbers[f"merged {split}"]}
+        summary[split] = described[split] | {"merged_rows": merged.numbers[f"merged {split}"]}
         if split in tally.rejected:
             summary[split] |= tally.of_table(split)
     for split, (start, stop) in plan.windows.items():
         summary[split] |= {"from": shown(start), "until": shown(stop)}
-    if names := left_out_names(params):
-        summary["left_out"] = {name: numbers[name] for name in names}
+    if plan.left_out:
+        summary["left_out"] = {name: merged.numbers[name] for name in plan.left_out}
     return summary

@@ -13,8 +13,17 @@ import pyarrow.compute as pc
 from musicrec.errors import MusicRecError
 from musicrec.ingest.read.columns import INVISIBLE, TITLES, Fields, Mapping
 from musicrec.ingest.read.layout import TextLayout
-from musicrec.ingest.read.reasons import CODES, NAMES, REASONS, USUAL_NULLS
-from musicrec.ingest.read.values import SECOND, by_row, counts_of, is_text, times_of
+from musicrec.ingest.read.values import (
+    CODES,
+    NAMES,
+    REASONS,
+    SECOND,
+    USUAL_NULLS,
+    by_row,
+    counts_of,
+    is_text,
+    times_of,
+)
 from musicrec.interactions.coded import dictionary
 
 _LONGEST_NULL = max(map(len, USUAL_NULLS))
@@ -103,9 +112,8 @@ def judge(raw: Raw, mapping: Mapping, file: str) -> Judged:
         users, tracks, counts = users.filter(chosen), tracks.filter(chosen), counts[kept]
         times = None if times is None else times[kept]
     if times is not None:
-        seen["times_of_zero"] = int(np.count_nonzero(times == 0))
-        early = (times == -SECOND) | (times < _RECORDED_SINCE)
-        seen["times_too_early"] = int(np.count_nonzero(early))
+        missing = (times == 0) | (times == -SECOND) | (times < _RECORDED_SINCE)
+        seen["times_of_zero"] = int(np.count_nonzero(missing))
     tracks = mapping.renamed(tracks)
     for role, ids in (("user", users), ("track", tracks)):
         if _shortest(ids.dictionary) <= _LONGEST_NULL:

@@ -21,7 +21,7 @@ from functools import cached_property
 
 from musicrec.errors import MusicRecError, warn
 from musicrec.ingest.read.columns import INVISIBLE, TITLES, Column, Mapping, near, positions
-from musicrec.ingest.read.reasons import USUAL_NULLS
+from musicrec.ingest.read.values import USUAL_NULLS
 from musicrec.params import ROLES
 
 HEAD = 1 << 16  # bytes looked at

@@ -1,18 +1,72 @@
-"""Counts and times of plays: numbers and dates in any notation, read a distinct value at a time."""
+"""Counts and times of plays in any notation, and what can be wrong with a row."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal, InvalidOperation
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.ingest.read.reasons import CODES, MAX_COUNT
 from musicrec.params import DataParams
+
+MAX_COUNT = 2**63 - 1
+# What programs write where there is no value.
+USUAL_NULLS = (
+    "\\N", "NULL", "null", "Null", "None", "none", "NaN", "nan", "NAN", "NA", "N/A", "n/a", "<NA>",
+    "#N/A", "nil", "undefined",
+)  # fmt: skip
+_NOT_TEXT = (
+    "holding U+FFFD, which stands for bytes that are no text, or NUL",
+    "set data.encoding to what the file is (such as latin-1)",
+)
+# In the order of the checks: reason -> (column's role, what is wrong, what to do beside fixing the
+# source or dropping the rows).
+REASONS: dict[str, tuple[str, str, str]] = {
+    "ragged_line": (
+        "",
+        "another number of fields than the other lines, or a misplaced quote,",
+        "check data.separator and data.quote (none, if quotes are part of the text; a field in "
+        "quotes cannot hold a line break)",
+    ),
+    "broken_json": ("", "something that is not one JSON object with text or numbers as ids", ""),
+    "not_a_row": ("", "no play but a comment or a header", "remove it"),
+    "user_missing": ("user", "null or blank", ""),
+    "user_not_text": ("user", *_NOT_TEXT),
+    "track_missing": ("track", "null or blank", ""),
+    "track_not_text": ("track", *_NOT_TEXT),
+    "in_quotes": (
+        "",
+        "an id in double quotes, which may enclose it or be part of it",
+        "set data.quote to none, or to '\"' if they enclose",
+    ),
+    "count_missing": ("count", "null or blank", ""),
+    "count_ambiguous": (
+        "count",
+        "written like 2.000, which may be 2 or 2000, or like 2,00,",
+        "set data.decimal to point or comma",
+    ),
+    "count_not_a_number": ("count", "text, NaN or infinite where a number is expected", ""),
+    "count_negative": ("count", "negative", ""),
+    "count_zero": ("count", "zero", ""),
+    "count_fractional": (
+        "count",
+        "not a whole number",
+        "set data.fractions to round, ceil, or one (each row is one play, as for ratings)",
+    ),
+    "count_too_large": ("count", f"above {MAX_COUNT}, the largest 64-bit number", ""),
+    "timestamp_missing": ("timestamp", "null or blank", ""),
+    "timestamp_invalid": (
+        "timestamp",
+        "neither a number nor a date and time",
+        "the forms that are read are numbers, 2012-01-02 (17:05:30, T17:05:30Z), 02 Jan 2012, "
+        "17:05 and Mon Jan 02 17:05:30 +0000 2012; set data.time_format for others",
+    ),
+}
+CODES = {reason: code for code, reason in enumerate(REASONS, 1)}  # 0 is a good row
+NAMES = ("", *REASONS)
 
 SECOND = 10**6  # microseconds, in which times are kept
 FORMS = ("dates", "seconds", "milliseconds", "microseconds", "nanoseconds")
@@ -21,7 +75,6 @@ FORMS = ("dates", "seconds", "milliseconds", "microseconds", "nanoseconds")
 _UNITS = ((10**17, 4, 10**9), (10**14, 3, 10**6), (10**11, 2, 10**3), (0, 1, 1))
 _WHOLE = "^[0-9]{1,18}$"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.A)
-_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.I)
 # 2.000: two, or two thousand; a comma among digits is another one's decimal sign.
 _AMBIGUOUS = re.compile(
     r"[+-]?([1-9]\d{0,2}(\.\d{3})+|\d+(\.\d{3})*,\d+|\d{1,3}(,\d{3})+(\.\d*)?)", re.A
@@ -42,14 +95,8 @@ _CLOCK = re.compile(r"(\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?) ?(UTC|GMT|Z|[+-]\d{2}
 _NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTHS = {name: f"{number:02d}" for number, name in enumerate(_NAMES, 1)}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Times(NamedTuple):
-    """Times of rows in microseconds since 1970 (int64), `reasons.CODES`, and which FORMS."""
-
-    values: np.ndarray
-    codes: np.ndarray
-    forms: set[str]
+# Times of rows in microseconds since 1970 (int64), CODES of those that are bad, and which FORMS.
+Times = tuple[np.ndarray, np.ndarray, set[str]]
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -68,14 +115,7 @@ def by_row(column: pa.DictionaryArray, values: np.ndarray) -> np.ndarray:
 
 
 def counts_of(column: pa.Array, params: DataParams) -> tuple[np.ndarray, np.ndarray]:
-    """Read play counts, whole numbers from 1, of a column of numbers or texts.
-
-    Returns
-    -------
-    counts : int64 array (n)
-    codes : int8 array (n)
-        Of `reasons.CODES`; 0 where the count is good.
-    """
+    """Counts of a column of numbers or texts, int64 (n) from 1, and CODES of those that are bad."""
     kind, decimal = column.type, params.decimal
     if pa.types.is_integer(kind) and not column.null_count:
         values = column.to_numpy()
@@ -107,8 +147,6 @@ def _count(text: str, decimal: str, fractions: str) -> tuple[int, str]:
     text = text.strip()
     if not text:
         return 0, "count_missing"
-    if _NOT_FINITE.fullmatch(text):
-        return 0, "count_not_finite"
     if decimal == "auto" and _AMBIGUOUS.fullmatch(text):
         return 0, "count_ambiguous"
     text = _with_point(text, decimal)
@@ -150,17 +188,18 @@ def times_of(column: pa.Array, pattern: str | None) -> Times:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     kind, codes = column.type, np.zeros(len(column), np.int8)
+    found: Times
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         zone = kind.tz if pa.types.is_timestamp(kind) else None
         micros = column.cast(pa.timestamp("us", zone), safe=False)
-        found = Times(_numbers(micros), codes, {"dates"})
+        found = _numbers(micros), codes, {"dates"}
     elif pa.types.is_integer(kind):
-        found = _of_numbers(column.fill_null(0).to_numpy(zero_copy_only=False), codes)
+        found = _of_numbers(column.fill_null(0).to_numpy(), codes)
     elif pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         found = _of_numbers(column.cast(pa.float64()).fill_null(0).to_numpy(), codes)
     else:
         found = _of_texts(column, pattern, codes)
-    found.codes[column.is_null().to_numpy(zero_copy_only=False)] = CODES["timestamp_missing"]
+    found[1][column.is_null().to_numpy(zero_copy_only=False)] = CODES["timestamp_missing"]
     return found
 
 
@@ -183,7 +222,7 @@ def _of_numbers(values: np.ndarray, codes: np.ndarray) -> Times:
             part = values[here]
             scaled = part * (SECOND // unit) if unit <= SECOND else part // (unit // SECOND)
             micros[here] = scaled.astype(np.int64)
-    return Times(micros, codes, forms)
+    return micros, codes, forms
 
 
 def _of_texts(column: pa.Array, pattern: str | None, codes: np.ndarray) -> Times:
@@ -193,7 +232,7 @@ def _of_texts(column: pa.Array, pattern: str | None, codes: np.ndarray) -> Times
     if pattern is None and _all_match(column, _ISO):
         try:
             dates = pc.utf8_rtrim(column, "Z").cast(pa.timestamp("us"))
-            return Times(_numbers(dates), codes, {"dates"})
+            return _numbers(dates), codes, {"dates"}
         except pa.ArrowInvalid:
             pass  # a month 13: told one by one
     encoded = column.dictionary_encode()
@@ -205,7 +244,7 @@ def _of_texts(column: pa.Array, pattern: str | None, codes: np.ndarray) -> Times
             forms.add(form)
         except (ValueError, ArithmeticError):
             reasons[place] = CODES["timestamp_invalid" if text.strip() else "timestamp_missing"]
-    return Times(by_row(encoded, micros), by_row(encoded, reasons), forms)
+    return by_row(encoded, micros), by_row(encoded, reasons), forms
 
 
 def _all_match(column: pa.Array, pattern: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 
 import pyarrow as pa
 from pyarrow import parquet
@@ -22,21 +22,12 @@ _COPY_NAME = re.compile(
 )
 
 
-def refuse_duplicates(files: list[SourceFile], mapped: Sequence[str]) -> None:
+def refuse_duplicates(files: list[SourceFile], mapped: Collection[object]) -> None:
     """Stop where two files have equal content, whose plays would count twice.
 
     Content is compared unpacked, whatever line ends and byte order marks are. Files without rows
-    are not, nor small ones of different folders `day=1`, as two quiet days may be equal.
-
-    Parameters
-    ----------
-    mapped : sequence of str
-        Columns that folders may name: the same plays in `user=1` and `user=2` are two.
-
-    Raises
-    ------
-    MusicRecError
-        Two files are equal.
+    are not, nor small ones of different folders `day=1`, as two quiet days may be equal; and the
+    same plays in folders that name one of the columns `mapped`, `user=1` and `user=2`, are two.
     """
     alike: dict[tuple[bytes, ...], list[SourceFile]] = {}
     for file in files if len(files) > 1 else ():
@@ -44,8 +35,8 @@ def refuse_duplicates(files: list[SourceFile], mapped: Sequence[str]) -> None:
         small = len(head) < _HEAD
         folders = [one for one in file.relative.split("/")[:-1] if "=" in one]
         values = [one.encode() for one in folders if small or one.split("=")[0] in mapped]
-        is_parquet, one_line = head.startswith(b"PAR1"), small and head.count(b"\n") < 2
-        if _has_rows(file) if is_parquet else not one_line:
+        one_line = small and head.count(b"\n") < 2
+        if _has_rows(file) if head.startswith(b"PAR1") else not one_line:
             alike.setdefault((head, *values), []).append(file)
     for members in alike.values():
         seen: dict[bytes, SourceFile] = {}
@@ -59,10 +50,6 @@ def refuse_duplicates(files: list[SourceFile], mapped: Sequence[str]) -> None:
                     f"{other.shown} and {file.relative} have equal content, so that every play "
                     "would be counted twice; remove one, or set data.duplicates: ignore"
                 )
-
-
-def warn_of_copy_names(files: list[SourceFile]) -> None:
-    """Say which names look like copies of others; their plays are counted."""
     named = [file for file in files if _COPY_NAME.search(file.relative.split("/")[-1])]
     if named and len(files) > len(named):
         warn(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,27 +27,13 @@ _NO_TABLE = re.compile(  # files about a table: a README, a PDF, a picture
 
 @dataclass(frozen=True, order=True)
 class SourceFile:
-    """One file of a source.
+    """One file of a source."""
 
-    Attributes
-    ----------
-    relative : str
-        Path below the source, with `/`; the file's own name where the source is a file.
-    path : str
-        What opens it: a local path, or a path of `system`.
-    size : int
-        Bytes.
-    shown : str
-        What messages call it.
-    system : pyarrow.fs.FileSystem, optional
-        None for a local file.
-    """
-
-    relative: str
-    path: str
-    size: int
-    shown: str
-    system: Any = None
+    relative: str  # path below the source, with `/`; its own name where the source is a file
+    path: str  # what opens it: a local path, or a path of `system`
+    size: int  # bytes
+    shown: str  # what messages call it
+    system: Any = None  # pyarrow.fs.FileSystem; None: local
 
     def open(self) -> BinaryIO:
         """Open the file's bytes as they are stored."""
@@ -98,21 +85,18 @@ def list_files(source: str, pattern: str | None = None) -> tuple[list[SourceFile
         log says which files count.
     """
     shown = _place(source)
-    local = not _SCHEME.match(shown)
-    found = _local(shown) if local else _remote(shown)
+    found = _remote(shown) if _SCHEME.match(shown) else _local(shown)
     if found is None:
         raise MusicRecError(f"{shown}: no such file or folder; set data.source")
     names = {file.relative for file in found}
     refuse_table_folders(shown, list(names))
-    single = len(found) == 1 and shown.rstrip("/").endswith("/" + found[0].relative)
-    single = single and not (local and Path(shown).is_dir())
+    single = [file.shown for file in found] == [shown.rstrip("/")]
     files = sorted(f for f in found if single or is_part_of_table(f.relative, names))
     if not files:
-        hidden = ", ".join(sorted(names))[:100]
+        hidden = ", ".join(sorted(names))[:100] or "none"
         raise MusicRecError(
-            f"{shown}: the folder holds no file"
-            + (f" but those that are left out ({hidden}: see docs/data.md)" if hidden else "")
-            + "; set data.source"
+            f"{shown}: the folder holds no file but those that are left out ({hidden}: see "
+            "docs/data.md); set data.source"
         )
     matched = [file for file in files if pattern is None or _matches(file.relative, pattern)]
     if not matched:
@@ -130,7 +114,7 @@ def _matches(relative: str, pattern: str) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for name in (relative, relative.split("/")[-1]))
 
 
-def is_part_of_table(relative: str, names: set[str] = frozenset()) -> bool:  # type: ignore[assignment]
+def is_part_of_table(relative: str, names: Collection[str] = ()) -> bool:
     """Whether a file of a folder (or archive) of files `names` is a part of its table."""
     parts, target = relative.split("/"), relative.removesuffix(".dvc")
     pointer = target != relative and any(f"{other}/".startswith(f"{target}/") for other in names)
@@ -145,14 +129,12 @@ def _local(root: str) -> list[SourceFile] | None:
     a link where there is one.
     """
     if not Path(root).is_dir():
-        if Path(root).is_file():
-            return [_local_file(root, Path(root).name)]
-        if Path(root).exists():
+        if Path(root).exists() and not Path(root).is_file():
             raise MusicRecError(
                 f"{root}: this is a pipe or a device, which can be read only once; write the plays "
                 "into a file"
             )
-        return None
+        return [_local_file(root, Path(root).name)] if Path(root).exists() else None
     files: dict[str, SourceFile] = {}
     seen = set()
     for folder, folders, names in os.walk(root, followlinks=True):
@@ -182,7 +164,6 @@ def _local_file(path: str, relative: str) -> SourceFile:
 
 def _remote(uri: str) -> list[SourceFile] | None:
     """A file elsewhere, or all files below a folder, through Arrow's file systems."""
-    scheme = uri.partition("://")[0]
     try:
         system, root = fs.FileSystem.from_uri(re.sub("^s3[an]:", "s3:", uri))  # Hadoop's names
         info = system.get_file_info(root)
@@ -192,10 +173,10 @@ def _remote(uri: str) -> list[SourceFile] | None:
         infos = [info] if single else system.get_file_info(fs.FileSelector(root, recursive=True))
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = (str(error).splitlines() or [""])[0].rstrip(".")
-        advice = "check the address and the credentials, or copy the files here and name them"
-        if scheme in ("hdfs", "viewfs"):
-            advice = "Arrow needs Hadoop's libhdfs (HADOOP_HOME, CLASSPATH), or copy the files here"
-        raise MusicRecError(f"{uri}: cannot be listed ({reason}); {advice}") from None
+        raise MusicRecError(
+            f"{uri}: cannot be listed ({reason}); check the address and the credentials (hdfs:// "
+            "needs Hadoop's libhdfs, by HADOOP_HOME and CLASSPATH), or copy the files here"
+        ) from None
     found = []
     for one in infos:
         if one.type == fs.FileType.File:

@@ -30,10 +30,6 @@ _BOMS = {
 _Opener = Callable[[Any, SourceFile], Any]
 
 
-def _arrow(codec: str) -> _Opener:
-    return lambda stream, file: pa.CompressedInputStream(pa.PythonFile(stream, "r"), codec)
-
-
 def _only_member(stream: Any, file: SourceFile) -> Any:
     """The file with the plays in a zip archive: neither hidden nor a README and its like."""
     archive = zipfile.ZipFile(stream if stream.seekable() else io.BytesIO(stream.read()))
@@ -56,8 +52,8 @@ _PACKED: dict[bytes, tuple[str, _Opener]] = {
     b"\x1f\x8b": ("gzip", lambda stream, file: gzip.GzipFile(fileobj=stream, mode="rb")),
     b"BZh": ("bzip2", lambda stream, file: bz2.BZ2File(stream)),
     b"\xfd7zXZ\0": ("xz", lambda stream, file: lzma.LZMAFile(stream)),  # noqa: SIM115
-    b"\x28\xb5\x2f\xfd": ("zstd", _arrow("zstd")),
-    b"\x04\x22\x4d\x18": ("lz4", _arrow("lz4")),
+    b"\x28\xb5\x2f\xfd": ("zstd", lambda stream, file: pa.CompressedInputStream(stream, "zstd")),
+    b"\x04\x22\x4d\x18": ("lz4", lambda stream, file: pa.CompressedInputStream(stream, "lz4")),
     b"PK\x03\x04": ("zip", _only_member),
     b"PK\x05\x06": ("zip", _only_member),  # of no file
 }
@@ -71,17 +67,14 @@ _DAMAGE = (
 def open_plain(file: SourceFile) -> Iterator[io.BufferedReader]:
     """Open a file, unpacked whatever its name is (twice, such as a zip of a gzip file).
 
-    Raises
-    ------
-    MusicRecError
-        It is damaged, which may show as it is read; a zip archive does not hold one file alone.
+    That it is damaged may show as it is read, as a MusicRecError too.
     """
     packed = ""
     with ExitStack() as stack:
         try:
             stream: Any = stack.enter_context(io.BufferedReader(file.open(), 1 << 20))  # type: ignore[type-var]
-            while kind := _packing(stream.peek(16)):
-                packed, opener = kind
+            while magic := next((one for one in _PACKED if stream.peek(16).startswith(one)), b""):
+                packed, opener = _PACKED[magic]
                 stream = stack.enter_context(io.BufferedReader(opener(stream, file), 1 << 20))
             yield stream
         except _DAMAGE as error:
@@ -94,18 +87,8 @@ def open_plain(file: SourceFile) -> Iterator[io.BufferedReader]:
             ) from None
 
 
-def _packing(raw: bytes) -> tuple[str, _Opener] | None:
-    return next((kind for magic, kind in _PACKED.items() if raw.startswith(magic)), None)
-
-
 def known_encoding(name: str) -> str:
-    """Python's name of `data.encoding`; `utf-8` for its subsets.
-
-    Raises
-    ------
-    MusicRecError
-        There is no such encoding.
-    """
+    """Python's name of `data.encoding`; `utf-8` for its subsets."""
     try:
         found = codecs.lookup(name).name
         "".encode(name)  # gzip, base64 and rot13 are codecs too, but not of text

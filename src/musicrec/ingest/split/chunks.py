@@ -12,38 +12,19 @@ import pyarrow.parquet as pq
 
 from musicrec.ingest.read.judge import Chunk
 from musicrec.interactions.memory import fits_in_memory
+from musicrec.storage.parquet import PLAYS
 
-SCHEMA = pa.schema(
-    [
-        ("user_id", pa.string()),
-        ("track_id", pa.string()),
-        ("count", pa.int64()),
-        ("time", pa.int64()),  # microseconds since 1970; null where no time is mapped
-    ]
-)
+SCHEMA = PLAYS.append(pa.field("time", pa.int64()))  # microseconds since 1970; null without times
 
 
 class Chunks:
-    """Chunks by table.
-
-    Parameters
-    ----------
-    scratch : Path
-        Folder that need not exist, for chunks that do not fit in memory.
-
-    Attributes
-    ----------
-    tables : dict
-        Table -> chunks; empty once they are in files.
-    in_files : bool
-        Whether they are in `scratch/<table>/*.parquet`, for Spark.
-    """
+    """Chunks by table: in `tables`, or, once `in_files`, in Parquet files of `folder`."""
 
     def __init__(self, names: list[str], scratch: Path) -> None:
-        """Hold nothing yet."""
+        """Hold nothing yet; `scratch` need not exist."""
         self.tables: dict[str, list[Chunk]] = {name: [] for name in names}
-        self._scratch, self._rows, self._files = scratch, 0, 0
         self.in_files = False
+        self._scratch, self._rows, self._files = scratch, 0, 0
         if not fits_in_memory(0):  # a master is named
             self._to_files()
 
@@ -52,11 +33,8 @@ class Chunks:
         if not len(chunk.counts):
             return
         self._rows += len(chunk.counts)
-        if self.in_files:
-            self._write(table, chunk)
-            return
         self.tables[table].append(chunk)
-        if not fits_in_memory(self._rows):
+        if self.in_files or not fits_in_memory(self._rows):
             self._to_files()
 
     def folder(self, table: str) -> Path:
@@ -76,14 +54,11 @@ class Chunks:
     def _to_files(self) -> None:
         self.in_files = True
         for table, chunks in self.tables.items():
-            self.folder(table).mkdir(parents=True)
+            self.folder(table).mkdir(parents=True, exist_ok=True)
             while chunks:
-                self._write(table, chunks.pop(0))
-
-    def _write(self, table: str, chunk: Chunk) -> None:
-        n = len(chunk.counts)
-        time = pa.nulls(n, pa.int64()) if chunk.times is None else pa.array(chunk.times)
-        arrays = [chunk.users.cast(pa.string()), chunk.tracks.cast(pa.string())]
-        rows = pa.table([*arrays, pa.array(chunk.counts), time], SCHEMA)
-        pq.write_table(rows, self.folder(table) / f"{self._files:06d}.parquet", compression="zstd")
-        self._files += 1
+                users, tracks, counts, times = chunks.pop(0)
+                time = pa.nulls(len(counts), pa.int64()) if times is None else pa.array(times)
+                columns = [users.cast(pa.string()), tracks.cast(pa.string()), counts, time]
+                path = self.folder(table) / f"{self._files:06d}.parquet"
+                pq.write_table(pa.table(columns, SCHEMA), path, compression="zstd")
+                self._files += 1

@@ -12,13 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.ingest.read.judge import Chunk
-from musicrec.ingest.read.values import SECOND
-from musicrec.ingest.split.protocol import (
-    HOLDOUT_PLAYS,
-    HOLDOUT_USERS,
-    Plan,
-    needs_whole_table,
-)
+from musicrec.ingest.read.values import MAX_COUNT, SECOND
+from musicrec.ingest.split.protocol import HOLDOUT_PLAYS, HOLDOUT_USERS, Plan
 from musicrec.ingest.split.summary import Contents, Merged, Overlap, histogram_of, sum_too_large
 from musicrec.interactions.coded import Coded, code_ids
 from musicrec.interactions.hashing import hash_fraction, text_parts
@@ -31,57 +26,36 @@ NONE = -1  # the split of plays that are left out
 
 
 class Rows(NamedTuple):
-    """Rows of all files, ids as codes.
-
-    Attributes
-    ----------
-    users, tracks : Coded
-    splits : int8 array (n), optional
-        Place in `Plan.splits`, or NONE, where rows are told apart before they are merged.
-    counts : int64 array (n), from 1
-    times : int64 array (n), optional
-        Microseconds; None where the column is not mapped.
-    """
+    """Rows of all files, ids as codes."""
 
     users: Coded
     tracks: Coded
-    splits: np.ndarray | None
-    counts: np.ndarray
-    times: np.ndarray | None
+    splits: np.ndarray | None  # int8, where rows are told apart: place in `Plan.splits`, or NONE
+    counts: np.ndarray  # int64, from 1
+    times: np.ndarray | None  # int64, microseconds, where the column is mapped
 
 
 class Pairs(NamedTuple):
-    """Merged rows of the users of one part, ascending by user, track and split, each once.
+    """Merged rows of the users of one part, ascending by user, track and split, each once."""
 
-    Attributes
-    ----------
-    users, tracks : int32 array (n)
-        Codes.
-    splits : int8 array (n)
-        Of `Rows`; 0 where it has none.
-    counts : int64 array (n)
-    first, last : int64 array (n)
-        Microseconds; 0 where the column is not mapped.
-    merged : int64 array (n)
-        Rows of each beyond the first.
-    again : int64 array (n)
-        Of these, rows of a time that another one has.
-    """
-
-    users: np.ndarray
+    users: np.ndarray  # int32 codes
     tracks: np.ndarray
-    splits: np.ndarray
-    counts: np.ndarray
-    first: np.ndarray
+    splits: np.ndarray  # int8, of `Rows`; 0 where it has none
+    counts: np.ndarray  # int64
+    first: np.ndarray  # int64, microseconds; 0 where the column is not mapped
     last: np.ndarray
-    merged: np.ndarray
-    again: np.ndarray
+    merged: np.ndarray  # int64: rows of each beyond the first
+    again: np.ndarray  # int64: of these, rows of a time that another one has
+
+    def ids(self, rows: Rows, chosen: np.ndarray) -> list[pa.StringArray]:
+        """Users and tracks of some pairs as texts."""
+        return [
+            rows.users.ids.take(pa.array(self.users[chosen])),
+            rows.tracks.ids.take(pa.array(self.tracks[chosen])),
+        ]
 
 
 Usable = tuple[np.ndarray, np.ndarray]  # pairs whose track and user have enough; of known tracks
-# Of one part and split: who has rows, users and tracks (bool, by code); how many of each count.
-Used = tuple[np.ndarray, np.ndarray, pa.StructArray]
-Done = tuple[dict[str, Used], Counter[str], list[Overlap]]
 
 
 def merge_in_memory(tables: dict[str, list[Chunk]], plan: Plan, folder: Path) -> Merged:
@@ -100,67 +74,72 @@ def merge_in_memory(tables: dict[str, list[Chunk]], plan: Plan, folder: Path) ->
         Counts of a user and track sum to more than int64 holds.
     """
     rows = _rows(tables, plan)
-    part_of_user = text_parts(rows.users.ids, PARTS).astype(np.int8)
-    held = _held_out_users(rows.users.ids, plan)
-    for name in plan.splits:
-        (folder / name).mkdir()
+    pa.default_memory_pool().release_unused()  # what reading took: merging is by NumPy
+    ids = rows.users.ids, rows.tracks.ids
+    part_of_user = text_parts(ids[0], PARTS).astype(np.int8)
+    held = _held_out_users(ids[0], plan)
+    used = {name: [np.zeros(len(one), bool) for one in ids] for name in plan.splits}
+    counted: dict[str, list[pa.StructArray]] = {name: [] for name in plan.splits}
     whole: dict[int, tuple[Pairs, Usable]] = {}
 
     def merge(number: int) -> Pairs:
         return _merged(rows, part_of_user == number, plan.params)
 
-    def write(number: int) -> Done:
+    def write(number: int) -> tuple[Counter[str], list[Overlap]]:
         pairs, usable = whole.pop(number, None) or (merge(number), None)
         split, left_out, overlaps = _split(pairs, rows, held, usable, plan)
-        return _written(pairs, split, rows, folder, plan, number), left_out, overlaps
+        schema = plays_schema(timed=rows.times is not None)
+        for place, name in enumerate(plan.splits):
+            here = np.flatnonzero(split == place)
+            if len(here):
+                path = folder / name / f"part-{number:05d}.parquet"
+                write_rows(path, _tables(pairs, here, rows, schema), schema)
+                for known, codes in zip(used[name], (pairs.users, pairs.tracks), strict=True):
+                    known[codes[here]] = True
+                counted[name].append(pc.value_counts(pa.array(pairs.counts[here])))
+        return left_out, overlaps
 
-    if needs_whole_table(plan.params):  # a track counts its users in all parts
+    for name in plan.splits:
+        (folder / name).mkdir()
+    if plan.needs_whole_table:  # a track counts its users in all parts
         parts = on_threads(merge, range(PARTS))
         usable = _usable(parts, rows, held, plan.params)
         whole = {number: (parts[number], one) for number, one in enumerate(usable)}
         del parts
     done = on_threads(write, range(PARTS))
-    for name in plan.splits:
-        if any((folder / name).iterdir()):
-            write_checksums(folder / name)
-        else:
-            (folder / name).rmdir()
     contents = {}
-    for name in [name for name in plan.splits if (folder / name).is_dir()]:
-        users, tracks, counts = zip(*(one[name] for one, *_ in done if name in one), strict=True)
-        contents[name] = Contents(
-            rows.users.ids.filter(pa.array(np.logical_or.reduce(users))),
-            rows.tracks.ids.filter(pa.array(np.logical_or.reduce(tracks))),
-            histogram_of(counts),
-        )
-    numbers = sum((counted for _, counted, _ in done), Counter())
-    return Merged(contents, numbers, [overlap for *_, some in done for overlap in some])
+    for name in plan.splits:
+        if not counted[name]:
+            (folder / name).rmdir()
+            continue
+        write_checksums(folder / name)
+        found = [one.filter(pa.array(known)) for one, known in zip(ids, used[name], strict=True)]
+        contents[name] = Contents(found[0], found[1], histogram_of(counted[name]))
+    numbers = sum((numbers for numbers, _ in done), Counter())
+    return Merged(contents, numbers, [overlap for _, some in done for overlap in some])
 
 
 def merged_table(chunks: list[Chunk], params: DataParams) -> pa.Table:
     """Merge the rows of one table, in the columns of `plays_schema`, by user and track."""
     rows = _rows({"plays": chunks}, Plan(params, ("train",), {}))
     pairs = _merged(rows, np.ones(len(rows.users.ids), bool), params)
-    columns = [
-        rows.users.ids.take(pa.array(pairs.users)),
-        rows.tracks.ids.take(pa.array(pairs.tracks)),
-        pa.array(pairs.counts),
-    ]
-    timed = rows.times is not None
-    columns += [pa.array(pairs.last // SECOND)] if timed else []
-    return pa.table(columns, plays_schema(timed=timed))
+    schema = plays_schema(timed=rows.times is not None)
+    return pa.concat_tables(_tables(pairs, np.arange(len(pairs.users)), rows, schema))
 
 
 def _rows(tables: dict[str, list[Chunk]], plan: Plan) -> Rows:
     lengths = [sum(len(chunk.counts) for chunk in chunks) for chunks in tables.values()]
-    chunks = [chunk for members in tables.values() for chunk in members]
-    for members in tables.values():
-        members.clear()
-    users = code_ids([chunk.users for chunk in chunks])
-    tracks = code_ids([chunk.tracks for chunk in chunks])
-    counts = np.concatenate([chunk.counts for chunk in chunks])
-    timed = [chunk.times for chunk in chunks if chunk.times is not None]
-    times = np.concatenate(timed) if timed else None
+    columns = zip(*(chunk for chunks in tables.values() for chunk in chunks), strict=True)
+    ids, others, counted, timed = map(list, columns)
+    for chunks in tables.values():
+        chunks.clear()
+    users = code_ids(ids)
+    ids.clear()
+    tracks = code_ids(others)
+    others.clear()
+    counts = np.concatenate(counted)
+    counted.clear()
+    times = None if timed[0] is None else np.concatenate(timed)
     splits = None
     if plan.windows and times is not None:
         splits = np.full(len(times), NONE, np.int8)
@@ -181,52 +160,56 @@ def _held_out_users(users: pa.StringArray, plan: Plan) -> np.ndarray:
     return np.where(draw < params.validation_users + params.test_users, held, np.int8(0))
 
 
+def _changes(ascending: np.ndarray) -> np.ndarray:
+    """Which values differ from the one before: bool (n), of the first too."""
+    found = np.ones(len(ascending), bool)
+    np.not_equal(ascending[1:], ascending[:-1], out=found[1:])
+    return found
+
+
 def _merged(rows: Rows, mine: np.ndarray, params: DataParams) -> Pairs:
     """The rows whose users are `mine` (bool, by code), merged."""
     here = mine[rows.users.codes]
+    width, n_splits = len(rows.tracks.ids), 1
     if rows.splits is not None:
         here &= rows.splits != NONE
-    chosen = np.flatnonzero(here)
-    width = len(rows.tracks.ids)
-    key = rows.users.codes[chosen].astype(np.int64) * width + rows.tracks.codes[chosen]
-    n_splits = 1
-    if rows.splits is not None:
         n_splits = int(rows.splits.max()) + 1
-        key = key * n_splits + rows.splits[chosen]
-    times = np.broadcast_to(np.int64(0), len(chosen)) if rows.times is None else rows.times[chosen]
-    order = _order(key, times, rows, chosen, params)
-    key, times, counts = key[order], times[order], rows.counts[chosen[order]]
-    starts = np.flatnonzero(np.diff(key, prepend=-1))
-    lengths = np.diff(starts, append=len(key))
-    again = np.zeros(len(starts), np.int64)
-    first = last = times[starts]
+    key = rows.users.codes[here].astype(np.int64)
+    key *= width
+    key += rows.tracks.codes[here]
+    if rows.splits is not None:
+        key *= n_splits
+        key += rows.splits[here]
+    counts = rows.counts[here]
+    if rows.times is None:
+        order, times = np.argsort(key), np.broadcast_to(np.int64(0), len(key))
+    else:  # and, of one listen sent twice, the largest count first
+        times = rows.times[here]
+        order = np.lexsort((*((-counts,) if params.same_listen == "once" else ()), times, key))
+        times = times[order]
+    key, counts = key[order], counts[order]
+    del order, here
+    new = _changes(key)
+    starts = np.flatnonzero(new)
+    merged = np.diff(starts, append=len(key)) - 1
+    first, last = times[starts], times[starts + merged]
+    again = np.broadcast_to(np.int64(0), len(starts))
     if len(starts) < len(key):
         if rows.times is not None:
-            same = (np.diff(key, prepend=-1) == 0) & (np.diff(times, prepend=times[0] - 1) == 0)
+            same = ~(new | _changes(times))
             again = np.add.reduceat(same.astype(np.int64), starts)
             if params.same_listen == "once":
-                counts = np.where(same, 0, counts)
-        if counts.max() >= (2**63 - 1) // len(counts):  # a sum may be above int64
+                counts[same] = 0
+        if counts.max() >= MAX_COUNT // len(counts):  # a sum may be above int64
             _require_sums(key[starts] // n_splits, counts, starts, rows, params)
         counts = np.add.reduceat(counts, starts)
-        last = times[starts + lengths - 1]
-    pair, split = (key[starts], 0) if n_splits == 1 else np.divmod(key[starts], n_splits)
-    users, tracks = np.divmod(pair, width)
-    splits = np.broadcast_to(np.int8(split), len(pair)) if n_splits == 1 else split.astype(np.int8)
-    return Pairs(
-        users.astype(np.int32), tracks.astype(np.int32), splits, counts, first, last, lengths - 1,
-        again,
-    )  # fmt: skip
-
-
-def _order(
-    key: np.ndarray, times: np.ndarray, rows: Rows, chosen: np.ndarray, params: DataParams
-) -> np.ndarray:
-    """Rows by user, track, split, time, and, of one listen sent twice, the largest count first."""
-    if rows.times is None:
-        return np.argsort(key)
-    largest = (-rows.counts[chosen],) if params.same_listen == "once" else ()
-    return np.lexsort((*largest, times, key))
+    key = key[starts]
+    splits = np.broadcast_to(np.int8(0), len(key))
+    if n_splits > 1:
+        splits = (key % n_splits).astype(np.int8)
+        key //= n_splits
+    users, tracks = (key // width).astype(np.int32), (key % width).astype(np.int32)
+    return Pairs(users, tracks, splits, counts, first, last, merged, again)
 
 
 def _require_sums(
@@ -234,7 +217,7 @@ def _require_sums(
 ) -> None:
     """Stop at a sum above int64; Python's numbers have no bound."""
     sums = np.add.reduceat(counts.astype(object), starts)
-    large = pairs[(sums >= 2**63).astype(bool)]
+    large = pairs[(sums > MAX_COUNT).astype(bool)]
     if len(large):
         user, track = divmod(int(large[0]), len(rows.tracks.ids))
         first = rows.users.ids[user].as_py(), rows.tracks.ids[track].as_py()
@@ -244,13 +227,7 @@ def _require_sums(
 def _usable(
     parts: list[Pairs], rows: Rows, held: np.ndarray, params: DataParams
 ) -> Iterator[Usable]:
-    """Filter the pairs of all parts, by those of training where it is apart.
-
-    Yields
-    ------
-    kept, known : bool arrays (n)
-        Track and user have enough; a training user has the track, or the user is one.
-    """
+    """Filter the pairs of all parts, by those of training where it is apart: bool arrays (n)."""
     n_tracks = len(rows.tracks.ids)
     users_of = np.zeros(n_tracks, np.int64)
     for part in parts:
@@ -266,8 +243,7 @@ def _usable(
         in_training[part.tracks[kept[-1] & (held[part.users] == 0)]] = True
     strong = params.protocol == "strong_generalization"
     for part, one in zip(parts, kept, strict=True):
-        known = in_training[part.tracks] | (held[part.users] == 0) | (not strong)
-        yield one, known
+        yield one, in_training[part.tracks] | (held[part.users] == 0) | (not strong)
 
 
 def _split(
@@ -283,7 +259,7 @@ def _split(
     overlaps: list[Overlap] = []
     overlap = np.zeros(len(kept), bool)
     if plan.drawn:
-        found = split_of_pairs(pairs, rows, held, kept & known, plan.params)
+        found = _drawn_splits(pairs, rows, held, kept & known, plan.params)
         numbers["plays_of_short_histories"] = int(np.count_nonzero(kept & known & (found == NONE)))
     elif plan.windows:
         trained = np.bincount(pairs.users[kept & (pairs.splits == 0)], minlength=len(held)) > 0
@@ -294,7 +270,12 @@ def _split(
     else:
         overlap = _overlap(pairs, plan)
         found = np.where(overlap, np.int8(NONE), pairs.splits)
-        overlaps = list(_overlaps(pairs, overlap, rows, plan))
+        for place, name in enumerate(plan.splits):
+            here = np.flatnonzero(overlap & (pairs.splits == place))
+            if len(here):
+                user, track = (ids[0].as_py() for ids in pairs.ids(rows, here[:1]))
+                n = int((pairs.merged[here] + 1).sum())
+                overlaps.append(Overlap(name, n, (user, track)))
     numbers["merged"] = int(pairs.merged[~overlap].sum())
     for place, name in enumerate(plan.splits):
         numbers[f"merged {name}"] = int(pairs.merged[found == place].sum())
@@ -302,59 +283,34 @@ def _split(
 
 
 def _distinct(ascending: np.ndarray) -> int:
-    return int(np.count_nonzero(np.diff(ascending, prepend=-1)))
+    return int(np.count_nonzero(_changes(ascending)))
 
 
 def _overlap(pairs: Pairs, plan: Plan) -> np.ndarray:
     """Held-out pairs that training, or what the user is folded in with, has too: bool (n)."""
-    same = (np.diff(pairs.users, prepend=-1) == 0) & (np.diff(pairs.tracks, prepend=-1) == 0)
-    starts = np.flatnonzero(~same)
+    starts = np.flatnonzero(_changes(pairs.users) | _changes(pairs.tracks))
     there = np.bitwise_or.reduceat(1 << pairs.splits.astype(np.int64), starts)
-    known = np.array([plan.known(name) if name in SPLITS[1:] else 0 for name in plan.splits])
-    return (np.repeat(there, np.diff(starts, append=len(same))) & known[pairs.splits]) > 0
+    there = np.repeat(there, np.diff(starts, append=len(pairs.users)))
+    return (there & np.array(plan.known)[pairs.splits]) > 0
 
 
-def _overlaps(pairs: Pairs, overlap: np.ndarray, rows: Rows, plan: Plan) -> Iterator[Overlap]:
-    for place, name in enumerate(plan.splits):
-        here = np.flatnonzero(overlap & (pairs.splits == place))
-        if len(here):
-            user, track = (
-                rows.users.ids[pairs.users[here[0]]],
-                rows.tracks.ids[pairs.tracks[here[0]]],
-            )
-            yield Overlap(name, int((pairs.merged[here] + 1).sum()), (user.as_py(), track.as_py()))
-
-
-def split_of_pairs(
+def _drawn_splits(
     pairs: Pairs, rows: Rows, held: np.ndarray, usable: np.ndarray, params: DataParams
 ) -> np.ndarray:
-    """Hold plays out.
+    """Hold plays out: the place of each play's split in `Plan.splits`, or NONE: int8 (n).
 
     Of the n usable plays of a held-out user, `held_out` n are held out (rounded; at least one,
     never all): the latest, then those with the lowest draw. With `holdout` the rest is for
     training; with `strong_generalization` it is what the user is folded in with, and users with a
     single play have no split.
-
-    Parameters
-    ----------
-    held : int8 array
-        Of `_held_out_users`.
-    usable : bool array (n)
-        Plays that are not are as if they were not there.
-
-    Returns
-    -------
-    int8 array (n)
-        The place of each play's split in `Plan.splits`, or NONE.
     """
     chosen = np.flatnonzero((held[pairs.users] > 0) & usable)
-    users, tracks = pairs.users[chosen], pairs.tracks[chosen]
-    ids = rows.users.ids.take(pa.array(users)), rows.tracks.ids.take(pa.array(tracks))
-    draw = hash_fraction(params.seed, *ids, salt=HOLDOUT_PLAYS)
+    users = pairs.users[chosen]
+    draw = hash_fraction(params.seed, *pairs.ids(rows, chosen), salt=HOLDOUT_PLAYS)
     times = getattr(pairs, params.held_out_by)[chosen]
     # Stable, so that equal draws stay in the order of tracks.
     order = np.lexsort((draw, -times, users))
-    starts = np.flatnonzero(np.diff(users, prepend=-1))
+    starts = np.flatnonzero(_changes(users))
     lengths = np.diff(starts, append=len(users))
     wanted = np.maximum(np.floor(lengths * params.held_out + 0.5), 1).astype(np.int64)
     rank = np.arange(len(users)) - np.repeat(starts, lengths)
@@ -367,30 +323,9 @@ def split_of_pairs(
     return found
 
 
-def _written(
-    pairs: Pairs, split: np.ndarray, rows: Rows, folder: Path, plan: Plan, number: int
-) -> dict[str, Used]:
-    """Write a part of each split that has rows in it; returns what has rows."""
-    found = {}
-    for place, name in enumerate(plan.splits):
-        here = np.flatnonzero(split == place)
-        if len(here):
-            path = folder / name / f"part-{number:05d}.parquet"
-            schema = plays_schema(timed=rows.times is not None)
-            write_rows(path, _tables(pairs, here, rows, schema), schema)
-            users, tracks = (np.zeros(len(ids), bool) for _, ids in (rows.users, rows.tracks))
-            users[pairs.users[here]] = tracks[pairs.tracks[here]] = True
-            found[name] = users, tracks, pc.value_counts(pa.array(pairs.counts[here]))
-    return found
-
-
 def _tables(pairs: Pairs, chosen: np.ndarray, rows: Rows, schema: pa.Schema) -> Iterator[pa.Table]:
     for start in range(0, len(chosen), ROW_GROUP):
         here = chosen[start : start + ROW_GROUP]
-        columns = [
-            rows.users.ids.take(pa.array(pairs.users[here])),
-            rows.tracks.ids.take(pa.array(pairs.tracks[here])),
-            pa.array(pairs.counts[here]),
-            pa.array(pairs.last[here] // SECOND),
-        ]
+        last = pa.array(pairs.last[here] // SECOND)
+        columns = [*pairs.ids(rows, here), pa.array(pairs.counts[here]), last]
         yield pa.table(columns[: len(schema)], schema)

@@ -9,25 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musicrec.ingest.read.values import SECOND
-from musicrec.ingest.split.protocol import (
-    HOLDOUT_PLAYS,
-    HOLDOUT_USERS,
-    Plan,
-    left_out_names,
-    needs_whole_table,
-)
-from musicrec.ingest.split.summary import (
-    Merged,
-    Overlap,
-    read_contents,
-    sum_too_large,
-)
+from musicrec.ingest.split.protocol import HOLDOUT_PLAYS, HOLDOUT_USERS, Plan
+from musicrec.ingest.split.summary import Merged, Overlap, read_contents, sum_too_large
 from musicrec.interactions.hashing import BITS, SEPARATOR
 from musicrec.params import DataParams
 from musicrec.spark.java import readable_errors
 from musicrec.spark.parts import local_uri, write_splits
 from musicrec.spark.session import spark_session
-from musicrec.storage.parquet import HISTORY, PARTS, SPLITS
+from musicrec.storage.parquet import HISTORY, PARTS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -37,20 +26,7 @@ _KEY = ["user_id", "track_id"]
 
 
 def merge_on_spark(folders: dict[str, Path], plan: Plan, folder: Path) -> Merged:
-    """Merge and split rows in files, and write the splits.
-
-    Parameters
-    ----------
-    folders : dict
-        Table -> its `chunks.Chunks` in files.
-    folder : Path
-        Gets a folder of parts for each split that has rows.
-
-    Raises
-    ------
-    MusicRecError
-        Counts of a user and track sum to more than int64 holds; Spark fails.
-    """
+    """Merge and split rows in files, as `merge_in_memory` does; `folders`: table -> its files."""
     with spark_session("ingest") as spark, readable_errors(plan.params.source):
         return _merge(spark, folders, plan, folder)
 
@@ -64,7 +40,7 @@ def _merge(spark: SparkSession, folders: dict[str, Path], plan: Plan, folder: Pa
     merging, splitting = Observation("merging"), Observation("splitting")
     pairs = _merged(spark, folders, plan).observe(merging, *_sums())
     scratch = folder / "merged"
-    if needs_whole_table(params):
+    if plan.needs_whole_table:
         pairs.write.parquet(local_uri(scratch))
         _require_sums(merging.get, params)
         pairs = _filtered(spark.read.schema(pairs.schema).parquet(local_uri(scratch)), plan)
@@ -212,8 +188,7 @@ def _split(pairs: DataFrame, plan: Plan) -> DataFrame:
         pairs = pairs.withColumn("new", usable & ~trained)
         return pairs.withColumn("split", F.when(usable & ~F.col("new"), name))
     there = F.expr("bit_or(shiftleft(1, place)) over (partition by part, user_id, track_id)")
-    known = _by_place([plan.known(split) if split in SPLITS[1:] else 0 for split in plan.splits])
-    pairs = pairs.withColumn("overlap", there.bitwiseAND(known) > 0)
+    pairs = pairs.withColumn("overlap", there.bitwiseAND(_by_place(plan.known)) > 0)
     return pairs.withColumn("split", F.when(~F.col("overlap"), name))
 
 
@@ -265,5 +240,4 @@ def _numbers(plan: Plan) -> list[Column]:
         "plays_without_history": "new",
         "users_without_history": "new and first_of_user",
     }
-    names = left_out_names(plan.params)
-    return found + [F.count_if(F.expr(left_out[name])).alias(name) for name in names]
+    return found + [F.count_if(F.expr(left_out[name])).alias(name) for name in plan.left_out]

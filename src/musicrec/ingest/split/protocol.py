@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.source.duplicates import refuse_duplicates, warn_of_copy_names
+from musicrec.ingest.source.duplicates import refuse_duplicates
 from musicrec.ingest.source.files import SourceFile
 from musicrec.ingest.split.windows import Windows
 from musicrec.params import ROLES, DataParams
@@ -31,41 +31,48 @@ _WORDS = {
 
 
 class Plan(NamedTuple):
-    """How rows become splits.
-
-    Attributes
-    ----------
-    params : DataParams
-    splits : tuple of str
-        Folders to fill: `train`, the held-out plays, and what their users are folded in with.
-    windows : dict
-        With `temporal`: split -> bounds of its times, as of `windows_of`; else empty.
-    """
+    """How rows become splits."""
 
     params: DataParams
-    splits: tuple[str, ...]
-    windows: Windows
+    splits: tuple[str, ...]  # folders to fill: of `splits_of`
+    windows: Windows  # with `temporal`: split -> bounds of its times, as of `windows_of`
 
     @property
     def drawn(self) -> bool:
         """Whether held-out users are drawn by hash: not where file or time tell rows apart."""
         return self.params.protocol not in ("given", "temporal")
 
-    def known(self, split: str) -> int:
-        """Splits, as bits, whose plays may not be among the held-out ones of `split` too."""
-        history = f"{split}{HISTORY}"
-        return 1 | (1 << self.splits.index(history) if history in self.splits else 0)
+    @property
+    def filters(self) -> bool:
+        """Whether users or tracks are filtered."""
+        return filters_on(self.params)
+
+    @property
+    def needs_whole_table(self) -> bool:
+        """Whether a play's split follows from more than its user's plays."""
+        return self.params.protocol == "strong_generalization" or self.filters
+
+    @property
+    def known(self) -> list[int]:
+        """For each split, those whose plays may not be among its held-out ones too, as bits."""
+        bits = {name: 1 << place for place, name in enumerate(self.splits)}
+        held = SPLITS[1:]
+        return [1 | bits.get(f"{one}{HISTORY}", 0) if one in held else 0 for one in self.splits]
+
+    @property
+    def left_out(self) -> list[str]:
+        """What is counted of plays that are in no split."""
+        names = ["plays_filtered", "users_filtered"] if self.filters else []
+        if self.params.protocol == "strong_generalization":
+            names += ["plays_of_unknown_tracks", "plays_of_short_histories"]
+        return names + ["users_without_history", "plays_without_history"] * bool(self.windows)
 
 
 def splits_of(params: DataParams, tables: Collection[str], judged: str) -> tuple[str, ...]:
-    """The folders that a protocol fills.
+    """The folders that a protocol fills, of tables as `tables_of` says.
 
-    Parameters
-    ----------
-    tables : collection of str
-        Of `tables_of`.
-    judged : str
-        `evaluate.split`: the one held-out split of `temporal`.
+    They are `train`, the held-out plays, with `temporal` of the split `judged` alone, and what
+    held-out users are folded in with.
     """
     if params.protocol == "given":
         return tuple(tables)
@@ -79,44 +86,21 @@ def filters_on(params: DataParams) -> bool:
     return params.min_user_plays > 1 or params.min_track_users > 1
 
 
-def needs_whole_table(params: DataParams) -> bool:
-    """Whether a play's split follows from more than its user's plays."""
-    return params.protocol == "strong_generalization" or filters_on(params)
-
-
-def left_out_names(params: DataParams) -> list[str]:
-    """What is counted of plays that are in no split."""
-    names = ["plays_filtered", "users_filtered"] if filters_on(params) else []
-    if params.protocol == "strong_generalization":
-        names += ["plays_of_unknown_tracks", "plays_of_short_histories"]
-    if params.protocol == "temporal":
-        names += ["users_without_history", "plays_without_history"]
-    return names
-
-
 def require_protocol(params: DataParams) -> None:
-    """Check parameters that must go together.
-
-    Raises
-    ------
-    MusicRecError
-        A filter is set with `given`; `temporal` has no times; the shares of held-out users leave
-        nobody to train on.
-    """
+    """Check parameters that must go together."""
     if params.protocol == "temporal":
         if params.columns.timestamp is None:
             raise MusicRecError(
                 "data.protocol: temporal needs times; set data.columns.timestamp, or split a table "
                 "without times by data.protocol: holdout"
             )
-        return
-    if params.protocol == "given" and filters_on(params):
-        name = "min_user_plays" if params.min_user_plays > 1 else "min_track_users"
-        raise MusicRecError(
-            f"data.{name} = {getattr(params, name)} filters one table; data.protocol: given takes "
-            "three as they are, so set it to 1 or use data.protocol: holdout"
-        )
-    if params.protocol != "given" and params.validation_users + params.test_users >= 1:
+    elif params.protocol == "given":
+        if filters_on(params):
+            raise MusicRecError(
+                "data.min_user_plays and data.min_track_users filter one table; data.protocol: "
+                "given takes three as they are, so set both to 1 or use data.protocol: holdout"
+            )
+    elif params.validation_users + params.test_users >= 1:
         raise MusicRecError(
             f"data.validation_users + data.test_users = {params.validation_users:g} + "
             f"{params.test_users:g} leaves no user to train on; their sum must be below 1"
@@ -142,9 +126,7 @@ def tables_of(files: list[SourceFile], params: DataParams) -> dict[str, list[Sou
         )
     if params.duplicates == "error":
         read = sorted(file for members in tables.values() for file in members)
-        mapped = [getattr(params.columns, role) for role in ROLES]
-        refuse_duplicates(read, [column for column in mapped if isinstance(column, str)])
-        warn_of_copy_names(read)
+        refuse_duplicates(read, [getattr(params.columns, role) for role in ROLES])
     return tables
 
 
@@ -188,26 +170,14 @@ def _named(file: SourceFile) -> tuple[str, list[str]]:
 
 
 def require_splits(folder: Path, plan: Plan) -> None:
-    """Stop where a split has got no row, and so no folder.
-
-    Raises
-    ------
-    MusicRecError
-        The sentence names the parameters that leave it empty.
-    """
-    params = plan.params
+    """Stop where a split has got no row, and so no folder."""
     for split in plan.splits:
-        if (folder / split).is_dir():
-            continue
-        advice = []
-        if plan.windows:
-            advice.append(f"set data.{split}_from to a time before which its users have plays")
-        elif plan.drawn and split != "train":
-            share = f"{split.removesuffix(HISTORY)}_users"
-            advice.append(f"raise data.{share} = {getattr(params, share):g} or use more plays")
-        if filters_on(params):
-            advice.append("lower data.min_user_plays or data.min_track_users")
-        advice = advice or ["fix the source"]
-        raise MusicRecError(
-            f"{params.source}: no usable row is left in {split}; {', or '.join(advice)}"
-        )
+        if not (folder / split).is_dir():
+            advice = "fix the source"
+            if plan.windows:
+                advice = f"set data.{split}_from to a time before which its users have plays"
+            elif plan.drawn:
+                advice = "use plays of more users, or raise data.validation_users, data.test_users"
+            if plan.filters:
+                advice += ", or lower data.min_user_plays, data.min_track_users"
+            raise MusicRecError(f"{plan.params.source}: no usable row is left in {split}; {advice}")

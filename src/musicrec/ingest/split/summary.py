@@ -7,7 +7,6 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError, warn
-from musicrec.ingest.read.reasons import MAX_COUNT
+from musicrec.ingest.read.values import MAX_COUNT
 from musicrec.jit.parallel import on_threads
 from musicrec.params import DataParams
 from musicrec.storage.parquet import HISTORY, READING, parquet_parts
@@ -25,21 +24,12 @@ from musicrec.storage.parquet import HISTORY, READING, parquet_parts
 _LEAST_KNOWN = 0.05  # share of held-out users, or tracks, that training must know
 
 
-@dataclass(frozen=True)
-class Contents:
-    """What a split's files hold.
+class Contents(NamedTuple):
+    """What a split's files hold."""
 
-    Attributes
-    ----------
-    users, tracks : pyarrow.Array
-        Distinct ids, in no order.
-    histogram : dict
-        Count -> number of rows.
-    """
-
-    users: pa.Array
+    users: pa.Array  # distinct ids, in no order
     tracks: pa.Array
-    histogram: dict[int, int]
+    histogram: dict[int, int]  # count -> number of rows
 
 
 class Overlap(NamedTuple):
@@ -53,18 +43,12 @@ class Overlap(NamedTuple):
 class Merged(NamedTuple):
     """What an engine returns.
 
-    Attributes
-    ----------
-    contents : dict
-        Of each split that has rows.
-    numbers : mapping
-        `merged`: source rows of each (user, track) of a split beyond the first, `merged <split>`
-        those of one; `again`: source rows of a user, track and time that another row has; and
-        those of `protocol.left_out_names`.
-    overlaps : list of Overlap
+    `numbers` are `merged`: source rows of each (user, track) of a split beyond the first, `merged
+    <split>` those of one; `again`: source rows of a user, track and time that another row has; and
+    those of `Plan.left_out`.
     """
 
-    contents: dict[str, Contents]
+    contents: dict[str, Contents]  # of each split that has rows
     numbers: Mapping[str, Any]
     overlaps: list[Overlap]
 
@@ -89,9 +73,8 @@ def histogram_of(parts: Iterable[pa.StructArray]) -> dict[int, int]:
     """Number of rows of each count, of what Arrow's `value_counts` says of several parts."""
     histogram: Counter[int] = Counter()
     for counted in parts:
-        histogram.update(
-            dict(zip(*(field.to_pylist() for field in counted.flatten()), strict=True))
-        )
+        values, rows = (field.to_pylist() for field in counted.flatten())
+        histogram.update(dict(zip(values, rows, strict=True)))
     return dict(histogram)
 
 
@@ -110,12 +93,7 @@ def _read_part(part: Path) -> tuple[pa.Array, pa.Array, list[pa.StructArray]]:
 def describe_splits(contents: dict[str, Contents]) -> dict[str, dict[str, Any]]:
     """Count rows, users and tracks of each split, and describe its play counts.
 
-    Returns
-    -------
-    dict
-        For each split `rows`, `users`, `tracks`, `count` (see `describe_counts`) and
-        `share_of_count_1`; for the held-out ones `cold_users` and `cold_tracks`, those without a
-        training row.
+    The held-out ones have `cold_users` and `cold_tracks` too, those without a training row.
     """
     metrics: dict[str, dict[str, Any]] = {}
     for split, found in contents.items():
@@ -129,13 +107,13 @@ def describe_splits(contents: dict[str, Contents]) -> dict[str, dict[str, Any]]:
         }
         if split != "train":
             train = contents["train"]
-            metrics[split]["cold_users"] = _missing(found.users, train.users)
-            metrics[split]["cold_tracks"] = _missing(found.tracks, train.tracks)
+            metrics[split]["cold_users"] = len(_missing(found.users, train.users))
+            metrics[split]["cold_tracks"] = len(_missing(found.tracks, train.tracks))
     return metrics
 
 
-def _missing(values: pa.Array, known: pa.Array) -> int:
-    return len(values) - (pc.sum(pc.is_in(values, value_set=known)).as_py() or 0)
+def _missing(values: pa.Array, known: pa.Array) -> pa.Array:
+    return values.filter(pc.invert(pc.is_in(values, value_set=known)))
 
 
 def describe_counts(histogram: dict[int, int]) -> dict[str, float]:
@@ -190,58 +168,48 @@ def require_sound_splits(contents: dict[str, Contents], params: DataParams) -> N
     """
     if params.protocol != "given":
         return
-    _require_apart("validation", "test", contents, params)
+    histories = [name for name in contents if name.endswith(HISTORY)]
+    for one, other in (("validation", "test"), *(("train", history) for history in histories)):
+        users = contents[one].users
+        both = users.filter(pc.is_in(users, value_set=contents[other].users))
+        if len(both):
+            raise MusicRecError(
+                f"{params.source}: {len(both):,} user{'s are' if len(both) > 1 else ' is'} in both "
+                f"{one} and {other}, first {pc.min(both).as_py()!r} (column "
+                f"{params.columns.user!r}); keep each user in one of them"
+            )
     for split in ("validation", "test"):
         history = f"{split}{HISTORY}"
-        if history in contents:
-            _require_apart("train", history, contents, params)
         known_by = {"user": history if history in contents else "train", "track": "train"}
         for role, name in known_by.items():
             held, known = (getattr(contents[where], f"{role}s") for where in (split, name))
             missing = _missing(held, known)
-            if len(held) - missing < _LEAST_KNOWN * len(held):
+            if len(held) - len(missing) < _LEAST_KNOWN * len(held):
                 ours, theirs = (pc.min(ids).as_py() for ids in (known, held))
                 raise MusicRecError(
-                    f"{params.source}: {name} has {len(held) - missing:,} of the {len(held):,} "
-                    f"{role}s of {split} (column {getattr(params.columns, role)!r}), such as "
-                    f"{ours!r} in {name} and {theirs!r} in {split}; write the ids of all splits in "
-                    "the same form"
+                    f"{params.source}: {name} has {len(held) - len(missing):,} of the "
+                    f"{len(held):,} {role}s of {split} (column "
+                    f"{getattr(params.columns, role)!r}), such as {ours!r} in {name} and "
+                    f"{theirs!r} in {split}; write the ids of all splits in the same form"
                 )
-            if name == history and missing:
-                first = pc.min(held.filter(pc.invert(pc.is_in(held, value_set=known)))).as_py()
+            if name == history and len(missing):
                 warn(
-                    f"{params.source}: {missing:,} users of {split} have no play in {history}, "
-                    f"first {first!r}; nothing is recommended to them"
+                    f"{params.source}: {len(missing):,} users of {split} have no play in "
+                    f"{history}, first {pc.min(missing).as_py()!r}; nothing is recommended to them"
                 )
-
-
-def _require_apart(one: str, other: str, contents: dict[str, Contents], params: DataParams) -> None:
-    held = contents[one].users
-    both = held.filter(pc.is_in(held, value_set=contents[other].users))
-    if len(both):
-        raise MusicRecError(
-            f"{params.source}: {len(both):,} user{'s are' if len(both) > 1 else ' is'} in both "
-            f"{one} and {other}, first {pc.min(both).as_py()!r} (column "
-            f"{params.columns.user!r}); keep each user in one of them"
-        )
 
 
 def id_warnings(contents: dict[str, Contents], params: DataParams) -> Iterator[str]:
     """Say where `12` is beside `12.0`, as tables with gaps have it."""
     for role in ("user", "track"):
-        ids = [getattr(found, f"{role}s") for found in contents.values()]
-        title = f"{params.source}: column {getattr(params.columns, role)!r} has"
-        twice = _in_two_forms(ids)
+        every = pa.chunked_array([getattr(found, f"{role}s") for found in contents.values()])
+        floats = every.filter(pc.ends_with(every, ".0"))
+        bare = pc.utf8_slice_codeunits(floats, 0, -2)
+        twice = floats.filter(pc.is_in(bare, value_set=every)).unique()
         if len(twice):
             first = pc.min(twice).as_py()
             yield (
-                f"{title} {role}s in two forms, {len(pc.unique(twice)):,} of them such as "
-                f"{first[:-2]} and {first}, which are two {role}s here; write them in one"
+                f"{params.source}: column {getattr(params.columns, role)!r} has {role}s in two "
+                f"forms, {len(twice):,} of them such as {first[:-2]} and {first}, which are two "
+                f"{role}s here; write them in one"
             )
-
-
-def _in_two_forms(ids: list[pa.Array]) -> pa.Array:
-    """The ids such as `12.0` whose `12` is there too."""
-    every = pa.chunked_array(ids)
-    floats = every.filter(pc.ends_with(every, ".0"))
-    return floats.filter(pc.is_in(pc.utf8_slice_codeunits(floats, 0, -2), value_set=every))

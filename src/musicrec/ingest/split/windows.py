@@ -39,56 +39,39 @@ def windows_of(params: DataParams, judged: str, times: Times) -> Windows:
     Raises
     ------
     MusicRecError
-        A boundary is missing, not a time, outside the plays, or not after the one before it.
+        A boundary is missing or not a time; a window has no play.
     """
     first = min(int(part.min()) for part in times())
     last = max(int(part.max()) for part in times())
     span = f"the plays are from {shown(first)} to {shown(last)}"
-    names = [f"{split}_from" for split in ("validation", "test")]
-    wanted = {name: value for name in names if (value := getattr(params, name)) is not None}
-    if f"{judged}_from" not in wanted:
+    wanted = {split: getattr(params, f"{split}_from") for split in ("validation", "test")}
+    if wanted[judged] is None:
         raise MusicRecError(
             f"data.protocol: temporal with evaluate.split: {judged} needs data.{judged}_from, a "
             f"date or a share of the plays; {span}"
         )
-    found = {name: _boundary(name, value, times, first, last) for name, value in wanted.items()}
-    for name, time in found.items():
-        if not first < time <= last:
-            raise MusicRecError(
-                f"{_said(name, wanted, time)}: no play is {'before' if time <= first else 'after'} "
-                f"it; {span}"
-            )
-    if len(found) == 2 and found["validation_from"] >= found["test_from"]:
-        said = [_said(name, wanted, time) for name, time in found.items()]
-        raise MusicRecError(f"{said[0]} must be before {said[1]}; {span}")
-    gap = duration_seconds(params.gap) * SECOND
-    own = found[f"{judged}_from"]
-    end = found["test_from"] - gap if judged == "validation" and len(found) == 2 else last + 1
-    since = first if params.since is None else _since(params.since, own)
-    begin = "the first play" if params.since is None else f"data.since = {params.since}"
-    if since >= own:
-        raise MusicRecError(f"{begin} must be before data.{judged}_from; {span}")
-    _require_gap(params.gap, own - since, (begin, f"data.{judged}_from"))
-    if end <= last:
-        _require_gap(
-            params.gap, found["test_from"] - own, (f"data.{judged}_from", "data.test_from")
-        )
-    for name, start, stop in (("training", since, own - gap), (judged, own, end)):
+    found = {}
+    for split, value in wanted.items():
+        if isinstance(value, float):
+            found[split] = _latest(value, times, first, last)
+        elif value is not None:
+            found[split] = _time(f"{split}_from", value)
+    gap, own, since = duration_seconds(params.gap) * SECOND, found[judged], first
+    end = found["test"] - gap if judged == "validation" and "test" in found else last + 1
+    if params.since is not None:
+        try:
+            since = own - duration_seconds(params.since) * SECOND
+        except ValueError:
+            since = _time("since", params.since)
+    windows = {"train": (since, own - gap), judged: (own, end)}
+    for name, (start, stop) in windows.items():
         if not any(((part >= start) & (part < stop)).any() for part in times()):
             raise MusicRecError(
-                f"no play is in the window of {name}, from {shown(start)} to {shown(stop)} "
-                f"(data.validation_from, data.test_from, data.since, data.gap); {span}"
+                f"{params.source}: no play is in the window of {name}, from {shown(start)} until "
+                f"{shown(stop)}; {span}; set data.validation_from, data.test_from, data.since or "
+                "data.gap"
             )
-    return {"train": (since, own - gap), judged: (own, end)}
-
-
-def _require_gap(gap: str | None, length: int, ends: tuple[str, str]) -> None:
-    if duration_seconds(gap) * SECOND >= length:
-        days = length / (86_400 * SECOND)
-        raise MusicRecError(
-            f"data.gap = {gap} must be shorter than the {days:.3g} days between {ends[0]} and "
-            f"{ends[1]}"
-        )
+    return windows
 
 
 def shown(time: int) -> str:
@@ -97,33 +80,15 @@ def shown(time: int) -> str:
     return (datetime(1970, 1, 1) + timedelta(seconds=seconds)).isoformat() + "Z"
 
 
-def _said(name: str, wanted: dict[str, float | str], time: int) -> str:
-    value = wanted[name]
-    return f"data.{name} = {value}" + (f" ({shown(time)})" if isinstance(value, float) else "")
-
-
-def _boundary(name: str, value: float | str, times: Times, first: int, last: int) -> int:
-    if isinstance(value, float):
-        return _latest(value, times, first, last)
-    return _time(name, value)
-
-
 def _time(name: str, text: str) -> int:
-    found = times_of(pa.array([text]), None)
-    if found.codes[0]:
+    values, codes, _ = times_of(pa.array([text]), None)
+    if codes[0]:
         raise MusicRecError(
             f"data.{name} = {text!r} is not allowed; it must be a date (2020-01-31), a time "
             "(2020-01-31 18:00, UTC unless it says otherwise)"
             + (" or a duration (180d)" if name == "since" else " or a share of the plays (0.1)")
         )
-    return int(found.values[0])
-
-
-def _since(value: str, boundary: int) -> int:
-    try:
-        return boundary - duration_seconds(value) * SECOND
-    except ValueError:
-        return _time("since", value)
+    return int(values[0])
 
 
 def _latest(share: float, times: Times, first: int, last: int) -> int:
