@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from musicrec.errors import MusicRecError
 from musicrec.jit.parallel import using_threads
-from musicrec.metrics.definitions import HITS
+from musicrec.metrics.definitions import HITS, headline_metrics
 from musicrec.metrics.ranking import known_truth, precision_ceiling, score_lists
 
 
@@ -232,3 +232,8 @@ def test_known_truth_drops_unknown_tracks_and_keeps_every_row():
     indptr, indices = known_truth(indptr, indices, n_items=9)
     assert indptr.tolist() == [0, 1, 1, 1, 3]
     assert indices.tolist() == [0, 2, 3]
+
+
+def test_headline_metrics_are_of_hits():
+    """Searches and baselines score their lists by these alone."""
+    assert {name.partition("@")[0] for name in headline_metrics([10, 500], True)} <= set(HITS)

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from musicrec.als.fold_in import FoldIn, as_trained
-from musicrec.errors import MusicRecError
+from musicrec.errors import MusicRecError, warn
 from musicrec.interactions.earlier import PUBLISH_FIRST, read_earlier
-from musicrec.interactions.factors import warn
 from musicrec.interactions.held_out import HeldOut
 from musicrec.interactions.matrix import Interactions
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams, trained_with

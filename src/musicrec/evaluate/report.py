@@ -40,7 +40,8 @@ def headline(evaluation: Evaluation, differences: Rows, params: EvaluateParams) 
     """
     table = evaluation.table
     shown = shown_metrics(params.k, evaluation.folded_in)
-    figures: dict[str, Any] = {"users": table.num_rows} | _means(table, shown)
+    figures: dict[str, Any] = {"users": table.num_rows}
+    figures |= {name: _mean(table, name) for name in shown}
     for row in differences:
         if row["metric"] == shown[0]:
             figures[f"beats_{row['against']}"] = row["shown_higher"]
@@ -195,10 +196,6 @@ def _prefixes(table: pa.Table) -> dict[str, str]:
     return {MODEL: ""} | {
         baseline: f"{baseline}_" for baseline in baseline_names(table.column_names)
     }
-
-
-def _means(table: pa.Table, names: Sequence[str]) -> dict[str, float | None]:
-    return {name: _mean(table, name) for name in names}
 
 
 def _mean(table: pa.Table, name: str) -> float | None:

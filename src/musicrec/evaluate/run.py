@@ -9,11 +9,10 @@ from pathlib import Path
 
 from musicrec.als.fold_in import read_model
 from musicrec.baselines.lists import CHAMPION, read_baselines
-from musicrec.errors import MusicRecError
+from musicrec.errors import MusicRecError, warn
 from musicrec.evaluate.champion import champion_lists
 from musicrec.evaluate.judge import Evaluation, judge, recommend
 from musicrec.evaluate.lists import lists_table
-from musicrec.interactions.factors import warn
 from musicrec.interactions.held_out import read_held_out
 from musicrec.params import EvaluateParams
 

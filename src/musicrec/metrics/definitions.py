@@ -33,9 +33,10 @@ class Metric(NamedTuple):
         `all` lists together (its value is the mean over users; see `beyond_accuracy.exposure`).
     better : str
         Which direction is: `higher`, `lower`, or `neither`, where a change is all there is to say.
-    verdict : str
-        `longest` or `shortest`: `musicrec compare` judges by it at that k unless told otherwise.
-    shown : str
+    verdict_at : str
+        Of a metric of hits, `longest` or `shortest`: a headline metric, by which `musicrec compare`
+        judges at that k unless told otherwise.
+    shown_at : str
         Stands in metrics/evaluate.json at that k, without a verdict.
     folded_in : bool
         In metrics/evaluate.json only where held-out users are folded in, and without a verdict.
@@ -45,8 +46,8 @@ class Metric(NamedTuple):
     definition: str
     of: Literal["hits", "list", "all"] = "hits"
     better: Literal["higher", "lower", "neither"] = "higher"
-    verdict: str = ""
-    shown: str = ""
+    verdict_at: Literal["", "longest", "shortest"] = ""
+    shown_at: Literal["", "longest", "shortest"] = ""
     folded_in: bool = False
 
 
@@ -56,22 +57,22 @@ METRICS: Mapping[str, Metric] = {
     "map": Metric(
         "MAP",
         "sum over the hits in the first k positions of (hits so far / position), / min(\\|T\\|, k)",
-        verdict="longest",
+        verdict_at="longest",
     ),
     "ndcg": Metric(
         "nDCG",
         "sum over the hits in the first k positions of 1 / log2(position + 1), / the same sum if "
         "the first min(\\|T\\|, k) positions were hits",
-        verdict="longest",
+        verdict_at="longest",
     ),
-    "recall": Metric("Recall", "hits in the first k positions / \\|T\\|", verdict="longest"),
-    "precision": Metric("Precision", "hits in the first k positions / k", verdict="shortest"),
+    "recall": Metric("Recall", "hits in the first k positions / \\|T\\|", verdict_at="longest"),
+    "precision": Metric("Precision", "hits in the first k positions / k", verdict_at="shortest"),
     "calibrated_recall": Metric(
         "Calibrated recall",
         "hits in the first k positions / min(\\|T\\|, k), so that a list of k tracks can reach 1. "
         "RecPack's name (not Steck's calibration); Liang et al. (WWW 2018) and the tables that "
         "compare with theirs call it Recall@k",
-        verdict="shortest",
+        verdict_at="shortest",
         folded_in=True,
     ),
     "r_precision": Metric(
@@ -86,7 +87,7 @@ METRICS: Mapping[str, Metric] = {
         "mean number of training users of the first k tracks (Yin et al., VLDB 2012)",
         of="list",
         better="neither",
-        shown="shortest",
+        shown_at="shortest",
     ),
     "novelty": Metric(
         "Novelty",
@@ -107,7 +108,7 @@ METRICS: Mapping[str, Metric] = {
         "share of the tracks with training plays that stand in the first k of at least one list "
         "(Ge et al., RecSys 2010)",
         of="all",
-        shown="shortest",
+        shown_at="shortest",
     ),
     "gini": Metric(
         "Gini",
@@ -133,16 +134,16 @@ def headline_metrics(k: Sequence[int], folded_in: bool = False) -> list[str]:
     """
     ends = {"longest": max(k), "shortest": min(k)}
     return [
-        f"{name}@{ends[metric.verdict]}"
+        f"{name}@{ends[metric.verdict_at]}"
         for name, metric in METRICS.items()
-        if metric.verdict and (folded_in or not metric.folded_in)
+        if metric.verdict_at and (folded_in or not metric.folded_in)
     ]
 
 
 def shown_metrics(k: Sequence[int], folded_in: bool = False) -> list[str]:
-    """Name the metrics of metrics/evaluate.json: those with verdicts, and two of the tracks."""
+    """Name the metrics of metrics/evaluate.json: those with verdicts, and others."""
     ends = {"longest": max(k), "shortest": min(k)}
-    more = [f"{name}@{ends[metric.shown]}" for name, metric in METRICS.items() if metric.shown]
+    more = [f"{name}@{ends[one.shown_at]}" for name, one in METRICS.items() if one.shown_at]
     return [*headline_metrics(k, folded_in), *more]
 
 

@@ -62,7 +62,7 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
         "--metrics",
         metavar="NAME",
         nargs="+",
-        help="metrics such as ndcg@100 or coverage@10 (default: four headline metrics)",
+        help="metrics such as ndcg@100 or coverage@10 (default: the headline metrics)",
     )
     parser.add_argument(
         "--by",
