@@ -14,7 +14,7 @@ if __name__ == "__main__":
 
 import sys
 
-from musicrec.downsample import KINDS, describe, downsample, headline, kept_rows
+from musicrec.downsample import KINDS, describe, downsample, headline
 from musicrec.params import DownsampleParams, load_block
 from musicrec.storage.files import write_json
 from musicrec.storage.outputs import atomic_directory, output_file, output_folder, stage_arguments
@@ -29,7 +29,8 @@ def main() -> None:
     held_out = {split: args.ingested / split for split in KINDS[1:]}
     held_out = {split: path for split, path in held_out.items() if path.is_dir()}
     with atomic_directory(args.output) as folder:
-        summary = downsample(args.ingested / "train", held_out, folder, params)
-        write_json(args.plots, kept_rows(summary))
-        write_json(args.metrics, headline(summary))
-    print(describe(summary, params), file=sys.stderr)
+        rows = downsample(args.ingested / "train", held_out, folder, params)
+        figures = headline(rows)
+        write_json(args.plots, rows)
+        write_json(args.metrics, figures)
+    print(describe(figures, params), file=sys.stderr)

@@ -13,8 +13,7 @@ if __name__ == "__main__":
 
     run_stage(__file__)
 
-from musicrec.index.figures import headline, split_rows
-from musicrec.index.run import index_splits
+from musicrec.index.run import headline, index_splits, split_rows
 from musicrec.storage.files import write_json
 from musicrec.storage.outputs import atomic_directory, output_file, output_folder, stage_arguments
 from musicrec.storage.parquet import HISTORIES, SPLITS

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -33,17 +33,9 @@ from musicrec.storage.parquet import (
 KINDS = ("full_history", "validation", "test")
 
 
-class Users(NamedTuple):
-    """Users of one part of training: `kinds` are places in KINDS."""
-
-    kinds: np.ndarray
-    kept: np.ndarray
-    plays: np.ndarray
-
-
 def downsample(
     train: Path, held_out: Mapping[str, Path], folder: Path, params: DownsampleParams
-) -> dict[str, Any]:
+) -> list[dict[str, Any]]:
     """Choose the training users by hash of (seed, user).
 
     A full-history user (one of neither `validation` nor `test`) is kept when the hash, a number
@@ -62,8 +54,8 @@ def downsample(
 
     Returns
     -------
-    dict
-        For each of KINDS, and together: users and plays of `train`, kept and dropped.
+    list of dict
+        Rows of `plots/downsample.json`: training users and plays, kept and dropped, by their kind.
 
     Raises
     ------
@@ -72,16 +64,21 @@ def downsample(
     """
     parts = sound_parts(train)
     held = {KINDS.index(name): _users_of(path) for name, path in held_out.items()}
-    summary = summarise(
-        on_threads(lambda part: _thin(part, folder / part.name, held, params), parts)
-    )
-    if not summary["kept"]["plays"]:
+    thinned = on_threads(lambda part: _thin(part, folder / part.name, held, params), parts)
+    kinds, kept, plays = map(np.concatenate, zip(*thinned, strict=True))
+    rows = []
+    for fate, of_kinds in (("kept", KINDS), ("dropped", KINDS[:1])):
+        for number, kind in enumerate(of_kinds):
+            chosen = (kinds == number) & (kept == (fate == "kept"))
+            counts = {"users": int(chosen.sum()), "plays": int(plays[chosen].sum())}
+            rows.append({"kind": kind, "fate": fate} | counts)
+    if not kept.any():
         raise MusicRecError(
             f"downsample.fraction = {params.fraction:g} leaves no training plays of the "
-            f"{summary['dropped']['users']} full-history users; raise it"
+            f"{len(kept)} full-history users; raise it"
         )
     write_checksums(folder)
-    return summary
+    return rows
 
 
 def _users_of(folder: Path) -> pa.StringArray:
@@ -95,16 +92,20 @@ def _users_of(folder: Path) -> pa.StringArray:
 
 def _thin(
     source: Path, destination: Path, held: Mapping[int, pa.StringArray], params: DownsampleParams
-) -> Users:
-    """Copy the rows of one part that are kept, if there are any; returns all its users."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Copy the rows of one part that are kept; returns kind, fate and plays of all its users."""
     with pq.ParquetFile(source, read_dictionary=["user_id"], **READING) as reader:
         column = reader.read(["user_id"], use_threads=False).column(0)
         users = code_ids([dictionary(chunk) for chunk in column.chunks])
-        kinds, kept = _judge(users.ids, held, params)
+        kinds = np.zeros(len(users.ids), np.int8)
+        for kind, known in held.items():
+            kinds[pc.is_in(users.ids, value_set=known).to_numpy(zero_copy_only=False)] = kind
+        draws = hash_fraction(params.seed, users.ids, salt="downsample")
+        kept = (kinds > 0) | (draws < params.fraction)
         if kept.any():
             schema = plays_schema(timed=LAST_PLAYED.name in reader.schema_arrow.names)
             write_rows(destination, _kept_rows(reader, kept[users.codes], schema), schema)
-    return Users(kinds, kept, np.bincount(users.codes))
+    return kinds, kept, np.bincount(users.codes)
 
 
 def _kept_rows(reader: pq.ParquetFile, kept: np.ndarray, schema: pa.Schema) -> Iterator[pa.Table]:
@@ -115,55 +116,22 @@ def _kept_rows(reader: pq.ParquetFile, kept: np.ndarray, schema: pa.Schema) -> I
         yield pa.Table.from_batches([batch.filter(pa.array(kept[start:end]))]).cast(schema)
 
 
-def _judge(
-    ids: pa.StringArray, held: Mapping[int, pa.StringArray], params: DownsampleParams
-) -> tuple[np.ndarray, np.ndarray]:
-    kinds = np.zeros(len(ids), np.int8)
-    for kind, known in held.items():
-        kinds[pc.is_in(ids, value_set=known).to_numpy(zero_copy_only=False)] = kind
-    return kinds, (kinds > 0) | (
-        hash_fraction(params.seed, ids, salt="downsample") < params.fraction
-    )
-
-
-def summarise(parts: list[Users]) -> dict[str, Any]:
-    """Count users and plays, kept and dropped, by kind of user."""
-    kinds, kept, plays = map(np.concatenate, zip(*parts, strict=True))
-    summary: dict[str, Any] = {}
-    for fate, judged in (("kept", kept), ("dropped", ~kept)):
-        counts = {}
-        for number, kind in enumerate(KINDS):
-            chosen = judged & (kinds == number)
-            if fate == "kept" or kind == "full_history":
-                counts[kind] = {"users": int(chosen.sum()), "plays": int(plays[chosen].sum())}
-        total = {name: sum(c[name] for c in counts.values()) for name in ("users", "plays")}
-        summary[fate] = total | (counts if fate == "kept" else {})
-    return summary
-
-
-def headline(summary: dict[str, Any]) -> dict[str, int]:
-    """Figures of `metrics/downsample.json`."""
+def headline(rows: list[dict[str, Any]]) -> dict[str, int]:
+    """Figures of `metrics/downsample.json`, from what `downsample` returns."""
     return {
-        f"{name}_{fate}": summary[fate][name]
+        f"{name}_{fate}": sum(row[name] for row in rows if row["fate"] == fate)
         for fate in ("kept", "dropped")
         for name in ("users", "plays")
     }
 
 
-def kept_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows of `plots/downsample.json`: training users and plays kept, by kind of user."""
-    return [{"kind": kind, "fate": "kept"} | summary["kept"][kind] for kind in KINDS] + [
-        {"kind": "full_history", "fate": "dropped"} | summary["dropped"]
-    ]
-
-
-def describe(summary: dict[str, Any], params: DownsampleParams) -> str:
+def describe(figures: dict[str, int], params: DownsampleParams) -> str:
     """Say in a line what was kept, for the terminal."""
-    kept, dropped = summary["kept"], summary["dropped"]
-    said = f"kept {kept['users']:,} users with {kept['plays']:,} plays"
-    if not dropped["users"]:
+    said = f"kept {figures['users_kept']:,} users with {figures['plays_kept']:,} plays"
+    if not figures["users_dropped"]:
         return said
     return (
-        f"{said}; left out {dropped['users']:,} full-history users with {dropped['plays']:,} plays "
-        f"(downsample.fraction = {params.fraction:g}; 1.0 keeps all)"
+        f"{said}; left out {figures['users_dropped']:,} full-history users with "
+        f"{figures['plays_dropped']:,} plays (downsample.fraction = {params.fraction:g}; 1.0 keeps "
+        "all)"
     )

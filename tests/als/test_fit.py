@@ -13,7 +13,6 @@ from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import CG_FROM_RANK, Factors, fit, objective, start_users, uses_cg
 from musicrec.als.fold_in import FoldIn
 from musicrec.als.gram import eigenbasis, gram, rotate
-from musicrec.als.half_step import HalfStep, in_whole_vectors
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.parallel import using_threads
@@ -58,31 +57,6 @@ def test_one_iteration_is_exact(nonnegative: bool, rank: int, settings: dict[str
         assert (factors.min() >= 0) == nonnegative or rank == 1
 
 
-@hypothesis.given(
-    rank=st.integers(1, 24),
-    nonnegative=st.booleans(),
-    log1p=st.booleans(),
-    reg_param=st.floats(0.01, 10),
-    alpha=st.floats(0, 100),
-    seed=st.integers(0, 2**31 - 1),
-)
-@hypothesis.settings(max_examples=25)
-def test_any_parameters(
-    rank: int, nonnegative: bool, log1p: bool, reg_param: float, alpha: float, seed: int
-) -> None:
-    params = ALSParams(
-        rank=rank, nonnegative=nonnegative, reg_param=reg_param, alpha=alpha, seed=seed, max_iter=2
-    )
-    feedback = FeedbackParams(transform="log1p" if log1p else "none")
-    plays = training_ratings(random_plays(12, 9, seed % 100), feedback)
-    r = dense(plays)
-    fitted = fit(plays, params)
-    assert relative(fitted.users, solve_rows(r, fitted.items.astype(float), params)) < 1e-5
-    assert objective(plays, fitted.users, fitted.items, params) == pytest.approx(
-        loss(r, fitted.users, fitted.items, params), rel=1e-6
-    )
-
-
 @pytest.mark.parametrize("nonnegative", [False, True])
 @pytest.mark.parametrize("rank", [4, 33])
 def test_loss_never_rises_and_is_the_objective(nonnegative: bool, rank: int) -> None:
@@ -109,22 +83,6 @@ def test_conjugate_gradients_reach_the_same_minimum(rank: int) -> None:
     assert iterative.losses[-1] == pytest.approx(
         objective(PLAYS, iterative.users, iterative.items, params), rel=1e-6
     )
-
-
-@pytest.mark.parametrize("rank", [5, 24, 64])
-def test_conjugate_gradients_nearly_solve_each_row(rank: int) -> None:
-    """From zero, given the same items; the rotated coordinates change no score."""
-    params = ALSParams(rank=rank, nonnegative=False)
-    items = np.random.default_rng(4).standard_normal((PLAYS.n_items, rank)).astype(np.float32)
-    exact = np.zeros((PLAYS.n_users, rank), np.float32)
-    most = HalfStep(PLAYS, params).solve(items, exact)
-    rotated = in_whole_vectors(items)
-    close = in_whole_vectors(np.zeros_like(exact))
-    gain = HalfStep(PLAYS, params).improve(rotated, close)
-    assert most * (1 - 5e-3) < gain <= most * (1 + 1e-6)
-    np.testing.assert_allclose(np.linalg.norm(rotated, axis=1), np.linalg.norm(items, axis=1), 1e-5)
-    scores = exact @ items.T
-    assert np.linalg.norm(close @ rotated.T - scores) < 0.2 * np.linalg.norm(scores)
 
 
 def test_the_loss_before_the_last_solve_is_the_objective() -> None:
@@ -179,46 +137,32 @@ def test_plays_that_do_not_fit_in_memory_are_read_again_to_the_same_bits(
     np.testing.assert_array_equal(fit(PLAYS, params).users, whole.users)
 
 
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_singular_and_extreme_systems(nonnegative: bool) -> None:
+    """reg_param 0 with more factors than rows has no unique minimiser; counts of 350,000 do."""
+    params = ALSParams(rank=64, reg_param=0.0, nonnegative=nonnegative, max_iter=3)
+    fitted = fit(random_plays(20, 15), params)
+    assert np.isfinite(fitted.users).all() and np.isfinite(fitted.items).all()
+    assert fitted.losses[-1] < fitted.losses[0] or fitted.losses[-1] < 1e-2
+    params = ALSParams(rank=16, nonnegative=nonnegative, max_iter=2)
+    fitted = fit(HEAVY, params)
+    users = solve_rows(dense(HEAVY), fitted.items.astype(float), params)
+    assert relative(fitted.users, users) < 1e-5
+
+
 @pytest.mark.parametrize("solver", ["cholesky", "cg", "nonnegative"])
 def test_fold_in_gives_the_exported_user_factor(solver: str) -> None:
     nonnegative = solver == "nonnegative"
     params = ALSParams(rank=20, nonnegative=nonnegative, solver="auto" if nonnegative else solver)
     fitted = fit(PLAYS, params)
     folder = FoldIn(fitted.items, params)
-    for user in range(PLAYS.n_users):
+    np.testing.assert_allclose(folder.many(PLAYS), fitted.users, atol=1e-5)
+    for user in range(0, PLAYS.n_users, 9):
         row = slice(PLAYS.indptr[user], PLAYS.indptr[user + 1])
         items, counts = PLAYS.indices[row], PLAYS.counts[row]
         backwards = folder(items[::-1], counts[::-1])
         np.testing.assert_allclose(folder(items, counts), fitted.users[user], atol=1e-5)
         np.testing.assert_array_equal(backwards, folder(items, counts))
-
-
-def test_singular_systems_stay_finite() -> None:
-    """reg_param 0 with more factors than rows has no unique minimiser."""
-    for nonnegative in (False, True):
-        params = ALSParams(rank=64, reg_param=0.0, nonnegative=nonnegative, max_iter=3)
-        fitted = fit(random_plays(20, 15), params)
-        assert np.isfinite(fitted.users).all() and np.isfinite(fitted.items).all()
-        assert fitted.losses[-1] < fitted.losses[0] or fitted.losses[-1] < 1e-2
-
-
-def test_extreme_counts_stay_exact() -> None:
-    for nonnegative in (False, True):
-        params = ALSParams(rank=16, nonnegative=nonnegative, max_iter=2)
-        fitted = fit(HEAVY, params)
-        users = solve_rows(dense(HEAVY), fitted.items.astype(float), params)
-        assert relative(fitted.users, users) < 1e-5
-
-
-def test_start_is_seeded_and_of_unit_length() -> None:
-    params = ALSParams(rank=9, seed=7)
-    users = start_users(PLAYS, params)
-    present = np.diff(PLAYS.indptr) > 0
-    np.testing.assert_allclose(np.linalg.norm(users[present], axis=1), 1, rtol=1e-6)
-    assert not users[~present].any()
-    np.testing.assert_array_equal(users, start_users(PLAYS, params))
-    other = start_users(PLAYS, params.replace(seed=8))
-    assert np.abs(users[present] - other[present]).max() > 0.1
 
 
 def test_a_given_start_is_used() -> None:
@@ -277,18 +221,6 @@ def test_rotate(n: int, rank: int, single: bool, in_place: bool, threads: int) -
         rotate(rows, basis, out, np.float32 if single else np.float64)
     np.testing.assert_allclose(out[:, :rank], expected, atol=1e-5 if single else 1e-6)
     assert (out[:, rank:] == 7).all()
-
-
-@pytest.mark.parametrize("nonnegative", [False, True])
-@pytest.mark.parametrize("transform", ["none", "log1p"])
-def test_lastfm_rows_are_exact(lastfm: Interactions, nonnegative: bool, transform: str) -> None:
-    plays = training_ratings(lastfm, FeedbackParams(transform=transform))
-    params = ALSParams(nonnegative=nonnegative, max_iter=3)
-    fitted = fit(plays, params)
-    assert fitted.losses == sorted(fitted.losses, reverse=True)
-    some = np.arange(0, plays.n_users, 40)
-    users = solve_rows(dense(plays)[some], fitted.items.astype(float), params)
-    assert relative(fitted.users[some], users) < 1e-5
 
 
 @pytest.mark.parametrize("transform", ["none", "log1p"])

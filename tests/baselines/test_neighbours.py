@@ -6,14 +6,12 @@ from collections import Counter
 from fractions import Fraction
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.baselines.neighbours import Similarity, nearest_items, recommend_neighbours
+from musicrec.baselines.neighbours import nearest_items, recommend_neighbours
 from musicrec.baselines.popularity import recommend_most_played, recommend_popular
 from musicrec.interactions.matrix import from_triples
-from musicrec.jit.parallel import using_threads
 from musicrec.metrics.ranking import score_lists
 
 
@@ -52,28 +50,10 @@ def test_popularity_equals_a_hand_count():
     assert scores["map"][:, 1].tolist() == [0.5, 0.25, 1.0]
 
 
-def test_popularity_ignores_how_often_a_user_played():
-    users, items = np.array([0, 0, 1]), np.array([0, 1, 1])
-    train = from_triples(users, items, np.array([900, 1, 1]), n_users=2, n_items=2)
-    nobody = interactions([], n_users=1, n_items=2)
-    assert recommend_popular(train, nobody, k=2).tolist() == [[1, 0]]
-
-
-def test_neighbours_worked_by_hand():
-    train = interactions(PLAYS, n_users=3, n_items=6)
-    ids, similarities = nearest_items(train, np.array([2, 5]), neighbours=3)
-    # Item 2 has users 0, 1; with item 4 it shares both, with item 0 only user 1.
-    assert ids.tolist() == [[4, 0, -1], [-1, -1, -1]]
-    np.testing.assert_allclose(similarities[0], [2 / np.sqrt(6), 1 / 2, 0])
-    history = interactions([(0, 2)], n_users=2, n_items=6)
-    lists = recommend_neighbours(train, history, k=3, neighbours=3)
-    assert lists.tolist() == [[4, 0, -1], [-1, -1, -1]]
-
-
 def test_the_asymmetric_cosine_worked_by_hand():
     """Of track 2 (users 0, 1): track 4 has three users, two of them; track 0 two, one of them."""
     train = interactions(PLAYS, n_users=3, n_items=6)
-    found = nearest_items(train, np.array([2]), 2, similarity=Similarity(0.25, 3.0))
+    found = nearest_items(train, np.array([2]), 2, alpha=0.25, locality=3.0)
     assert found.ids.tolist() == [[4, 0]]
     expected = [(2 / (3**0.25 * 2**0.75)) ** 3, (1 / 2) ** 3]
     np.testing.assert_allclose(found.similarities[0], expected)
@@ -140,18 +120,3 @@ def test_lists_equal_the_dense_reference(plays, history, n_neighbours, k):
         assert lists[user].tolist() == by_score(scores, k)
         unseen = [counts[item] * (1 - seen[user, item]) for item in range(10)]
         assert popular[user].tolist() == by_score(unseen, k)
-
-
-@pytest.mark.parametrize("recommend", ["popular", "neighbours"])
-def test_threads_do_not_change_a_bit(recommend):
-    rng = np.random.default_rng(0)
-    rows = zip(rng.integers(0, 1000, 20_000), rng.zipf(1.5, 20_000) % 500, strict=True)
-    train = interactions(rows, 1000, 500)
-
-    def run(threads):
-        with using_threads(threads):
-            if recommend == "popular":
-                return recommend_popular(train, train, 50)
-            return recommend_neighbours(train, train, 50, 20)
-
-    assert np.array_equal(run(1), run(4))

@@ -6,18 +6,14 @@ from collections import Counter
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec.index.figures import headline, split_rows
-from musicrec.index.run import index_splits
+from musicrec.index.run import headline, index_splits, split_rows
 from musicrec.interactions.coded import read_sizes
-from musicrec.interactions.matrix import read_interactions
 from musicrec.storage.files import CHECKSUMS, read_json, write_checksums
 from musicrec.storage.parquet import read_table
 
-SCHEMA = "user_id string, track_id string, count bigint"
 NAMES = ("train", "validation", "test")
 
 
@@ -77,18 +73,6 @@ def test_id_maps_are_by_falling_frequency_then_id(indexed, file, names, column):
     assert [tuple(row.values()) for row in table.to_pylist()] == expected
 
 
-def test_known_ids_are_in_the_order_of_spark(spark, indexed):
-    from pyspark.ml.feature import StringIndexer
-
-    columns = ["user_id", "track_id"]
-    train = spark.createDataFrame(ROWS["train"], SCHEMA)
-    model = StringIndexer(inputCols=columns, outputCols=["user", "track"]).fit(train)
-    for file, column, labels in zip(("users", "items"), columns, model.labelsArray, strict=True):
-        table = pq.read_table(indexed[0] / f"{file}.parquet")
-        known = table.filter(pc.greater(table["plays"], 0))
-        assert known[column].to_pylist() == list(labels)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_every_play_is_kept_and_sorted(indexed, name):
     folder, _ = indexed
@@ -101,20 +85,6 @@ def test_every_play_is_kept_and_sorted(indexed, name):
     for part in sorted((folder / name).glob("*.parquet")):
         keys = [(row["user"], row["item"]) for row in pq.read_table(part).to_pylist()]
         assert keys == sorted(keys)
-
-
-def test_sizes_and_matrices(indexed):
-    folder, _ = indexed
-    sizes = read_sizes(folder / "sizes.json")
-    assert sizes.n_users == len({row[0] for row in ROWS["train"]})
-    assert sizes.n_items == len({row[1] for row in ROWS["train"]})
-    assert sizes.n_all_users == sizes.n_users + 1  # the stranger
-    assert sizes.n_all_items == len(expected_order(1)) >= sizes.n_items + 3
-    train = read_interactions(folder / "train", sizes.n_users, sizes.n_items)
-    assert np.diff(train.indptr).min() > 0 and len(train.indices) == len(ROWS["train"])
-    test = read_interactions(folder / "test", sizes.n_all_users, sizes.n_all_items)
-    unknown = [sizes.n_items <= item < sizes.n_all_items for item in test.indices]
-    assert unknown == [True] * len(ROWS["test"])
 
 
 def test_summary_counts_what_training_does_not_know(indexed):

@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.run import ingest
-from musicrec.params import ColumnParams, DataParams, SampleParams
+from musicrec.params import SampleParams
 from musicrec.sample import plays as sample
 from musicrec.sample.draws import MONTH, MONTHS, draw_times
 
@@ -60,12 +59,6 @@ def test_sizes_of_the_default_and_of_the_seed():
     assert sample.sample_sizes(1.0) == sample.SampleSizes(1_000_000, 10_000, 100_000, 385_000)
 
 
-def test_smallest_sample_has_users_of_every_kind(tmp_path):
-    sample.write_sample(SampleParams(scale=1e-6), tmp_path / "tiny")
-    for name in sample.SPLITS:
-        assert pq.read_metadata(tmp_path / "tiny" / f"{name}.parquet").num_rows > 0
-
-
 def test_files_columns_and_ids(folder, rows):
     assert sorted(f.name for f in folder.iterdir()) == sorted(f"{s}.parquet" for s in sample.SPLITS)
     for table in rows.values():
@@ -83,22 +76,6 @@ def test_half_a_million_pairs_each_in_one_split_spread_over_months(plays, rows):
     assert rows.group_by([*PAIR, "played_at"]).aggregate([]).num_rows == rows.num_rows
     assert plays.num_rows < rows.num_rows < 2 * plays.num_rows
     assert pc.sum(rows["count"]) == pc.sum(plays["count"])
-
-
-def test_its_files_are_one_log_to_split_by_time(tmp_path):
-    sample.write_sample(SampleParams(scale=0.001), tmp_path / "sample")
-    params = DataParams(
-        source=str(tmp_path / "sample"),
-        protocol="temporal",
-        columns=ColumnParams(timestamp="played_at"),
-        validation_from=0.2,
-        test_from=0.1,
-    )
-    (tmp_path / "out").mkdir()
-    summary = ingest(params, tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["train", "validation"]
-    assert "2010-01-01" < summary["validation"]["from"] < summary["validation"]["until"]
-    assert summary["validation"]["users"] > 0.9 * summary["train"]["users"]
 
 
 def test_tastes_and_popularity_change():
@@ -150,19 +127,6 @@ def test_count_distribution_is_the_taste_profiles():
     assert 500 < counts[np.searchsorted(below, 1 - 1 / 50e6)] <= 9_667  # largest of 50 M plays
 
 
-def test_drawn_counts_follow_the_distribution(plays):
-    counts = plays["count"].to_numpy()
-    edges = [1, 2, 3, 4, 6, 9, 14, 25, 50, 100, 10_000]
-    shares = np.add.reduceat(sample.count_distribution(), np.array(edges[:-1]) - 1)
-    expected = shares * len(counts)
-    found = np.histogram(counts, edges)[0]
-    assert ((found - expected) ** 2 / expected).sum() < 33.7  # 9 degrees of freedom: p = 1e-4
-    assert np.quantile(counts, [0.25, 0.5, 0.75]).tolist() == [1, 1, 3]
-    assert counts.min() == 1
-    assert counts.mean() == pytest.approx(2.88, abs=0.05)  # five standard errors
-    assert counts.std() == pytest.approx(6.46, rel=0.15)
-
-
 def test_histories_and_popularity_have_long_tails(plays):
     for column, mean, low in (("user_id", 45, 10), ("track_id", 41, 1)):
         group = plays.group_by(column).aggregate([("count", "count")])
@@ -174,26 +138,9 @@ def test_histories_and_popularity_have_long_tails(plays):
         assert lengths[: len(lengths) // 100].sum() > 0.07 * plays.num_rows
 
 
-def test_own_scenes_are_played_more_than_the_rest():
-    """Within a user, counts move to the tracks of the scenes that the user follows."""
-    sizes = sample.SampleSizes(2_000, 0, 0, 3_000)
-    (chunk,) = sample.generate_plays(1, sizes)
-    scenes = sample.catalogue(sizes.tracks, 1).scenes
-    scene = np.searchsorted(scenes, chunk.track, "right") - 1
-    cell = chunk.user.astype(np.int64) * len(scenes) + scene
-    tracks_of_scene = np.bincount(cell)[cell]
-    assert chunk.count[tracks_of_scene >= 5].mean() > 1.5 * chunk.count[tracks_of_scene == 1].mean()
-
-
 def test_same_parameters_same_bytes(folder, tmp_path):
     sample.write_sample(DEFAULT, tmp_path / "again")
     assert digests(folder) == digests(tmp_path / "again")
-
-
-def test_another_seed_gives_other_plays_of_other_users(splits, tmp_path):
-    sample.write_sample(SampleParams(scale=0.001, seed=43), tmp_path / "other")
-    other = pq.read_table(tmp_path / "other" / "train.parquet")
-    assert not values(other, "user_id") & values(splits["train"], "user_id")
 
 
 def test_a_user_does_not_depend_on_the_chunk(monkeypatch):
@@ -207,26 +154,6 @@ def test_a_user_does_not_depend_on_the_chunk(monkeypatch):
         found.append([np.concatenate(arrays) for arrays in (users, *others)])
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def test_memory_is_bounded_by_a_row_group_a_chunk(tmp_path, monkeypatch):
-    monkeypatch.setattr(sample, "CHUNK_USERS", 100)
-    sample.write_sample(SampleParams(scale=0.001), tmp_path / "out")
-    metadata = pq.read_metadata(tmp_path / "out" / "train.parquet")
-    assert metadata.num_row_groups == 12  # 1,110 users
-
-
-def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
-    chunks = iter(list(sample.generate_plays(42, sample.sample_sizes(0.001)))[:1])
-
-    def broken(*_):
-        yield next(chunks)
-        raise OSError("disk full")
-
-    monkeypatch.setattr(sample, "generate_plays", broken)
-    with pytest.raises(OSError, match="disk full"):
-        sample.write_sample(SampleParams(scale=0.001), tmp_path / "out")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_lies_beside_the_sample_stays(tmp_path):

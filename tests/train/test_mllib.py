@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from musicrec.als.feedback import training_ratings
-from musicrec.als.fit import Factors, fit, objective
+from musicrec.als.fit import fit, objective
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, newest_play, read_interactions
 from musicrec.params import ALSParams, FeedbackParams
@@ -78,19 +78,6 @@ def test_one_iteration_from_the_same_seed(
     assert relative(native.users, users) < 1e-5
 
 
-def test_one_more_iteration_from_the_factors_of_mllib(
-    frame: DataFrame, plays: Interactions
-) -> None:
-    """Needs nothing of how either engine starts."""
-    params = ALSParams(rank=10, nonnegative=False, seed=3, num_blocks=3)
-    first = fit_frame(frame, N_USERS, N_ITEMS, params.replace(max_iter=2))
-    second = fit_frame(frame, N_USERS, N_ITEMS, params.replace(max_iter=3))
-    one = params.replace(max_iter=1)
-    native = fit(plays, one, start=Factors(*first))
-    assert relative(native.items, second[1]) < 1e-5
-    assert relative(native.users, second[0]) < 1e-5
-
-
 def test_log1p_many_iterations_and_reruns(
     spark: SparkSession, folder: Path, plays: Interactions
 ) -> None:
@@ -120,16 +107,6 @@ def test_a_half_life(spark: SparkSession, folder: Path, plays: Interactions) -> 
     assert relative(native.items, items) < 1e-5
     assert relative(native.users, users) < 1e-5
     assert relative(fit(plays, params).items, items) > 0.1
-
-
-def test_lastfm_nonnegative_with_raw_counts(
-    spark: SparkSession, lastfm: Interactions, tmp_path: Path
-) -> None:
-    """MLlib gives up on rows whose best step is below 1e-7, as weights of millions make it."""
-    params = ALSParams(max_iter=1)
-    seen = read_plays(spark, write_plays(tmp_path, lastfm), FeedbackParams())
-    users, items = fit_frame(seen, lastfm.n_users, lastfm.n_items, params)
-    assert fit(lastfm, params).losses[0] < objective(lastfm, users, items, params)
 
 
 def test_a_failure_of_spark_is_one_sentence(stages_on_spark: None, tmp_path: Path) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,12 +18,13 @@ from musicrec.als.fit import fit, objective
 from musicrec.als.fold_in import read_model
 from musicrec.bundle.write import export_bundle
 from musicrec.errors import MusicRecError
+from musicrec.interactions.earlier import IDS
 from musicrec.interactions.held_out import read_held_out
 from musicrec.interactions.matrix import Interactions, from_triples, read_interactions
 from musicrec.params import ALSParams, ExportParams, FeedbackParams
 from musicrec.storage.files import read_json, write_checksums, write_json
 from musicrec.storage.parquet import write_table
-from musicrec.train.run import train
+from musicrec.train.run import NATIVE_ONLY, train
 from tests.support.als_reference import random_plays
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,19 +43,18 @@ def write_indexed(folder: Path, plays: Interactions, prefix: str = "") -> Path:
         }
         write_table(folder / split / "part-00000.parquet", pa.table(columns))
         write_checksums(folder / split)
-    for kind, column, n in (
-        ("user", "user_id", plays.n_users),
-        ("item", "track_id", plays.n_items),
-    ):
-        ids = [f"{prefix}{kind}{i}" for i in range(n)]
-        table = pa.table({kind: np.arange(n, dtype=np.int32), column: ids})
-        write_table(folder / f"{kind}s.parquet", table)
-    sizes = {"n_users": plays.n_users, "n_items": plays.n_items}
-    write_json(
-        folder / "sizes.json", {**sizes, "n_all_users": plays.n_users, "n_all_items": plays.n_items}
-    )
+    write_ids(folder, "user", [f"{prefix}user{i}" for i in range(plays.n_users)])
+    write_ids(folder, "item", [f"{prefix}item{i}" for i in range(plays.n_items)])
+    names = ("n_users", "n_items", "n_all_users", "n_all_items")
+    sizes = (plays.n_users, plays.n_items) * 2
+    write_json(folder / "sizes.json", dict(zip(names, sizes, strict=True)))
     write_checksums(folder)
     return folder
+
+
+def write_ids(folder: Path, kind: str, ids: list[str]) -> None:
+    columns = {kind: np.arange(len(ids), dtype=np.int32), IDS[kind]: ids}
+    write_table(folder / f"{kind}s.parquet", pa.table(columns))
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +84,7 @@ def test_outputs(indexed: Path, tmp_path: Path) -> None:
     assert (users.shape, items.shape) == ((90, 6), (60, 6))
     assert users.dtype == items.dtype == np.float32
     plays = read_interactions(indexed / "train", 90, 60)
-    figures = read_json(tmp_path / "train.json")
-    assert figures["iterations"] == 4
-    assert figures["plays"] == len(plays.indices)
+    assert read_json(tmp_path / "train.json") == {"iterations": 4, "plays": len(plays.indices)}
     course = json.loads((tmp_path / "plots/loss.json").read_text())
     loss = course[-1]["loss"]
     assert loss == pytest.approx(objective(plays, users, items, PARAMS), rel=1e-6)
@@ -110,17 +106,6 @@ def test_a_rerun_writes_the_same_bytes_with_any_number_of_threads(
     assert len(contents[0]) == 7 and contents[0] == contents[1]
 
 
-def test_feedback_acts_on_training(indexed: Path, tmp_path: Path) -> None:
-    run(indexed, tmp_path, min_count=3, transform="log1p")
-    plays = read_interactions(indexed / "train", 90, 60)
-    assert read_json(tmp_path / "train.json")["plays"] == int(np.sum(plays.counts >= 3))
-    users, _ = factors_of(tmp_path)
-    rare = np.array(
-        [plays.counts[plays.indptr[u] : plays.indptr[u + 1]].max(initial=0) < 3 for u in range(90)]
-    )
-    assert rare.any() and not users[rare].any() and users[~rare].any(axis=1).all()
-
-
 def test_early_stopping_keeps_the_best_iteration(indexed: Path, tmp_path: Path) -> None:
     als = PARAMS.replace(max_iter=60, early_stopping=3, alpha=40.0)
     run(indexed, tmp_path, als)
@@ -136,14 +121,12 @@ def test_early_stopping_keeps_the_best_iteration(indexed: Path, tmp_path: Path) 
     np.testing.assert_array_equal(factors_of(tmp_path)[1], alone.items)
 
 
-@pytest.mark.parametrize(
-    ("als", "feedback"), [({"reg_param": 1e9}, "none"), ({"reg_param": 100.0}, "log1p")]
-)
+@pytest.mark.parametrize(("reg_param", "feedback"), [(1e9, "none"), (100.0, "log1p")])
 def test_factors_of_zero_are_warned_of(
-    indexed: Path, tmp_path: Path, capsys: pytest.CaptureFixture, als: dict, feedback: str
+    indexed: Path, tmp_path: Path, capsys: pytest.CaptureFixture, reg_param: float, feedback: str
 ) -> None:
     """By train and by whoever judges the model; exactly zero, or too small to tell tracks apart."""
-    run(indexed, tmp_path, PARAMS.replace(**als), transform=feedback)
+    run(indexed, tmp_path, PARAMS.replace(reg_param=reg_param), transform=feedback)
     sentence = r"(all factors are zero|no score is above).*: als\.reg_param = \S+ outweighs"
     assert re.search(sentence, capsys.readouterr().err)
     read_model(tmp_path / "factors", read_held_out(indexed, "validation"))
@@ -167,9 +150,7 @@ def test_warm_start_matches_by_id(tmp_path: Path) -> None:
     moved = from_triples(users, np.argsort(order)[plays.indices], plays.counts, 90, 60)
     after = tmp_path / "after"
     write_indexed(after, moved)
-    ids = [f"item{i}" for i in order]
-    table = pa.table({"item": np.arange(60, dtype=np.int32), "track_id": ids})
-    write_table(after / "items.parquet", table)
+    write_ids(after, "item", [f"item{i}" for i in order])
     shutil.rmtree(after / "validation")  # of the former numbers
     write_checksums(after)
     one = PARAMS.replace(max_iter=1)
@@ -200,22 +181,13 @@ def test_warm_start_that_cannot_be(indexed: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("reg_exponent", 0.5),
-        ("reg_unobserved", 0.1),
-        ("unobserved_weight", 0.1),
-        ("early_stopping", 2),
-        ("solver", "cg"),
-    ],
-)
-def test_mllib_refuses_what_it_would_ignore(
-    indexed: Path, tmp_path: Path, name: str, value: object
-) -> None:
-    als = PARAMS.replace(engine="mllib", **{name: value})  # type: ignore[arg-type]
-    with pytest.raises(MusicRecError, match=rf"als\.engine = mllib has no als\.{name}"):
-        run(indexed, tmp_path, als)
+def test_mllib_refuses_what_it_would_ignore(indexed: Path, tmp_path: Path) -> None:
+    others = {"early_stopping": 2, "solver": "cg", "warm_start": "data/bundle"}
+    assert set(others) < set(NATIVE_ONLY)
+    for name in NATIVE_ONLY:
+        als = PARAMS.replace(engine="mllib", **{name: others.get(name, 0.5)})
+        with pytest.raises(MusicRecError, match=rf"als\.engine = mllib has no als\.{name}"):
+            run(indexed, tmp_path, als)
 
 
 def stage(indexed: Path, out: Path, params: Path) -> list[str]:
@@ -224,30 +196,6 @@ def stage(indexed: Path, out: Path, params: Path) -> list[str]:
         *("--output", str(out / "factors"), "--metrics", str(out / "train.json")),
         *("--plots", str(out / "plots")),
     ]
-
-
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_leaves_nothing(indexed: Path, tmp_path: Path, sent: signal.Signals) -> None:
-    params = tmp_path / "params.yaml"
-    params.write_text("als:\n  rank: 32\n  max_iter: 1000000\n")
-    out = tmp_path / "out"
-    out.mkdir()
-    terminal, end = os.openpty()  # progress is for a terminal alone
-    process = subprocess.Popen(
-        stage(indexed, out, params), cwd=ROOT, env={**os.environ, "PYTHONPATH": "src"}, stderr=end
-    )
-    os.close(end)
-    with open(terminal, encoding="utf-8", errors="replace") as shown:  # noqa: PTH123
-        line = next(line for line in shown if not line.startswith("  "))  # rows of a half step
-        assert line.startswith("iteration 1/1000000  loss ") and line.endswith(" s\n")
-        process.send_signal(sent)
-        rest = ""
-        with contextlib.suppress(OSError):  # what Linux says at the end of a terminal
-            for line in shown:
-                rest += line
-    assert process.wait(timeout=60) == 128 + sent
-    assert "no output is half written" in rest and "Traceback" not in rest
-    assert list(out.iterdir()) == []
 
 
 def test_the_native_engine_starts_no_spark(indexed: Path, tmp_path: Path) -> None:

@@ -60,18 +60,7 @@ SINGLE_SPREAD = 100.0
 
 @kernel(allocates=False)
 def solve_rows(problem, shared, work, out, start, stop):
-    """Solve `problem.order[start:stop]` exactly.
-
-    Parameters
-    ----------
-    problem : Problem
-        `factors` in the coordinates of `shared`.
-    shared : SharedTerm
-        With a diagonal `gram`.
-    work : Workspace
-    out : Solution
-    start, stop : int
-    """
+    """Solve `problem.order[start:stop]` exactly; `factors` and a diagonal `gram` as of `shared`."""
     longest_short = longest_short_row(problem.padded)
     for first in range(start, stop, LANES):
         batch = batch_at(problem, first, stop)
@@ -263,7 +252,7 @@ def _form_dual(work, panels, padded, tiles):
 
 @kernel(allocates=False)
 def _largest_trace(work, tiles):
-    """Largest trace over the lanes of what `_form` added to I."""
+    """Largest trace over the lanes of what `_form_dual` added to I."""
     trace = from_scalar(-4.0 * tiles)
     for p in range(4 * tiles):
         trace = add(load(work.matrix, diagonal(p)), trace)

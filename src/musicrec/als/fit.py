@@ -16,14 +16,13 @@ their names to ours. One iteration solves all items, then all users.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from musicrec.als.gram import gram
-from musicrec.als.half_step import HalfStep, in_whole_vectors, regularisation
+from musicrec.als.half_step import HalfStep, in_whole_vectors, penalty, regularisation
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
@@ -53,10 +52,6 @@ class Factors:
     losses: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
 
-    def copy(self) -> Factors:
-        """Arrays and lists of their own."""
-        return Factors(self.users.copy(), self.items.copy(), list(self.losses), list(self.scores))
-
 
 def fit(
     plays: Interactions,
@@ -65,7 +60,6 @@ def fit(
     start: Factors | None = None,
     score: Callable[[Factors], float] | None = None,
     on_iteration: Callable[[int, Factors], None] | None = None,
-    on_rows: Callable[[str, int, int], None] | None = None,
 ) -> Factors:
     """Factorise the plays; the same bits for any number of threads.
 
@@ -81,14 +75,11 @@ def fit(
         factors of the best are returned.
     on_iteration : callable, optional
         Called after each iteration as (iteration from 1, factors).
-    on_rows : callable, optional
-        Called within a half step as ("users" or "tracks", rows done, rows), by several threads.
 
     Returns
     -------
     Factors
-        Rows without plays are zero. `losses` holds the objective after each iteration, computed
-        within the users' half step; exact solvers never raise it.
+        Rows without plays are zero; exact solvers never raise the losses.
 
     Raises
     ------
@@ -106,14 +97,11 @@ def fit(
         factors.users, factors.items = users[:, : params.rank], items[:, : params.rank]
     item_rows = HalfStep(by_item, params)
     user_rows = HalfStep(plays, params)
-    if on_rows is not None:
-        item_rows.on_rows = functools.partial(on_rows, "tracks")
-        user_rows.on_rows = functools.partial(on_rows, "users")
     best, half_step = factors, HalfStep.improve if iterative else HalfStep.solve
     for iteration in range(1, params.max_iter + 1):
         half_step(item_rows, users, items, measure=False)
         gain = half_step(user_rows, items, users)
-        factors.losses.append(user_rows.loss_at_zero - gain + item_rows.penalty(items))
+        factors.losses.append(user_rows.loss_at_zero - gain + penalty(item_rows.reg, items))
         if score is not None:
             factors.scores.append(score(factors))
         if on_iteration is not None:
@@ -121,25 +109,19 @@ def fit(
         if factors.scores and params.early_stopping:
             waited = len(factors.scores) - 1 - int(np.argmax(factors.scores))
             if waited == 0:
-                best = factors.copy()
+                best = Factors(factors.users.copy(), factors.items.copy(), list(factors.losses))
             if waited >= params.early_stopping:
                 break
     best.scores = factors.scores
     if iterative:  # so that folding a user's training plays in gives the exported factor
         best.users, best.items = (np.ascontiguousarray(f) for f in (best.users, best.items))
         gain = user_rows.solve(best.items, best.users)
-        best.losses[-1] = user_rows.loss_at_zero - gain + item_rows.penalty(best.items)
+        best.losses[-1] = user_rows.loss_at_zero - gain + penalty(item_rows.reg, best.items)
     return best
 
 
 def uses_cg(params: ALSParams) -> bool:
-    """Whether rows are improved by conjugate gradients rather than solved.
-
-    Raises
-    ------
-    MusicRecError
-        `als.solver` is cg and `als.nonnegative` true.
-    """
+    """Whether rows are improved by conjugate gradients rather than solved."""
     if params.solver == "cg" and params.nonnegative:
         raise MusicRecError(
             "als.solver = cg cannot keep factors nonnegative; use als.solver = auto or "
@@ -154,28 +136,24 @@ def objective(
 ) -> float:
     """Evaluate the objective of any factors, whichever solver made them.
 
-    Independent of the solvers: the sum over all pairs is that over the plays plus the product of
-    the two Gram matrices.
+    The sum over all pairs is that over the plays plus the product of the two Gram matrices.
     """
-    every = params.unobserved_weight * float(np.sum(gram(users) * gram(items)))
-    observed = 0.0
+    total = params.unobserved_weight * float(np.sum(gram(users) * gram(items)))
     for first in range(0, len(plays.indices), 1 << 20):
-        block = slice(first, min(first + (1 << 20), len(plays.indices)))
-        at = np.arange(block.start, block.stop)
+        block = slice(first, first + (1 << 20))
+        columns = plays.indices[block]
+        at = np.arange(first, first + len(columns))
         rows = np.searchsorted(plays.indptr, at, side="right") - 1
-        scores = np.einsum("ij,ij->i", users[rows], items[plays.indices[block]], dtype=np.float64)
+        scores = np.einsum("ij,ij->i", users[rows], items[columns], dtype=np.float64)
         confidence = 1.0 + params.alpha * plays.counts[block].astype(np.float64)
-        observed += float(
-            np.sum(confidence * (1.0 - scores) ** 2 - params.unobserved_weight * scores**2)
-        )
-    penalty = 0.0
+        losses = confidence * (1.0 - scores) ** 2 - params.unobserved_weight * scores**2
+        total += float(losses.sum())
     for lengths, factors, n_fixed in (
         (plays.lengths, users, len(items)),
         (plays.users_of(), items, len(users)),
     ):
-        squares = np.einsum("ij,ij->i", factors, factors, dtype=np.float64)
-        penalty += float(np.sum(regularisation(lengths, n_fixed, params) * squares))
-    return every + observed + penalty
+        total += penalty(regularisation(lengths, n_fixed, params), factors)
+    return total
 
 
 def start_users(plays: Interactions, params: ALSParams) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from musicrec.als.feedback import training_ratings
+from musicrec.als.feedback import as_trained
 from musicrec.als.fit import Factors
 from musicrec.als.gram import gram
 from musicrec.als.half_step import HalfStep, shared_term
@@ -37,7 +37,6 @@ class FoldIn:
         """Take item factors, float32 (n_items, rank), and the parameters they were trained with.
 
         Without their Gram matrix, float64 (rank, rank), it is computed: one pass over all items.
-        A call then costs what the user's plays cost.
         """
         self._items = item_factors
         self._params = params
@@ -77,12 +76,8 @@ class FoldIn:
         MusicRecError
             The counts are so large that no finite factor comes out.
         """
-        if plays.n_users == 1:  # whose items are ascending, each once
-            used, positions = plays.indices, np.arange(len(plays.indices), dtype=np.int32)
-        else:
-            used, found = np.unique(plays.indices, return_inverse=True)
-            positions = found.astype(np.int32).reshape(-1)
-        local = Interactions(plays.indptr, positions, plays.counts, len(used))
+        used, positions = np.unique(plays.indices, return_inverse=True)
+        local = plays._replace(indices=positions.astype(np.int32), n_items=len(used))
         fixed = np.asarray(self._items[used], np.float32)
         users = np.zeros((plays.n_users, self._params.rank), np.float32)
         HalfStep(local, self._params, len(self._items)).solve(
@@ -96,20 +91,9 @@ class FoldIn:
         return users
 
 
-def as_trained(
-    plays: Interactions, feedback: FeedbackParams, ages: np.ndarray | None = None
-) -> Interactions:
-    """What the solver makes of plays, as of `training_ratings`; a row may be left empty."""
-    if not len(plays.counts) or not (plays.counts >= feedback.min_count).any():
-        empty = np.zeros(0, np.float32)
-        return Interactions(np.zeros_like(plays.indptr), plays.indices[:0], empty, plays.n_items)
-    return training_ratings(plays, feedback, ages)
-
-
 def read_model(folder: Path, held_out: HeldOut) -> tuple[np.ndarray, np.ndarray]:
-    """Read the factors of the held-out users and of all items; unknown users have zeros.
+    """Read the factors of the held-out users (see `queries`) and of all items.
 
-    Users who are not in training are folded in with the parameters that stand beside the factors.
     Warns of a model whose factors are zero.
 
     Raises
@@ -131,12 +115,8 @@ def queries(
 ) -> np.ndarray:
     """Find the factors of the held-out users: from training, or by folding their plays in.
 
-    `als` and `feedback` are what the factors of all training users and items were trained with.
-
-    Returns
-    -------
-    float32 array (n, rank)
-        Zeros for a user of whom nothing is known.
+    `als` and `feedback` are what `factors` were trained with. Returns float32 (n, rank), zeros for
+    a user of whom nothing is known.
     """
     users = factors.users
     if held_out.folded_in:

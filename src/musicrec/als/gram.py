@@ -30,42 +30,30 @@ PARTIAL_SUMS = 16  # a fixed number, added in order, whatever the number of thre
 ROWS_AT_ONCE = 32  # added to a partial sum: at rank 128 they fill 32 KB, a first-level cache
 ROTATION_BLOCKS = 96  # of rows: several a core, so that the last core to finish is not late
 FEWEST_ROWS = 64  # of a block: below that, handing it out takes longer than rotating it
-AXES_AT_ONCE = (
-    2 * LANES
-)  # with four rows, eight sums of eight: sixteen registers of 256 bits if float64
+AXES_AT_ONCE = 2 * LANES  # with four rows, eight sums: sixteen registers of 256 bits if float64
 
 
 def gram(factors: np.ndarray) -> np.ndarray:
     """Sum of the outer products of all rows of float32 `factors`, as float64 (rank, rank)."""
     n, rank = factors.shape
-    if rank > OWN_TO_RANK:
-        return _gram_by_blas(factors)
-    size = max(1, -(-n // PARTIAL_SUMS))
-    width = -(-rank // LANES) * LANES
-    parts = np.zeros((PARTIAL_SUMS, width * width))
+    own = rank <= OWN_TO_RANK
+    size = max(1, -(-n // (PARTIAL_SUMS if own else FEW_SUMS)))
+    width = -(-rank // LANES) * LANES if own else rank
+    parts = np.zeros((-(-n // size), width, width))
 
     def work(start: int, stop: int) -> None:
-        _add_outer_products(factors, parts[start // size], start, stop)
-
-    for_blocks(work, blocks(n, size))
-    lower = parts.sum(axis=0).reshape(width, width)[:rank, :rank]
-    return np.tril(lower) + np.tril(lower, -1).T
-
-
-def _gram_by_blas(factors: np.ndarray) -> np.ndarray:
-    n, rank = factors.shape
-    size = max(1, -(-n // FEW_SUMS))
-    parts = np.zeros((FEW_SUMS, rank, rank))
-
-    def work(start: int, stop: int) -> None:
+        part = parts[start // size]
+        if own:
+            _add_outer_products(factors, part.reshape(-1), start, stop)
+            return
         for first in range(start, stop, BLAS_ROWS):
             rows = factors[first : min(first + BLAS_ROWS, stop)].astype(np.float64)
-            parts[start // size] += rows.T @ rows
+            part += rows.T @ rows
 
     with threadpool_limits(1, user_api="blas"):
         for_blocks(work, blocks(n, size))
-    whole: np.ndarray = parts.sum(axis=0)
-    return whole
+    lower = parts.sum(axis=0)[:rank, :rank]
+    return np.tril(lower) + np.tril(lower, -1).T
 
 
 @kernel()
@@ -92,12 +80,7 @@ def _add_outer_products(factors, out, start, stop):
                 store_each(out, to, width, sums)
 
 
-def rotate(
-    rows: np.ndarray,
-    basis: np.ndarray,
-    out: np.ndarray,
-    kind: type = np.float64,
-) -> None:
+def rotate(rows: np.ndarray, basis: np.ndarray, out: np.ndarray, kind: type = np.float64) -> None:
     """Write every row of `rows` in the coordinates of `basis`, whose columns are the new axes.
 
     Parameters

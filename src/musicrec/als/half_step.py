@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from musicrec.als.cholesky import TILE_ROWS
@@ -31,8 +29,6 @@ class HalfStep:
         Weight of each row's squared norm in the objective.
     loss_at_zero : float
         The objective where all factors are zero: the weights of all plays.
-    on_rows : callable, optional
-        Called within a half step as (rows done, rows).
     """
 
     def __init__(self, plays: Interactions, params: ALSParams, n_fixed: int | None = None) -> None:
@@ -49,7 +45,6 @@ class HalfStep:
         self._empty = lengths == 0
         self._order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
         self._bounds = block_bounds(lengths[self._order], params.rank)
-        self.on_rows: Callable[[int, int], None] | None = None
 
     def solve(
         self,
@@ -77,7 +72,11 @@ class HalfStep:
             What the rows take off the loss that zero factors would leave.
         """
         shared = shared or shared_term(gram(fixed), self.params)
-        problem = self._problem(in_basis(fixed, shared.basis), shared.gram)
+        rows = in_whole_vectors(fixed, TILE_ROWS)
+        if not self.params.nonnegative:
+            rank = fixed.shape[1]
+            rotate(fixed, shared.basis[:rank, :rank], rows)
+        problem = self._problem(rows, shared.gram)
         out = self._solution(solved, measure)
 
         def work(start: int, stop: int) -> None:
@@ -87,16 +86,10 @@ class HalfStep:
             else:
                 solve_rows(problem, shared, workspace(problem.padded), out, start, stop)
 
-        self._for_blocks(work)
+        for_blocks(work, self._bounds)
         return float(out.gains.sum())
 
-    def improve(
-        self,
-        fixed: np.ndarray,
-        solved: np.ndarray,
-        *,
-        measure: bool = True,
-    ) -> float:
+    def improve(self, fixed: np.ndarray, solved: np.ndarray, *, measure: bool = True) -> float:
         """Improve every row by conjugate gradients, given the other side's factors.
 
         Both arrays are rotated to the coordinates where the Gram matrix of `fixed` is diagonal,
@@ -112,7 +105,7 @@ class HalfStep:
         shared = np.maximum(values, TINY).astype(np.float32)
         for factors in (fixed, solved):
             rotate(factors, axes, factors, np.float32)
-        problem = self._problem(fixed.reshape(-1), gram_matrix)
+        problem = self._problem(fixed, gram_matrix)
         out = self._solution(solved, measure)
 
         def work(start: int, stop: int) -> None:
@@ -120,35 +113,17 @@ class HalfStep:
             memory = step_workspace(problem.padded, longest)
             improve_rows(problem, shared, memory, out, start, stop)
 
-        self._for_blocks(work)
+        for_blocks(work, self._bounds)
         return float(out.gains.sum())
 
-    def _for_blocks(self, work: Callable[[int, int], None]) -> None:
-        """Do all rows, and report to `on_rows` how many are done."""
-        done = 0
-
-        def work_and_report(start: int, stop: int) -> None:
-            nonlocal done
-            work(start, stop)
-            done += stop - start  # two threads may lose a block; it is for a person who waits
-            if self.on_rows is not None:
-                self.on_rows(done, len(self._order))
-
-        for_blocks(work_and_report, self._bounds)
-
-    def penalty(self, solved: np.ndarray) -> float:
-        """Sum over the rows of `reg` times the squared norm."""
-        squares = np.einsum("ij,ij->i", solved, solved, dtype=np.float64)
-        return float(np.sum(self.reg * squares))
-
     def _problem(self, factors: np.ndarray, gram_matrix: np.ndarray) -> Problem:
-        """The rows with their ridge, given flat padded factors and their weighted Gram matrix."""
+        """The rows with their ridge, given padded factors and their weighted Gram matrix."""
         least = RIDGE * float(np.trace(gram_matrix)) / len(gram_matrix)
         return Problem(
             order=self._order,
             plays=self._plays,
             reg=np.maximum(self.reg, least),
-            factors=factors,
+            factors=factors.reshape(-1),
             padded=len(gram_matrix),
             alpha=float(self.params.alpha),
             unobserved=float(self.params.unobserved_weight),
@@ -160,6 +135,12 @@ class HalfStep:
         return Solution(solved, np.zeros(len(solved) if measure else 0))
 
 
+def penalty(reg: np.ndarray, factors: np.ndarray) -> float:
+    """Sum over the rows of their weight `reg` times their squared norm."""
+    squares = np.einsum("ij,ij->i", factors, factors, dtype=np.float64)
+    return float(np.sum(reg * squares))
+
+
 def shared_term(gram_matrix: np.ndarray, params: ALSParams) -> SharedTerm:
     """The term of all fixed rows, from their Gram matrix, float64 (rank, rank).
 
@@ -168,49 +149,33 @@ def shared_term(gram_matrix: np.ndarray, params: ALSParams) -> SharedTerm:
     """
     rank = params.rank
     padded = -(-rank // TILE_ROWS) * TILE_ROWS
-    matrix = np.eye(padded)
-    basis = np.eye(padded)
-    matrix[:rank, :rank] = params.unobserved_weight * gram_matrix
-    values, vectors = eigenbasis(matrix[:rank, :rank])
+    matrix, basis = np.eye(padded), np.eye(padded)
+    weighted = params.unobserved_weight * gram_matrix
+    values, vectors = eigenbasis(weighted)
     values = np.maximum(values, 0.0)
-    if not params.nonnegative:
-        basis[:rank, :rank] = vectors
-        matrix = np.eye(padded)
+    if params.nonnegative:
+        matrix[:rank, :rank] = weighted
+    else:
         matrix[:rank, :rank] = np.diag(values)
+        basis[:rank, :rank] = vectors
     return SharedTerm(matrix, basis, values.min(keepdims=True))
 
 
-def in_basis(fixed: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """Copy rows into the coordinates of `basis`: flat float32, each row of padded width."""
-    n, rank = fixed.shape
-    flat = aligned(n * len(basis), np.float32)
-    rows = flat.reshape(n, len(basis))
-    if np.array_equal(basis, np.eye(len(basis))):
-        rows[:, :rank] = fixed
-    else:
-        rotate(fixed, basis[:rank, :rank], rows)
-    return flat
-
-
-def in_whole_vectors(factors: np.ndarray) -> np.ndarray:
+def in_whole_vectors(factors: np.ndarray, size: int = LANES) -> np.ndarray:
     """Copy factors to memory that starts at a cache line, padded with zeros to whole vectors."""
     n, rank = factors.shape
-    padded = -(-rank // LANES) * LANES
+    padded = -(-rank // size) * size
     rows = aligned(n * padded, np.float32).reshape(n, padded)
     rows[:, :rank] = factors
     return rows
 
 
 def regularisation(lengths: np.ndarray, n_fixed: int, params: ALSParams) -> np.ndarray:
-    """Weight of each row's squared norm in the objective.
+    """Weight of each row's squared norm in the objective: float64 array (n_rows).
 
     reg_param (n + reg_unobserved N)^reg_exponent of a row with n plays (`lengths`), 0 where n is 0;
     N, `n_fixed`, counts all rows of the other side, those without plays as well: lambda (n + alpha0
     N)^nu of Rendle, Krichene, Zhang and Koren, RecSys 2022.
-
-    Returns
-    -------
-    float64 array (n_rows)
     """
     n = lengths.astype(np.float64)
     pairs = n + params.reg_unobserved * n_fixed

@@ -227,22 +227,17 @@ def multiply_add(typing_context, a, b, c):
     return _lane_wise(lambda builder, *v: _call(builder, "fmuladd", *v), a, b, c)
 
 
-@operation
-def multiply(typing_context, a, b):
-    """`a * b`."""
-    return _lane_wise(ir.IRBuilder.fmul, a, b)
+def _arithmetic(emit: Callable[..., Any]) -> Any:
+    @operation
+    def calculate(typing_context, a, b):
+        return _lane_wise(emit, a, b)
+
+    return calculate
 
 
-@operation
-def add(typing_context, a, b):
-    """`a + b`."""
-    return _lane_wise(ir.IRBuilder.fadd, a, b)
-
-
-@operation
-def subtract(typing_context, a, b):
-    """`a - b`."""
-    return _lane_wise(ir.IRBuilder.fsub, a, b)
+add, subtract, multiply = map(
+    _arithmetic, (ir.IRBuilder.fadd, ir.IRBuilder.fsub, ir.IRBuilder.fmul)
+)
 
 
 @operation

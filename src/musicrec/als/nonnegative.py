@@ -40,34 +40,21 @@ from musicrec.als.lanes import (
 from musicrec.als.problem import SINGULAR, Workspace, batch_at, workspace
 from musicrec.jit.kernel import kernel
 
-FULL_EXCHANGES = (
-    3  # exchanges without progress before going one entry at a time (3 in the authors' code)
-)
+FULL_EXCHANGES = 3  # without progress, before going one entry at a time (as the authors' code)
 SIGN_TOLERANCE = 1e-12  # of the largest entry: a smaller wrong sign is float64's rounding
 
 
 class Pivoting(NamedTuple):
     """Where the search for the positive ("passive") entries of eight rows stands.
 
-    Attributes
-    ----------
-    passive : bool array (padded, LANES)
-        Entries taken to be positive.
-    wrong : bool array (padded, LANES)
-        Entries of wrong sign.
-    positions : int64 array (LANES, padded)
-        The passive entries of each row, ascending.
-    n_passive, n_wrong : int64 arrays (LANES)
-    patience : int64 array (LANES)
-        Full exchanges left without progress.
-    fewest : int64 array (LANES)
-        The fewest wrong signs so far.
-    matrix, right, solution : float64 arrays
-        The part of the system that belongs to the passive entries.
-    gradient : float64 array
-        A x - b.
-    least_x, least_gradient : float64 arrays (LANES)
-        What is still rounding of 0.
+    passive, wrong : bool (padded, LANES), entries taken to be positive; entries of wrong sign
+    positions : int64 (LANES, padded), the passive entries of each row, ascending
+    n_passive, n_wrong : int64 (LANES)
+    patience : int64 (LANES), full exchanges left without progress
+    fewest : int64 (LANES), the fewest wrong signs so far
+    matrix, right, solution : float64, the part of the system that belongs to the passive entries
+    gradient : float64, A x - b
+    least_x, least_gradient : float64 (LANES), what is still rounding of 0
     """
 
     passive: np.ndarray
@@ -85,42 +72,41 @@ class Pivoting(NamedTuple):
     least_gradient: np.ndarray
 
 
-class NonnegativeWorkspace(NamedTuple):
-    """A thread's memory: that of any exact solver, and that of the search."""
-
-    systems: Workspace
-    pivoting: Pivoting
-
-
-def nonnegative_workspace(padded: int) -> NonnegativeWorkspace:
-    """Allocate a thread's memory for a padded rank."""
+def nonnegative_workspace(padded: int) -> tuple[Workspace, Pivoting]:
+    """Allocate a thread's memory for a padded rank: that of any exact solver, and the search's."""
     systems = workspace(padded)
-    entries = LANES * padded
-    sizes = [systems.matrix.size, *(entries,) * 3, *(LANES,) * 2]
+    sizes = [systems.matrix.size, *(LANES * padded,) * 3, *(LANES,) * 2]
     passive, wrong = np.empty((2, padded, LANES), np.bool_)
     positions = np.empty((LANES, padded), np.int64)
     counts = np.empty((4, LANES), np.int64)
-    pivoting = Pivoting(passive, wrong, positions, *counts, *aligned_parts(sizes))
-    return NonnegativeWorkspace(systems, pivoting)
+    return systems, Pivoting(passive, wrong, positions, *counts, *aligned_parts(sizes))
 
 
 @kernel(allocates=False)
-def solve_rows_nonnegative(problem, shared, work, out, start, stop):
+def solve_rows_nonnegative(problem, shared, memory, out, start, stop):
     """Solve `problem.order[start:stop]` exactly under x >= 0.
 
-    Takes what `cholesky.solve_rows` takes, but a NonnegativeWorkspace, and `shared` in its own
+    Takes what `exact.solve_rows` takes, but the memory of both, and `shared` in its own
     coordinates (`basis` the unit matrix); the positive entries of `out.factors` start the search.
     """
-    systems, pivoting = work.systems, work.pivoting
+    work, pivoting = memory
     for first in range(start, stop, LANES):
         batch = batch_at(problem, first, stop)
-        normal_equations(problem, shared, batch, systems)
+        normal_equations(problem, shared, batch, work)
         pivoting.passive[:] = False
         for lane in range(batch.width):
             previous = out.factors[problem.order[first + lane]]
-            _first_guess(systems.right, lane, previous, pivoting.passive)
-        _search(systems, pivoting, batch.width, problem.padded)
-        _write(problem, batch, systems, out)
+            _first_guess(work.right, lane, previous, pivoting.passive)
+        _search(work, pivoting, batch.width, problem.padded)
+        for k in range(out.factors.shape[1]):
+            for lane in range(batch.width):
+                value = max(work.solution[vector(k) + lane], 0.0)  # without rounding below 0
+                work.solution[vector(k) + lane] = value
+                out.factors[problem.order[first + lane], k] = value
+        if len(out.gains):
+            store(work.scratch, 0, dot(work.right, work.solution, problem.padded))
+            for lane in range(batch.width):
+                out.gains[problem.order[first + lane]] = work.scratch[lane]
 
 
 @kernel(allocates=False)
@@ -137,20 +123,6 @@ def _search(work, pivoting, width, padded):
         active = _exchange(work, pivoting, active, padded)
         if active == 0:
             break
-
-
-@kernel(allocates=False)
-def _write(problem, batch, work, out):
-    """Write a batch's x, without the rounding below 0, and its gains."""
-    for k in range(out.factors.shape[1]):
-        for lane in range(batch.width):
-            value = max(work.solution[vector(k) + lane], 0.0)
-            work.solution[vector(k) + lane] = value
-            out.factors[problem.order[batch.first + lane], k] = value
-    if len(out.gains):
-        store(work.scratch, 0, dot(work.right, work.solution, problem.padded))
-        for lane in range(batch.width):
-            out.gains[problem.order[batch.first + lane]] = work.scratch[lane]
 
 
 @kernel(allocates=False)

@@ -17,29 +17,19 @@ CHUNK = 32
 SHORT_ROW = 64  # plays of a row that is solved in their space, up to rank 128
 LONGEST_SHORT_ROW = 512  # and at any rank: half the rank, which halves the operations or better
 TINY_WEIGHT = 1e-30  # stands for weight 0 (alpha 0): no effect on the matrix, yet has a root
-SINGULAR = (
-    1e-14  # a pivot below this share of its diagonal entry is rounding (about 90 times 2^-53)
-)
+SINGULAR = 1e-14  # a pivot below this share of its diagonal entry is rounding (90 times 2^-53)
 CACHE_LINE = 16  # float32 entries
 
 
 class Problem(NamedTuple):
     """The rows of one side to solve, given the factors of the other.
 
-    Attributes
-    ----------
-    order : int64 array
-        The rows with plays, longest first.
-    plays : Interactions
-        Rows x fixed rows.
-    reg : float64 array (n_rows)
-        Weight of each row's squared norm.
-    factors : float32 array, flat
-        The fixed rows, of `padded` entries each.
-    padded : int
-        Rank, rounded up to whole tiles or vectors.
-    alpha, unobserved : float
-        A play of r weighs 1 + alpha r, a pair without play `unobserved`.
+    order : int64, the rows with plays, longest first
+    plays : Interactions, rows x fixed rows
+    reg : float64 by row, the weight of its squared norm
+    factors : float32, flat; the fixed rows, of `padded` entries each
+    padded : rank, rounded up to whole tiles or vectors
+    alpha, unobserved : a play of r weighs 1 + alpha r, a pair without play `unobserved`
     """
 
     order: np.ndarray
@@ -52,16 +42,11 @@ class Problem(NamedTuple):
 
 
 class SharedTerm(NamedTuple):
-    """The quadratic term that all rows share, over every fixed row.
+    """The quadratic term that all rows share, over every fixed row; float64 (padded, padded).
 
-    Attributes
-    ----------
-    gram : float64 array (padded, padded)
-        unobserved_weight times the sum of the outer products, in the coordinates of `basis`.
-    basis : float64 array (padded, padded)
-        Its columns are the new axes.
-    least : float64 array (1)
-        The smallest eigenvalue.
+    gram : unobserved_weight times the sum of the outer products, in the coordinates of `basis`
+    basis : its columns are the new axes
+    least : (1), the smallest eigenvalue
     """
 
     gram: np.ndarray
@@ -72,11 +57,8 @@ class SharedTerm(NamedTuple):
 class Solution(NamedTuple):
     """Where kernels write.
 
-    Attributes
-    ----------
-    factors : float32 array (n_rows, rank)
-    gains : float64 array (n_rows), or empty where nobody asks
-        What each row takes off the loss of the zero factor.
+    factors : float32 (n_rows, rank)
+    gains : float64 by row, what it takes off the loss of the zero factor; empty where nobody asks
     """
 
     factors: np.ndarray
@@ -94,8 +76,8 @@ class Batch(NamedTuple):
 class Buffers(NamedTuple):
     """The weighted factors of a batch's plays, all float32 or all float64.
 
-    `panels` is a full matrix: factors x plays of a chunk, or plays x factors of short rows;
-    `scale` holds D^(-1/2) of short rows, a vector a factor.
+    panels : a full matrix, factors x plays of a chunk, or plays x factors of short rows
+    scale : D^(-1/2) of short rows, a vector a factor
     """
 
     panels: np.ndarray
@@ -105,15 +87,10 @@ class Buffers(NamedTuple):
 class Workspace(NamedTuple):
     """A thread's memory for eight rows; flat float64 arrays of one vector an entry.
 
-    Attributes
-    ----------
-    singles, doubles : Buffers
-    starts : int64 array; by play, where its factors start in each lane
+    starts : int64; by play, where its factors start in each lane
     matrix : a packed triangle; the system, then its Cholesky factor
-    inverse : reciprocals of the factor's diagonal
-    floor : pivots that count as zero
-    right : right side
-    solution : x, in the coordinates of the shared term
+    inverse, floor : reciprocals of the factor's diagonal; pivots that count as zero
+    right, solution : right side; x, in the coordinates of the shared term
     rotated : x in its own coordinates
     root, target : by play, c^(1/2) and (1 + alpha r) c^(-1/2)
     dual : by play, the solution u of a short row's system
@@ -177,8 +154,7 @@ def read_plays(problem, batch, work, done, n):
     indptr, indices, counts = problem.plays.indptr, problem.plays.indices, problem.plays.counts
     factors, root, target, starts = problem.factors, work.root, work.target, work.starts
     for lane in range(LANES):
-        begin = 0
-        left = 0
+        begin, left = 0, 0
         if lane < batch.width:
             row = problem.order[batch.first + lane]
             begin = indptr[row] + done

@@ -19,10 +19,8 @@ with neighbours S the column of B is zero outside S and minimises the same ridge
     (G_SS + reg I) b = G_Sj,   G_ik the number of users who played both i and k.
 
 G never exists: the few entries a track needs are counted from the users of its neighbours. To
-choose columns by cosine first is the fsSLIM of Ning and Karypis (SLIM: sparse linear methods for
-top-N recommender systems, ICDM 2011), whose regression has an l1 penalty too and no negative
-weights. Another sparse form of EASE is that of Spišák et al. (Scalable approximate nonsymmetric
-autoencoder for collaborative filtering, RecSys 2023).
+choose columns by cosine first is the fsSLIM of Ning and Karypis (SLIM, ICDM 2011), whose regression
+has an l1 penalty too and no negative weights.
 """
 
 from __future__ import annotations
@@ -121,10 +119,7 @@ class Solved(NamedTuple):
 
 
 def solve(train: Interactions, reg: float) -> Solved:
-    """Invert by users or by tracks, whichever are fewer.
-
-    Memory is one float64 matrix of n x n, time n^3 operations for n the smaller number.
-    """
+    """Invert by users or by tracks, whichever are fewer: n, in n^3 operations and 8 n^2 bytes."""
     ones = np.ones(len(train.indices))
     shape = (train.n_users, train.n_items)
     matrix = csr_array((ones, train.indices, train.indptr), shape=shape)
@@ -156,8 +151,7 @@ def _inverse(gram: np.ndarray, reg: float) -> np.ndarray:
             inverse, failed = lapack.dpotri(factor, lower=1, overwrite_c=1)
     if failed:
         raise MusicRecError(
-            f"baselines.ease_reg = {reg:g} is too small for these plays: the matrix of EASE cannot "
-            "be inverted; raise it"
+            f"baselines.ease_reg = {reg:g} is too small to invert the matrix of EASE; raise it"
         )
     whole: np.ndarray = inverse.T
     _mirror(whole)
@@ -229,15 +223,7 @@ def _rank_exact(solved, products, listeners, users, lists):
 
 
 def sparse_weights(train: Interactions, rows: np.ndarray, params: BaselinesParams) -> Interactions:
-    """The entries B_ij above zero or below it of the given rows i.
-
-    Parameters
-    ----------
-    train : Interactions
-    rows : integer array
-        Items, any number of times each.
-    params : BaselinesParams
-        `neighbours`, `ease_reg`.
+    """The entries B_ij of the sparse form, of the given rows i: items, any number of times each.
 
     Returns
     -------
@@ -250,32 +236,28 @@ def sparse_weights(train: Interactions, rows: np.ndarray, params: BaselinesParam
     lengths, ids, values = [np.zeros(1, np.int64)], [], []
     for first in range(0, train.n_items, _ITEMS_AT_ONCE):
         items = np.arange(first, min(first + _ITEMS_AT_ONCE, train.n_items))
-        nearest = nearest_items(train, items, params.neighbours).ids
-        found = _weights_of(by_item, items, nearest, params.ease_reg)
+        nearest, found = _columns(train, by_item, items, params)
         kept = (found != 0) & wanted[nearest]
         lengths.append(kept.sum(axis=1))
         ids.append(nearest[kept])
         values.append(found[kept])
-    columns = Interactions(
-        np.cumsum(np.concatenate(lengths)),
-        np.concatenate(ids),
-        np.concatenate(values),
-        train.n_items,
-    )
-    return columns.transpose()
+    indptr, indices, weights = map(np.concatenate, (lengths, ids, values))
+    return Interactions(np.cumsum(indptr), indices, weights, train.n_items).transpose()
 
 
-def _weights_of(
-    by_item: Interactions, items: np.ndarray, nearest: np.ndarray, reg: float
-) -> np.ndarray:
-    """Weights of the neighbours of some items: float32, in the shape of `nearest`."""
+def _columns(
+    train: Interactions, by_item: Interactions, items: np.ndarray, params: BaselinesParams
+) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbours of some items, and their weights in float32, in one shape."""
+    nearest = nearest_items(train, items, params.neighbours).ids
     found = np.zeros(nearest.shape, np.float32)
 
     def fill(start: int, stop: int) -> None:
-        _regress(by_item, (items[start:stop], nearest[start:stop]), reg, found[start:stop])
+        some = items[start:stop], nearest[start:stop]
+        _regress(by_item, some, params.ease_reg, found[start:stop])
 
     for_blocks(fill, blocks(len(items), _ITEMS_A_BLOCK))
-    return found
+    return nearest, found
 
 
 @kernel()
@@ -294,8 +276,7 @@ def _regress(by_item, columns, reg, found):
         for a in range(size):
             system[a, a] += reg
         _solve(system, right, size)
-        for a in range(size):
-            found[row, a] = right[a]
+        found[row, :size] = right[:size]
 
 
 @kernel()

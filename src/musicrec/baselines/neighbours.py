@@ -18,21 +18,7 @@ from musicrec.jit.parallel import blocks, for_blocks
 
 _USERS_A_BLOCK = 256
 _ITEM_BLOCKS = 64
-
-
-class Similarity(NamedTuple):
-    """Aiolli's asymmetric cosine of the user sets of a candidate and of a track of the history.
-
-    With c users of the candidate, t of the track and n of both it is
-    (n / (c^alpha t^(1 - alpha)))^locality: at alpha 1/2 and locality 1 the cosine of the binary
-    columns. Below 1/2 popular candidates are nearer; a locality above 1 favours the nearest.
-    """
-
-    alpha: float
-    locality: float
-
-
-COSINE = Similarity(0.5, 1.0)
+COSINE = 0.5
 
 
 class Nearest(NamedTuple):
@@ -56,7 +42,8 @@ def recommend_neighbours(
     k: int,
     neighbours: int,
     *,
-    similarity: Similarity = COSINE,
+    alpha: float = COSINE,
+    locality: float = 1.0,
     keep_seen: bool = False,
 ) -> np.ndarray:
     """Recommend to every user the tracks most similar to those the user has played.
@@ -69,9 +56,8 @@ def recommend_neighbours(
     ----------
     train, history, k, keep_seen
         As for `recommend_popular`.
-    neighbours : int
-        Neighbours kept a track.
-    similarity : Similarity
+    neighbours, alpha, locality
+        As for `nearest_items`, of a candidate and a track of the history.
 
     Returns
     -------
@@ -84,7 +70,7 @@ def recommend_neighbours(
     Aiolli, Efficient top-N recommendation for very large scale binary rated datasets, RecSys 2013.
     """
     items = np.unique(history.indices)
-    nearest = nearest_items(train, items, neighbours, similarity)
+    nearest = nearest_items(train, items, neighbours, alpha, locality)
     kept, lengths = nearest.ids >= 0, np.zeros(train.n_items + 1, np.int64)
     lengths[items + 1] = kept.sum(axis=1)
     rows = (np.cumsum(lengths), nearest.ids[kept], nearest.similarities[kept], train.n_items)
@@ -92,11 +78,7 @@ def recommend_neighbours(
 
 
 def best_by_sum(
-    weights: Interactions,
-    history: Interactions,
-    k: int,
-    *,
-    keep_seen: bool = False,
+    weights: Interactions, history: Interactions, k: int, *, keep_seen: bool
 ) -> np.ndarray:
     """Recommend to every user the tracks of the highest positive sum of weights.
 
@@ -109,10 +91,9 @@ def best_by_sum(
         As for `recommend_popular`.
     """
     lists = np.full((history.n_users, k), -1, np.int32)
-    rounded = weights.counts.dtype == np.float32
 
     def fill(start: int, stop: int) -> None:
-        _rank_sums(weights, history, (keep_seen, rounded), start, stop, lists)
+        _rank_sums(weights, history, keep_seen, start, stop, lists)
 
     for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK))
     return lists
@@ -122,23 +103,24 @@ def nearest_items(
     train: Interactions,
     items: np.ndarray,
     neighbours: int,
-    similarity: Similarity = COSINE,
+    alpha: float = COSINE,
+    locality: float = 1.0,
 ) -> Nearest:
-    """Find the nearest neighbours of the given items.
+    """Find the nearest neighbours of the given items by Aiolli's asymmetric cosine.
+
+    With c users of the neighbour, t of the item and n of both it is
+    (n / (c^alpha t^(1 - alpha)))^locality: at alpha 1/2 and locality 1 the cosine of the binary
+    columns. Below 1/2 popular neighbours are nearer; a locality above 1 favours the nearest.
 
     The similarity matrix never exists: a row at a time is counted through the users of an item
     into one array of n_items a thread, and only its top is kept.
 
     Parameters
     ----------
-    train : Interactions
-        Training plays.
     items : integer array (n)
         Whose neighbours to find, ascending.
     neighbours : int
         Neighbours kept an item.
-    similarity : Similarity
-        Of the items (tracks of a history) and of their neighbours (candidates).
 
     Returns
     -------
@@ -152,19 +134,21 @@ def nearest_items(
         np.full((len(items), neighbours), -1, np.int32), np.zeros((len(items), neighbours))
     )
 
-    cosine = similarity.alpha == COSINE.alpha
+    cosine = alpha == COSINE
     lengths = by_item.lengths.astype(np.float64)
-    sizes = lengths if cosine else power(lengths, similarity.alpha)
+    sizes = lengths if cosine else power(lengths, alpha)
 
     def fill(start: int, stop: int) -> None:
-        _count_together(items, (train, by_item, sizes), similarity, nearest, start, stop)
+        _count_together(items, (train, by_item, sizes), cosine, nearest, start, stop)
 
     for_blocks(fill, _equal_work(train, by_item, items))
-    if not cosine:
-        own = power(np.maximum(lengths[items], 1), 1.0 - similarity.alpha)
-        np.divide(nearest.similarities, own[:, None], out=nearest.similarities)
-    if similarity.locality != 1.0:
-        nearest.similarities[:] = power(nearest.similarities, similarity.locality)
+    own = np.maximum(lengths[items], 1)[:, None]
+    if cosine:
+        nearest.similarities[:] = np.sqrt(nearest.similarities / own)
+    else:
+        nearest.similarities[:] /= power(own, 1.0 - alpha)
+    if locality != 1.0:
+        nearest.similarities[:] = power(nearest.similarities, locality)
     return nearest
 
 
@@ -181,13 +165,12 @@ def _equal_work(train: Interactions, by_item: Interactions, items: np.ndarray) -
 
 
 @kernel()
-def _count_together(items, plays, similarity, nearest, start, stop):
-    """Fill rows start to stop of `nearest`.
+def _count_together(items, plays, cosine, nearest, start, stop):
+    """Fill rows start to stop of `nearest`, but for the factor that a row has in common.
 
     `plays` are (by user, by item, |U|^alpha of each item, or |U| for the cosine).
     """
     train, by_item, sizes = plays
-    cosine = similarity.alpha == 0.5
     n_items = len(by_item.indptr) - 1
     together = np.zeros(n_items, np.int32)
     touched = np.empty(n_items, np.int32)
@@ -213,15 +196,11 @@ def _count_together(items, plays, similarity, nearest, start, stop):
             if rank_score > 0.0 and (size < len(best) or rank_score >= best[0]):
                 size = offer(best, best_ids, size, rank_score, other)
         sort_best_first(best, best_ids, size)
-        if cosine:
-            for position in range(size):
-                best[position] = np.sqrt(best[position] / float(len(users)))
 
 
 @kernel()
-def _rank_sums(weights, history, how, start, stop, lists):
-    """Fill rows start to stop of `lists`; `how` is (whether seen items are kept, rounded)."""
-    keep_seen, rounded = how
+def _rank_sums(weights, history, keep_seen, start, stop, lists):
+    """Fill rows start to stop of `lists`."""
     scores = np.zeros(weights.n_items)
     listed = np.zeros(weights.n_items, np.bool_)
     touched = np.empty(weights.n_items, np.int32)
@@ -242,7 +221,7 @@ def _rank_sums(weights, history, how, start, stop, lists):
                 scores[item] = 0.0
         size = 0
         for candidate in touched[:n_touched]:
-            score = np.float64(np.float32(scores[candidate])) if rounded else scores[candidate]
+            score = np.float64(weights.counts.dtype.type(scores[candidate]))
             if score > 0.0 and (size < len(best) or score >= best[0]):
                 size = offer(best, lists[user], size, score, candidate)
             scores[candidate] = 0.0

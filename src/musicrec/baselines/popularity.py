@@ -24,8 +24,7 @@ def recommend_popular(
     Parameters
     ----------
     train : Interactions
-        Training plays; a track's popularity is its number of users. Tracks without users are
-        never recommended.
+        Training plays; tracks without users are never recommended.
     history : Interactions
         Row i is what the i-th user has played.
     k : int
@@ -40,29 +39,16 @@ def recommend_popular(
     int32 array (history.n_users, k)
         Item ids, padded with -1.
     """
-    popular = _by_popularity(train, weights)
     if keep_seen:
-        lists = np.full((history.n_users, k), -1, np.int32)
-        lists[:, : len(popular)] = popular[:k]
-        return lists
-    return _followed_by_popular(popular, history, k, keep_seen=False)
+        history = history.filtered(np.zeros(len(history.indices), np.bool_))
+    return _followed_by_popular(_by_popularity(train, weights), history, k, keep_seen=False)
 
 
 def recommend_most_played(train: Interactions, history: Interactions, k: int) -> np.ndarray:
     """Recommend to every user the user's own tracks by falling `history.counts`, then popular ones.
 
     What a model has to beat where seen tracks may be recommended: most plays are repeats. Equal
-    counts rank by the lower item id.
-
-    Parameters
-    ----------
-    train, history, k
-        As for `recommend_popular`.
-
-    Returns
-    -------
-    int32 array (history.n_users, k)
-        Item ids, padded with -1.
+    counts rank by the lower item id. Arguments and result are those of `recommend_popular`.
     """
     rows = np.repeat(np.arange(history.n_users), history.lengths)
     order = np.lexsort((history.indices, -history.counts, rows))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from musicrec.baselines.ease import ease_form, recommend_ease
-from musicrec.baselines.neighbours import Similarity, recommend_neighbours
+from musicrec.baselines.neighbours import recommend_neighbours
 from musicrec.baselines.popularity import recommend_most_played, recommend_popular
 from musicrec.interactions.held_out import HeldOut
 from musicrec.interactions.matrix import decay
@@ -24,22 +24,17 @@ def recommend_baselines(
     *,
     keep_seen: bool = False,
     half_life: str | None = None,
-    on_step: Callable[[str], None] = lambda step: None,
 ) -> dict[str, np.ndarray]:
     """Recommend tracks to the held-out users.
 
     Parameters
     ----------
-    held_out : HeldOut
     length : int
         Of the lists.
-    params : BaselinesParams
     keep_seen : bool
         Whether tracks of a user's history may be recommended (`evaluate.seen`).
     half_life : str, optional
         Of `feedback`; with it, `popular_recent` is popularity by plays that age.
-    on_step : callable, optional
-        Told what comes next, before each step that may take long.
 
     Returns
     -------
@@ -53,12 +48,15 @@ def recommend_baselines(
         lists["popular_recent"] = recommend_popular(
             train, history, length, keep_seen=keep_seen, weights=weights
         )
-    on_step("finding the nearest neighbours of the users' tracks")
-    similarity = Similarity(params.neighbours_alpha, params.neighbours_locality)
     lists["neighbours"] = recommend_neighbours(
-        train, history, length, params.neighbours, similarity=similarity, keep_seen=keep_seen
+        train,
+        history,
+        length,
+        params.neighbours,
+        alpha=params.neighbours_alpha,
+        locality=params.neighbours_locality,
+        keep_seen=keep_seen,
     )
-    on_step(f"solving EASE, {ease_form(train, params)}")
     lists["ease"] = recommend_ease(train, history, length, params, keep_seen=keep_seen)
     if keep_seen:
         lists["most_played"] = recommend_most_played(train, history, length)

@@ -17,7 +17,8 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from musicrec.als.fold_in import FoldIn, as_trained
+from musicrec.als.feedback import as_trained
+from musicrec.als.fold_in import FoldIn
 from musicrec.bundle.explain import Explanation, explain
 from musicrec.bundle.ids import Id, Ids, as_text
 from musicrec.bundle.query import (

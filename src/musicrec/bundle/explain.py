@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from musicrec.als.fold_in import as_trained
+from musicrec.als.feedback import as_trained
 from musicrec.als.half_step import RIDGE, regularisation
 from musicrec.bundle.read import Model
 from musicrec.errors import MusicRecError

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.als.fold_in import as_trained
+from musicrec.als.feedback import as_trained
 from musicrec.als.half_step import HalfStep
 from musicrec.bundle.bundle import Bundle
 from musicrec.bundle.ids import Ids

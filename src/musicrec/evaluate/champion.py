@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from musicrec.als.fold_in import FoldIn, as_trained
+from musicrec.als.feedback import as_trained
+from musicrec.als.fold_in import FoldIn
 from musicrec.errors import MusicRecError, warn
 from musicrec.interactions.earlier import PUBLISH_FIRST, read_earlier
 from musicrec.interactions.held_out import HeldOut

@@ -1,19 +1,20 @@
-"""Dense ids in this process: each id a number from the first read on."""
+"""Dense ids in this process, each id a number from the first read on; and the id maps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from musicrec.index.id_maps import COLUMNS, id_map, write_id_maps
+from musicrec.errors import MusicRecError
 from musicrec.interactions.coded import Coded, IndexSizes, code_ids, dictionary
 from musicrec.jit.parallel import on_threads
-from musicrec.storage.files import write_checksums
+from musicrec.storage.files import write_checksums, write_json
 from musicrec.storage.parquet import (
     LAST_PLAYED,
     PARTS,
@@ -21,35 +22,17 @@ from musicrec.storage.parquet import (
     ROW_GROUP,
     parquet_parts,
     write_rows,
+    write_table,
 )
 
+COLUMNS = {"users": ("user_id", "user"), "items": ("track_id", "item")}
 SCHEMA = pa.schema([("user", pa.int32()), ("item", pa.int32()), ("count", pa.int64())])
 
 
-class Rows(NamedTuple):
-    """Plays of a split: indices, and the columns that stay as they are, in order of their names."""
-
-    users: np.ndarray
-    items: np.ndarray
-    values: list[np.ndarray]
-
-
 def index_in_memory(inputs: Mapping[str, Path], folder: Path) -> IndexSizes:
-    """Replace string ids by dense ones, as `index_on_spark` does, and with the same bytes.
-
-    Parameters
-    ----------
-    inputs : mapping
-        Split -> folder of Parquet parts with columns `user_id`, `track_id`, `count`; `train` first.
-    folder : Path
-        Existing; receives what `index_on_spark` writes.
-
-    Returns
-    -------
-    IndexSizes
-    """
+    """Do what `run.index_splits` says in this process; `train` comes first in `inputs`."""
     files = [(name, part) for name, path in inputs.items() for part in parquet_parts(path)]
-    schema = indexed_schema(timed=is_timed(files[0][1]))
+    schema = SCHEMA.append(LAST_PLAYED) if is_timed(files[0][1]) else SCHEMA
     read = on_threads(lambda file: _read(file[1], schema.names[2:]), files)
     users, tracks, values = zip(*read, strict=True)
     bounds = dict.fromkeys(inputs, 0)
@@ -61,23 +44,17 @@ def index_in_memory(inputs: Mapping[str, Path], folder: Path) -> IndexSizes:
         tables[name] = table
         columns.append(numbers)
     sizes = write_id_maps(tables, folder)
-    whole = [np.concatenate(column) for column in zip(*values, strict=True)]
+    columns += [np.concatenate(column) for column in zip(*values, strict=True)]
     end = 0
     for name, n in bounds.items():
         start, end = end, end + n
-        here = [column[start:end] for column in (*columns, *whole)]
-        _write_split(Rows(here[0], here[1], here[2:]), schema, folder / name)
+        _write_split([column[start:end] for column in columns], schema, folder / name)
     return sizes
 
 
 def is_timed(part: Path) -> bool:
     """Whether plays have the time they were last played."""
     return LAST_PLAYED.name in pq.read_schema(part).names
-
-
-def indexed_schema(*, timed: bool) -> pa.Schema:
-    """Columns of indexed plays."""
-    return SCHEMA.append(LAST_PLAYED) if timed else SCHEMA
 
 
 def _read(
@@ -87,12 +64,8 @@ def _read(
     ids = ["user_id", "track_id"]
     with pq.ParquetFile(part, read_dictionary=ids, **READING) as reader:
         rows = reader.read(columns=[*ids, *names], use_threads=False).unify_dictionaries()
-    users, tracks, *values = rows.combine_chunks().columns
-    return _coded(users), _coded(tracks), [column.to_numpy() for column in values]
-
-
-def _coded(column: pa.ChunkedArray) -> pa.DictionaryArray:
-    return dictionary(column.combine_chunks() if column.num_chunks != 1 else column.chunk(0))
+    users, tracks = (dictionary(rows.column(name).combine_chunks()) for name in ids)
+    return users, tracks, [rows.column(name).to_numpy() for name in names]
 
 
 def _numbered(coded: Coded, n_train: int, column: str, index: str) -> tuple[pa.Table, np.ndarray]:
@@ -105,23 +78,61 @@ def _numbered(coded: Coded, n_train: int, column: str, index: str) -> tuple[pa.T
     return table, indices[coded.codes]
 
 
-def _write_split(rows: Rows, schema: pa.Schema, folder: Path) -> None:
+def _write_split(columns: list[np.ndarray], schema: pa.Schema, folder: Path) -> None:
     folder.mkdir()
-    parts = rows.users % PARTS
+    users, items = columns[:2]
+    parts = users % PARTS
+
+    def tables(chosen: np.ndarray) -> Iterator[pa.Table]:
+        for start in range(0, len(chosen), ROW_GROUP):
+            block = chosen[start : start + ROW_GROUP]
+            yield pa.table([pa.array(column[block]) for column in columns], schema)
 
     def write(number: int) -> None:
         mine = np.flatnonzero(parts == number)
         if len(mine):
-            key = rows.users[mine].astype(np.int64) << 32 | rows.items[mine]
+            key = users[mine].astype(np.int64) << 32 | items[mine]
             path = folder / f"part-{number:05d}.parquet"
-            write_rows(path, _tables(rows, mine[np.argsort(key)], schema), schema)
+            write_rows(path, tables(mine[np.argsort(key)]), schema)
 
     on_threads(write, range(PARTS))
     write_checksums(folder)
 
 
-def _tables(rows: Rows, chosen: np.ndarray, schema: pa.Schema) -> Iterator[pa.Table]:
-    columns = [rows.users, rows.items, *rows.values]
-    for start in range(0, len(chosen), ROW_GROUP):
-        block = chosen[start : start + ROW_GROUP]
-        yield pa.table([pa.array(column[block]) for column in columns], schema)
+def id_map(ids: pa.StringArray, plays: pa.Array, column: str, index: str) -> pa.Table:
+    """Give every id an index by falling number of training rows, `plays`; ties by its bytes.
+
+    This is the order of Spark's `StringIndexer` (frequencyDesc). Ids without training rows come
+    last, so that they get indices above all known ones.
+
+    Returns
+    -------
+    pyarrow.Table
+        Columns `index` (int32: 0, 1, …), `column` (string), `plays` (int64).
+
+    Raises
+    ------
+    MusicRecError
+        There are more ids than int32 can number.
+    """
+    if len(ids) > np.iinfo(np.int32).max:
+        raise MusicRecError(f"{column}: {len(ids)} ids are more than int32 can number")
+    table = pa.table([ids, plays], names=[column, "plays"])
+    table = table.sort_by([("plays", "descending"), (column, "ascending")])
+    numbers = pa.array(np.arange(len(ids), dtype=np.int32))
+    arrays = [numbers, *(table.column(name).combine_chunks() for name in (column, "plays"))]
+    return pa.table(arrays, names=[index, column, "plays"])
+
+
+def write_id_maps(tables: Mapping[str, pa.Table], folder: Path) -> IndexSizes:
+    """Write `users.parquet` and `items.parquet`, of `id_map`, `sizes.json` and their checksums."""
+    known = {}
+    for name, table in tables.items():
+        write_table(folder / f"{name}.parquet", table)
+        known[name] = pc.sum(pc.greater(table["plays"], 0)).as_py() or 0
+    sizes = IndexSizes(
+        known["users"], known["items"], tables["users"].num_rows, tables["items"].num_rows
+    )
+    write_json(folder / "sizes.json", asdict(sizes))
+    write_checksums(folder)
+    return sizes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from musicrec.index.id_maps import COLUMNS, id_map, write_id_maps
+from musicrec.index.in_memory import COLUMNS, id_map, write_id_maps
 from musicrec.interactions.coded import IndexSizes
 from musicrec.spark.parts import read_parts, write_splits
 from musicrec.storage.parquet import LAST_PLAYED, PARTS
@@ -21,15 +21,7 @@ Splits = dict[str, "DataFrame"]  # train, validation, test, and what the latter 
 
 
 def index_on_spark(spark: SparkSession, splits: Splits, folder: Path) -> IndexSizes:
-    """Do what `run.index_splits` says through Spark.
-
-    Parameters
-    ----------
-    splits : dict
-        Split -> frame of columns `user_id`, `track_id`, `count`.
-    folder : Path
-        As for `index_splits`.
-    """
+    """Do what `run.index_splits` says through Spark, with the same bytes."""
     from pyspark.sql import functions as F
 
     tables = {name: _id_map(splits, *names) for name, names in COLUMNS.items()}

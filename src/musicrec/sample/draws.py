@@ -142,14 +142,7 @@ def draw_times(seed, users, tracks, counts, catalogue):
     """Spread the plays of each (user, track) over months: by the ages of track and of taste.
 
     A track is played from its release on, most when it is new; a listener turns to each scene at
-    one time, and plays its tracks most from then on.
-
-    Parameters
-    ----------
-    users : int64 array (n_pairs)
-        From 0 over all chunks.
-    tracks, counts : int32 arrays (n_pairs)
-    catalogue : sample.plays.Catalogue
+    one time, and plays its tracks most from then on. `users`, int64, count over all chunks.
 
     Returns
     -------

@@ -46,10 +46,14 @@ from musicrec.storage.outputs import atomic_files
 from musicrec.storage.parquet import WRITING
 
 SPLITS = ("train", "validation", "test")
-_OLD_SCHEMA = pa.schema(  # of version 0.2
-    [("user_id", pa.string()), ("count", pa.int64()), ("track_id", pa.string())]
+SCHEMA = pa.schema(
+    {
+        "user_id": pa.string(),
+        "count": pa.int64(),
+        "track_id": pa.string(),
+        "played_at": pa.timestamp("ms", "UTC"),  # not in version 0.2
+    }
 )
-SCHEMA = _OLD_SCHEMA.append(pa.field("played_at", pa.timestamp("ms", "UTC")))
 DAY, START = 86_400_000, 1_262_304_000_000  # a day, and 2010-01-01, in milliseconds
 CHUNK_USERS = 20_000  # users generated, and held in memory, at a time: about 900 K plays
 
@@ -67,13 +71,11 @@ MIN_HISTORY, MAX_HISTORY, HISTORY_MEAN, HISTORY_SIGMA = 10, 4_000, 36.0, 1.0
 POPULARITY_SHIFT = 50  # popularity of the track of rank r is 1 / (r + shift): Zipf-Mandelbrot
 GENRES = 20
 
-_USER_ID = re.compile("[0-9a-f]{40}")
 _TOTAL = 1 << 40  # what cumulative weights add up to; a draw's resolution
 
 
-@dataclass(frozen=True)
-class SampleSizes:
-    """Numbers of users of each kind and of tracks."""
+class SampleSizes(NamedTuple):
+    """Numbers of users of each kind, in this order of users, and of tracks."""
 
     full: int
     validation: int
@@ -82,7 +84,7 @@ class SampleSizes:
 
     @property
     def users(self) -> int:
-        """All users; the full-history users come first, then validation, then test users."""
+        """All users."""
         return self.full + self.validation + self.test
 
 
@@ -118,18 +120,12 @@ def history_distribution(n_tracks: int) -> np.ndarray:
 
 
 class Catalogue(NamedTuple):
-    """Tracks in order of scene, scenes in order of genre.
+    """Tracks in order of scene, scenes in order of genre; int64 arrays.
 
-    Attributes
-    ----------
-    popularity : int64 array (n_tracks + 1)
-        Cumulative weights of the tracks, from 0.
-    scenes : int64 array (n_scenes + 1)
-        Scene s holds the tracks `scenes[s]` to `scenes[s + 1] - 1`.
-    genres : int64 array (n_genres + 1)
-        Genre g holds the scenes `genres[g]` to `genres[g + 1] - 1`.
-    releases : int64 array (n_tracks)
-        The month from which on a track is played, from 0 at the first play.
+    popularity : (n_tracks + 1), cumulative weights of the tracks, from 0
+    scenes : (n_scenes + 1), scene s holds the tracks `scenes[s]` to `scenes[s + 1] - 1`
+    genres : (n_genres + 1), genre g holds the scenes `genres[g]` to `genres[g + 1] - 1`
+    releases : (n_tracks), the month from which on a track is played, from 0 at the first play
     """
 
     popularity: np.ndarray
@@ -169,16 +165,10 @@ def write_sample(params: SampleParams, output: str | os.PathLike[str]) -> None:
     sizes = sample_sizes(params.scale)
     tracks = track_ids(params.seed, sizes.tracks)
     layout = catalogue(sizes.tracks, params.seed)
+    options = {**WRITING, "dictionary_pagesize_limit": 1 << 24}  # all tracks of the largest sample
     with atomic_files(output) as folder, ExitStack() as stack:
         writers = [
-            stack.enter_context(
-                pq.ParquetWriter(
-                    folder / f"{split}.parquet",
-                    SCHEMA,
-                    **WRITING,
-                    dictionary_pagesize_limit=1 << 24,  # fits all tracks of the largest sample
-                )
-            )
+            stack.enter_context(pq.ParquetWriter(folder / f"{split}.parquet", SCHEMA, **options))
             for split in SPLITS
         ]
         for plays in generate_plays(params.seed, sizes):
@@ -210,14 +200,16 @@ def _require_own(path: Path) -> None:
     """Stop before a user's file is overwritten: the sample's have its schema, order and ids."""
     if not path.exists():
         return
+    own = False
     try:
         with pq.ParquetFile(path) as file:
-            schema = file.schema_arrow
-            own = any(schema.equals(one, check_metadata=True) for one in (SCHEMA, _OLD_SCHEMA))
-            first = next(file.iter_batches(batch_size=1)).to_pylist() if own else []
+            for schema in (SCHEMA, SCHEMA.remove(3)):
+                if file.schema_arrow.equals(schema, check_metadata=True):
+                    first = next(file.iter_batches(batch_size=1))["user_id"][0].as_py()
+                    own = re.fullmatch("[0-9a-f]{40}", first or "") is not None
     except (pa.ArrowException, StopIteration, OSError):
-        first = []
-    if not any(_USER_ID.fullmatch(row["user_id"] or "") for row in first):
+        pass
+    if not own:
         raise MusicRecError(
             f"{path}: this file was not written by the sample stage, which would overwrite it; "
             "move your plays to a folder of their own, such as data/plays, and name it in "
@@ -227,15 +219,11 @@ def _require_own(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Plays:
-    """Plays of the users `first_user` to `first_user + n_users - 1`.
+    """Plays of the users `first_user` to `first_user + n_users - 1`; arrays (n_plays).
 
-    Attributes
-    ----------
-    user : int32 array (n_plays)
-        Counted from `first_user`, ascending.
-    track, count : int32 arrays (n_plays)
-    split : int8 array (n_plays)
-        Place in SPLITS.
+    user : int32, counted from `first_user`, ascending
+    track, count : int32
+    split : int8, place in SPLITS
     """
 
     first_user: int

@@ -145,22 +145,15 @@ def checkpoints(spark: SparkSession) -> Iterator[None]:
 
 @contextmanager
 def _progress(spark: SparkSession) -> Iterator[None]:
-    """Report jobs (two an iteration) and running tasks every few seconds to whoever watches."""
+    """Report jobs, two an iteration, every few seconds to whoever watches."""
     finished = threading.Event()
     since = time.monotonic()
+    tracker = spark.sparkContext.statusTracker()
 
     def report() -> None:
         while not finished.wait(PROGRESS_SECONDS):
-            tracker = spark.sparkContext.statusTracker()
-            stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
-            tasks = ", ".join(
-                f"{stage.numCompletedTasks}/{stage.numTasks} tasks" for stage in stages if stage
-            )
             jobs = max(tracker.getJobIdsForGroup(), default=-1) + 1
-            progress(
-                f"mllib: {jobs} jobs started; {tasks or 'between stages'}; "
-                f"{time.monotonic() - since:.0f} s"
-            )
+            progress(f"mllib: {jobs} jobs started; {time.monotonic() - since:.0f} s")
 
     thread = threading.Thread(target=report, daemon=True)
     thread.start()

@@ -1,16 +1,11 @@
-"""Train a model on the indexed plays, with either engine, and write its factors.
-
-At the end are the checks: feasible before it starts, converging, and of usable factors.
-"""
+"""Train a model on the indexed plays, with either engine, and write its factors."""
 
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -36,7 +31,6 @@ LARGEST_WEIGHT = 1e12
 RISE = 1e-3  # of the loss: more is not rounding, since no half step raises it
 ROUNDING = 1e-6  # of the loss that zero factors leave
 ADVICE = "lower als.alpha, or set feedback.transform to log1p"
-SHOW_SECONDS = 5.0
 SCORED = 100  # length of the lists that early stopping judges
 NATIVE_ONLY = (
     "solver",
@@ -56,16 +50,20 @@ def train(
     als: ALSParams,
     feedback: FeedbackParams,
 ) -> None:
-    """Fit the indexed training plays; write factors, metrics and rows for plots.
-
-    Nothing is written before the fit has succeeded, and the factors appear whole or not at all.
+    """Fit the indexed training plays; then write factors, metrics and rows for plots.
 
     Raises
     ------
     MusicRecError
         The parameters do not go together, or the data does not fit them.
     """
-    _check_engine(als)
+    for name in NATIVE_ONLY if als.engine == "mllib" else ():
+        value, default = getattr(als, name), ALSParams.model_fields[name].default
+        if value != default:
+            raise MusicRecError(
+                f"als.engine = mllib has no als.{name} (it is {value}); use als.engine = "
+                f"native or set it to {json.dumps(default)}"
+            )
     sizes = read_sizes(indexed / "sizes.json")
     shape = (sizes.n_users, sizes.n_items)
     plays = read_interactions(indexed / "train", *shape)
@@ -93,28 +91,31 @@ def train(
     warn_if_zero(factors.users, factors.items, als)
     trained_with = {"als": als.model_dump(), "feedback": feedback.model_dump(exclude_none=True)}
     write_factors(output, factors.users, factors.items, trained_with)
+    sides = ("users", factors.users, ratings.lengths), ("tracks", factors.items, ratings.users_of())
+    rows = [
+        {
+            "table": side,
+            "rows": len(values),
+            "with_plays": np.count_nonzero(n_plays),
+            "zero_share": np.mean(values == 0),
+        }
+        for side, values, n_plays in sides
+    ]
+    figures: dict[str, float] = {"iterations": iterations[-1], "plays": len(ratings.indices)}
+    if factors.scores:
+        figures["early_stopping_ndcg@100"] = factors.scores[len(iterations) - 1]
     with atomic_directory(plots) as folder:
-        write_json(folder / "loss.json", loss_rows(iterations, factors))
-        write_json(folder / "factors.json", factor_rows(ratings, factors))
-    write_json(metrics, train_metrics(ratings, iterations[-1], factors.scores))
+        write_json(folder / "loss.json", _loss_rows(iterations, factors))
+        write_json(folder / "factors.json", rows)
+    write_json(metrics, figures)
 
 
-def _check_engine(als: ALSParams) -> None:
-    """Refuse parameters that the chosen engine would ignore.
-
-    Raises
-    ------
-    MusicRecError
-        `als.engine` is mllib and a parameter of the native engine is not at its default.
-    """
-    if als.engine == "mllib":
-        for name in NATIVE_ONLY:
-            value, default = getattr(als, name), ALSParams.model_fields[name].default
-            if value != default:
-                raise MusicRecError(
-                    f"als.engine = mllib has no als.{name} (it is {value}); use als.engine = "
-                    f"native or set it to {json.dumps(default)}"
-                )
+def _loss_rows(iterations: list[int], factors: Factors) -> list[dict[str, float]]:
+    """Rows of plots/train/loss.json, one an iteration up to the one whose factors are kept."""
+    columns = {"iteration": iterations, "loss": factors.losses}
+    if factors.scores:
+        columns["ndcg@100"] = factors.scores[: len(iterations)]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def fit_native(
@@ -132,8 +133,7 @@ def fit_native(
     indexed : Path
         Folder of the index stage, whose ids a warm start is matched by.
     on_iteration : callable, optional
-        Called after each iteration as (iteration from 1, factors); by default progress is shown
-        to whoever watches.
+        As of `fit`; by default progress is shown to whoever watches.
     """
     check_feasible(ratings, als)
     since = time.monotonic()
@@ -151,67 +151,9 @@ def fit_native(
         require_falling(factors.losses, ratings, als)
         (on_iteration or report)(iteration, factors)
 
-    factors = fit(
-        ratings,
-        als,
-        start=start,
-        score=score,
-        on_iteration=look,
-        on_rows=_show_rows(since),
-    )
+    factors = fit(ratings, als, start=start, score=score, on_iteration=look)
     require_usable(factors, als)
     return factors
-
-
-def _show_rows(since: float) -> Callable[[str, int, int], None]:
-    """Show how far a half step has come, where one takes long; called by several threads."""
-    shown, lock = time.monotonic(), threading.Lock()
-
-    def show(side: str, done: int, rows: int) -> None:
-        nonlocal shown
-        with lock:
-            now = time.monotonic()
-            if now - shown < SHOW_SECONDS:
-                return
-            shown = now
-        progress(f"  {done:,} of {rows:,} {side}  {now - since:.1f} s")
-
-    return show
-
-
-def train_metrics(ratings: Interactions, iterations: int, scores: list[float]) -> dict[str, float]:
-    """Figures of metrics/train.json; the loss, which only like objectives share, is for plots."""
-    figures: dict[str, float] = {"iterations": iterations, "plays": len(ratings.indices)}
-    if scores:
-        figures["early_stopping_ndcg@100"] = scores[iterations - 1]
-    return figures
-
-
-def factor_rows(ratings: Interactions, factors: Factors) -> list[dict[str, Any]]:
-    """Rows of plots/train/factors.json: who has plays, and how many factors are zero."""
-    sides = {
-        "users": (factors.users, ratings.lengths),
-        "tracks": (factors.items, ratings.users_of()),
-    }
-    return [
-        {
-            "table": table,
-            "rows": len(values),
-            "with_plays": int(np.count_nonzero(plays)),
-            "zero_share": float(np.mean(values == 0)),
-        }
-        for table, (values, plays) in sides.items()
-    ]
-
-
-def loss_rows(iterations: list[int], factors: Factors) -> list[dict[str, float]]:
-    """Rows of plots/train/loss.json, one an iteration up to the one whose factors are kept."""
-    rows: list[dict[str, float]] = []
-    for iteration, loss in zip(iterations, factors.losses, strict=True):
-        rows.append({"iteration": iteration, "loss": loss})
-        if factors.scores:
-            rows[-1]["ndcg@100"] = factors.scores[iteration - 1]
-    return rows
 
 
 class ValidationScore:
@@ -241,29 +183,11 @@ class ValidationScore:
 
 
 def check_feasible(ratings: Interactions, als: ALSParams) -> None:
-    """Refuse weights that no number holds and a rank beyond users and tracks.
-
-    Warns of a rank beyond one of the two, and of plays of one user only.
-
-    Parameters
-    ----------
-    ratings : Interactions
-        Counts as `feedback` left them.
-
-    Raises
-    ------
-    MusicRecError
-        The sentence names the parameter and the largest count, or the users and tracks.
-    """
+    """Refuse weights that no number holds and a rank beyond users and tracks; warn beyond one."""
     if als.alpha * float(ratings.counts.max()) > LARGEST_WEIGHT:
         raise MusicRecError(f"{_weight(ratings, als)}, too large to train with; {ADVICE}")
     users = int(np.count_nonzero(ratings.lengths))
     tracks = int(np.count_nonzero(ratings.users_of()))
-    if users == 1:
-        warn(
-            "the training plays are of one user only, so there is nothing to learn from others; "
-            "check data.columns.user"
-        )
     fewer = min(users, tracks)
     if als.rank > max(users, tracks):
         raise MusicRecError(
@@ -271,21 +195,14 @@ def check_feasible(ratings: Interactions, als: ALSParams) -> None:
             f"with plays; set als.rank to {fewer} or less"
         )
     if als.rank > fewer:
-        side = "users" if users <= tracks else "tracks"
         warn(
-            f"als.rank = {als.rank} is more than the {fewer:,} {side} with plays; a rank of "
-            f"{fewer:,} gives the same scores"
+            f"als.rank = {als.rank} is more than the {users:,} users or the {tracks:,} tracks with "
+            f"plays; a rank of {fewer:,} gives the same scores"
         )
 
 
 def require_falling(losses: Sequence[float], ratings: Interactions, als: ALSParams) -> None:
-    """Stop unless the last loss is a number, not negative, and no more than the one before.
-
-    Raises
-    ------
-    MusicRecError
-        The sentence names the parameter and the largest count.
-    """
+    """Stop unless the last loss is a number, not negative, and no more than the one before."""
     last, before = losses[-1], losses[-2] if len(losses) > 1 else np.inf
     at_zero = len(ratings.counts) + als.alpha * float(ratings.counts.sum(dtype=np.float64))
     slack = ROUNDING * at_zero
@@ -304,13 +221,7 @@ def require_falling(losses: Sequence[float], ratings: Interactions, als: ALSPara
 
 
 def require_usable(factors: Factors, als: ALSParams) -> None:
-    """Stop where a factor is no number or too large to search.
-
-    Raises
-    ------
-    MusicRecError
-        The sentence names the parameters to look at.
-    """
+    """Stop where a factor is no number or too large to search."""
     for side, values in (("user", factors.users), ("track", factors.items)):
         rows = int(np.count_nonzero(~(norms_of(values) <= LARGEST_NORM)))  # or not a number
         if rows:

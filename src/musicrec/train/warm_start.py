@@ -31,7 +31,14 @@ def warm_factors(bundle: Path, indexed: Path, plays: Interactions, params: ALSPa
     """
     earlier = read_earlier(bundle, f"als.warm_start = {bundle}")
     if any((indexed / history).is_dir() for history in HISTORIES):
-        _require_not_held_out(earlier, indexed, plays.n_users)
+        held_out = indexed_ids(indexed, "user").slice(plays.n_users)
+        known = np.sum(earlier.positions("user", held_out) >= 0)
+        if known:
+            raise MusicRecError(
+                f"{earlier.said}: it was trained on plays of {known:,} users who are held "
+                "out here, so that its factors know their answers; use a bundle of the same "
+                "data.protocol and data.seed, or set als.warm_start to null"
+            )
     for split in SPLITS[1:]:
         earlier.refuse_learned(indexed, split)
     items = _carry(earlier, indexed, "item", plays.n_items, params)
@@ -44,18 +51,6 @@ def warm_factors(bundle: Path, indexed: Path, plays: Interactions, params: ALSPa
     items[plays.users_of() == 0] = 0
     HalfStep(plays, params).solve(items, users)
     return Factors(users, items)
-
-
-def _require_not_held_out(earlier: EarlierModel, indexed: Path, n_users: int) -> None:
-    """Stop where the bundle has learned from users who are held out here."""
-    held_out = indexed_ids(indexed, "user").slice(n_users)
-    known = int(np.sum(earlier.positions("user", held_out) >= 0))
-    if known:
-        raise MusicRecError(
-            f"{earlier.said}: it was trained on plays of {known:,} users who are held "
-            "out here, so that its factors know their answers; use a bundle of the same "
-            "data.protocol and data.seed, or set als.warm_start to null"
-        )
 
 
 def _carry(
