@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec.bundle import Bundle, batch, load_bundle
+from musicrec.bundle import Bundle, batch, load_bundle, recommend
 from musicrec.bundle.batch import Request, recommend_all, recommend_all_on_spark
 from musicrec.cli import main
 from musicrec.errors import MusicRecError
@@ -133,12 +133,17 @@ def test_exclusions_of_one_user(grouped: Bundle) -> None:
 
 
 @pytest.mark.parametrize("k", [0, 7, 10**9])
-def test_files_hold_the_same_lists(grouped: Bundle, timed: Bundle, tmp_path: Path, k: int) -> None:
+def test_files_hold_the_same_lists(
+    grouped: Bundle, timed: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, k: int
+) -> None:
     path, some = tmp_path / "top.parquet", USERS[2:9]
-    for rules in (*RULES, {"max_per_group": 2, "diversity": 0.4, "min_score": 0.1}):
+    diverse = {"max_per_group": 2, "diversity": 0.4, "min_score": 0.1}
+    for rules in (*RULES, diverse, {**diverse, "candidates": TRACKS[::3]}):
         bundle = grouped if rules else timed
+        monkeypatch.setattr(recommend, "MANY", 1)  # an index of the candidates alone
         recommend_all(bundle, path, request(bundle, k, some, **rules))
         expected = []
+        monkeypatch.undo()
         answers = bundle.recommend_many(some, k, exclude_for=EXCLUDE_FOR, **rules)
         for user, answer in zip(some, answers, strict=True):
             for position, found in enumerate(answer, 1):

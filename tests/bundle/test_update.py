@@ -148,7 +148,11 @@ def test_the_command_reads_what_ingest_reads(
     assert added in printed
     assert contents(tmp_path / "log") == contents(tmp_path / "table")
     assert main(["verify", "--bundle", "log"]) == 0
-    assert main(["update", "log", "--output", "log", "--plays", "new.csv"]) == 0  # in place
+    again = ["update", "log", "--output", "log", "--plays"]
+    assert main([*again, "new.csv"]) == 1
+    assert "has these very plays already (update-1)" in capsys.readouterr().err
+    pq.write_table(table([("user-3", "item-5", 1)]), "more.parquet")
+    assert main([*again, "more.parquet", "--params", "plain.yaml"]) == 0  # in place
     twice = load_bundle("log")
     assert twice.manifest.updated is not None and twice.manifest.updated["number"] == 2
     assert twice.manifest.updated["parent"] == load_bundle("table").digest

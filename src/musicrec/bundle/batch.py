@@ -87,13 +87,15 @@ def recommend_all(
     on_progress : callable, optional
         Called with the number of users done and of all.
     """
-    tracks = model.tracks.to_arrow()
+    tracks, query = model.tracks.to_arrow(), request.query
     total = len(model.users) if request.users is None else len(request.users)
+
+    recommender = model.recommender.among(query, total)
 
     def tables() -> Iterator[pa.Table]:
         for start, users in _user_blocks(model, request):
             on_progress(start, total)
-            yield _lists(users, model.recommender, request.query, tracks)
+            yield _lists(users, recommender, query, tracks)
 
     _write(model, output, tables())
     on_progress(total, total)
@@ -208,7 +210,8 @@ def _on_executor(
 
         name, item_factors, listeners, groups, tracks, query = shared()
         recommender = once_a_process(
-            name, lambda: Recommender(ExactIndex(item_factors), None, listeners, groups)
+            name,
+            lambda: Recommender(ExactIndex(item_factors), None, listeners, groups).among(query),
         )
         for batch in batches:
             users = Users(batch.column("user_id"), *unpacked(batch, len(item_factors)))

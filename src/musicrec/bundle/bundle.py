@@ -269,7 +269,7 @@ class Bundle(Model):
         unknown: Iterable[tuple[str, ...]] = repeat(()),
         users: Iterable[int | None] = repeat(None),
     ) -> Iterator[Answer]:
-        lists = self.recommender.many(vectors, query, rows)
+        lists = self.recommender.among(query, len(vectors)).many(vectors, query, rows)
         return map(self._answer, lists, vectors, repeat(query), unknown, users)
 
     def _answer(

@@ -132,11 +132,11 @@ class Ids:
             raise MusicRecError(
                 f"{self.kind} ids are wanted as a list, not as one text; write [{given!r}]"
             )
-        texts: list[Any] = list(given)
+        texts: list[Any] = given.tolist() if isinstance(given, np.ndarray) else list(given)
         try:
             joined = "\0".join(texts)
         except TypeError:
-            texts = [as_text(one, self.kind) for one in texts]
+            texts = [str(one) if type(one) is int else as_text(one, self.kind) for one in texts]
             joined = "\0".join(texts)
         keys = np.frombuffer(joined.encode("utf-8", "surrogatepass"), np.uint8)
         stops = np.append(np.flatnonzero(keys == 0), len(keys))

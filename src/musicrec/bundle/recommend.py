@@ -13,10 +13,10 @@ from musicrec.search.annoy_index import AnnoyIndex
 from musicrec.search.exact import ExactIndex
 from musicrec.search.kernels import inner_products, write_best
 
-POOL = 10  # times the list's length: the best tracks among which a diverse list is chosen
-LEAST_POOL = 100
+POOL, LEAST_POOL = 2, 100  # a diverse list of k is chosen from the 2 k, or 100, best tracks
 GROUP_POOL = 2  # times the list's length, at first and again: for lists of few a group
-FEW = 16  # candidates are scored one by one where they are fewer than a FEW-th of the tracks
+FEW = 64  # candidates are scored one by one where they are fewer than a FEW-th of the tracks
+MANY = 256  # users for whom an index of the candidates alone is worth making
 BATCH = 1 << 22  # ids and scores held at a time beside the answers
 USERS_A_BLOCK = 32  # of one unit of work for a thread
 Found = tuple[np.ndarray, np.ndarray]
@@ -35,6 +35,8 @@ class Recommender:
         Users of each track in training.
     groups : int32 array (n_items), optional
         Of each track, below 0 for none.
+    items : int32 array (n_items), optional
+        Ascending: the ids of the tracks, where they are some of a model's.
     """
 
     def __init__(  # noqa: D107
@@ -43,158 +45,137 @@ class Recommender:
         annoy: AnnoyIndex | None,
         listeners: np.ndarray,
         groups: np.ndarray | None = None,
+        items: np.ndarray | None = None,
     ) -> None:
         self._exact = exact
         self._annoy = annoy
         self._listeners = listeners
-        self._groups = groups
+        self._groups = np.full(exact.n_items, -1, np.int32) if groups is None else groups
+        self._items = items
         order = np.argsort(-listeners, kind="stable")
         self._popular = order[: np.count_nonzero(listeners)].astype(np.int32)
 
+    def among(self, query: Query, n_users: int = MANY) -> Recommender:
+        """What recommends the same to so many users: over an index of the candidates alone."""
+        chosen = query.candidates
+        if chosen is None or n_users < MANY:
+            return self
+        exact = ExactIndex(self._exact.factors[chosen])
+        return Recommender(exact, None, self._listeners[chosen], self._groups[chosen], chosen)
+
     def best(self, vector: np.ndarray, query: Query, excluded: np.ndarray) -> Found:
-        """Find the best tracks for a factor; for one of zeros, the tracks of most listeners.
-
-        Parameters
-        ----------
-        vector : float32 array (rank)
-        query : Query
-        excluded : int32 array
-            Tracks that this user must not get, beside those of the query; ascending.
-
-        Returns
-        -------
-        ids, scores : int32 and float32 arrays (at most query.k)
-            By falling score, equal scores by lower id; or, with `diversity`, as chosen. The score
-            of a popular track is its listeners. There are k if so many are left.
-        """
-        if query.k == 0:
-            return _NOTHING
-        if not vector.any():
-            return self._most_popular(query, excluded)
-        pool = _pool(query)
-        while True:
-            pool = min(pool, self._exact.n_items)
-            found, final = self._choose(self._search(vector, pool, query, excluded), pool, query)
-            if final:
-                return found
-            pool *= GROUP_POOL
+        """Find the best tracks for one factor, as `many` does; `excluded` (int32) are ascending."""
+        counts = np.empty(len(excluded), np.float32)
+        rows = Interactions(np.array([0, len(excluded)]), excluded, counts, self._exact.n_items)
+        return self.many(vector[None], query, rows)[0]
 
     def many(self, vectors: np.ndarray, query: Query, excluded: Interactions) -> list[Found]:
-        """Find the tracks of many users: what `best` finds for each.
+        """Find the best tracks for each factor; for one of zeros, the tracks of most listeners.
 
         Parameters
         ----------
         vectors : float32 array (n, rank)
         query : Query
         excluded : Interactions (n, n_items)
-            Tracks that each must not get.
+            Tracks that each user must not get, beside those of the query.
+
+        Returns
+        -------
+        list of (ids, scores) : int32 and float32 arrays (at most query.k)
+            By falling score, equal scores by lower id; or, with `diversity`, as chosen. The score
+            of a popular track is its listeners. There are k if so many are left.
         """
-        if not query.k or query.diversity or query.search_k is not None or self._few(query):
-            return self._one_by_one(vectors, query, excluded)
-        lists: list[Found] = [_NOTHING] * len(vectors)
-        pool, users = _pool(query), np.arange(len(vectors))
+        if self._items is not None:
+            local = np.full(excluded.n_items, -1, np.int32)
+            local[self._items] = np.arange(len(self._items), dtype=np.int32)
+            excluded = excluded._replace(indices=local[excluded.indices])
+            excluded = excluded.filtered(excluded.indices >= 0)
+        lists = [_NOTHING] * len(vectors)
+        known = vectors.any(axis=1)
+        for user in np.flatnonzero(~known).tolist() if query.k else ():
+            lists[user] = self._named(*self._most_popular(query, excluded.row(user)))
+        pool, users = _pool(query), np.flatnonzero(known) if query.k else np.empty(0, np.int64)
         while len(users):
             pool = min(pool, self._exact.n_items)
             step = max(1, BATCH // pool)
-            again: list[int] = []
+            again = []
             for block in np.split(users, range(step, len(users), step)):
-                rows = excluded.rows(block)
-                pairs = (rows.indptr, rows.indices)
-                ids, scores = self._exact.search(vectors[block], pool, pairs, query.mask)
-                lengths = np.count_nonzero(ids >= 0, axis=1).tolist()
-                for i, (user, length) in enumerate(zip(block.tolist(), lengths, strict=True)):
-                    found = ids[i, :length], scores[i, :length]
-                    if not length and not vectors[user].any():
-                        lists[user] = self._most_popular(query, rows.row(i))
-                        continue
-                    lists[user], final = self._choose(found, pool, query)
-                    if not final:
-                        again.append(user)
-            users = np.array(again, np.int64)
+                rows = excluded if len(block) == len(vectors) else excluded.rows(block)
+                ids, scores = self._search(vectors[block], pool, query, rows)
+                lengths, seen = self._choose(ids, scores, query)
+                short = (lengths < query.k) & (seen == pool) & (pool < self._exact.n_items)
+                again.append(block[short])
+                if pool > query.k:  # do not keep what was not chosen
+                    ids, scores = ids[:, : query.k].copy(), scores[:, : query.k].copy()
+                for i, (user, n) in enumerate(zip(block.tolist(), lengths.tolist(), strict=True)):
+                    lists[user] = self._named(ids[i, :n], scores[i, :n])
+            users = np.concatenate(again)
             pool *= GROUP_POOL
         return lists
 
-    def _one_by_one(self, vectors: np.ndarray, query: Query, excluded: Interactions) -> list[Found]:
-        lists: list[Found] = [_NOTHING] * len(vectors)
-
-        def fill(start: int, stop: int) -> None:
-            for i in range(start, stop):
-                lists[i] = self.best(vectors[i], query, excluded.row(i))
-
-        for_blocks(fill, blocks(len(vectors), USERS_A_BLOCK))
-        return lists
-
-    def _few(self, query: Query) -> bool:
-        """Whether candidates are so few that scoring each is faster than the search."""
-        return query.candidates is not None and len(query.candidates) * FEW < self._exact.n_items
+    def _named(self, ids: np.ndarray, scores: np.ndarray) -> Found:
+        return (ids if self._items is None else self._items[ids]), scores
 
     def _most_popular(self, query: Query, excluded: np.ndarray) -> Found:
         order = self._popular
-        if query.mask is not None:
+        if self._items is None and query.mask is not None:
             order = order[np.unpackbits(query.mask, bitorder="little")[order] == 0]
         if query.max_per_group is None:
             order = order[: query.k + len(excluded)]
         order = order[~np.isin(order, excluded)]
-        ids = order[self._first(order, query)]
+        chosen = np.empty(min(query.k, len(order)), np.int64)
+        most = query.max_per_group or len(order)
+        ids = order[chosen[: _first_of_groups(self._groups[order], most, chosen)]]
         return ids, self._listeners[ids].astype(np.float32)
 
-    def _search(self, vector: np.ndarray, k: int, query: Query, excluded: np.ndarray) -> Found:
-        """Find the k best tracks that are not excluded."""
-        if query.candidates is not None and self._few(query):
-            factors = self._exact.factors
-            return _best_among(factors, query.candidates, excluded, vector, k)
-        if query.candidates is None and query.search_k is not None:
-            all_excluded = np.union1d(query.exclude, excluded).astype(np.int32)
-            return self._approximate(vector, k, all_excluded, query.search_k)
-        return self._exact.search_one(vector, k, excluded, query.mask)
+    def _search(self, vectors: np.ndarray, k: int, query: Query, excluded: Interactions) -> Found:
+        """Find the k best tracks that are not excluded: (n, k) each, padded as by `ExactIndex`."""
+        pairs, chosen = (excluded.indptr, excluded.indices), query.candidates
+        if self._items is not None:
+            return self._exact.search(vectors, k, pairs)
+        few = chosen is not None and len(chosen) * FEW < self._exact.n_items
+        if not few and (chosen is not None or query.search_k is None):
+            return self._exact.search(vectors, k, pairs, query.mask)
+        ids = np.full((len(vectors), k), -1, np.int32)
+        scores = np.full((len(vectors), k), -np.inf, np.float32)
 
-    def _choose(self, found: Found, pool: int, query: Query) -> tuple[Found, bool]:
-        """Choose a list from the `pool` best tracks; and whether a larger pool changes nothing."""
-        ids, scores = found
-        final = len(ids) < pool or pool == self._exact.n_items
-        if query.min_score is not None:
-            length = np.count_nonzero(scores >= np.float64(query.min_score))
-            final = final or length < len(ids)
-            ids, scores = ids[:length], scores[:length]
-        choose = self._diverse if query.diversity and len(ids) else self._first
-        chosen = choose(ids, query, scores)
-        return (ids[chosen], scores[chosen]), final or len(ids[chosen]) == query.k
+        def fill(start: int, stop: int) -> None:
+            for i in range(start, stop):
+                out, row = (ids[i], scores[i]), excluded.row(i)
+                if few:
+                    _best_among(self._exact.factors, chosen, row, vectors[i], out)
+                else:
+                    found = self._approximate(vectors[i], k, row, query)
+                    for values, best in zip(out, found, strict=True):
+                        values[: len(best)] = best
 
-    def _first(
-        self, ids: np.ndarray, query: Query, scores: np.ndarray | None = None
-    ) -> np.ndarray | slice:
-        """Where the first k stand, of each group as many as may be."""
-        if query.max_per_group is None:
-            return slice(query.k)
-        chosen: np.ndarray = _first_of_groups(self._groups_of(ids), query.max_per_group, query.k)
-        return chosen
+        for_blocks(fill, blocks(len(vectors), USERS_A_BLOCK))
+        return ids, scores
 
-    def _diverse(self, ids: np.ndarray, query: Query, scores: np.ndarray) -> np.ndarray:
-        """Where the tracks of a diverse list stand, of each group as many as may be."""
-        vectors = self._exact.factors[ids].astype(np.float64)
-        vectors /= np.maximum(np.sqrt((vectors**2).sum(axis=1, keepdims=True)), 1e-300)
-        top = abs(float(scores[0]))
-        relevance = scores.astype(np.float64) / top if top > 0 else np.zeros(len(scores))
-        groups = self._groups_of(ids)
-        most = query.max_per_group or len(ids)
-        chosen = np.empty(min(query.k, len(ids)), np.int64)
-        columns = np.ascontiguousarray(vectors.T)
-        return chosen[: _most_marginal(columns, relevance, query.diversity, (groups, most), chosen)]
-
-    def _groups_of(self, ids: np.ndarray) -> np.ndarray:
-        return np.full(len(ids), -1, np.int32) if self._groups is None else self._groups[ids]
-
-    def _approximate(
-        self, vector: np.ndarray, k: int, excluded: np.ndarray, search_k: int
-    ) -> Found:
+    def _approximate(self, vector: np.ndarray, k: int, excluded: np.ndarray, query: Query) -> Found:
         """Search the index; exactly, where it finds too few or all are asked for."""
+        excluded = np.union1d(query.exclude, excluded).astype(np.int32)
         wanted = k + len(excluded)
-        if self._annoy is not None and wanted < self._annoy.n_items:
-            ids, scores = self._annoy.search(vector, wanted, search_k)
+        if self._annoy is not None and query.search_k and wanted < self._annoy.n_items:
+            ids, scores = self._annoy.search(vector, wanted, query.search_k)
             fresh = ~np.isin(ids, excluded)
             if np.count_nonzero(fresh) >= k:
                 return ids[fresh][:k], scores[fresh][:k]
         return self._exact.search_one(vector, k, excluded)
+
+    def _choose(self, ids: np.ndarray, scores: np.ndarray, query: Query) -> Found:
+        """Put the list of each row in front; its length, and how many tracks were looked at."""
+        lengths, seen = np.empty(len(ids), np.int64), np.empty(len(ids), np.int64)
+        least = -np.inf if query.min_score is None else query.min_score
+        rules = (query.k, least, query.diversity, query.max_per_group or ids.shape[1])
+
+        def choose(start: int, stop: int) -> None:
+            out = (lengths[start:stop], seen[start:stop])
+            lists = (ids[start:stop], scores[start:stop])
+            _choose(lists, rules, self._groups, self._exact.factors, out)
+
+        for_blocks(choose, blocks(len(ids), USERS_A_BLOCK))
+        return lengths, seen
 
 
 def _pool(query: Query) -> int:
@@ -205,8 +186,8 @@ def _pool(query: Query) -> int:
 
 
 @kernel()
-def _best_among(factors, candidates, excluded, query, k):
-    """Score candidates, both lists ascending; ids and scores of the best, ties by lower id."""
+def _best_among(factors, candidates, excluded, query, out):
+    """Write the best candidates, both lists ascending, as ids and scores; ties by lower id."""
     kept = np.empty(len(candidates), np.int32)
     count, before = 0, 0
     for item in candidates:
@@ -215,20 +196,10 @@ def _best_among(factors, candidates, excluded, query, k):
         if before < len(excluded) and excluded[before] == item:
             continue
         kept[count] = item
-        count += _has_factor(factors, item)
+        count += factors[item].any()
     scores = np.empty(count, np.float32)
     inner_products(factors, kept[:count], query, scores)
-    ids, best = np.empty(min(k, count), np.int32), np.empty(min(k, count), np.float32)
-    write_best(kept[:count], scores, ids, best)
-    return ids, best
-
-
-@kernel(allocates=False)
-def _has_factor(factors, item):
-    factor = 0
-    while factor < factors.shape[1] and factors[item, factor] == 0.0:
-        factor += 1
-    return factor < factors.shape[1]
+    write_best(kept[:count], scores, out[0], out[1])
 
 
 @kernel()
@@ -242,17 +213,42 @@ def find_times(plays, users, items, out):
 
 
 @kernel()
-def _first_of_groups(groups, most, k):
-    """Positions of the first k, at most `most` of each group; below 0 stands for no group."""
-    chosen = np.empty(min(k, len(groups)), np.int64)
+def _choose(lists, rules, groups, factors, out):
+    """Choose each row's list from its best tracks, by falling score, padded with ids of -1.
+
+    `rules` are k, the least score, the weight of diversity and how many a group may have.
+    """
+    k, least, weight, most = rules
+    for row in range(len(lists[0])):
+        ids, scores = lists[0][row], lists[1][row]
+        n = 0
+        while n < len(ids) and ids[n] >= 0 and scores[n] >= least:
+            n += 1
+        ids, scores = ids[:n], scores[:n]
+        chosen = np.empty(min(k, n), np.int64)
+        if weight > 0.0:
+            length = _most_marginal(factors, ids, scores, (weight, groups[ids], most), chosen)
+        elif most < n:
+            length = _first_of_groups(groups[ids], most, chosen)
+        else:
+            length = len(chosen)
+        if weight > 0.0 or most < n:
+            lists[0][row, :length] = ids[chosen[:length]]
+            lists[1][row, :length] = scores[chosen[:length]]
+        out[0][row], out[1][row] = length, n
+
+
+@kernel()
+def _first_of_groups(groups, most, out):
+    """Write the first positions, at most `most` of each group; below 0 stands for no group."""
     count = 0
     for position in range(len(groups)):
-        if count == len(chosen):
+        if count == len(out):
             break
-        if _has_room(groups, chosen[:count], groups[position], most):
-            chosen[count] = position
+        if _has_room(groups, out[:count], groups[position], most):
+            out[count] = position
             count += 1
-    return chosen[:count]
+    return count
 
 
 @kernel()
@@ -267,36 +263,55 @@ def _has_room(groups, chosen, group, most):
 
 
 @kernel()
-def _most_marginal(columns, relevance, weight, limit, out):
+def _most_marginal(factors, ids, scores, rules, out):
     """Choose tracks by maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998).
 
-    `columns` (rank, n) hold vectors of norm 1 in falling order of `relevance`, which lies in [0, 1]
-    at its top. Each step takes the track of the largest (1 - weight) relevance - weight (largest
-    cosine with those taken), ties by the earlier one. `limit` holds each track's group and how many
-    a group may have. Returns how many tracks were taken.
+    Each step takes the track of the largest (1 - weight) score / best score - weight (largest
+    cosine with those taken), ties by the earlier one. `rules` are the weight, the tracks' groups
+    and how many a group may have. Returns how many tracks were taken.
     """
-    rank, n = columns.shape
-    groups, most = limit
-    nearest, cosines = np.full(n, -1.0), np.empty(n)
-    taken = np.zeros(n, np.bool_)
+    weight, groups, most = rules
+    columns = _unit_columns(factors, ids)
+    n, top = len(ids), np.float64(abs(scores[0])) if len(ids) else 0.0
+    relevance, nearest = np.zeros(n, np.float32), np.full(n, np.float32(-2.0))
+    cosines = np.empty(n, np.float32)
+    if top > 0.0:
+        relevance[:] = (1.0 - weight) * (scores / top)
+    values = relevance.copy()
     for step in range(len(out)):
-        best, best_value = -1, -np.inf
-        for row in range(n):
-            if not taken[row]:
-                penalty = nearest[row] if step else 0.0
-                value = (1.0 - weight) * relevance[row] - weight * penalty
-                if value > best_value or best < 0:
-                    best, best_value = row, value
-        if best < 0:
+        best = np.argmax(values)
+        if values[best] == -np.inf:
             return step
         out[step] = best
-        taken[best] = True
+        relevance[best] = -np.inf
         if not _has_room(groups, out[: step + 1], groups[best], most):
-            taken |= groups == groups[best]
+            relevance[groups == groups[best]] = -np.inf
         cosines[:] = 0.0
-        for factor in range(rank):
-            value = columns[factor, best]
-            for row in range(n):
-                cosines[row] += columns[factor, row] * value
-        nearest = np.maximum(nearest, cosines)
+        for factor in range(0, len(columns), 4):
+            a, b = columns[factor, best], columns[factor + 1, best]
+            c, d = columns[factor + 2, best], columns[factor + 3, best]
+            for i in range(n):
+                cosines[i] += (
+                    a * columns[factor, i]
+                    + b * columns[factor + 1, i]
+                    + c * columns[factor + 2, i]
+                    + d * columns[factor + 3, i]
+                )
+        for i in range(n):
+            nearest[i] = max(nearest[i], cosines[i])
+            values[i] = relevance[i] - np.float32(weight) * nearest[i]
     return len(out)
+
+
+@kernel()
+def _unit_columns(factors, ids):
+    """The factors of some tracks at norm 1, one row a factor, padded to four."""
+    columns = np.zeros((-(-factors.shape[1] // 4) * 4, len(ids)), np.float32)
+    for i in range(len(ids)):
+        vector, squared = factors[ids[i]], 0.0
+        for value in vector:
+            squared += np.float64(value) * value
+        scale = 1.0 / np.sqrt(squared)
+        for factor in range(len(vector)):
+            columns[factor, i] = vector[factor] * scale
+    return columns

@@ -83,7 +83,7 @@ def update(
     Raises
     ------
     MusicRecError
-        Times are missing, or no finite factors come out.
+        An update added the same table before, times are missing, or no finite factors come out.
     """
     if not plays.num_rows:
         _copy(parent, output)
@@ -93,6 +93,12 @@ def update(
             f"the plays of {parent.root} have times and the new ones have none; map "
             "data.columns.timestamp"
         )
+    new_data = _fingerprint(plays)
+    for name, known in parent.manifest.data.items():
+        if known == new_data:
+            raise MusicRecError(
+                f"{parent.root}: has these very plays already ({name}), and would count them twice"
+            )
     user_ids, users = _extended(parent.users, plays.column("user_id"))
     track_ids, items = _extended(parent.tracks, plays.column("track_id"))
     new = _New(
@@ -128,7 +134,7 @@ def update(
     about = {
         "als": manifest.als,
         "feedback": manifest.feedback,
-        "data": manifest.data | {f"update-{summary['number']}": _fingerprint(plays)},
+        "data": manifest.data | {f"update-{summary['number']}": new_data},
         "updated": summary,
     }
     _, marked, card = bytes(parent.content.get(CARD, b"")).decode().rpartition(MARK)
