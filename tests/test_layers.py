@@ -21,11 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Private parts of libraries, and the modules that may use them; pyproject.toml caps the versions.
 PRIVATE = {
-    "dvc_data": {"project/revisions.py"},
-    "hydra": {"tune/space.py"},
     "llvmlite": {"als/lanes.py"},
     "numba.core": {"als/lanes.py", "jit/kernel.py"},
-    "scmrepo": {"project/revisions.py"},
 }
 ASK = """
 import sys

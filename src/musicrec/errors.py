@@ -27,9 +27,9 @@ def warn(*sentences: str) -> None:
 
 # What `pip install musicrec` leaves out: modules by the extra of pyproject.toml that brings them.
 EXTRAS = {
-    "pipeline": ("dvc", "dvc_data", "pygit2", "scipy", "scmrepo"),
-    "report": ("altair", "jinja2", "vl_convert"),
-    "tune": ("hydra", "optuna"),
+    "pipeline": ("dvc", "scipy"),
+    "report": ("jinja2", "vl_convert"),
+    "tune": ("optuna",),
     "spark": ("py4j", "pyspark"),
     "executors": ("pandas",),
 }

@@ -24,13 +24,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", ["main", WORKSPACE])
 def test_an_unpacked_archive(project: Path, name: str) -> None:
-    with pytest.raises(MusicRecError, match="is not a Git repository, so it has no revisions"):
+    with pytest.raises(MusicRecError, match="not of an unpacked archive"):
         Revision(name, project)
 
 
 def test_an_unknown_name(project: Path) -> None:
     subprocess.run(["git", "init", "-q"], cwd=project, check=True)
-    with pytest.raises(MusicRecError, match="has no revision to name"):
+    with pytest.raises(MusicRecError, match="with a commit"):
         Revision("nix", project)
     words = ["git", "-c", "user.name=A", "-c", "user.email=a@b.c", "commit", "-q", "-m", "Start"]
     subprocess.run(["git", "add", "--all"], cwd=project, check=True)
@@ -45,5 +45,5 @@ def test_a_clone_of_another_owner(project: Path, monkeypatch: pytest.MonkeyPatch
     subprocess.run(["git", "init", "-q"], cwd=project, check=True)
     for path in (project, project / ".git"):
         os.chown(path, 65534, 65534)
-    with pytest.raises(MusicRecError, match="which another user owns; if you trust it, `git conf"):
+    with pytest.raises(MusicRecError, match=r"safe\.directory"):
         Revision("main", project)

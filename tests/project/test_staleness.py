@@ -14,7 +14,7 @@ import pytest
 
 from musicrec.errors import MusicRecError
 from musicrec.project.revisions import Revision, open_revisions
-from musicrec.project.staleness import stale_stages, why_stale
+from musicrec.project.staleness import stale_stages
 
 DAG = """
 stages:
@@ -91,19 +91,6 @@ def test_a_frozen_stage_of_ours_names_the_freeze(project: Project) -> None:
     (project.folder / "code.py").write_text("2\n")
     frozen = "is frozen, `dvc unfreeze copy` lets it run; code.py is modified"
     assert project.stale() == {"copy": frozen, "evaluate": "needs copy"}
-
-
-def test_data_of_another_branch_are_checked_out_or_pulled(project: Project, tmp_path: Path) -> None:
-    project.run("git", "checkout", "-q", "-b", "other")
-    (project.folder / "code.py").write_text("2\n")
-    (project.folder / "dvc.yaml").write_text(DAG.replace("cp plays.csv", "cp code.py"))
-    project.run("dvc", "repro", "-q")
-    project.commit()
-    project.run("git", "checkout", "-q", "main")
-    revision = Revision("workspace", project.folder)
-    assert "(or `dvc checkout`, if dvc.lock is right" in why_stale(revision, ["evaluate"])
-    (project.folder / ".dvc/cache").rename(tmp_path / "cache")
-    assert "(or `dvc pull`, if dvc.lock is right" in why_stale(revision, ["evaluate"])
 
 
 @pytest.mark.parametrize("path", ["dvc.lock", "dvc.yaml"])

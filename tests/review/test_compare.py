@@ -29,10 +29,9 @@ from musicrec.metrics.definitions import (
     TOO_FEW,
     WORSE,
 )
-from musicrec.metrics.intervals import FEWEST_USERS, Comparison
-from musicrec.review.champion import Champion
-from musicrec.review.compare import Result, as_json, as_markdown, as_text, compare
-from musicrec.review.markdown import of_champion
+from musicrec.review.compare import Champion, compare
+from musicrec.review.markdown import against_champion
+from musicrec.review.result import Result, as_json, as_markdown, as_text
 
 K = [10, 500]
 NAMES = [f"{metric}@{k}" for metric in ("map", "precision", "recall", "ndcg") for k in K]
@@ -48,8 +47,6 @@ class Stored:
     data: str | None = "abc.dir"
     evaluate: dict[str, int] = field(default_factory=dict)
     source: str = "data/sample"
-    protocol: str = "given"
-    share: float = 0.05
     judged: int = 0
     root: str = "."
     commit: None = None
@@ -64,8 +61,7 @@ class Stored:
 
     def read_yaml(self, path: str) -> dict:
         assert path == "params.yaml"
-        data = {"source": self.source, "protocol": self.protocol, "validation_users": self.share}
-        return {"evaluate": self.evaluate, "data": data}
+        return {"evaluate": self.evaluate, "data": {"source": self.source}}
 
     def output_hash(self, path: str) -> str | None:
         assert path == "data/ingested"
@@ -275,23 +271,17 @@ def test_where_nothing_can_be_told_the_cure_is():
     old, new = table(), table(shift=0.0003, seed=1)
     metrics = ["map@500"]
 
-    def cure(margin=0.01, **changes):
-        result = compare(Stored("a", old), Stored("b", new, **changes), metrics, margin)
+    def cure(margin=0.01):
+        result = compare(Stored("a", old), Stored("b", new), metrics, margin)
         assert result.metrics["map@500"].verdict == CANNOT_TELL
         return result.cure, result.metrics["map@500"]
 
     text, row = cure()
     half = (row.change_high - row.change_low) / 2
-    needed = 2000 * (half / 0.01) ** 2
     told = int(text.split("about ")[1].split(" validation")[0].replace(",", ""))
-    assert told == pytest.approx(needed, rel=0.06) and told > 2000
-    assert "at a margin of 1 %" in text and "file of data.source." in text
-    text, _ = cure(protocol="holdout")
-    share = float(text.split("-S data.validation_users=")[1].rstrip("."))
-    assert share == pytest.approx(0.05 * needed / 2000, abs=0.011)
-    text, _ = cure(protocol="holdout", share=0.25)
-    assert "more than these plays have" in text
-    wider = float(text.split("at --margin ")[1].split(". ")[0])
+    assert told == pytest.approx(2000 * (half / 0.01) ** 2, rel=0.06) and told > 2000
+    assert "at a margin of 1 %" in text and "hold more out (data.validation_users; " in text
+    wider = float(text.split("--margin ")[1].rstrip("."))
     again = compare(Stored("a", old), Stored("b", new), metrics, wider + 0.01)
     assert again.metrics["map@500"].verdict in (NO_WORSE, EQUIVALENT)
     assert "of a change as large as this one" in cure(margin=0.0)[0]
@@ -333,23 +323,23 @@ def test_a_champion_is_compared_with_the_model_judged_beside_it(tmp_path, monkey
             "3.2 % of the held-out plays are of tracks that it does not know, and are misses"
             in as_markdown(result)
         )
-        assert "may have been trained on 7" in as_markdown(result)
+        assert "may have been trained on 7 of them" in as_markdown(result)
     monkeypatch.setattr("musicrec.review.markdown.outdated", lambda revision: "")
-    ((title, text),) = of_champion(replace(head, evaluate={"champion": "x"}), "worse", None, 0.01)
-    assert title == "Against the champion" and "FAILED (--fail-on worse): map@500: worse" in text
-    with pytest.raises(MusicRecError, match="other: no bundle there"):
+    text = against_champion(replace(head, evaluate={"champion": "x"}), "worse", None, 0.01)
+    assert "FAILED (--fail-on worse): map@500: worse" in text
+    with pytest.raises(MusicRecError, match=rf"beside {tmp_path}, not other as"):
         Champion(head, "other")
     (tmp_path / "dvc.yaml").write_text("stages: {export: {outs: [made: {cache: false}]}}")
     for name in ("other", "made"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "manifest.json").write_text("{ }")
     other = str(tmp_path / "other")
-    with pytest.raises(MusicRecError, match=rf"beside {tmp_path}, not {other}; to judge {other}: "):
+    with pytest.raises(MusicRecError, match=rf"not {other} as it is now; to judge {other}: "):
         Champion(head, other)
     with pytest.raises(MusicRecError, match="publish it first: `musicrec publish FOLDER`"):
         Champion(head, tmp_path / "made")
     (tmp_path / "manifest.json").write_text("{ }")
-    with pytest.raises(MusicRecError, match=rf"beside {tmp_path}, which was replaced since; to "):
+    with pytest.raises(MusicRecError, match=rf"not {tmp_path} as it is now; to "):
         Champion(head)
     with pytest.raises(
         MusicRecError, match=r"beside no champion; to judge FOLDER: `dvc exp run -S"
@@ -399,7 +389,7 @@ def other_truth(old: pa.Table) -> pa.Table:
 @pytest.mark.parametrize(
     ("head", "reason"),
     [
-        (Stored("exp", table(split="test")), "different splits, validation and test"),
+        (Stored("exp", table(split="test")), "with evaluate.split = validation and test; run one"),
         (Stored("exp", table(seen="keep")), "with evaluate.seen = exclude and keep; run one"),
         (
             Stored("exp", table(), data="def.dir", source="mine.csv"),

@@ -255,7 +255,7 @@ def test_what_is_out_of_reach_is_said(project, tmp_path, monkeypatch):
     assert "No verdict" in text
     # One sentence, whatever number of files; the remote is known to the other revision alone.
     assert text.count(" of workspace are neither in the cache nor in a remote") == 1
-    assert "`dvc push` where its commit ran" in text
+    assert "<code>dvc push</code> where its commit ran" in text
     assert "als.reg_param" in text
 
 
@@ -265,6 +265,6 @@ def test_without_the_packages_that_draw_it_says_what_to_install(project, monkeyp
         name for name in sys.modules if name.startswith(("musicrec.review.report", "musicrec.page"))
     ]:
         monkeypatch.delitem(sys.modules, module)
-    monkeypatch.setitem(sys.modules, "altair", None)
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
     assert main(["report"]) == 1
-    assert capsys.readouterr().err.startswith("error: this needs the package altair, of")
+    assert capsys.readouterr().err.startswith("error: this needs the package vl_convert, of")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
-
-import altair as alt
+from typing import Any
 
 from musicrec.formatting import number
 
 Rows = list[dict[str, Any]]
+Spec = dict[str, Any]  # a part of Vega-Lite
 HEIGHT = 240
 # Mid tones that stand out from white and from near-black alike, told apart by the colour-blind:
 # after Okabe and Ito, Color universal design, 2008. The first is the base's.
@@ -32,9 +31,8 @@ SHAPES = {  # of points, as Vega names them and as a legend shows them
     "triangle-right": "▶",
     "triangle-left": "◀",
 }
-NAMED = alt.Axis(title=None, domain=False, ticks=False, labelOverlap=False)  # a name a row
 TEXT = "currentColor"  # of the page, light or dark
-CONFIG: dict[str, Any] = {
+CONFIG: Spec = {
     "background": "transparent",
     "font": "system-ui, sans-serif",  # as the page; Vega measures labels with it
     "view": {"stroke": None},
@@ -96,7 +94,7 @@ class Figure:
     rows: Rows
     columns: dict[str, str]
     series: Sequence[Series]
-    spec: dict[str, Any] = field(default_factory=dict)
+    spec: Spec = field(default_factory=dict)
 
     @property
     def table(self) -> tuple[list[str], list[list[str]]]:
@@ -118,63 +116,31 @@ class Axis:
     log: bool = False
     zero: bool = False
     values: Sequence[float] | None = None
-    format: str = ""
     domain: tuple[float, float] | None = None
 
-    def channel(self, kind: type[alt.X] | type[alt.Y]) -> Any:
-        """The axis as a channel of Altair."""
-        scale: dict[str, Any] = {"zero": self.zero}
+    @property
+    def channel(self) -> Spec:
+        """The axis in an encoding of Vega-Lite."""
+        scale: Spec = {"zero": self.zero}
         if self.log:
             scale = {"type": "log", "nice": False, "padding": 12}
         if self.domain is not None:
             scale["domain"] = list(self.domain)
-        ticks: dict[str, Any] = {"tickCount": 5}
-        if self.values is not None:
-            ticks = {"values": list(self.values)}
-        if self.format:
-            ticks["format"] = self.format
-        axis = alt.Axis(title=self.title, **ticks)
-        return kind(self.field, type="quantitative", scale=alt.Scale(**scale), axis=axis)
+        ticks = {"tickCount": 5} if self.values is None else {"values": list(self.values)}
+        axis = {"title": self.title, **ticks}
+        return {"field": self.field, "type": "quantitative", "scale": scale, "axis": axis}
 
 
 def lines(figure: Figure, x: Axis, y: Axis) -> Figure:
     """Draw a line with points a series."""
-    base = alt.Chart().encode(x=x.channel(alt.X), y=y.channel(alt.Y), color=_colour(figure))
-    dash = alt.StrokeDash(
-        "series:N",
-        scale=alt.Scale(
-            domain=[series.name for series in figure.series],
-            range=[series.dash or [1, 0] for series in figure.series],
-        ),
-        legend=None,
-    )
-    return _drawn(
-        figure,
-        [
-            base.mark_line(strokeWidth=2).encode(strokeDash=dash),
-            base.mark_point(filled=True, size=36, opacity=1).encode(tooltip=_tooltip(figure)),
-        ],
-    )
+    dash = _by_series(figure, [series.dash or [1, 0] for series in figure.series])
+    line = {"mark": {"type": "line", "strokeWidth": 2}, "encoding": {"strokeDash": dash}}
+    return _drawn(figure, {"x": x.channel, "y": y.channel}, [line, _points(figure, 36)])
 
 
 def points(figure: Figure, x: Axis, y: Axis) -> Figure:
     """Draw a point a row."""
-    base = alt.Chart().encode(x=x.channel(alt.X), y=y.channel(alt.Y), color=_colour(figure))
-    marks = base.mark_point(filled=True, size=44, opacity=0.8)
-    return _drawn(figure, [marks.encode(tooltip=_tooltip(figure))])
-
-
-def bars(figure: Figure, category: str, value: Axis) -> Figure:
-    """Draw a bar a row from left to right, in the order of the rows."""
-    names = [row[category] for row in figure.rows]
-    axis = alt.Axis(title=value.title, tickCount=5)
-    marks = alt.Chart().encode(
-        y=alt.Y(f"{category}:N", sort=names, axis=NAMED),
-        x=alt.X(f"{value.field}:Q", axis=axis),
-        color=_colour(figure),
-        tooltip=_tooltip(figure),
-    )
-    return _drawn(figure, [marks.mark_bar()], height=max(90, 30 * len(names)))
+    return _drawn(figure, {"x": x.channel, "y": y.channel}, [_points(figure, 44, opacity=0.8)])
 
 
 def fronts(figure: Figure, x: Axis, y: Axis, kind: str, kinds: Sequence[Series]) -> Figure:
@@ -182,90 +148,98 @@ def fronts(figure: Figure, x: Axis, y: Axis, kind: str, kinds: Sequence[Series])
 
     Rows hold `front`: whether no other of the same series and kind is better in both.
     """
-    shapes = alt.Scale(domain=[one.name for one in kinds], range=[one.shape for one in kinds])
-    base = alt.Chart().encode(
-        x=x.channel(alt.X),
-        y=y.channel(alt.Y),
-        color=_colour(figure),
-    )
-    joined = base.mark_line(strokeWidth=1.5, opacity=0.7).encode(
-        detail=f"{kind}:N", order=alt.Order(f"{x.field}:Q")
-    )
-    points = base.mark_point(filled=True, size=56).encode(
-        shape=alt.Shape(f"{kind}:N", scale=shapes, legend=None),
-        opacity=alt.condition("datum.front", alt.value(1), alt.value(0.3)),
-        tooltip=_tooltip(figure),
-    )
-    return _drawn(figure, [joined.transform_filter("datum.front"), points], height=320)
+    joined = {
+        "mark": {"type": "line", "strokeWidth": 1.5, "opacity": 0.7},
+        "transform": [{"filter": "datum.front"}],
+        "encoding": {
+            "detail": {"field": kind, "type": "nominal"},
+            "order": {"field": x.field, "type": "quantitative"},
+        },
+    }
+    marks = _points(figure, 56)
+    marks["encoding"] |= {
+        "shape": {
+            "field": kind,
+            "type": "nominal",
+            "scale": {"domain": [k.name for k in kinds], "range": [k.shape for k in kinds]},
+            "legend": None,
+        },
+        "opacity": {"condition": {"test": "datum.front", "value": 1}, "value": 0.3},
+    }
+    return _drawn(figure, {"x": x.channel, "y": y.channel}, [joined, marks], height=320)
 
 
-def intervals_across(figure: Figure, category: str, value: Axis, band: float = 0.0) -> Figure:
-    """Draw a value with its interval (`low`, `high`) from left to right, a line a category.
+def intervals(figure: Figure, category: Axis, value: Axis, band: float | None = None) -> Figure:
+    """Draw a value with its interval (`low`, `high`), the series side by side in each category.
 
-    A dashed line stands at 0; from -`band` to +`band` the ground is shaded.
+    Upwards; with a `band` from left to right, the ground shaded from -`band` to +`band`, with a
+    line at 0.
     """
-    names = list(dict.fromkeys(row[category] for row in figure.rows))
-    order = [series.name for series in figure.series]
-    base = alt.Chart().encode(
-        y=alt.Y(f"{category}:N", sort=names, axis=NAMED),
-        yOffset=alt.YOffset("series:N", sort=order, scale=alt.Scale(paddingOuter=0.5)),
-        color=_colour(figure),
-    )
-    zero = alt.Chart(alt.InlineData(values=[{"at": 0, "from": -band, "to": band}]))
-    axis = alt.Axis(title=value.title, tickCount=5)
-    layers = [
-        zero.mark_rect(opacity=0.12 if band else 0, color=TEXT).encode(x="from:Q", x2="to:Q"),
-        zero.mark_rule(opacity=0.5, color=TEXT, strokeDash=[4, 3]).encode(x="at:Q"),
-        base.mark_rule(strokeWidth=2.5).encode(x=alt.X("low:Q", axis=axis), x2="high:Q"),
-        base.mark_point(filled=True, size=70, opacity=1).encode(
-            x=alt.X(f"{value.field}:Q"), tooltip=_tooltip(figure)
-        ),
-    ]
-    return _drawn(figure, layers, height=max(90, len(names) * (18 + 16 * len(order))))
-
-
-def intervals_up(figure: Figure, category: Axis, value: Axis) -> Figure:
-    """Draw a value with its interval (`low`, `high`) upwards, side by side in each category."""
+    along, across = ("y", "x") if band is None else ("x", "y")
     names = list(dict.fromkeys(row[category.field] for row in figure.rows))
-    order = [series.name for series in figure.series]
-    axis = alt.Axis(title=category.title, labelAngle=0, ticks=False)
-    base = alt.Chart().encode(
-        x=alt.X(f"{category.field}:N", sort=names, axis=axis),
-        xOffset=alt.XOffset("series:N", sort=order, scale=alt.Scale(paddingOuter=0.6)),
-        color=_colour(figure),
-    )
-    up = alt.Axis(title=value.title, tickCount=5)
-    layers = [
-        base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", axis=up), y2="high:Q"),
-        base.mark_point(filled=True, size=44, opacity=1).encode(
-            y=alt.Y(f"{value.field}:Q"), tooltip=_tooltip(figure)
-        ),
+    axis: Spec = {"title": category.title, "labelAngle": 0, "ticks": False}
+    if band is not None:  # a name a row
+        axis = {"title": None, "domain": False, "ticks": False, "labelOverlap": False}
+    place = {"field": category.field, "type": "nominal", "sort": names, "axis": axis}
+    beside = {"field": "series", "type": "nominal", "sort": [s.name for s in figure.series]}
+    shared = {across: place, f"{across}Offset": beside | {"scale": {"paddingOuter": 0.5}}}
+    low = {"field": "low", "type": "quantitative", "axis": {"title": value.title, "tickCount": 5}}
+    rule = {
+        "mark": {"type": "rule", "strokeWidth": 2},
+        "encoding": {along: low, f"{along}2": {"field": "high"}},
+    }
+    marks = _points(figure, 56)
+    marks["encoding"][along] = {"field": value.field, "type": "quantitative"}
+    if band is None:
+        return _drawn(figure, shared, [rule, marks])
+    zero = {"values": [{"at": 0, "from": -band, "to": band}]}
+    shade = {"type": "rect", "opacity": 0.12 if band else 0, "color": TEXT}
+    dashed = {"type": "rule", "opacity": 0.5, "color": TEXT, "strokeDash": [4, 3]}
+    x = {"type": "quantitative"}
+    ground = [
+        {
+            "data": zero,
+            "mark": shade,
+            "encoding": {"x": x | {"field": "from"}, "x2": {"field": "to"}},
+        },
+        {"data": zero, "mark": dashed, "encoding": {"x": x | {"field": "at"}}},
     ]
-    return _drawn(figure, layers)
+    height = max(90, len(names) * (18 + 16 * len(figure.series)))
+    return _drawn(figure, shared, [rule, marks], height, ground)
 
 
-def _drawn(figure: Figure, layers: list[alt.Chart], height: int = HEIGHT) -> Figure:
-    data = alt.InlineData(values=figure.rows, name=figure.key)
-    chart = alt.layer(*layers, data=data, width="container", height=height)
-    fit = {"type": "fit-x", "contains": "padding"}
-    spec = chart.to_dict() | {"config": CONFIG, "autosize": fit, "description": figure.title}
+def _drawn(
+    figure: Figure,
+    shared: Spec,
+    layers: Sequence[Spec],
+    height: int = HEIGHT,
+    ground: Sequence[Spec] = (),
+) -> Figure:
+    colour = _by_series(figure, [series.colour for series in figure.series])
+    spec = {
+        "description": figure.title,
+        "data": {"name": figure.key, "values": figure.rows},
+        "width": "container",
+        "height": height,
+        "autosize": {"type": "fit-x", "contains": "padding"},
+        "layer": [*ground, {"encoding": shared | {"color": colour}, "layer": layers}],
+        "config": CONFIG,
+    }
     return replace(figure, spec=spec)
 
 
-def _colour(figure: Figure) -> alt.Color:
-    domain = [series.name for series in figure.series]
-    colours = [series.colour for series in figure.series]
-    return alt.Color("series:N", scale=alt.Scale(domain=domain, range=colours), legend=None)
+def _by_series(figure: Figure, values: Sequence[Any]) -> Spec:
+    scale = {"domain": [series.name for series in figure.series], "range": values}
+    return {"field": "series", "type": "nominal", "scale": scale, "legend": None}
 
 
-def _tooltip(figure: Figure) -> list[alt.Tooltip]:
-    return [
-        alt.Tooltip(key, type=_kind(row.get(key) for row in figure.rows), title=title)
-        for key, title in figure.columns.items()
-    ]
-
-
-def _kind(values: Iterable[Any]) -> Literal["quantitative", "nominal"]:
-    known = [value for value in values if value is not None]
-    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in known)
-    return "quantitative" if known and numbers else "nominal"
+def _points(figure: Figure, size: int, opacity: float = 1) -> Spec:
+    """Points that show their row where the mouse is."""
+    tooltip = []
+    for key, title in figure.columns.items():
+        known = [row[key] for row in figure.rows if row.get(key) is not None]
+        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in known)
+        kind = "quantitative" if known and numbers else "nominal"
+        tooltip.append({"field": key, "type": kind, "title": title})
+    mark = {"type": "point", "filled": True, "size": size, "opacity": opacity}
+    return {"mark": mark, "encoding": {"tooltip": tooltip}}

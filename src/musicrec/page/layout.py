@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
@@ -26,9 +27,9 @@ from musicrec.metrics.definitions import (
     TOO_FEW,
     WORSE,
 )
-from musicrec.page.charts import Figure, Rows, Series
+from musicrec.page.charts import Figure, Series
 
-PACKAGES = ("musicrec", "altair", "vl-convert-python")
+PACKAGES = ("musicrec", "vl-convert-python")
 # A sign beside the word, so that no one needs to tell colours apart, and the class of its colour.
 SIGNS = {
     BETTER: ("▲", "good"),
@@ -80,11 +81,6 @@ class Section:
         return [*found.values(), *self.more_legend]
 
 
-def labelled(rows: Iterable[dict[str, Any]], label: str) -> Rows:
-    """Rows that belong to the line `label` of a legend."""
-    return [row | {"series": label} for row in rows]
-
-
 def render(
     title: str,
     command: str,
@@ -107,6 +103,7 @@ def render(
         specs=_script_safe({f.key: f.spec for part in sections for f in part.figures}),
         vega=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
         share=share,
+        code=_with_code,
         model_title=model_title,
         style=_packed("page.css"),
         script=_packed("page.js"),
@@ -116,6 +113,11 @@ def render(
 
 def _packed(name: str) -> str:
     return (files("musicrec.page") / name).read_text(encoding="utf-8")
+
+
+def _with_code(text: str) -> str:
+    """HTML of a sentence, with what stands between backticks as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def _script_safe(value: Any) -> str:

@@ -29,22 +29,14 @@ class UnavailableError(MusicRecError):
     def __init__(self, revision: Revision, paths: Sequence[str], reason: object) -> None:
         """Say which, and how to bring them here."""
         self.reason = reason
-        name = revision.name
-        are = "is" if len(paths) == 1 else "are"
+        name, are = revision.name, "is" if len(paths) == 1 else "are"
         todo = f"`dvc push` on {name} where it ran and `dvc fetch` here, or reproduce {name}"
         if revision.commit is None:
             todo = "`dvc push` where its commit ran and `dvc pull` here, or `dvc repro`"
         super().__init__(
-            f"{', '.join(paths)} of {name} {are} neither in the cache nor in a remote"
-            f"{_because(reason)}; {todo}"
+            f"{', '.join(paths)} of {name} {are} neither in the cache nor in a remote "
+            f"({reason}); {todo}"
         )
-
-
-def _because(reason: object) -> str:
-    """In brackets; nothing where DVC says again that a folder is not there."""
-    from dvc_data.index import DataIndexDirError
-
-    return "" if isinstance(reason, DataIndexDirError) else f" ({reason})"
 
 
 class Revision:
@@ -67,29 +59,46 @@ class Revision:
 
     def __init__(self, name: str, folder: str | os.PathLike[str] = ".") -> None:
         """Find the project and the commit."""
+        from dvc.api import DVCFileSystem
         from dvc.exceptions import NotDvcRepoError
         from dvc.repo import Repo
-        from dvc.scm import RevError, SCMError, resolve_rev
-        from pygit2 import GitError
-        from scmrepo.exceptions import SCMError as NoCommitError
+        from dvc.scm import RevError, resolve_rev
 
         self.name = name
         self.commit: str | None = None
         try:
             self.root = Repo.find_root(os.fspath(folder))
+            self.git("rev-parse", "--verify", "HEAD")
             if name != WORKSPACE:
                 with Repo(self.root) as repo:
                     self.commit = resolve_rev(repo.scm, name)
-                    if not _is_commit(repo.scm, self.commit):  # Git has names for files, too
-                        raise RevError(name)
-            repo = self.open()
+                if self.git("cat-file", "-t", self.commit) != "commit":  # Git names files, too
+                    raise RevError(name)
+            self._files = DVCFileSystem(self.open())
         except NotDvcRepoError:
-            raise MusicRecError(self._no_project(folder)) from None
-        except (GitError, NoCommitError, SCMError) as error:
-            raise MusicRecError(self._no_revision(error)) from None
-        from dvc.api import DVCFileSystem
+            where = Path(folder).resolve()
+            raise MusicRecError(
+                f"{where} is not in a DVC project; go to your clone of it"
+                if self.commit is None
+                else f"{name} has no DVC project in {self.root}; name a revision that has it"
+            ) from None
+        except RevError:
+            raise MusicRecError(
+                f"{name}: no Git revision, branch or experiment has this name; "
+                "`git branch -a` and `dvc exp list` show what there is"
+            ) from None
 
-        self._files = DVCFileSystem(repo)
+    def git(self, *words: str) -> str:
+        """What a command of Git prints, started in the project's root."""
+        done = subprocess.run(
+            ["git", *words], cwd=self.root, capture_output=True, encoding="utf-8", errors="replace"
+        )
+        if done.returncode:
+            raise MusicRecError(
+                f"git {words[0]} in {self.root}: {' '.join(done.stderr.split())}; revisions are "
+                "those of a clone of yours with a commit, not of an unpacked archive"
+            )
+        return done.stdout.strip()
 
     def open(self) -> Any:
         """Open the project as it is in the revision, as a `dvc.repo.Repo`; close it after use.
@@ -109,22 +118,11 @@ class Revision:
         return Repo(str(PurePosixPath("/", *folder.parts)), fs=files, scm=git)
 
     def branch(self) -> str:
-        """What Git calls the files of the workspace, where nothing of them was changed.
-
-        Returns
-        -------
-        str
-            The branch, or the commit where there is none; empty where something was changed.
-        """
-        with self.open() as repo:
-            git = repo.scm
-            if git.is_dirty(untracked_files=False):
-                return ""
-            head = git.get_ref("HEAD", follow=False) or ""
-            branches = "refs/heads/"
-            if head.startswith(branches):
-                return head.removeprefix(branches)
-            return git.get_rev()[:10]
+        """Branch of the workspace, or its commit where there is none; empty if files changed."""
+        if self.git("status", "--porcelain", "--untracked-files=no"):
+            return ""
+        name = self.git("rev-parse", "--abbrev-ref", "HEAD")
+        return self.git("rev-parse", "HEAD")[:10] if name == "HEAD" else name
 
     def changed_files(self, base: Revision, below: Sequence[str]) -> list[str]:
         """Files in some folders that differ from those of another revision, by Git.
@@ -135,38 +133,8 @@ class Revision:
             Folders and files, named from the project's root, as are the files that are returned.
         """
         ends = [base.commit or "HEAD", *([self.commit] if self.commit else [])]
-        words = ["git", "diff", "--name-only", "--no-renames", "-z", "--relative", *ends]
-        done = subprocess.run(
-            [*words, "--", *below], cwd=self.root, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise MusicRecError(f"git diff of {base.name} and {self.name}: {done.stderr.strip()}")
-        return sorted(filter(None, done.stdout.split("\0")))
-
-    def _no_project(self, folder: str | os.PathLike[str]) -> str:
-        if self.commit is None:
-            return f"{Path(folder).resolve()} is not in a DVC project; go to your clone of it"
-        return f"{self.name} has no DVC project in {self.root}; name a revision that has it"
-
-    def _no_revision(self, error: Exception) -> str:
-        from dvc.scm import RevError, SCMError
-
-        if isinstance(error, RevError):
-            return (
-                f"{self.name}: no Git revision, branch or experiment has this name; "
-                "`git branch -a` and `dvc exp list` show what there is"
-            )
-        if isinstance(error, SCMError):
-            return (
-                f"{self.root} is not a Git repository, so it has no revisions; clone the project "
-                "instead of unpacking an archive of it, or `git init` there and commit"
-            )
-        if "not owned by" in str(error):
-            return (
-                f"Git refuses {self.root}, which another user owns; if you trust it, `git config "
-                f"--global --add safe.directory {self.root}`"
-            )
-        return f"{self.root} has no revision to name ({error}); commit the project first"
+        words = ["diff", "--name-only", "--no-renames", "-z", "--relative", *ends, "--", *below]
+        return sorted(filter(None, self.git(*words).split("\0")))
 
     def read(self, path: str) -> bytes | None:
         """Bytes of a file, named from the project's root; None where it does not exist.
@@ -237,15 +205,9 @@ class Revision:
             reason = " ".join(str(found).split())
             raise MusicRecError(f"{path} of {self.name} cannot be read: {reason}") from None
 
-    def commit_of(self) -> Any:
-        """The commit (`scmrepo.git.objects.GitCommit`), or that which the workspace stands on."""
-        with self.open() as repo:
-            return repo.scm.resolve_commit(self.commit or "HEAD")
-
     def output_hash(self, path: str) -> str | None:
         """Hash of a stage's output as dvc.lock records it; None if it records none."""
-        stages = self.read_yaml("dvc.lock").get("stages", {})
-        for stage in stages.values():
+        for stage in self.read_yaml("dvc.lock").get("stages", {}).values():
             for output in stage.get("outs", []):
                 if output["path"] == path:
                     return output.get("md5")
@@ -272,35 +234,25 @@ class Judged(Revision):
         return file.read_bytes() if file.is_file() else None
 
 
-def open_revision(name: str) -> Revision:
-    """Open a revision, or what `musicrec judge` judged under that name."""
-    here = Path.cwd()
-    judged = any((folder / JUDGED / name).is_dir() for folder in (here, *here.parents))
-    return Judged(name) if name and judged else Revision(name)
-
-
 def open_revisions(names: Sequence[str]) -> list[Revision]:
-    """Open revisions by their names; the workspace is called its branch where it is as committed.
+    """Open revisions, and what `musicrec judge` judged, by their names.
+
+    The workspace is called its branch where it is as committed.
 
     Raises
     ------
     MusicRecError
         As `Revision` does.
     """
-    found = [open_revision(name) for name in names]
-    for revision in found:
-        if revision.name == WORKSPACE and (branch := revision.branch()) not in ("", *names):
+    found: list[Revision] = []
+    for name in names:
+        folders = (Path.cwd(), *Path.cwd().parents)
+        judged = name and any((folder / JUDGED / name).is_dir() for folder in folders)
+        revision = Judged(name) if judged else Revision(name)
+        if name == WORKSPACE and (branch := revision.branch()) not in ("", *names):
             revision.name = branch
+        found.append(revision)
     return found
-
-
-def _is_commit(git: Any, sha: str) -> bool:
-    from scmrepo.exceptions import SCMError
-
-    try:
-        return git.resolve_commit(sha) is not None
-    except (SCMError, ValueError, KeyError, AttributeError, AssertionError):
-        return False
 
 
 def _refuse_conflict(file: str, content: bytes) -> None:
@@ -313,16 +265,13 @@ def _refuse_conflict(file: str, content: bytes) -> None:
 
 
 def flatten(content: Any, prefix: str = "") -> dict[str, Any]:
-    """Name every leaf of nested dicts and lists: `{"a": {"b": 1}}` gives `{"a.b": 1}`."""
-    return dict(_leaves(content, prefix))
-
-
-def _leaves(content: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(content, Mapping):
-        for key, value in content.items():
-            yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, content
+    """Name every leaf of nested dicts: `{"a": {"b": 1}}` gives `{"a.b": 1}`."""
+    if not isinstance(content, Mapping):
+        return {prefix: content}
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        found |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return found
 
 
 def changes(base: Any, head: Any) -> dict[str, tuple[Any, Any]]:

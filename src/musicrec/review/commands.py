@@ -87,8 +87,8 @@ def _add_fail_on(parser: argparse.ArgumentParser, about: str, *names: str) -> No
 def run_compare(args: argparse.Namespace) -> int:
     """Print the comparison; 3 if the gate stops it."""
     from musicrec.project.revisions import open_revisions
-    from musicrec.review.champion import Champion
-    from musicrec.review.compare import as_json, as_markdown, as_text, compare, outdated
+    from musicrec.review.compare import Champion, compare, outdated
+    from musicrec.review.result import as_json, as_markdown, as_text
 
     if args.champion is None:
         if args.base is None:

@@ -5,166 +5,93 @@ Both per-user tables hold the same users with the same held-out tracks, or there
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
-import textwrap
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from musicrec.baselines.lists import CHAMPION
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import described
-from musicrec.formatting import NOTHING, markdown_table, parameter, text_table
+from musicrec.formatting import parameter
+from musicrec.interactions.earlier import MANIFEST, PUBLISH_FIRST
 from musicrec.metrics.beyond_accuracy import SLICES, slice_labels
 from musicrec.metrics.definitions import (
     BETTER,
     CANNOT_TELL,
-    GATES,
-    IDENTICAL,
     MARGIN,
     METRICS,
     TOO_FEW,
-    WORSE,
-    Metric,
     headline_metrics,
 )
-from musicrec.metrics.intervals import (
-    CONFIDENCE,
-    FEWEST_USERS,
-    SIGNIFICANCE,
-    Comparison,
-    compare_paired,
-    compare_starts,
-)
-from musicrec.params import DataParams, EvaluateParams, check_block
+from musicrec.metrics.intervals import Comparison, compare_paired, compare_starts
+from musicrec.params import EvaluateParams, check_block
 from musicrec.project.revisions import Judged, Revision, UnavailableError, changes
 from musicrec.project.staleness import why_stale
+from musicrec.review.result import SLICE, Result
 from musicrec.review.tested import PARAMS, TABLE, settings_judged
+from musicrec.storage.outputs import is_stage_output
 from musicrec.storage.parquet import READING
 
 DATA = "data/ingested"
 DATA_BLOCKS = ("data", "sample")  # parameters that DATA follows from
 SHOWN = 5  # of them, in a sentence
-WIDTH = 100  # of text on a terminal
-WHOLE: Any = {"break_long_words": False, "break_on_hyphens": False}  # names and commands
 PAIR = 2  # settings that a comparison of two takes; with more, one may have been chosen
-SLICE = ", "  # between a metric and a slice
-CHOSEN = "on the users that chose it"
-MOST_HELD_OUT = 0.4  # share of the users; as many test users, and a fifth trains alone
 
 
-@dataclass(frozen=True)
-class Result:
-    """Outcome of a comparison: names, whose plays, the margin, and a `Comparison` a metric.
+class Champion(Judged):
+    """A revision, but in the per-user table the metrics of the champion it was judged beside.
 
-    Attributes
+    Parameters
     ----------
-    metrics : dict of str to Comparison
-        Empty where the tables are out of reach, but one and the same by their hash in dvc.lock.
-    settings_judged : int
-        How many settings these users have judged in this clone, where head is called better and
-        may have been chosen by that: more than base's and its own. Else 0.
-    cure : str
-        What a verdict would take, where there is none; else empty.
-    starts : int
-        Training runs of each side.
-    champion : dict, optional
-        What `champion_lists` says of it, where base is one.
-    lists : bool
-        Whether a side is lists of `musicrec judge`, of which no training run is known.
+    head : Revision
+    folder : path, optional
+        The bundle that it must be; by default whichever `evaluate.champion` named.
+
+    Raises
+    ------
+    MusicRecError
+        The revision was judged beside no champion, or another one, or the folder is an output of
+        the pipeline, which the next run replaces.
     """
 
-    base: str
-    head: str
-    split: str
-    n_users: int
-    margin: float
-    metrics: dict[str, Comparison]
-    settings_judged: int = 0
-    cure: str = ""
-    starts: int = 1
-    champion: Mapping[str, Any] | None = None
-    lists: bool = False
-
-    def verdict(self, metric: str) -> str:
-        """The verdict in words; `better` says so where these users may have chosen head."""
-        word = self.metrics[metric].verdict
-        return f"{word} {CHOSEN}" if word == BETTER and self.settings_judged else word
-
-    def stopping(self, gate: str) -> dict[str, str]:
-        """Verdicts, by metric, that stop the change at a gate of `GATES`; none if it passes.
-
-        A part of the users that is too small for a verdict stops none, nor does a metric of which
-        neither direction is better.
-        """
-        said = {
-            name: row.verdict
-            for name, row in self.metrics.items()
-            if _metric(name).better != "neither" and (row.verdict != TOO_FEW or SLICE not in name)
+    def __init__(self, head: Revision, folder: str | os.PathLike[str] | None = None) -> None:
+        """Take the champion's columns."""
+        vars(self).update(vars(head))
+        self._head = head
+        table = per_user(head)
+        about = described(table.schema).get(CHAMPION)
+        wanted = os.fspath(folder or (about or {}).get("folder", "FOLDER"))
+        if is_stage_output(Path(self.root, wanted)):
+            raise MusicRecError(PUBLISH_FIRST.format(wanted))
+        file = Path(self.root, wanted, MANIFEST)
+        now = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+        gone = now is None and about is not None and about["folder"] == wanted
+        if about is None or (now != about["digest"] and not gone):
+            beside = f"{about['folder']}, not {wanted} as it is now" if about else "no champion"
+            raise MusicRecError(
+                f"{head.name} was judged beside {beside}; to judge {wanted}: "
+                f"`dvc exp run -S evaluate.champion={wanted}`"
+            )
+        self.name, self.champion = CHAMPION, about
+        theirs = f"{CHAMPION}_"
+        names = {
+            name.removeprefix(theirs): name
+            for name in table.column_names
+            if name.startswith(theirs) or name.partition("@")[0] not in METRICS
         }
-        said = said or {"every metric": IDENTICAL}
-        return {name: verdict for name, verdict in said.items() if verdict in GATES[gate]}
+        columns = {short: table.column(name) for short, name in names.items()}
+        self.table = pa.table(columns).replace_schema_metadata(table.schema.metadata)
 
-    def gate_sentence(self, gate: str) -> str:
-        """Say whether the change passes, and what stops it."""
-        stops = [f"{name}: {verdict}" for name, verdict in self.stopping(gate).items()]
-        if not stops:
-            return f"Gate: passed (--fail-on {gate})."
-        return f"Gate: FAILED (--fail-on {gate}): {', '.join(stops)}."
-
-    @property
-    def has_slices(self) -> bool:
-        """Whether some rows are of a part of the users."""
-        return any(row.n_users < self.n_users for row in self.metrics.values())
-
-    @property
-    def title(self) -> str:
-        """What was compared on whom; that is all where the tables are the same."""
-        if self.metrics:
-            return f"{self.base} against {self.head}: {self.n_users:,} {self.split} users"
-        return (
-            f"{self.base} and {self.head} have the same {TABLE}, by its hash in dvc.lock: "
-            "every metric is identical."
-        )
-
-    @property
-    def notes(self) -> list[str]:
-        """Sentences that belong to the verdicts."""
-        found = [self.cure] if self.cure else []
-        if self.starts > 1:
-            moved = ", ".join(
-                f"{name} by {100 * (row.start_sd or 0.0) / row.base:.2g} %"
-                for name, row in self.metrics.items()
-                if row.base > 0 and SLICE not in name
-            )
-            found.append(
-                f"Another start moves {moved} (standard deviation over {self.starts} starts of "
-                "each). All were trained by the code of the workspace."
-            )
-        if self.champion:
-            share, unsure = self.champion["unknown"], self.champion["unsure"]
-            missed = (
-                f"; {100 * share:.2g} % of the held-out plays are of tracks that it does not know, "
-                "and are misses"
-            )
-            found.append(f"The champion is {self.champion['folder']}{missed if share else ''}.")
-            if unsure:
-                found.append(
-                    f"It may have been trained on {unsure:,} of the held-out plays: times are "
-                    "missing."
-                )
-        if self.settings_judged:
-            found.append(
-                f"These {self.n_users:,} {self.split} users have judged {self.settings_judged} "
-                f"settings in this clone, and {self.head} may be the best of them by chance. Ask "
-                "the test users, once and of both: `dvc exp run -S evaluate.split=test evaluate`."
-            )
-        return found
+    def read(self, path: str) -> bytes | None:
+        """Bytes of a file; None where it does not exist."""
+        return self._head.read(path)
 
 
 def outdated(revision: Revision) -> str:
@@ -233,9 +160,9 @@ def compare(
     for part, users in _slices(old, by):
         for side in (values, others):
             for name in names:
-                if _metric(name).of != "all":
+                if METRICS[name.partition("@")[0]].of != "all":
                     side[f"{name}{SLICE}{part}"] = np.where(users, side[name], np.nan)
-    better = {name: _metric(name).better for name in values}
+    better = {name: METRICS[name.partition("@")[0]].better for name in values}
     if starts > 1:
         found = compare_starts(values, others, margin, better=better)
     else:
@@ -253,152 +180,17 @@ def compare(
         margin=margin,
         metrics=found,
         settings_judged=judged if judged > PAIR else 0,
-        cure=_cure(found, margin, split, old.num_rows, head) if starts == 1 else "",
+        cure=_cure(found, margin, split, old.num_rows) if starts == 1 else "",
         starts=starts,
         champion=base.champion,
         lists=any(isinstance(one, Judged) and one.champion is None for one in (base, head)),
     )
 
 
-def _tables(base: Revision, head: Revision, starts: int) -> list[list[pa.Table]]:
-    """Per-user tables of both, one a start; nothing where they are out of reach but the same."""
-    if starts > 1:
-        from musicrec.review.starts import refit  # imports the solver
-
-        return refit(base, head, starts)
-    try:
-        return [[per_user(base)], [per_user(head)]]
-    except UnavailableError:
-        hashes = {revision.output_hash(TABLE) for revision in (base, head)}
-        if len(hashes) == 2 or None in hashes:
-            raise
-        return []
-
-
-def _cure(
-    found: Mapping[str, Comparison], margin: float, split: str, n_users: int, head: Revision
-) -> str:
-    """How many users a verdict would take, and which parameter holds more of them out."""
-    needs = {
-        name: needed
-        for name, row in found.items()
-        if row.verdict in (CANNOT_TELL, TOO_FEW)
-        and row.n_users == n_users
-        and (needed := row.users_needed(margin))
-    }
-    if not needs:
-        return ""
-    name = max(needs, key=lambda name: needs[name])
-    row, n_needed = found[name], float(f"{needs[name]:.2g}")
-    aim = f"at a margin of {100 * margin:g} %" if margin else "of a change as large as this one"
-    if row.verdict == TOO_FEW:
-        aim = f"where {row.n_differ:,} differ"
-    text = f"{name}: a verdict {aim} takes about {n_needed:,.0f} {split} users, not {row.n_users:,}"
-    data = head.read_yaml(PARAMS).get("data") or {}
-    parameter = f"{split}_users"
-    if data.get("protocol", "given") == "given":
-        return f"{text}; hold out the plays of more users in the {split} file of data.source."
-    if data["protocol"] == "temporal":
-        return f"{text}; hold out a longer time, by data.{split}_from."
-    share = data.get(parameter, getattr(DataParams(), parameter))
-    needed = share * n_needed / row.n_users
-    if needed <= MOST_HELD_OUT:
-        return (
-            f"{text}; hold more out, in both: -S data.{parameter}={math.ceil(100 * needed) / 100}."
-        )
-    text += ", more than these plays have"
-    if row.verdict == CANNOT_TELL and row.change_low is not None and row.change_high is not None:
-        half = math.ceil(50 * (row.change_high - row.change_low)) / 100
-        text += f"; they can tell at --margin {half:g}"
-    return f"{text}. (data.{parameter} is {share:g}; {MOST_HELD_OUT:g} would be the most.)"
-
-
-def as_json(result: Result) -> str:
-    """All figures, unrounded."""
-    return json.dumps(asdict(result), indent=2, sort_keys=True)
-
-
-def as_text(result: Result) -> str:
-    """A table for a terminal."""
-    if not result.metrics:
-        return result.title
-    header = _header(result)
-    table = text_table(header, _rows(result), right=range(1, len(header) - 1))
-    blocks = [_footnote(result), *result.notes]
-    lines = [line for block in blocks for line in ("", textwrap.fill(block, WIDTH, **WHOLE))]
-    return "\n".join([result.title, "", table, *lines])
-
-
-def as_markdown(result: Result) -> str:
-    """A table for a pull request."""
-    if not result.metrics:
-        return result.title
-    rows = _rows(result, emphasis="**")
-    table = markdown_table(_header(result), rows, right=range(1, len(_header(result)) - 1))
-    blocks = [result.title, table, *(f"**{note}**" for note in result.notes), _footnote(result)]
-    return "\n\n".join(blocks)
-
-
-def _header(result: Result) -> list[str]:
-    users = ["users"] if result.has_slices else []
-    interval = f"{CONFIDENCE} interval"
-    return ["metric", *users, result.base, result.head, "change", interval, "p", "verdict"]
-
-
-def _rows(result: Result, emphasis: str = "") -> list[list[str]]:
-    rows = []
-    for name, row in result.metrics.items():
-        p_value = "< 0.0001" if row.adjusted_p_value < 0.0001 else f"{row.adjusted_p_value:.4f}"
-        if row.verdict == TOO_FEW:
-            p_value = NOTHING
-        sure = emphasis if row.verdict in (BETTER, WORSE) else ""
-        if row.change is None:  # no share of a base that may be 0
-            change, interval = f"{row.difference:+.6f}", f"{row.low:+.6f} to {row.high:+.6f}"
-        else:
-            change, interval = percent(row.change), interval_text(row.change_low, row.change_high)
-        users = [f"{row.n_users:,}"] if result.has_slices else []
-        figures = [f"{row.base:.6f}", f"{row.head:.6f}", change, interval, p_value]
-        rows.append([name, *users, *figures, f"{sure}{result.verdict(name)}{sure}"])
-    return rows
-
-
-def percent(share: float) -> str:
-    """Write a relative change in words: 0.0123 is `+1.23 %`."""
-    return f"{100 * share:+.2f} %"
-
-
-def interval_text(low: float | None, high: float | None) -> str:
-    """Write the interval of a relative change: `-0.12 to +2.30 %`."""
-    return "" if low is None or high is None else f"{100 * low:+.2f} to {percent(high)}"
-
-
-def _footnote(result: Result) -> str:
-    many = result.starts > 1
-    interval = "interval" if many else "bootstrap interval"
-    test = "t-test of users crossed with starts" if many else "paired t-test"
-    holm = (
-        f" after Holm's correction for the {len(result.metrics)} metrics, which the interval does "
-        "not have"
-    )
-    words = (
-        f"Paired over users: change of the mean with its {CONFIDENCE} {interval}, p of the {test}"
-        f"{holm if len(result.metrics) > 1 else ''}; better or worse where p < {SIGNIFICANCE:g}"
-    )
-    if result.margin:
-        words += (
-            f", no worse or equivalent where the whole interval lies above or within "
-            f"the margin of {100 * result.margin:g} %"
-        )
-    if any(row.verdict == TOO_FEW for row in result.metrics.values()):
-        words += f"; too few users where fewer than {FEWEST_USERS} differ"
-    if many or result.lists:
-        return f"{words}."
-    how = "" if result.champion else ": --starts 3 counts what another start changes"
-    return f"{words}. One training run each{how}."
-
-
 def per_user(revision: Revision) -> pa.Table:
     """Read the per-user table of a revision."""
+    if isinstance(revision, Champion):
+        return revision.table
     content = revision.read(TABLE)
     if content is None:
         raise MusicRecError(
@@ -417,6 +209,21 @@ def per_user(revision: Revision) -> pa.Table:
         ) from None
 
 
+def _tables(base: Revision, head: Revision, starts: int) -> list[list[pa.Table]]:
+    """Per-user tables of both, one a start; nothing where they are out of reach but the same."""
+    if starts > 1:
+        from musicrec.review.starts import refit  # imports the solver
+
+        return refit(base, head, starts)
+    try:
+        return [[per_user(base)], [per_user(head)]]
+    except UnavailableError:
+        hashes = {revision.output_hash(TABLE) for revision in (base, head)}
+        if len(hashes) == 2 or None in hashes:
+            raise
+        return []
+
+
 def _bootstrap(revision: Revision) -> tuple[int, int]:
     """Resamples and seed, as a revision's parameters have them."""
     written = revision.read_yaml(PARAMS).get("evaluate", {})
@@ -425,17 +232,41 @@ def _bootstrap(revision: Revision) -> tuple[int, int]:
     return settings.bootstrap_samples, settings.seed
 
 
+def _cure(found: Mapping[str, Comparison], margin: float, split: str, n_users: int) -> str:
+    """How many users a verdict would take, and which margin these can tell."""
+    needs = {
+        name: needed
+        for name, row in found.items()
+        if row.verdict in (CANNOT_TELL, TOO_FEW)
+        and row.n_users == n_users
+        and (needed := row.users_needed(margin))
+    }
+    if not needs:
+        return ""
+    name = max(needs, key=lambda name: needs[name])
+    row, n_needed = found[name], float(f"{needs[name]:.2g}")
+    aim = f"at a margin of {100 * margin:g} %" if margin else "of a change as large as this one"
+    if row.verdict == TOO_FEW:
+        aim = f"where {row.n_differ:,} differ"
+    text = (
+        f"{name}: a verdict {aim} takes about {n_needed:,.0f} {split} users, not {row.n_users:,}; "
+        f"hold more out (data.{split}_users; temporal: data.{split}_from; given: more plays)"
+    )
+    if row.verdict == CANNOT_TELL and row.change_low is not None and row.change_high is not None:
+        half = math.ceil(50 * (row.change_high - row.change_low)) / 100
+        text += f", or ask for what these can tell: --margin {half:g}"
+    return f"{text}."
+
+
 def _refuse_different_truth(base: Revision, head: Revision, old: pa.Table, new: pa.Table) -> None:
     pair = f"{base.name} and {head.name} cannot be compared:"
-    splits = [described(table.schema)["split"] for table in (old, new)]
-    if splits[0] != splits[1]:
-        raise MusicRecError(f"{pair} they judge different splits, {splits[0]} and {splits[1]}")
-    seen = [described(table.schema)["seen"] for table in (old, new)]
-    if seen[0] != seen[1]:
-        raise MusicRecError(
-            f"{pair} they judge different lists, with evaluate.seen = {seen[0]} and {seen[1]}; run "
-            "one of them again with the other's"
-        )
+    about = [described(table.schema) for table in (old, new)]
+    for key in ("split", "seen"):
+        if about[0][key] != about[1][key]:
+            raise MusicRecError(
+                f"{pair} they are judged with evaluate.{key} = {about[0][key]} and "
+                f"{about[1][key]}; run one of them again with the other's"
+            )
     data = [revision.output_hash(DATA) for revision in (base, head)]
     if None not in data and data[0] != data[1]:
         raise MusicRecError(
@@ -443,18 +274,18 @@ def _refuse_different_truth(base: Revision, head: Revision, old: pa.Table, new: 
             "of the same plays: commit those that count, and run the experiment again, or judge a "
             "published bundle on the new plays too, by evaluate.champion and --champion"
         )
+    again = "run one of them again on the other's data"
     users = [table.column("user_id") for table in (old, new)]
     if not users[0].equals(users[1]):
         common = pc.sum(pc.is_in(users[0], users[1])).as_py()
         raise MusicRecError(
             f"{pair} their users differ, {len(users[0]):,} and {len(users[1]):,} with {common:,} "
-            "in common; run one of them again on the other's data"
+            f"in common; {again}"
         )
     differ = pc.sum(pc.not_equal(old.column("truth"), new.column("truth"))).as_py()
     if differ:
         raise MusicRecError(
-            f"{pair} {differ:,} of {old.num_rows:,} users have different held-out tracks; "
-            "run one of them again on the other's data"
+            f"{pair} {differ:,} of {old.num_rows:,} users have different held-out tracks; {again}"
         )
 
 
@@ -469,10 +300,6 @@ def _data_difference(base: Revision, head: Revision) -> str:
         return f"the same parameters, but other plays or another ingest ({DATA} in dvc.lock)"
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return ", ".join(found[:SHOWN]) + more
-
-
-def _metric(name: str) -> Metric:
-    return METRICS[name.partition("@")[0]]
 
 
 def _values(revision: Revision, table: pa.Table, name: str) -> np.ndarray:

@@ -6,15 +6,14 @@ import hashlib
 import textwrap
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from musicrec.errors import MusicRecError
 from musicrec.metrics.definitions import MARGIN, split_figures
 from musicrec.project.revisions import Judged, Revision, UnavailableError
-from musicrec.review.champion import Champion
-from musicrec.review.compare import DATA, Result, compare, outdated
+from musicrec.review.compare import DATA, Champion, Result, compare, outdated
 from musicrec.review.tested import PARAMS, TABLE
 
 Rows = list[dict[str, Any]]
@@ -28,15 +27,13 @@ ROWS = {
     "by_popularity": "plots/evaluate/by_popularity.json",
     "tradeoff": "plots/ann_bench/tradeoff.json",
 }
+MACHINE = "plots/ann_bench/machine.json"
 EVALUATION = "metrics/evaluate.json"
 BASELINES = "metrics/baselines.json"
-MACHINE = "plots/ann_bench/machine.json"
-LOCK = "dvc.lock"
 MODEL = "als"
 
 
-@dataclass(frozen=True)
-class BesideBaseline:
+class BesideBaseline(NamedTuple):
     """Whether the model is shown to beat a baseline, and by what share of its MAP (0.1: 10 %)."""
 
     baseline: str
@@ -69,25 +66,18 @@ class Figures:
 
     Attributes
     ----------
-    name : str
-    params : dict
-        Content of params.yaml.
-    baselines : list of BesideBaseline
     rows : dict of str to list of dict
         By the names of `ROWS`; empty where the revision has none.
     missing : list of str
-        Sentences that say which of them are out of reach.
+        Sentences that say which files are out of reach.
     machine : dict
         Where the search was timed, with library versions.
-    provenance : dict of str to str
-        Commit and hashes.
     result : Result or None
         The comparison with the base, or with the champion where that cannot be; None for the base
         itself and where there is no verdict.
-    no_verdict : str
-        Why it is not compared with the base.
-    outdated : str
-        Why the figures are not those of the revision's code, parameters and data; mostly empty.
+    no_verdict, outdated : str
+        Why it is not compared with the base, and why its figures are not those of its code,
+        parameters and data; mostly empty.
     """
 
     name: str
@@ -97,39 +87,9 @@ class Figures:
     missing: list[str]
     machine: dict[str, Any]
     provenance: dict[str, str]
-    result: Result | None = None
-    no_verdict: str = ""
-    outdated: str = ""
-
-
-@dataclass
-class _Reader:
-    """Reads files of a revision, and remembers what was out of reach."""
-
-    revision: Revision
-    absent: list[str] = field(default_factory=list)
-    out_of_reach: dict[str, UnavailableError] = field(default_factory=dict)
-
-    def read(self, path: str) -> Any:
-        try:
-            content = self.revision.read_json(path)
-        except UnavailableError as error:
-            self.out_of_reach[path] = error
-            return {}
-        if not content:
-            self.absent.append(path)
-        return content
-
-    def missing(self) -> list[str]:
-        """Say it, in a sentence for those out of reach and one for those that do not exist."""
-        name, sentences = self.revision.name, []
-        if self.out_of_reach:
-            reason = next(iter(self.out_of_reach.values())).reason
-            sentences.append(f"{UnavailableError(self.revision, list(self.out_of_reach), reason)}.")
-        if self.absent and not isinstance(self.revision, Judged):  # lists alone have no training
-            paths = ", ".join(self.absent)
-            sentences.append(f"{name} has no {paths}; run `dvc repro` there.")
-        return sentences
+    result: Result | None
+    no_verdict: str
+    outdated: str
 
 
 def read_figures(
@@ -141,15 +101,24 @@ def read_figures(
     starts: int = 1,
 ) -> Figures:
     """Read what the page shows of a revision, and compare it with `base` where one is given."""
-    reader = _Reader(revision)
-    rows = {name: reader.read(path) or [] for name, path in ROWS.items()}
+    content: dict[str, Any] = {}
+    absent, out_of_reach, missing = [], [], []
+    for path in (*ROWS.values(), MACHINE):
+        try:
+            content[path] = revision.read_json(path)
+            absent += [] if content[path] else [path]
+        except UnavailableError as error:
+            out_of_reach.append(path)
+            missing = [f"{UnavailableError(revision, out_of_reach, error.reason)}."]
+    if absent and not isinstance(revision, Judged):  # lists alone have no training
+        missing.append(f"{revision.name} has no {', '.join(absent)}; run `dvc repro` there.")
     params = revision.read_yaml(PARAMS)
-    result, reason = None, ""
+    result, no_verdict = None, ""
     if base is not None:
         try:
             result = compare(base, revision, metrics, margin, by, starts)
         except MusicRecError as error:
-            reason = str(error)
+            no_verdict = str(error)
             if (params.get("evaluate") or {}).get("champion"):
                 with suppress(MusicRecError):
                     result = compare(Champion(revision), revision, metrics, margin, by)
@@ -157,29 +126,27 @@ def read_figures(
         name=revision.name,
         params=params,
         baselines=beside_baselines(revision),
-        rows=rows,
-        machine=reader.read(MACHINE),
-        missing=reader.missing(),
+        rows={name: content.get(path) or [] for name, path in ROWS.items()},
+        missing=missing,
+        machine=content.get(MACHINE) or {},
         provenance=_provenance(revision),
         result=result,
-        no_verdict=reason,
+        no_verdict=no_verdict,
         outdated=outdated(revision),
     )
 
 
 def _provenance(revision: Revision) -> dict[str, str]:
-    lock = revision.read(LOCK)
-    commit = revision.commit_of()
-    when = datetime.fromtimestamp(commit.commit_time, UTC)
-    return {
-        "commit": _short(commit.hexsha) + ("" if revision.commit else " and the workspace on it"),
-        "committed": f"{when:%Y-%m-%d %H:%M} UTC",
-        "message": textwrap.shorten(commit.message.partition("\n")[0], 60, placeholder=" …"),
-        "dvc.lock (SHA-256)": _short(hashlib.sha256(lock).hexdigest() if lock else None),
-        f"{DATA} (MD5)": _short(revision.output_hash(DATA)),
-        f"{TABLE} (MD5)": _short(revision.output_hash(TABLE)),
+    lock = revision.read("dvc.lock")
+    words = ("log", "-1", "--no-show-signature", "--format=%H%n%ct%n%s", revision.commit or "HEAD")
+    commit, when, message = revision.git(*words).split("\n", 2)
+    hashes = {
+        "dvc.lock (SHA-256)": hashlib.sha256(lock).hexdigest() if lock else None,
+        **{f"{path} (MD5)": revision.output_hash(path) for path in (DATA, TABLE)},
     }
-
-
-def _short(digest: str | None) -> str:
-    return digest[:12] if digest else "none"
+    return {
+        "commit": commit[:12] + ("" if revision.commit else " and the workspace on it"),
+        "committed": f"{datetime.fromtimestamp(int(when), UTC):%Y-%m-%d %H:%M} UTC",
+        "message": textwrap.shorten(message, 60, placeholder=" …"),
+        **{name: digest[:12] if digest else "none" for name, digest in hashes.items()},
+    }

@@ -12,9 +12,9 @@ from musicrec.formatting import markdown_table, parameter
 from musicrec.metrics.definitions import MARGIN
 from musicrec.project.revisions import Revision, UnavailableError, changes
 from musicrec.project.staleness import stale_stages
-from musicrec.review.champion import Champion
-from musicrec.review.compare import as_markdown, compare, outdated, percent
+from musicrec.review.compare import Champion, compare, outdated
 from musicrec.review.figures import EVALUATION, beside_baselines
+from musicrec.review.result import as_markdown, percent
 from musicrec.review.tested import PARAMS
 
 DATA = ("metrics/data.json", "metrics/downsample.json", "metrics/index.json")
@@ -42,18 +42,25 @@ def review(
     given says why. With a `gate` (a key of `metrics.definitions.GATES`) it says whether the
     change passes.
     """
-    sections = [
-        ("Parameters", _diff(base, head, (PARAMS,))),
-        ("Code", _code(base, head)),
-        ("Data", _diff(base, head, DATA)),
-        ("Metrics", _metrics(base, head, gate, metrics, margin, by)),
-        *of_champion(head, gate, metrics, margin, by),
-        ("Beside the baselines", _baselines(base, head)),
-        ("Search", _search(base, head)),
-        ("Stale stages", _stale(head)),
-    ]
+    pair, stale = (base, head), stale_stages(head)
+    counts = {
+        f"{Path(path).stem}: {name}": values
+        for path in DATA
+        for name, values in _changed(pair, path).items()
+    }
+    sections = {
+        "Parameters": _change_table(pair, changes(*(one.read_yaml(PARAMS) for one in pair))),
+        "Code": _code(base, head),
+        "Data": _change_table(pair, counts),
+        "Metrics": _metrics(base, head, gate, metrics, margin, by),
+        "Against the champion": against_champion(head, gate, metrics, margin, by),
+        "Beside the baselines": _baselines(pair),
+        "Search": f"{_change_table(pair, _changed(pair, SEARCH))}\n\n{_speeds(pair)}",
+        "Stale stages": "\n".join(f"- `{stage}`: {reason}" for stage, reason in stale.items())
+        or "None: every output is that of the current code, parameters and data.",
+    }
     blocks = [f"# {head.name} against {base.name}"]
-    blocks += [f"## {title}\n\n{text}" for title, text in sections]
+    blocks += [f"## {title}\n\n{text}" for title, text in sections.items() if text]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -86,28 +93,26 @@ def _metrics(base: Revision, head: Revision, gate: str | None, *asked: Any) -> s
     try:
         result = compare(base, head, *asked)
     except MusicRecError as error:
-        old, new = (revision.read_json(EVALUATION) for revision in (base, head))
-        return "\n\n".join(
-            [*blocks, f"No verdict: {error}", _change_table(base, head, changes(old, new))]
-        )
+        pair = (base, head)
+        blocks += [f"No verdict: {error}", _change_table(pair, _changed(pair, EVALUATION))]
+        return "\n\n".join(blocks)
     if gate is not None:
         judged = "Gate: nothing to judge." if reasons[1] else result.gate_sentence(gate)
         blocks.append(f"**{judged}**")
     return "\n\n".join([*blocks, as_markdown(result)])
 
 
-def of_champion(head: Revision, gate: str | None, *asked: Any) -> list[tuple[str, str]]:
-    """The verdict against `evaluate.champion`, where the revision was judged beside one."""
+def against_champion(head: Revision, gate: str | None, *asked: Any) -> str:
+    """The verdict against `evaluate.champion`; nothing where there is none."""
     if not (head.read_yaml(PARAMS).get("evaluate") or {}).get("champion"):
-        return []
+        return ""
     try:
-        text = _metrics(Champion(head), head, gate, *asked)
+        return _metrics(Champion(head), head, gate, *asked)
     except MusicRecError as error:
-        text = f"No verdict: {error}"
-    return [("Against the champion", text)]
+        return f"No verdict: {error}"
 
 
-def _baselines(base: Revision, head: Revision) -> str:
+def _baselines(pair: Sequence[Revision]) -> str:
     """Whether each revision's model beats the baselines, and by what share of their MAP."""
     rows = [
         [
@@ -116,7 +121,7 @@ def _baselines(base: Revision, head: Revision) -> str:
             "" if one.over is None else percent(one.over),
             "yes" if one.beats else "not shown" if one.unsure else "**NO**",
         ]
-        for revision in (base, head)
+        for revision in pair
         for one in beside_baselines(revision)
     ]
     if not rows:
@@ -124,55 +129,38 @@ def _baselines(base: Revision, head: Revision) -> str:
     return markdown_table(["revision", "baseline", "MAP over it", "beats it"], rows, right=[2])
 
 
-def _search(base: Revision, head: Revision) -> str:
-    """What the exported index finds and costs, and how many times faster than exact it is."""
-    stable = _change_table(base, head, changes(base.read_json(SEARCH), head.read_json(SEARCH)))
-    try:
-        speeds = [_speed_ups(revision) for revision in (base, head)]
-    except UnavailableError as error:
-        return f"{stable}\n\nNo speeds: {error}"
-    if not all(speeds):
-        missing = base.name if not speeds[0] else head.name
-        return f"{stable}\n\n{missing} has no {SPEED_UP}."
-    header = [f"speed at recall {RECALL:g}, times the best exact method's", base.name, head.name]
-    names = dict.fromkeys(name for side in speeds for name in side)
-    rows = [[name, *(side.get(name, NOT_REACHED) for side in speeds)] for name in names]
-    table = markdown_table(header, rows, right=[1, 2])
-    return f"{stable}\n\n{table}\n\nSpeeds also differ between machines and between runs."
+def _speeds(pair: Sequence[Revision]) -> str:
+    """How many times faster than exact search each method is."""
+    sides: list[dict[str, str]] = []
+    for revision in pair:
+        try:
+            rows = revision.read_json(SPEED_UP) or []
+        except UnavailableError as error:
+            return f"No speeds: {error}"
+        times = {r["method"]: r["times_best_exact"] for r in rows if r["recall"] == RECALL}
+        sides.append({n: NOT_REACHED if t is None else _shown(t) for n, t in times.items()})
+    header = [f"speed at recall {RECALL:g}, times the best exact method's"]
+    names = dict.fromkeys(name for side in sides for name in side)
+    cells = [[name, *(side.get(name, NOT_REACHED) for side in sides)] for name in names]
+    table = markdown_table([*header, *(one.name for one in pair)], cells, right=[1, 2])
+    return f"{table}\n\nSpeeds also differ between machines and between runs."
 
 
-def _speed_ups(revision: Revision) -> dict[str, str]:
-    """Times the best exact method's speed at `RECALL`, by method."""
-    rows = [row for row in revision.read_json(SPEED_UP) or [] if row["recall"] == RECALL]
-    times = {row["method"]: row["times_best_exact"] for row in rows}
-    return {name: NOT_REACHED if t is None else _shown(t) for name, t in times.items()}
+def _changed(pair: Sequence[Revision], path: str) -> dict[str, tuple[Any, Any]]:
+    """What differs in a JSON file."""
+    return changes(*(revision.read_json(path) for revision in pair))
 
 
-def _stale(head: Revision) -> str:
-    stale = stale_stages(head)
-    if not stale:
-        return "None: every output is that of the current code, parameters and data."
-    return "\n".join(f"- `{stage}`: {reason}" for stage, reason in stale.items())
-
-
-def _diff(base: Revision, head: Revision, paths: tuple[str, ...]) -> str:
-    found: dict[str, tuple[Any, Any]] = {}
-    for path in paths:
-        read = Revision.read_yaml if path.endswith(".yaml") else Revision.read_json
-        prefix = f"{Path(path).stem}: " if len(paths) > 1 else ""
-        differing = changes(read(base, path), read(head, path))
-        found |= {prefix + name: pair for name, pair in differing.items()}
-    return _change_table(base, head, found)
-
-
-def _change_table(base: Revision, head: Revision, found: dict[str, tuple[Any, Any]]) -> str:
+def _change_table(pair: Sequence[Revision], found: dict[str, tuple[Any, Any]]) -> str:
     if not found:
         return "No change."
-    rows = [
-        [f"`{name}`", _shown(old), _shown(new), _difference(old, new)]
-        for name, (old, new) in list(found.items())[:ROWS]
-    ]
-    text = markdown_table(["", base.name, head.name, "change"], rows)
+    rows = []
+    for name, (old, new) in list(found.items())[:ROWS]:
+        difference = ""
+        if all(isinstance(x, int | float) and not isinstance(x, bool) for x in (old, new)):
+            difference = f"{new - old:+,.6g}" + (f" ({(new - old) / abs(old):+.1%})" if old else "")
+        rows.append([f"`{name}`", _shown(old), _shown(new), difference])
+    text = markdown_table(["", *(one.name for one in pair), "change"], rows)
     more = len(found) - len(rows)
     return f"{text}\n\nand {more} more." if more else text
 
@@ -181,12 +169,3 @@ def _shown(value: Any) -> str:
     if value is None:
         return "none"
     return f"{value:,.6g}" if isinstance(value, float) else parameter(value)
-
-
-def _difference(old: Any, new: Any) -> str:
-    """Change of two numbers, with its share of the old one."""
-    both = all(isinstance(x, int | float) and not isinstance(x, bool) for x in (old, new))
-    if not both:
-        return ""
-    share = f" ({(new - old) / abs(old):+.1%})" if old else ""
-    return f"{new - old:+,.6g}{share}"

@@ -11,8 +11,8 @@ from musicrec.metrics.intervals import CONFIDENCE
 from musicrec.page.charts import COLOURS, Series
 from musicrec.page.layout import NO_SIGN, SIGNS, render
 from musicrec.project.revisions import Revision
-from musicrec.review.compare import SLICE, Result
 from musicrec.review.figures import Figures, read_figures
+from musicrec.review.result import SLICE
 from musicrec.review.sections import sections
 
 
@@ -70,52 +70,43 @@ def _card_line(card: Mapping[str, Any]) -> str:
 
 
 def _card(head: Figures, colour: str) -> dict[str, Any]:
-    """What the card of a revision says: the headline metric in a sentence, the others as words."""
-    card: dict[str, Any] = {"name": head.name, "colour": colour, "baselines": head.baselines}
-    card |= {"outdated": head.outdated} | _verdict(head)
-    return card | {"sign": NO_SIGN} if head.outdated else card
-
-
-def _verdict(head: Figures) -> dict[str, Any]:
+    """What the card of a revision says: the first metric in a sentence, the others as words."""
     result = head.result
+    card: dict[str, Any] = {"name": head.name, "colour": colour, "baselines": head.baselines}
+    card |= {"outdated": head.outdated, "word": "no verdict", "sign": NO_SIGN}
     if result is None:
-        return {"word": "no verdict", "sign": NO_SIGN, "why": head.no_verdict}
+        return card | {"why": head.no_verdict}
     if not result.metrics:
-        return {"word": IDENTICAL, "sign": SIGNS[IDENTICAL], "why": result.title}
-    words = [
-        {"metric": metric_title(name), "word": row.verdict, "sign": _sign(result, row.verdict)}
-        for name, row in result.metrics.items()
-    ]
-    name, row = next(iter(result.metrics.items()))
-    against = "" if result.champion is None else "Against the champion: "
-    sentence = f"{against}{metric_title(name)} {number(row.base)} → {number(row.head)}"
+        return card | {
+            "word": IDENTICAL,
+            "sign": NO_SIGN if head.outdated else SIGNS[IDENTICAL],
+            "why": result.title,
+        }
+    # Not the sign of a gain where these users chose the setting.
+    signs = SIGNS | {BETTER: SIGNS[CANNOT_TELL]} if result.settings_judged else SIGNS
+    (name, row), *others = result.metrics.items()
+    sentence = f"{metric_title(name)} {number(row.base)} → {number(row.head)}"
+    if result.champion:
+        sentence = f"Against the champion: {sentence}"
     if row.change is not None and row.change_low is not None and row.change_high is not None:
         interval = f"{share(row.change_low)} to {share(row.change_high)}"
         sentence += f", {share(row.change)} ({CONFIDENCE} interval {interval})"
-    return {
-        "word": result.verdict(name),
-        "but": [one["metric"] for one in words[1:] if one["word"] == WORSE != row.verdict],
-        "sign": _sign(result, row.verdict),
-        "sentence": sentence,
-        "notes": [
-            *result.notes,
-            *([head.no_verdict.partition(";")[0] + "."] if head.no_verdict else []),
-        ],
-        "users": f"{result.n_users:,} {result.split} users; "
-        f"the margin is {100 * result.margin:g} %{_starts(result)}",
-        "words": [one for one in words[1:] if SLICE not in one["metric"]],
-    }
-
-
-def _starts(result: Result) -> str:
+    users = f"{result.n_users:,} {result.split} users; the margin is {100 * result.margin:g} %"
     if result.starts > 1:
-        return f"; {result.starts} starts of each"
-    if result.lists:
-        return ""
-    how = "" if result.champion else " (--starts 3)"
-    return f"; one training run each, and another start may give another verdict{how}"
-
-
-def _sign(result: Result, word: str) -> tuple[str, str]:
-    """Sign and colour of a verdict: not those of a gain where the users chose the setting."""
-    return SIGNS[CANNOT_TELL if word == BETTER and result.settings_judged else word]
+        users += f"; {result.starts} starts of each"
+    elif not result.lists:
+        how = "" if result.champion else " (--starts 3)"
+        users += f"; one training run each, and another start may give another verdict{how}"
+    return card | {
+        "word": result.verdict(name),
+        "but": [metric_title(n) for n, other in others if other.verdict == WORSE != row.verdict],
+        "sign": NO_SIGN if head.outdated else signs[row.verdict],
+        "sentence": sentence,
+        "notes": [*result.notes, *(f"{n.partition(';')[0]}." for n in [head.no_verdict] if n)],
+        "users": users,
+        "words": [
+            {"metric": metric_title(n), "word": other.verdict, "sign": signs[other.verdict]}
+            for n, other in others
+            if SLICE not in n
+        ],
+    }

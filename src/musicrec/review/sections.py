@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from musicrec.baselines.lists import model_title
-from musicrec.formatting import NOTHING, number
-from musicrec.metrics.definitions import HITS, METRICS, TOO_FEW, metric_title
+from musicrec.formatting import NOTHING, number, parameter
+from musicrec.metrics.definitions import HITS, METRICS, metric_title
 from musicrec.metrics.intervals import CONFIDENCE, FEWEST_USERS
 from musicrec.page.charts import (
     BASELINE_COLOURS,
@@ -23,15 +22,16 @@ from musicrec.page.charts import (
     Rows,
     Series,
     fronts,
-    intervals_across,
-    intervals_up,
+    intervals,
     lines,
 )
-from musicrec.page.layout import Section, Table, labelled
-from musicrec.project.revisions import changes
+from musicrec.page.layout import Section, Table
+from musicrec.project.revisions import changes, flatten
 from musicrec.review.figures import MODEL, Figures
 from musicrec.tune.page import found_by
 
+ENDS = ("low", "high")  # of an interval
+METRIC = Axis("metric", "metric")
 UNITS = {"popularity": ", training users", "novelty": ", bits", "coverage": ", share of tracks"}
 SLICES = {
     "by_history": "tracks in the user's history",
@@ -72,7 +72,13 @@ def sections(revisions: Sequence[Figures], series: Sequence[Series]) -> list[Sec
     series : sequence of Series
         Name and colour of each.
     """
-    machines = sorted({_machine(one) for one in revisions if one.machine})
+    machines = sorted(
+        {
+            f"{one.machine['processor']}, {one.machine['cores']} cores"
+            for one in revisions
+            if one.machine
+        }
+    )
     measured = f" Measured on {' and '.join(machines)}." if machines else ""
     champion = any(one.result and one.result.champion for one in revisions)
     against = "champion" if champion else "base"
@@ -167,7 +173,7 @@ def _changes(heads: Sequence[Figures], series: Sequence[Series]) -> list[Figure]
     columns |= {"p": "corrected p", "verdict": "verdict"}
     figure = Figure("changes", "Change of each metric", rows, columns, series)
     axis = Axis("change", "change of the mean, %")
-    return [intervals_across(figure, "metric", axis, 100 * results[0].margin)]
+    return [intervals(figure, METRIC, axis, 100 * results[0].margin)]
 
 
 def _over_baselines(revisions: Sequence[Figures], series: Sequence[Series]) -> list[Figure]:
@@ -175,13 +181,13 @@ def _over_baselines(revisions: Sequence[Figures], series: Sequence[Series]) -> l
     columns = {"series": "revision", "metric": "metric", "baseline": "baseline's"}
     columns |= {"difference": "difference", "share": "difference, %", "low": "low, %"}
     columns |= {"high": "high, %", "shown_higher": "shown to be higher"}
-    shares = {"share": "difference", "low": "low", "high": "high"}
     figures = []
     for baseline in BASELINE_COLOURS:
         rows = [
             row
             | {"series": revision.name, "metric": metric_title(row["metric"])}
-            | {name: 100 * row[value] / row["baseline"] for name, value in shares.items()}
+            | {"share": 100 * row["difference"] / row["baseline"]}
+            | {end: 100 * row[end] / row["baseline"] for end in ENDS}
             for revision in revisions
             for row in revision.rows["differences"]
             if row["against"] == baseline and row["baseline"]
@@ -189,8 +195,7 @@ def _over_baselines(revisions: Sequence[Figures], series: Sequence[Series]) -> l
         if rows:
             name = model_title(baseline)
             figure = Figure(f"over_{baseline}", f"Over {name}", rows, columns, series)
-            axis = Axis("share", f"difference, % of {name}")
-            figures.append(intervals_across(figure, "metric", axis))
+            figures.append(intervals(figure, METRIC, Axis("share", f"difference, % of {name}"), 0))
     return figures
 
 
@@ -204,10 +209,10 @@ def _models(
         distinct = [found for i, found in enumerate(of_each) if found and found not in of_each[:i]]
         for i, found in enumerate(distinct):
             label = baseline if len(distinct) == 1 else f"{baseline} ({i + 1})"
-            rows += labelled(found, label)
+            rows += [row | {"series": label} for row in found]
             shown.append(Series(label, colour, DASHED))
     for revision in revisions:
-        rows += labelled(_of_model(revision, name, MODEL), revision.name)
+        rows += [row | {"series": revision.name} for row in _of_model(revision, name, MODEL)]
     return rows, shown
 
 
@@ -221,7 +226,7 @@ def _at_k(
     """Metrics by the length of the list, for the models and the baselines."""
     rows, shown = _models(revisions, series, "metrics")
     ceiling = [
-        row | {"series": "ceiling", "precision": row["precision_ceiling"]}
+        {"series": "ceiling", "k": row["k"], "precision": row["precision_ceiling"]}
         for row in _of_model(revisions[-1], "metrics", MODEL)
     ]
     figures = []
@@ -229,8 +234,7 @@ def _at_k(
         name, drawn, among = metric_title(metric), rows, shown
         if metric == "precision":
             drawn, among = rows + ceiling, [*shown, Series("ceiling", COLOURS[0], DOTTED)]
-        names = ("series", "k", metric)
-        kept = [{n: row[n] for n in names} for row in drawn if row.get(metric) is not None]
+        kept = _kept(drawn, "series", "k", metric)
         if kept:
             lengths = sorted({row["k"] for row in kept})
             x = Axis("k", "k, length of the list (log scale)", log=True, values=lengths)
@@ -239,6 +243,11 @@ def _at_k(
             figure = Figure(f"{metric}_at_k", f"{name} at k", kept, columns, among)
             figures.append(lines(figure, x, y))
     return figures
+
+
+def _kept(rows: Rows, *names: str) -> Rows:
+    """Some columns, of the rows that have a value in the last of them."""
+    return [{name: row[name] for name in names} for row in rows if row.get(names[-1]) is not None]
 
 
 def _slices(revisions: Sequence[Figures], series: Sequence[Series]) -> list[Figure]:
@@ -252,31 +261,28 @@ def _slices(revisions: Sequence[Figures], series: Sequence[Series]) -> list[Figu
                 {"series": row["series"], "slice": row["slice"], "users": row["n_users"]}
                 | {metric: row[metric]}
                 | {
-                    end: row[f"{metric}_{end}"] if row["n_users"] >= FEWEST_USERS else None
-                    for end in ("low", "high")
+                    e: row[f"{metric}_{e}"] if row["n_users"] >= FEWEST_USERS else None
+                    for e in ENDS
                 }
                 for row in rows
             ]
             columns = {"series": "series", "slice": title, "users": "users", metric: name}
-            columns |= {"low": "low", "high": "high"}
+            columns |= {end: end for end in ENDS}
             figure = Figure(f"{metric}_{slicing}", f"{name} by {title}", kept, columns, shown)
             value = Axis(metric, f"{name}, mean over users")
-            figures.append(intervals_up(figure, Axis("slice", title), value))
+            figures.append(intervals(figure, Axis("slice", title), value))
     return figures
 
 
 def _loss(revisions: Sequence[Figures], series: Sequence[Series]) -> list[Figure]:
     """Objective of the training by iteration, and validation nDCG where it was measured."""
-    rows = [row for r in revisions for row in labelled(r.rows["loss"], r.name)]
+    rows = [row | {"series": r.name} for r in revisions for row in r.rows["loss"]]
     figures = []
     for key, (title, axis) in LOSS.items():
-        names = ("series", "iteration", key)
-        kept = [{n: row[n] for n in names} for row in rows if row.get(key) is not None]
-        if kept:
+        if kept := _kept(rows, "series", "iteration", key):
             columns = {"series": "revision", "iteration": "iteration", key: axis}
             figure = Figure(f"training_{key}", title, kept, columns, series)
-            y = Axis(key, axis, format="~s" if key == "loss" else "")
-            figures.append(lines(figure, Axis("iteration", "iteration"), y))
+            figures.append(lines(figure, Axis("iteration", "iteration"), Axis(key, axis)))
     return figures
 
 
@@ -308,25 +314,20 @@ def _search(
     return figures, None, kinds
 
 
-def _machine(revision: Figures) -> str:
-    return f"{revision.machine['processor']}, {revision.machine['cores']} cores"
-
-
 def _with_front(rows: Rows, key: str, better: int) -> Rows:
     """Mark the rows that no other of the same revision and method beats in both measures."""
-
-    def beaten(row: dict[str, Any]) -> bool:
-        mine = (better * row[key], row["queries_per_second"])
-        return any(
-            other["series"] == row["series"]
-            and other["method"] == row["method"]
-            and (theirs := (better * other[key], other["queries_per_second"])) != mine
-            and theirs[0] >= mine[0]
-            and theirs[1] >= mine[1]
-            for other in rows
-        )
-
-    return [row | {"front": not beaten(row)} for row in rows]
+    measures = [(better * row[key], row["queries_per_second"]) for row in rows]
+    kinds = [(row["series"], row["method"]) for row in rows]
+    return [
+        row
+        | {
+            "front": not any(
+                kind == kinds[i] and measures[i] != other >= measures[i] and other[1] >= speed
+                for kind, other in zip(kinds, measures, strict=True)
+            )
+        }
+        for i, (row, (_, speed)) in enumerate(zip(rows, measures, strict=True))
+    ]
 
 
 def _share_lost(row: dict[str, Any]) -> float | None:
@@ -365,22 +366,17 @@ def _count(value: Any) -> str:
 
 def _parameters(revisions: Sequence[Figures]) -> Section:
     """Parameters that are not the same in all revisions."""
-    differing: dict[str, None] = {}
-    for revision in revisions[1:]:
-        differing |= dict.fromkeys(changes(revisions[0].params, revision.params))
-    cells = [[key, *(_parameter(r.params, key) for r in revisions)] for key in differing]
-    header = ["parameter", *(revision.name for revision in revisions)]
+    values = [flatten(revision.params) for revision in revisions]
+    differing = dict.fromkeys(
+        name for head in revisions[1:] for name in changes(revisions[0].params, head.params)
+    )
+    cells = [
+        [name, *(parameter(of[name]) if name in of else NOTHING for of in values)]
+        for name in differing
+    ]
     text = "Those that differ; all others are the same." if cells else "No parameter differs."
-    table = Table("params", header, cells) if cells else None
+    table = Table("params", ["parameter", *(r.name for r in revisions)], cells) if cells else None
     return Section("params", "Parameters", text, table=table)
-
-
-def _parameter(params: Any, key: str) -> str:
-    for step in key.split("."):
-        if not isinstance(params, dict) or step not in params:
-            return NOTHING
-        params = params[step]
-    return json.dumps(params)
 
 
 def _provenance(revisions: Sequence[Figures]) -> Table:

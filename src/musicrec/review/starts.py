@@ -33,7 +33,6 @@ def refit(base: Revision, head: Revision, n_starts: int) -> list[list[pa.Table]]
     workspace = Revision(WORKSPACE)
     if stale := why_stale(workspace, ["index"]):
         raise MusicRecError(f"--starts trains on the plays of the workspace: {stale}")
-    evaluates = []
     for revision in (base, head):
         if isinstance(revision, Judged):
             raise MusicRecError(
@@ -44,7 +43,7 @@ def refit(base: Revision, head: Revision, n_starts: int) -> list[list[pa.Table]]
                 f"--starts trains on {INDEXED} of the workspace, and {revision.name} has other "
                 f"plays; `git checkout {revision.name}` and `dvc checkout` first"
             )
-        evaluates.append(_block(revision, EvaluateParams))
+    evaluates = [_block(revision, EvaluateParams) for revision in (base, head)]
     k = sorted(set(evaluates[0].k) & set(evaluates[1].k)) or evaluates[1].k
     tables: list[list[pa.Table]] = []
     for revision, evaluate in zip((base, head), evaluates, strict=True):

@@ -13,17 +13,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
 from musicrec.evaluate.judge import described
-from musicrec.formatting import text_table
+from musicrec.formatting import parameter, text_table
 from musicrec.interactions.factors import TRAINED_WITH
 from musicrec.metrics.definitions import headline_metrics
 from musicrec.params import EvaluateParams
@@ -34,25 +33,15 @@ from musicrec.tune.study import has_setting, read_study
 PARAMS, TABLE = "params.yaml", "data/per_user.parquet"
 FACTORS, INDEXED = "data/factors", "data/indexed"
 ORIGINAL, TRIALS = "data/original", "data/tune"  # records of `musicrec original` and `tune`
-UNKNOWN = "no longer in the cache"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-@dataclass(frozen=True)
-class Tested:
-    """One setting on one set of held-out users.
+class Tested(NamedTuple):
+    """One setting on one set of held-out users, with the time of the first run.
 
-    Attributes
-    ----------
-    when : datetime
-        Of the first run.
-    factors, indexed : str
-        DVC's hashes of the model and of the plays; of `musicrec original` the name of its record,
-        and nothing.
-    trained_with : dict, optional
-        Blocks `als` and `feedback`; None if the cache has lost them.
-    figures : dict
-        Means of the headline metrics; empty if the cache has lost the per-user table.
+    `factors` and `indexed` are DVC's hashes (of `musicrec original` the name of its record, and
+    nothing); `trained_with` has the blocks als and feedback, `figures` the means of the headline
+    metrics, both as far as the cache still has them.
     """
 
     when: datetime
@@ -71,18 +60,15 @@ def scored_on(split: str, folder: str | os.PathLike[str] = ".") -> list[Tested]:
         The folder is in no DVC project.
     """
     with Revision("workspace", folder).open() as repo:
-        cache = Path(repo.cache.local.path)
-        records = sorted(
-            (path for path in Path(repo.stage_cache.cache_dir).glob("*/*/*") if path.is_file()),
-            key=lambda path: (path.stat().st_mtime, path.name),
-        )
-        found: dict[tuple[str, str], Tested] = {}
-        for path in records:
-            for one in _of_record(path, cache, split):
-                found.setdefault((one.factors, one.indexed), one)
-        root = Path(repo.root_dir)
-        found |= {(one.factors, ""): one for one in _of_original(root / ORIGINAL, split)}
-        return sorted(found.values(), key=lambda one: one.when)
+        cache, runs = Path(repo.cache.local.path), Path(repo.stage_cache.cache_dir)
+        records = [path for path in runs.glob("*/*/*") if path.is_file()]
+        originals = Path(repo.root_dir, ORIGINAL).glob("*.json")
+        every = [one for path in records for one in _of_run(path, cache, split)]
+        every += [one for path in originals for one in _of_original(path, split)]
+    found: dict[tuple[str, str], Tested] = {}
+    for one in sorted(every, key=lambda one: (one.when, one.factors)):
+        found.setdefault((one.factors, one.indexed), one)
+    return list(found.values())
 
 
 def settings_judged(head: Revision) -> int:
@@ -106,70 +92,51 @@ def settings_judged(head: Revision) -> int:
     return len({one.factors for one in runs}) + len(searched)
 
 
-def _of_record(path: Path, cache: Path, split: str) -> Iterator[Tested]:
+def _of_run(path: Path, cache: Path, split: str) -> Iterator[Tested]:
     """What a record of the run cache says, if it is of users of the split."""
     try:
         content = path.read_bytes()
         if TABLE.encode() not in content:  # of another stage, and most are
             return
         record = _LOADER(content).get_single_data()
-        judged = record["params"][PARAMS]["evaluate"]
-        deps = {dep["path"]: dep.get("md5", "") for dep in record["deps"]}
-        outs = {out["path"]: out.get("md5", "") for out in record["outs"]}
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+        asked = record["params"][PARAMS]["evaluate"].get("split", EvaluateParams().split)
+        deps, outs = (
+            {one["path"]: one.get("md5", "") for one in record[key]} for key in ("deps", "outs")
+        )
+        table = outs[TABLE]
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         return  # of another stage, or cut off
-    if not isinstance(judged, Mapping) or TABLE not in outs:
+    if asked != split:
         return
-    if judged.get("split", EvaluateParams().split) != split:
-        return
-    yield Tested(
-        when=datetime.fromtimestamp(path.stat().st_mtime),
-        factors=deps.get(FACTORS, ""),
-        indexed=deps.get(INDEXED, ""),
-        trained_with=_trained_with(cache, deps.get(FACTORS, "")),
-        figures=_figures(_cached(cache, outs[TABLE])),
-    )
+    trained_with, figures, factors = None, {}, deps.get(FACTORS, "")
+    try:
+        files = json.loads(_cached(cache, factors).read_text())
+        (md5,) = (file["md5"] for file in files if file["relpath"] == TRAINED_WITH)
+        trained_with = json.loads(_cached(cache, md5).read_text())
+        file = pq.ParquetFile(_cached(cache, table))
+        names = headline_metrics(described(file.schema_arrow)["k"])
+        columns = file.read(columns=names, use_threads=False)
+        figures = {name: float(columns.column(name).to_numpy().mean()) for name in names}
+    except (OSError, ValueError, KeyError, pa.ArrowException):
+        pass  # the cache has lost them
+    when = datetime.fromtimestamp(path.stat().st_mtime)
+    yield Tested(when, factors, deps.get(INDEXED, ""), trained_with, figures)
 
 
-def _of_original(folder: Path, split: str) -> Iterator[Tested]:
+def _of_original(path: Path, split: str) -> Iterator[Tested]:
     """What `musicrec original` scored on the users of a split."""
-    for path in sorted(folder.glob("*.json")):
-        record = read_json(path)
-        about = record.get("about", {})
-        if about.get("split") == split:
-            row = record["result"]["ranking"]
-            yield Tested(
-                when=datetime.fromtimestamp(path.stat().st_mtime),
-                factors=path.stem,
-                indexed="",
-                trained_with={block: about[block] for block in ("als", "feedback")},
-                figures={f"{name}@{row['k']}": row[name] for name in ("map", "ndcg", "recall")},
-            )
+    record = read_json(path)
+    about = record.get("about", {})
+    if about.get("split") == split:
+        row = record["result"]["ranking"]
+        figures = {f"{name}@{row['k']}": row[name] for name in ("map", "ndcg", "recall")}
+        trained_with = {block: about[block] for block in ("als", "feedback")}
+        when = datetime.fromtimestamp(path.stat().st_mtime)
+        yield Tested(when, path.stem, "", trained_with, figures)
 
 
 def _cached(cache: Path, md5: str) -> Path:
     return cache / md5[:2] / md5[2:]
-
-
-def _trained_with(cache: Path, folder: str) -> dict[str, Any] | None:
-    """Parameters beside the factors of a folder in the cache, or None."""
-    try:
-        files = json.loads(_cached(cache, folder).read_text())
-        (md5,) = (file["md5"] for file in files if file["relpath"] == TRAINED_WITH)
-        return json.loads(_cached(cache, md5).read_text())
-    except (OSError, ValueError):
-        return None
-
-
-def _figures(table: Path) -> dict[str, float]:
-    """Means of the headline metrics of a per-user table in the cache, by the k that it has."""
-    try:
-        file = pq.ParquetFile(table)
-        names = headline_metrics(described(file.schema_arrow)["k"])
-        columns = file.read(columns=list(names), use_threads=False)
-    except (OSError, pa.ArrowException, KeyError):
-        return {}
-    return {name: float(columns.column(name).to_numpy().mean()) for name in columns.column_names}
 
 
 def as_text(found: Sequence[Tested], params: Mapping[str, Any]) -> str:
@@ -183,26 +150,18 @@ def as_text(found: Sequence[Tested], params: Mapping[str, Any]) -> str:
     if not found:
         return "No setting was scored on test users in this clone."
     metrics = list(dict.fromkeys(name for one in found for name in one.figures))
-    rows = [
-        [
-            f"{one.when:%Y-%m-%d %H:%M}",
-            one.indexed[:8] or "original",
-            *(f"{one.figures[m]:.4f}" if m in one.figures else "" for m in metrics),
-            _setting(one.trained_with, params),
-        ]
-        for one in found
-    ]
+    rows = []
+    for one in found:
+        setting = "no longer in the cache"
+        if one.trained_with is not None:
+            now = {block: params.get(block) or {} for block in one.trained_with}
+            differing = changes(now, one.trained_with).items()
+            setting = ", ".join(f"{name} = {parameter(value)}" for name, (_, value) in differing)
+        figures = [f"{one.figures[m]:.4f}" if m in one.figures else "" for m in metrics]
+        plays = one.indexed[:8] or "original"
+        rows.append([f"{one.when:%Y-%m-%d %H:%M}", plays, *figures, setting or "nothing"])
     header = ["first run", "plays", *metrics, "differs from params.yaml in"]
     return f"{text_table(header, rows, right=range(2, 2 + len(metrics)))}\n\n{sentence(found)}"
-
-
-def _setting(trained_with: Mapping[str, Any] | None, params: Mapping[str, Any]) -> str:
-    if trained_with is None:
-        return UNKNOWN
-    now = {block: params.get(block) or {} for block in trained_with}
-    differing = changes(now, trained_with)
-    words = [f"{name} = {json.dumps(values[1])}" for name, values in differing.items()]
-    return ", ".join(words) or "nothing"
 
 
 def sentence(found: Sequence[Tested]) -> str:

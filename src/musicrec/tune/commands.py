@@ -7,7 +7,6 @@ import json
 import sys
 from pathlib import Path
 
-from musicrec.errors import MusicRecError
 from musicrec.parsers import Commands, number
 
 
@@ -32,7 +31,6 @@ def add_tune(commands: Commands) -> None:
         action="store_true",
         help="go on with a wider space if the best is on its border",
     )
-    parser.add_argument("--workers", type=int, help=argparse.SUPPRESS)  # gone
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help=argparse.SUPPRESS)
     _add_paths(parser, "tune.html")
     parser.set_defaults(run=run_tune)
@@ -78,19 +76,8 @@ def run_tune(args: argparse.Namespace) -> None:
     from musicrec.tune.study import command, notes, table, trial_line
 
     output_file(args.output, ".html", is_page)
-    if args.workers is not None:
-        raise MusicRecError(
-            "--workers is gone: one trial at a time has all cores; MUSICREC_THREADS=1 takes one"
-        )
-    request = Request(
-        params=args.params,
-        indexed=args.indexed,
-        overrides=args.overrides,
-        n_trials=args.trials,
-        metric=args.metric,
-        seed=args.seed,
-        beyond=args.beyond,
-    )
+    of_search = (args.trials, args.metric, args.seed, args.beyond)
+    request = Request(args.params, args.indexed, args.overrides, *of_search)
     shown = args.metric or "map at the longest k"
     print(f"each trial: {shown} of the validation users", file=sys.stderr)
     study = tune(request, lambda *line: print(trial_line(*line), file=sys.stderr, flush=True))

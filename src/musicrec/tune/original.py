@@ -19,11 +19,12 @@ from musicrec.als.feedback import training_ratings
 from musicrec.als.fold_in import queries
 from musicrec.ann_bench.run import dataset_of, describe_machine, run_benchmark
 from musicrec.errors import MusicRecError
+from musicrec.evaluate.report import metric_rows, spark_rows
 from musicrec.params import ALSParams, AnnBenchParams, EvaluateParams, FeedbackParams
 from musicrec.storage.files import read_json, write_json
 from musicrec.storage.outputs import CHECKSUMS
 from musicrec.storage.parquet import SPLITS
-from musicrec.tune.trial import Trials, code_digest
+from musicrec.tune.trial import Trials, code_digest, digest
 
 FOLDER = Path("data/original")  # a file a result
 KS = (10, 500)  # lengths of lists; all figures but those of `Work.seen` are at the last
@@ -56,23 +57,24 @@ class Point(NamedTuple):
     als: ALSParams
     feedback: FeedbackParams = FeedbackParams()
 
+    def __str__(self) -> str:
+        """Name what the grid varies."""
+        return f"rank {self.als.rank}, reg_param {self.als.reg_param:g}, alpha {self.als.alpha:.4g}"
 
-def on_border(best: ALSParams) -> list[str]:
-    """Name the axes on whose end the best point lies."""
-    return [name for name, values in AXES.items() if getattr(best, name) in (values[0], values[-1])]
 
-
-def beyond(best: ALSParams) -> dict[str, Point]:
+def beyond(best: ALSParams) -> dict[str, Point | None]:
     """One step out of the grid along each axis on whose end the best point lies.
 
-    The step is the ratio of the two values at that end.
+    The step is the ratio of the two values at that end. None where no rank is that low.
     """
-    steps = {}
-    for name in on_border(best):
-        values = AXES[name] if getattr(best, name) == AXES[name][0] else AXES[name][::-1]
-        further = type(values[0])(round(values[0] ** 2 / values[1], 12))
-        if further >= 1 or name != "rank":
-            steps[name] = Point(best.replace(**{name: further}))
+    steps: dict[str, Point | None] = {}
+    for name, values in AXES.items():
+        value = getattr(best, name)
+        if value in (values[0], values[-1]):
+            inner = values[1] if value == values[0] else values[-2]
+            further = type(value)(round(value**2 / inner, 12))
+            fits = further >= 1 or name != "rank"
+            steps[name] = Point(best.replace(**{name: further})) if fits else None
     return steps
 
 
@@ -108,10 +110,7 @@ class Work:
         self.folder, self.on_step, self.computed = folder, on_step, 0
         values = itertools.product(*AXES.values())
         self.grid = [Point(base.replace(**dict(zip(AXES, v, strict=True)))) for v in values]
-        inputs = hashlib.sha256(code_digest().encode())
-        for path in sorted(indexed.rglob(CHECKSUMS)):
-            inputs.update(path.read_bytes())
-        self._inputs = inputs.hexdigest()
+        self._inputs = f"{code_digest()} {digest(indexed.rglob(CHECKSUMS))}"
         self._trials = cache(lambda split: Trials(indexed, EvaluateParams(split=split, k=KS)))
         self._model = lru_cache(3)(lambda point: self._trials("validation").fit(*point))
 
@@ -148,9 +147,10 @@ class Work:
 
         def compute() -> Figures:
             model = self._model(point)
-            ranking, spark = self._trials(split).judge(model)
+            table = self._trials(split).per_user(model)
             zero = not model.factors.users.any() or not model.factors.items.any()
-            return {"spark": spark[-1], "ranking": ranking[-1], "zero": zero}
+            rows = {"spark": spark_rows(table, KS)[-1], "ranking": metric_rows(table, KS)[-1]}
+            return rows | {"zero": zero}
 
         return self._kept(point, {"split": split}, compute)
 

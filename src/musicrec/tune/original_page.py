@@ -19,10 +19,8 @@ from musicrec.tune.original import (
     Point,
     Work,
     beyond,
-    on_border,
 )
 
-METRICS = {"map": "MAP@500", "precision": "Precision@500"}
 MARK = (
     "* Figures that the original project published, measured on other data (the Million Song "
     "Dataset): compare their order, not their size."
@@ -50,12 +48,12 @@ def original_page(work: Work, counts: list[dict[str, Any]]) -> str:
         "colour": COLOURS[1],
         "word": number(work.judge(work.best)["spark"]["map"]),
         "sign": ("▲", "calm"),
-        "sentence": f"{named(work.best)}; published best: rank 20, reg_param 0.1, alpha 10.",
-        "words": [],
+        "sentence": f"{work.best}; published best: rank 20, reg_param 0.1, alpha 10.",
         "users": MARK,
     }
     sections = [
-        *(_grid(work, metric, title) for metric, title in METRICS.items()),
+        _grid(work, "map", "MAP@500"),
+        _grid(work, "precision", "Precision@500"),
         _variants(work),
         _tests(work),
         _corner(work),
@@ -74,30 +72,21 @@ def summary(work: Work) -> str:
     maps = {name: work.judge(point)["spark"]["map"] for name, point in work.variants.items()}
     best = max(maps, key=maps.__getitem__)
     note = (
-        f"Best of the grid: {named(work.best)}. Best of these rows: {best}, MAP@500 "
-        f"{number(maps[best])}."
+        f"Best of the grid: {work.best}. Best of these rows: {best}, MAP@500 {number(maps[best])}."
     )
     return "\n".join([table, "", note, *_why_zero(cells)])
-
-
-def named(setting: Point) -> str:
-    """Name a point of the grid."""
-    als = setting.als
-    return f"rank {als.rank}, reg_param {als.reg_param:g}, alpha {als.alpha:.4g}"
 
 
 def _why_zero(cells: list[list[str]]) -> list[str]:
     return [WHY_ZERO] if any(ZERO in cell for row in cells for cell in row) else []
 
 
-def _map(figures: Figures) -> str:
-    return number(figures["spark"]["map"]) + (ZERO if figures["zero"] else "")
-
-
 def _own(figures: Figures) -> list[str]:
     """MAP, precision, and MAP without seen tracks."""
-    precision = number(figures["spark"]["precision"])
-    return [_map(figures), precision, number(figures["ranking"]["map"])]
+    spark = figures["spark"]
+    zero = ZERO if figures["zero"] else ""
+    unseen = number(figures["ranking"]["map"])
+    return [number(spark["map"]) + zero, number(spark["precision"]), unseen]
 
 
 def _beside(figures: Figures, published: tuple[float, float]) -> list[str]:
@@ -128,7 +117,7 @@ def _grid(work: Work, metric: str, title: str) -> Section:
         drawn.append(lines(figure, Axis("alpha", "alpha", values=AXES["alpha"]), y))
     text = (
         "Validation users, by the original's protocol: tracks that a user has played may be "
-        f"recommended. Best by MAP@500 here: {named(work.best)}; published best: rank 20, "
+        f"recommended. Best by MAP@500 here: {work.best}; published best: rank 20, "
         "reg_param 0.1, alpha 10."
     )
     return Section(f"grid_{metric}", f"The grid: {title}", text, drawn)
@@ -143,7 +132,7 @@ def _variant_cells(work: Work) -> list[list[str]]:
 
 def _variants(work: Work) -> Section:
     text = (
-        f"The best point ({named(work.best)}) with log compression, r = log(1 + count), and with "
+        f"The best point ({work.best}) with log compression, r = log(1 + count), and with "
         f"training plays of few counts dropped; validation users. {MARK}"
     )
     title, header = "Log compression and dropped counts", ["variant", *HEADER]
@@ -155,7 +144,7 @@ def _tests(work: Work) -> Section:
     for name in (BASELINE, LOG):
         point = work.variants[name]
         figures = _beside(work.judge(point, "test"), PUBLISHED_TEST[name])
-        cells.append([name, _map(work.judge(point)), *figures])
+        cells.append([name, _own(work.judge(point))[0], *figures])
     text = (
         "Chosen on the validation users, then scored once on the test users: the best point of the "
         f"grid and the same with log compression. No other setting was. {MARK}"
@@ -165,18 +154,17 @@ def _tests(work: Work) -> Section:
 
 
 def _corner(work: Work) -> Section:
-    ends = on_border(work.best.als)
-    inner = [name for name in AXES if name not in ends]
-    where = f"on the end of {' and '.join(ends)}" if ends else "inside on every axis"
-    rest = f", inside on {' and '.join(inner)}" if ends and inner else ""
+    steps = beyond(work.best.als)
+    where = f"on the end of {' and '.join(steps)}" if steps else "inside on every axis"
     base = work.judge(work.best)
-    cells = [["best of the grid", named(work.best), *_own(base), NOTHING]]
-    for name, point in beyond(work.best.als).items():
-        figures, before = work.judge(point), base["spark"]["map"]
-        gain = figures["spark"]["map"] / before - 1 if before else 0.0
-        cells.append([f"further in {name}", named(point), *_own(figures), f"{gain:+.1%}"])
+    cells = [["best of the grid", str(work.best), *_own(base), NOTHING]]
+    for name, point in steps.items():
+        if point is not None:
+            figures, before = work.judge(point), base["spark"]["map"]
+            gain = figures["spark"]["map"] / before - 1 if before else 0.0
+            cells.append([f"further in {name}", str(point), *_own(figures), f"{gain:+.1%}"])
     text = (
-        f"Here the best point lies {where}{rest}. The published best, rank 20, reg_param 0.1 and "
+        f"Here the best point lies {where}. The published best, rank 20, reg_param 0.1 and "
         "alpha 10, lies on the end of all three axes, which shows that the grid was too small, "
         "not that a best was found. One step further on each such axis:"
     )
@@ -202,11 +190,13 @@ def _confounded(work: Work) -> Section:
 
 def _seen(work: Work) -> Section:
     figures = work.judge(work.best)
-    kinds = {
-        "seen tracks may be recommended (the original's)": figures["spark"],
-        "seen tracks left out (ours)": figures["ranking"],
-    }
-    cells = [[name, number(row["map"]), number(row["precision"])] for name, row in kinds.items()]
+    cells = [
+        [lists, number(figures[protocol]["map"]), number(figures[protocol]["precision"])]
+        for lists, protocol in (
+            ("seen tracks may be recommended (the original's)", "spark"),
+            ("seen tracks left out (ours)", "ranking"),
+        )
+    ]
     short, long = (work.seen()[str(k)] for k in KS)
     text = (
         "The original did not leave out what a user has played in training, and no held-out play "
@@ -231,13 +221,8 @@ def _search(work: Work) -> Section:
     names = list(dict.fromkeys(row["method"] for row in search["rows"]))
     series = [Series(name, COLOURS[i % len(COLOURS)]) for i, name in enumerate(names)]
     rows = [row | {"series": row["method"]} for row in search["rows"]]
-    columns = {
-        "series": "method",
-        "setting": "setting",
-        "recall": "recall",
-        "queries_per_second": "queries per second",
-        "build_seconds": "seconds to build",
-    }
+    columns = {"series": "method", "setting": "setting", "recall": "recall"}
+    columns |= {"queries_per_second": "queries per second", "build_seconds": "seconds to build"}
     title = "Annoy with 1, 5, 10 and 30 trees, and brute force"
     figure = Figure("search", title, rows, columns, series)
     speed = Axis("queries_per_second", "queries per second (log scale)", log=True)

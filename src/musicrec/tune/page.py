@@ -8,13 +8,12 @@ from typing import Any
 
 from musicrec.formatting import number
 from musicrec.metrics.definitions import metric_title
-from musicrec.page.charts import COLOURS, Axis, Figure, Rows, Series, bars, points
+from musicrec.page.charts import COLOURS, Axis, Figure, Rows, Series, points
 from musicrec.page.layout import Section, Table, render
 from musicrec.tune.study import (
     COMPLETE,
     PRUNED,
     SHOWN,
-    TRANSFORM,
     Study,
     command,
     has_setting,
@@ -96,23 +95,13 @@ def _trials(study: Study) -> Section:
 def _importance(study: Study) -> list[Section]:
     if not study.importance:
         return []
-    rows: Rows = [
-        {"series": "importance", "parameter": name, "share": share}
-        for name, share in study.importance.items()
-    ]
-    columns = {"parameter": "parameter", "share": "share of 1"}
-    series = [Series("importance", COLOURS[1])]
-    figure = Figure("importance", "What decides", rows, columns, series)
-    drawn = bars(figure, "parameter", Axis("share", "importance, shares of 1"))
     text = (
         "How much a parameter decides whether a setting of the space is among the best tenth "
         "(PED-ANOVA; Watanabe, Bansal and Hutter, IJCAI 2023)."
     )
-    if TRANSFORM in study.searched:
-        best = study.best_by(TRANSFORM)
-        values = ", ".join(f"{name} {number(trial.value)}" for name, trial in best.items())
-        text += f" Best {metric_title(study.metric)} by {TRANSFORM}: {values}."
-    return [Section("importance", "Importance", text, [drawn])]
+    cells = [[name, number(value)] for name, value in study.importance.items()]
+    table = Table("importance", ["parameter", "importance, shares of 1"], cells)
+    return [Section("importance", "Importance", text, table=table)]
 
 
 def _by_parameter(study: Study) -> Section:

@@ -44,27 +44,17 @@ LOOKS = (2, 4, 8, 16, 32)  # iterations after which a trial may be given up
 RANDOM_TRIALS = 12  # before Optuna models what it has seen
 WIDENINGS = 3
 STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
+Run = Callable[[Setting, Callable[[int, float], bool]], Trial]
 B = TypeVar("B", bound=Block)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for.
+    """What is asked for: params.yaml, whose setting is the first trial, and the indexed plays.
 
-    Attributes
-    ----------
-    params : Path
-        params.yaml, whose setting is the first trial.
-    indexed : Path
-        Folder of the index stage.
-    overrides : sequence of str
-        On top of `DEFAULT_SPACE`, whose parameters they replace; see `space.read_space`.
-    metric : str
-        A headline metric of the validation users; by default the first, by which verdicts go.
-    beyond : bool
-        Go on with a wider space when the best lies on its border.
-    folder : Path
-        Where the trials are kept, so that a later run goes on from there.
+    `overrides` replace parameters of `DEFAULT_SPACE` (`space.read_space`); `metric` is a headline
+    metric of the validation users, by default the first; with `beyond` the search goes on with a
+    wider space when the best lies on its border; `folder` keeps the trials.
     """
 
     params: Path
@@ -103,7 +93,13 @@ def tune(
     space = read_space(request.overrides, read_space(DEFAULT_SPACE).around(base))
     if not space.swept:
         raise MusicRecError("there is nothing to search: every parameter has one value")
-    runner = _Runner(Trials(request.indexed, judged), als, feedback, space.fixed, metric)
+    trials = Trials(request.indexed, judged)
+    fixed, logs, n_users = space.fixed, space.logs, len(trials.held_out.users)
+
+    def run(setting: Setting, give_up: Callable[[int, float], bool]) -> Trial:
+        values = {**fixed, **setting}
+        return _run(trials, _with(als, values), _with(feedback, values), metric, setting, give_up)
+
     about = {
         **{"metric": metric, "k": list(judged.k), "seed": request.seed, "base": base},
         **{"space": space.as_json(), "plays": digest(request.indexed.rglob("*"))},
@@ -111,8 +107,7 @@ def tune(
     }
     name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
     search = _open(request.folder / f"{name}.log")
-    n_users = len(runner.trials.held_out.users)
-    study = Study(metric, base, space.fixed, space.logs, n_users)
+    study = Study(metric, base, fixed, logs, n_users)
     total, widened = request.n_trials, 0
     try:
         while True:
@@ -123,15 +118,15 @@ def tune(
                     trial = Trial(**done[number])
                 else:
                     first = {key: base[key] for key in space.swept} if number == 0 else None
-                    trial = _run(search, space, runner, request.seed + number, first)
+                    trial = _ask(search, space, run, request.seed + number, first)
                 on_trial(number, total, trial, next((best for _, best in study.ranked()), None))
                 study.trials.append(trial)
             borders = space.on_border(study.best.setting)
-            if not (request.beyond and borders and widened < WIDENINGS):
-                shares = importance(study.trials, space)
-                study = replace(study, border=borders, importance=shares)
+            wider = space.widened(borders)
+            if not request.beyond or wider == space or widened == WIDENINGS:
+                study = replace(study, border=borders, importance=importance(study.trials, space))
                 return study
-            space, widened = space.widened(borders), widened + 1
+            space, widened = wider, widened + 1
             total += max(1, request.n_trials // 4)
     finally:
         if study.ranked():
@@ -158,12 +153,10 @@ def _open(path: Path) -> optuna.Study:
     return search
 
 
-def _run(
-    search: optuna.Study, space: Space, runner: _Runner, seed: int, first: Setting | None
-) -> Trial:
+def _ask(search: optuna.Study, space: Space, run: Run, seed: int, first: Setting | None) -> Trial:
     """Ask Optuna for a setting, or take the `first`; train, judge, and tell what came of it."""
     if first is not None and not space.holds(first):  # params.yaml's own may lie outside
-        trial = runner.run(first, lambda iteration, value: False)
+        trial = run(first, lambda iteration, value: False)
         value = trial.value if trial.state == COMPLETE else None
         state = TrialState.COMPLETE if trial.state == COMPLETE else TrialState.FAIL
         search.add_trial(create_trial(state=state, value=value, user_attrs=asdict(trial)))
@@ -172,7 +165,7 @@ def _run(
         seed=seed, multivariate=True, group=True, n_startup_trials=RANDOM_TRIALS
     )
     if first is not None:
-        search.enqueue_trial(space.keyed(first))
+        search.enqueue_trial({space.key(name, first): first[name] for name in space.swept})
     asked = search.ask()
     suggested = space.suggest(asked)
     setting = suggested if first is None else first  # as it stands there, not rounded
@@ -181,12 +174,45 @@ def _run(
         asked.report(value, iteration)
         return asked.should_prune()
 
-    trial = runner.run(setting, give_up)
+    trial = run(setting, give_up)
     for key, value in asdict(trial).items():
         asked.set_user_attr(key, value)
     complete = trial.state == COMPLETE
     search.tell(asked, trial.value if complete else None, state=STATES[trial.state])
     return trial
+
+
+def _run(
+    trials: Trials,
+    als: ALSParams,
+    feedback: FeedbackParams,
+    metric: str,
+    setting: Setting,
+    give_up: Callable[[int, float], bool],
+) -> Trial:
+    """Train and judge; `give_up` is asked with (iteration, metric) on the way."""
+    since, seen = time.perf_counter(), list[tuple[int, float]]()
+
+    def watch(iteration: int, factors: Factors) -> None:
+        if iteration in LOOKS and iteration < als.max_iter:
+            seen.append((iteration, trials.figures(Model(factors, als, feedback))[metric]))
+            if give_up(*seen[-1]):
+                raise optuna.TrialPruned
+
+    outcome: dict[str, Any] = {"state": FAILED}
+    try:
+        figures = trials.figures(trials.fit(als, feedback, watch))
+        outcome = {"state": COMPLETE, "value": figures[metric], "figures": figures}
+    except optuna.TrialPruned:
+        outcome = {"state": PRUNED, "iterations": seen[-1][0], "value": seen[-1][1]}
+    except MusicRecError as error:
+        outcome["reason"] = str(error)
+    return Trial(setting, **outcome, seconds=time.perf_counter() - since)
+
+
+def _with(block: B, setting: Setting) -> B:
+    parts = [(*name.partition("."), value) for name, value in setting.items()]
+    return block.replace(**{key: value for of, _, key, value in parts if of == block.block})
 
 
 def importance(trials: Sequence[Trial], space: Space) -> dict[str, float]:
@@ -207,42 +233,3 @@ def importance(trials: Sequence[Trial], space: Space) -> dict[str, float]:
         return {}
     evaluator = PedAnovaImportanceEvaluator(evaluate_on_local=False)
     return dict(get_param_importances(study, evaluator=evaluator, params=names))
-
-
-@dataclass
-class _Runner:
-    """Fits and judges one setting."""
-
-    trials: Trials
-    als: ALSParams
-    feedback: FeedbackParams
-    fixed: Setting
-    metric: str
-
-    def run(self, setting: Setting, give_up: Callable[[int, float], bool]) -> Trial:
-        """Train and judge; `give_up` is asked with (iteration, metric) on the way."""
-        since = time.perf_counter()
-        als, feedback = self._changed(self.als, setting), self._changed(self.feedback, setting)
-        seen: list[tuple[int, float]] = []
-
-        def watch(iteration: int, factors: Factors) -> None:
-            if iteration in LOOKS and iteration < als.max_iter:
-                figures = self.trials.headline(Model(factors, als, feedback))
-                seen.append((iteration, figures[self.metric]))
-                if give_up(*seen[-1]):
-                    raise optuna.TrialPruned
-
-        outcome: dict[str, Any] = {"state": FAILED}
-        try:
-            figures = self.trials.headline(self.trials.fit(als, feedback, watch))
-            outcome = {"state": COMPLETE, "value": figures[self.metric], "figures": figures}
-        except optuna.TrialPruned:
-            outcome = {"state": PRUNED, "iterations": seen[-1][0], "value": seen[-1][1]}
-        except MusicRecError as error:
-            outcome["reason"] = str(error)
-        return Trial(setting, **outcome, seconds=time.perf_counter() - since)
-
-    def _changed(self, block: B, setting: Setting) -> B:
-        values = {**self.fixed, **setting}.items()
-        mine = [(name.partition("."), value) for name, value in values]
-        return block.replace(**{key: value for (of, _, key), value in mine if of == block.block})

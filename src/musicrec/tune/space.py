@@ -1,19 +1,23 @@
 """The space of a search: parameters and their ranges, typed as Hydra's sweeps.
 
-The grammar is that of `dvc exp run -S` and of Hydra's Optuna sweeper: `als.rank=8,16,32`,
-`als.rank=range(8,65,8)`, `als.reg_param=tag(log,interval(0.01,10))`, or one value, which is fixed.
+The grammar is that of `dvc exp run -S` and of Hydra's Optuna sweeper, in so far as it says ranges:
+
+    NAME=VALUE                          one value in every trial
+    NAME=VALUE,VALUE,...                these values, as choice(VALUE,...)
+    NAME=range(START,STOP[,STEP])       START, START + STEP, ... below STOP
+    NAME=interval(LOW,HIGH)             any number between; int(interval(...)): whole ones
+    NAME=tag(log,interval(LOW,HIGH))    by the logarithm
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, QuotedString, RangeSweep
-from hydra.errors import HydraException
+import yaml
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -33,6 +37,10 @@ EXAMPLE = "als.reg_param=tag(log,interval(0.01,10))"
 DIGITS = 3  # significant ones of a suggested number: enough, and a line of params.yaml stays short
 NEAR = 0.05  # of a range: a best value so near to an end lies on the border
 WIDER = 0.5  # of a range: how far `widened` goes beyond an end
+RANGE = re.compile(
+    r"(?P<log>tag\(log,\s*)?(?P<int>int\()?(?P<of>interval|range|choice)\((?P<values>[^()]*)\)"
+    r"(?(int)\))(?(log)\))"
+)
 Numbers = FloatDistribution | IntDistribution
 
 
@@ -73,34 +81,22 @@ class Space:
             if isinstance(kind, CategoricalDistribution):
                 setting[name] = trial.suggest_categorical(key, kind.choices)
             elif isinstance(kind, IntDistribution):
-                setting[name] = trial.suggest_int(
-                    key, kind.low, kind.high, step=kind.step, log=kind.log
-                )
+                setting[name] = trial.suggest_int(key, kind.low, kind.high, log=kind.log)
             elif isinstance(kind, FloatDistribution):
-                value = trial.suggest_float(key, kind.low, kind.high, step=kind.step, log=kind.log)
-                short = min(max(_rounded(value), kind.low), kind.high)
-                setting[name] = short if kind.step is None else value
+                value = trial.suggest_float(key, kind.low, kind.high, log=kind.log)
+                setting[name] = min(max(_rounded(value), kind.low), kind.high)
         return setting
 
     def key(self, name: str, setting: Setting) -> str:
-        """Optuna's name of a parameter in a setting: alpha's holds the transform.
-
-        So does that of a list the number of its values, which Optuna wants to stay the same.
-        """
-        if name == ALPHA and TRANSFORM in self.swept:
-            return f"{ALPHA} ({setting[TRANSFORM]})"
-        kind = self.swept[name]
-        return f"{name} of {len(_choices(kind))}" if _choices(kind) else name
-
-    def keyed(self, setting: Setting) -> Setting:
-        """Values of a setting by Optuna's names."""
-        return {self.key(name, setting): setting[name] for name in self.swept}
+        """Optuna's name of a parameter in a setting: alpha's holds the transform."""
+        under = name == ALPHA and TRANSFORM in self.swept
+        return f"{name} ({setting[TRANSFORM]})" if under else name
 
     def holds(self, setting: Setting) -> bool:
         """Whether every value of a setting lies in its range."""
         return all(
-            setting[name] in _choices(kind)
-            if _choices(kind)
+            setting[name] in kind.choices
+            if isinstance(kind, CategoricalDistribution)
             else kind._contains(kind.to_internal_repr(setting[name]))
             for name, kind in self.swept.items()
         )
@@ -112,99 +108,60 @@ class Space:
         """
         found = {}
         for name, kind in self.swept.items():
-            if (scale := _Scale.of(kind)) is None:
+            if (ends := _ends(kind)) is None:
                 continue
-            at = scale.position(setting[name])
+            low, high, log = ends
+            by, value = math.log if log else float, max(setting[name], low)
+            at = (by(value) - by(low)) / (by(high) - by(low))
             end = "low" if at <= NEAR else "high" if at >= 1 - NEAR else ""
-            if end and _valid(name, scale.beyond(end)):
+            if end and _valid(name, _beyond(kind, end)):
                 found[name] = end
         return found
 
     def around(self, setting: Setting) -> Space:
-        """Widen ranges of numbers, but those with steps, until a setting lies within: to twice the
-        value where it is a matter of scale, as far as the parameter allows.
+        """Widen ranges of numbers until a setting lies within: to twice the value where it is a
+        matter of scale, as far as the parameter allows.
         """
         swept = dict(self.swept)
         for name, kind in swept.items():
             value, factor = setting[name], 2 if getattr(kind, "log", False) else 1
-            stepped = getattr(kind, "step", None) not in (None, 1)
-            if not isinstance(kind, Numbers) or stepped or (factor == 2 and value <= 0):
-                continue
-            far = (type(value)(value / factor), value * factor)
-            low, high = (end if _valid(name, end) else value for end in far)
-            swept[name] = _with_ends(kind, min(kind.low, low), max(kind.high, high))
+            if isinstance(kind, Numbers) and (factor == 1 or value > 0):
+                far = (type(value)(value / factor), value * factor)
+                low, high = (end if _valid(name, end) else value for end in far)
+                swept[name] = _with_ends(kind, min(kind.low, low), max(kind.high, high))
         return Space(self.fixed, swept)
 
     def widened(self, borders: Mapping[str, str]) -> Space:
-        """Go half a range beyond each of some ends, or as far as the parameter allows."""
+        """Go half a range beyond each of some ends; lists of values stay as they are."""
         swept = dict(self.swept)
         for name, end in borders.items():
-            kind, scale = swept[name], _Scale.of(swept[name])
-            assert scale is not None
+            kind = swept[name]
             if isinstance(kind, Numbers):
-                ends = {"low": kind.low, "high": kind.high, end: scale.beyond(end)}
+                ends = {"low": kind.low, "high": kind.high, end: _beyond(kind, end)}
                 swept[name] = _with_ends(kind, **ends)
-            else:
-                swept[name] = CategoricalDistribution(sorted([*_choices(kind), scale.beyond(end)]))
         return Space(self.fixed, swept)
 
 
-@dataclass(frozen=True)
-class _Scale:
-    """Where numbers lie between a lowest and a highest one, by their logarithm if `log`.
-
-    Attributes
-    ----------
-    step : float
-        0, or what numbers are apart: 1 where they are whole ones of a list.
-    """
-
-    low: float
-    high: float
-    log: bool
-    step: float
-
-    @classmethod
-    def of(cls, kind: BaseDistribution) -> _Scale | None:
-        """Of a range or a list of two numbers and more; None for anything else."""
-        if isinstance(kind, IntDistribution):
-            return cls(kind.low, kind.high, kind.log, kind.step)
-        if isinstance(kind, FloatDistribution):
-            return cls(kind.low, kind.high, kind.log, 0)
-        choices = _choices(kind)
-        if len(choices) < 2 or not all(type(value) in (int, float) for value in choices):
-            return None
-        whole = all(type(value) is int for value in choices)
-        return cls(min(choices), max(choices), min(choices) > 0, int(whole))
-
-    def position(self, value: float) -> float:
-        """0 at the lower end, 1 at the upper one."""
-        if self.high <= self.low:
-            return 0.5
-        if self.log and value <= 0:
-            return 0.0
-        by = math.log if self.log else float
-        return (by(value) - by(self.low)) / (by(self.high) - by(self.low))
-
-    def beyond(self, end: str) -> Any:
-        """Return the value half a range beyond an end."""
-        sign = -1 if end == "low" else 1
-        if self.log:
-            value = getattr(self, end) * (self.high / self.low) ** (sign * WIDER)
-        else:
-            value = getattr(self, end) + sign * WIDER * (self.high - self.low)
-        if not self.step:
-            return _rounded(value)
-        return round(self.low + self.step * math.ceil(round((value - self.low) / self.step, 9)))
+def _ends(kind: BaseDistribution) -> tuple[float, float, bool] | None:
+    """Ends of a range or list of numbers, and whether their logarithm counts; None if no two."""
+    if isinstance(kind, Numbers):
+        return (kind.low, kind.high, kind.log) if kind.low < kind.high else None
+    values: Any = kind.choices if isinstance(kind, CategoricalDistribution) else ()
+    if len(set(values)) < 2 or not all(type(value) in (int, float) for value in values):
+        return None
+    return min(values), max(values), min(values) > 0
 
 
-def _choices(kind: BaseDistribution) -> tuple[Any, ...]:
-    return tuple(kind.choices) if isinstance(kind, CategoricalDistribution) else ()
+def _beyond(kind: BaseDistribution, end: str) -> Any:
+    """The value half a range beyond an end."""
+    low, high, log = _ends(kind) or (0, 0, False)
+    sign, start = (-1, low) if end == "low" else (1, high)
+    far = start * (high / low) ** (sign * WIDER) if log else start + sign * WIDER * (high - low)
+    return math.ceil(round(far, 9)) if type(low) is type(high) is int else _rounded(far)
 
 
 def _with_ends(kind: Numbers, low: Any, high: Any) -> BaseDistribution:
-    kept: dict[str, Any] = {"log": kind.log, "step": kind.step}
-    return type(kind)(low=low, high=high, **kept)
+    return type(kind)(low=low, high=high, log=kind.log)
 
 
 def _rounded(value: float) -> float:
@@ -219,63 +176,64 @@ def read_space(texts: Iterable[str], within: Space = Space()) -> Space:
     MusicRecError
         A text is none, names no parameter of als or feedback, or holds a value out of range.
     """
-    parser = OverridesParser.create()
     fixed, swept = dict(within.fixed), dict(within.swept)
+    known = [f"{block}.{key}" for block, model in MODELS.items() for key in model.model_fields]
     for text in texts:
-        try:
-            override = parser.parse_override(text)
-            value = override.value()
-        except HydraException as error:
-            reason = str(error).splitlines()[0]
-            raise MusicRecError(
-                f"{text!r} is not NAME=VALUES, as in {EXAMPLE!r}: {reason}"
-            ) from None
-        name = override.key_or_group
-        known = [f"{block}.{key}" for block, model in MODELS.items() for key in model.model_fields]
-        if name not in known:
+        name, is_one, values = (part.strip() for part in text.partition("="))
+        if is_one and name not in known:
             raise MusicRecError(
                 f"{text!r}: tune knows no parameter {name}; it has {', '.join(known)}"
             )
         fixed.pop(name, None)
         swept.pop(name, None)
-        if override.is_sweep_override():
-            swept[name] = _distribution(name, value, text)
+        kind = RANGE.fullmatch(values)
+        if not is_one or not values or (not kind and re.search(r"\w\(", values)):
+            raise MusicRecError(f"{text!r} is not NAME=VALUES, as in {EXAMPLE!r}")
+        listed = [_value(part) for part in (kind["values"] if kind else values).split(",")]
+        try:
+            if kind and kind["of"] == "interval":
+                swept[name] = _interval(name, *listed, log=kind["log"] is not None)
+                continue
+            if kind and kind["of"] == "range":
+                listed = _stepped(*listed)
+        except (TypeError, ValueError, ZeroDivisionError) as error:
+            raise MusicRecError(f"{text!r}: {error}; type it as in {EXAMPLE!r}") from None
+        for value in listed:
+            _require_valid(name, value)
+        if kind or len(listed) > 1:
+            swept[name] = CategoricalDistribution(listed)
         else:
-            fixed[name] = _unquoted(value)
-            _require_valid(name, [fixed[name]])
+            fixed[name] = listed[0]
     return Space(fixed, swept)
 
 
-def _distribution(name: str, sweep: Any, text: str) -> BaseDistribution:
+def _interval(name: str, low: Any, high: Any, *, log: bool) -> BaseDistribution:
     block, _, key = name.partition(".")
     whole = type(MODELS[block].model_fields[key].default) is int
-    number: Any = int if whole else float
-    step: Any = None
-    if isinstance(sweep, ChoiceSweep):
-        choices: list[Any] = [_unquoted(value) for value in sweep.list]
-        _require_valid(name, choices)
-        return CategoricalDistribution(choices)
-    if isinstance(sweep, IntervalSweep):
-        ends: list[Any] = [sweep.start, sweep.end]
-    elif isinstance(sweep, RangeSweep) and sweep.stop is not None:
-        first, step = sweep.start or 0, sweep.step
-        count = max(1, math.ceil((sweep.stop - first) / step))  # the stop is left out
-        ends = [first, first + (count - 1) * step]
-    else:
-        raise MusicRecError(f"{text!r}: a range or a list of values is needed, as in {EXAMPLE!r}")
-    low, high = map(number, ends)
-    _require_valid(name, [low, high])
-    log = "log" in sweep.tags
+    low, high = (int(end) if whole else float(end) for end in (low, high))
+    for end in (low, high):
+        _require_valid(name, end)
+    return IntDistribution(low, high, log) if whole else FloatDistribution(low, high, log)
+
+
+def _stepped(start: Any, stop: Any, step: Any = 1) -> list[Any]:
+    """Numbers from `start` below `stop`."""
+    count = max(1, math.ceil(round((stop - start) / step, 9)))
+    numbers = [start + i * step for i in range(count)]
+    return [number if isinstance(number, int) else round(number, 9) for number in numbers]
+
+
+def _value(text: str) -> Any:
+    """A value as YAML has it; unlike in YAML 1.1, `1e-5` is a number."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
     try:
-        if whole:
-            return IntDistribution(low, high, log, int(step or 1))
-        return FloatDistribution(low, high, log, step)
-    except ValueError as error:
-        raise MusicRecError(f"{text!r}: {error}") from None
-
-
-def _unquoted(value: Any) -> Any:
-    return value.text if isinstance(value, QuotedString) else value
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text.strip()
 
 
 def _valid(name: str, value: Any) -> bool:
@@ -287,9 +245,8 @@ def _valid(name: str, value: Any) -> bool:
     return True
 
 
-def _require_valid(name: str, values: Iterable[Any]) -> None:
+def _require_valid(name: str, value: Any) -> None:
     block, _, key = name.partition(".")
-    for value in values:
-        if not _valid(name, value):
-            must = allowed(MODELS[block].model_fields[key])
-            raise MusicRecError(f"{name} = {value!r} is not allowed; it must be {must}")
+    if not _valid(name, value):
+        must = allowed(MODELS[block].model_fields[key])
+        raise MusicRecError(f"{name} = {value!r} is not allowed; it must be {must}")

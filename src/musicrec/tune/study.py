@@ -22,23 +22,11 @@ Setting = dict[str, Any]  # full name of a parameter -> value
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting and what came of it.
+    """One setting (every parameter that is searched) and what came of it.
 
-    Attributes
-    ----------
-    setting : dict
-        Full name -> value of every parameter that is searched.
-    state : str
-        `complete`, `pruned` or `failed`.
-    value : float, optional
-        The metric; of a pruned trial the last that was seen.
-    figures : dict
-        All headline metrics of a complete trial.
-    iterations : int
-        After which a pruned trial was given up.
-    reason : str
-        Why it failed.
-    seconds : float
+    `state` is `complete`, `pruned` or `failed`; `value` the metric, of a pruned trial the last that
+    was seen, after so many `iterations`; `figures` all headline metrics of a complete trial;
+    `reason` why it failed.
     """
 
     setting: Setting
@@ -56,18 +44,17 @@ class Study:
 
     Attributes
     ----------
-    base : dict
-        Parameters of als and feedback as params.yaml has them, by full name.
-    fixed : dict
-        Those that differ from params.yaml in every trial.
+    base, fixed : dict
+        Parameters of als and feedback as params.yaml has them, and those that differ from it in
+        every trial, by full name.
     searched : dict of str to bool
         Parameters that are searched, and whether by the logarithm.
-    border : dict of str to str
-        Of them those whose best value lies on the `low` or `high` border of the space.
-    importance : dict of str to float
-        How much each decides (`run.importance`); empty with too few trials.
     n_users : int
         Validation users.
+    border : dict of str to str
+        Parameters whose best value lies on the `low` or `high` border of the space.
+    importance : dict of str to float
+        How much each decides (`run.importance`); empty with too few trials.
     """
 
     metric: str
@@ -102,13 +89,6 @@ class Study:
         """Complete trials with their numbers from 0, the best first."""
         complete = [(i, trial) for i, trial in enumerate(self.trials) if trial.state == COMPLETE]
         return sorted(complete, key=lambda pair: -(pair[1].value or 0))
-
-    def best_by(self, parameter: str) -> dict[Any, Trial]:
-        """The best complete trial for each value of a parameter, by the value's text."""
-        found: dict[Any, Trial] = {}
-        for _, trial in self.ranked():
-            found.setdefault(trial.setting.get(parameter), trial)
-        return dict(sorted(found.items(), key=lambda pair: str(pair[0])))
 
 
 def write_study(path: Path, study: Study) -> None:
@@ -164,16 +144,12 @@ def table(study: Study) -> str:
 
 def notes(study: Study) -> list[str]:
     """What a reader must know before believing the best trial."""
-    counts = {state: 0 for state in (COMPLETE, PRUNED, FAILED)}
-    for trial in study.trials:
-        counts[trial.state] += 1
-    parts = [f"{len(study.trials)} trials: {counts[COMPLETE]} complete"]
-    parts += [f"{counts[PRUNED]} given up early"] if counts[PRUNED] else []
-    parts += [f"{counts[FAILED]} failed"] if counts[FAILED] else []
-    found = [", ".join(parts) + "."]
-    if counts[FAILED]:
-        reason = next(trial.reason for trial in study.trials if trial.state == FAILED)
-        found.append(f"The first that failed: {reason}.")
+    words = {COMPLETE: "complete", PRUNED: "given up early", FAILED: "failed"}
+    states = [trial.state for trial in study.trials]
+    counts = [f"{states.count(s)} {word}" for s, word in words.items() if s in states]
+    found = [f"{len(states)} trials: {', '.join(counts)}."]
+    if FAILED in states:
+        found.append(f"The first that failed: {study.trials[states.index(FAILED)].reason}.")
     if not study.changes(study.best):
         return [*found, "No trial beats params.yaml: there is nothing to change."]
     for name, end in study.border.items():
@@ -181,26 +157,13 @@ def notes(study: Study) -> list[str]:
         value = _written(study.best.setting[name])
         found.append(
             f"{name} = {value} lies on the {side} border of the space; better may lie beyond it: "
-            "add --beyond."
+            "name a wider range, or add --beyond."
         )
     return [
         *found,
-        *_alpha_by_transform(study),
-        f"The best of {len(study.trials)} on {study.n_users:,} validation users looks better than "
+        f"The best of {len(states)} on {study.n_users:,} validation users looks better than "
         "it is. Add -S evaluate.split=test to judge it once, on the test users.",
     ]
-
-
-def _alpha_by_transform(study: Study) -> list[str]:
-    """Alpha means something else under each transform: the best of each, where both were tried."""
-    best = study.best_by(TRANSFORM) if TRANSFORM in study.searched else {}
-    if ALPHA not in study.searched or len(best) < 2:
-        return []
-    values = ", ".join(
-        f"{_written(trial.setting[ALPHA])} with {name} ({study.metric} {trial.value:.4f})"
-        for name, trial in best.items()
-    )
-    return [f"Alpha multiplies what feedback.transform leaves of a count. Best alpha: {values}."]
 
 
 def command(study: Study, trial: Trial | None = None) -> str:

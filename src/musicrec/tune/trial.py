@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,15 +21,12 @@ from musicrec.als.fit import Factors
 from musicrec.als.fold_in import queries
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import judge, recommend
-from musicrec.evaluate.report import metric_rows, spark_rows
-from musicrec.interactions.held_out import HeldOut, read_held_out
+from musicrec.interactions.held_out import read_held_out
 from musicrec.metrics.definitions import headline_metrics
 from musicrec.metrics.ranking import score_lists
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams
 from musicrec.search.exact import ExactIndex
 from musicrec.train.run import ValidationScore, fit_native
-
-Rows = list[dict[str, Any]]
 
 
 class Model(NamedTuple):
@@ -56,12 +52,6 @@ class Trials:
         self._evaluate = evaluate
         self.held_out = read_held_out(indexed, evaluate.split, evaluate.seen)
 
-    @cached_property
-    def _validation(self) -> HeldOut:
-        if self.held_out.split == "validation":
-            return self.held_out
-        return read_held_out(self._indexed, "validation", self._evaluate.seen)
-
     def fit(
         self,
         als: ALSParams,
@@ -83,7 +73,12 @@ class Trials:
             )
         ages = self.held_out.train_ages if feedback.half_life else None
         ratings = training_ratings(self.held_out.train, feedback, ages)
-        score = ValidationScore(self._validation, als, feedback) if als.early_stopping else None
+        score = None
+        if als.early_stopping:
+            users = self.held_out
+            if users.split != "validation":
+                users = read_held_out(self._indexed, "validation", self._evaluate.seen)
+            score = ValidationScore(users, als, feedback)
         factors = fit_native(self._indexed, ratings, als, score=score, on_iteration=on_iteration)
         return Model(factors, als, feedback)
 
@@ -97,11 +92,11 @@ class Trials:
         vectors, k = queries(self.held_out, *model), max(self._evaluate.k)
         return ExactIndex(model.factors.items).search(vectors, k, exclude)[0]
 
-    def headline(self, model: Model) -> dict[str, float]:
+    def figures(self, model: Model) -> dict[str, float]:
         """The model's figures of `metrics/evaluate.json`, and no more work than they take."""
-        held_out, k = self.held_out, self._evaluate.k
+        held_out, k, truth = self.held_out, self._evaluate.k, self.held_out.truth
         lists = self.lists(model, seen=self._evaluate.seen == "keep")
-        columns = score_lists(lists, held_out.truth.indptr, held_out.truth.indices, k).columns()
+        columns = score_lists(lists, truth.indptr, truth.indices, k).columns()
         by_id = pc.sort_indices(held_out.user_ids).to_numpy()  # the order of the stage's sums
         shown = headline_metrics(k, held_out.folded_in)
         return {name: float(columns[name][by_id].mean()) for name in shown}
@@ -111,17 +106,6 @@ class Trials:
         vectors = queries(self.held_out, *model)
         lists = recommend(self.held_out, vectors, model.factors.items, self._evaluate)
         return judge(self.held_out, lists, self._evaluate).table
-
-    def judge(self, model: Model) -> tuple[Rows, Rows]:
-        """Judge the model in both protocols, as the evaluate stage does.
-
-        Returns
-        -------
-        ranking, spark : list of dict
-            Rows a k, as in `plots/evaluate/metrics.json` and `spark_protocol.json`.
-        """
-        table, k = self.per_user(model), self._evaluate.k
-        return metric_rows(table, k), spark_rows(table, k)
 
 
 def code_digest() -> str:
