@@ -12,7 +12,7 @@ import pytest
 
 from musicrec.bundle.write import export_bundle
 from musicrec.errors import MusicRecError
-from musicrec.evaluate.report import headline, plot_rows
+from musicrec.evaluate.report import headline, plot_rows, spark_rows
 from musicrec.evaluate.run import evaluate
 from musicrec.interactions.factors import read_factors
 from musicrec.interactions.held_out import read_held_out
@@ -197,6 +197,6 @@ def test_trials_fold_in_too(folder: Path, tmp_path: Path, seen: Literal["exclude
     staged = evaluate(folder / "indexed", folder / "factors", tmp_path / "baselines", params)
     rows = plot_rows(staged, params)
     figures = headline(staged, rows["differences"], params)
-    mine = trials.headline(model)
+    mine = trials.figures(model)
     assert "calibrated_recall@5" in mine and mine.items() <= figures.items()
-    assert trials.judge(model)[1] == rows["spark_protocol"]
+    assert spark_rows(trials.per_user(model), params.k) == rows["spark_protocol"]

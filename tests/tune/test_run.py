@@ -12,7 +12,7 @@ from musicrec.cli import main
 from musicrec.errors import MusicRecError
 from musicrec.metrics.definitions import headline_metrics
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams, load_block
-from musicrec.tune.run import Request, _Runner, importance, tune
+from musicrec.tune.run import Request, importance, tune
 from musicrec.tune.space import read_space
 from musicrec.tune.study import COMPLETE, FAILED, PRUNED, Study, Trial, command, newest_study, notes
 from musicrec.tune.trial import Trials
@@ -77,11 +77,11 @@ def test_a_killed_search_goes_on_and_ends_the_same(request_, study, tmp_path, mo
         tune(again, stop)
     assert len(newest_study(tmp_path).trials) == 9
 
-    def killed(self, setting, give_up):
+    def killed(*_):
         raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Runner, "run", killed)
+        patch.setattr("musicrec.tune.run._run", killed)
         with pytest.raises(SystemExit):
             tune(again)
     whole = tune(again)
@@ -156,7 +156,7 @@ def test_the_command_trains_the_best_byte_for_byte(project, study, tmp_path):
     judged = EvaluateParams(k=(5, 20), split="validation")
     trials = Trials(project / "data/indexed", judged)
     model = trials.fit(als, feedback)
-    assert trials.headline(model) == study.best.figures
+    assert trials.figures(model) == study.best.figures
     assert study.best.figures.keys() == set(headline_metrics((5, 20)))
 
 
@@ -164,7 +164,7 @@ def test_beyond_goes_over_the_border(request_, tmp_path):
     narrow = replace(
         request_,
         overrides=(
-            "als.rank=4,5",
+            "als.rank=int(interval(4,5))",
             "als.alpha=tag(log,interval(0.01,0.02))",
             "als.nonnegative=false",
         ),
@@ -202,7 +202,6 @@ def test_the_command_line_prints_a_table_and_writes_a_page(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--workers", "2"], "--workers is gone: one trial at a time has all cores"),
         (["--metric", "ndcg@7"], "tune knows no metric ndcg@7; it has map@20"),
         (["-S", "als.engine=mllib"], "no trial succeeded"),
         (["--indexed", "data/nowhere"], "nowhere"),

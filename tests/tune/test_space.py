@@ -14,16 +14,28 @@ def swept(text):
     return kind
 
 
-def test_sweeps_of_hydra_become_distributions():
-    assert swept("als.rank=8,16,32").choices == (8, 16, 32)
-    assert swept("feedback.transform=choice(none,'log1p')").choices == ("none", "log1p")
-    assert swept("als.nonnegative=true,false").choices == (True, False)
-    stepped = swept("als.rank=range(8,65,8)")
-    assert (stepped.low, stepped.high, stepped.step) == (8, 64, 8)
+@pytest.mark.parametrize(
+    ("text", "choices"),
+    [
+        ("als.rank=8, 16,32", (8, 16, 32)),
+        ("feedback.transform=choice(none,'log1p')", ("none", "log1p")),
+        ("als.nonnegative=true,false", (True, False)),
+        ("als.reg_param=1e-5,2", (1e-5, 2)),
+        ("als.rank=range(8,65,8)", (8, 16, 24, 32, 40, 48, 56, 64)),
+        ("als.rank=range(4,6)", (4, 5)),
+        ("als.reg_exponent=range(0.5,1,0.2)", (0.5, 0.7, 0.9)),
+    ],
+)
+def test_lists(text, choices):
+    assert swept(text).choices == choices
+
+
+def test_ranges():
     log = swept("als.reg_param=tag(log,interval(0.01,10))")
     assert (log.low, log.high, log.log) == (0.01, 10.0, True)
-    whole = swept("als.rank=tag(log,int(interval(4,64)))")
+    whole = swept("als.rank=tag(log, int(interval(4, 64)))")
     assert isinstance(whole, optuna.distributions.IntDistribution) and whole.log
+    assert not swept("als.reg_exponent=interval(0.5,1)").log
 
 
 def test_the_last_word_on_a_parameter_counts():
@@ -32,6 +44,8 @@ def test_the_last_word_on_a_parameter_counts():
     )
     assert space.fixed == {"als.rank": 12}
     assert list(space.swept) == ["als.alpha"] and space.swept["als.alpha"].choices == (4, 5)
+    assert read_space(["als.rank=20"], space).fixed == {"als.rank": 20}
+    assert read_space(["als.warm_start=null"]).fixed == {"als.warm_start": None}
 
 
 @pytest.mark.parametrize(
@@ -39,13 +53,19 @@ def test_the_last_word_on_a_parameter_counts():
     [
         ("als.rnak=8,16", "tune knows no parameter als.rnak"),
         ("data.seed=1,2", "tune knows no parameter data.seed"),
-        ("als.rank", "is not NAME=VALUES"),
+        *((f"als.rank{rest}", "is not NAME=VALUES") for rest in ("", "=", "=glob(*)")),
+        ("als.reg_param=tag(log,interval(1,2)", "is not NAME=VALUES"),
+        ("als.reg_param=interval(1,2))", "is not NAME=VALUES"),
         ("als.rank=interval(0,8)", "als.rank = 0 is not allowed; it must be a whole number >= 1"),
         ("als.engine=native,gpu", "als.engine = 'gpu' is not allowed"),
         ("als.rank=8.5", "als.rank = 8.5 is not allowed"),
+        ("als.rank=8,,9", "als.rank = None is not allowed"),
+        ("als.rank=interval(1.5,8)", "als.rank = 1.5 is not allowed"),
+        ("als.rank=range(8,65,0)", "division by zero"),
+        ("als.rank=interval(8)", "type it as in"),
+        ("als.rank=interval(a,b)", "als.rank = 'a' is not allowed"),
         ("als.reg_param=tag(log,interval(0,1))", "low"),
         ("als.reg_param=interval(2,1)", "low"),
-        ("als.rank=glob(*)", "is not NAME=VALUES"),
     ],
 )
 def test_what_cannot_be_searched_is_one_sentence(text, words):
@@ -65,33 +85,25 @@ def test_alpha_is_another_parameter_under_each_transform():
         assert setting["als.alpha"] == float(f"{setting['als.alpha']:.3g}")
         names |= trial.params.keys()
         study.tell(trial, 0.0)
-    assert names == {"feedback.transform of 2", "als.alpha (none)", "als.alpha (log1p)"}
+    assert names == {"feedback.transform", "als.alpha (none)", "als.alpha (log1p)"}
 
 
 def test_borders_are_of_the_space_and_not_of_the_parameter():
-    space = read_space(
-        [
-            "als.reg_exponent=interval(0.5,1)",
-            "als.rank=8,16,32",
-            "als.reg_param=tag(log,interval(0.01,1))",
-        ]
-    )
+    log = "als.reg_param=tag(log,interval(0.01,1))"
+    space = read_space(["als.reg_exponent=interval(0.5,1)", "als.rank=8,16,32", log])
     inside = {"als.reg_exponent": 0.7, "als.rank": 16, "als.reg_param": 0.1}
-    assert space.on_border(inside) == {}
-    assert space.on_border(inside | {"als.reg_exponent": 1.0}) == {}  # 1 is the most there is
-    assert space.on_border(inside | {"als.reg_exponent": 0.51}) == {"als.reg_exponent": "low"}
-    assert space.on_border(inside | {"als.rank": 32}) == {"als.rank": "high"}
-    assert space.on_border(inside | {"als.reg_param": 0.95}) == {"als.reg_param": "high"}
-    assert space.on_border(inside | {"als.reg_param": 0.0}) == {"als.reg_param": "low"}
-
-
-def test_a_wider_space_goes_on_from_the_border():
-    space = read_space(
-        ["als.rank=8,16,32", "als.alpha=interval(1,3)", "als.reg_param=tag(log,interval(0.01,1))"]
-    )
-    wider = space.widened({"als.rank": "high", "als.alpha": "high", "als.reg_param": "low"})
-    assert wider.swept["als.rank"].choices == (8, 16, 32, 64)
-    assert (wider.swept["als.alpha"].low, wider.swept["als.alpha"].high) == (1, 4)
+    for name, value, end in (
+        ("als.rank", 16, ""),
+        ("als.reg_exponent", 1.0, ""),  # the most there is
+        ("als.reg_exponent", 0.51, "low"),
+        ("als.rank", 32, "high"),
+        ("als.reg_param", 0.95, "high"),
+        ("als.reg_param", 0.0, "low"),
+    ):
+        assert space.on_border(inside | {name: value}) == ({name: end} if end else {})
+    wider = space.widened({"als.rank": "high", "als.reg_exponent": "low", "als.reg_param": "low"})
+    assert wider.swept["als.rank"] == space.swept["als.rank"]  # a list is what was asked for
+    assert (wider.swept["als.reg_exponent"].low, wider.swept["als.reg_exponent"].high) == (0.25, 1)
     assert wider.swept["als.reg_param"].low == pytest.approx(0.001)
 
 
@@ -110,6 +122,3 @@ def test_a_space_is_widened_until_a_setting_lies_within():
     assert most.swept["als.rank"].high == 2048 and most.swept["als.reg_param"].low == 0.01
     near = read_space(["als.rank=tag(log,int(interval(8,1900)))"]).around({"als.rank": 1100})
     assert near.swept["als.rank"].high == 1900  # never narrower; twice the value is too much
-    stepped = read_space(["als.rank=range(8,65,8)"])
-    assert stepped.around({"als.rank": 70}) == stepped
-    assert read_space(["als.rank=20"], wider).fixed == {"als.rank": 20}

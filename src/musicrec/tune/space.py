@@ -210,7 +210,6 @@ def read_space(texts: Iterable[str], within: Space = Space()) -> Space:
 def _interval(name: str, low: Any, high: Any, *, log: bool) -> BaseDistribution:
     block, _, key = name.partition(".")
     whole = type(MODELS[block].model_fields[key].default) is int
-    low, high = (int(end) if whole else float(end) for end in (low, high))
     for end in (low, high):
         _require_valid(name, end)
     return IntDistribution(low, high, log) if whole else FloatDistribution(low, high, log)

@@ -157,7 +157,7 @@ def notes(study: Study) -> list[str]:
         value = _written(study.best.setting[name])
         found.append(
             f"{name} = {value} lies on the {side} border of the space; better may lie beyond it: "
-            "name a wider range, or add --beyond."
+            "name it, or add --beyond, which widens ranges."
         )
     return [
         *found,
