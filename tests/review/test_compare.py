@@ -29,6 +29,7 @@ from musicrec.metrics.definitions import (
     TOO_FEW,
     WORSE,
 )
+from musicrec.metrics.intervals import FEWEST_USERS, Comparison
 from musicrec.review.compare import Champion, compare
 from musicrec.review.markdown import against_champion
 from musicrec.review.result import Result, as_json, as_markdown, as_text

@@ -8,7 +8,7 @@ from typing import Any
 
 from musicrec.baselines.lists import model_title
 from musicrec.formatting import NOTHING, number, parameter
-from musicrec.metrics.definitions import HITS, METRICS, metric_title
+from musicrec.metrics.definitions import HITS, METRICS, TOO_FEW, metric_title
 from musicrec.metrics.intervals import CONFIDENCE, FEWEST_USERS
 from musicrec.page.charts import (
     BASELINE_COLOURS,

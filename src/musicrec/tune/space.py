@@ -157,7 +157,9 @@ def _beyond(kind: BaseDistribution, end: str) -> Any:
     low, high, log = _ends(kind) or (0, 0, False)
     sign, start = (-1, low) if end == "low" else (1, high)
     far = start * (high / low) ** (sign * WIDER) if log else start + sign * WIDER * (high - low)
-    return math.ceil(round(far, 9)) if type(low) is type(high) is int else _rounded(far)
+    if not type(low) is type(high) is int:
+        return _rounded(far)
+    return math.floor(round(far, 9)) if end == "low" else math.ceil(round(far, 9))
 
 
 def _with_ends(kind: Numbers, low: Any, high: Any) -> BaseDistribution:
