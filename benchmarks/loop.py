@@ -1,13 +1,14 @@
 """Time the loop of change, run and compare, stage by stage, against another revision.
 
-python benchmarks/loop.py --base main~20 --repeats 3 > loop.md
+    python benchmarks/loop.py --base main~20 --repeats 3 > loop.md
+    python benchmarks/loop.py --base main~20 --whole           # what a person types, DVC and all
 
-The other revision is checked out beside this one (`git worktree`) with data folders of its own, and
-both run the same stages in turns with this environment, so that a drift of the machine's speed
-falls on both, with the original project's setting. `repro` runs every stage by force; `experiment`
-runs those that als.rank=50 reruns. Commands come from each revision's own dvc.yaml. Prints minimum
-and median seconds as Markdown, and the minimum of CPU seconds, which other work on the machine
-changes least. What DVC itself takes is not among them.
+Both revisions are cloned to data folders of their own and run in turns with this environment, so
+that a drift of the machine's speed falls on both, with the original project's setting. pandas,
+which only `make setup-dev` brings and Arrow imports where it is, is hidden from both. `repro` runs
+every stage by force; `experiment` runs those that als.rank=50 reruns. Commands come from each
+revision's own dvc.yaml; what DVC itself takes is in `--whole` alone. Prints minimum and median
+seconds as Markdown, and the minimum of CPU seconds, which other work on the machine changes least.
 """
 
 from __future__ import annotations
@@ -58,22 +59,38 @@ class Checkout:
     folder: Path
     commands: dict[str, str]
 
-    def run(self, stage: str) -> Took:
-        """Run a stage's command there; returns the seconds it took."""
+    def run(self, command: str) -> Took:
+        """Run a command there; returns the seconds it took."""
         since, used = time.perf_counter(), _used()
         done = subprocess.run(
-            self.commands[stage],
+            command,
             shell=True,
             cwd=self.folder,
-            env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            env=_environment(self.folder),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
         )
         took = Took(time.perf_counter() - since, _used() - used)
         if done.returncode:
-            raise MusicRecError(f"{self.name}: stage {stage} failed: {done.stderr.strip()[-500:]}")
+            raise MusicRecError(f"{self.name}: {command} failed: {done.stderr.strip()[-500:]}")
         return took
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """This process's, with a `python` ahead of all others that has no pandas."""
+    hidden = folder.parent / "bin"
+    if not hidden.exists():
+        (hidden / "pandas").mkdir(parents=True)
+        (hidden / "pandas/__init__.py").write_text("raise ImportError('hidden')", encoding="utf-8")
+        python = hidden / "python"  # stages/python.sh sets PYTHONPATH, so that it is added here
+        python.write_text(
+            f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{hidden}" exec "{sys.executable}" "$@"\n',
+            encoding="utf-8",
+        )
+        python.chmod(0o755)
+    path = f"{hidden}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return os.environ | {"PATH": path, "MUSICREC_PYTHON": str(hidden / "python")}
 
 
 def _used() -> float:
@@ -84,19 +101,15 @@ def _used() -> float:
 
 @contextmanager
 def checkout(revision: str, name: str) -> Iterator[Checkout]:
-    """Check a revision out into a temporary folder that is gone afterwards."""
+    """Clone a revision into a temporary folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="musicrec-loop-") as scratch:
         folder = Path(scratch) / "checkout"
-        _git("worktree", "add", "--detach", str(folder), revision)
-        try:
-            stages = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-            if (folder / ORIGINAL).exists():
-                shutil.copy(folder / ORIGINAL, folder / "params.yaml")
-            yield Checkout(
-                name, folder, {stage: stages[stage]["cmd"] for stage in in_order(stages)}
-            )
-        finally:
-            _git("worktree", "remove", "--force", str(folder))
+        _git(ROOT, "clone", "-q", "--shared", str(ROOT), str(folder))
+        _git(folder, "checkout", "-q", "--detach", _git(ROOT, "rev-parse", revision))
+        stages = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+        if (folder / ORIGINAL).exists():
+            shutil.copy(folder / ORIGINAL, folder / "params.yaml")
+        yield Checkout(name, folder, {stage: stages[stage]["cmd"] for stage in in_order(stages)})
 
 
 def in_order(stages: dict[str, Any]) -> list[str]:
@@ -114,10 +127,31 @@ def in_order(stages: dict[str, Any]) -> list[str]:
     return list(TopologicalSorter(needs).static_order())
 
 
-def _git(*words: str) -> None:
-    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
+def _git(folder: Path, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise MusicRecError(f"git {' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def whole(checkouts: list[Checkout], repeats: int) -> Seconds:
+    """Time `dvc repro --force`, and experiments of ranks that were not run before, in turns."""
+    seconds: Seconds = {}
+    first = "git add -A && git -c user.name=loop -c user.email=loop@localhost commit -qm loop"
+    for one in checkouts:
+        _git(one.folder, "checkout", "-q", "-B", "loop")
+        one.run(f"dvc repro -q && {first}")
+    for repeat in range(repeats):
+        for one in checkouts:
+            for title, command in (
+                ("dvc repro --force", "dvc repro -q --force"),
+                ("dvc exp run", f"dvc exp run -q -S als.rank={50 + repeat}"),
+            ):
+                took = one.run(command)
+                progress(f"run {repeat + 1} of {repeats}: {one.name} {title} {took.wall:.1f} s")
+                seconds.setdefault((title, one.name), []).append(took)
+            one.run("git checkout -q --force loop && dvc checkout -q --force --allow-missing")
+    return seconds
 
 
 def time_in_turns(checkouts: list[Checkout], stages: list[str], repeats: int) -> Seconds:
@@ -128,7 +162,7 @@ def time_in_turns(checkouts: list[Checkout], stages: list[str], repeats: int) ->
             for one in checkouts:
                 if stage not in one.commands:
                     continue
-                took = one.run(stage)
+                took = one.run(one.commands[stage])
                 progress(f"run {repeat} of {repeats}: {one.name} {stage} {took.wall:.1f} s")
                 if repeat:
                     seconds.setdefault((stage, one.name), []).append(took)
@@ -167,7 +201,7 @@ def prepare(one: Checkout, stages: list[str]) -> None:
         return
     for stage in known[:last]:
         progress(f"{one.name} {stage}, not timed")
-        one.run(stage)
+        one.run(one.commands[stage])
 
 
 def set_rank(one: Checkout) -> None:
@@ -185,6 +219,7 @@ def main() -> None:
     parser.add_argument("--base", required=True, help="revision to compare with")
     parser.add_argument("--head", default="HEAD", help="revision that is judged")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--whole", action="store_true", help="time what a person types, whole")
     parser.add_argument(
         "--stages", nargs="+", help="stages to time (default: all); those before run once"
     )
@@ -193,6 +228,9 @@ def main() -> None:
         raise MusicRecError("git is missing; install it")
     with checkout(args.base, "base") as base, checkout(args.head, "head") as head:
         both = [base, head]
+        if args.whole:
+            print(table(whole(both, args.repeats), ["base", "head"], "command"))
+            return
         stages = args.stages or list(dict.fromkeys([*head.commands, *base.commands]))
         names = [one.name for one in both]
         for one in both:

@@ -63,9 +63,8 @@ def test_the_loop_is_timed_in_turns(tmp_path):
         assert (tmp_path / "ran").read_text().split() == turns
         assert "| baselines | - | - | - | 0." in loop.table(seconds, ["base", "head"], "all")
 
-        broken = loop.Checkout("base", tmp_path, {"train": "echo no factors >&2; exit 3"})
-        with pytest.raises(MusicRecError, match="base: stage train failed: no factors"):
-            broken.run("train")
+        with pytest.raises(MusicRecError, match=r"base: .* failed: no factors"):
+            loop.Checkout("base", tmp_path / "base", {}).run("echo no factors >&2; exit 3")
 
 
 def test_stages_that_are_not_timed_run_once_if_they_come_before(tmp_path):
