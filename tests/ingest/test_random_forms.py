@@ -33,7 +33,7 @@ CLOSED_LIST = (
     "set data.quote to none",
     "set data.quote: ",
     "check data.separator and data.quote",  # a separator in a field without quotes around it
-    "lines of . to . fields",
+    "lines of . and of . fields",
     "only one column found",
     "fields? (more|fewer) than the header",
 )

@@ -92,18 +92,9 @@ def test_stage_leaves_what_was_there_when_it_fails(tmp_path):
 
 
 def stage(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    arguments = [
-        "--params",
-        "params.yaml",
-        "--output",
-        "out",
-        "--metrics",
-        "data.json",
-        "--plots",
-        "plots",
-    ]
+    words = "--params params.yaml --output out --metrics data.json --plots plots"
     return subprocess.run(
-        [sys.executable, ROOT / "stages" / "ingest.py", *arguments],
+        [sys.executable, ROOT / "stages" / "ingest.py", *words.split()],
         cwd=folder,
         env=os.environ | {"MUSICREC_SPARK_MEMORY": "1g"} | environment,
         capture_output=True,

@@ -9,7 +9,7 @@ from typing import Any
 from musicrec.errors import MusicRecError
 from musicrec.ingest.read.judge import Bad
 from musicrec.ingest.read.reader import Piece
-from musicrec.ingest.read.values import FORMS, REASONS
+from musicrec.ingest.read.values import REASONS
 from musicrec.ingest.source.files import SourceFile
 from musicrec.params import DataParams
 from musicrec.storage.parquet import HISTORIES, SPLITS
@@ -128,12 +128,6 @@ class Tally:
                     share=found / rows,
                 )
                 yield f"{self._params.source}: {said}"
-        names = [name for name in FORMS if self.seen[name]]
-        if len(names) > 1:
-            yield (
-                f"{self._params.source}: column {columns.timestamp!r} mixes {' and '.join(names)}; "
-                "all were turned into seconds by their size"
-            )
 
     def _total(self) -> Counter[str]:
         return sum(self.rejected.values(), Counter())

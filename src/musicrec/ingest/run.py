@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError, warn
 from musicrec.ingest.read.columns import mapping_of, read_aliases
@@ -15,26 +18,65 @@ from musicrec.ingest.read.judge import Chunk
 from musicrec.ingest.read.reader import Reader
 from musicrec.ingest.report import ALSO_IN_TRAIN, Tally
 from musicrec.ingest.source.files import SourceFile, list_files
-from musicrec.ingest.split.chunks import Chunks
+from musicrec.ingest.split import protocol
 from musicrec.ingest.split.in_memory import merge_in_memory, merged_table
-from musicrec.ingest.split.protocol import (
-    Plan,
-    require_protocol,
-    require_splits,
-    splits_of,
-    tables_of,
-)
-from musicrec.ingest.split.summary import (
-    Merged,
-    describe_splits,
-    id_warnings,
-    require_sound_splits,
-)
+from musicrec.ingest.split.protocol import Plan
+from musicrec.ingest.split.summary import Merged, describe_splits, id_warnings, require_sound_splits
 from musicrec.ingest.split.windows import shown, windows_of
+from musicrec.interactions.memory import fits_in_memory
 from musicrec.params import DataParams
-from musicrec.storage.parquet import HISTORY, plays_schema
+from musicrec.storage.parquet import HISTORY, PLAYS, plays_schema
 
+# Of chunks in files: microseconds since 1970, null without times.
+_CHUNK = PLAYS.append(pa.field("time", pa.int64()))
 _SAME_LISTEN = 0.01  # share of the rows, from which rows of one user, track and time are warned of
+
+
+class _Chunks:
+    """Chunks by table: in `tables`, or, once `in_files`, in Parquet files of `folder`."""
+
+    def __init__(self, names: list[str], scratch: Path) -> None:
+        """Hold nothing yet; `scratch` need not exist."""
+        self.tables: dict[str, list[Chunk]] = {name: [] for name in names}
+        self.in_files = False
+        self._scratch, self._rows, self._files = scratch, 0, 0
+        if not fits_in_memory(0):  # a master is named
+            self._to_files()
+
+    def add(self, table: str, chunk: Chunk) -> None:
+        """Keep a chunk; the first that does not fit sends all to files."""
+        if not len(chunk.counts):
+            return
+        self._rows += len(chunk.counts)
+        self.tables[table].append(chunk)
+        if self.in_files or not fits_in_memory(self._rows):
+            self._to_files()
+
+    def folder(self, table: str) -> Path:
+        """Where a table's chunks are."""
+        return self._scratch / table
+
+    def times(self) -> Iterator[np.ndarray]:
+        """Times of all rows, a chunk at a time: int64 arrays."""
+        for folder in map(self.folder, self.tables):
+            for path in sorted(folder.glob("*.parquet")):
+                with pq.ParquetFile(path) as file:
+                    yield file.read(["time"]).column("time").to_numpy()
+        for chunk in itertools.chain.from_iterable(self.tables.values()):
+            if chunk.times is not None:
+                yield chunk.times
+
+    def _to_files(self) -> None:
+        self.in_files = True
+        for table, chunks in self.tables.items():
+            self.folder(table).mkdir(parents=True, exist_ok=True)
+            while chunks:
+                users, tracks, counts, times = chunks.pop(0)
+                time = pa.nulls(len(counts), pa.int64()) if times is None else pa.array(times)
+                columns = [users.cast(pa.string()), tracks.cast(pa.string()), counts, time]
+                path = self.folder(table) / f"{self._files:06d}.parquet"
+                pq.write_table(pa.table(columns, _CHUNK), path, compression="zstd")
+                self._files += 1
 
 
 def ingest(params: DataParams, folder: Path, judged: str = "validation") -> dict[str, Any]:
@@ -62,13 +104,13 @@ def ingest(params: DataParams, folder: Path, judged: str = "validation") -> dict
     MusicRecError
         The source cannot be used as it is; the sentence says why.
     """
-    require_protocol(params)
+    protocol.require_protocol(params)
     reader, tables = open_source(params)
-    chunks = Chunks(list(tables), folder / "chunks")
+    chunks = _Chunks(list(tables), folder / "chunks")
     tally = _read(reader, list(tables), params, chunks.add)
     tally.require_good()
     windows = windows_of(params, judged, chunks.times) if params.protocol == "temporal" else {}
-    plan = Plan(params, splits_of(params, tables, judged), windows)
+    plan = Plan(params, protocol.splits_of(params, tables, judged), windows)
     if chunks.in_files:
         from musicrec.ingest.split.on_spark import merge_on_spark
 
@@ -80,18 +122,13 @@ def ingest(params: DataParams, folder: Path, judged: str = "validation") -> dict
 
 
 def read_plays(params: DataParams) -> pa.Table:
-    """Read, check and merge the plays of `params.source`, without a split.
+    """Read, check and merge the plays of `params.source`, without a split; raises as `ingest`.
 
     Returns
     -------
     pyarrow.Table
         `user_id`, `track_id`, `count` and, where a timestamp is mapped, `last_played`; by the bytes
         of user and track, one row each. Empty where the source has no rows.
-
-    Raises
-    ------
-    MusicRecError
-        As of `ingest`.
     """
     params = params.replace(protocol="holdout")
     reader, tables = open_source(params)
@@ -120,7 +157,7 @@ def open_source(params: DataParams) -> tuple[Reader, dict[str, list[SourceFile]]
     files, left_out = list_files(params.source, params.files)
     every = list_files(params.source)[0] if params.aliases else []
     aliases, path = read_aliases(params.aliases, every)
-    tables = tables_of([file for file in files if file.path != path], params)
+    tables = protocol.tables_of([file for file in files if file.path != path], params)
     relatives = [file.relative for members in tables.values() for file in members]
     mapping = mapping_of(params, relatives, aliases)
     if left_out:
@@ -131,12 +168,11 @@ def open_source(params: DataParams) -> tuple[Reader, dict[str, list[SourceFile]]
 
 def _summary(tally: Tally, merged: Merged, plan: Plan, folder: Path) -> dict[str, dict[str, Any]]:
     params = plan.params
-    for overlap in merged.overlaps:
-        tally.rejected[overlap.split][ALSO_IN_TRAIN] += overlap.rows
+    for name, n, _ in merged.overlaps:
+        tally.rejected[name][ALSO_IN_TRAIN] += n
     if merged.overlaps and params.on_bad_rows == "error":
-        split = merged.overlaps[0].split
-        mine = [overlap for overlap in merged.overlaps if overlap.split == split]
-        rows, pair = sum(overlap.rows for overlap in mine), min(overlap.pair for overlap in mine)
+        split, _, pair = min(merged.overlaps, key=lambda one: (plan.splits.index(one[0]), one[2]))
+        rows = tally.rejected[split][ALSO_IN_TRAIN]
         history = f" or {split}{HISTORY}" * (f"{split}{HISTORY}" in plan.splits)
         raise MusicRecError(
             f"{params.source}: {rows:,} row{'s' * (rows > 1)} of {split} (columns "
@@ -144,7 +180,7 @@ def _summary(tally: Tally, merged: Merged, plan: Plan, folder: Path) -> dict[str
             f"first user {pair[0]!r}, track {pair[1]!r}; fix the source or set "
             "data.on_bad_rows: drop"
         )
-    require_splits(folder, plan)
+    protocol.require_splits(folder, plan)
     described = describe_splits(merged.contents)
     require_sound_splits(merged.contents, params)
     source = tally.source() | {"merged_rows": merged.numbers["merged"]}

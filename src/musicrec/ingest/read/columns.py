@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -35,7 +33,7 @@ TITLES = (
     r"(?i)^(track|song|item|artist|movie|title|media|recording)[ _-]?(id|name|uri)?$",
 )
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
-_SLASH = re.compile(r"\\*/")
+_SLASH = re.compile(r"(?<![^ ])\\*/(?![^ ])")  # alone between blanks
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Mapping:
     ids: frozenset[Column]  # those of users and tracks
     keep: Filter | None
     time_pattern: str | None  # of `strptime`; None: any form
-    aliases: dict[str, str]  # bad id of a track -> the good one
+    aliases: tuple[pa.Array, pa.Array] | None  # bad ids of tracks, and the good ones
 
     @property
     def wanted(self) -> list[Column]:
@@ -67,16 +65,11 @@ class Mapping:
 
     def renamed(self, tracks: pa.DictionaryArray) -> pa.DictionaryArray:
         """Tracks under their good ids."""
-        if not self.aliases:
+        if self.aliases is None:
             return tracks
-        bad, good = self._aliases
-        places = pc.index_in(tracks.dictionary, value_set=bad)
-        texts = pc.if_else(places.is_valid(), good.take(places), tracks.dictionary)
-        return pa.DictionaryArray.from_arrays(tracks.indices, texts)
-
-    @cached_property
-    def _aliases(self) -> tuple[pa.Array, pa.Array]:
-        return pa.array(list(self.aliases)), pa.array(list(self.aliases.values()))
+        places = pc.index_in(tracks.dictionary, value_set=self.aliases[0])
+        good = self.aliases[1].take(places)
+        return pa.DictionaryArray.from_arrays(tracks.indices, pc.coalesce(good, tracks.dictionary))
 
     def with_path(self, fields: Fields, relative: str) -> Fields:
         """Add the columns that stand in a file's path: as often the same value."""
@@ -136,7 +129,8 @@ def mapping_of(
             "Python's strptime, such as %d/%m/%Y %H:%M for dd/MM/yyyy HH:mm"
         )
     ids = frozenset(c for c, name in parameter.items() if re.search("user|track", name))
-    return Mapping(params, parameter, in_path, ids, keep, pattern, aliases or {})
+    renamed = (pa.array(list(aliases)), pa.array(list(aliases.values()))) if aliases else None
+    return Mapping(params, parameter, in_path, ids, keep, pattern, renamed)
 
 
 def _path_values(relative: str) -> dict[str, str | None]:
@@ -164,34 +158,16 @@ def _joined(parts: list[pa.Array]) -> pa.Array:
     trimmed = []
     for part in parts:
         encoded = _text(part).dictionary_encode()
-        texts = pc.utf8_trim(encoded.dictionary, INVISIBLE)
-        plain = [None if text == "" else _escaped(text) for text in texts.to_pylist()]
+        texts = pc.utf8_trim(encoded.dictionary, INVISIBLE).to_pylist()
+        plain = [_SLASH.sub(r"\\\g<0>", text) or None for text in texts]
         trimmed.append(pa.array(plain, pa.string()).take(encoded.indices))
     return pc.binary_join_element_wise(*trimmed, " / ")
-
-
-def _escaped(text: str) -> str:
-    if "/" not in text:
-        return text
-    return " ".join("\\" + w if _SLASH.fullmatch(w) else w for w in text.split(" "))
 
 
 def positions(
     mapping: Mapping, names: tuple[str, ...], file: str, *, named: bool
 ) -> dict[Column, int]:
-    """Find the wanted columns among a file's.
-
-    Parameters
-    ----------
-    names : tuple of str
-        A name for each column; without meaning where not `named`.
-
-    Raises
-    ------
-    MusicRecError
-        A column is missing, there twice, or asked for by name in a file without a header; two roles
-        have one column.
-    """
+    """Find the wanted columns among a file's `names`, which have no meaning where not `named`."""
     shown = ", ".join(names)[:300] if named else f"{len(names)} columns and no header"
     found: dict[Column, int] = {}
     for column in mapping.wanted:
@@ -203,9 +179,8 @@ def positions(
         at = [i for i, name in enumerate(names) if named and name == column]
         if isinstance(column, str) and len(at) != 1:
             what = f"{len(at)} columns named" if at else "no column"
-            hint = "" if at else near([column], names)
             raise MusicRecError(
-                f"{file}: {what} {column!r}; the file has: {shown}; {hint}set {parameter}"
+                f"{file}: {what} {column!r}; the file has: {shown}; set {parameter}"
             )
         found[column] = column if isinstance(column, int) else at[0]
     taken: dict[int, str] = {}
@@ -219,34 +194,11 @@ def positions(
     return found
 
 
-def near(wanted: Iterable[str], names: Sequence[str]) -> str:
-    """Suggest the names that differ in case or little else."""
-    plain = {re.sub(r"[\W_]", "", name).lower(): name for name in names if name}
-    keys = (re.sub(r"[\W_]", "", column).lower() for column in wanted)
-    likely = [plain[k] for word in keys for k in get_close_matches(word, plain, n=1, cutoff=0.85)]
-    return f"did you mean {' and '.join(map(repr, likely))}? " if likely else ""
-
-
 def read_aliases(name: str | None, files: list[SourceFile]) -> tuple[dict[str, str], str]:
     """Read `data.aliases`: a bad id and the good one, with a tab, comma or blank between them.
 
-    Parameters
-    ----------
-    name : str, optional
-        `data.aliases`: the path of one of the source's `files` below it, or a path.
-
-    Returns
-    -------
-    aliases : dict
-        Bad id -> good one; chains are followed to their ends.
-    path : str
-        Of the file; blank without one.
-
-    Raises
-    ------
-    MusicRecError
-        There is no such file; a line does not hold two ids; an id has two good ones; aliases lead
-        in a circle.
+    `name` is the path of one of the source's `files` below it, or a path. Returns bad id -> good
+    one, chains followed to their ends, and the path of the file.
     """
     if name is None:
         return {}, ""

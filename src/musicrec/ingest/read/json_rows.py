@@ -39,23 +39,17 @@ def json_form(head: bytes, name: str) -> str:
     Its name says so, or its first line is an object or array.
     """
     text = head.decode("utf-8", "replace").lstrip(_EDGE)
-    line = text.split("\n", 1)[0].rstrip(_EDGE)
-    whole = _is_json(line)
     if text[:1] not in ("{", "["):
         return ""
+    try:
+        json.loads(text.split("\n", 1)[0].rstrip(_EDGE))
+        whole = True
+    except (ValueError, RecursionError):
+        whole = len(head) >= HEAD and "\n" not in text and text[0] == "{"  # as far as is seen
     named = any(ending in name.lower() for ending in _ENDINGS)
     if not (named or whole or text[1:].lstrip()[:1] in ('"', "{")):
         return ""
-    long = len(head) >= HEAD and "\n" not in text  # on one line as far as is seen
-    return "lines" if text[0] == "{" and (whole or long) else "document"
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
+    return "lines" if text[0] == "{" and whole else "document"
 
 
 def first_records(head: bytes) -> list[Any]:
@@ -73,7 +67,7 @@ class JsonFields:
     """Reads the mapped fields of objects.
 
     Several objects on a line, with commas between them or in an array, are a row each. Whatever
-    else stands on the line breaks it, and so does an id that is no text or number.
+    else stands there breaks the line, and so does an id that is no text or number.
     """
 
     def __init__(self, records: list[Any], mapping: Mapping, name: str) -> None:
@@ -150,17 +144,9 @@ def _values(text: str, decoder: json.JSONDecoder) -> Iterator[Any]:
 
 
 def read_document(chunks: Iterable[bytes], path: str | None, name: str) -> list[Any]:
-    """The objects of an array, or that stand one after the other.
+    """The objects of an array, or that stand one after the other, or of a list within.
 
-    Parameters
-    ----------
-    path : str, optional
-        `data.records`: the list of objects within.
-
-    Raises
-    ------
-    MusicRecError
-        It is large, damaged, or no JSON of objects, one a play.
+    `path` is `data.records`. That it is large, damaged, or no JSON is a MusicRecError.
     """
     data = b""
     for chunk in chunks:
@@ -173,26 +159,12 @@ def read_document(chunks: Iterable[bytes], path: str | None, name: str) -> list[
     text = data.decode("utf-8", "replace").strip(_EDGE)
     try:
         values = list(_values(text, _DECODER))
-    except RecursionError:
+    except (ValueError, RecursionError) as error:
         raise MusicRecError(
-            f"{name}: its JSON is nested too deeply to be read; write one flat object a play"
+            f"{name}: JSON that is damaged, ends early or is nested too deeply, or something like "
+            f"JSON, such as Python dicts ({error}); get the file again, or write it by json.dumps"
         ) from None
-    except ValueError as error:
-        raise MusicRecError(
-            f"{name}: JSON that is damaged or ends early, or something like JSON, such as Python "
-            f"dicts ({error}); get the file again, or write it by json.dumps"
-        ) from None
-    if path is not None:
-        return list(_at_path(values, path.split("."), name, path))
-    around = values[0] if len(values) == 1 and isinstance(values[0], dict) else {}
-    if inner := [key for key, one in around.items() if isinstance(one, list)]:
-        raise MusicRecError(
-            f"{name}: this is one object around the plays, with a list in "
-            f"{', '.join(map(repr, inner))[:200]}; set data.records to the list of plays, such as "
-            f"data.records={inner[0]}, or write an object a play, as pandas does by "
-            'DataFrame.to_json(path, orient="records", lines=True)'
-        )
-    return _flat(values)
+    return _flat(values) if path is None else list(_at_path(values, path.split("."), name, path))
 
 
 def _flat(values: list[Any]) -> list[Any]:
@@ -219,11 +191,6 @@ def json_paths(records: list[dict[str, Any]], mapping: Mapping, name: str) -> Pa
     """Find the mapped fields in the first objects.
 
     A name is a key of the object or, dotted, of objects within: `track_metadata.track_name`.
-
-    Raises
-    ------
-    MusicRecError
-        A column is mapped by position, no object has a field, or it holds an object or list.
     """
     names = tuple(dict.fromkeys(key for record in records for key in _names(record)))
     found: Paths = {}
@@ -243,11 +210,11 @@ def json_paths(records: list[dict[str, Any]], mapping: Mapping, name: str) -> Pa
                 + within[0].rpartition("[]")[0].replace("[]", "")
             )
         if any(isinstance(_at(record, found[column]), dict | list) for record in records):
-            inner = ", ".join(key for key in names if key.startswith(f"{column}."))
-            what = "lists; write an object for each element of the list, such as with jq"
-            if inner:
-                what = f"objects; write an object a play, or name a field within: {inner[:200]}"
-            raise MusicRecError(f"{name}: field {column!r} ({parameter}) holds {what}")
+            inner = ", ".join(key for key in names if key.startswith(f"{column}."))[:200]
+            raise MusicRecError(
+                f"{name}: field {column!r} ({parameter}) holds objects or lists; write an object a "
+                f"play, or name a field within: {inner or 'there is none'}"
+            )
     positions(mapping, names, name, named=True)
     return found
 
@@ -272,7 +239,6 @@ def _arrow_kinds(records: list[dict[str, Any]], paths: Paths, mapping: Mapping) 
     """The types by which Arrow reads fields as they are written; None where there are none.
 
     Texts are texts and numbers whole ones; but for ids and counts also true, false and fractions.
-    Where a field has several kinds of values Arrow is not asked.
     """
     kinds = {}
     for column, keys in paths.items():
@@ -288,9 +254,9 @@ def _arrow_kinds(records: list[dict[str, Any]], paths: Paths, mapping: Mapping) 
     return pa.schema(_fields(kinds))
 
 
-def _fields(kinds: dict[tuple[str, ...], pa.DataType]) -> list[pa.Field]:
-    found = []
+def _fields(kinds: dict[tuple[str, ...], pa.DataType]) -> dict[str, pa.DataType]:
+    found = {}
     for key in dict.fromkeys(keys[0] for keys in kinds):
         inner = {keys[1:]: kind for keys, kind in kinds.items() if keys[0] == key}
-        found.append(pa.field(key, inner[()] if () in inner else pa.struct(_fields(inner))))
+        found[key] = inner[()] if () in inner else pa.struct(_fields(inner))
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -67,27 +68,25 @@ class Judged(NamedTuple):
     rows: int  # bad ones too
     lines: int
     bad: dict[str, Bad]  # by reason
-    seen: Counter[str]  # what is no mistake by itself: `report.SEEN`, `rows_filtered`, FORMS
+    seen: Counter[str]  # what is no mistake by itself: `report.SEEN`, `rows_filtered`
 
 
 def judge(raw: Raw, mapping: Mapping, file: str) -> Judged:
     """Judge rows: each is good, or bad for the first of `REASONS` that holds.
 
-    Raises
-    ------
-    MusicRecError
-        A column's type cannot hold an id, a count or a time; a header amid the rows has the columns
-        in another order.
+    That a column's type cannot hold an id, a count or a time, or that a header amid the rows has
+    the columns in another order, is a MusicRecError.
     """
     params, seen = mapping.params, Counter[str]()
     columns, filtered = mapping.roles(raw.fields, seen, file)
     _require_kinds(columns, mapping, file)
     n = len(columns["user"])
     counts, times = np.ones(n, np.int64), None
-    nulls = null_words(params.null_words)
-    asking = raw.layout is not None and raw.layout.quotes_open
-    users, of_users = _ids(columns["user"], "user", nulls, quotes_open=asking)
-    tracks, of_tracks = _ids(columns["track"], "track", nulls, quotes_open=asking)
+    nulls = [word.strip() for word in (params.null_words or "").split(",") if word.strip()]
+    nulls = [*USUAL_NULLS] if params.null_words == "usual" else nulls
+    asks = raw.layout is not None and raw.layout.dialect.asks
+    users, of_users = _ids(columns["user"], "user", nulls, asks=asks)
+    tracks, of_tracks = _ids(columns["track"], "track", nulls, asks=asks)
     found, again = [of_users, of_tracks], np.zeros(n, bool)
     if raw.layout is not None:
         again = _headers(users, tracks, raw.layout, file)
@@ -98,10 +97,9 @@ def judge(raw: Raw, mapping: Mapping, file: str) -> Judged:
         counts, codes = counts_of(columns["count"], params)
         found.append(codes)
     if "timestamp" in columns:
-        times, codes, forms = times_of(columns["timestamp"], mapping.time_pattern)
+        times, codes = times_of(columns["timestamp"], mapping.time_pattern)
         found.append(codes)
-        seen.update(forms)
-    codes = _first(found)
+    codes = reduce(lambda one, other: np.where(one > 0, one, other), found)
     codes[filtered | again] = 0
     kept = (codes == 0) & ~filtered & ~again
     seen["header_lines"] = int(np.count_nonzero(again))
@@ -125,48 +123,31 @@ def judge(raw: Raw, mapping: Mapping, file: str) -> Judged:
     return Judged(Chunk(users, tracks, counts, times), rows, raw.lines, bad, seen)
 
 
-def _first(found: list[np.ndarray]) -> np.ndarray:
-    """The first code of each row that is not 0."""
-    codes = np.zeros(len(found[0]), np.int8)
-    for more in reversed(found):
-        if more.any():
-            codes = np.where(more > 0, more, codes)
-    return codes
-
-
 def _require_kinds(columns: dict[str, pa.Array], mapping: Mapping, file: str) -> None:
     """Stop where a column's type cannot hold what its role asks for."""
+    asked = {"count": "numbers", "timestamp": "numbers, dates or times"}
     for role, column in columns.items():
         kind, is_id = column.type, role in ("user", "track")
-        number = pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0)
-        if not is_id:
-            number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-            number = number or pa.types.is_decimal(kind)
-        date = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
-        if not (is_text(kind) or number or (date and role == "timestamp")):
-            ask = {"count": "numbers", "timestamp": "numbers, dates or times"}
+        good = is_text(kind) or pa.types.is_integer(kind)
+        good |= pa.types.is_decimal(kind) and (not is_id or kind.scale == 0)
+        good |= pa.types.is_floating(kind) and not is_id
+        good |= role == "timestamp" and (pa.types.is_timestamp(kind) or pa.types.is_date(kind))
+        if not good:
             raise MusicRecError(
                 f"{file}: column {getattr(mapping.params.columns, role)!r} (data.columns.{role}) "
-                f"holds {kind} values; it must hold {ask.get(role, 'text or whole numbers')}"
+                f"holds {kind} values; it must hold {asked.get(role, 'text or whole numbers')}"
             )
 
 
-def null_words(choice: str | None) -> tuple[str, ...]:
-    """The words of `data.null_words`."""
-    if choice == "usual":
-        return USUAL_NULLS
-    return tuple(word.strip() for word in (choice or "").split(",") if word.strip())
-
-
 def _ids(
-    column: pa.Array, role: str, nulls: tuple[str, ...], *, quotes_open: bool
+    column: pa.Array, role: str, nulls: list[str], *, asks: bool
 ) -> tuple[pa.DictionaryArray, np.ndarray]:
     """Ids as texts without invisible characters around them, and `CODES` of each row."""
     ids = dictionary(column)
     texts, missing = ids.dictionary, CODES[f"{role}_missing"]
     codes = np.zeros(len(texts) + 1, np.int8)
     codes[-1] = missing
-    if quotes_open and pc.any(pc.starts_with(texts, '"')).as_py():
+    if asks and pc.any(pc.starts_with(texts, '"')).as_py():
         codes[_distinct(pc.match_substring_regex(texts, '(?s)^".*"$'))] = CODES["in_quotes"]
     if nulls or not _is_plain(texts):
         texts = pc.utf8_trim(texts, INVISIBLE)
@@ -202,13 +183,13 @@ def _headers(
     users: pa.DictionaryArray, tracks: pa.DictionaryArray, layout: TextLayout, file: str
 ) -> np.ndarray:
     """Whether a row is a header again, as where files were joined: bool (n)."""
-    user, track = layout.titles or ("", "")
-    longest = 2 * max(len(user), len(track)) + 4 if layout.titles else _LONGEST_TITLE
-    patterns = [rf"(?i)^(# ?)?\Q{title}\E$" for title in layout.titles or ()] or TITLES
+    titles = layout.titles or ()
+    longest = 2 * max(map(len, titles)) + 4 if titles else _LONGEST_TITLE
+    patterns = [rf"(?i)^(# ?)?\Q{title}\E$" for title in titles] or TITLES
 
-    def called(user: str, track: str) -> np.ndarray:
+    def called(*patterns: str) -> np.ndarray:
         found = np.ones(len(users), bool)
-        for ids, pattern in ((users, user), (tracks, track)):
+        for ids, pattern in zip((users, tracks), patterns, strict=True):
             short = pc.less_equal(pc.binary_length(ids.dictionary), longest)
             if not (found.any() and pc.any(short).as_py()):
                 return np.zeros(len(users), bool)
@@ -216,7 +197,7 @@ def _headers(
             found &= by_row(ids, _distinct(pc.match_substring_regex(texts, pattern)))
         return found
 
-    if user != track and called(patterns[1], patterns[0]).any():
+    if len(set(titles)) != 1 and called(*reversed(patterns)).any():
         raise MusicRecError(
             f"{file}: a line amid the rows names the columns in another order than the header; "
             "keep files of different columns apart"
@@ -231,8 +212,8 @@ def _bad_rows(raw: Raw, columns: dict[str, pa.Array], codes: np.ndarray) -> dict
         found[reason] = known._replace(rows=known.rows + 1)
     for code in np.unique(codes[codes > 0]) if codes.any() else ():
         reason, rows = NAMES[code], np.flatnonzero(codes == code)
-        at = {name: column[int(rows[0])].as_py() for name, column in columns.items()}
-        at = {name: value if value is None else str(value) for name, value in at.items()}
+        values = {name: column[int(rows[0])].as_py() for name, column in columns.items()}
+        at = {name: None if value is None else str(value) for name, value in values.items()}
         role = REASONS[reason][0]
         value = at[role] if role else " ".join(map(str, at.values()))
         here = Bad(len(rows), raw.number(int(rows[0])), value, at["user"], at["track"])

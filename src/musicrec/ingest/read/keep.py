@@ -35,25 +35,10 @@ Condition = Callable[[Fields, str], np.ndarray]
 
 
 class Filter:
-    """A parsed condition.
-
-    Attributes
-    ----------
-    columns : list
-        Names and positions of the columns it reads.
-    matches : callable
-        (fields, file) -> which rows it holds for: bool (n). Raises MusicRecError where a column
-        holds neither text, numbers nor true and false.
-    """
+    """A parsed condition: the `columns` it reads, and `matches`, (fields, file) -> bool (n)."""
 
     def __init__(self, text: str) -> None:
-        """Parse `data.keep`.
-
-        Raises
-        ------
-        MusicRecError
-            The text is none of this language.
-        """
+        """Parse `data.keep`."""
         self.columns: list[str | int] = []
         self._known: dict[str, Any] = {}  # c0, c1, … a column; v0, v1, … a value
         try:  # Python's grammar, of which nothing is left but columns, values, words and signs

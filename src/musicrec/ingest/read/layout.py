@@ -1,10 +1,9 @@
 """How a text file is laid out, told from its first lines by stated rules.
 
 - Separator: what `data.separator` or a line `sep=;` says, else the one that cuts nine lines of ten
-  alike and gives the mapped columns. A space counts only where no other one does, and so does one
-  that a space mostly follows, as in a text.
-- Quotes: what `data.quote` says, else `"` around fields, doubled within or behind a backslash;
-  between tabs and separators of several characters they are text, unless the header has them.
+  alike and gives the mapped columns. A space counts only where no other one does.
+- Quotes: what `data.quote` says, else `"` around fields, doubled within; between tabs and
+  separators of several characters they are text, unless the header has them.
 - Header: the first of 20 lines that has the mapped names; where columns are positions none, unless
   the first line's count or time is a word.
 - Lines above the header and a rule below it are left out with a warning that shows the first.
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from musicrec.errors import MusicRecError, warn
-from musicrec.ingest.read.columns import INVISIBLE, TITLES, Column, Mapping, near, positions
+from musicrec.ingest.read.columns import INVISIBLE, TITLES, Column, Mapping, positions
 from musicrec.ingest.read.values import USUAL_NULLS
 from musicrec.params import ROLES
 
@@ -31,7 +30,6 @@ _ALIKE = 0.9  # share of lines with the same number of fields that makes a separ
 _TRIED = ("\t", ",", ";", "|", "::", "<SEP>", " ")
 _SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 _SEP_LINE = re.compile(r'"?sep=(.+?)"?', re.I)
-_COMMENT = ("#", "%", "//")
 _NO_VALUE = {null.lower() for null in USUAL_NULLS} | {"unknown", "inf", "infinity"}
 _RULE = re.compile(r"[-=:+|_ ]*[-=]{2}[-=:+|_ ]*")  # a line drawn under the header
 Row = tuple[str, ...]
@@ -43,8 +41,7 @@ class Dialect:
 
     separator: str  # one character or more
     quote: str = '"'  # one character, or "" where quotes are part of the text
-    escape: str = '"'  # what stands before a quote within quotes: the quote, or a backslash
-    stated: bool = True  # whether `data.quote` says what quotes are
+    asks: bool = False  # whether quotes are taken for text, which is not stated
 
     def split(self, line: str) -> tuple[Row, bool]:
         """Cut one line into trimmed fields, and tell whether its quotes are well formed.
@@ -57,23 +54,18 @@ class Dialect:
         fields, well_formed = [], True
         for quoted, plain in self._field.findall(line + self.separator):
             well_formed = well_formed and self.quote not in plain
-            fields.append((self._escaped.sub(r"\1", quoted) if quoted else plain).strip())
+            fields.append((quoted.replace(self.quote * 2, self.quote) if quoted else plain).strip())
         return tuple(fields), well_formed
 
     @cached_property
     def _field(self) -> re.Pattern[str]:
         quote, separator = re.escape(self.quote), re.escape(self.separator)
-        inner = rf"[^{quote}]|{quote * 2}" if self.escape == self.quote else rf"[^{quote}\\]|\\."
         blank = rf"[^\S{separator}]*" if self.separator.isspace() else r"\s*"
         return re.compile(
-            rf"{blank}{quote}((?:{inner})*+){quote}{blank}{separator}"
+            rf"{blank}{quote}((?:[^{quote}]|{quote * 2})*+){quote}{blank}{separator}"
             rf"|((?:(?!{separator}).)*){separator}",
             re.S,
         )
-
-    @cached_property
-    def _escaped(self) -> re.Pattern[str]:
-        return re.compile(re.escape(self.escape) + f"([{re.escape(self.quote + self.escape)}])")
 
 
 @dataclass(frozen=True)
@@ -88,28 +80,16 @@ class TextLayout:
     columns: Row  # names of all fields; empty texts without a header
     count: int | None  # place of the count
 
-    @property
-    def quotes_open(self) -> bool:
-        """Whether quotes are taken for text, which is not stated."""
-        return not self.dialect.quote and not self.dialect.stated
-
 
 def text_layout(head: bytes, mapping: Mapping, name: str, *, whole: bool) -> TextLayout:
-    """Tell a text file's layout from its first bytes.
+    """Tell a text file's layout from its first bytes, of `packed.text_chunks`.
 
-    Parameters
-    ----------
-    head : bytes
-        UTF-8, unpacked, without a byte order mark, with line feeds.
-    name : str
-        The file, for messages.
-    whole : bool
-        Whether `head` is the whole file, so that its last line is complete.
+    `whole`: they are the whole file, so that its last line is complete.
 
     Raises
     ------
     MusicRecError
-        The file is not text, or no table with the columns asked for; rows do not fit the header.
+        The file is no table with the columns asked for; rows do not fit the header.
     """
     params = mapping.params
     lines = _head_lines(head, name, whole=whole)
@@ -137,19 +117,12 @@ def text_layout(head: bytes, mapping: Mapping, name: str, *, whole: bool) -> Tex
             f"{name}: {len(left_out)} line{'s' * (len(left_out) > 1)} above the first row, first "
             f"{left_out[0][:60]!r}, {'are' if len(left_out) > 1 else 'is'} left out"
         )
-    own = [places.get(getattr(params.columns, role)) for role in ROLES]
-    called = [
-        titles[i].strip(INVISIBLE).lower() for i in own[:2] if i is not None and i < len(titles)
-    ]
-    return TextLayout(
-        dialect,
-        width,
-        places,
-        bool(marked) + at + bool(titles) + ruled,
-        (called[0], called[1]) if len(called) == 2 else None,
-        columns,
-        own[2],
-    )
+    user, track, count, _ = (places.get(getattr(params.columns, role)) for role in ROLES)
+    called = None
+    if user is not None and track is not None and max(user, track) < len(titles):
+        called = titles[user].lower(), titles[track].lower()
+    start = bool(marked) + at + bool(titles) + ruled
+    return TextLayout(dialect, width, places, start, called, columns, count)
 
 
 def _head_lines(head: bytes, name: str, *, whole: bool) -> list[str]:
@@ -169,10 +142,7 @@ def _head_lines(head: bytes, name: str, *, whole: bool) -> list[str]:
 
 
 def _choose_dialect(lines: list[str], mapping: Mapping, choice: str, name: str) -> Dialect:
-    """The separator (`choice` is `data.separator` or the file's own) and quotes.
-
-    Where no separator fits, it is the one that comes nearest.
-    """
+    """The separator (of `choice`: `data.separator` or the file's own) and quotes that fit best."""
     params = mapping.params
     if params.quote not in ("auto", "none") and len(params.quote) != 1:
         raise MusicRecError(
@@ -200,7 +170,6 @@ def _choose_dialect(lines: list[str], mapping: Mapping, choice: str, name: str) 
         modal = {dialect: _modal_width(rows) for dialect, rows in split.items()}
         return max(modal, key=lambda one: (modal[one][0] > 1, modal[one][1]))
     fitting = [one for one in fitting if one.separator != " "] or fitting
-    fitting = [one for one in fitting if not _is_airy(lines, one.separator)] or fitting
     if len(fitting) > 1:
         names = " and ".join(repr(one.separator) for one in fitting)
         raise MusicRecError(
@@ -217,12 +186,8 @@ def _quoting(lines: list[str], separator: str, mapping: Mapping) -> Dialect:
     quoted = {f'"{name}"' for name in mapping.names}
     in_quotes = quoted and any(quoted <= set(line.split(separator)) for line in lines[:_ABOVE])
     if choice == "none" or (as_text and not in_quotes):
-        return Dialect(separator, "", stated=choice == "none")
-    quote = '"' if choice == "auto" else choice
-    forms = [Dialect(separator, quote, quote), Dialect(separator, quote, "\\")]
-    if "\\" + quote not in "".join(lines):
-        return forms[0]
-    return min(forms, key=lambda one: sum(not one.split(line)[1] for line in lines))
+        return Dialect(separator, "", asks=choice != "none")
+    return Dialect(separator, '"' if choice == "auto" else choice)
 
 
 def _fits(split: list[Row], mapping: Mapping) -> bool:
@@ -241,15 +206,9 @@ def _modal_width(split: list[Row]) -> tuple[int, float]:
     return width, lines / len(split)
 
 
-def _is_airy(lines: list[str], separator: str) -> bool:
-    """Whether a space mostly follows, as it does a comma in a text."""
-    text = "\n".join(lines)
-    return 2 * text.count(separator + " ") > text.count(separator)
-
-
 def _is_comment(line: str) -> bool:
-    """Whether a line starts with `#`, `%` or `//` and a space: a user may be called `#1`."""
-    return line.startswith(tuple(f"{sign} " for sign in _COMMENT)) or line.strip() in _COMMENT
+    """Whether a line starts with `#` and a space: a user may be called `#1`."""
+    return f"{line} ".startswith("# ")
 
 
 def _comments(lines: list[str]) -> int:
@@ -266,8 +225,8 @@ def _bare(row: Row) -> Row:
 
 def _header(split: list[Row], lines: list[str], mapping: Mapping, name: str) -> tuple[int, Row]:
     """How many lines stand above the table's first line, and its titles; () without a header."""
-    params, names, top = mapping.params, mapping.names, _comments(lines)
-    if names and params.header is not False:
+    header, names, top = mapping.params.header, mapping.names, _comments(lines)
+    if names and header is not False:
         for place, row in enumerate(split[:_ABOVE]):
             titles = _bare(row)
             if set(names) <= set(titles):
@@ -276,12 +235,12 @@ def _header(split: list[Row], lines: list[str], mapping: Mapping, name: str) -> 
         missing = [column for column in names if column not in first]
         raise MusicRecError(
             f"{name}: no column {', '.join(map(repr, missing))} in the first line, which is "
-            f"{' | '.join(first)[:200]!r}; {near(missing, first)}name the columns in data.columns, "
+            f"{' | '.join(first)[:200]!r}; name the columns in data.columns, "
             "by position from 0 where there is no header"
         )
-    if params.header is False or names or top == len(lines):
+    if header is False or names or top == len(lines):
         return (top if top < len(lines) else 0), ()
-    if params.header is True or _are_names(split[top], mapping, lines[top], name):
+    if header is True or _are_names(split[top], mapping, lines[top], name):
         return top, tuple(field.strip(INVISIBLE) for field in split[top])
     return top, ()
 
@@ -320,19 +279,16 @@ def _named(titles: Row, rows: list[Row], width: int, mapping: Mapping, name: str
     """Name the fields of a row after the header; a last field that is always empty is none."""
     more = width - len(titles)
     alike = [row for row in rows if len(row) == width]
-    if more == 0:
-        return titles
     if not mapping.names:
-        return ("",) * width
+        return titles if more == 0 else ("",) * width
+    if more == 0 or (more == -1 and not titles[-1]):
+        return titles[:width]
     if more == 1 and not any(row[-1] for row in alike):
         return (*titles, "")
-    if more == -1 and not titles[-1]:
-        return titles[:-1]
     raise MusicRecError(
-        f"{name}: the rows have {abs(more)} field{'s' * (abs(more) > 1)} "
-        f"{'more' if more > 0 else 'fewer'} than the header, {width} against {len(titles)}: the "
-        f"header is {' | '.join(titles)[:100]!r}, a row {' | '.join(alike[0])[:100]!r}; name every "
-        "column in the header, or set data.header: true and data.columns to positions in the rows"
+        f"{name}: rows have {width} fields, the header {len(titles)}: the header is "
+        f"{' | '.join(titles)[:100]!r}, a row {' | '.join(alike[0])[:100]!r}; name every column in "
+        "the header, or set data.header: true and data.columns to positions in the rows"
     )
 
 
@@ -341,11 +297,11 @@ def _row_width(rows: list[Row], mapping: Mapping, choice: str, name: str) -> int
     width, share = _modal_width(rows)
     if share >= (_ALIKE if choice == "auto" else 0.5) or len(rows) < 3:
         return width
-    widths = sorted(map(len, rows))
-    usual = next(row for row in rows if len(row) == width)
-    other = next(row for row in rows if len(row) != width)
+    usual, other = (
+        next(row for row in rows if (len(row) == width) == same) for same in (True, False)
+    )
     raise MusicRecError(
-        f"{name}: lines of {widths[0]} to {widths[-1]} fields, such as {' '.join(usual)[:60]!r} "
+        f"{name}: lines of {width} and of {len(other)} fields, such as {' '.join(usual)[:60]!r} "
         f"and {' '.join(other)[:60]!r}, are no table with data.separator: {choice} and data.quote: "
         f"{mapping.params.quote}; set them, or, if a line holds a user and the user's tracks, "
         "write one line a track: awk '{for (i = 2; i <= NF; i++) print $1, $i}'"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from uuid import UUID
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 from musicrec.errors import MusicRecError
 from musicrec.ingest.read.columns import Column, Mapping, positions
 from musicrec.ingest.read.judge import Raw
-from musicrec.ingest.source.files import SourceFile
-from musicrec.ingest.source.unsupported import refuse_unsupported
+from musicrec.ingest.source.files import SourceFile, refuse_unsupported
 from musicrec.storage.parquet import READING
 
 MAGIC = b"PAR1"
@@ -23,21 +22,14 @@ _ROWS = 1 << 20  # rows read at a time, of larger row groups
 def parquet_readings(
     file: SourceFile, mapping: Mapping
 ) -> tuple[list[Callable[[], Iterator[Raw]]], tuple[str, ...]]:
-    """What reads each row group of a file, and its columns; none where it has no rows.
-
-    Raises
-    ------
-    MusicRecError
-        The file is truncated or not Parquet; a column is missing.
-    """
+    """What reads each row group of a file, and its columns; none where it has no rows."""
     with file.open() as stream:
         head = stream.read(1 << 16)
     if not head.startswith(MAGIC):
         refuse_unsupported(head, file.shown)
         raise MusicRecError(
-            f"{file.shown}: not a whole Parquet file: it does not start with Parquet's mark, as by "
-            "its name or data.format it should; get the file again, or give it the name of what it "
-            "is"
+            f"{file.shown}: not a whole Parquet file: it does not start with Parquet's mark, as "
+            "its name or data.format asks; get it again, or give it the name of what it is"
         )
     try:
         with file.open() as stream, pq.ParquetFile(stream) as reader:
@@ -64,9 +56,10 @@ def parquet_readings(
             )
     ids = [wanted[c] for c in wanted if c in mapping.ids]
     ids = [name for name in ids if pa.types.is_string(schema.field(name).type)]
-    readings, before = [], 0
+    readings: list[Callable[[], Iterator[Raw]]] = []
+    before = 0
     for group in range(metadata.num_row_groups):
-        readings.append(_reading(file, group, wanted, ids, before))
+        readings.append(partial(_read_group, file, group, wanted, ids, before))
         before += metadata.row_group(group).num_rows
     return readings, names
 
@@ -78,44 +71,33 @@ def _damaged(file: SourceFile, error: BaseException) -> BaseException:
     return MusicRecError(f"{file.shown}: not a whole Parquet file ({reason}); get the file again")
 
 
-def _reading(
-    file: SourceFile, group: int, wanted: dict[Column, str], ids: list[str], before: int
-) -> Callable[[], Iterator[Raw]]:
-    """What reads a row group behind `before` rows of the file, its ids as dictionaries."""
-
-    def read() -> Iterator[Raw]:
-        start = before
-        try:
-            with (
-                file.open() as stream,
-                pq.ParquetFile(stream, read_dictionary=ids, **READING) as reader,
+def _read_group(
+    file: SourceFile, group: int, wanted: dict[Column, str], ids: list[str], start: int
+) -> Iterator[Raw]:
+    """Rows of a row group behind `start` rows of the file, its ids as dictionaries."""
+    columns = list(wanted.values())
+    try:
+        with (
+            file.open() as stream,
+            pq.ParquetFile(stream, read_dictionary=ids, **READING) as reader,
+        ):
+            for table in reader.iter_batches(
+                _ROWS, row_groups=[group], columns=columns, use_threads=False
             ):
-                columns = list(wanted.values())
-                for table in reader.iter_batches(
-                    _ROWS, row_groups=[group], columns=columns, use_threads=False
-                ):
-                    fields = {c: _plain(table.column(name)) for c, name in wanted.items()}
-                    yield Raw(fields, lambda row, start=start: start + row + 1, 0, [])  # type: ignore[misc]
-                    start += table.num_rows
-        except (pa.ArrowException, OSError) as error:
-            raise _damaged(file, error) from None
-
-    return read
+                fields = {c: _plain(table.column(name)) for c, name in wanted.items()}
+                yield Raw(fields, (start + 1).__add__, 0, [])
+                start += table.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(file, error) from None
 
 
 def _plain(column: pa.Array) -> pa.Array:
-    """Bytes and UUIDs as text."""
+    """Bytes as text."""
     kind = column.type
     if pa.types.is_dictionary(kind) and not pa.types.is_string(kind.value_type):
         column = column.cast(kind.value_type)
-    uuid = str(column.type) == "extension<arrow.uuid>"
-    if isinstance(column, pa.ExtensionArray):
-        column = column.storage
-    if not (uuid or pa.types.is_binary(column.type) or "binary" in str(column.type)):
+    if "binary" not in str(column.type):
         return column
     encoded = column.dictionary_encode()
-    texts = [
-        str(UUID(bytes=value)) if uuid else value.decode("utf-8", "replace")
-        for value in encoded.dictionary.to_pylist()
-    ]
+    texts = [value.decode("utf-8", "replace") for value in encoded.dictionary.to_pylist()]
     return pa.DictionaryArray.from_arrays(encoded.indices, pa.array(texts, pa.string()))

@@ -17,23 +17,13 @@ from musicrec.ingest.read.judge import Judged, Raw, judge
 from musicrec.ingest.read.layout import HEAD, text_layout
 from musicrec.ingest.read.parquet import MAGIC, parquet_readings
 from musicrec.ingest.read.text import blocks, read_text
-from musicrec.ingest.source.files import SourceFile
+from musicrec.ingest.source.files import SourceFile, refuse_unsupported
 from musicrec.ingest.source.packed import known_encoding, open_plain, text_chunks
-from musicrec.ingest.source.unsupported import refuse_unsupported
 from musicrec.jit.parallel import thread_count
 
-# What is said of two files that differ: with that of the first one, and of the other.
-_MIXED = ": {} and {} are mixed; keep one format, or name the files that are meant in data.files"
-_OTHER_SEPARATORS = ": their separators seem to be {!r} and {!r}; set data.separator"
-_OTHER_HEADERS = (
-    ": with data.header: true their first lines, {} and {}, would be left out; give all files the "
-    "same header or none"
-)
-_OTHER_COLUMNS = (
-    " have other columns ({:.100} and {:.100}), so that not all may be plays; name the files that "
-    "are meant, such as data.files={}, or all: data.files=*"
-)
 Work = Callable[[], Iterable[Raw]]
+# What else than naming one kind of files helps.
+_ELSE = {"columns": ", or all: data.files=*", "separators": ", or set data.separator"}
 
 
 class Piece(NamedTuple):
@@ -55,14 +45,8 @@ class Reader:
         self._encoding = known_encoding(self._params.encoding)
 
     def pieces(self) -> Iterator[Piece]:
-        """Yield what the files hold, in their order; a few pieces are in memory at a time.
-
-        Raises
-        ------
-        MusicRecError
-            A file is of no format that is read, or lacks a mapped column; formats are mixed.
-        """
-        waiting: deque[tuple[str, SourceFile, Future[list[Judged]]]] = deque()
+        """Yield what the files hold, in their order; a few pieces are in memory at a time."""
+        waiting: deque[Future[list[Piece]]] = deque()
         works = (
             (table, file, work)
             for table, files in self._tables.items()
@@ -73,24 +57,22 @@ class Reader:
         with ThreadPoolExecutor(threads) as pool:
             try:
                 for table, file, work in works:
-                    waiting.append((table, file, pool.submit(self._judged, work, file)))
+                    waiting.append(pool.submit(self._judged, table, file, work))
                     if len(waiting) > threads:
-                        yield from _pieces(*waiting.popleft())
+                        yield from waiting.popleft().result()
                 while waiting:
-                    yield from _pieces(*waiting.popleft())
+                    yield from waiting.popleft().result()
             finally:
-                for *_, future in waiting:
+                for future in waiting:
                     future.cancel()
 
-    def _judged(self, work: Work, file: SourceFile) -> list[Judged]:
-        return [
-            judge(
-                raw._replace(fields=self._mapping.with_path(raw.fields, file.relative)),
-                self._mapping,
-                file.shown,
-            )
-            for raw in work()
-        ]
+    def _judged(self, table: str, file: SourceFile, work: Work) -> list[Piece]:
+        found = []
+        for raw in work():
+            fields = self._mapping.with_path(raw.fields, file.relative)
+            judged = judge(raw._replace(fields=fields), self._mapping, file.shown)
+            found.append(Piece(table, file, judged))
+        return found
 
     def _file(self, file: SourceFile, table: str) -> Iterator[Work]:
         with open_plain(file) as stream:
@@ -104,7 +86,7 @@ class Reader:
                         raise MusicRecError(
                             f"{file.shown}: this is a packed Parquet file; unpack it"
                         )
-                self._require_alike("format", "Parquet", file, _MIXED)
+                self._require_alike("formats", "Parquet", file)
                 readings, columns = parquet_readings(file, self._mapping)
                 self._require_columns(columns, file, table)
                 yield from readings
@@ -117,15 +99,15 @@ class Reader:
             refuse_unsupported(first, file.shown)
             form = json_form(first, file.relative)
             if self._params.format == "json" or (self._params.format == "auto" and form):
-                self._require_alike("format", "JSON", file, _MIXED)
+                self._require_alike("formats", "JSON", file)
                 yield from self._json(chunks, form, file)
                 return
-            self._require_alike("format", "text", file, _MIXED)
+            self._require_alike("formats", "text", file)
             layout = text_layout(first, self._mapping, file.shown, whole=len(head) < HEAD)
             if not self._mapping.names:
-                self._require_alike("separator", layout.dialect.separator, file, _OTHER_SEPARATORS)
+                self._require_alike("separators", repr(layout.dialect.separator), file)
                 if self._params.header is True:
-                    self._require_alike("header", layout.titles, file, _OTHER_HEADERS)
+                    self._require_alike("first lines, with data.header: true", layout.titles, file)
             self._require_columns(layout.columns, file, table)
             for number, data in enumerate(blocks(chunks, file.shown)):
                 yield partial(read_text, data, layout, first=number == 0)
@@ -148,20 +130,16 @@ class Reader:
         """Stop where files of a table have other columns, unless `data.files` names them."""
         if columns and self._params.files is None:
             mine = ", ".join(sorted(columns)) if any(columns) else f"{len(columns)} columns"
-            largest = max(self._tables[table], key=lambda one: one.size)
-            pattern = re.sub("[0-9]+", "*", largest.relative.split("/")[-1])
-            self._require_alike(f"columns of {table}", mine, file, _OTHER_COLUMNS, pattern)
+            self._require_alike(f"columns of {table}", mine, file)
 
-    def _require_alike(
-        self, what: str, mine: object, file: SourceFile, words: str, *more: str
-    ) -> None:
+    def _require_alike(self, what: str, mine: object, file: SourceFile) -> None:
         """Stop where a file differs in something from the first one."""
         first, other = self._first.setdefault(what, (mine, file))
         if mine != first:
-            said = words.format(first, mine, *more)
-            raise MusicRecError(f"{other.shown} and {file.relative}{said}")
-
-
-def _pieces(table: str, file: SourceFile, future: Future[list[Judged]]) -> Iterator[Piece]:
-    for judged in future.result():
-        yield Piece(table, file, judged)
+            largest = max(chain.from_iterable(self._tables.values()), key=lambda one: one.size)
+            pattern = re.sub("[0-9]+", "*", largest.relative.split("/")[-1])
+            raise MusicRecError(
+                f"{other.shown} and {file.relative} have other {what.split(' of ')[0]} "
+                f"({first!s:.100} and {mine!s:.100}), so that not all may be plays; name the files "
+                f"that are meant, such as data.files={pattern}" + _ELSE.get(what.split(" ")[0], "")
+            )

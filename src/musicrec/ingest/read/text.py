@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator
-from functools import reduce
+from functools import partial, reduce
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -26,13 +27,7 @@ T = TypeVar("T")
 
 
 def blocks(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
-    """Yield blocks of whole lines that end in a line feed each.
-
-    Raises
-    ------
-    MusicRecError
-        A line is too long.
-    """
+    """Yield blocks of whole lines that end in a line feed each."""
     rest = b""
     for chunk in chunks:
         rest += chunk
@@ -56,21 +51,16 @@ def read_block(
 ) -> Iterator[Raw]:
     """Read a block of lines, in pieces where Arrow cannot read it at once.
 
-    Parameters
-    ----------
-    by_arrow : callable
-        Lines and their number -> fields, one row for each line that is not blank; None where it
-        would be otherwise.
-    by_line : callable
-        As that of `read_each`.
+    `by_arrow` makes fields of lines and their number, one row for each line that is not blank, or
+    None where it would be otherwise; `by_line` as that of `read_each`.
     """
     waiting = [data]
     while waiting:
         piece = waiting.pop()
-        lines = int(np.count_nonzero(np.frombuffer(piece, np.uint8) == ord("\n")))
+        lines = piece.count(b"\n")
         fields = by_arrow(piece, lines)
         if fields is not None:
-            yield Raw(fields, _nth_line(piece), lines, [])
+            yield Raw(fields, partial(_nth_line, piece), lines, [])
             continue
         middle = piece.rfind(b"\n", 0, len(piece) // 2) + 1
         if len(piece) > _FEW and middle:
@@ -95,24 +85,14 @@ def read_each(items: list[T], columns: Collection[Column], by_item: Callable[[T]
     return Raw(fields, numbers.__getitem__, len(items), broken)
 
 
-def _nth_line(data: bytes) -> Callable[[int], int]:
-    """Row -> its line, from 1, where each line that is not blank is a row."""
-
-    def number(row: int) -> int:
-        filled = (i for i, line in enumerate(data.split(b"\n"), 1) if line.strip())
-        return next(i for place, i in enumerate(filled) if place == row)
-
-    return number
+def _nth_line(data: bytes, row: int) -> int:
+    """The line of a row, from 1, where each line that is not blank is a row."""
+    filled = (i for i, line in enumerate(data.split(b"\n"), 1) if line.strip())
+    return next(islice(filled, row, None))
 
 
 def read_text(data: bytes, layout: TextLayout, *, first: bool) -> Iterator[Raw]:
-    """The mapped fields of a block of lines of delimited text.
-
-    Parameters
-    ----------
-    first : bool
-        Whether it is the file's first block, which may begin with a header.
-    """
+    """The mapped fields of a block of lines of delimited text, the file's `first` one or not."""
     above = _first_lines(data, layout.start) if first else 0
     if above:
         nothing = dict.fromkeys(layout.places, pa.array([], pa.string()))
@@ -195,21 +175,17 @@ def filled_lines(data: bytes) -> int:
 def _quotes_are_sound(data: bytes, dialect: Dialect) -> bool:
     """Whether quotes do nothing but begin and end fields, or are doubled within, in each line.
 
-    Counted from the start, those of even rank begin a field or are the second of a pair, those of
-    odd rank end a field or are the first of a pair. A field over two lines shows in the number of
-    rows.
+    Counted from 0, even ones begin a field or are the second of a pair, odd ones end a field or are
+    the first of a pair. A field over two lines shows in the number of rows.
     """
     quote, separator = dialect.quote.encode(), dialect.separator.encode()
     if not quote or quote not in data:
         return True
     if len(quote) > 1 or len(separator) > 1:
         return False
-    if dialect.escape == "\\" and (b"\\" in data or quote * 2 in data):
-        return False
     content = np.frombuffer(b"\n" + data, np.uint8)
     found = np.flatnonzero(content == quote[0])
     before, after = content[found[::2] - 1], content[found[1::2] + 1]
-    edge, mark = (separator[0], 10), quote[0]
-    return len(found) % 2 == 0 and all(
-        ((side == edge[0]) | (side == edge[1]) | (side == mark)).all() for side in (before, after)
-    )
+    edge = np.zeros(256, bool)
+    edge[list(separator + b"\n" + quote)] = True
+    return len(found) % 2 == 0 and bool(edge[before].all() and edge[after].all())

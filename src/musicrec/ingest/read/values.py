@@ -29,7 +29,7 @@ REASONS: dict[str, tuple[str, str, str]] = {
         "",
         "another number of fields than the other lines, or a misplaced quote,",
         "check data.separator and data.quote (none, if quotes are part of the text; a field in "
-        "quotes cannot hold a line break)",
+        "quotes holds no line break, and quotes doubled, not behind a backslash)",
     ),
     "broken_json": ("", "something that is not one JSON object with text or numbers as ids", ""),
     "not_a_row": ("", "no play but a comment or a header", "remove it"),
@@ -69,10 +69,9 @@ CODES = {reason: code for code, reason in enumerate(REASONS, 1)}  # 0 is a good 
 NAMES = ("", *REASONS)
 
 SECOND = 10**6  # microseconds, in which times are kept
-FORMS = ("dates", "seconds", "milliseconds", "microseconds", "nanoseconds")
-# From which size on a number counts smaller units than seconds, the first from the year 5138 on;
-# which of FORMS that is; how many are a second.
-_UNITS = ((10**17, 4, 10**9), (10**14, 3, 10**6), (10**11, 2, 10**3), (0, 1, 1))
+# From which size on a number counts smaller units than seconds, the first from the year 5138 on,
+# and how many of them are a second.
+_UNITS = ((10**17, 10**9), (10**14, 10**6), (10**11, 10**3), (0, 1))
 _WHOLE = "^[0-9]{1,18}$"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.A)
 # 2.000: two, or two thousand; a comma among digits is another one's decimal sign.
@@ -95,8 +94,7 @@ _CLOCK = re.compile(r"(\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?) ?(UTC|GMT|Z|[+-]\d{2}
 _NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTHS = {name: f"{number:02d}" for number, name in enumerate(_NAMES, 1)}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Times of rows in microseconds since 1970 (int64), CODES of those that are bad, and which FORMS.
-Times = tuple[np.ndarray, np.ndarray, set[str]]
+Times = tuple[np.ndarray, np.ndarray]  # microseconds since 1970, int64; CODES of bad ones, int8
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -192,7 +190,7 @@ def times_of(column: pa.Array, pattern: str | None) -> Times:
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         zone = kind.tz if pa.types.is_timestamp(kind) else None
         micros = column.cast(pa.timestamp("us", zone), safe=False)
-        found = _numbers(micros), codes, {"dates"}
+        found = _numbers(micros), codes
     elif pa.types.is_integer(kind):
         found = _of_numbers(column.fill_null(0).to_numpy(), codes)
     elif pa.types.is_floating(kind) or pa.types.is_decimal(kind):
@@ -213,16 +211,14 @@ def _of_numbers(values: np.ndarray, codes: np.ndarray) -> Times:
         codes[bad] = CODES["timestamp_invalid"]
         values = np.where(bad, 0.0, values)
     size, micros, above = np.abs(values), np.zeros(len(values), np.int64), np.inf
-    forms = set()
-    for least, form, unit in _UNITS:
+    for least, unit in _UNITS:
         here = (size >= least) & (size < above)
         above = least
         if here.any():
-            forms.add(FORMS[form])
             part = values[here]
             scaled = part * (SECOND // unit) if unit <= SECOND else part // (unit // SECOND)
             micros[here] = scaled.astype(np.int64)
-    return micros, codes, forms
+    return micros, codes
 
 
 def _of_texts(column: pa.Array, pattern: str | None, codes: np.ndarray) -> Times:
@@ -232,35 +228,33 @@ def _of_texts(column: pa.Array, pattern: str | None, codes: np.ndarray) -> Times
     if pattern is None and _all_match(column, _ISO):
         try:
             dates = pc.utf8_rtrim(column, "Z").cast(pa.timestamp("us"))
-            return _numbers(dates), codes, {"dates"}
+            return _numbers(dates), codes
         except pa.ArrowInvalid:
             pass  # a month 13: told one by one
     encoded = column.dictionary_encode()
     micros = np.zeros(len(encoded.dictionary) + 1, np.int64)
-    reasons, forms = np.zeros(len(micros), np.int8), set()
+    reasons = np.zeros(len(micros), np.int8)
     for place, text in enumerate(encoded.dictionary.to_pylist()):
         try:
-            micros[place], form = _time(text.strip(), pattern)
-            forms.add(form)
+            micros[place] = _time(text.strip(), pattern)
         except (ValueError, ArithmeticError):
             reasons[place] = CODES["timestamp_invalid" if text.strip() else "timestamp_missing"]
-    return by_row(encoded, micros), by_row(encoded, reasons), forms
+    return by_row(encoded, micros), by_row(encoded, reasons)
 
 
 def _all_match(column: pa.Array, pattern: str) -> bool:
     return pc.all(pc.match_substring_regex(column, pattern)).as_py() is not False
 
 
-def _time(text: str, pattern: str | None) -> tuple[int, str]:
-    """Microseconds since 1970 and which of FORMS it was; a ValueError where it is no time."""
+def _time(text: str, pattern: str | None) -> int:
+    """Microseconds since 1970; a ValueError where it is no time."""
     if pattern is not None:
-        return _micros(datetime.strptime(text, pattern)), "dates"
+        return _micros(datetime.strptime(text, pattern))
     if _NUMBER.fullmatch(text):
         number = Decimal(text)
         if abs(number) >= 2**63:
             raise ValueError("too large")
-        form, unit = next((form, unit) for least, form, unit in _UNITS if abs(number) >= least)
-        return int(number * SECOND / unit), FORMS[form]
+        return int(number * SECOND / next(unit for least, unit in _UNITS if abs(number) >= least))
     for date in _DATES:
         if match := date.fullmatch(text):
             year, month, day, clock = match.group("y", "m", "d", "t")
@@ -270,8 +264,7 @@ def _time(text: str, pattern: str | None) -> tuple[int, str]:
             time = at[1] if at[1][2] == ":" else f"0{at[1]}"
             zone = at[2] if at[2] and at[2][0] in "+-" else "Z"
             month = _MONTHS.get(month.lower(), month)
-            when = datetime.fromisoformat(f"{year}-{month:0>2}-{day:0>2}T{time}{zone}")
-            return _micros(when), "dates"
+            return _micros(datetime.fromisoformat(f"{year}-{month:0>2}-{day:0>2}T{time}{zone}"))
     raise ValueError("no date")
 
 

@@ -1,7 +1,8 @@
-"""The files of a source: named, listed and opened, on this machine or through Arrow."""
+"""The files of a source, on this machine or through Arrow: named, listed, opened, or refused."""
 
 from __future__ import annotations
 
+import codecs
 import fnmatch
 import os
 import re
@@ -15,7 +16,6 @@ import pyarrow as pa
 from pyarrow import fs
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.source.unsupported import refuse_table_folders
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+)://")
 _NO_TABLE = re.compile(  # files about a table: a README, a PDF, a picture
@@ -23,6 +23,24 @@ _NO_TABLE = re.compile(  # files about a table: a README, a PDF, a picture
     r"|.*\.(pdf|png|jpe?g|gif|svg|webp|html?|docx?)",
     re.I,
 )
+
+# What a file begins with, of those that might pass for a table -> what it is, and what to do.
+_KINDS: dict[bytes, str] = {
+    rb"version https://git-lfs": "a Git LFS pointer, not the file itself; run git lfs pull",
+    rb"(outs:\n\s*- |md5: [0-9a-f]{32}\n).*?\bpath: ": "DVC's pointer, not the file itself; run "
+    "dvc pull",
+    rb"(?i:\s*<(!doctype\s+html|html|head|body)\b)": "an HTML page, such as a login or an error in "
+    "place of a download; download the file again",
+    rb"%%MatrixMarket": "a MatrixMarket file; write one line a user, track and count",
+    rb"<\?xml": "an XML file; write it as CSV or Parquet",
+    rb".{257}ustar(?=.*[\0-\x08])": "a tar archive; unpack it (tar -xf) and name its files",
+}
+# Paths below (or beside) the data of formats whose log says which files count.
+_LOG = re.compile(
+    r"(^|/)(_delta_log/|\.hoodie/|_versions/[^/]*\.manifest$"
+    r"|metadata/([^/]*\.metadata\.json|version-hint\.text|snap-[^/]*\.avro)(\.gz)?$)"
+)
+_ABOVE = ("_delta_log", ".hoodie")  # stand in the folder of a table, its parts below it
 
 
 @dataclass(frozen=True, order=True)
@@ -53,10 +71,9 @@ def _place(source: str) -> str:
     match = _SCHEME.match(source)
     if match and match[1].lower() != "file":
         return source
-    plain = re.sub("^file:/+", "/", source, flags=re.I) if match else source
-    if match and Path(unquote(plain)).exists():
-        plain = unquote(plain)
-    path = Path(plain) if match or Path(plain).exists() else Path(plain).expanduser()
+    path = Path(unquote(re.sub("^file:/+", "/", source, flags=re.I)) if match else source)
+    if not (match or path.exists()):
+        path = path.expanduser()
     if not match and path.suffix == ".uri" and path.is_file():
         words = path.read_text("utf-8-sig", "replace").split()
         if len(words) != 1 or not _SCHEME.match(words[0]):
@@ -72,11 +89,7 @@ def list_files(source: str, pattern: str | None = None) -> tuple[list[SourceFile
     like, PDFs, pictures and web pages, empty files, pointers of DVC beside what they point to, and
     files whose name or path `pattern` (`data.files`) does not match.
 
-    Returns
-    -------
-    files : list of SourceFile
-    left_out : list of str
-        Paths below the source of what `pattern` leaves out.
+    Returns them, and the paths below the source of what `pattern` leaves out.
 
     Raises
     ------
@@ -178,9 +191,44 @@ def _remote(uri: str) -> list[SourceFile] | None:
             "needs Hadoop's libhdfs, by HADOOP_HOME and CLASSPATH), or copy the files here"
         ) from None
     found = []
-    for one in infos:
-        if one.type == fs.FileType.File:
-            relative = one.base_name if single else one.path.removeprefix(root.rstrip("/") + "/")
-            shown = uri.rstrip("/") + ("" if single else f"/{relative}")
-            found.append(SourceFile(relative, one.path, one.size, shown, system))
+    for one in [one for one in infos if one.type == fs.FileType.File]:
+        relative = one.base_name if single else one.path.removeprefix(root.rstrip("/") + "/")
+        shown = uri.rstrip("/") + ("" if single else f"/{relative}")
+        found.append(SourceFile(relative, one.path, one.size, shown, system))
     return found
+
+
+def refuse_unsupported(head: bytes, name: str) -> None:
+    """Stop at a file that its first bytes, unpacked, tell is not read, and at what is no text."""
+    for pattern, what in _KINDS.items():
+        if re.match(pattern, head, re.S):
+            raise MusicRecError(f"{name}: this is {what}")
+    if b"\0" in head or (re.search(rb"[\1-\x08\x0e-\x1a]", head) and not _is_utf8(head)):
+        raise MusicRecError(
+            f"{name}: not text: it begins with {head[:8]!r} and holds NUL or bytes that are no "
+            "UTF-8, as databases, spreadsheets, pickles, Arrow files and packed data do; write the "
+            "plays as Parquet or as UTF-8 text, unpack them, or set data.encoding (such as utf-16)"
+        )
+
+
+def _is_utf8(head: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def refuse_table_folders(source: str, relatives: list[str]) -> None:
+    """Stop at a folder of a table format: its files hold rows that a later change replaced.
+
+    `relatives` are paths below the source, hidden ones too; folders that it lies in count as well.
+    """
+    above = [parent / log for parent in list(Path(source).absolute().parents)[:4] for log in _ABOVE]
+    for path in (*relatives, *(f"{log.name}/" for log in above if log.is_dir())):
+        if _LOG.search(path):
+            raise MusicRecError(
+                f"{source}: this is a Delta, Hudi, Iceberg or Lance table ({path}), whose log says "
+                "which of its files still count; write the present rows to plain Parquet with the "
+                "program that keeps it, and name that folder"
+            )

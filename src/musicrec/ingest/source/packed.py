@@ -33,16 +33,13 @@ _Opener = Callable[[Any, SourceFile], Any]
 def _only_member(stream: Any, file: SourceFile) -> Any:
     """The file with the plays in a zip archive: neither hidden nor a README and its like."""
     archive = zipfile.ZipFile(stream if stream.seekable() else io.BytesIO(stream.read()))
-    names = [one.filename for one in archive.infolist() if not one.is_dir()]
-    visible = [name for name in names if not name.startswith("__MACOSX/")]
-    members = [name for name in visible if is_part_of_table(name)] or visible
-    if "[Content_Types].xml" in names:
-        raise MusicRecError(f"{file.shown}: this is a spreadsheet (.xlsx); save it as CSV")
+    names = [one for one in archive.namelist() if not one.endswith("/")]
+    members = [name for name in names if is_part_of_table(name)] or names
     if len(members) != 1:
         raise MusicRecError(
             f"{file.shown}: this is a zip archive of {len(members)} files "
-            f"({', '.join(members)[:200]}); unpack it and name the one with the plays, or a folder "
-            "of such files"
+            f"({', '.join(members)[:200]}), as a spreadsheet is one, too; unpack it and name the "
+            "file with the plays, or a folder of such files"
         )
     return archive.open(members[0])
 

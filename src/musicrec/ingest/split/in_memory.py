@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from musicrec.ingest.read.judge import Chunk
 from musicrec.ingest.read.values import MAX_COUNT, SECOND
 from musicrec.ingest.split.protocol import HOLDOUT_PLAYS, HOLDOUT_USERS, Plan
-from musicrec.ingest.split.summary import Contents, Merged, Overlap, histogram_of, sum_too_large
+from musicrec.ingest.split.summary import Contents, Merged, histogram_of, sum_too_large
 from musicrec.interactions.coded import Coded, code_ids
 from musicrec.interactions.hashing import hash_fraction, text_parts
 from musicrec.jit.parallel import on_threads
@@ -55,18 +55,12 @@ class Pairs(NamedTuple):
         ]
 
 
+Overlap = tuple[str, int, tuple[str, str]]  # of `summary.Merged`
 Usable = tuple[np.ndarray, np.ndarray]  # pairs whose track and user have enough; of known tracks
 
 
 def merge_in_memory(tables: dict[str, list[Chunk]], plan: Plan, folder: Path) -> Merged:
-    """Merge and split the rows of tables, and write the splits.
-
-    Parameters
-    ----------
-    tables : dict
-        Table -> chunks; emptied.
-    folder : Path
-        Gets a folder of parts for each split that has rows.
+    """Merge and split the rows of tables, which are emptied; `folder` gets one for each split.
 
     Raises
     ------
@@ -275,7 +269,7 @@ def _split(
             if len(here):
                 user, track = (ids[0].as_py() for ids in pairs.ids(rows, here[:1]))
                 n = int((pairs.merged[here] + 1).sum())
-                overlaps.append(Overlap(name, n, (user, track)))
+                overlaps.append((name, n, (user, track)))
     numbers["merged"] = int(pairs.merged[~overlap].sum())
     for place, name in enumerate(plan.splits):
         numbers[f"merged {name}"] = int(pairs.merged[found == place].sum())

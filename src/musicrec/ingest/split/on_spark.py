@@ -6,20 +6,20 @@ import shutil
 from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, Observation, SparkSession, Window
+from pyspark.sql import functions as F
 
 from musicrec.ingest.read.values import SECOND
 from musicrec.ingest.split.protocol import HOLDOUT_PLAYS, HOLDOUT_USERS, Plan
-from musicrec.ingest.split.summary import Merged, Overlap, read_contents, sum_too_large
+from musicrec.ingest.split.summary import Merged, read_contents, sum_too_large
 from musicrec.interactions.hashing import BITS, SEPARATOR
 from musicrec.params import DataParams
 from musicrec.spark.java import readable_errors
 from musicrec.spark.parts import local_uri, write_splits
 from musicrec.spark.session import spark_session
 from musicrec.storage.parquet import HISTORY, PARTS
-
-if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
 
 _SCHEMA = "user_id string, track_id string, count bigint, time bigint"
 _KEY = ["user_id", "track_id"]
@@ -32,13 +32,17 @@ def merge_on_spark(folders: dict[str, Path], plan: Plan, folder: Path) -> Merged
 
 
 def _merge(spark: SparkSession, folders: dict[str, Path], plan: Plan, folder: Path) -> Merged:
-    from pyspark.sql import Observation
-
     params = plan.params
     timed = params.columns.timestamp is not None
     columns = ["part", "split", *_KEY, "count", *(["last_played"] if timed else [])]
     merging, splitting = Observation("merging"), Observation("splitting")
-    pairs = _merged(spark, folders, plan).observe(merging, *_sums())
+    large = F.col("count").isNull()
+    pairs = _merged(spark, folders, plan).observe(
+        merging,
+        F.count_if(large).alias("too_large"),
+        F.min(F.when(large, F.struct(*_KEY))).alias("first_too_large"),
+        F.sum("again").alias("again"),
+    )
     scratch = folder / "merged"
     if plan.needs_whole_table:
         pairs.write.parquet(local_uri(scratch))
@@ -56,7 +60,7 @@ def _merge(spark: SparkSession, folders: dict[str, Path], plan: Plan, folder: Pa
         {name: read_contents(folder / name) for name in plan.splits if (folder / name).is_dir()},
         numbers,
         [
-            Overlap(name, numbers[f"both {name}"], tuple(numbers[f"first both {name}"]))
+            (name, numbers[f"both {name}"], tuple(numbers[f"first both {name}"]))
             for name in plan.splits
             if numbers.get(f"both {name}")
         ],
@@ -65,8 +69,6 @@ def _merge(spark: SparkSession, folders: dict[str, Path], plan: Plan, folder: Pa
 
 def hash_fraction(seed: int, *columns: str, salt: str) -> Column:
     """`interactions.hashing.hash_fraction` as an expression: double."""
-    from pyspark.sql import functions as F
-
     parts: list[Column] = [F.lit(f"{seed}{SEPARATOR}{salt}")]
     for column in columns:
         parts += [F.lit(SEPARATOR), F.col(column)]
@@ -76,16 +78,12 @@ def hash_fraction(seed: int, *columns: str, salt: str) -> Column:
 
 def user_part(column: str) -> Column:
     """`interactions.hashing.text_parts` of a column, as an expression: int."""
-    from pyspark.sql import functions as F
-
     digits = F.substring(F.md5(F.col(column)), 1, 8)
     return (F.conv(digits, 16, 10).cast("long") % PARTS).cast("int")
 
 
 def _merged(spark: SparkSession, folders: dict[str, Path], plan: Plan) -> DataFrame:
     """One row a (user, track, place of the split), as `in_memory.Pairs`, with its `part`."""
-    from pyspark.sql import functions as F
-
     params = plan.params
     frames = [
         spark.read.schema(_SCHEMA).parquet(local_uri(path)).withColumn("place", F.lit(place))
@@ -118,17 +116,6 @@ def _merged(spark: SparkSession, folders: dict[str, Path], plan: Plan) -> DataFr
     )
 
 
-def _sums() -> list[Column]:
-    from pyspark.sql import functions as F
-
-    large = F.col("count").isNull()
-    return [
-        F.count_if(large).alias("too_large"),
-        F.min(F.when(large, F.struct(*_KEY))).alias("first_too_large"),
-        F.sum("again").alias("again"),
-    ]
-
-
 def _require_sums(numbers: dict[str, Any], params: DataParams) -> None:
     if numbers["too_large"]:
         raise sum_too_large(numbers["too_large"], tuple(numbers["first_too_large"]), params)
@@ -142,18 +129,11 @@ def _drawn_user(params: DataParams) -> tuple[Column, Column]:
 
 def _filtered(pairs: DataFrame, plan: Plan) -> DataFrame:
     """Pairs with what the filters say of them: `kept`, `user_kept`, `known` and `usable`."""
-    from pyspark.sql import Window
-    from pyspark.sql import functions as F
-
     params, counted = plan.params, F.col("place") == 0
     users_of = pairs.groupBy("track_id").agg(F.count_if(counted).alias("track_users"))
     pairs = pairs.join(users_of, "track_id").repartition(PARTS, "part")
     of_user = Window.partitionBy("part", "user_id")
-    kept = (
-        F.lit(True)
-        if params.min_track_users == 1
-        else F.col("track_users") >= params.min_track_users
-    )
+    kept = (F.col("track_users") >= params.min_track_users) | (params.min_track_users == 1)
     if params.min_user_plays > 1:
         kept = kept & (F.count_if(kept & counted).over(of_user) >= params.min_user_plays)
     pairs = pairs.withColumns({"kept": kept, "known": F.lit(True)})
@@ -169,9 +149,6 @@ def _filtered(pairs: DataFrame, plan: Plan) -> DataFrame:
 
 def _split(pairs: DataFrame, plan: Plan) -> DataFrame:
     """Pairs with their `split`, null where they have none, as `in_memory._split` says."""
-    from pyspark.sql import Window
-    from pyspark.sql import functions as F
-
     of_user = Window.partitionBy("part", "user_id")
     filtered = "usable" in pairs.columns
     usable = F.col("usable") if filtered else F.lit(True)
@@ -193,16 +170,11 @@ def _split(pairs: DataFrame, plan: Plan) -> DataFrame:
 
 
 def _by_place(values: Sequence[str | int]) -> Column:
-    from pyspark.sql import functions as F
-
     return F.get(F.array(*map(F.lit, values)), F.col("place"))
 
 
 def _drawn_split(params: DataParams, usable: Column | None) -> Column:
-    """The split of each usable pair, as `in_memory.split_of_pairs` says; null where it has none."""
-    from pyspark.sql import Window
-    from pyspark.sql import functions as F
-
+    """The split of each usable pair, as `in_memory._drawn_splits` says; null where it has none."""
     user, chosen = _drawn_user(params)
     draw = hash_fraction(params.seed, *_KEY, salt=HOLDOUT_PLAYS)
     of_user = Window.partitionBy("part", "user_id")
@@ -222,8 +194,6 @@ def _drawn_split(params: DataParams, usable: Column | None) -> Column:
 
 
 def _numbers(plan: Plan) -> list[Column]:
-    from pyspark.sql import functions as F
-
     overlap, split, rows = F.col("overlap"), F.col("split"), F.col("merged") + 1
     found = [F.sum(F.when(~overlap, F.col("merged"))).alias("merged")]
     for place, name in enumerate(plan.splits):

@@ -43,14 +43,9 @@ class Plan(NamedTuple):
         return self.params.protocol not in ("given", "temporal")
 
     @property
-    def filters(self) -> bool:
-        """Whether users or tracks are filtered."""
-        return filters_on(self.params)
-
-    @property
     def needs_whole_table(self) -> bool:
         """Whether a play's split follows from more than its user's plays."""
-        return self.params.protocol == "strong_generalization" or self.filters
+        return self.params.protocol == "strong_generalization" or filters_on(self.params)
 
     @property
     def known(self) -> list[int]:
@@ -62,18 +57,14 @@ class Plan(NamedTuple):
     @property
     def left_out(self) -> list[str]:
         """What is counted of plays that are in no split."""
-        names = ["plays_filtered", "users_filtered"] if self.filters else []
+        names = ["plays_filtered", "users_filtered"] * filters_on(self.params)
         if self.params.protocol == "strong_generalization":
             names += ["plays_of_unknown_tracks", "plays_of_short_histories"]
         return names + ["users_without_history", "plays_without_history"] * bool(self.windows)
 
 
 def splits_of(params: DataParams, tables: Collection[str], judged: str) -> tuple[str, ...]:
-    """The folders that a protocol fills, of tables as `tables_of` says.
-
-    They are `train`, the held-out plays, with `temporal` of the split `judged` alone, and what
-    held-out users are folded in with.
-    """
+    """The folders that a protocol fills; `judged`: the one held-out split of `temporal`."""
     if params.protocol == "given":
         return tuple(tables)
     if params.protocol == "temporal":
@@ -108,14 +99,7 @@ def require_protocol(params: DataParams) -> None:
 
 
 def tables_of(files: list[SourceFile], params: DataParams) -> dict[str, list[SourceFile]]:
-    """Sort a source's files into tables: one a split with `given`, else `TABLE`.
-
-    Raises
-    ------
-    MusicRecError
-        A split is missing or a name is of two; one table would be made of three splits and of other
-        files; two files have equal content.
-    """
+    """Sort a source's files into tables: one a split with `given`, else `TABLE`."""
     given = params.protocol == "given"
     tables = _given_splits(files, params.source) if given else {TABLE: files}
     others = [file.relative for file in files if not _named(file)[1]]
@@ -178,6 +162,6 @@ def require_splits(folder: Path, plan: Plan) -> None:
                 advice = f"set data.{split}_from to a time before which its users have plays"
             elif plan.drawn:
                 advice = "use plays of more users, or raise data.validation_users, data.test_users"
-            if plan.filters:
+            if filters_on(plan.params):
                 advice += ", or lower data.min_user_plays, data.min_track_users"
             raise MusicRecError(f"{plan.params.source}: no usable row is left in {split}; {advice}")

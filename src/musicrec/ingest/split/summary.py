@@ -32,14 +32,6 @@ class Contents(NamedTuple):
     histogram: dict[int, int]  # count -> number of rows
 
 
-class Overlap(NamedTuple):
-    """Source rows of a held-out split whose (user, track) training has too, and the first pair."""
-
-    split: str
-    rows: int
-    pair: tuple[str, str]
-
-
 class Merged(NamedTuple):
     """What an engine returns.
 
@@ -50,7 +42,8 @@ class Merged(NamedTuple):
 
     contents: dict[str, Contents]  # of each split that has rows
     numbers: Mapping[str, Any]
-    overlaps: list[Overlap]
+    # Split, source rows of its held-out plays that training has too, their first (user, track).
+    overlaps: list[tuple[str, int, tuple[str, str]]]
 
 
 def sum_too_large(pairs: int, first: tuple[str, str], params: DataParams) -> MusicRecError:
@@ -91,10 +84,7 @@ def _read_part(part: Path) -> tuple[pa.Array, pa.Array, list[pa.StructArray]]:
 
 
 def describe_splits(contents: dict[str, Contents]) -> dict[str, dict[str, Any]]:
-    """Count rows, users and tracks of each split, and describe its play counts.
-
-    The held-out ones have `cold_users` and `cold_tracks` too, those without a training row.
-    """
+    """Count rows, users and tracks of each split, cold ones too, and describe its play counts."""
     metrics: dict[str, dict[str, Any]] = {}
     for split, found in contents.items():
         rows = sum(found.histogram.values())
@@ -119,19 +109,9 @@ def _missing(values: pa.Array, known: pa.Array) -> pa.Array:
 def describe_counts(histogram: dict[int, int]) -> dict[str, float]:
     """Describe play counts as pandas' `describe` does, exactly.
 
-    Sums are of whole numbers and are rounded once, at the end, so that the result does not follow
-    the order of the rows.
-
-    Parameters
-    ----------
-    histogram : dict
-        Count -> number of rows, at least one.
-
-    Returns
-    -------
-    dict
-        `mean`; `sd`, of a sample (0 for a single row); `min`, `p25`, `median`, `p75`, `max`,
-        interpolated linearly between the two nearest rows.
+    Of count -> number of rows, at least one. Sums are of whole numbers and are rounded once, at the
+    end. `sd` is of a sample (0 for a single row); quartiles are interpolated linearly between the
+    two nearest rows.
     """
     counts = sorted(histogram)
     ends = list(itertools.accumulate(histogram[count] for count in counts))
@@ -159,12 +139,9 @@ def describe_counts(histogram: dict[int, int]) -> dict[str, float]:
 def require_sound_splits(contents: dict[str, Contents], params: DataParams) -> None:
     """Stop where given splits cannot be judged; warn of users without history where others have it.
 
-    Raises
-    ------
-    MusicRecError
-        A user is held out for validation and for test, or is in training and has a history beside
-        it; training (or the history) knows under 5 % of the held-out users or tracks, most often
-        because ids are written in two ways, such as `12` and `12.0`.
+    They cannot where a user is held out for validation and for test, or is in training and has a
+    history beside it, and where training (or the history) knows under 5 % of the held-out users or
+    tracks, most often because ids are written in two ways, such as `12` and `12.0`.
     """
     if params.protocol != "given":
         return

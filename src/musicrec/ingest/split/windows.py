@@ -24,17 +24,8 @@ def windows_of(params: DataParams, judged: str, times: Times) -> Windows:
     Training ends `data.gap` before the boundary of `judged`, and a validation window as long before
     that of the test.
 
-    Parameters
-    ----------
-    judged : str
-        `validation` or `test`.
-    times : callable
-        The time of every play, in parts; called several times.
-
-    Returns
-    -------
-    dict
-        `train` and `judged` -> first microsecond, and the first one after it.
+    `times` gives the time of every play, in parts, and is called several times. Returns `train` and
+    `judged` -> first microsecond, and the first one after it.
 
     Raises
     ------
@@ -81,7 +72,7 @@ def shown(time: int) -> str:
 
 
 def _time(name: str, text: str) -> int:
-    values, codes, _ = times_of(pa.array([text]), None)
+    values, codes = times_of(pa.array([text]), None)
     if codes[0]:
         raise MusicRecError(
             f"data.{name} = {text!r} is not allowed; it must be a date (2020-01-31), a time "
