@@ -14,7 +14,7 @@ from musicrec.metrics.definitions import headline_metrics
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams, load_block
 from musicrec.tune.run import Request, importance, tune
 from musicrec.tune.space import read_space
-from musicrec.tune.study import COMPLETE, FAILED, PRUNED, Study, Trial, command, newest_study, notes
+from musicrec.tune.study import COMPLETE, FAILED, PRUNED, Study, Trial, command, notes, read_study
 from musicrec.tune.trial import Trials
 from tests.support.browser import chromium
 from tests.support.indexed_data import make_plays, write_indexed
@@ -75,7 +75,8 @@ def test_a_killed_search_goes_on_and_ends_the_same(request_, study, tmp_path, mo
 
     with pytest.raises(KeyboardInterrupt):
         tune(again, stop)
-    assert len(newest_study(tmp_path).trials) == 9
+    (path,) = tmp_path.glob("*.json")
+    assert len(read_study(path).trials) == 9
 
     def killed(*_):
         raise SystemExit
@@ -88,10 +89,9 @@ def test_a_killed_search_goes_on_and_ends_the_same(request_, study, tmp_path, mo
     assert without_time(whole) == without_time(study)
     assert whole.trials[:10] == ran  # their times too: they were not run again
     assert tune(again).trials == whole.trials
-    (path,) = tmp_path.glob("*.json")
     path.write_text('{"trials": [')
     with pytest.raises(MusicRecError, match=r"is damaged; remove it"):
-        newest_study(tmp_path)
+        read_study(path)
     (path,) = tmp_path.glob("*.log")
     path.write_text("[]\n" + path.read_text())
     with pytest.raises(MusicRecError, match=r"is damaged; remove it"):
@@ -129,7 +129,8 @@ def test_no_success_is_one_sentence_with_the_reason():
 def test_more_trials_start_with_those_there_are(request_, study):
     more = tune(replace(request_, n_trials=28))
     assert more.trials[:24] == study.trials and len(more.trials) == 28
-    assert tune(request_) == study == newest_study(request_.folder)
+    (path,) = request_.folder.glob("*.json")
+    assert tune(request_) == study == read_study(path)
 
 
 def test_another_code_or_setting_is_another_search(request_, study, tmp_path, monkeypatch):

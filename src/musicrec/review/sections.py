@@ -28,7 +28,6 @@ from musicrec.page.charts import (
 from musicrec.page.layout import Section, Table
 from musicrec.project.revisions import changes, flatten
 from musicrec.review.figures import MODEL, Figures
-from musicrec.tune.page import found_by
 
 ENDS = ("low", "high")  # of an interval
 METRIC = Axis("metric", "metric")
@@ -124,7 +123,6 @@ def sections(revisions: Sequence[Figures], series: Sequence[Series]) -> list[Sec
             "The objective follows rank and parameters: compare it along a line, not across lines.",
             _loss(revisions, series),
         ),
-        *found_by({one.name: one.params for one in revisions}),
         Section(
             "search",
             "Search: exact and approximate",

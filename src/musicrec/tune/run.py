@@ -33,8 +33,8 @@ from musicrec.tune.study import COMPLETE, FAILED, FOLDER, PRUNED, Setting, Study
 from musicrec.tune.trial import Model, Trials, code_digest, digest
 
 DEFAULT_SPACE = (
-    "als.rank=tag(log,int(interval(8,128)))",
-    "als.reg_param=tag(log,interval(0.01,3))",
+    "als.rank=tag(log,int(interval(8,256)))",
+    "als.reg_param=tag(log,interval(0.01,16))",
     "als.alpha=tag(log,interval(0.3,30))",
     "als.reg_exponent=interval(0.5,1)",
     "als.nonnegative=true,false",
@@ -90,7 +90,7 @@ def tune(
     if metric not in metrics:
         raise MusicRecError(f"tune knows no metric {metric}; it has {', '.join(metrics)}")
     base = {f"{one.block}.{key}": value for one in (als, feedback) for key, value in one}
-    space = read_space(request.overrides, read_space(DEFAULT_SPACE).around(base))
+    space = read_space([*DEFAULT_SPACE, *request.overrides])
     if not space.swept:
         raise MusicRecError("there is nothing to search: every parameter has one value")
     trials = Trials(request.indexed, judged)

@@ -118,19 +118,6 @@ class Space:
                 found[name] = end
         return found
 
-    def around(self, setting: Setting) -> Space:
-        """Widen ranges of numbers until a setting lies within: to twice the value where it is a
-        matter of scale, as far as the parameter allows.
-        """
-        swept = dict(self.swept)
-        for name, kind in swept.items():
-            value, factor = setting[name], 2 if getattr(kind, "log", False) else 1
-            if isinstance(kind, Numbers) and (factor == 1 or value > 0):
-                far = (type(value)(value / factor), value * factor)
-                low, high = (end if _valid(name, end) else value for end in far)
-                swept[name] = _with_ends(kind, min(kind.low, low), max(kind.high, high))
-        return Space(self.fixed, swept)
-
     def widened(self, borders: Mapping[str, str]) -> Space:
         """Go half a range beyond each of some ends; lists of values stay as they are."""
         swept = dict(self.swept)
@@ -170,15 +157,16 @@ def _rounded(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
-def read_space(texts: Iterable[str], within: Space = Space()) -> Space:
-    """Read overrides on top of a space; the last of a parameter counts.
+def read_space(texts: Iterable[str]) -> Space:
+    """Read overrides; the last of a parameter counts.
 
     Raises
     ------
     MusicRecError
         A text is none, names no parameter of als or feedback, or holds a value out of range.
     """
-    fixed, swept = dict(within.fixed), dict(within.swept)
+    fixed: Setting = {}
+    swept: dict[str, BaseDistribution] = {}
     known = [f"{block}.{key}" for block, model in MODELS.items() for key in model.model_fields]
     for text in texts:
         name, is_one, values = (part.strip() for part in text.partition("="))

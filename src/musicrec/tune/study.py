@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from musicrec.errors import MusicRecError
-from musicrec.formatting import text_table
+from musicrec.formatting import parameter, text_table
 from musicrec.storage.files import read_json, write_exact_json
 
 FOLDER = Path("data/tune")
@@ -106,12 +105,6 @@ def read_study(path: Path) -> Study:
         raise MusicRecError(f"{path} is damaged; remove it and run musicrec tune again") from None
 
 
-def newest_study(folder: Path = FOLDER) -> Study | None:
-    """Read the study that a search has written last; None if there is none."""
-    paths = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
-    return read_study(paths[-1]) if paths else None
-
-
 def trial_line(number: int, total: int, trial: Trial, best: Trial | None) -> str:
     """One trial in a line; `best` is the best before it."""
     outcome = {
@@ -121,7 +114,9 @@ def trial_line(number: int, total: int, trial: Trial, best: Trial | None) -> str
     }[trial.state]
     if trial.state == COMPLETE and best is not None and (trial.value or 0) > (best.value or 0):
         outcome += " (best so far)"
-    words = ", ".join(f"{_short(name)} {_written(v)}" for name, v in trial.setting.items())
+    words = ", ".join(
+        f"{name.partition('.')[2]} {parameter(v)}" for name, v in trial.setting.items()
+    )
     return f"trial {number + 1}/{total}  {outcome}  {words}  {trial.seconds:.1f} s"
 
 
@@ -130,12 +125,12 @@ def table(study: Study) -> str:
     ranked = study.ranked()
     shown = ranked[:SHOWN] + [pair for pair in ranked[SHOWN:] if pair[0] == 0]
     metrics = list(study.best.figures)
-    header = ["trial", *metrics, *map(_short, study.searched)]
+    header = ["trial", *metrics, *(name.partition(".")[2] for name in study.searched)]
     rows = [
         [
             f"{number + 1}" if number else "params.yaml",
             *(f"{trial.figures[name]:.4f}" for name in metrics),
-            *(_written(trial.setting[name]) for name in study.searched),
+            *(parameter(trial.setting[name]) for name in study.searched),
         ]
         for number, trial in shown
     ]
@@ -154,7 +149,7 @@ def notes(study: Study) -> list[str]:
         return [*found, "No trial beats params.yaml: there is nothing to change."]
     for name, end in study.border.items():
         side = {"low": "lower", "high": "upper"}[end]
-        value = _written(study.best.setting[name])
+        value = parameter(study.best.setting[name])
         found.append(
             f"{name} = {value} lies on the {side} border of the space; better may lie beyond it: "
             "name it, or add --beyond, which widens ranges."
@@ -172,7 +167,7 @@ def command(study: Study, trial: Trial | None = None) -> str:
     Nothing, where that is the model of params.yaml.
     """
     changes = study.changes(trial or study.best)
-    words = [f"-S {shlex.quote(f'{name}={_written(changes[name])}')}" for name in sorted(changes)]
+    words = [f"-S {shlex.quote(f'{name}={parameter(changes[name])}')}" for name in sorted(changes)]
     return " ".join(["dvc exp run", *words]) if words else ""
 
 
@@ -182,12 +177,3 @@ def has_setting(study: Study, trial: Trial, params: Mapping[str, Any]) -> bool:
     blocks = {block: params.get(block) or {} for block in ("als", "feedback")}
     written = {f"{block}.{key}": v for block, keys in blocks.items() for key, v in keys.items()}
     return bool(written) and all(setting.get(name) == value for name, value in written.items())
-
-
-def _short(name: str) -> str:
-    return name.partition(".")[2]
-
-
-def _written(value: Any) -> str:
-    """Write a value as YAML and Hydra do."""
-    return value if isinstance(value, str) else json.dumps(value)
