@@ -67,5 +67,5 @@ def test_a_front_joins_what_no_other_setting_of_the_method_beats():
         {"series": "main", "method": m, "recall": r, "queries_per_second": q}
         for m, r, q in settings
     ]
-    fronts = [row["front"] for row in _with_front(rows, "recall", 1)]
+    fronts = [row["front"] for row in _with_front(rows)]
     assert fronts == [True, True, False, False, True]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.project.revisions import Revision, open_revisions
+from musicrec.project.revisions import Revision
 from musicrec.project.staleness import stale_stages
 
 DAG = """
@@ -115,25 +115,6 @@ def test_a_name_of_a_file_is_no_revision(project: Project) -> None:
     for name in ("main:code.py", "main^{tree}"):
         with pytest.raises(MusicRecError, match=r"no Git revision, branch or experiment"):
             Revision(name, project.folder)
-
-
-def test_the_workspace_is_called_its_branch_where_nothing_was_changed(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(project.folder)
-    project.run("git", "checkout", "-q", "-b", "smaller/model")
-
-    def name() -> str:
-        return open_revisions(["main", "workspace"])[1].name
-
-    assert name() == "smaller/model"
-    (project.folder / "code.py").write_text("2\n")
-    assert name() == "workspace"
-    project.run("git", "checkout", "-q", "code.py")
-    project.run("git", "checkout", "-q", "--detach")
-    assert name() == project.run("git", "rev-parse", "HEAD")[:10]
-    project.run("git", "checkout", "-q", "main")
-    assert name() == "workspace"  # main against main says less
 
 
 def test_changed_files_are_those_below_some_folders(project: Project) -> None:

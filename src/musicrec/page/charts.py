@@ -37,11 +37,7 @@ CONFIG: Spec = {
     "font": "system-ui, sans-serif",  # as the page; Vega measures labels with it
     "view": {"stroke": None},
     "axis": {
-        "labelColor": TEXT,
-        "titleColor": TEXT,
-        "domainColor": TEXT,
-        "tickColor": TEXT,
-        "gridColor": TEXT,
+        **{f"{part}Color": TEXT for part in ("label", "title", "domain", "tick", "grid")},
         "gridOpacity": 0.12,
         "domainOpacity": 0.4,
         "tickOpacity": 0.4,

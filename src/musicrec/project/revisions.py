@@ -103,8 +103,7 @@ class Revision:
     def open(self) -> Any:
         """Open the project as it is in the revision, as a `dvc.repo.Repo`; close it after use.
 
-        Asked for a revision alone, DVC looks for a project at the root of the Git repository and
-        nowhere else; this one may lie in any folder of it.
+        `Repo(rev=...)` takes a project for one at the root of its Git repository.
         """
         from dvc.fs import GitFileSystem
         from dvc.repo import Repo
@@ -117,21 +116,8 @@ class Revision:
         files = GitFileSystem(scm=git, rev=self.commit)
         return Repo(str(PurePosixPath("/", *folder.parts)), fs=files, scm=git)
 
-    def branch(self) -> str:
-        """Branch of the workspace, or its commit where there is none; empty if files changed."""
-        if self.git("status", "--porcelain", "--untracked-files=no"):
-            return ""
-        name = self.git("rev-parse", "--abbrev-ref", "HEAD")
-        return self.git("rev-parse", "HEAD")[:10] if name == "HEAD" else name
-
     def changed_files(self, base: Revision, below: Sequence[str]) -> list[str]:
-        """Files in some folders that differ from those of another revision, by Git.
-
-        Parameters
-        ----------
-        below : sequence of str
-            Folders and files, named from the project's root, as are the files that are returned.
-        """
+        """Files in some folders that differ by Git, both named from the project's root."""
         ends = [base.commit or "HEAD", *([self.commit] if self.commit else [])]
         words = ["diff", "--name-only", "--no-renames", "-z", "--relative", *ends, "--", *below]
         return sorted(filter(None, self.git(*words).split("\0")))
@@ -163,13 +149,7 @@ class Revision:
 
     @contextmanager
     def project(self) -> Iterator[Any]:
-        """Open the project (`dvc.repo.Repo`) with its DAG read.
-
-        Raises
-        ------
-        MusicRecError
-            dvc.yaml, dvc.lock or params.yaml is not what DVC expects there.
-        """
+        """Open the project (`dvc.repo.Repo`) with its DAG read, or say why it cannot be."""
         from dvc.exceptions import DvcException
 
         with self.open() as repo:
@@ -215,13 +195,7 @@ class Revision:
 
 
 class Judged(Revision):
-    """Lists that `musicrec judge` judged, with the files that they were judged by, as a revision.
-
-    Parameters
-    ----------
-    name : str
-        What `musicrec judge --name` called them.
-    """
+    """Lists that `musicrec judge --name` judged, with the files that they were judged by."""
 
     def __init__(self, name: str, folder: str | os.PathLike[str] = ".") -> None:
         """Find the project."""
@@ -235,24 +209,10 @@ class Judged(Revision):
 
 
 def open_revisions(names: Sequence[str]) -> list[Revision]:
-    """Open revisions, and what `musicrec judge` judged, by their names.
-
-    The workspace is called its branch where it is as committed.
-
-    Raises
-    ------
-    MusicRecError
-        As `Revision` does.
-    """
-    found: list[Revision] = []
-    for name in names:
-        folders = (Path.cwd(), *Path.cwd().parents)
-        judged = name and any((folder / JUDGED / name).is_dir() for folder in folders)
-        revision = Judged(name) if judged else Revision(name)
-        if name == WORKSPACE and (branch := revision.branch()) not in ("", *names):
-            revision.name = branch
-        found.append(revision)
-    return found
+    """Open revisions, and what `musicrec judge` judged, by their names."""
+    folders = (Path.cwd(), *Path.cwd().parents)
+    judged = {n for n in names if n and any((folder / JUDGED / n).is_dir() for folder in folders)}
+    return [Judged(name) if name in judged else Revision(name) for name in names]
 
 
 def _refuse_conflict(file: str, content: bytes) -> None:

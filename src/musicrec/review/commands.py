@@ -1,9 +1,10 @@
-"""The commands of a review: `musicrec compare`, `review`, `report` and `tested`."""
+"""The commands of a review: `musicrec compare`, `review`, `report`, `judge` and `tested`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from musicrec.errors import MusicRecError
@@ -14,50 +15,16 @@ STOPPED = 3  # exit status; 1 is an error, 2 a mistyped command
 REVISION = "branch, tag, commit, experiment or workspace"
 
 
-def add_compare(commands: Commands) -> None:
-    """Say whether one revision's metrics are better than another's, with intervals."""
-    parser = commands.add_parser(
-        "compare",
-        help=add_compare.__doc__,
-        description=add_compare.__doc__,
-        epilog="exit status: 0 done, or passed by --fail-on; 1 cannot be compared (the sentence "
-        "says why); 2 mistyped; 3 stopped by --fail-on",
-    )
-    parser.add_argument("base", metavar="BASE", nargs="?", help=REVISION)
-    parser.add_argument("head", metavar="HEAD", nargs="?", help="the same (default: workspace)")
-    parser.add_argument(
-        "--champion",
-        nargs="?",
-        const="",
-        metavar="FOLDER",
-        help="compare the only revision with the bundle that it was judged beside "
-        "(evaluate.champion), which has to be that of FOLDER",
-    )
-    _add_what(parser)
-    _add_fail_on(
-        parser,
-        "exit with 3 if a metric is worse; also if it is not shown to be no worse than the "
-        "margin; or if it is anything but better",
-    )
-    _add_starts(parser)
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--md", action="store_const", const="md", dest="form", help="as Markdown")
-    form.add_argument("--json", action="store_const", const="json", dest="form", help="as JSON")
-    parser.set_defaults(run=run_compare, form="text", usage_error=parser.error)
+def _parser(
+    commands: Commands, name: str, about: str | None, run: Callable[[argparse.Namespace], object]
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=about, description=about)
+    parser.set_defaults(run=run)
+    return parser
 
 
-def _add_starts(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--starts",
-        type=number(int, 1, 100),
-        default=1,
-        metavar="N",
-        help="train both anew from N seeds, and count what differs between them",
-    )
-
-
-def _add_what(parser: argparse.ArgumentParser) -> None:
-    """Add what is compared: metrics, slices and the margin."""
+def _add_what(parser: argparse.ArgumentParser, *, starts: bool) -> None:
+    """Add what is compared: metrics, slices, the margin, and training runs."""
     parser.add_argument(
         "--metrics",
         metavar="NAME",
@@ -78,10 +45,44 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="the relative change that matters (default: %(default)s, one percent; 0: any)",
     )
+    if starts:
+        parser.add_argument(
+            "--starts",
+            type=number(int, 1, 100),
+            default=1,
+            metavar="N",
+            help="train both anew from N seeds, and count what differs between them",
+        )
 
 
-def _add_fail_on(parser: argparse.ArgumentParser, about: str, *names: str) -> None:
-    parser.add_argument("--fail-on", *names, choices=GATES, dest="fail_on", help=about)
+def add_compare(commands: Commands) -> None:
+    """Say whether one revision's metrics are better than another's, with intervals."""
+    parser = _parser(commands, "compare", add_compare.__doc__, run_compare)
+    parser.epilog = (
+        "exit status: 0 done, or passed by --fail-on; 1 cannot be compared (the sentence says "
+        "why); 2 mistyped; 3 stopped by --fail-on"
+    )
+    parser.add_argument("base", metavar="BASE", nargs="?", help=REVISION)
+    parser.add_argument("head", metavar="HEAD", nargs="?", help="the same (default: workspace)")
+    parser.add_argument(
+        "--champion",
+        nargs="?",
+        const="",
+        metavar="FOLDER",
+        help="compare the only revision with the bundle that it was judged beside "
+        "(evaluate.champion), which has to be that of FOLDER",
+    )
+    _add_what(parser, starts=True)
+    parser.add_argument(
+        "--fail-on",
+        choices=GATES,
+        help="exit with 3 if a metric is worse; also if it is not shown to be no worse than the "
+        "margin; or if it is anything but better",
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--md", action="store_const", const="md", dest="form", help="as Markdown")
+    form.add_argument("--json", action="store_const", const="json", dest="form", help="as JSON")
+    parser.set_defaults(form="text", usage_error=parser.error)
 
 
 def run_compare(args: argparse.Namespace) -> int:
@@ -117,17 +118,17 @@ def run_compare(args: argparse.Namespace) -> int:
 
 
 def add_review(commands: Commands) -> None:
-    """Print a Markdown report of a change: params, data, metrics, speed, stale stages."""
-    parser = commands.add_parser("review", help=add_review.__doc__, description=add_review.__doc__)
+    """Print a Markdown report of a change: params, code, data, metrics, search, stale stages."""
+    parser = _parser(commands, "review", add_review.__doc__, run_review)
     parser.add_argument("--base", default="main", help="revision to compare with (%(default)s)")
     parser.add_argument("--head", default="workspace", help="revision to review (%(default)s)")
-    _add_what(parser)
-    _add_fail_on(
-        parser,
-        "say whether `compare --fail-on` would stop the change (the exit status stays 0)",
+    _add_what(parser, starts=False)
+    parser.add_argument(
+        "--fail-on",
         "--gate",
+        choices=GATES,
+        help="say whether `compare --fail-on` would stop the change (the exit status stays 0)",
     )
-    parser.set_defaults(run=run_review)
 
 
 def run_review(args: argparse.Namespace) -> None:
@@ -141,55 +142,39 @@ def run_review(args: argparse.Namespace) -> None:
 
 def add_report(commands: Commands) -> None:
     """Write one HTML file about revisions or experiments, drawn over each other and a base."""
-    parser = commands.add_parser("report", help=add_report.__doc__, description=add_report.__doc__)
-    parser.add_argument(
-        "revisions",
-        metavar="REV",
-        nargs="*",
-        default=["workspace"],
-        help=f"{REVISION} (default: workspace)",
-    )
+    parser = _parser(commands, "report", add_report.__doc__, run_report)
+    about = f"{REVISION} (default: workspace)"
+    parser.add_argument("revisions", metavar="REV", nargs="*", default=["workspace"], help=about)
     parser.add_argument("--base", default="main", help="revision to compare with (%(default)s)")
-    _add_what(parser)
-    _add_starts(parser)
-    parser.add_argument(
-        "--output", metavar="FILE", default="report.html", help="file to write (%(default)s)"
-    )
-    parser.set_defaults(run=run_report)
+    _add_what(parser, starts=True)
+    about = "file to write (%(default)s)"
+    parser.add_argument("--output", metavar="FILE", default="report.html", help=about)
 
 
 def run_report(args: argparse.Namespace) -> None:
     """Write the page and name it."""
     from musicrec.project.revisions import open_revisions
     from musicrec.review.report import page
-    from musicrec.storage.outputs import atomic_path, is_page, output_file
+    from musicrec.storage.files import write_text
+    from musicrec.storage.outputs import is_page, output_file
 
     output_file(args.output, ".html", is_page)
     names = [name for name in dict.fromkeys(args.revisions) if name != args.base]
     base, *heads = open_revisions([args.base, *(names or [args.base])])
-    written = page(base, heads, args.margin, args.metrics, args.by, args.starts)
-    with atomic_path(args.output) as temporary:
-        temporary.write_text(written.html, encoding="utf-8")
-    print(*written.verdicts, sep="\n")
+    html, verdicts = page(base, heads, args.margin, args.metrics, args.by, args.starts)
+    write_text(args.output, html)
+    print(*verdicts, sep="\n")
     print(f"{args.output}: open it in a browser; it needs no network")
 
 
 def add_judge(commands: Commands) -> None:
     """Judge anybody's lists for the held-out users, so that they are compared like a revision."""
-    parser = commands.add_parser("judge", help=add_judge.__doc__, description=add_judge.__doc__)
-    parser.add_argument(
-        "lists",
-        metavar="LISTS",
-        help="Parquet: user_id, track_id, and position or score; a file, or a folder of them",
-    )
+    parser = _parser(commands, "judge", add_judge.__doc__, run_judge)
+    about = "Parquet: user_id, track_id, and position or score; a file, or a folder of them"
+    parser.add_argument("lists", metavar="LISTS", help=about)
     parser.add_argument("--name", required=True, help="for musicrec compare and report")
-    parser.add_argument(
-        "--trec",
-        type=Path,
-        metavar="FOLDER",
-        help="also write run.txt and qrels.txt, for trec_eval and its like",
-    )
-    parser.set_defaults(run=run_judge)
+    about = "also write run.txt and qrels.txt, for trec_eval and its like"
+    parser.add_argument("--trec", type=Path, metavar="FOLDER", help=about)
 
 
 def run_judge(args: argparse.Namespace) -> None:
@@ -202,8 +187,7 @@ def run_judge(args: argparse.Namespace) -> None:
 
 def add_tested(commands: Commands) -> None:
     """List the settings that were ever scored on test users in this clone."""
-    parser = commands.add_parser("tested", help=add_tested.__doc__, description=add_tested.__doc__)
-    parser.set_defaults(run=run_tested)
+    _parser(commands, "tested", add_tested.__doc__, run_tested)
 
 
 def run_tested(args: argparse.Namespace) -> None:

@@ -107,17 +107,13 @@ def compare(
     by: Sequence[str] = (),
     starts: int = 1,
 ) -> Result:
-    """Compare the per-user tables of two revisions.
-
-    The bootstrap has the `evaluate.bootstrap_samples` and `evaluate.seed` of `head`.
+    """Compare the per-user tables of two revisions, by the bootstrap of head's parameters.
 
     Parameters
     ----------
-    base, head : Revision
     metrics : sequence of str, optional
         Names such as `ndcg@100`; by default the headline metrics of the list lengths that
-        both revisions have. All of them count in Holm's correction. (The `spark` protocol drops
-        users, other ones in other configurations, and so has no paired comparison.)
+        both revisions have. All of them count in Holm's correction.
     margin : float
         The relative change that matters (0.01: one percent).
     by : sequence of str
@@ -144,15 +140,16 @@ def compare(
     old, new = (of_starts[0] for of_starts in tables)
     _refuse_different_truth(base, head, old, new)
     about = [described(table.schema) for table in (old, new)]
-    shared = sorted(set(about[0]["k"]) & set(about[1]["k"]))
-    if metrics is None and not shared:
-        raise MusicRecError(
-            f"{base.name} and {head.name} have no list length (evaluate.k) in common: "
-            f"{about[0]['k']} against {about[1]['k']}"
-        )
-    both = set(old.column_names) & set(new.column_names)  # a metric may be newer than base
-    headlines = [name for name in headline_metrics(shared) if name in both]
-    names = headlines if metrics is None else list(metrics)
+    names = list(metrics or ())
+    if metrics is None:
+        shared = sorted(set(about[0]["k"]) & set(about[1]["k"]))
+        if not shared:
+            raise MusicRecError(
+                f"{base.name} and {head.name} have no list length (evaluate.k) in common: "
+                f"{about[0]['k']} against {about[1]['k']}"
+            )
+        both = set(old.column_names) & set(new.column_names)  # a metric may be newer than base
+        names = [name for name in headline_metrics(shared) if name in both]
     values, others = (
         {name: np.stack([_values(revision, table, name) for table in rows]) for name in names}
         for revision, rows in zip((base, head), tables, strict=True)
@@ -167,7 +164,11 @@ def compare(
         found = compare_starts(values, others, margin, better=better)
     else:
         one, other = ({name: rows[0] for name, rows in side.items()} for side in (values, others))
-        found = compare_paired(one, other, *_bootstrap(head), margin, better=better)
+        written = head.read_yaml(PARAMS).get("evaluate", {})
+        known = {key: written[key] for key in ("bootstrap_samples", "seed") if key in written}
+        by_head = check_block({"evaluate": known}, EvaluateParams, f"{PARAMS} of {head.name}")
+        bootstrap = by_head.bootstrap_samples, by_head.seed
+        found = compare_paired(one, other, *bootstrap, margin, better=better)
     split, judged = about[0]["split"], 0
     better_here = any(row.verdict == BETTER for row in found.values())
     if split == "validation" and better_here and not isinstance(head, Judged):
@@ -224,14 +225,6 @@ def _tables(base: Revision, head: Revision, starts: int) -> list[list[pa.Table]]
         return []
 
 
-def _bootstrap(revision: Revision) -> tuple[int, int]:
-    """Resamples and seed, as a revision's parameters have them."""
-    written = revision.read_yaml(PARAMS).get("evaluate", {})
-    named = {key: written[key] for key in ("bootstrap_samples", "seed") if key in written}
-    settings = check_block({"evaluate": named}, EvaluateParams, f"{PARAMS} of {revision.name}")
-    return settings.bootstrap_samples, settings.seed
-
-
 def _cure(found: Mapping[str, Comparison], margin: float, split: str, n_users: int) -> str:
     """How many users a verdict would take, and which margin these can tell."""
     needs = {
@@ -269,8 +262,13 @@ def _refuse_different_truth(base: Revision, head: Revision, old: pa.Table, new: 
             )
     data = [revision.output_hash(DATA) for revision in (base, head)]
     if None not in data and data[0] != data[1]:
+        params = [revision.read_yaml(PARAMS) for revision in (base, head)]
+        of_data = [{block: one.get(block) for block in DATA_BLOCKS} for one in params]
+        differ = list(changes(*of_data).items())[:SHOWN]
+        why = ", ".join(f"{name} is {parameter(a)} and {parameter(b)}" for name, (a, b) in differ)
+        why = why or f"the same parameters, but other plays or another ingest ({DATA} in dvc.lock)"
         raise MusicRecError(
-            f"{pair} their data differ: {_data_difference(base, head)}; compare models "
+            f"{pair} their data differ: {why}; compare models "
             "of the same plays: commit those that count, and run the experiment again, or judge a "
             "published bundle on the new plays too, by evaluate.champion and --champion"
         )
@@ -287,19 +285,6 @@ def _refuse_different_truth(base: Revision, head: Revision, old: pa.Table, new: 
         raise MusicRecError(
             f"{pair} {differ:,} of {old.num_rows:,} users have different held-out tracks; {again}"
         )
-
-
-def _data_difference(base: Revision, head: Revision) -> str:
-    """Say which parameters of the data differ, or that the plays themselves do."""
-    old, new = (revision.read_yaml(PARAMS) for revision in (base, head))
-    of_data = [{block: params.get(block) for block in DATA_BLOCKS} for params in (old, new)]
-    found = [
-        f"{name} is {parameter(a)} and {parameter(b)}" for name, (a, b) in changes(*of_data).items()
-    ]
-    if not found:
-        return f"the same parameters, but other plays or another ingest ({DATA} in dvc.lock)"
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return ", ".join(found[:SHOWN]) + more
 
 
 def _values(revision: Revision, table: pa.Table, name: str) -> np.ndarray:

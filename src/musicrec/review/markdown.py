@@ -10,7 +10,7 @@ from musicrec.baselines.lists import model_title
 from musicrec.errors import MusicRecError
 from musicrec.formatting import markdown_table, parameter
 from musicrec.metrics.definitions import MARGIN
-from musicrec.project.revisions import Revision, UnavailableError, changes
+from musicrec.project.revisions import Revision, changes
 from musicrec.project.staleness import stale_stages
 from musicrec.review.compare import Champion, compare, outdated
 from musicrec.review.figures import EVALUATION, beside_baselines
@@ -19,9 +19,6 @@ from musicrec.review.tested import PARAMS
 
 DATA = ("metrics/data.json", "metrics/downsample.json", "metrics/index.json")
 SEARCH = "metrics/ann_bench.json"
-SPEED_UP = "plots/ann_bench/speed_up.json"
-RECALL = 0.9  # at which speeds are shown; the page and the plots have all of them
-NOT_REACHED = "not reached"
 FILES = 6  # named in one row
 ROWS = 25  # of one table; a report is read by a person
 
@@ -55,7 +52,7 @@ def review(
         "Metrics": _metrics(base, head, gate, metrics, margin, by),
         "Against the champion": against_champion(head, gate, metrics, margin, by),
         "Beside the baselines": _baselines(pair),
-        "Search": f"{_change_table(pair, _changed(pair, SEARCH))}\n\n{_speeds(pair)}",
+        "Search": _change_table(pair, _changed(pair, SEARCH)),
         "Stale stages": "\n".join(f"- `{stage}`: {reason}" for stage, reason in stale.items())
         or "None: every output is that of the current code, parameters and data.",
     }
@@ -127,23 +124,6 @@ def _baselines(pair: Sequence[Revision]) -> str:
     if not rows:
         return f"Neither revision has {EVALUATION}."
     return markdown_table(["revision", "baseline", "MAP over it", "beats it"], rows, right=[2])
-
-
-def _speeds(pair: Sequence[Revision]) -> str:
-    """How many times faster than exact search each method is."""
-    sides: list[dict[str, str]] = []
-    for revision in pair:
-        try:
-            rows = revision.read_json(SPEED_UP) or []
-        except UnavailableError as error:
-            return f"No speeds: {error}"
-        times = {r["method"]: r["times_best_exact"] for r in rows if r["recall"] == RECALL}
-        sides.append({n: NOT_REACHED if t is None else _shown(t) for n, t in times.items()})
-    header = [f"speed at recall {RECALL:g}, times the best exact method's"]
-    names = dict.fromkeys(name for side in sides for name in side)
-    cells = [[name, *(side.get(name, NOT_REACHED) for side in sides)] for name in names]
-    table = markdown_table([*header, *(one.name for one in pair)], cells, right=[1, 2])
-    return f"{table}\n\nSpeeds also differ between machines and between runs."
 
 
 def _changed(pair: Sequence[Revision], path: str) -> dict[str, tuple[Any, Any]]:

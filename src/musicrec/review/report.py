@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 from musicrec.formatting import number, share
 from musicrec.metrics.definitions import BETTER, CANNOT_TELL, IDENTICAL, MARGIN, WORSE, metric_title
@@ -16,13 +16,6 @@ from musicrec.review.result import SLICE
 from musicrec.review.sections import sections
 
 
-class Page(NamedTuple):
-    """A report: the page, and what its cards say, a line a revision."""
-
-    html: str
-    verdicts: list[str]
-
-
 def page(
     base: Revision,
     heads: Sequence[Revision],
@@ -30,43 +23,26 @@ def page(
     metrics: Sequence[str] | None = None,
     by: Sequence[str] = (),
     starts: int = 1,
-) -> Page:
-    """Lay out what is known of some revisions beside a base, as HTML with no reference outside.
+) -> tuple[str, list[str]]:
+    """Lay out some revisions beside a base as HTML with no reference outside; and say the verdicts.
 
-    Parameters
-    ----------
-    base : Revision
-        What each of the others is compared with.
-    heads : sequence of Revision
-        At least one; drawn over each other in every chart.
-    margin, metrics, by, starts
-        As for `musicrec.review.compare.compare`.
+    The other parameters are those of `musicrec.review.compare.compare`.
     """
-    first = read_figures(base)
-    others = [read_figures(head, base, margin, metrics, by, starts) for head in heads]
-    shown = [first, *others]
+    shown = [read_figures(base)]
+    shown += [read_figures(head, base, margin, metrics, by, starts) for head in heads]
     series = [Series(one.name, COLOURS[i % len(COLOURS)]) for i, one in enumerate(shown)]
-    cards = [_card(head, one.colour) for head, one in zip(others, series[1:], strict=True)]
-    html = render(
-        f"{', '.join(head.name for head in others)} against {first.name}",
-        "musicrec report",
-        sections(shown, series),
-        cards=cards,
-        missing=[
-            *([f"Beware: {first.outdated}."] if first.outdated else []),
-            *(sentence for one in shown for sentence in one.missing),
-        ],
-    )
-    return Page(html, [_card_line(card) for card in cards])
-
-
-def _card_line(card: Mapping[str, Any]) -> str:
-    """A card in one line, for a terminal."""
-    detail = card.get("sentence") or card.get("why", "")
-    worse = f"; {' and '.join(card['but'])} worse" if card.get("but") else ""
-    line = f"{card['name']}: {card['word']}{worse}" + (f" ({detail})" if detail else "")
-    line = "\n".join([line, *card.get("notes", [])])
-    return f"{line}\nwarning: {card['outdated']}" if card["outdated"] else line
+    cards = [_card(one, mine.colour) for one, mine in zip(shown, series, strict=True)][1:]
+    missing = [f"Beware: {shown[0].outdated}."] if shown[0].outdated else []
+    missing += [sentence for one in shown for sentence in one.missing]
+    title = f"{', '.join(head.name for head in heads)} against {base.name}"
+    html = render(title, "musicrec report", sections(shown, series), cards=cards, missing=missing)
+    lines = []
+    for card in cards:
+        line, detail = f"{card['name']}: {card['word']}", card.get("sentence") or card["why"]
+        line += f"; {' and '.join(card['but'])} worse" if card.get("but") else ""
+        lines += [f"{line} ({detail})" if detail else line, *card.get("notes", [])]
+        lines += [f"warning: {card['outdated']}"] if card["outdated"] else []
+    return html, lines
 
 
 def _card(head: Figures, colour: str) -> dict[str, Any]:

@@ -40,10 +40,6 @@ LOSS = {
     "loss": ("Objective of ALS", "loss, sum over all entries"),
     "ndcg@100": ("nDCG@100 while training", "nDCG@100 of validation users"),
 }
-SEARCH = {  # what speed is drawn over: title, axis, and which sign is better
-    "recall": ("Speed against recall", "recall of exact search's tracks (share)", 1),
-    "map_lost": ("Speed against what it costs in MAP", "MAP lost, % of exact search's", -1),
-}
 COUNTS = {
     "split": "split",
     "rows": "plays",
@@ -287,53 +283,39 @@ def _loss(revisions: Sequence[Figures], series: Sequence[Series]) -> list[Figure
 def _search(
     revisions: Sequence[Figures], series: Sequence[Series]
 ) -> tuple[list[Figure], None, list[Series]]:
-    """Speed of search against recall, and against what it costs in MAP; shapes of the methods."""
+    """Speed of search against recall, and the shapes of the methods."""
     columns = {"series": "revision", "build": "method", "setting": "setting", "recall": "recall"}
-    columns |= {"map_lost": "MAP lost, %", "queries_per_second": "queries per second"}
+    columns |= {"queries_per_second": "queries per second", "map_lost": "MAP lost"}
     columns |= {"p99_milliseconds": "99th percentile, ms", "build_seconds": "build, s"}
     columns |= {"index_megabytes": "index, MB"}
     rows: Rows = [
         {name: row.get(name) for name in columns}
         | {"series": revision.name, "method": row["method"].partition(",")[0]}
-        | {"build": row["method"], "map_lost": _share_lost(row)}
+        | {"build": row["method"]}
         for revision in revisions
         for row in revision.rows["tradeoff"]
     ]
     methods = dict.fromkeys(row["method"] for row in rows)
     shapes = zip(methods, itertools.cycle(SHAPES), strict=False)
     kinds = [Series(name, TEXT, shape=shape) for name, shape in shapes]
+    if not rows:
+        return [], None, []
+    title = "Speed against recall"
+    figure = Figure("speed_by_recall", title, _with_front(rows), columns, series)
+    x = Axis("recall", "recall of exact search's tracks (share)")
     y = Axis("queries_per_second", "queries per second, one thread (log scale)", log=True)
-    figures = []
-    for key, (title, axis, better) in SEARCH.items():
-        known = _with_front([row for row in rows if row[key] is not None], key, better)
-        if known:
-            figure = Figure(f"speed_by_{key}", title, known, columns, series)
-            figures.append(fronts(figure, Axis(key, axis), y, "method", kinds))
-    return figures, None, kinds
+    return [fronts(figure, x, y, "method", kinds)], None, kinds
 
 
-def _with_front(rows: Rows, key: str, better: int) -> Rows:
-    """Mark the rows that no other of the same revision and method beats in both measures."""
-    measures = [(better * row[key], row["queries_per_second"]) for row in rows]
-    kinds = [(row["series"], row["method"]) for row in rows]
-    return [
-        row
-        | {
-            "front": not any(
-                kind == kinds[i] and measures[i] != other >= measures[i] and other[1] >= speed
-                for kind, other in zip(kinds, measures, strict=True)
-            )
-        }
-        for i, (row, (_, speed)) in enumerate(zip(rows, measures, strict=True))
+def _with_front(rows: Rows) -> Rows:
+    """Mark the rows that no other of the same revision and method beats in recall and speed."""
+    keys = ("series", "method", "recall", "queries_per_second")
+    points = [tuple(row[key] for key in keys) for row in rows]
+    beaten = [
+        any(o[:2] == p[:2] and o != p and o[2] >= p[2] and o[3] >= p[3] for o in points)
+        for p in points
     ]
-
-
-def _share_lost(row: dict[str, Any]) -> float | None:
-    """MAP that a setting loses, in percent of exact search's."""
-    if row.get("map") is None or row.get("map_lost") is None:
-        return None
-    exact = row["map"] + row["map_lost"]
-    return 100 * row["map_lost"] / exact if exact else None
+    return [row | {"front": not worse} for row, worse in zip(rows, beaten, strict=True)]
 
 
 def _data(revisions: Sequence[Figures]) -> Section:
