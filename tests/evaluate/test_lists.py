@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
 from musicrec.als.fold_in import read_model
 from musicrec.errors import MusicRecError
@@ -52,8 +53,10 @@ def test_what_evaluate_keeps_comes_back_and_is_judged_alike(
     assert ids == sorted(ids) and table.num_rows == np.count_nonzero(lists.judged >= 0)
     shuffled = table.drop_columns([dropped]).take(np.random.default_rng(0).permutation(len(ids)))
     pq.write_table(shuffled, tmp_path / "lists.parquet")
+    csv.write_csv(shuffled, tmp_path / "lists.csv")
     found, notes = read_lists(tmp_path / "lists.parquet", held_out, PARAMS)
     np.testing.assert_array_equal(found, lists.judged)
+    np.testing.assert_array_equal(read_lists(tmp_path / "lists.csv", held_out, PARAMS)[0], found)
     assert notes == [
         "4 held-out users without a list: judged by an empty one",
         "4 lists shorter than 10: the rest are misses",
@@ -93,8 +96,8 @@ def test_what_is_wrong_with_lists_is_counted_and_judged_as_it_says(
 @pytest.mark.parametrize(
     ("rows", "names", "reason"),
     [
-        ([("u", "t")], ("user_id", "track_id"), "neither a column position nor score"),
-        ([("u", 1)], ("user_id", "score"), "has no column 'track_id'"),
+        ([("u", "t")], ("user_id", "track_id"), "has no column position or score"),
+        ([("u", 1)], ("user_id", "score"), "has no column track_id"),
         ([("u", "t", "1")], ("user_id", "track_id", "position"), "position is string, not a num"),
         ([("u", "t", 1)], ("user_id", "track_id", "position"), "none of its users is held out"),
         ([("u", None, 1)], ("user_id", "track_id", "score"), "track_id is empty in 1 of 1 rows"),
@@ -110,9 +113,11 @@ def test_lists_that_cannot_be_read_are_one_sentence(
 
 
 def test_files_that_are_no_lists(held_out: HeldOut, tmp_path: Path) -> None:
-    (tmp_path / "lists.csv").write_text("user_id,track_id,position")
+    (tmp_path / "lists.csv").write_text("user,track_id,position\n")
+    (tmp_path / "ragged.csv").write_text("user_id,track_id,position\n1,2\n")
     for name, reason in (
-        ("lists.csv", "lists.csv: cannot be read as Parquet with the columns user_id, track_id, a"),
+        ("lists.csv", "lists.csv: has no column user_id, only user, track_id, position"),
+        ("ragged.csv", "ragged.csv: no table, CSV, TSV or Parquet"),
         ("none.parquet", "none.parquet: no such file"),
         ("", "no Parquet file there"),
     ):

@@ -1,6 +1,6 @@
 """Lists as files: those that evaluate keeps, those of any other model, and TREC's format.
 
-A list is rows of `user_id`, `position` from 1, `track_id` and `score`, in Parquet.
+A list is rows of `user_id`, `position` from 1, `track_id` and `score`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
 from musicrec.interactions.held_out import HeldOut
 from musicrec.params import EvaluateParams
 from musicrec.storage.outputs import atomic_path
-from musicrec.storage.parquet import read_files
+from musicrec.storage.parquet import read_given
 
 COLUMNS = ("user_id", "position", "track_id", "score")
 
@@ -123,18 +122,16 @@ def _read(path: Path) -> tuple[pa.Table, str]:
         what = "no Parquet file there" if path.is_dir() else "no such file"
         raise MusicRecError(f"{path}: {what}")
     try:
-        names = pq.read_schema(parts[0]).names
-        has = [name for name in ("position", "score") if name in names]
-        if not has:
-            raise MusicRecError(
-                f"{path}: has neither a column position nor score; name one of them so"
-            )
-        return read_files(parts, ["user_id", "track_id", has[0]]), has[0]
-    except pa.ArrowException as error:
-        raise MusicRecError(
-            f"{path}: cannot be read as Parquet with the columns user_id, track_id, and position "
-            f"or score ({str(error).splitlines()[0]})"
-        ) from None
+        table = pa.concat_tables([read_given(part, COLUMNS[::2]) for part in parts])
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise MusicRecError(f"{path}: no table, CSV, TSV or Parquet ({reason})") from None
+    found = table.column_names
+    order = next((name for name in ("position", "score") if name in found), "position or score")
+    names = ["user_id", "track_id", order]
+    if missing := [name for name in names if name not in found]:
+        raise MusicRecError(f"{path}: has no column {missing[0]}, only {', '.join(found)}")
+    return table.select(names), order
 
 
 def write_trec(folder: Path, held_out: HeldOut, lists: np.ndarray, name: str) -> None:

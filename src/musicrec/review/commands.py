@@ -170,7 +170,7 @@ def run_report(args: argparse.Namespace) -> None:
 def add_judge(commands: Commands) -> None:
     """Judge anybody's lists for the held-out users, so that they are compared like a revision."""
     parser = _parser(commands, "judge", add_judge.__doc__, run_judge)
-    about = "Parquet: user_id, track_id, and position or score; a file, or a folder of them"
+    about = "CSV, TSV, Parquet or a folder of it: user_id, track_id, and position or score"
     parser.add_argument("lists", metavar="LISTS", help=about)
     parser.add_argument("--name", required=True, help="for musicrec compare and report")
     about = "also write run.txt and qrels.txt, for trec_eval and its like"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
@@ -121,6 +122,31 @@ def read_files(paths: Iterable[Path], columns: Iterable[str] | None = None) -> p
     """
     wanted = None if columns is None else list(columns)
     return pa.concat_tables([_read_file(path, wanted) for path in paths])
+
+
+def read_given(path: Path, texts: Iterable[str]) -> pa.Table:
+    """Read a table that a person gives: Parquet, or text separated by commas or tabs.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        Columns that are read as text, such as ids that look like numbers.
+
+    Raises
+    ------
+    pyarrow.ArrowInvalid, UnicodeDecodeError
+        It is neither.
+    """
+    with path.open("rb") as stream:
+        head = stream.readline(1 << 16)
+    if head.startswith(b"PAR1"):
+        return read_files([path])
+    tabs = b"\t" in head  # between them a quote is part of a name
+    options = pa.csv.ParseOptions(
+        delimiter="\t" if tabs else ",", quote_char=False if tabs else '"'
+    )
+    types = pa.csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()))
+    return pa.csv.read_csv(path, parse_options=options, convert_options=types)
 
 
 def _read_file(path: Path, columns: list[str] | None) -> pa.Table:
