@@ -16,31 +16,14 @@ import pytest
 from musicrec.ingest.source.files import SourceFile
 from musicrec.ingest.source.packed import text_chunks
 from tests.support.many_sources import Found, read_many, read_source
-from tests.support.plays import (
-    HOLDOUT,
-    PLAYS,
-    POSITIONS,
-    data_params,
-    lines,
-    parquet,
-    text_of,
-    titled,
-    write,
-    written,
-    zipped,
-)
+
+from tests.support.plays import (  # isort: skip
+    BARE, COUNTED, COUNTS, CSV, HEADER, HOLDOUT, PAIRS, PLACES, PLAYS, TIMED, TIMES, TRACKS,
+    USERS, data_params, lines, parquet, text_of, titled, write, written, zipped,
+)  # fmt: skip
 
 EVENTS = [(user, track, 1) for user, track, _ in PLAYS]
-PAIRS = [play[:2] for play in PLAYS]
-CSV, TSV, BARE = text_of(PLAYS), text_of(PLAYS, "\t"), text_of(PLAYS, header="")
 HALVES = text_of(PLAYS[:50]), text_of(PLAYS[50:])
-USERS, TRACKS, COUNTS = map(list, zip(*PLAYS, strict=True))
-HEADER, TIMES = "user_id,track_id,count\n", "user_id,track_id,at\n"
-TWO = "user_id,track_id\n"
-PLACES = {"columns": {"user": 0, "track": 1, "count": None}}
-LOG = {"columns": {"user": "user_id", "track": "track_id", "count": None}}
-TIMED = {"columns": LOG["columns"] | {"timestamp": "at"}}
-COUNTED = {"columns": POSITIONS}
 QUOTES = [("Harbour", '"Half" a', 1), ('12" mix', '"open', 3)]
 ACCENTS = [("Zoë", "Café", 2), *PLAYS]
 THE = titled("{t}, The")
@@ -95,29 +78,23 @@ CASES: dict[str, tuple] = {
     "TSV, CRLF, no last line end": (text_of(PLAYS, "\t", end="\r\n").rstrip(), {}, PLAYS),
     "spaces": ({"s/[1] b%20/a.dat": text_of(PLAYS, " ")}, {}, PLAYS),
     "sep line in quotes, tab": ('"sep=\t"\r\n' + text_of(PLAYS, "\t", end="\r\n"), {}, PLAYS),
-    "comma in the first field": (
-        lines("Artist, The {t};{u};{c}", "track_id;user_id;count\n"), {},
-        titled("Artist, The {t}"),
-    ),
-    "separator at the end of rows": (
-        lines("{u}|{t}|{c}|", "user_id|track_id|count\n"), {}, PLAYS,
-    ),
+    "comma in the first field": (lines("Artist, The {t};{u};{c}", "track_id;user_id;count\n"), {},
+        titled("Artist, The {t}")),
+    "separator at the end of rows": (lines("{u}|{t}|{c}|", "user_id|track_id|count\n"), {}, PLAYS,
+        ),
     "separator at the end of the header": (CSV.replace("count\n", "count,\n"), {}, PLAYS),
-    "line separators within a line": (
-        lines("{u}\tx\u2028y\x85z\t{t}\t{c}"), {"columns": {"user": 0, "track": 2, "count": 3}},
-        PLAYS,
-    ),
+    "line separators within a line": (lines("{u}\tx\u2028y\x85z\t{t}\t{c}"),
+        {"columns": {"user": 0, "track": 2, "count": 3}}, PLAYS),
     "rows of separators": (CSV + ",,\n" * 3, {}, PLAYS),
     # quotes
     "doubled quotes": (lines('{u},"a ""b"" {t}",{c}', HEADER), {}, titled('a "b" {t}')),
     "lone quotes in CSV": (text_of(QUOTES), {"quote": "none"}, QUOTES),
     "other quotes": (lines("'{u}','a, {t}',{c}", HEADER), {"quote": "'"}, titled("a, {t}")),
-    "a no-break space beside quotes": (  # is skipped, as a blank is, and as it is beside ids
+    "a no-break space beside quotes": ( # is skipped, as a blank is, and as it is beside ids
         lines('{u},\u00a0"{t}, The"\u00a0,{c}', HEADER), {}, THE,
     ),
-    "quotes in the header of tabs": (
-        lines('"{u}"\t"{t}\tx"\t"{c}"', '"user_id"\t"track_id"\t"count"\n'), {}, titled("{t}\tx"),
-    ),
+    "quotes in the header of tabs": (lines('"{u}"\t"{t}\tx"\t"{c}"',
+        '"user_id"\t"track_id"\t"count"\n'), {}, titled("{t}\tx")),
     # headers and lines beside rows
     "event log with a header, by position": (text_of(PAIRS, header="User ID,Song"), PLACES, EVENTS),
     "comments and a preamble": ("# made today\n# by hand\nMy plays, 2020\n" + CSV, {}, PLAYS),
@@ -128,97 +105,65 @@ CASES: dict[str, tuple] = {
     "header again, in capitals": (CSV + HEADER.upper() + BARE, {}, PLAYS + PLAYS),
     "mark in the middle": (CSV + "\ufeff" + CSV.replace("\n1", "\n\ufeff1"), {}, PLAYS + PLAYS),
     "a rule under the header": (HEADER + "-------,--------,--\n" + BARE, {}, PLAYS),
-    "shards of another order": (
-        {"s/a": text_of(PLAYS[:50]), "s/b": text_of([p[::-1] for p in PLAYS[50:]],
-                                                    header="count,track_id,user_id")}, {}, PLAYS,
-    ),
+    "shards of another order": ({"s/a": text_of(PLAYS[:50]),
+        "s/b": text_of([p[::-1] for p in PLAYS[50:]], header="count,track_id,user_id")}, {}, PLAYS,
+        ),
     # encodings
-    "Latin-1": (
-        lines("{u},jörg {t},{c}", HEADER).encode("latin-1"), {"encoding": "latin-1"},
-        titled("jörg {t}"),
-    ),
-    "windows-1252 in gzip": (
-        {"a.csv.gz": gzip.compress(lines("{u},œ€{t},{c}", HEADER).encode("cp1252"))},
-        {"encoding": "windows-1252"}, titled("œ€{t}"),
-    ),
-    "a mark of UTF-8 and another encoding": (
-        text_of(ACCENTS).encode("utf-8-sig"), {"encoding": "latin-1"}, ACCENTS,
-    ),
-    "other bytes in a column nobody maps": (
-        lines("{u},{t},{c},é", "user_id,track_id,count,näme\n").encode("latin-1"), {}, PLAYS,
-    ),
-    "unseen signs around ids": (
-        lines("\u200b{u}\u00a0,\u3000{t}\u2060,{c}", HEADER) + '" 100 ","0\t",1\n', {},
-        [*PLAYS, ("100", "0", 1)],
-    ),
-    "words that files of other kinds begin with": (
-        {"s/a": "ORC,t,1\nb,c,2\n", "s/b": "070701,t,1\nb,c,3\n", "s/c": "PARE,t,1\nb,c,4\n"},
-        COUNTED,
-        [(u, "t", 1) for u in ("ORC", "070701", "PARE")] + [("b", "c", i) for i in (2, 3, 4)],
-    ),
+    "Latin-1": (lines("{u},jörg {t},{c}", HEADER).encode("latin-1"), {"encoding": "latin-1"},
+        titled("jörg {t}")),
+    "windows-1252 in gzip": ({"a.csv.gz": gzip.compress(lines("{u},œ€{t},{c}",
+        HEADER).encode("cp1252"))}, {"encoding": "windows-1252"}, titled("œ€{t}")),
+    "a mark of UTF-8 and another encoding": (text_of(ACCENTS).encode("utf-8-sig"),
+        {"encoding": "latin-1"}, ACCENTS),
+    "other bytes in a column nobody maps": (lines("{u},{t},{c},é",
+        "user_id,track_id,count,näme\n").encode("latin-1"), {}, PLAYS),
+    "unseen signs around ids": (lines("\u200b{u}\u00a0,\u3000{t}\u2060,{c}",
+        HEADER) + '" 100 ","0\t",1\n', {}, [*PLAYS, ("100", "0", 1)]),
+    "words that files of other kinds begin with": ({"s/a": "ORC,t,1\nb,c,2\n",
+        "s/b": "070701,t,1\nb,c,3\n", "s/c": "PARE,t,1\nb,c,4\n"}, COUNTED, [(u, "t",
+        1) for u in ("ORC", "070701", "PARE")] + [("b", "c", i) for i in (2, 3, 4)]),
     # packings
     "two members of gzip": (
         {"a.csv.gz": gzip.compress(CSV.encode()) + gzip.compress(BARE.encode())}, {}, PLAYS + PLAYS,
     ),
     "text named gzip": ({"plays.csv.gz": CSV}, {}, PLAYS),
-    "zip with a README": (
-        {"a.zip": zipped(**{"d/plays.csv": CSV, "d/README.txt": "x", "d/.DS_Store": "x"})}, {},
-        PLAYS,
-    ),
+    "zip with a README": ({"a.zip": zipped(**{"d/plays.csv": CSV, "d/README.txt": "x",
+        "d/.DS_Store": "x"})}, {}, PLAYS),
     # counts
-    "thousands": (
-        "user_id;track_id;count\na;b;2.000\nc;d;1.234.567,0\n", {"decimal": "comma"},
-        [("a", "b", 2000), ("c", "d", 1234567)],
-    ),
-    "thousands in quotes": (
-        HEADER + 'a,b,"2,000"\nc,d,3.000\n', {"decimal": "point"},
-        [("a", "b", 2000), ("c", "d", 3)],
-    ),
-    "the largest": (
-        HEADER + f"u,t,9.223372036854775807e18\nv,t,{2**63 - 1}\nw,t,1e18\n", {},
-        [("u", "t", 2**63 - 1), ("v", "t", 2**63 - 1), ("w", "t", 10**18)],
-    ),
+    "thousands": ("user_id;track_id;count\na;b;2.000\nc;d;1.234.567,0\n", {"decimal": "comma"},
+        [("a", "b", 2000), ("c", "d", 1234567)]),
+    "thousands in quotes": (HEADER + 'a,b,"2,000"\nc,d,3.000\n', {"decimal": "point"}, [("a", "b",
+        2000), ("c", "d", 3)]),
+    "the largest": (HEADER + f"u,t,9.223372036854775807e18\nv,t,{2**63 - 1}\nw,t,1e18\n", {},
+        [("u", "t", 2**63 - 1), ("v", "t", 2**63 - 1), ("w", "t", 10**18)]),
     # times, all the same one
     "scrobbles": (lines('{u},{t},"02 Jan 2012, 17:05"', TIMES), TIMED, EVENTS),
     "tweets": (lines("{u},{t},Mon Jan 02 17:05:00 +0000 2012", TIMES), TIMED, EVENTS),
     "mail": (lines('{u},{t},"Mon, 2 Jan 2012 17:05:00 +0000"', TIMES), TIMED, EVENTS),
-    "zones": (
-        TIMES + "a,b,2012-01-02 18:05:00 +0100\na,c,2012-01-02T17:05:00.000000000Z\n"
-        "a,d,2012-01-02 17:05:00 UTC\na,e,2012-1-2T12:05:00-05:00\n",
-        TIMED, [("a", track, 1) for track in "bcde"],
-    ),
-    "times by a pattern": (
-        lines("{u},{t},2/1/2012 17.05", TIMES), TIMED | {"time_format": "%d/%m/%Y %H.%M"}, EVENTS,
-    ),
-    "times of all kinds": (
-        TIMES + "a,b,1325523900\na,c,1325523900000\na,d,2012-01-02T17:05:00Z\n"
-        "a,e,2012/01/02 17:05\n",
-        TIMED, [("a", track, 1) for track in "bcde"],
-    ),
-    "times in nanoseconds": (
-        parquet(at=pa.array([1_325_523_900 * 10**9] * len(PLAYS), pa.timestamp("ns"))),
-        {"columns": {"timestamp": "at"}}, PLAYS,
-    ),
+    "zones": (TIMES + "a,b,2012-01-02 18:05:00 +0100\na,c,2012-01-02T17:05:00.000000000Z\n"
+        "a,d,2012-01-02 17:05:00 UTC\na,e,2012-1-2T12:05:00-05:00\n", TIMED, [("a", track,
+        1) for track in "bcde"]),
+    "times by a pattern": (lines("{u},{t},2/1/2012 17.05", TIMES),
+        TIMED | {"time_format": "%d/%m/%Y %H.%M"}, EVENTS),
+    "times of all kinds": (TIMES + "a,b,1325523900\na,c,1325523900000\na,d,2012-01-02T17:05:00Z\n"
+        "a,e,2012/01/02 17:05\n", TIMED, [("a", track, 1) for track in "bcde"]),
+    "times in nanoseconds": (parquet(at=pa.array([1_325_523_900 * 10**9] * len(PLAYS),
+        pa.timestamp("ns"))), {"columns": {"timestamp": "at"}}, PLAYS),
     # JSON
     "JSON within": ({"a.json": json_lines(**WITHIN)}, {"columns": NAMED}, PLAYS),
     # Parquet
     "blanks at the end in Parquet": (parquet(user_id=[f"{u} \t" for u in USERS]), {}, PLAYS),
     "columns nobody maps": (parquet(**UNMAPPED), {}, PLAYS),
     "bytes": (parquet(user_id=[u.encode() for u in USERS]), {}, PLAYS),
-    "small and unsigned": (
-        parquet(user_id=pa.array(map(int, USERS), pa.uint32()), count=pa.array(COUNTS, pa.uint8()),
-                track_id=pa.array(map(int, TRACKS), pa.uint64())), {}, PLAYS,
-    ),
-    "parts of other types": (
-        {"s/0": parquet(PLAYS[::3], count=list(map(float, COUNTS[::3])),
-                        user_id=list(map(int, USERS[::3]))),
-         "s/1": parquet(PLAYS[1::3], count=[Decimal(c) for c in COUNTS[1::3]]),
-         "s/2": parquet(PLAYS[2::3], count=[f"{c}.0" for c in COUNTS[2::3]])},
-        {"files": "*"}, PLAYS,
-    ),
-    "no rows and no types": (
-        {"s/a": parquet(), "s/b.parquet": parquet([("", "", 0)], **NOTHING)}, {}, PLAYS,
-    ),
+    "small and unsigned": (parquet(user_id=pa.array(map(int, USERS), pa.uint32()),
+        count=pa.array(COUNTS, pa.uint8()), track_id=pa.array(map(int, TRACKS), pa.uint64())), {},
+        PLAYS),
+    "parts of other types": ({"s/0": parquet(PLAYS[::3], count=list(map(float, COUNTS[::3])),
+        user_id=list(map(int, USERS[::3]))), "s/1": parquet(PLAYS[1::3],
+        count=[Decimal(c) for c in COUNTS[1::3]]), "s/2": parquet(PLAYS[2::3],
+        count=[f"{c}.0" for c in COUNTS[2::3]])}, {"files": "*"}, PLAYS),
+    "no rows and no types": ({"s/a": parquet(), "s/b.parquet": parquet([("", "", 0)], **NOTHING)},
+        {}, PLAYS),
     # folders and names
     "Hive folders": (HIVE, {}, PLAYS),
     "Hive folders, odd names": (
@@ -231,11 +176,8 @@ CASES: dict[str, tuple] = {
         {"columns": {"user": "user", "track": 0, "count": 1}},
         [(user, f"t{i}", i) for user in ("anna", "berta") for i in (1, 2)],
     ),
-    "a percent sign": ({"100%25 [a] 10:00.csv": CSV}, {}, PLAYS),
-    "files beside": (
-        {"s/plays.csv": CSV, "s/README.md": "a,b,3\n", "s/LICENSE": "x", "s/part-9.csv": "",
-         "s/_SUCCESS": "", "s/x.pdf": "x"}, COUNTED, PLAYS,
-    ),
+    "files beside": ({"s/plays.csv": CSV, "s/README.md": "a,b,3\n", "s/LICENSE": "x",
+        "s/part-9.csv": "", "s/_SUCCESS": "", "s/x.pdf": "x"}, COUNTED, PLAYS),
 }  # fmt: skip
 
 

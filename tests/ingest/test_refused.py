@@ -16,39 +16,17 @@ import pytest
 from musicrec.errors import MusicRecError
 from musicrec.ingest.run import ingest
 from tests.support.many_sources import read_source
-from tests.support.plays import (
-    HOLDOUT,
-    PLAYS,
-    POSITIONS,
-    data_params,
-    lines,
-    parquet,
-    run,
-    text_of,
-    titled,
-    write,
-    written,
-    zipped,
-)
 
-CSV, TSV, BARE = text_of(PLAYS), text_of(PLAYS, "\t"), text_of(PLAYS, header="")
+from tests.support.plays import (  # isort: skip
+    BARE, COUNTED, COUNTS, CSV, HEADER, HOLDOUT, LOG, PLACES, PLAYS, TIMED, TIMES, TRACKS, TSV,
+    TWO, USERS, data_params, lines, parquet, run, text_of, titled, write, written, zipped,
+)  # fmt: skip
+
 NAMED = [(f"u{user}", f"t{track}", count) for user, track, count in PLAYS]
 PAIRS = [play[:2] for play in NAMED]
 EVENTS = [(*pair, 1) for pair in PAIRS]
-USERS, TRACKS, COUNTS = map(list, zip(*PLAYS, strict=True))
-HEADER, TWO, TIMES = "user_id,track_id,count\n", "user_id,track_id\n", "user_id,track_id,at\n"
-LOG = {"columns": {"user": "user_id", "track": "track_id", "count": None}}
-PLACES = {"columns": {"user": 0, "track": 1, "count": None}}
-TIMED = {"columns": LOG["columns"] | {"timestamp": "at"}}
-COUNTED = {"columns": POSITIONS}
 DROP = {"on_bad_rows": "drop"}
 HUGE = "9223372036854775808"
-
-
-def binary(path: Path, save) -> bytes:
-    """What a program writes into a file."""
-    save(path)
-    return path.read_bytes()
 
 
 def counts(*values, kind=None) -> bytes:
@@ -74,56 +52,38 @@ def table_of(log: str) -> dict[str, str]:
 REFUSED: dict[str, tuple] = {
     # columns
     "missing column": (CSV, {"columns": {"count": "plays"}}, "plays.csv: no column 'plays'"),
-    "no column of that name": (
-        CSV, {"columns": {"user": "a", "track": "b", "count": "c"}},
-        "plays.csv: no column 'a', 'b', 'c' in the first line",
-    ),
+    "no column of that name": (CSV, {"columns": {"user": "a", "track": "b", "count": "c"}},
+        "plays.csv: no column 'a', 'b', 'c' in the first line"),
     "column twice": ("user_id,count,track_id,count\na,1,b,2\n", {}, "2 columns named 'count'"),
     "same column": (CSV, {"columns": {"track": 0}}, "data.columns.user and data.columns.track"),
     "names without header": (CSV, {"header": False}, "'user_id'", "3 columns and no header"),
     # layout
     "wrong separator": (CSV, {"separator": "tab"}, "plays.csv: only one column found"),
     "long quote": (CSV, {"quote": '""'}, "data.quote = '\"\"' is not allowed"),
-    "two separators": (
-        lines("{u},a;{t}"), PLACES, "',' and ';' cut its lines into as many fields each",
-    ),
-    "one field more": (
-        lines("{u},{t},{c},x", HEADER), {},
-        "rows have 4 fields, the header 3",
-    ),
-    "plays above the header": (
-        "a,b,3\n" + CSV, {}, "lines above the header may be plays, first 'a,b,3'; move the header",
-    ),
-    "another order amid": (
-        text_of(PAIRS[:40], header=TWO[:-1]) + "track_id,user_id\n"
-        + text_of([p[::-1] for p in PAIRS[40:]], header=""),
-        LOG, "names the columns in another order",
-    ),
-    "header in one of two files": (
-        {"s/a": text_of(NAMED[:40]), "s/b": text_of(NAMED[40:], header="")},
-        COUNTED | {"header": True}, "have other first lines, with data.header: true",
-    ),
-    "a first line without end": (
-        "user_id,track_id,count," + ",".join(map(str, range(30_000))), {},
-        "the first line is longer than",
-    ),
+    "two separators": (lines("{u},a;{t}"), PLACES,
+        "',' and ';' cut its lines into as many fields each"),
+    "one field more": (lines("{u},{t},{c},x", HEADER), {}, "rows have 4 fields, the header 3"),
+    "plays above the header": ("a,b,3\n" + CSV, {},
+        "lines above the header may be plays, first 'a,b,3'; move the header"),
+    "another order amid": (text_of(PAIRS[:40],
+        header=TWO[:-1]) + "track_id,user_id\n" + text_of([p[::-1] for p in PAIRS[40:]], header=""),
+        LOG, "names the columns in another order"),
+    "header in one of two files": ({"s/a": text_of(NAMED[:40]), "s/b": text_of(NAMED[40:],
+        header="")}, COUNTED | {"header": True}, "have other first lines, with data.header: true",
+        ),
     # encodings
-    "UTF-16 without a mark": (
-        CSV.encode("utf-16-le"), {"encoding": "utf-16"}, "not utf-16 text near", "utf-16-le",
-    ),
+    "UTF-16 without a mark": (CSV.encode("utf-16-le"), {"encoding": "utf-16"},
+        "not utf-16 text near", "utf-16-le"),
     **{
         f"encoding {name}": (CSV, {"encoding": name}, f"data.encoding = '{name}' is not known")
         for name in ("zip", "base64", "rot13", "latin-99")
     },
     "NUL": (CSV + "u\x001,t,1\n", {}, "not text: it begins with"),
     # damaged, packed, unsupported
-    "truncated gzip": (
-        {"a.gz": gzip.compress(os.urandom(99_999))[:-5000]}, COUNTED,
-        "a.gz: cannot unpack its gzip data", "ended before",
-    ),
-    "truncated zstd": (
-        pa.compress(CSV.encode(), "zstd", asbytes=True)[:-20], {}, "cannot unpack its zstd",
-    ),
+    "truncated gzip": ({"a.gz": gzip.compress(os.urandom(99_999))[:-5000]}, COUNTED,
+        "a.gz: cannot unpack its gzip data", "ended before"),
+    "truncated zstd": (pa.compress(CSV.encode(), "zstd", asbytes=True)[:-20], {},
+        "cannot unpack its zstd"),
     "truncated Parquet": ({"a.parquet": parquet()[:-40]}, {}, "not a whole Parquet file"),
     "Parquet joined": (counts(1) + counts(2), {}, "joined end to end"),
     "packed Parquet": (gzip.compress(parquet()), {}, "a packed Parquet file"),
@@ -135,51 +95,31 @@ REFUSED: dict[str, tuple] = {
     # folders and places
     "Delta": (table_of("_delta_log/00000000000000000000.json"), {}, "table (_delta_log/"),
     "Iceberg": (table_of("metadata/v1.metadata.json"), {}, "table (metadata/v1"),
-    "Hudi": (table_of(".hoodie/hoodie.properties"), {}, "table (.hoodie/"),
-    "plays beside the sample": (
-        {"s/train.csv": CSV, "s/validation.csv": "x", "s/test.csv": "x", "s/mine.csv": TSV}, {},
-        "train, validation and test files and beside them mine.csv",
-    ),
+    "plays beside the sample": ({"s/train.csv": CSV, "s/validation.csv": "x", "s/test.csv": "x",
+        "s/mine.csv": TSV}, {}, "train, validation and test files and beside them mine.csv"),
     "Parquet and text": ({"s/a": parquet(), "s/b": CSV}, {}, "other formats (Parquet and text)"),
     "unknown scheme": ("foo://x/plays", {}, "foo://x/plays: cannot be listed"),
     "empty file": ("", {}, "plays.csv: the file is empty"),
     # JSON
     "JSON by position": ('{"a": 1, "b": 2, "c": 3}\n', COUNTED, "JSON has names and no positions"),
-    "JSON field": (
-        '{"user_id": 1, "a": {"track": 2}, "count": 3}\n', {},
-        "no column 'track_id'; the file has: user_id, a, a.track",
-    ),
     # types
     "list as id": (parquet(user_id=[[u] for u in USERS]), {}, "holds lists or structs"),
     "UUID": (parquet(PLAYS[:1], user_id=pa.array([b"x" * 16], pa.uuid())), {}, "holds extension"),
-    "float as id": (
-        parquet(user_id=[1.0] * len(PLAYS)), {},
-        "column 'user_id' (data.columns.user) holds double values; it must hold text",
-    ),
-    "unknown pattern": (
-        TIMES + "a,b,2\n", TIMED | {"time_format": "EEE bbb"}, "data.time_format = 'EEE bbb' is",
-    ),
+    "float as id": (parquet(user_id=[1.0] * len(PLAYS)), {},
+        "column 'user_id' (data.columns.user) holds double values; it must hold text"),
+    "unknown pattern": (TIMES + "a,b,2\n", TIMED | {"time_format": "EEE bbb"},
+        "data.time_format = 'EEE bbb' is"),
 }  # fmt: skip
 # What a bad row is told by: name: (content, parameters, parts of the sentence)
 BAD_ROWS: dict[str, tuple] = {
     "header alone": (HEADER, {}, "plays.csv has no rows"),
-    "ragged line": (
-        CSV + "a,b\nc,d,1,2\n", {}, "plays.csv: a line has another number of fields",
-        "in 2 rows, first in 'a,b' (line 107)", "quote",
-    ),
-    "not UTF-8 id": (
-        CSV.encode() * 500 + b"j\xfcrg,t,1\n", {}, "plays.csv: column 'user_id' is holding U+FFFD",
-        "in 1 row", "data.encoding",
-    ),
-    "null user": (
-        HEADER + ",t0,1\n" + BARE + ",t1,1\n , t2,1\n", {},
+    "ragged line": (CSV + "a,b\nc,d,1,2\n", {}, "plays.csv: a line has another number of fields",
+        "in 2 rows, first in 'a,b' (line 107)", "quote"),
+    "not UTF-8 id": (CSV.encode() * 500 + b"j\xfcrg,t,1\n", {},
+        "plays.csv: column 'user_id' is holding U+FFFD", "in 1 row", "data.encoding"),
+    "null user": (HEADER + ",t0,1\n" + BARE + ",t1,1\n , t2,1\n", {},
         "plays.csv: column 'user_id' is null or blank in 3 rows, first in ''",
-        "(line 2, user '', track 't0')",
-    ),
-    "blank track": (
-        CSV + 'u,"  ",1\n', {},
-        "column 'track_id' is null or blank in 1 row, first in '  ' (line 107, user 'u'",
-    ),
+        "(line 2, user '', track 't0')"),
     "count negative": (with_counts("-3"), {}, "'count' is negative in 2 rows, first in '-3'"),
     "nearly three": (with_counts("2.9999999999999999999"), {}, "not a whole number in 2 rows"),
     "count too large": (with_counts(HUGE), {}, "above 9223372036854775807", f"in '{HUGE}'"),
@@ -187,26 +127,19 @@ BAD_ROWS: dict[str, tuple] = {
         "'1_000' (line 107"),
     "a comma": (lines("{u};{t};{c},00", HEADER.replace(",", ";")), {},
         "set data.decimal to point or comma"),
-    "backslash before quotes": (
-        CSV + 'u,"a \\"b\\", t",1\n', {}, "misplaced quote", "not behind a backslash",
-    ),
-    "several": (
-        with_counts("x") + "a,b,0\n,b,\n", {}, "where a number is expected in 2 rows",
-        "; 2 more bad in other ways",
-    ),
-    "Parquet null": (counts(1, None), {}, "'count' is null", "in 1 row, first in null (row 2"),
+    "backslash before quotes": (CSV + 'u,"a \\"b\\", t",1\n', {}, "misplaced quote",
+        "not behind a backslash"),
+    "several": (with_counts("x") + "a,b,0\n,b,\n", {}, "where a number is expected in 2 rows",
+        "; 2 more bad in other ways"),
     "Parquet uint64 too large": (counts(2**63, kind=pa.uint64()), {}, f"first in '{HUGE}'"),
     "NUL in ids": (parquet(user_id=[*USERS[:-1], "u\x001"]), {}, "or NUL in 1 row"),
     "bad time": (lines("{u},{t},noon", TIMES), TIMED, "column 'at' is neither a number",
         "in 'noon'"),
-    "no user chosen": (
-        HEADER + "a,b,1\nd,c,2\n", {"validation_users": 1e-9},
-        "no usable row is left in validation; use plays of more users, or raise",
-    ),
+    "no user chosen": (HEADER + "a,b,1\nd,c,2\n", {"validation_users": 1e-9},
+        "no usable row is left in validation; use plays of more users, or raise"),
     "nobody to train on": (CSV, {"test_users": 0.8}, "leaves no user to train on"),
-    "half letters behind the head": (
-        (CSV * 200).encode() + "u1,t1,1\n".encode("utf-16-le"), {}, "plays.csv: ",
-    ),
+    "half letters behind the head": ((CSV * 200).encode() + "u1,t1,1\n".encode("utf-16-le"), {},
+        "plays.csv: "),
 }  # fmt: skip
 # name: (content, parameters, how many rows have a reason, good rows)
 DROPPED: dict[str, tuple] = {
@@ -217,27 +150,18 @@ DROPPED: dict[str, tuple] = {
     },
     "null words": (CSV + "NULL,a,1\n", {"null_words": "usual"}, {"user_missing": 1}, PLAYS),
     "only unseen signs": (CSV + "\u200b,a,1\n", {}, {"user_missing": 1}, PLAYS),
-    "a blank part": (
-        "u,artist,title\nx,A,T\nx,,T\n", {"columns": {"user": "u", "track": ["artist", "title"],
-        "count": None}},
-        {"track_missing": 1}, [("x", "A / T", 1)],
-    ),
+    "a blank part": ("u,artist,title\nx,A,T\nx,,T\n", {"columns": {"user": "u", "track": ["artist",
+        "title"], "count": None}}, {"track_missing": 1}, [("x", "A / T", 1)]),
     "a line break in quotes": (CSV + 'a,"b\nc",1\n', {}, {"ragged_line": 2}, PLAYS),
-    "one broken quote": (
-        quoted(NAMED) + '"u98","12" vinyl","3"\n', COUNTED, {"ragged_line": 1}, NAMED,
-    ),
+    "one broken quote": (quoted(NAMED) + '"u98","12" vinyl","3"\n', COUNTED, {"ragged_line": 1},
+        NAMED),
     "one quote not closed": (quoted(NAMED).rstrip()[:-1], COUNTED, {"ragged_line": 1}, NAMED[:-1]),
-    "a bad line in each block": (
-        "".join(text_of(PLAYS, header="") * 40 + "x\n" for _ in range(9)), COUNTED,
-        {"ragged_line": 9}, PLAYS * 360,
-    ),
-    "bytes that are no text": (
-        parquet(user_id=[*(u.encode() for u in USERS[:-1]), b"\xff"]), {}, {"user_not_text": 1},
-        PLAYS[:-1],
-    ),
-    "no count in the first row": (
-        "u1\tt1\tNULL\n" + text_of(NAMED, "\t", ""), COUNTED, {"count_not_a_number": 1}, NAMED,
-    ),
+    "a bad line in each block": ("".join(text_of(PLAYS, header="") * 40 + "x\n" for _ in range(9)),
+        COUNTED, {"ragged_line": 9}, PLAYS * 360),
+    "bytes that are no text": (parquet(user_id=[*(u.encode() for u in USERS[:-1]), b"\xff"]), {},
+        {"user_not_text": 1}, PLAYS[:-1]),
+    "no count in the first row": ("u1\tt1\tNULL\n" + text_of(NAMED, "\t", ""), COUNTED,
+        {"count_not_a_number": 1}, NAMED),
 }  # fmt: skip
 AMID = "no play but a comment or a header"
 ASKED = "set data.quote to none, or to '\"' if they enclose"
@@ -255,47 +179,31 @@ ROW_NAMES = '"user_id" "track_id" "count"\n' + "".join(
 # name: (content, parameters, part of the sentence, what is typed, plays)
 ADVISED: dict[str, tuple] = {
     "quotes in TSV": (text_of(VINYL, "\t"), {}, ASKED, TEXT, VINYL),
-    "quotes that enclose in TSV": (
-        lines('"{u}"\t"a ""b"" {t}"\t{c}', "user_id\ttrack_id\tcount\n"), {}, ASKED, ENCLOSE,
-        titled('a "b" {t}'),
-    ),
+    "quotes that enclose in TSV": (lines('"{u}"\t"a ""b"" {t}"\t{c}',
+        "user_id\ttrack_id\tcount\n"), {}, ASKED, ENCLOSE, titled('a "b" {t}')),
     "Excel's tabs": (EXCEL, COUNTED, ASKED, ENCLOSE, THE),
-    "a lone quote": (
-        lines('{u},12" {t},{c}', HEADER, NAMED), {}, "none, if quotes are part of the text", TEXT,
-        titled('12" {t}', NAMED),
-    ),
-    "header of numbers": (
-        "0,1,2\n" + text_of(NAMED, header=""), COUNTED, "set data.header to true or false",
-        {"header": True}, NAMED,
-    ),
-    "names in another form": (
-        text_of(PAIRS, header="listener,medium"), PLACES, "set data.header to true or false",
-        {"header": True}, EVENTS,
-    ),
-    "R's row names": (
-        ROW_NAMES, {}, "set data.header: true and data.columns to positions in the rows",
-        {"columns": {"user": 1, "track": 2, "count": 3}, "header": True}, titled("{t} x"),
-    ),
+    "a lone quote": (lines('{u},12" {t},{c}', HEADER, NAMED), {},
+        "none, if quotes are part of the text", TEXT, titled('12" {t}', NAMED)),
+    "header of numbers": ("0,1,2\n" + text_of(NAMED, header=""), COUNTED,
+        "set data.header to true or false", {"header": True}, NAMED),
+    "names in another form": (text_of(PAIRS, header="listener,medium"), PLACES,
+        "set data.header to true or false", {"header": True}, EVENTS),
+    "R's row names": (ROW_NAMES, {},
+        "set data.header: true and data.columns to positions in the rows", {"columns": {"user": 1,
+        "track": 2, "count": 3}, "header": True}, titled("{t} x")),
     "a header at the end": (text_of(PAIRS, header="") + TWO, PLACES, AMID, DROP, EVENTS),
     "a comment": (text_of(PAIRS, header="") + "# exported, nightly\n", PLACES, AMID, DROP, EVENTS),
-    "comma and tab": (
-        text_of(PAIRS, ",\t", ""), PLACES, "set data.separator", {"separator": ",\t"}, EVENTS,
-    ),
-    "separators that differ": (
-        {"s/a": text_of(PAIRS[:40], header=""), "s/b": text_of(PAIRS[40:], "\t", "")}, PLACES,
-        "have other separators", {"files": "a*", "separator": "comma"}, EVENTS[:40],
-    ),
-    "fractions": (
-        lines("{u},{t},{c}.5", HEADER), {}, "100.0% of the rows have fractions",
-        {"fractions": "one"},
-        [(u, t, 1) for u, t, _ in PLAYS],
-    ),
+    "comma and tab": (text_of(PAIRS, ",\t", ""), PLACES, "set data.separator",
+        {"separator": ",\t"}, EVENTS),
+    "separators that differ": ({"s/a": text_of(PAIRS[:40], header=""), "s/b": text_of(PAIRS[40:],
+        "\t", "")}, PLACES, "have other separators", {"files": "a*", "separator": "comma"},
+        EVENTS[:40]),
+    "fractions": (lines("{u},{t},{c}.5", HEADER), {}, "100.0% of the rows have fractions",
+        {"fractions": "one"}, [(u, t, 1) for u, t, _ in PLAYS]),
 }  # fmt: skip
 
 
 def source(folder: Path, content):
-    if callable(content):
-        content = binary(write(folder / "x", "").with_name("y"), content)
     if isinstance(content, str) and "://" in content[:7]:
         return content
     return written(folder, content)

@@ -33,17 +33,14 @@ def taste_profile(folder: Path) -> Path:
 
 def spotify(folder: Path) -> Path:
     for user in IDS:
+        form = {"ts": "2020-02-01T10:00:00Z", "ms_played": 30_000, "spotify_track_uri": None}
         plays = [
-            {
-                "ts": f"2020-01-{i + 1:02d}T10:00:00Z",
-                "ms_played": 30_000,
-                "spotify_track_uri": f"spotify:track:{track}",
-            }
-            for i, (other, track, _) in enumerate(PLAYS)
-            if other == user
+            form
+            | {"ts": f"2020-01-{i + 1:02d}T10:00:00Z", "spotify_track_uri": f"spotify:track:{t}"}
+            for i, (u, t, _) in enumerate(PLAYS)
+            if u == user
         ]
-        podcast = {"ts": "2020-02-01T10:00:00Z", "ms_played": 99_000, "spotify_track_uri": None}
-        plays += [podcast, plays[0] | {"ms_played": 29_999}]
+        plays += [form, plays[0] | {"ms_played": 29_999}]  # a podcast, and a play cut short
         path = folder / f"plays/user={user}/Streaming_History_Audio_2020_0.json"
         write(path.with_name("Read Me First.pdf"), b"%PDF")
         write(path.with_name("Streaming_History_Video_2020.json"), "[]")

@@ -48,6 +48,17 @@ def text_of(plays, separator=",", header="user_id,track_id,count", end="\n") -> 
     return end.join(lines) + end
 
 
+# The same plays in the forms and by the parameters that several tests use.
+CSV, TSV, BARE = text_of(PLAYS), text_of(PLAYS, "\t"), text_of(PLAYS, header="")
+PAIRS = [play[:2] for play in PLAYS]
+USERS, TRACKS, COUNTS = map(list, zip(*PLAYS, strict=True))
+HEADER, TWO, TIMES = "user_id,track_id,count\n", "user_id,track_id\n", "user_id,track_id,at\n"
+LOG: dict = {"columns": {"user": "user_id", "track": "track_id", "count": None}}
+PLACES = {"columns": {"user": 0, "track": 1, "count": None}}
+TIMED = {"columns": LOG["columns"] | {"timestamp": "at"}}
+COUNTED = {"columns": POSITIONS}
+
+
 def run(source, tmp_path, judged="validation", **kwargs):
     """Ingest; returns the summary and the folder of the splits."""
     folder = tmp_path / "ingested"

@@ -22,9 +22,8 @@ def one(user='"a"', track='"b"', more="") -> str:
 
 # name: (text, plays beside PLAYS, bad rows by reason)
 READ: dict[str, tuple[str, list, dict]] = {
-    "joined without a line end": (
-        TEXT + one() + one(track='"c"') + "\n", [("a", "b", 1), ("a", "c", 1)], {},
-    ),
+    "joined without a line end": (TEXT + one() + one(track='"c"') + "\n", [("a", "b", 1), ("a",
+        "c", 1)], {}),
     "rubbish behind": (TEXT + one() + " rubbish\n", [], {"broken_json": 1}),
     "text sequence": ("".join(f"\x1e{line}\n" for line in LINES), [], {}),
     "a mark in the middle": (TEXT + "\ufeff" + one() + "\n", [("a", "b", 1)], {}),
@@ -34,20 +33,16 @@ READ: dict[str, tuple[str, list, dict]] = {
     "a list as id": (FAR + one(track='["x", "y"]') + "\n", [], {"broken_json": 1}),
     "an object as id": (FAR + one(user='{"name": "x"}') + "\n", [], {"broken_json": 1}),
     "NaN, true": (TEXT + one("NaN") + "\n" + one("true") + "\n", [], {"broken_json": 2}),
-    "numbers as they stand": (
-        TEXT + "".join(one(track=n) + "\n" for n in ("1.10", "1.1", "-0", "0", "9" * 40)),
-        [("a", n, 1) for n in ("1.10", "1.1", "-0", "0", "9" * 40)], {},
-    ),
+    "numbers as they stand": (TEXT + "".join(one(track=n) + "\n" for n in ("1.10", "1.1", "-0",
+        "0", "9" * 40)), [("a", n, 1) for n in ("1.10", "1.1", "-0", "0", "9" * 40)], {}),
     "half a pair": (TEXT + one(track='"a\\ud83c"') + "\n" + one(track='"\\udf00b"') + "\n", [],
                     {"track_not_text": 2}),
     "whole pairs, and none": (
         TEXT + one(track='"a\\ud83c\\udf00"') + "\n" + one(track='"\\\\ud83c"') + "\n",
         [("a", "a\U0001f300", 1), ("a", "\\ud83c", 1)], {},
     ),
-    "a long first object": (
-        json.dumps({"about": "x" * 200_000, "user_id": "a", "track_id": "b", "count": 1}) + "\n" +
-        TEXT, [("a", "b", 1)], {},
-    ),
+    "a long first object": (json.dumps({"about": "x" * 200_000, "user_id": "a", "track_id": "b",
+        "count": 1}) + "\n" + TEXT, [("a", "b", 1)], {}),
     "nested deeply": (TEXT + one(more=f', "x": {"[" * 2000}{"]" * 2000}') + "\n",
                       [("a", "b", 1)], {}),
     "concatenated": ("".join(LINES), [], {}),

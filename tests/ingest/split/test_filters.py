@@ -118,25 +118,6 @@ def test_holdout(tmp_path, hashes, filters):
     assert summary[split]["merged_rows"] == 1 == summary["source"]["merged_rows"]
 
 
-def test_the_latest_plays_are_the_truth(tmp_path):
-    events = [(user, track, 10_000 + hash_of(user, track)) for user, track, _ in PLAYS]
-    text = text_of(events, header="user_id,track_id,time")
-    source = write(tmp_path / "log.csv", text)
-    _, out = run(source, tmp_path, columns={"count": None, "timestamp": "time"}, **STRONG)
-    time = {(user, track): when for user, track, when in events}
-    truth, folded = defaultdict(list), defaultdict(list)
-    for user, track, _ in rows(out, "test"):
-        truth[user].append(time[user, track])
-    for user, track, _ in rows(out, "test_history"):
-        folded[user].append(time[user, track])
-    assert len(truth) > 5
-    assert all(min(truth[user]) >= max(folded[user]) for user in truth)
-
-
-def hash_of(user, track):
-    return sum(map(ord, user)) * 7919 % 1009 + sum(map(ord, track)) * 104729 % 997
-
-
 def test_filters_that_cannot_be(tmp_path):
     source = write(tmp_path / "plays.csv", text_of(PLAYS))
     with pytest.raises(MusicRecError, match=r"filter one table; data\.protocol: given"):

@@ -28,38 +28,32 @@ ROOT = Path(__file__).resolve().parents[3]
 HISTORIES = tuple((f"u{u}", f"t{t}", 1) for u in range(300) for t in range(u % 12 + 1))
 
 
-class TestHoldout:
-    @pytest.mark.parametrize("kind", ["text", "timestamp", "float"])
-    def test_with_times_the_latest_plays_are_held_out(self, tmp_path, kind):
-        rng = random.Random(5)
-        events = [(u, t, rng.randrange(10**9)) for u, t, _ in HISTORIES[:400]]
-        events += [(u, t, rng.randrange(10**9)) for u, t, _ in HISTORIES[:400:3]]
-        make = {
-            "float": lambda s: s + 0.25,
-            "text": lambda s: datetime.fromtimestamp(s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "timestamp": lambda s: datetime.fromtimestamp(s, UTC),
-        }[kind]
-        users, tracks, times = zip(*events, strict=True)
-        values = [make(time) for time in times]
-        path = tmp_path / "log.parquet"
-        source = write_parquet(path, u=list(users), t=list(tracks), time=values)
-        _, out = run(
-            source, tmp_path, held_out=0.4,
-            columns={"user": "u", "track": "t", "count": None, "timestamp": "time"}, **HOLDOUT,
-        )  # fmt: skip
-        latest: dict[str, dict[str, int]] = defaultdict(dict)
-        for user, track, time in events:
-            latest[user][track] = max(time, latest[user].get(track, 0))
-        found = all_rows(out)
-        held = defaultdict(set)
-        for user, track, _ in found["validation"] + found["test"]:
-            held[user].add(track)
-        assert len(held) > 10
-        for user, tracks_held in held.items():
-            by_time = sorted(latest[user], key=lambda track, user=user: -latest[user][track])
-            n = min(len(by_time) - 1, max(1, int(len(by_time) * 0.4 + 0.5)))
-            assert tracks_held == set(by_time[:n])
-            assert by_time[n:], "something stays in train"
+@pytest.mark.parametrize("kind", ["text", "timestamp", "float"])
+def test_with_times_the_latest_plays_are_held_out(tmp_path, kind):
+    rng = random.Random(5)
+    events = [(u, t, rng.randrange(10**9)) for u, t, _ in HISTORIES[:400]]
+    events += [(u, t, rng.randrange(10**9)) for u, t, _ in HISTORIES[:400:3]]
+    make = {
+        "float": lambda s: s + 0.25,
+        "text": lambda s: datetime.fromtimestamp(s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "timestamp": lambda s: datetime.fromtimestamp(s, UTC),
+    }[kind]
+    users, tracks, times = map(list, zip(*events, strict=True))
+    path = tmp_path / "log.parquet"
+    source = write_parquet(path, u=users, t=tracks, time=[make(time) for time in times])
+    columns = {"user": "u", "track": "t", "count": None, "timestamp": "time"}
+    _, out = run(source, tmp_path, held_out=0.4, columns=columns, **HOLDOUT)
+    latest: dict[str, dict[str, int]] = defaultdict(dict)
+    for user, track, time in events:
+        latest[user][track] = max(time, latest[user].get(track, 0))
+    held, found = defaultdict(set), all_rows(out)
+    for user, track, _ in found["validation"] + found["test"]:
+        held[user].add(track)
+    assert len(held) > 10
+    for user, tracks_held in held.items():
+        by_time = sorted(latest[user], key=lambda track, user=user: -latest[user][track])
+        n = min(len(by_time) - 1, max(1, int(len(by_time) * 0.4 + 0.5)))
+        assert tracks_held == set(by_time[:n]) and by_time[n:]
 
 
 GIVEN = {
