@@ -60,19 +60,3 @@ def test_a_number_out_of_its_range(
         main(words.split())
     error = capsys.readouterr().err
     assert f"error: argument {said}" in error and error.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    "output", ["", ".", "..", "models", "s3://bucket/model", "~/model", "x.tar.gz", "mine"]
-)
-def test_the_folder_of_publish(
-    output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "clone/models/old").mkdir(parents=True)
-    (tmp_path / "clone/models/old/model.npy").touch()
-    (tmp_path / "clone/mine").touch()
-    monkeypatch.chdir(tmp_path / "clone")
-    before = sorted(tmp_path.rglob("*"))
-    assert main(["publish", output]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
-    assert sorted(tmp_path.rglob("*")) == before

@@ -14,28 +14,29 @@ from musicrec.review.sections import _with_front
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("written", "text"),
     [
-        (None, "\N{EN DASH}"),
-        (True, "yes"),
-        (1234567, "1,234,567"),
-        (0.1, "0.1000"),
-        (1279589.825, "1,279,589.8"),
-        (300.0, "300"),
-        ("annoy", "annoy"),
+        (number(None), "\N{EN DASH}"),
+        (number(True), "yes"),
+        (number(1234567), "1,234,567"),
+        (number(0.1), "0.1000"),
+        (number(1279589.825), "1,279,589.8"),
+        (number(300.0), "300"),
+        (number("annoy"), "annoy"),
+        (parameter(None), "null"),
+        (parameter(False), "false"),
+        (parameter([10, 20]), "[10, 20]"),
+        (parameter("é"), "é"),
+        (parameter(date(2026, 11, 2)), '"2026-11-02"'),  # as YAML reads a date by hand
+        (metric_title("map@500"), "MAP@500"),
+        (metric_title("ndcg@10"), "nDCG@10"),
+        (metric_title("coverage@10"), "Coverage@10"),
+        (share(0.0123), "+1.2 %"),
+        (share(-0.5), "\N{MINUS SIGN}50.0 %"),
     ],
 )
-def test_numbers(value, text):
-    assert number(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(None, "null"), (False, "false"), ([10, 20], "[10, 20]"), ("é", "é"),
-     (date(2026, 11, 2), '"2026-11-02"')],  # as YAML reads a date by hand
-)  # fmt: skip
-def test_parameters(value, text):
-    assert parameter(value) == text
+def test_values_in_words(written, text):
+    assert written == text
 
 
 def test_percentages_have_two_decimals():
@@ -45,14 +46,6 @@ def test_percentages_have_two_decimals():
         ["-0.51", "0.5000"],
         ["12.00", "2,000"],
     ]
-
-
-def test_names_and_shares():
-    assert metric_title("map@500") == "MAP@500"
-    assert metric_title("ndcg@10") == "nDCG@10"
-    assert metric_title("coverage@10") == "Coverage@10"
-    assert share(0.0123) == "+1.2 %"
-    assert share(-0.5) == "\N{MINUS SIGN}50.0 %"
 
 
 def test_columns_of_numbers_are_aligned_right():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,42 +17,26 @@ pytestmark = pytest.mark.pipeline
 KEYS = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "secret", "NO_PROXY": "127.0.0.1"}
 
 
-class Storage:
-    """S3 on loopback, with one bucket."""
-
-    def __init__(self) -> None:
-        from moto.server import ThreadedMotoServer
-
-        self.server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        self.server.start()
-        self.url = "http://{}:{}".format(*self.server.get_host_and_port())
-
-    def make_bucket(self, name: str) -> None:
-        import boto3
-
-        key, secret = KEYS["AWS_ACCESS_KEY_ID"], KEYS["AWS_SECRET_ACCESS_KEY"]
-        client = boto3.client(
-            "s3", "us-east-1", endpoint_url=self.url, aws_access_key_id=key,
-            aws_secret_access_key=secret,
-        )  # fmt: skip
-        client.create_bucket(Bucket=name)
-
-
 @pytest.fixture(scope="module")
-def storage() -> Iterator[Storage]:
-    pytest.importorskip("moto", reason="make setup-bench")
+def storage() -> Iterator[Any]:
+    """S3 on loopback, with one bucket."""
+    server = pytest.importorskip("moto.server", reason="make setup-bench")
+    boto3 = pytest.importorskip("boto3", reason="make setup-bench")
     pytest.importorskip("dvc_s3", reason="make setup-bench")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in KEYS.items():
             patch.setenv(name, value)
-        storage = Storage()
-        storage.make_bucket("models")
-        yield storage
-        storage.server.stop()
+        started = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        started.start()
+        started.url = "http://{}:{}".format(*started.get_host_and_port())
+        client = boto3.client("s3", "us-east-1", endpoint_url=started.url)
+        client.create_bucket(Bucket="models")
+        yield started
+        started.stop()
 
 
 @pytest.fixture(scope="module")
-def reviewer(storage: Storage, clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def reviewer(storage: Any, clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """The clone of whoever reviews the branch `wider` of another one, with neither cache."""
     author = clone_of(clone, tmp_path_factory.mktemp("author"))
     author.dvc("cache", "dir", "--local", str(clone.folder / ".dvc/cache"))
@@ -105,8 +90,8 @@ def test_the_branch_is_reviewed_from_what_was_pushed(reviewer: Clone) -> None:
     assert (reviewer.folder / "data/bundle/manifest.json").is_file()
 
 
-def test_without_the_server_the_gate_ends_in_a_sentence(reviewer: Clone, storage: Storage) -> None:
-    storage.server.stop()
+def test_without_the_server_the_gate_ends_in_a_sentence(reviewer: Clone, storage: Any) -> None:
+    storage.stop()
     for folder in (".dvc/cache", "data"):
         shutil.rmtree(reviewer.folder / folder, ignore_errors=True)
     reviewer.git("checkout", "-q", ".")

@@ -6,8 +6,6 @@ import importlib.util
 import json
 import platform
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -41,9 +39,6 @@ def test_every_output_is_there(clone: Clone) -> None:
     assert (clone.folder / "data/bundle/manifest.json").is_file()
     assert pq.read_table(clone.folder / "data/per_user.parquet").num_rows > 10
     assert clone.git("status", "--porcelain") == ""
-
-
-def test_nothing_runs_when_nothing_changed(clone: Clone) -> None:
     assert stages_run(clone.dvc("repro")) == []
     assert "up to date" in clone.dvc("status")
 
@@ -114,38 +109,12 @@ def test_metrics_of_the_pipeline_agree_with_each_other(clone: Clone) -> None:
     assert down["plays_kept"] + down["plays_dropped"] == data["train_plays"]
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"als": {"rank": "many"}}, "als.rank = 'many' is not allowed"),
-        ({"als": {"rank": 7, "rnk": 5}}, "unknown parameter als.rnk"),
-        ({"data": {"source": "nowhere.csv"}}, "nowhere.csv"),
-    ],
-)
-def test_a_mistake_in_params_is_one_sentence(clone: Clone, change: dict, sentence: str) -> None:
-    clone.set_params(change)
-    stage = "ingest" if "data" in change else "train"
+def test_a_mistake_in_params_is_one_sentence(clone: Clone) -> None:
+    clone.set_params({"als": {"rank": 7, "rnk": 5}})
     try:
-        done = clone.run("dvc", "repro", "--single-item", stage, check=False)
-        assert done.returncode != 0
-        assert sentence in done.stderr + done.stdout
+        done = clone.run("dvc", "repro", "--single-item", "train", check=False)
+        assert done.returncode != 0 and "unknown parameter als.rnk" in done.stderr + done.stdout
         assert "Traceback" not in done.stderr
     finally:
         clone.git("checkout", "--quiet", "--", "params.yaml")
         clone.dvc("checkout")
-
-
-def test_without_java_a_spark_stage_says_what_to_install(clone: Clone, tmp_path: Path) -> None:
-    words = [sys.executable, *clone_command(clone, "index")]
-    env = {"PATH": str(tmp_path), "PYTHONPATH": "src", "HOME": str(tmp_path)}
-    env["MUSICREC_SPARK_MASTER"] = "local[1]"
-    done = subprocess.run(words, cwd=clone.folder, env=env, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: Spark needs Java 17 or newer, but none was found")
-    assert done.stderr.count("\n") == 1
-
-
-def clone_command(clone: Clone, stage: str) -> list[str]:
-    """Words of a stage's command after what chooses the Python."""
-    words = clone.lock()[stage]["cmd"].split()
-    return words[words.index("stages/python.sh") + 1 :]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.project.revisions import WORKSPACE, Revision
+from musicrec.project.revisions import WORKSPACE, Revision, changes
 
 
 @pytest.fixture
@@ -22,28 +22,30 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["main", WORKSPACE])
-def test_an_unpacked_archive(project: Path, name: str) -> None:
-    with pytest.raises(MusicRecError, match="not of an unpacked archive"):
-        Revision(name, project)
-
-
-def test_an_unknown_name(project: Path) -> None:
+def test_where_there_are_no_revisions(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MusicRecError, match="is not in a DVC project"):
+        Revision(WORKSPACE, project.parent)
+    for name in ("main", WORKSPACE):
+        with pytest.raises(MusicRecError, match="not of an unpacked archive"):
+            Revision(name, project)
     subprocess.run(["git", "init", "-q"], cwd=project, check=True)
     with pytest.raises(MusicRecError, match="with a commit"):
         Revision("nix", project)
     words = ["git", "-c", "user.name=A", "-c", "user.email=a@b.c", "commit", "-q", "-m", "Start"]
     subprocess.run(["git", "add", "--all"], cwd=project, check=True)
     subprocess.run(words, cwd=project, check=True)
-    with pytest.raises(MusicRecError, match="no Git revision, branch or experiment"):
-        Revision("nix", project)
+    for name in ("nix", "", "HEAD..HEAD", "^HEAD", "HEAD:dvc.yaml", "-x"):
+        with pytest.raises(MusicRecError, match="no Git revision, branch or experiment"):
+            Revision(name, project)
+    if os.geteuid() == 0:  # only root can give a folder away
+        monkeypatch.setenv("HOME", str(project))
+        for path in (project, project / ".git"):
+            os.chown(path, 65534, 65534)
+        with pytest.raises(MusicRecError, match=r"safe\.directory"):
+            Revision("main", project)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_a_clone_of_another_owner(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(project))
-    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
-    for path in (project, project / ".git"):
-        os.chown(path, 65534, 65534)
-    with pytest.raises(MusicRecError, match=r"safe\.directory"):
-        Revision("main", project)
+def test_changes_of_nested_values() -> None:
+    old = {"a": {"b": 1, "c": [1, 2]}, "same": 3}
+    new = {"a": {"b": 2, "c": [1, 2]}, "same": 3, "new": None, "d": {"e": "x"}}
+    assert changes(old, new) == {"a.b": (1, 2), "d.e": (None, "x")}

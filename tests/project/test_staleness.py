@@ -111,12 +111,6 @@ def test_the_marks_of_a_merge_are_one_sentence(project: Project, path: str) -> N
         project.stale()
 
 
-def test_a_name_of_a_file_is_no_revision(project: Project) -> None:
-    for name in ("main:code.py", "main^{tree}"):
-        with pytest.raises(MusicRecError, match=r"no Git revision, branch or experiment"):
-            Revision(name, project.folder)
-
-
 def test_changed_files_are_those_below_some_folders(project: Project) -> None:
     main = Revision("main", project.folder)
     project.run("git", "checkout", "-q", "-b", "change")

@@ -74,17 +74,13 @@ stages:
     deps: [make.py]
     params: [data.seed]
     outs: [data/indexed, data/ingested, plots/data]
-    metrics:
-    - metrics/data.json:
-        cache: false
+    metrics: [{{metrics/data.json: {{cache: false}}}}]
   train:
     cmd: "'{sys.executable}' make.py train"
     deps: [make.py, data/indexed/train]
     params: [als.reg_param]
     outs: [data/factors, plots/train, plots/ann_bench]
-    metrics:
-    - metrics/ann_bench.json:
-        cache: false
+    metrics: [{{metrics/ann_bench.json: {{cache: false}}}}]
   baselines:
     cmd: >-
       '{sys.executable}' '{ROOT}/stages/baselines.py' --params params.yaml --indexed data/indexed
@@ -92,9 +88,7 @@ stages:
     deps: [data/indexed]
     params: [baselines, evaluate]
     outs: [data/baselines]
-    metrics:
-    - metrics/baselines.json:
-        cache: false
+    metrics: [{{metrics/baselines.json: {{cache: false}}}}]
   evaluate:
     cmd: >-
       '{sys.executable}' '{ROOT}/stages/evaluate.py' --params params.yaml --indexed data/indexed
@@ -104,9 +98,7 @@ stages:
     deps: [data/indexed, data/factors, data/baselines]
     params: [evaluate]
     outs: [data/per_user.parquet, data/lists.parquet, plots/evaluate]
-    metrics:
-    - metrics/evaluate.json:
-        cache: false
+    metrics: [{{metrics/evaluate.json: {{cache: false}}}}]
 """
 
 
@@ -123,14 +115,8 @@ class Project:
         }
 
     def run(self, *command: str) -> str:
-        result = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        where = {"cwd": self.folder, "env": self.environment}
+        result = subprocess.run(command, **where, capture_output=True, text=True, check=False)
         assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
         return result.stdout
 

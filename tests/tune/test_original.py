@@ -105,11 +105,6 @@ def test_a_step_out_of_the_grid() -> None:
     }  # fmt: skip
 
 
-def test_matched_alpha_keeps_the_mean_confidence(work: Work) -> None:
-    assert work.matched.feedback == FeedbackParams(transform="log1p")
-    assert work.matched.als.alpha > work.best.als.alpha  # log1p(r) < r
-
-
 def test_the_command_writes_a_page_with_every_published_figure(
     folder: Path, work: Work, monkeypatch, capsys
 ) -> None:

@@ -14,7 +14,7 @@ from musicrec.metrics.definitions import headline_metrics
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams, load_block
 from musicrec.tune.run import Request, importance, tune
 from musicrec.tune.space import read_space
-from musicrec.tune.study import COMPLETE, FAILED, PRUNED, Study, Trial, command, notes, read_study
+from musicrec.tune.study import COMPLETE, PRUNED, Trial, command, notes, read_study
 from musicrec.tune.trial import Trials
 from tests.support.browser import chromium
 from tests.support.indexed_data import make_plays, write_indexed
@@ -117,13 +117,6 @@ def test_importance_is_of_the_space_and_not_of_the_trials():
     ]
     shares = importance(trials, space)
     assert shares["feedback.transform"] > 0.3 and sum(shares.values()) == pytest.approx(1)
-
-
-def test_no_success_is_one_sentence_with_the_reason():
-    failed = Trial({"als.alpha": 1.0}, FAILED, reason="no plays are left")
-    study = Study("map@5", {}, {}, {"als.alpha": False}, 10, [failed, failed])
-    with pytest.raises(MusicRecError, match="no trial succeeded: no plays are left"):
-        _ = study.best
 
 
 def test_more_trials_start_with_those_there_are(request_, study):

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from musicrec.errors import MusicRecError
 from musicrec.evaluate.report import headline, metric_rows, plot_rows, spark_rows
 from musicrec.evaluate.run import evaluate
 from musicrec.interactions.factors import read_factors
@@ -67,9 +66,3 @@ def test_a_callback_can_end_a_trial(folder: Path) -> None:
     with pytest.raises(KeyError, match="pruned"):
         trials.fit(*SETTINGS[0], on_iteration=prune)
     assert seen == [1, 2]
-
-
-def test_spark_does_not_run_here(folder: Path) -> None:
-    trials = Trials(folder / "indexed", EvaluateParams(k=(5,)))
-    with pytest.raises(MusicRecError, match=r"als\.engine = mllib does not run in this process"):
-        trials.fit(ALSParams(engine="mllib"), FeedbackParams())

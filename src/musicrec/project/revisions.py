@@ -72,8 +72,9 @@ class Revision:
             if name != WORKSPACE:
                 with Repo(self.root) as repo:
                     self.commit = resolve_rev(repo.scm, name)
-                if self.git("cat-file", "-t", self.commit) != "commit":  # Git names files, too
-                    raise RevError(name)
+                # An unset variable is not HEAD, and Git has names for files, too.
+                if not name or self.git("cat-file", "-t", self.commit) != "commit":
+                    raise RevError(repr(name))
             self._files = DVCFileSystem(self.open())
         except NotDvcRepoError:
             where = Path(folder).resolve()

@@ -50,12 +50,6 @@ def judge_lists(path: str | os.PathLike[str], name: str, trec: Path | None = Non
     -------
     list of str
         What was wrong with the lists, and how they stand beside the baselines.
-
-    Raises
-    ------
-    MusicRecError
-        The name is that of a revision, the plays or baselines of the workspace are not those of
-        its parameters, or the lists cannot be read.
     """
     workspace = Revision(WORKSPACE)
     _require_free(name)
@@ -71,7 +65,9 @@ def judge_lists(path: str | os.PathLike[str], name: str, trec: Path | None = Non
     figures = headline(evaluation, plots["differences"], params)
     if trec is not None:
         write_trec(trec, held_out, lists, name)
-    with atomic_directory(root / JUDGED / name, _is_judged) as folder:
+    with atomic_directory(
+        root / JUDGED / name, lambda there: {path.name for path in there.iterdir()} <= WRITTEN
+    ) as folder:
         for part in ("data", "metrics", PLOTS):
             (folder / part).mkdir(parents=True)
         written = workspace.read_yaml(PARAMS)
@@ -80,10 +76,8 @@ def judge_lists(path: str | os.PathLike[str], name: str, trec: Path | None = Non
             for name, stage in workspace.read_yaml("dvc.lock")["stages"].items()
             if {DATA, INDEXED} & {out["path"] for out in stage.get("outs", [])}
         }
-        for file, content in (
-            (PARAMS, {block: written[block] for block in PLAYS if block in written}),
-            ("dvc.lock", {"stages": stages}),  # which plays they are
-        ):
+        blocks = {block: written[block] for block in PLAYS if block in written}
+        for file, content in ((PARAMS, blocks), ("dvc.lock", {"stages": stages})):
             (folder / file).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
         write_table(folder / TABLE, evaluation.table)
         write_json(folder / EVALUATION, {params.split: figures})
@@ -101,7 +95,3 @@ def _require_free(name: str) -> None:
     except MusicRecError:
         return
     raise MusicRecError(f"--name {name} is a revision of this project; call the lists otherwise")
-
-
-def _is_judged(folder: Path) -> bool:
-    return {path.name for path in folder.iterdir()} <= WRITTEN

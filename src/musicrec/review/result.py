@@ -31,12 +31,9 @@ class Result:
         may have been chosen by that: more than base's and its own. Else 0.
     cure : str
         What a verdict would take, where there is none; else empty.
-    starts : int
-        Training runs of each side.
-    champion : dict, optional
-        What `champion_lists` says of it, where base is one.
-    lists : bool
-        Whether a side is lists of `musicrec judge`, of which no training run is known.
+    starts, champion, lists
+        Training runs of each side; what is known of the champion, where base is one; whether a side
+        is lists of `musicrec judge`, of which no training run is known.
     """
 
     base: str

@@ -40,21 +40,10 @@ LOSS = {
     "loss": ("Objective of ALS", "loss, sum over all entries"),
     "ndcg@100": ("nDCG@100 while training", "nDCG@100 of validation users"),
 }
-COUNTS = {
-    "split": "split",
-    "rows": "plays",
-    "users": "users",
-    "tracks": "tracks",
-    "mean": "mean count",
-    "sd": "sd",
-    "min": "min",
-    "p25": "25 %",
-    "median": "median",
-    "p75": "75 %",
-    "max": "max",
-    "share_of_count_1": "share of 1s",
-    "cold_tracks": "new tracks",
-}
+COUNTS = (
+    *("split", "rows", "users", "tracks", "mean", "sd", "min", "p25", "median", "p75", "max"),
+    *("share_of_count_1", "cold_tracks"),
+)
 
 
 def sections(revisions: Sequence[Figures], series: Sequence[Series]) -> list[Section]:
@@ -135,7 +124,8 @@ def sections(revisions: Sequence[Figures], series: Sequence[Series]) -> list[Sec
             table=_provenance(revisions),
         ),
     ]
-    return [part for part in found if part.figures or part.table or part.key == "params"]
+    shown = [one for one in found if one.figures or (one.table and one.table.cells)]
+    return [one for one in found if one in shown or one.key == "params"]
 
 
 def _changes(heads: Sequence[Figures], series: Sequence[Series]) -> list[Figure]:
@@ -319,23 +309,20 @@ def _with_front(rows: Rows) -> Rows:
 
 
 def _data(revisions: Sequence[Figures]) -> Section:
-    """Play counts of each split; once where all revisions have the same."""
+    """Play counts of each split; once where revisions have the same."""
     cells, seen = [], []
     for revision in revisions:
         rows = revision.rows["counts"]
         if rows and rows not in seen:
             seen.append(rows)
             cells += [[revision.name, *(_count(row.get(key)) for key in COUNTS)] for row in rows]
-    header = ["revision", *COUNTS.values()]
     text = (
-        "A play is a row (user, track, count); the columns from mean to share of 1s are of its "
-        "count. New tracks: unknown to training."
+        "A play is a row (user, track, count); the columns from mean to share of count 1 are of "
+        "its count. Cold tracks: unknown to training. Revisions with the same plays stand here "
+        "once, by the first."
     )
-    if len(seen) == 1 and len(revisions) > 1:
-        text += " All revisions have the same."
-        header, cells = header[1:], [row[1:] for row in cells]
-    table = Table("data", header, cells) if cells else None
-    return Section("data", "The data at a glance", text, table=table)
+    header = ["revision", *(key.replace("_", " ") for key in COUNTS)]
+    return Section("data", "The data at a glance", text, table=Table("data", header, cells))
 
 
 def _count(value: Any) -> str:
@@ -355,8 +342,8 @@ def _parameters(revisions: Sequence[Figures]) -> Section:
         for name in differing
     ]
     text = "Those that differ; all others are the same." if cells else "No parameter differs."
-    table = Table("params", ["parameter", *(r.name for r in revisions)], cells) if cells else None
-    return Section("params", "Parameters", text, table=table)
+    header = ["parameter", *(revision.name for revision in revisions)]
+    return Section("params", "Parameters", text, table=Table("params", header, cells))
 
 
 def _provenance(revisions: Sequence[Figures]) -> Table:

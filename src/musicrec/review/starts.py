@@ -23,12 +23,6 @@ def refit(base: Revision, head: Revision, n_starts: int) -> list[list[pa.Table]]
     list of list of pyarrow.Table
         Per-user tables without the baselines: of base and of head, from `als.seed` and the
         `n_starts` - 1 seeds after it.
-
-    Raises
-    ------
-    MusicRecError
-        The workspace's indexed plays are not those of both revisions, or are older than its
-        parameters; lists of `musicrec judge` have no setting; they are judged differently.
     """
     workspace = Revision(WORKSPACE)
     if stale := why_stale(workspace, ["index"]):

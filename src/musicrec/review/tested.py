@@ -52,13 +52,7 @@ class Tested(NamedTuple):
 
 
 def scored_on(split: str, folder: str | os.PathLike[str] = ".") -> list[Tested]:
-    """Find every setting that was scored on the users of a split, the first one first.
-
-    Raises
-    ------
-    MusicRecError
-        The folder is in no DVC project.
-    """
+    """Find every setting that was scored on the users of a split, the first one first."""
     with Revision("workspace", folder).open() as repo:
         cache, runs = Path(repo.cache.local.path), Path(repo.stage_cache.cache_dir)
         records = [path for path in runs.glob("*/*/*") if path.is_file()]
@@ -140,13 +134,7 @@ def _cached(cache: Path, md5: str) -> Path:
 
 
 def as_text(found: Sequence[Tested], params: Mapping[str, Any]) -> str:
-    """A line a setting, and what to think of them.
-
-    Parameters
-    ----------
-    params : mapping
-        params.yaml as it is now: what of a setting differs from it is shown.
-    """
+    """A line a setting with what differs from `params`, and what to think of them."""
     if not found:
         return "No setting was scored on test users in this clone."
     metrics = list(dict.fromkeys(name for one in found for name in one.figures))

@@ -38,13 +38,7 @@ class Model(NamedTuple):
 
 
 class Trials:
-    """Fits and judges models on indexed plays.
-
-    Attributes
-    ----------
-    held_out : HeldOut
-        The users of `evaluate.split`, the training plays with them.
-    """
+    """Fits and judges models on indexed plays; `held_out` are the users of `evaluate.split`."""
 
     def __init__(self, indexed: Path, evaluate: EvaluateParams) -> None:
         """Read the folder of the index stage; raises as `held_out.read_held_out` does."""
@@ -58,15 +52,7 @@ class Trials:
         feedback: FeedbackParams,
         on_iteration: Callable[[int, Factors], None] | None = None,
     ) -> Model:
-        """Train as the train stage does: with early stopping and a warm start, if asked for.
-
-        What `on_iteration` raises ends the training.
-
-        Raises
-        ------
-        MusicRecError
-            The parameters do not go together, or `als.engine` is mllib.
-        """
+        """Train as the train stage does; what `on_iteration` raises ends the training."""
         if als.engine != "native":
             raise MusicRecError(
                 f"als.engine = {als.engine} does not run in this process; use als.engine = native"
