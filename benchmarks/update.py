@@ -65,6 +65,8 @@ def main() -> None:
             judge(f"updated, {rounds} rounds", root / "new", held_out, seconds)
         seconds = train(held_out.train, np.sort(order), about, root / "all")
         judge("trained anew", root / "all", held_out, seconds)
+        if not args.updates:
+            return
         known = n // 2
         train(held_out.train, np.sort(order[:known]), about, root / "chain")
         judge("half of the plays", root / "chain", held_out)

@@ -21,7 +21,7 @@ from musicrec.ann_bench.run import (
 )
 from musicrec.params import AnnBenchParams, ExportParams, load_block
 from musicrec.runtime import progress
-from musicrec.search.annoy_build import warn_of_another_build
+from musicrec.search.annoy_index import warn_of_another_build
 from musicrec.storage.files import write_json
 from musicrec.storage.outputs import atomic_directory, output_file, output_folder, stage_arguments
 

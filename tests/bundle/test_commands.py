@@ -153,7 +153,7 @@ def test_verify(say: Say, project: Path, tmp_path: Path) -> None:
         (["recommend", "--user", "user-1", "--search-k", "0"], "search_k is 0"),
         (["recommend", "--user", "user-1", "--candidates", "nobody"], "nothing is left"),
         (["recommend", "--plays", "item-2=x"], "item-2=x: play count 'x' is not a whole number"),
-        (["recommend", "--plays", "item-2=" + "9" * 60], "more than 18 digits"),
+        (["recommend", "--plays", "item-2=" + "9" * 60], "of at most 18 digits"),
         (["recommend", "--plays-from", "/nowhere"], "/nowhere: no such file"),
         (["recommend", "--plays-from", "/"], "a folder, where a file is needed"),
         (["recommend", "--user", "user-1", "--labels", "/dev/null"], "no names"),

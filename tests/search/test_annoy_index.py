@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,6 +19,7 @@ from musicrec.search.annoy_index import HEAD_SHARE, AnnoyIndex, augment, build_i
 from musicrec.search.exact import ExactIndex
 from tests.support.extreme_factors import extreme_factors
 
+ROOT = Path(__file__).resolve().parents[2]
 N, RANK = 3_000, 12
 
 
@@ -217,3 +219,23 @@ def test_the_nearest_augmented_vector_is_that_of_the_largest_inner_product() -> 
 
 def test_rows_by_falling_norm_leave_out_those_of_norm_zero() -> None:
     assert by_falling_norm(np.array([1.0, 0.0, 3.0, 1.0])).tolist() == [2, 0, 3]
+
+
+def test_another_build_of_annoy_is_told_in_a_sentence(monkeypatch, capsys):
+    assert annoy_index.is_reproducible(), "run make setup"
+    annoy_index.warn_of_another_build()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(annoy_index, "KNOWN_SHA256", "0" * 64)
+    annoy_index.is_reproducible.cache_clear()
+    annoy_index.warn_of_another_build()
+    said = capsys.readouterr().err
+    assert said.startswith("warning: the installed Annoy") and said.count("\n") == 1
+    assert "run make setup" in said
+    annoy_index.is_reproducible.cache_clear()
+
+
+def test_the_command_by_hand_has_the_flags_of_make_setup():
+    pattern = r"ANNOY_COMPILER_ARGS=(\S+)"
+    by_setup = re.findall(pattern, (ROOT / "scripts/setup.sh").read_text())
+    by_hand = re.findall(pattern, (ROOT / "docs/ann.md").read_text())
+    assert len(by_setup) == 1 and by_hand == by_setup

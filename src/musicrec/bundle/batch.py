@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec.bundle.query import FACTORS, POPULARITY, Query
-from musicrec.bundle.read import Model
 from musicrec.bundle.recommend import Recommender
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.parallel import using_threads
@@ -26,6 +25,8 @@ from musicrec.storage.parquet import LAST_PLAYED, READING, write_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from musicrec.bundle.bundle import Bundle
 
 USERS_A_BLOCK = 4096
 SCHEMA = pa.schema(
@@ -49,16 +50,9 @@ class Users(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What is asked of all users.
+    """What is asked: a query of `Bundle.query`, of which users (their indices; default all).
 
-    Attributes
-    ----------
-    query : Query
-        Of `Bundle.query`.
-    users : int64 array, optional
-        The users that are meant, in the order of their rows; by default all.
-    exclusions : Interactions (n_users, n_items), optional
-        Tracks that each user must not get, beside those played.
+    `exclusions` (n_users, n_items) are tracks that each must not get, beside those played.
     """
 
     query: Query
@@ -67,25 +61,18 @@ class Request(NamedTuple):
 
 
 def recommend_all(
-    model: Model,
+    model: Bundle,
     output: str | os.PathLike[str],
     request: Request,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Write the best tracks of every user of a model, or of those asked for.
+    """Write the best tracks of every user of a model, or of those asked for, to a Parquet file.
 
-    Rows are in the order of the users and of the lists. A user whose factor is zero gets
-    the most popular tracks; one for whom nothing is left has no row. Memory is that of a row
-    group, however many users there are.
-
-    Parameters
-    ----------
-    output : path
-        Parquet file to write, whole or not at all. Columns: `SCHEMA`, and `last_played` (int64,
-        seconds UTC; null for tracks not played) where the plays of the bundle have times.
-    request : Request
-    on_progress : callable, optional
-        Called with the number of users done and of all.
+    Columns are those of `SCHEMA`, and `last_played` (int64, seconds UTC; null for tracks not
+    played) where the plays of the bundle have times. Rows are in the order of the users and of the
+    lists. A user whose factor is zero gets the most popular tracks; one for whom nothing is left
+    has no row. Memory is that of a row group, however many users there are. `on_progress` is called
+    with the number of users done and of all.
     """
     tracks, query = model.tracks.to_arrow(), request.query
     total = len(model.users) if request.users is None else len(request.users)
@@ -102,22 +89,12 @@ def recommend_all(
 
 
 def recommend_all_on_spark(
-    spark: SparkSession, model: Model, output: str | os.PathLike[str], request: Request
+    spark: SparkSession, model: Bundle, output: str | os.PathLike[str], request: Request
 ) -> None:
     """Write the same file as `recommend_all` on Spark's executors.
 
     Item factors are broadcast, users and their plays travel once to an executor each, and nothing
-    is shuffled.
-
-    Parameters
-    ----------
-    output : path
-        On a cluster its folder must be one that the executors write to as well.
-
-    Raises
-    ------
-    MusicRecError
-        Spark failed, or pandas is not installed.
+    is shuffled. On a cluster the executors must write to the output's folder as well.
     """
     from musicrec.spark.executors import package_shipped, packed, require_pandas
     from musicrec.spark.java import readable_errors
@@ -156,7 +133,7 @@ def describe(output: str | os.PathLike[str], n_users: int, k: int) -> str:
     )
 
 
-def _user_blocks(model: Model, request: Request) -> Iterator[tuple[int, Users]]:
+def _user_blocks(model: Bundle, request: Request) -> Iterator[tuple[int, Users]]:
     """Cut the users into blocks; yields where each starts."""
     names = model.users.to_arrow()
     users = np.arange(len(names)) if request.users is None else request.users
@@ -166,7 +143,7 @@ def _user_blocks(model: Model, request: Request) -> Iterator[tuple[int, Users]]:
         yield start, Users(names.take(pa.array(rows)), model.user_factors[rows], banned)
 
 
-def _write(model: Model, output: str | os.PathLike[str], tables: Iterable[pa.Table]) -> None:
+def _write(model: Bundle, output: str | os.PathLike[str], tables: Iterable[pa.Table]) -> None:
     """Write rows, with the times of last plays where the bundle has them."""
     if not model.timed:
         write_rows(output, tables, SCHEMA)

@@ -8,19 +8,25 @@ bundle.recommend_for_plays({"TRIQAUQ128F42435AD": 3}, k=10)      # a user it has
 
 from __future__ import annotations
 
+import hashlib
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import repeat
-from typing import Any, Unpack
+from pathlib import Path
+from typing import Any, TypeVar, Unpack
 
 import numpy as np
+from pydantic import ValidationError
 
 from musicrec.als.feedback import as_trained
 from musicrec.als.fold_in import FoldIn
-from musicrec.bundle.explain import Explanation, explain
-from musicrec.bundle.ids import Id, Ids, as_text
+from musicrec.bundle.explain import Explanation, ages, explain
+from musicrec.bundle.ids import Id, Ids, as_text, texts_of
+from musicrec.bundle.manifest import INDEX, MANIFEST, NO_TIME, SENTINEL_K, Manifest, mistake
 from musicrec.bundle.query import (
     FACTORS,
     NO_FACTORS,
@@ -34,15 +40,21 @@ from musicrec.bundle.query import (
     Recommendation,
     checked_plays,
     checked_query,
-    excluded,
     rows_of_keys,
+    union_rows,
     whole,
 )
-from musicrec.bundle.read import Model, digest_of, load_content, load_model
-from musicrec.bundle.recommend import Found
+from musicrec.bundle.read import Content, Files, digest_of, opened
+from musicrec.bundle.recommend import Found, Recommender, find_times
 from musicrec.bundle.similar import CosineIndex, Neighbour
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
+from musicrec.params import ALSParams, Block, FeedbackParams, trained_with
+from musicrec.search.annoy_index import AnnoyIndex
+from musicrec.search.exact import ExactIndex
+
+ENOUGH = 0.5  # of what Annoy found at export must be found again; another build rounds differently
+B = TypeVar("B", bound=Block)
 
 
 def load_bundle(folder: str | os.PathLike[str], *, in_memory: bool = False) -> Bundle:
@@ -63,7 +75,9 @@ def load_bundle(folder: str | os.PathLike[str], *, in_memory: bool = False) -> B
         The folder is no bundle, is of another format, or a file is missing, cut, altered or of
         another model.
     """
-    return load_model(folder, in_memory, Bundle)
+    root = Path(folder).absolute()
+    with opened(root) as files:
+        return _load_content(files.content, root) if in_memory else _prepared(files, root)
 
 
 def changed(bundle: Bundle) -> bool:
@@ -78,7 +92,7 @@ def changed(bundle: Bundle) -> bool:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Bundle(Model):
+class Bundle:
     """A loaded model that answers questions; make it with `load_bundle`.
 
     Nothing in it changes: it may be asked by many threads at once, copied and pickled. A pickle
@@ -92,7 +106,40 @@ class Bundle(Model):
 
     Every question raises MusicRecError, in one sentence, where the user or the track that it is
     about is unknown, an option is out of range, or the bundle has not the groups or times it needs.
+
+    Attributes
+    ----------
+    root : Path
+        Where the bundle lay; only errors and pickles use it.
+    digest : str
+        SHA-256 of the manifest, and so, through it, of the whole bundle.
+    content : dict of str to bytes
+        The files, mapped, by name.
+    arrays : dict of str to array
+        Mapped, by the names of `musicrec.bundle.manifest.layout`.
+    users, tracks : Ids
+        Row i of the factors is id i.
+    group_ids : Ids or None
+        By the numbers of `groups`.
+    fold_users, fold_tracks : FoldIn
+        Factors of users by their plays, and of tracks by their listeners.
     """
+
+    root: Path
+    digest: str
+    manifest: Manifest
+    content: Content
+    arrays: dict[str, np.ndarray]
+    users: Ids
+    tracks: Ids
+    group_ids: Ids | None
+    als: ALSParams
+    feedback: FeedbackParams
+    recommender: Recommender
+    user_cosines: CosineIndex
+    track_cosines: CosineIndex
+    fold_users: FoldIn
+    fold_tracks: FoldIn
 
     def __repr__(self) -> str:
         """Say what it is."""
@@ -105,7 +152,86 @@ class Bundle(Model):
             if not changed(self):
                 return _reopened, (str(self.root), self.digest)
         content = {name: bytes(data) for name, data in self.content.items()}
-        return load_content, (content, self.root, Bundle)
+        return _load_content, (content, self.root)
+
+    @property
+    def user_factors(self) -> np.ndarray:
+        """float32 array (n_users, rank), mapped."""
+        return self.arrays["user_factors"]
+
+    @property
+    def item_factors(self) -> np.ndarray:
+        """float32 array (n_items, rank), mapped."""
+        return self.arrays["item_factors"]
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """Group of every track, int32 array (n_items), below 0 for none; None without groups."""
+        return self.arrays.get("track_groups")
+
+    @property
+    def plays(self) -> Interactions:
+        """Training plays."""
+        of = self.arrays
+        rows = of["seen_indptr"], of["seen_indices"], of["seen_counts"]
+        return Interactions(*rows, len(self.tracks))
+
+    @property
+    def timed(self) -> bool:
+        """Whether plays have the time they were last played."""
+        return "seen_last_played" in self.arrays
+
+    @cached_property
+    def newest(self) -> int:
+        """When the newest play was, seconds UTC; 0 where no time is known."""
+        return int(self.arrays["seen_last_played"].max(initial=0))
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Names of tracks by id, of those that have one."""
+        names = self.names_of(np.arange(len(self.tracks)))
+        return {track: name for track, name in zip(self.tracks, names, strict=True) if name}
+
+    def names_of(self, items: np.ndarray) -> list[str | None]:
+        """Names of tracks, None for those that have none."""
+        if "track_name_text" not in self.arrays:
+            return [None] * len(items)
+        text, starts = self.arrays["track_name_text"], self.arrays["track_name_starts"]
+        return [name or None for name in texts_of(text.data, starts, items)]
+
+    def excluded(
+        self, query: Query, users: np.ndarray, exclusions: Interactions | None = None
+    ) -> Interactions:
+        """Tracks that users (int64 array (n)) must not get, for what they played, as n rows.
+
+        `exclusions`, of all users, are those of each beside what the query excludes for all.
+        """
+        rows = self._rows_of(users, "seen_counts")
+        if query.not_played_for is not None:
+            times = self._rows_of(users, "seen_last_played").counts
+            recent = times > self.newest - query.not_played_for
+            rows = rows.filtered(recent | (times == NO_TIME))
+        elif not query.exclude_seen:
+            rows = _none_of(rows)
+        return rows if exclusions is None else union_rows(rows, exclusions.rows(users))
+
+    def _rows_of(self, users: np.ndarray, counts: str) -> Interactions:
+        """Plays of some users, with an array of the bundle for counts."""
+        plays = self.plays
+        if counts != "seen_counts":
+            plays = plays._replace(counts=self.arrays[counts])
+        if len(users) != 1:
+            return plays.rows(users)
+        start, stop = plays.indptr[users[0] : users[0] + 2].tolist()
+        row = plays.indices[start:stop], plays.counts[start:stop]
+        return Interactions(np.array([0, stop - start]), *row, plays.n_items)
+
+    def times_of(self, users: np.ndarray, items: np.ndarray) -> list[int | None]:
+        """When users last played tracks, seconds UTC; None where they did not or it is unknown."""
+        times = np.empty(len(users), np.int64)
+        plays = self.plays._replace(counts=self.arrays["seen_last_played"])
+        find_times(plays, users.astype(np.int32), items, times)
+        return [None if time == NO_TIME else time for time in times.tolist()]
 
     def query(self, k: int = 10, **options: Unpack[Options]) -> Query:
         """Check what is asked of recommendations, as all questions do."""
@@ -127,8 +253,7 @@ class Bundle(Model):
 
     def name(self, track_id: Id) -> str | None:
         """Name of a track; None where it has none."""
-        self._track(track_id)
-        return self.names.get(as_text(track_id, "track"))
+        return self.names_of(np.array([self._track(track_id)]))[0]
 
     def recommend(self, user_id: Id, k: int = 10, **options: Unpack[Options]) -> Answer:
         """Recommend tracks to a user of the training data.
@@ -137,13 +262,9 @@ class Bundle(Model):
         tracks, and the answer says so.
         """
         query = self.query(k, **options)
-        user = self._user(user_id)
-        vector = self.user_factors[user]
-        if query.not_played_for is not None:
-            seen = self.excluded(query, np.array([user])).indices
-        else:
-            seen = self.plays.row(user) if query.exclude_seen else query.exclude
-        return self._answer(self.recommender.best(vector, query, seen), vector, query, user=user)
+        user = np.array([self._user(user_id)])
+        rows = self.excluded(query, user)
+        return next(self._answers(self.user_factors[user], query, rows, users=user.tolist()))
 
     def recommend_many(
         self,
@@ -204,7 +325,8 @@ class Bundle(Model):
         if query.not_played_for is not None:
             raise MusicRecError("not_played_for: plays that are given have no times; leave it out")
         known, unknown, vectors = self._folded(lists, self.tracks, self.fold_users)
-        return list(self._answers(vectors, query, excluded(query, known), unknown))
+        rows = known if query.exclude_seen else _none_of(known)
+        return list(self._answers(vectors, query, rows, unknown))
 
     def fold_in(self, plays: Plays) -> np.ndarray:
         """Solve for the factor of a user with these plays, the item factors held fixed.
@@ -233,8 +355,7 @@ class Bundle(Model):
         """Tracks most like one, or like a factor, by cosine; none for a factor of zeros."""
         row = -1 if isinstance(track, np.ndarray) else self._track(track)
         found, cosines = self._nearest(self.track_cosines, row, track, k)
-        names = self.names.of_indices(found)
-        return tuple(map(Neighbour, self.tracks.texts_of(found), cosines, names))
+        return tuple(map(Neighbour, self.tracks.texts_of(found), cosines, self.names_of(found)))
 
     def similar_users(self, user: Id | np.ndarray, k: int = 10) -> tuple[Neighbour, ...]:
         """Users most like one, or like a factor, by cosine; none for a factor of zeros."""
@@ -245,9 +366,10 @@ class Bundle(Model):
     def explain(self, user_id: Id, track_id: Id) -> Explanation:
         """Say which plays carried the score of a track for a user."""
         user = self._user(user_id)
-        plays = self.plays.rows(np.array([user]))
-        vector, ages = self.user_factors[user], self.ages_of(user)
-        return explain(self, plays, vector, self._track(track_id), ages)
+        plays, old = self._rows_of(np.array([user]), "seen_counts"), None
+        if self.timed:
+            old = ages(self._rows_of(np.array([user]), "seen_last_played").counts, self.newest)
+        return explain(self, plays, self.user_factors[user], self._track(track_id), old)
 
     def explain_for_plays(self, plays: Plays, track_id: Id) -> Explanation:
         """Say which plays carry the score of a track for anyone with these plays."""
@@ -281,7 +403,7 @@ class Bundle(Model):
         user: int | None = None,
     ) -> Answer:
         items, scores = found[0], found[1].tolist()
-        ids, names = self.tracks.texts_of(items), self.names.of_indices(items)
+        ids, names = self.tracks.texts_of(items), self.names_of(items)
         times: Iterable[int | None] = repeat(None)
         if user is not None and self.timed and not query.only_new:
             times = self.times_of(np.full(len(items), user), items)
@@ -321,6 +443,10 @@ class Bundle(Model):
         return found, cosines.tolist()
 
 
+def _none_of(rows: Interactions) -> Interactions:
+    return rows.filtered(np.zeros(len(rows.indices), bool))
+
+
 def _unknown_user(user_id: Id) -> str:
     return (
         f"user {user_id!r} is not in the bundle, which knows the users of its training alone "
@@ -334,3 +460,80 @@ def _reopened(root: str, digest: str) -> Bundle:
     if bundle.digest != digest:
         raise MusicRecError(f"{root}: another bundle than the one that was pickled")
     return bundle
+
+
+def _load_content(content: Content, root: Path) -> Bundle:
+    """Load a bundle from the content of its files, which lay in `root`."""
+    with tempfile.TemporaryDirectory(prefix="musicrec-bundle-") as private:
+        for name, data in content.items():
+            (Path(private) / name).write_bytes(data)
+        with opened(Path(private)) as files:
+            return _prepared(files, root)
+
+
+def _prepared(files: Files, root: Path) -> Bundle:
+    """Prepare all that answers need; errors and pickles name `root`."""
+    manifest, arrays = files.manifest, files.arrays
+    where = f"{files.root}/{MANIFEST}"
+
+    def trained(block: type[B]) -> B:
+        try:
+            return trained_with(getattr(manifest, block.block), block)
+        except ValidationError as error:
+            raise MusicRecError(
+                f"{where}: {mistake(error, block.block)}; export it again"
+            ) from None
+
+    def ids(of: str) -> Ids:
+        return Ids(of, arrays[f"{of}_id_text"], arrays[f"{of}_id_starts"])
+
+    als, users, items = trained(ALSParams), arrays["user_factors"], arrays["item_factors"]
+    if als.rank != manifest.sizes.rank:
+        raise MusicRecError(
+            f"{where}: factors of rank {manifest.sizes.rank} were not trained with als.rank = "
+            f"{als.rank}; export it again"
+        )
+    exact, groups = ExactIndex(items), arrays.get("track_groups")
+    annoy = AnnoyIndex(files.index_path, items, f"{files.root}/{INDEX}")
+    bundle = Bundle(
+        root=root,
+        digest=hashlib.sha256(files.content[MANIFEST]).hexdigest(),
+        manifest=manifest,
+        content=files.content,
+        arrays=arrays,
+        users=ids("user"),
+        tracks=ids("track"),
+        group_ids=None if groups is None else ids("group"),
+        als=als,
+        feedback=trained(FeedbackParams),
+        recommender=Recommender(exact, annoy, arrays["listeners"], groups),
+        user_cosines=CosineIndex(users),
+        track_cosines=CosineIndex(items),
+        fold_users=FoldIn(items, als, arrays["item_gram"]),
+        fold_tracks=FoldIn(users, als, arrays["user_gram"]),
+    )
+    _ask_sentinels(bundle, exact, annoy, where)
+    return bundle
+
+
+def _ask_sentinels(bundle: Bundle, exact: ExactIndex, annoy: AnnoyIndex, where: str) -> None:
+    """Raise MusicRecError unless this machine answers the sentinel users as the exporting one."""
+    tracks = bundle.tracks
+    for sentinel in bundle.manifest.sentinels:
+        user = bundle.users.index(sentinel.user)
+        if user < 0:
+            raise MusicRecError(f"{where}: user {sentinel.user!r} of its sentinels is not there")
+        vector = bundle.user_factors[user]
+        best, _ = exact.search_one(vector, SENTINEL_K, bundle.plays.row(user))
+        if tuple(tracks.texts_of(best)) != sentinel.exact:
+            raise MusicRecError(
+                f"{where}: user {sentinel.user!r} gets other tracks than at export; "
+                "export the bundle again"
+            )
+        found = tracks.texts_of(annoy.probe(vector, SENTINEL_K))
+        again = len(set(found) & set(sentinel.near))
+        if again < ENOUGH * len(sentinel.near):
+            raise MusicRecError(
+                f"{where}: the Annoy index finds {again} of {len(sentinel.near)} neighbours "
+                "known from its export; run make setup, which compiles Annoy anew"
+            )

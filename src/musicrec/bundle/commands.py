@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,19 +79,17 @@ def run_recommend(args: argparse.Namespace) -> None:
     chosen = args.candidates
     if args.candidates_from is not None:
         chosen = [*(chosen or ()), *_words(args.candidates_from)]
-    if chosen is not None:
-        options["candidates"] = [_by_name(one, bundle.tracks, labels) for one in chosen]
-    banned = [*(args.exclude or ()), *for_all]
-    options["exclude"] = [_by_name(one, bundle.tracks, labels) for one in banned]
+    for name, given in (("candidates", chosen), ("exclude", [*(args.exclude or ()), *for_all])):
+        if given is not None:
+            options[name] = [_by_name(one, bundle.tracks, labels) for one in given]
     if args.all:
         _write_all(args, bundle, options, for_one)
-        return
-    if args.user is not None:
+    elif args.user is not None:
         options["exclude"] += for_one.get(args.user, ())
-        answer = bundle.recommend(args.user, args.k, **options)
+        _print_answer(bundle.recommend(args.user, args.k, **options), labels, args.json)
     else:
-        answer = bundle.recommend_for_plays(_plays(args, bundle, labels), args.k, **options)
-    _print_answer(answer, labels, args.json)
+        plays = _plays(args, bundle, labels)
+        _print_answer(bundle.recommend_for_plays(plays, args.k, **options), labels, args.json)
 
 
 def _write_all(
@@ -162,10 +160,10 @@ def run_verify(args: argparse.Namespace) -> None:
     bundle, _ = _load(args)
     manifest = bundle.manifest
     size = sum(file.bytes for file in manifest.files.values())
+    sizes = manifest.sizes
     print(
-        f"{args.bundle}: verified; {len(bundle.users):,} users, {len(bundle.tracks):,} tracks, "
-        f"rank {manifest.sizes.rank}, {manifest.sizes.n_plays:,} plays; "
-        f"{len(manifest.files)} files of {size:,} bytes, "
+        f"{args.bundle}: verified; {sizes.n_users:,} users, {sizes.n_items:,} tracks, rank "
+        f"{sizes.rank}, {sizes.n_plays:,} plays; {len(manifest.files)} files of {size:,} bytes, "
         f"{len(manifest.sentinels)} sentinel users answered"
     )
 
@@ -249,10 +247,9 @@ def _load(args: argparse.Namespace) -> tuple[Bundle, Labels]:
 
 
 def _plays(args: argparse.Namespace, bundle: Bundle, labels: Labels) -> dict[str, int]:
-    """Play counts by track id, typed or from a file or standard input; those of one track add up.
+    """Play counts by track id, typed or from a file; those of one track add up.
 
-    What stands after the last `=` of a word is the count, so that an id may hold `=` where its
-    count is written: `a=b=1`.
+    The count stands after the last `=` of a word, so that an id may hold one: `a=b=1`.
     """
     if args.plays:
         separator, given = "=", [(word, word) for word in args.plays]
@@ -263,17 +260,14 @@ def _plays(args: argparse.Namespace, bundle: Bundle, labels: Labels) -> dict[str
     plays: dict[str, int] = {}
     for where, text in given:
         track, found, count = text.rpartition(separator)
-        track = _by_name(track if found else text, bundle.tracks, labels)
-        plays[track] = plays.get(track, 0) + (_count(count.strip(), where) if found else 1)
+        track, count = (track, count.strip()) if found else (text, "1")
+        if not (count.isascii() and count.isdigit() and len(count) <= 18):
+            raise MusicRecError(
+                f"{where}: play count {count[:40]!r} is not a whole number of at most 18 digits"
+            )
+        track = _by_name(track, bundle.tracks, labels)
+        plays[track] = plays.get(track, 0) + int(count)
     return plays
-
-
-def _count(text: str, where: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise MusicRecError(f"{where}: play count {text!r} is not a whole number")
-    if len(text) > 18:
-        raise MusicRecError(f"{where}: play count of more than 18 digits; is it right?")
-    return int(text)
 
 
 def _exclusions(path: str | None) -> tuple[list[str], dict[str, list[str]]]:
@@ -292,13 +286,11 @@ def _words(path: str) -> list[str]:
 
 def _labels(path: str) -> dict[str, str]:
     """Read names of tracks: id in the first column, name in the second, by tabs or commas."""
-    lines = _lines(path)
+    lines = _words(path) or [""]
     separator = "\t" if "\t" in lines[0] else ","
-    rows = [line.split(separator) for line in lines if line.strip()]
-    if not rows or len(rows[0]) < 2:
-        raise MusicRecError(
-            f"{path}: no names; an id and a name a line are needed, separated by a tab or a comma"
-        )
+    rows = [line.split(separator) for line in lines]
+    if len(rows[0]) < 2:
+        raise MusicRecError(f"{path}: no names; write an id, a tab or a comma, and a name a line")
     return {row[0]: row[1] for row in rows if len(row) > 1}
 
 
@@ -326,13 +318,7 @@ def _lines(path: str) -> list[str]:
 
 
 def _print_answer(answer: Answer, labels: Labels, as_json: bool) -> None:
-    """Print recommended tracks; what is not ordinary about them goes to standard error.
-
-    Raises
-    ------
-    MusicRecError
-        There is none.
-    """
+    """Print recommended tracks; what is not ordinary about them goes to standard error."""
     _note_unknown(answer.unknown)
     if not answer:
         raise MusicRecError(answer.note)
@@ -344,11 +330,10 @@ def _print_answer(answer: Answer, labels: Labels, as_json: bool) -> None:
         return
     by_factors = answer.source == "factors"
     rows = []
-    for position, found in enumerate(answer, 1):
-        score = f"{found.score:.4f}" if by_factors else f"{found.score:,.0f}"
-        played = "" if found.last_played is None else _date(found.last_played)
-        name = labels.get(found.track_id, "")
-        rows.append((str(position), found.track_id, name, score, played))
+    for position, (track, score, _, time) in enumerate(map(astuple, answer), 1):
+        shown = f"{score:.4f}" if by_factors else f"{score:,.0f}"
+        played = "" if time is None else f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d}"
+        rows.append((str(position), track, labels.get(track, ""), shown, played))
     _print_table(("", "track", "name", "score" if by_factors else "listeners", "last played"), rows)
 
 
@@ -384,14 +369,10 @@ def _print_explanation(why: Explanation, k: int, labels: Labels, as_json: bool) 
 
 
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print columns; the optional ones where a row has something there."""
+    """Print columns, the optional ones where a row has something there."""
     keep = [i for i, name in enumerate(header) if name not in OPTIONAL or any(r[i] for r in rows)]
     right = [column for column, i in enumerate(keep) if header[i] in RIGHT]
     print(text_table([header[i] for i in keep], [[row[i] for i in keep] for row in rows], right))
-
-
-def _date(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
 
 
 def _named(content: dict[str, Any], key: str, labels: Labels) -> dict[str, Any]:

@@ -8,14 +8,18 @@ training. Where factors are nonnegative, the same holds among the entries of x a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from musicrec.als.feedback import as_trained
 from musicrec.als.half_step import RIDGE, regularisation
-from musicrec.bundle.read import Model
+from musicrec.bundle.manifest import NO_TIME
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
+
+if TYPE_CHECKING:
+    from musicrec.bundle.bundle import Bundle
 
 
 @dataclass(frozen=True)
@@ -48,28 +52,22 @@ class Explanation:
     remainder: float
 
 
+def ages(times: np.ndarray, newest: int) -> np.ndarray:
+    """Seconds from each time to the newest one, 0 where it is not known."""
+    return np.where(times == NO_TIME, 0, newest - times)
+
+
 def explain(
-    model: Model,
+    model: Bundle,
     plays: Interactions,
     user: np.ndarray,
     track: int,
     ages: np.ndarray | None = None,
 ) -> Explanation:
-    """Explain the score of a track for one user.
+    """Explain the score of a track (its index) for one user: plays (1, n_items), their factor.
 
-    Parameters
-    ----------
-    plays : Interactions (1, n_items)
-    user : float32 array (rank)
-    track : int
-        Its index.
-    ages : array (n), optional
-        Of the plays, for `feedback.half_life`.
-
-    Raises
-    ------
-    MusicRecError
-        The counts are so large that the parts are not finite.
+    `ages` of the plays are for `feedback.half_life`. MusicRecError where the counts are so large
+    that the parts are not finite.
     """
     keep = plays.counts >= model.feedback.min_count
     items, counts = plays.indices[keep], plays.counts[keep]
@@ -89,7 +87,7 @@ def explain(
 
 
 def _parts(
-    model: Model, y: np.ndarray, confidence: np.ndarray, user: np.ndarray, track: np.ndarray
+    model: Bundle, y: np.ndarray, confidence: np.ndarray, user: np.ndarray, track: np.ndarray
 ) -> np.ndarray:
     """What plays of factors y add to the score; not finite where the counts are too large."""
     params = model.als

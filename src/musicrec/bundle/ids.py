@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -15,19 +15,7 @@ Id = str | int | np.integer
 
 
 def id_arrays(ids: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Lay ids one behind the other, as a bundle holds them.
-
-    Parameters
-    ----------
-    ids : string array (n)
-
-    Returns
-    -------
-    text : uint8 array
-        UTF-8.
-    starts : int64 array (n + 1)
-        Id i is `text[starts[i]:starts[i + 1]]`.
-    """
+    """Lay ids one behind the other, as a bundle does: UTF-8 (uint8) and n + 1 starts (int64)."""
     texts = ids.cast(pa.large_binary())
     _, offsets, characters = texts.buffers()
     starts = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
@@ -36,15 +24,9 @@ def id_arrays(ids: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 class IdTable(NamedTuple):
-    """A hash table of ids: open addressing, at most half full.
+    """A hash table of ids: open addressing, at most half full; a slot is an id's index, or -1.
 
-    Attributes
-    ----------
-    text : uint8 array
-    starts : uint64 array (n + 1)
-        Unsigned, since numba reads by such an index three times as fast.
-    slots : int32 array (a power of two)
-        An id's index, or -1.
+    Starts are unsigned, since numba reads by such an index three times as fast.
     """
 
     text: np.ndarray
@@ -53,15 +35,7 @@ class IdTable(NamedTuple):
 
 
 class Indices(NamedTuple):
-    """Ids that were looked up: to be asked for again and again without another look.
-
-    Attributes
-    ----------
-    known : int32 array
-        Ascending, each once.
-    unknown : tuple of str
-        The other ids.
-    """
+    """Ids that were looked up: known ones (int32 array), ascending, each once; and the others."""
 
     known: np.ndarray
     unknown: tuple[str, ...]
@@ -110,17 +84,10 @@ class Ids:
 
     def examples(self) -> str:
         """The first two, for a sentence: `'a', 'b', …`."""
-        more = [", …"] if len(self) > 2 else []
-        return "".join([", ".join(map(repr, self[:2])), *more])
+        return ", ".join(map(repr, self[:2])) + (", …" if len(self) > 2 else "")
 
     def index(self, given: Id) -> int:
-        """Index of an id, or -1 where it is unknown.
-
-        Raises
-        ------
-        MusicRecError
-            It is neither text nor a whole number.
-        """
+        """Index of an id, or -1 where it is unknown; MusicRecError for what is no id."""
         key = as_text(given, self.kind).encode("utf-8", "surrogatepass")
         return int(_find(self._table, np.frombuffer(key, np.uint8)))
 
@@ -144,9 +111,7 @@ class Ids:
             found = self._found(keys, np.append(0, stops[:-1] + 1), stops)
         else:  # none, or an id that holds a NUL
             found = np.array([self.index(text) for text in texts], np.int32)
-        known = _ascending(found)
-        if len(known) == len(found):
-            return Indices(known, ())
+        known = np.unique(found[found >= 0])
         return Indices(known, tuple(dict.fromkeys(texts[i] for i in np.flatnonzero(found < 0))))
 
     def positions(self, given: pa.Array) -> np.ndarray:
@@ -165,7 +130,7 @@ class Ids:
 
     def texts_of(self, indices: np.ndarray) -> list[str]:
         """The ids of indices, which are not checked."""
-        return _texts(self._text, self._table.starts, indices)
+        return texts_of(self._text, self._table.starts, indices)
 
     def to_arrow(self) -> pa.Array:
         """All ids, as an Arrow array of strings."""
@@ -174,13 +139,7 @@ class Ids:
 
 
 def as_text(given: Id, kind: str) -> str:
-    """An id as the pipeline keeps it: text, whole numbers in decimal.
-
-    Raises
-    ------
-    MusicRecError
-        It is neither text nor a whole number.
-    """
+    """An id as the pipeline keeps it: text, whole numbers in decimal."""
     if isinstance(given, str):
         return given
     if isinstance(given, int | np.integer) and not isinstance(given, bool):
@@ -191,39 +150,10 @@ def as_text(given: Id, kind: str) -> str:
     )
 
 
-def _texts(text: memoryview, starts: np.ndarray, rows: np.ndarray) -> list[str]:
+def texts_of(text: memoryview, starts: np.ndarray, rows: np.ndarray) -> list[str]:
+    """Texts of rows that lie one behind the other, as ids do."""
     ends = zip(starts[rows].tolist(), starts[rows + 1].tolist(), strict=True)
     return [str(text[start:stop], "utf-8") for start, stop in ends]
-
-
-class Names(Mapping[str, str]):
-    """Names of tracks by id; a track without one is not in it."""
-
-    def __init__(self, ids: Ids, text: np.ndarray, starts: np.ndarray) -> None:
-        """Take the arrays of a bundle, laid out as ids are; no arrays are no names."""
-        self._ids, self._text, self._starts = ids, text.data, starts
-
-    def __getitem__(self, track: Id) -> str:
-        """The name of a track; KeyError where it has none."""
-        index = self._ids.index(track)
-        name = self.of_indices(np.array([index]))[0] if index >= 0 else None
-        if name is None:
-            raise KeyError(track)
-        return name
-
-    def of_indices(self, indices: np.ndarray) -> list[str | None]:
-        """The names of the tracks of indices, None for those that have none."""
-        if len(self._starts) == 1:
-            return [None] * len(indices)
-        return [name or None for name in _texts(self._text, self._starts, indices)]
-
-    def __iter__(self) -> Iterator[str]:
-        """Ids of the tracks that have one."""
-        return iter(self._ids.texts_of(np.flatnonzero(np.diff(self._starts))))
-
-    def __len__(self) -> int:
-        """How many tracks have one."""
-        return int(np.count_nonzero(np.diff(self._starts)))
 
 
 @kernel(allocates=False)
@@ -274,18 +204,6 @@ def _probe(table, slot, keys, start, stop):
             return index
         slot = (slot + 1) & (len(table.slots) - 1)
     return np.int32(-1)
-
-
-@kernel()
-def _ascending(found):
-    """The indices from 0 on, ascending, each once."""
-    ordered = np.sort(found)
-    count = 0
-    for i in range(len(ordered)):
-        if ordered[i] >= 0 and (i == 0 or ordered[i] != ordered[i - 1]):
-            ordered[count] = ordered[i]
-            count += 1
-    return ordered[:count].copy()
 
 
 @kernel(allocates=False)

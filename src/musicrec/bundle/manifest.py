@@ -17,12 +17,8 @@ MANIFEST = "manifest.json"
 CARD = "MODEL_CARD.md"
 INDEX = "index.ann"
 TABLES = ("items.parquet", "users.parquet")  # the id maps once more, for other tools
-LARGEST_MANIFEST = 16 << 20  # bytes
-LARGEST_SIZE = 2**40  # of anything counted
 SENTINEL_K = 10
 NO_TIME = -(2**63)  # stands for a time that is not known
-
-Size = Annotated[int, Field(ge=0, le=LARGEST_SIZE)]
 
 
 class _Part(BaseModel):
@@ -32,30 +28,23 @@ class _Part(BaseModel):
 class Sizes(_Part):
     """From which the shape of every array follows."""
 
-    n_users: Size
-    n_items: Annotated[int, Field(ge=1, le=2**31 - 1)]
-    rank: Annotated[int, Field(ge=1, le=2048)]
-    n_plays: Size
-    user_id_bytes: Size
-    track_id_bytes: Size
-    n_groups: Size | None = None
-    group_id_bytes: Size | None = None
-    track_name_bytes: Size | None = None
+    n_users: int
+    n_items: int
+    rank: int
+    n_plays: int
+    user_id_bytes: int
+    track_id_bytes: int
+    n_groups: int | None = None
+    group_id_bytes: int | None = None
+    track_name_bytes: int | None = None
     timed: Literal[True] | None = None
 
 
 class Fingerprint(_Part):
     """Length and SHA-256 of a file."""
 
-    bytes: Annotated[int, Field(ge=1, le=LARGEST_SIZE)]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class Layout(_Part):
-    """Type and shape of an array."""
-
-    dtype: str
-    shape: tuple[Size, ...]
+    bytes: Annotated[int, Field(ge=1)]
+    sha256: str
 
 
 class Sentinel(_Part):
@@ -81,7 +70,7 @@ class Manifest(_Part):
 
     format: Literal[2, 3]
     sizes: Sizes
-    arrays: dict[str, Layout]
+    arrays: dict[str, Any]  # of `layout`
     files: dict[str, Fingerprint]
     als: dict[str, Any]
     feedback: dict[str, Any]
@@ -93,8 +82,8 @@ class Manifest(_Part):
     updated: dict[str, Any] | None = None
 
 
-def layout(sizes: Sizes, version: int = FORMAT) -> dict[str, Layout]:
-    """Type and shape of every array, by the name of its file without `.npy`.
+def layout(sizes: Sizes, version: int = FORMAT) -> dict[str, dict[str, Any]]:
+    """`dtype` and `shape` of every array, by the name of its file without `.npy`.
 
     Factors are float32 in C order, row i of index i. `seen_*` are the training plays as compressed
     rows, tracks ascending, counts as the solver read them, and, where plays have times, when each
@@ -104,39 +93,34 @@ def layout(sizes: Sizes, version: int = FORMAT) -> dict[str, Layout]:
     tracks lie likewise, empty for none. `track_groups` numbers each track's group, below 0 for
     none. Format 2 has ids in the order of their bytes beside them, which nothing reads.
     """
-    users, items, rank = sizes.n_users, sizes.n_items, sizes.rank
-    arrays = {
-        "user_factors": ("<f4", (users, rank)),
-        "item_factors": ("<f4", (items, rank)),
-        "user_gram": ("<f8", (rank, rank)),
-        "item_gram": ("<f8", (rank, rank)),
-        "seen_indptr": ("<i8", (users + 1,)),
-        "seen_indices": ("<i4", (sizes.n_plays,)),
-        "seen_counts": ("<f4", (sizes.n_plays,)),
-        "listeners": ("<i8", (items,)),
-        "user_id_text": ("|u1", (sizes.user_id_bytes,)),
-        "user_id_starts": ("<i8", (users + 1,)),
-        "track_id_text": ("|u1", (sizes.track_id_bytes,)),
-        "track_id_starts": ("<i8", (items + 1,)),
+    users, items, rank, plays = sizes.n_users, sizes.n_items, sizes.rank, sizes.n_plays
+    texts = {
+        "user_id": (users, sizes.user_id_bytes),
+        "track_id": (items, sizes.track_id_bytes),
+        "group_id": (sizes.n_groups, sizes.group_id_bytes or 0),
+        "track_name": (items, sizes.track_name_bytes),
     }
+    arrays: dict[str, tuple[str, list[int]]] = {
+        "user_factors": ("<f4", [users, rank]),
+        "item_factors": ("<f4", [items, rank]),
+        "user_gram": ("<f8", [rank, rank]),
+        "item_gram": ("<f8", [rank, rank]),
+        "seen_indptr": ("<i8", [users + 1]),
+        "seen_indices": ("<i4", [plays]),
+        "seen_counts": ("<f4", [plays]),
+        "listeners": ("<i8", [items]),
+    }
+    for name, (n, characters) in texts.items():
+        if n is not None and characters is not None:
+            arrays[f"{name}_text"] = ("|u1", [characters])
+            arrays[f"{name}_starts"] = ("<i8", [n + 1])
     if version == 2:
-        arrays |= {"user_id_order": ("<i4", (users,)), "track_id_order": ("<i4", (items,))}
+        arrays |= {"user_id_order": ("<i4", [users]), "track_id_order": ("<i4", [items])}
     if sizes.timed:
-        arrays["seen_last_played"] = ("<i8", (sizes.n_plays,))
-    if sizes.track_name_bytes is not None:
-        arrays |= {
-            "track_name_text": ("|u1", (sizes.track_name_bytes,)),
-            "track_name_starts": ("<i8", (items + 1,)),
-        }
+        arrays["seen_last_played"] = ("<i8", [plays])
     if sizes.n_groups is not None:
-        arrays |= {
-            "track_groups": ("<i4", (items,)),
-            "group_id_text": ("|u1", (sizes.group_id_bytes or 0,)),
-            "group_id_starts": ("<i8", (sizes.n_groups + 1,)),
-        }
-    return {
-        name: Layout(dtype=dtype, shape=tuple(shape)) for name, (dtype, shape) in arrays.items()
-    }
+        arrays["track_groups"] = ("<i4", [items])
+    return {name: {"dtype": dtype, "shape": shape} for name, (dtype, shape) in arrays.items()}
 
 
 def parse_manifest(content: bytes, where: str) -> Manifest:
@@ -150,24 +134,28 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
-        raise MusicRecError(f"{where}: {_sentence(error)}") from None
+        found = error.errors(include_url=False)[0]
+        if found["loc"] == ("format",):
+            raise MusicRecError(
+                f"{where}: bundle format {str(found['input'])[:40]}, but this version reads 2 and "
+                f"{FORMAT}; export it again"
+            ) from None
+        raise MusicRecError(
+            f"{where}: not a manifest ({mistake(error)}); export it again"
+        ) from None
     if manifest.arrays != layout(manifest.sizes, manifest.format):
         raise MusicRecError(f"{where}: the arrays do not fit the sizes; export it again")
     needed = {INDEX, *TABLES, *(f"{name}.npy" for name in manifest.arrays)}
-    if unknown := sorted(set(manifest.files) - needed - {CARD}):
-        raise MusicRecError(f"{where}: lists {unknown[0]!r}, which is no file of a bundle")
-    if missing := sorted(needed - set(manifest.files)):
-        raise MusicRecError(f"{where}: does not list {missing[0]}; export it again")
+    if wrong := sorted((set(manifest.files) - {CARD}) ^ needed):
+        raise MusicRecError(
+            f"{where}: lists {wrong[0]!r}, which is no file of a bundle, or does not list it; "
+            "export it again"
+        )
     return manifest
 
 
-def _sentence(error: ValidationError) -> str:
-    mistake = error.errors(include_url=False)[0]
-    key = ".".join(str(step) for step in mistake["loc"])
-    if key == "format" or (mistake["type"] == "missing" and not mistake["loc"]):
-        found = mistake["input"]
-        shown = repr(found) if isinstance(found, int | str) else "none"
-        return f"bundle format {shown[:40]}, but this version reads 2 and {FORMAT}; export it again"
-    if mistake["type"] == "json_invalid":
-        return f"not a manifest ({mistake['msg']}); export it again"
-    return f"not a manifest ({key or 'the whole'}: {mistake['msg']}); export it again"
+def mistake(error: ValidationError, block: str = "") -> str:
+    """Say where the first mistake is, and what."""
+    found = error.errors(include_url=False)[0]
+    key = ".".join(map(str, (*([block] if block else ()), *found["loc"])))
+    return f"{key}: {found['msg']}" if key else found["msg"]

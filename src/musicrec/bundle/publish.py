@@ -1,8 +1,7 @@
 """Publish a bundle: the same files, and beside them what does not follow from its inputs.
 
-The export stage must give the same bytes for the same plays, factors and parameters, and must not
-wait for `evaluate`. So the git revision, which changes with every commit, and the metrics are
-added here, to a copy.
+These are the git revision, which changes with every commit, and the metrics, for which the export
+stage does not wait.
 """
 
 from __future__ import annotations
@@ -35,9 +34,7 @@ FACTS = {
 }
 OF_USERS = {"validation_users", "test_users", "held_out", "held_out_by"}  # who hold plays out
 SETTINGS = {  # which plays the model learned from and was judged on
-    "data": {
-        *("source", "protocol", *OF_USERS, "validation_from", "test_from", "gap", "since"),
-    },
+    "data": {"source", "protocol", *OF_USERS, "validation_from", "test_from", "gap", "since"},
     "downsample": {"fraction"},
     "evaluate": {"split"},
 }
@@ -96,12 +93,8 @@ def publish(
 ) -> list[str]:
     """Copy a verified bundle that the `project` exported, with git revision, metrics and a card.
 
-    The folder `output` appears whole or not at all.
-
-    Returns
-    -------
-    list of str
-        Baselines that the model is not shown to beat by its MAP, `evaluate`'s first metric.
+    The folder `output` appears whole or not at all. Returns the baselines that the model is not
+    shown to beat by its MAP, `evaluate`'s first metric.
 
     Raises
     ------
@@ -117,7 +110,12 @@ def publish(
     checkout = Revision(WORKSPACE, project)
     if stale := why_stale(checkout, STAGES):
         raise MusicRecError(f"nothing to publish: {stale}")
-    _require_exported(source, checkout)
+    content = checkout.read(f"{BUNDLE}/{MANIFEST}")
+    if content is None or content != (source / MANIFEST).read_bytes():
+        raise MusicRecError(
+            f"{source}: not the bundle that {checkout.root} exported; publish its {BUNDLE}, or "
+            "name with --project the checkout that this bundle is of"
+        )
     facts = {
         **_revision(checkout.root),
         "settings": _settings(checkout.read_yaml("params.yaml")),
@@ -142,6 +140,13 @@ def model_card(manifest: Manifest) -> str:
     facts = manifest.published or {}
     figures = [(key, _figure(value)) for key, value in facts["data"].items()]
     split = facts["settings"].get("evaluate.split", "validation")
+    value = "{value:.4f} ({low:.4f} to {high:.4f})".format_map
+    change = "{difference:+.4f} ({low:+.4f} to {high:+.4f})".format_map
+    metrics = [(model_title(r["model"]), r["metric"], value(r)) for r in facts["intervals"]]
+    verdicts = [
+        (model_title(r["against"]), r["metric"], change(r), _verdict(r))
+        for r in facts["differences"]
+    ]
     training = {
         f"{block}.{name}": value
         for block in ("feedback", "als", "export")
@@ -159,8 +164,8 @@ def model_card(manifest: Manifest) -> str:
         split=split,
         confidence=CONFIDENCE,
         flattered="" if split == "test" else FLATTERED,
-        metrics=_metrics(facts["intervals"]),
-        verdicts=_verdicts(facts["differences"]),
+        metrics=markdown_table(("model", "metric", "value"), metrics),
+        verdicts=markdown_table(("against", "metric", "difference", "the model is"), verdicts),
     )
 
 
@@ -169,21 +174,10 @@ def _parameters(values: Mapping[str, Any]) -> str:
     return markdown_table(("parameter", "value"), rows)
 
 
-def _metrics(intervals: list[dict[str, Any]]) -> str:
-    shown = "{value:.4f} ({low:.4f} to {high:.4f})".format_map
-    rows = [(model_title(row["model"]), row["metric"], shown(row)) for row in intervals]
-    return markdown_table(("model", "metric", "value"), rows)
-
-
-def _verdicts(differences: list[dict[str, Any]]) -> str:
-    """Say of every baseline and metric whether the model is shown to be better or worse."""
-    shown = "{difference:+.4f} ({low:+.4f} to {high:+.4f})".format_map
-    rows = []
-    for row in differences:
-        verdict = "worse" if row["high"] < 0 else "not shown to be better"
-        verdict = "better" if row["shown_higher"] else verdict
-        rows.append((model_title(row["against"]), row["metric"], shown(row), verdict))
-    return markdown_table(("against", "metric", "difference", "the model is"), rows)
+def _verdict(row: Mapping[str, Any]) -> str:
+    if row["shown_higher"]:
+        return "better"
+    return "worse" if row["high"] < 0 else "not shown to be better"
 
 
 def _figure(value: object) -> str:
@@ -196,16 +190,6 @@ def is_published(folder: Path) -> bool:
         return True
     path = folder / MANIFEST
     return is_folder_of_ours(folder) and path.is_file() and bool(read_json(path).get("published"))
-
-
-def _require_exported(source: Path, project: Revision) -> None:
-    """Stop where a bundle is not the one that the project's dvc.lock records."""
-    content = project.read(f"{BUNDLE}/{MANIFEST}")
-    if content is None or content != (source / MANIFEST).read_bytes():
-        raise MusicRecError(
-            f"{source}: not the bundle that {project.root} exported; publish its {BUNDLE}, or "
-            "name with --project the checkout that this bundle is of"
-        )
 
 
 def _revision(root: str) -> dict[str, Any]:

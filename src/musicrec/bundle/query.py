@@ -193,23 +193,16 @@ def checked_query(tracks: Ids, k: int, options: Options) -> Query:
     )
 
 
-def excluded(query: Query, plays: Interactions) -> Interactions:
-    """Tracks that each user must not get for what they played."""
-    return plays if query.exclude_seen else plays.filtered(np.zeros(len(plays.indices), bool))
-
-
 def rows_of_keys(keys: np.ndarray, like: Interactions) -> Interactions:
-    """Rows of the shape of `like` from keys row * n_items + item (int64), in any order."""
-    keys = np.sort(keys, kind="stable")  # merges what is in order already
-    keys = keys[np.diff(keys, prepend=-1) > 0]
-    lengths = np.bincount(keys // like.n_items, minlength=like.n_users)
-    indptr = np.concatenate(([0], np.cumsum(lengths)))
+    """Rows of the shape of `like` from keys row * n_items + item (int64); every count is 1."""
+    keys = np.unique(keys)
+    indptr = np.searchsorted(keys, np.arange(like.n_users + 1) * like.n_items)
     ones = np.ones(len(keys), np.float32)
     return Interactions(indptr, (keys % like.n_items).astype(np.int32), ones, like.n_items)
 
 
 def union_rows(some: Interactions, others: Interactions) -> Interactions:
-    """What is in a row of either, ascending; every count is 1."""
+    """What is in a row of either, ascending."""
     keys = [
         np.repeat(np.arange(rows.n_users) * rows.n_items, rows.lengths) + rows.indices
         for rows in (some, others)
@@ -218,14 +211,7 @@ def union_rows(some: Interactions, others: Interactions) -> Interactions:
 
 
 def checked_plays(lists: Iterable[Plays], ids: Ids) -> tuple[Interactions, list[tuple[str, ...]]]:
-    """Look up the plays of each row: those of known ids (n, len(ids)), and the other ids.
-
-    Raises
-    ------
-    MusicRecError
-        A play count is not a whole number from 1 to 2^63 - 1, or an id is of a type that no id
-        has.
-    """
+    """Look up the plays of each row: those of known ids (n, len(ids)), and the other ids."""
     indptr, indices, counts, unknown = [0], [], [], []
     for plays in lists:
         known: dict[int, int] = {}
@@ -249,13 +235,7 @@ def checked_plays(lists: Iterable[Plays], ids: Ids) -> tuple[Interactions, list[
 
 
 def whole(name: str, value: Any, least: int) -> int:
-    """A whole number of any kind as an int.
-
-    Raises
-    ------
-    MusicRecError
-        It is not whole (NaN, text, true), or below `least`.
-    """
+    """A whole number of any kind as an int; MusicRecError if it is none or below `least`."""
     try:
         number = None if isinstance(value, bool | np.bool_ | str | bytes) else int(value)
     except (TypeError, ValueError, ArithmeticError):

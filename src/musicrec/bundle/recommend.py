@@ -63,12 +63,6 @@ class Recommender:
         exact = ExactIndex(self._exact.factors[chosen])
         return Recommender(exact, None, self._listeners[chosen], self._groups[chosen], chosen)
 
-    def best(self, vector: np.ndarray, query: Query, excluded: np.ndarray) -> Found:
-        """Find the best tracks for one factor, as `many` does; `excluded` (int32) are ascending."""
-        counts = np.empty(len(excluded), np.float32)
-        rows = Interactions(np.array([0, len(excluded)]), excluded, counts, self._exact.n_items)
-        return self.many(vector[None], query, rows)[0]
-
     def many(self, vectors: np.ndarray, query: Query, excluded: Interactions) -> list[Found]:
         """Find the best tracks for each factor; for one of zeros, the tracks of most listeners.
 
@@ -91,30 +85,31 @@ class Recommender:
             excluded = excluded._replace(indices=local[excluded.indices])
             excluded = excluded.filtered(excluded.indices >= 0)
         lists = [_NOTHING] * len(vectors)
-        known = vectors.any(axis=1)
-        for user in np.flatnonzero(~known).tolist() if query.k else ():
-            lists[user] = self._named(*self._most_popular(query, excluded.row(user)))
-        pool, users = _pool(query), np.flatnonzero(known) if query.k else np.empty(0, np.int64)
+        pool, users = _pool(query), np.arange(len(vectors) if query.k else 0)
         while len(users):
             pool = min(pool, self._exact.n_items)
             step = max(1, BATCH // pool)
-            again = []
-            for block in np.split(users, range(step, len(users), step)):
+            again: list[int] = []
+            for start in range(0, len(users), step):
+                block = users[start : start + step]
                 rows = excluded if len(block) == len(vectors) else excluded.rows(block)
                 ids, scores = self._search(vectors[block], pool, query, rows)
                 lengths, seen = self._choose(ids, scores, query)
-                short = (lengths < query.k) & (seen == pool) & (pool < self._exact.n_items)
-                again.append(block[short])
                 if pool > query.k:  # do not keep what was not chosen
                     ids, scores = ids[:, : query.k].copy(), scores[:, : query.k].copy()
-                for i, (user, n) in enumerate(zip(block.tolist(), lengths.tolist(), strict=True)):
-                    lists[user] = self._named(ids[i, :n], scores[i, :n])
-            users = np.concatenate(again)
+                counts = zip(block.tolist(), lengths.tolist(), seen.tolist(), strict=True)
+                for i, (user, length, n) in enumerate(counts):
+                    found = ids[i, :length], scores[i, :length]
+                    if not length and not vectors[user].any():
+                        found = self._most_popular(query, rows.row(i))
+                    elif length < query.k and n == pool < self._exact.n_items:
+                        again.append(user)
+                    lists[user] = (
+                        found if self._items is None else (self._items[found[0]], found[1])
+                    )
+            users = np.array(again, np.int64)
             pool *= GROUP_POOL
         return lists
-
-    def _named(self, ids: np.ndarray, scores: np.ndarray) -> Found:
-        return (ids if self._items is None else self._items[ids]), scores
 
     def _most_popular(self, query: Query, excluded: np.ndarray) -> Found:
         order = self._popular
@@ -165,6 +160,9 @@ class Recommender:
 
     def _choose(self, ids: np.ndarray, scores: np.ndarray, query: Query) -> Found:
         """Put the list of each row in front; its length, and how many tracks were looked at."""
+        if not (query.diversity or query.max_per_group or query.min_score is not None):
+            lengths = (ids >= 0).sum(axis=1)
+            return lengths, lengths
         lengths, seen = np.empty(len(ids), np.int64), np.empty(len(ids), np.int64)
         least = -np.inf if query.min_score is None else query.min_score
         rules = (query.k, least, query.diversity, query.max_per_group or ids.shape[1])
@@ -188,6 +186,8 @@ def _pool(query: Query) -> int:
 @kernel()
 def _best_among(factors, candidates, excluded, query, out):
     """Write the best candidates, both lists ascending, as ids and scores; ties by lower id."""
+    if not query.any():
+        return
     kept = np.empty(len(candidates), np.int32)
     count, before = 0, 0
     for item in candidates:

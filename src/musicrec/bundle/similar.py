@@ -35,21 +35,10 @@ class CosineIndex:
     def nearest(
         self, vector: np.ndarray, k: int, leave_out: int = -1
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the rows of the largest cosine with a vector, on the calling thread.
+        """Find the k rows of the largest cosine with a vector, on the calling thread.
 
-        Rows of zeros are never found.
-
-        Parameters
-        ----------
-        vector : float32 array (rank)
-        k : int
-        leave_out : int
-            A row that is not meant, such as the vector's own.
-
-        Returns
-        -------
-        ids, cosines : int32 and float32 arrays (at most k)
-            By falling cosine, equal ones by lower id.
+        Returns their ids (int32) and cosines (float32), equal cosines by lower id; neither rows of
+        zeros nor the row `leave_out`, such as the vector's own.
         """
         if not vector.any() or k == 0:
             return np.empty(0, np.int32), np.empty(0, np.float32)

@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 from musicrec.als.feedback import as_trained
 from musicrec.als.half_step import HalfStep
 from musicrec.bundle.bundle import Bundle
+from musicrec.bundle.explain import ages
 from musicrec.bundle.ids import Ids
 from musicrec.bundle.manifest import CARD, MANIFEST, NO_TIME, Fingerprint
-from musicrec.bundle.read import ages
 from musicrec.bundle.write import Contents, track_arrays, write_bundle
 from musicrec.errors import MusicRecError
 from musicrec.interactions.factors import LARGEST_NORM, norms_of
@@ -60,14 +60,10 @@ def update(
 
     Parameters
     ----------
-    parent : Bundle
-        Where to start.
     plays : pyarrow.Table
         New plays in canonical form, one row a user and track: `user_id`, `track_id`, `count` and,
         for a bundle whose plays have times, `last_played`. Counts are added to those of the bundle.
         Without rows the output is a copy.
-    output : path
-        Folder to write, whole or not at all.
     rounds : int
         How often the touched users and then the touched tracks are solved; the users once more at
         the end, so that folding in their plays gives their factors.
@@ -196,11 +192,7 @@ def _merged(
 def _solved(
     parent: Bundle, ratings: Interactions, new: _New, rounds: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Factors of users and tracks after the half steps.
-
-    The Gram matrices are computed anew in every half step: that takes a tenth of a second where
-    the Annoy index takes many, and gives the bits that a loaded bundle can be compared with.
-    """
+    """Factors of users and tracks after the half steps."""
     touched_users, touched_items = np.unique(new.users), np.unique(new.items)
     user_rows = ratings.rows(touched_users)
     item_rows = ratings.transpose().rows(touched_items)

@@ -27,31 +27,13 @@ SEED = 42
 def export_vectors(
     items: np.ndarray, ids: pa.Array, store: str, output: str | os.PathLike[str], raw: bool = False
 ) -> dict[str, Any]:
-    """Write the vectors of tracks, in one folder.
+    """Write the vectors of tracks, float32 (n_items, rank), for one of `STORES`, in one folder.
 
     `vectors.parquet` (`track_id` string, `vector` float32 list) for store `parquet`; else an index
-    of the store's own and `ids.parquet`, row i of which is the track with label i. `query.json`
-    says how to ask. Tracks of norm 0 are left out.
-
-    Parameters
-    ----------
-    items : float32 array (n_items, rank)
-    ids : string array (n_items)
-    store : str
-        One of `STORES`.
-    raw : bool
-        The factors as they are, for search by inner product; by default augmented to equal norms
-        (`musicrec.search.annoy_index.augment`), for search by Euclidean distance.
-
-    Returns
-    -------
-    dict
-        Content of `query.json`.
-
-    Raises
-    ------
-    MusicRecError
-        The store's library is not installed.
+    of the store's own and `ids.parquet`, row i of which is the track with label i. `query.json`,
+    whose content is returned, says how to ask. Tracks of norm 0 are left out. Vectors are augmented
+    to equal norms (`musicrec.search.annoy_index.augment`), for search by Euclidean distance;
+    `raw` are the factors as they are, for search by inner product.
     """
     norms = norms_of(items)
     kept = np.flatnonzero(norms)

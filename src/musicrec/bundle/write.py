@@ -39,8 +39,7 @@ from musicrec.interactions.coded import read_sizes
 from musicrec.interactions.factors import read_factors, read_trained_with
 from musicrec.interactions.matrix import Interactions, read_interactions
 from musicrec.params import NO_GROUPS, ExportParams
-from musicrec.search.annoy_build import warn_of_another_build
-from musicrec.search.annoy_index import AnnoyIndex, build_index
+from musicrec.search.annoy_index import AnnoyIndex, build_index, warn_of_another_build
 from musicrec.search.exact import ExactIndex
 from musicrec.storage.files import fingerprint, write_array, write_exact_json
 from musicrec.storage.outputs import atomic_directory
@@ -52,18 +51,10 @@ LIBRARIES = ("annoy", "musicrec", "numba", "numpy", "pyarrow")  # whose version 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a bundle is made of.
+    """What a bundle is made of: factors, training plays, ids, and what `track_arrays` returns.
 
-    Attributes
-    ----------
-    users, items : float32 arrays (n_users, rank), (n_items, rank)
-    plays : Interactions (n_users, n_items)
-        Training plays.
-    last_played : int64 array (n_plays) or None
-        When each was last, seconds UTC or `NO_TIME`; None where no time is known.
-    user_ids, track_ids : string arrays
-    of_tracks : dict of str to array
-        What `track_arrays` returns.
+    `last_played` (int64, seconds UTC or `NO_TIME`) says of each play when it was last; None where
+    no time is known.
     """
 
     users: np.ndarray
@@ -99,15 +90,7 @@ def export_bundle(
     output: str | os.PathLike[str],
     export: ExportParams,
 ) -> None:
-    """Write the bundle of a trained model.
-
-    Parameters
-    ----------
-    indexed, factors : path
-        Outputs of the index and train stages.
-    output : path
-        Folder to write; it appears whole or not at all.
-    export : ExportParams
+    """Write the bundle of a trained model, from the outputs of the index and train stages.
 
     Raises
     ------
@@ -141,14 +124,9 @@ def write_bundle(
     about: Mapping[str, Any],
     card: str | None = None,
 ) -> None:
-    """Write a bundle, whole or not at all.
+    """Write a bundle, whole or not at all, perhaps with a model card.
 
-    Parameters
-    ----------
-    about : mapping
-        Further fields of the manifest: `als`, `feedback`, `data` and, perhaps, `updated`.
-    card : str, optional
-        The model card.
+    `about` has further fields of the manifest: `als`, `feedback`, `data` and, perhaps, `updated`.
     """
     warn_of_another_build()
     arrays = contents.arrays()

@@ -6,17 +6,23 @@ k = 500. They are scored in full, by the exact kernel. The others are in an Anno
 [v, sqrt(M^2 - |v|^2)], M their largest norm, which turns inner product into Euclidean distance
 (Bachrach et al., RecSys 2014); Annoy's own `dot` metric is broken, see docs/ann.md. What Annoy
 finds is scored again by the kernel, so scores and ties are those of the exact search.
+
+    python -m musicrec.search.annoy_index       # exit code 1 and a sentence: another build of Annoy
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from annoy import AnnoyIndex as Forest
 
-from musicrec.errors import MusicRecError
+from musicrec.errors import MusicRecError, warn
 from musicrec.interactions.factors import by_falling_norm, checked_factors, norms_of, readonly
 from musicrec.jit.kernel import kernel
 from musicrec.params import ExportParams
@@ -29,20 +35,16 @@ QUERY_SCALE = 4.0  # norm of a query in units of M: the larger, the more directi
 NODE_HEADER = 4  # words of a node of Annoy's file before its vector
 PROBED = 1000  # nodes that `probe` inspects first
 MOST = 2**31 - 1  # nodes that can be asked for
+KNOWN_SHA256 = "ff6fbea07b212aedd780e534556fb2f8ba4ca9c5b1d7315c26cc7a302ec5a316"
 
 
 def build_index(
     item_factors: np.ndarray, path: str | os.PathLike[str], params: ExportParams
 ) -> None:
-    """Build the index and write it to one file, the same bytes for the same input.
+    """Build the index of float32 (n_items, rank) and write it to one file of Annoy's own format.
 
-    Parameters
-    ----------
-    item_factors : float32 array (n_items, rank)
-        Items whose vector is all zero are left out.
-    path : path
-        Annoy's own format, metric `euclidean`, rank + 1 dimensions.
-    params : ExportParams
+    Metric `euclidean`, rank + 1 dimensions; items whose vector is all zero are left out. The same
+    input gives the same bytes.
 
     Raises
     ------
@@ -121,26 +123,11 @@ class AnnoyIndex:
         return len(self._head_ids) + len(self._tail_ids)
 
     def search(self, query: np.ndarray, k: int, search_k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Find about the k best items of one query, on the calling thread.
+        """Find about the k best items of one query (float32, rank), on the calling thread.
 
-        Parameters
-        ----------
-        query : float32 array (rank)
-        k : int
-        search_k : int
-            Nodes that Annoy inspects; with the number of items times trees or more the answer is
-            exact.
-
-        Returns
-        -------
-        ids, scores : int32 and float32 arrays (at most k)
-            By falling score, equal scores by lower id; scores are those of the exact search.
-
-        Raises
-        ------
-        MusicRecError
-            The query has another rank than the items, is not finite, or is so large that scores
-            overflow; or `k` is below 1.
+        Annoy inspects `search_k` nodes; with the number of items times trees or more the answer is
+        exact. Returns ids (int32) and scores (float32), at most k, as of `ExactIndex.search_one`,
+        and raises as that.
         """
         query = readonly(query, np.float32)
         k = min(k, max(1, self.n_items))
@@ -174,12 +161,8 @@ class AnnoyIndex:
     def probe(self, query: np.ndarray, k: int) -> np.ndarray:
         """Ask Annoy alone, as `near` does, for more nodes until it finds k items.
 
-        Many trees over few items lead to the same items again and again.
-
-        Raises
-        ------
-        MusicRecError
-            Annoy finds fewer items than it has.
+        Many trees over few items lead to the same items again and again. MusicRecError where Annoy
+        finds fewer items than it has.
         """
         wanted, search_k = min(k, len(self._tail_ids)), PROBED
         while len(found := self.near(query, k, search_k)) < wanted:
@@ -197,17 +180,7 @@ def augment(vectors: np.ndarray, norms: np.ndarray, largest: float) -> np.ndarra
 
     To a query (s q, 0) the nearest of these is then the one of largest inner product with q
     (Bachrach et al., "Speeding up the Xbox recommender system using a Euclidean transformation for
-    inner-product spaces", RecSys 2014).
-
-    Parameters
-    ----------
-    vectors : float32 array (n, rank)
-    norms : float64 array (n)
-        At most `largest`.
-
-    Returns
-    -------
-    float64 array (n, rank + 1)
+    inner-product spaces", RecSys 2014). Takes float32 (n, rank) and its norms; float64.
     """
     return np.column_stack((vectors, np.sqrt(np.maximum(0.0, largest**2 - norms**2))))
 
@@ -232,3 +205,43 @@ def _merge(factors, query, head, tail, out):
     scores[:n_head] = head[1]
     inner_products(factors, tail, query, scores[n_head:])
     return write_best(ids, scores, out[0], out[1])
+
+
+@cache
+def is_reproducible() -> bool:
+    """Build a small index, in two milliseconds, and compare its bytes with those known.
+
+    Annoy compiles itself with `-march=native -ffast-math` unless `ANNOY_COMPILER_ARGS` names other
+    flags, as `make setup` does. Its distances are then rounded as the processor's vector
+    instructions round them, and the same factors give other trees on another machine.
+    """
+    forest = Forest(21, "euclidean")  # 16 + 4 + 1: every path of the vectorised code
+    forest.set_seed(1)
+    state, modulus = 1, 2**31 - 1  # Lehmer's generator: the same numbers everywhere
+    for item in range(256):
+        vector = []
+        for _ in range(21):
+            state = state * 48271 % modulus
+            vector.append(state / modulus)
+        forest.add_item(item, vector)
+    forest.build(4, n_jobs=1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "known.ann"
+        forest.save(str(path))
+        forest.unload()
+        return hashlib.sha256(path.read_bytes()).hexdigest() == KNOWN_SHA256
+
+
+def warn_of_another_build() -> None:
+    """Print a sentence to standard error if the installed Annoy's bytes are not comparable."""
+    if not is_reproducible():
+        warn(
+            "the installed Annoy was compiled with other flags than `make setup` uses: its indexes "
+            "are usable, but their bytes cannot be compared with those of another machine; run "
+            "make setup"
+        )
+
+
+if __name__ == "__main__":
+    warn_of_another_build()
+    sys.exit(not is_reproducible())

@@ -44,20 +44,8 @@ Exclude = tuple[np.ndarray, np.ndarray]
 class ExactIndex:
     """Items prepared for exact top-k search by inner product.
 
-    Parameters
-    ----------
-    item_factors : float32 array (n_items, rank)
-        Kept by reference; must not change. Items whose vector is all zero are never returned.
-
-    Attributes
-    ----------
-    factors : float32 array (n_items, rank)
-        The items, in C order.
-
-    Raises
-    ------
-    MusicRecError
-        The array is not one of factors that can be searched (`checked_factors`).
+    Takes `factors`, float32 (n_items, rank), by reference; they must not change. Items whose vector
+    is all zero are never returned. MusicRecError where they cannot be searched (`checked_factors`).
     """
 
     def __init__(self, item_factors: np.ndarray) -> None:  # noqa: D107
@@ -162,21 +150,7 @@ class ExactIndex:
         exclude: np.ndarray | None = None,
         mask: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the k best items of one query, on the calling thread.
-
-        Parameters
-        ----------
-        query : float32 array (rank)
-        k : int
-        exclude : int32 array, optional
-        mask : uint8 array, optional
-            As of `search`.
-
-        Returns
-        -------
-        ids, scores : int32 and float32 arrays (at most k)
-            As of `search`, without padding.
-        """
+        """Find the k best items of one query, on the calling thread: as `search`, not padded."""
         rows = None if exclude is None else (np.array([0, len(exclude)]), exclude)
         ids, scores = self.search(np.asarray(query)[None], k, rows, mask=mask)
         length = int(np.count_nonzero(ids >= 0))

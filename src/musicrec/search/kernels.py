@@ -56,11 +56,7 @@ class Index(NamedTuple):
 class Excluded(NamedTuple):
     """Items never returned: to query i `indices[indptr[i]:indptr[i + 1]]`, to none those of `mask`.
 
-    Attributes
-    ----------
-    indptr, indices : int64 and int32 arrays
-    mask : uint8 array (n_items // 8 + 1) or empty
-        A bit an item, the lowest first.
+    `mask` is a bit an item, the lowest first: uint8 array (n_items // 8 + 1), or empty.
     """
 
     indptr: np.ndarray
@@ -78,22 +74,10 @@ class Lists(NamedTuple):
 class Scratch(NamedTuple):
     """Memory of one call of `search`.
 
-    Attributes
-    ----------
-    unit : float32 array (padded rank)
-        The query at norm 1.
-    corner : float32 array (2 padded rank)
-        Its positive part, then its negative part.
-    upper : float32 array (BLOCK)
-        Upper bounds of a block's items.
-    positions, uppers : int32 and float32 arrays (items)
-        The survivors: where they stand in `order`, and their upper bounds.
-    blocks, box_bounds : int32 and float32 arrays (RUN_BLOCKS)
-        The blocks of a run that may hold survivors, and their bounds.
-    histogram : int32 array (BINS)
-        Of the survivors' lower bounds, from -1 to 1.
-    seen : uint8 array
-        A bit an item: whether it is excluded; empty where nothing is.
+    `unit` is the query at norm 1, `corner` its positive part and then its negative part, `upper`
+    bounds a block's items; `positions` are the survivors, where they stand in `order`, `uppers`
+    their bounds; `blocks` may hold survivors, bounded by `box_bounds`; `histogram` is of the
+    survivors' lower bounds from -1 to 1; `seen` is a bit an item, or empty.
     """
 
     unit: np.ndarray
