@@ -33,6 +33,7 @@ from musicrec.jit.kernel import kernel
 TILE_ROWS = 4
 COLUMN = TILE_ROWS * LANES  # entries of one column of a panel
 TILE = TILE_ROWS * COLUMN
+SINGULAR = 1e-14  # a pivot below this share of its diagonal entry is rounding (90 times 2^-53)
 
 
 @kernel(allocates=False, forceinline=True)
@@ -150,25 +151,28 @@ def _two_by_two(source, left, right, n):
 
 
 @kernel(allocates=False)
-def factorise(matrix, inverse, floor, tiles):
+def factorise(matrix, inverse, tiles):
     """Cholesky factors of the packed lower triangles, in place, left-looking.
 
     The factor's diagonal is kept as its reciprocal in the vectors of `inverse`. A pivot that is
-    not above its vector in `floor` (a singular system, possible at reg_param 0 alone) counts as
-    infinite: its unknown comes out as 0.
+    rounding (a singular system, possible at reg_param 0 alone) counts as infinite: its unknown
+    comes out as 0.
     """
+    tiny = from_scalar(SINGULAR)
     for j in range(tiles):
+        floors = multiply(load4(matrix, tile(j, j), COLUMN + LANES), tiny)
+        store_each(inverse, vector(4 * j), LANES, floors)
         if j > 0:
             for i in range(j, tiles):
                 _subtract_product(matrix, panel(i), panel(j), 4 * j, tile(i, j))
-        _factorise_tile(matrix, tile(j, j), inverse, floor, 4 * j)
+        _factorise_tile(matrix, tile(j, j), inverse, 4 * j)
         for i in range(j + 1, tiles):
             _divide_tile(matrix, tile(i, j), tile(j, j), inverse, 4 * j)
 
 
 @kernel(allocates=False)
-def _factorise_tile(matrix, corner, inverse, floor, first):
-    """Factorise the diagonal tile at `corner`, that of rows `first` to `first` + 3."""
+def _factorise_tile(matrix, corner, inverse, first):
+    """Factorise the diagonal tile at `corner`, of rows `first` on, given floors in `inverse`."""
     minus = from_scalar(-1.0)
     for c in range(TILE_ROWS):
         for k in range(c):
@@ -178,7 +182,7 @@ def _factorise_tile(matrix, corner, inverse, floor, first):
                 left = load(matrix, corner + cell(r, k))
                 store(matrix, at, multiply_add(left, factor, load(matrix, at)))
         pivot = load(matrix, corner + cell(c, c))
-        scale = inverse_root(pivot, load(floor, vector(first + c)))
+        scale = inverse_root(pivot, load(inverse, vector(first + c)))
         store(inverse, vector(first + c), scale)
         for r in range(c + 1, TILE_ROWS):
             at = corner + cell(r, c)

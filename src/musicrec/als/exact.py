@@ -20,6 +20,7 @@ import numpy as np
 
 from musicrec.als.cholesky import (
     COLUMN,
+    SINGULAR,
     TILE_ROWS,
     add_product,
     cell,
@@ -50,7 +51,7 @@ from musicrec.als.lanes import (
     subtract,
     widen,
 )
-from musicrec.als.problem import CHUNK, SINGULAR, batch_at, longest_short_row, read_plays
+from musicrec.als.problem import CHUNK, batch_at, longest_short_row, read_plays
 from musicrec.jit.kernel import kernel
 
 # How ill-conditioned a system may be for products in float32: each is off by a share of 6e-8, so x
@@ -69,7 +70,11 @@ def solve_rows(problem, shared, work, out, start, stop):
             if spread > SINGLE_SPREAD:
                 gain, _ = solve_short_rows(problem, shared, batch, work, work.doubles)
         else:
-            gain = _solve_long_rows(problem, shared, batch, work)
+            tiles = problem.padded // TILE_ROWS
+            normal_equations(problem, shared, batch, work)
+            factorise(work.matrix, work.inverse, tiles)
+            substitute(work.matrix, work.inverse, work.right, work.solution, tiles)
+            gain = dot(work.right, work.solution, problem.padded)
         _rotate_back(shared.basis, work.solution, work.rotated)
         store(work.scratch, 0, gain)
         for lane in range(batch.width):
@@ -78,19 +83,6 @@ def solve_rows(problem, shared, work, out, start, stop):
                 out.gains[row] = work.scratch[lane]
             for k in range(out.factors.shape[1]):
                 out.factors[row, k] = work.rotated[vector(k) + lane]
-
-
-@kernel(allocates=False)
-def _solve_long_rows(problem, shared, batch, work):
-    """Solve a batch; leaves x in `work.solution` and returns b.x."""
-    normal_equations(problem, shared, batch, work)
-    tiny = from_scalar(SINGULAR)
-    for k in range(problem.padded):
-        store(work.floor, vector(k), multiply(tiny, load(work.matrix, diagonal(k))))
-    tiles = problem.padded // TILE_ROWS
-    factorise(work.matrix, work.inverse, work.floor, tiles)
-    substitute(work.matrix, work.inverse, work.right, work.solution, tiles)
-    return dot(work.right, work.solution, problem.padded)
 
 
 @kernel(allocates=False)
@@ -199,9 +191,7 @@ def solve_short_rows(problem, shared, batch, work, buffers):
         store(work.target, vector(p), from_scalar(0.0))
     _form_dual(work, buffers.panels, problem.padded, tiles)
     spread = _largest_trace(work, tiles)
-    for p in range(4 * tiles):
-        store(work.floor, vector(p), from_scalar(0.0))  # pivots are at least 1
-    factorise(work.matrix, work.inverse, work.floor, tiles)
+    factorise(work.matrix, work.inverse, tiles)
     substitute(work.matrix, work.inverse, work.target, work.dual, tiles)
     return _recover(work, buffers.panels, problem.padded, tiles), spread
 

@@ -20,7 +20,6 @@ from musicrec.interactions.factors import (
 )
 from musicrec.interactions.held_out import HeldOut
 from musicrec.interactions.matrix import Interactions
-from musicrec.jit.parallel import using_threads
 from musicrec.params import ALSParams, FeedbackParams, trained_with
 
 
@@ -42,31 +41,6 @@ class FoldIn:
         self._params = params
         self.gram = gram(item_factors) if gram_matrix is None else gram_matrix
         self._shared = shared_term(self.gram, params)
-
-    def __call__(self, items: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """Fold one user in.
-
-        Parameters
-        ----------
-        items : int array (n)
-            Each item at most once, in any order.
-        counts : float array (n)
-            What `feedback.apply_feedback` makes of the play counts.
-
-        Returns
-        -------
-        float32 array (rank)
-            Zero without plays.
-        """
-        order = np.argsort(items)
-        plays = Interactions(
-            np.array([0, len(items)], np.int64),
-            np.asarray(items, np.int32)[order],
-            np.asarray(counts, np.float32)[order],
-            len(self._items),
-        )
-        with using_threads(1):
-            return self.many(plays)[0]
 
     def many(self, plays: Interactions) -> np.ndarray:
         """Fold many users in; float32 (n_users, rank), zero for those without plays.

@@ -37,7 +37,7 @@ from musicrec.als.lanes import (
     store,
     store_each,
 )
-from musicrec.als.problem import SINGULAR, Workspace, batch_at, workspace
+from musicrec.als.problem import Workspace, batch_at, workspace
 from musicrec.jit.kernel import kernel
 
 FULL_EXCHANGES = 3  # without progress, before going one entry at a time (as the authors' code)
@@ -151,10 +151,7 @@ def _solve_passive(work, pivoting, active, padded):
             most = max(most, n_passive[lane])
     tiles = (most + 3) // TILE_ROWS
     _select_passive(work, pivoting, tiles)
-    tiny = from_scalar(SINGULAR)
-    for i in range(4 * tiles):
-        store(work.floor, vector(i), multiply(tiny, load(pivoting.matrix, diagonal(i))))
-    factorise(pivoting.matrix, work.inverse, work.floor, tiles)
+    factorise(pivoting.matrix, work.inverse, tiles)
     substitute(pivoting.matrix, work.inverse, pivoting.right, pivoting.solution, tiles)
     for lane in range(LANES):
         if active >> lane & 1:

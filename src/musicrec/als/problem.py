@@ -17,7 +17,6 @@ CHUNK = 32
 SHORT_ROW = 64  # plays of a row that is solved in their space, up to rank 128
 LONGEST_SHORT_ROW = 512  # and at any rank: half the rank, which halves the operations or better
 TINY_WEIGHT = 1e-30  # stands for weight 0 (alpha 0): no effect on the matrix, yet has a root
-SINGULAR = 1e-14  # a pivot below this share of its diagonal entry is rounding (90 times 2^-53)
 CACHE_LINE = 16  # float32 entries
 
 
@@ -89,7 +88,7 @@ class Workspace(NamedTuple):
 
     starts : int64; by play, where its factors start in each lane
     matrix : a packed triangle; the system, then its Cholesky factor
-    inverse, floor : reciprocals of the factor's diagonal; pivots that count as zero
+    inverse : reciprocals of the factor's diagonal
     right, solution : right side; x, in the coordinates of the shared term
     rotated : x in its own coordinates
     root, target : by play, c^(1/2) and (1 + alpha r) c^(-1/2)
@@ -102,7 +101,6 @@ class Workspace(NamedTuple):
     starts: np.ndarray
     matrix: np.ndarray
     inverse: np.ndarray
-    floor: np.ndarray
     right: np.ndarray
     solution: np.ndarray
     rotated: np.ndarray
@@ -125,7 +123,7 @@ def workspace(padded: int) -> Workspace:
     entries = LANES * max(padded, plays)
     triangle = LANES * padded * (padded + 4) // 2
     panels, scale = LANES * padded * plays, LANES * padded
-    sizes = [panels, scale, triangle, *(entries,) * 8, LANES]
+    sizes = [panels, scale, triangle, *(entries,) * 7, LANES]
     parts = aligned_parts(sizes)
     starts = np.zeros(LANES * plays, np.int64)
     singles = Buffers(*aligned_parts([panels, scale], np.float32))

@@ -32,7 +32,7 @@ from scipy.linalg import lapack
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
-from musicrec.baselines.neighbours import best_by_sum, nearest_items, offer, sort_best_first
+from musicrec.baselines.neighbours import best_by_sum, nearest_items, write_best
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
@@ -198,6 +198,7 @@ def _rank_exact(solved, products, listeners, users, lists):
     history, start, keep_seen = users
     columns, scale = solved.columns, solved.scale
     best = np.empty(lists.shape[1])
+    scores, items = np.empty(len(scale)), np.empty(len(scale), np.int32)
     seen = np.zeros(len(scale), np.bool_)
     for position in range(products.shape[1]):
         user = start + position
@@ -215,10 +216,9 @@ def _rank_exact(solved, products, listeners, users, lists):
             score *= scale[item]
             if seen[item]:
                 score += solved.own[item]
-            rounded = np.float64(np.float32(score))
-            if size < len(best) or rounded >= best[0]:
-                size = offer(best, lists[user], size, rounded, item)
-        sort_best_first(best, lists[user], size)
+            scores[size], items[size] = np.float32(score), item
+            size += 1
+        write_best(scores[:size], items[:size], best, lists[user])
         seen[played] = False
 
 

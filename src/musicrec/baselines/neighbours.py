@@ -1,8 +1,7 @@
 """Item-based nearest neighbours by asymmetric cosine, a baseline that any model has to beat.
 
 It recommends from the training plays as they are (each play once, counts ignored) and breaks ties
-by the lower item id. The heap at the end holds the best of many scored items, whatever the order
-in which they are offered.
+by the lower item id.
 """
 
 from __future__ import annotations
@@ -174,6 +173,7 @@ def _count_together(items, plays, cosine, nearest, start, stop):
     n_items = len(by_item.indptr) - 1
     together = np.zeros(n_items, np.int32)
     touched = np.empty(n_items, np.int32)
+    scores = np.empty(n_items)
     for row in range(start, stop):
         item = items[row]
         n_touched = 0
@@ -186,16 +186,15 @@ def _count_together(items, plays, cosine, nearest, start, stop):
                 together[other] += 1
         together[item] = 0
         size = 0
-        best, best_ids = nearest.similarities[row], nearest.ids[row]
         for other in touched[:n_touched]:
-            count = together[other]
+            count = float(together[other])
             together[other] = 0
-            # Cosines by count^2 / n_other, one rounding: equal ones stay equal to the last bit.
-            numerator = float(count) * float(count) if cosine else float(count)
-            rank_score = numerator / sizes[other]
-            if rank_score > 0.0 and (size < len(best) or rank_score >= best[0]):
-                size = offer(best, best_ids, size, rank_score, other)
-        sort_best_first(best, best_ids, size)
+            if count > 0:
+                # Cosines by count^2 / n_other, one rounding: equal ones stay equal to the last bit.
+                scores[size] = (count * count if cosine else count) / sizes[other]
+                touched[size] = other
+                size += 1
+        write_best(scores[:size], touched[:size], nearest.similarities[row], nearest.ids[row])
 
 
 @kernel()
@@ -204,6 +203,7 @@ def _rank_sums(weights, history, keep_seen, start, stop, lists):
     scores = np.zeros(weights.n_items)
     listed = np.zeros(weights.n_items, np.bool_)
     touched = np.empty(weights.n_items, np.int32)
+    found = np.empty(weights.n_items)
     best = np.empty(lists.shape[1])
     for user in range(start, stop):
         played = history.indices[history.indptr[user] : history.indptr[user + 1]]
@@ -221,61 +221,24 @@ def _rank_sums(weights, history, keep_seen, start, stop, lists):
                 scores[item] = 0.0
         size = 0
         for candidate in touched[:n_touched]:
-            score = np.float64(weights.counts.dtype.type(scores[candidate]))
-            if score > 0.0 and (size < len(best) or score >= best[0]):
-                size = offer(best, lists[user], size, score, candidate)
+            score = weights.counts.dtype.type(scores[candidate])
+            if score > 0:
+                found[size], touched[size] = score, candidate
+                size += 1
             scores[candidate] = 0.0
             listed[candidate] = False
-        sort_best_first(best, lists[user], size)
+        write_best(found[:size], touched[:size], best, lists[user])
 
 
 @kernel()
-def offer(scores, ids, size, score, item):
-    """Offer (score, item) to a heap of the best, its worst on top; returns the heap's new size."""
-    if size < len(scores):
-        position = size
-        while position > 0:  # sift up
-            parent = (position - 1) // 2
-            if not _worse(score, item, scores[parent], ids[parent]):
-                break
-            scores[position], ids[position] = scores[parent], ids[parent]
-            position = parent
-        scores[position], ids[position] = score, item
-        return size + 1
-    if _worse(scores[0], ids[0], score, item):
-        _sift_down(scores, ids, size, score, item)
-    return size
-
-
-@kernel()
-def sort_best_first(scores, ids, size):
-    """Turn the heap into a list by falling score, ties by the lower id."""
-    for last in range(size - 1, 0, -1):
-        score, item = scores[last], ids[last]
-        scores[last], ids[last] = scores[0], ids[0]
-        _sift_down(scores, ids, last, score, item)
-
-
-@kernel()
-def _sift_down(scores, ids, size, score, item):
-    """Put (score, item) in the place of the heap's top and restore the order."""
-    position = 0
-    while True:
-        child = 2 * position + 1
-        if child >= size:
-            break
-        if child + 1 < size and _worse(
-            scores[child + 1], ids[child + 1], scores[child], ids[child]
-        ):
-            child += 1
-        if not _worse(scores[child], ids[child], score, item):
-            break
-        scores[position], ids[position] = scores[child], ids[child]
-        position = child
-    scores[position], ids[position] = score, item
-
-
-@kernel()
-def _worse(score, item, other_score, other_item):
-    """Whether the first pair ranks below the second: a lower score, or equal and a higher id."""
-    return score < other_score or (score == other_score and item > other_item)
+def write_best(scores, ids, out_scores, out_ids):
+    """Write the pairs of the highest scores, ties by the lower id, as many as there is room for."""
+    k = min(len(ids), len(out_ids))
+    if k < len(ids):
+        last = len(ids) - k
+        kept = scores >= np.partition(scores, last)[last]
+        scores, ids = scores[kept], ids[kept]
+    by_id = np.argsort(ids)
+    order = by_id[np.argsort(-scores[by_id], kind="mergesort")[:k]]
+    out_scores[:k] = scores[order]
+    out_ids[:k] = ids[order]
