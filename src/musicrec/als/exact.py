@@ -66,9 +66,9 @@ def solve_rows(problem, shared, work, out, start, stop):
     for first in range(start, stop, LANES):
         batch = batch_at(problem, first, stop)
         if batch.longest <= longest_short:
-            gain, spread = solve_short_rows(problem, shared, batch, work, work.singles)
+            gain, spread = _solve_short_rows(problem, shared, batch, work, work.singles)
             if spread > SINGLE_SPREAD:
-                gain, _ = solve_short_rows(problem, shared, batch, work, work.doubles)
+                gain, _ = _solve_short_rows(problem, shared, batch, work, work.doubles)
         else:
             tiles = problem.padded // TILE_ROWS
             normal_equations(problem, shared, batch, work)
@@ -94,7 +94,7 @@ def normal_equations(problem, shared, batch, work):
     6e-8 at random, so the sum over n plays is by about that share of trace / sqrt(n), and x by
     this over the smallest eigenvalue, which is at least that of w G plus reg.
     """
-    _form(problem, shared, batch, work, work.singles.panels)
+    _form(problem, shared, batch, work, work.singles)
     of_all = 0.0
     for k in range(problem.padded):
         of_all += shared.gram[k, k]
@@ -106,7 +106,7 @@ def normal_equations(problem, shared, batch, work):
         smallest = shared.least[0] + problem.reg[row]
         n = problem.plays.indptr[row + 1] - problem.plays.indptr[row]
         if trace > SINGLE_SPREAD * smallest * np.sqrt(n):
-            _form(problem, shared, batch, work, work.doubles.panels)
+            _form(problem, shared, batch, work, work.doubles)
             break
 
 
@@ -174,8 +174,8 @@ def _rotate_back(basis, x, out):
 
 
 @kernel(allocates=False)
-def solve_short_rows(problem, shared, batch, work, buffers):
-    """Solve a batch with products in the precision of `buffers`; leaves x in `work.solution`.
+def _solve_short_rows(problem, shared, batch, work, panels):
+    """Solve a batch with products in the precision of `panels`; leaves x in `work.solution`.
 
     Returns b.x of each lane, and the largest trace of B D^-1 B^T, which bounds the condition of
     the systems.
@@ -183,22 +183,20 @@ def solve_short_rows(problem, shared, batch, work, buffers):
     n = batch.longest
     tiles = (n + 3) // TILE_ROWS
     _invert_diagonal(problem, shared, batch, work)
-    for k in range(problem.padded):
-        store(buffers.scale, vector(k), load(work.doubles.scale, vector(k)))
     read_plays(problem, batch, work, 0, n)
-    _gather_scaled(problem, work, buffers, n)
+    _gather_scaled(problem, work, panels, n)
     for p in range(n, 4 * tiles):
         store(work.target, vector(p), from_scalar(0.0))
-    _form_dual(work, buffers.panels, problem.padded, tiles)
+    _form_dual(work, panels, problem.padded, tiles)
     spread = _largest_trace(work, tiles)
     factorise(work.matrix, work.inverse, tiles)
     substitute(work.matrix, work.inverse, work.target, work.dual, tiles)
-    return _recover(work, buffers.panels, problem.padded, tiles), spread
+    return _recover(work, panels, problem.padded, tiles), spread
 
 
 @kernel(allocates=False)
 def _invert_diagonal(problem, shared, batch, work):
-    """Write D^(-1/2) to `work.doubles.scale`; lanes past the batch repeat its last row."""
+    """Write D^(-1/2) to `work.scale`; lanes past the batch repeat its last row."""
     for lane in range(LANES):
         row = problem.order[batch.first + min(lane, batch.width - 1)]
         work.scratch[lane] = problem.reg[row]
@@ -206,14 +204,14 @@ def _invert_diagonal(problem, shared, batch, work):
     for k in range(problem.padded):
         pivot = add(reg, from_scalar(shared.gram[k, k]))
         floor = multiply(from_scalar(SINGULAR), pivot)
-        store(work.doubles.scale, vector(k), inverse_root(pivot, floor))
+        store(work.scale, vector(k), inverse_root(pivot, floor))
 
 
 @kernel(allocates=False)
-def _gather_scaled(problem, work, buffers, n):
+def _gather_scaled(problem, work, panels, n):
     """Write B D^(-1/2), plays x factors, to the panels; rows past the last play are zero."""
-    padded, panels = problem.padded, buffers.panels
-    factors, starts, scale = problem.factors, work.starts, buffers.scale
+    padded = problem.padded
+    factors, starts, scale = problem.factors, work.starts, work.scale
     for p in range(n, -(-n // TILE_ROWS) * TILE_ROWS):
         for k in range(padded):
             store(panels, full_entry(p, k, padded), from_scalar(0.0))
@@ -221,7 +219,7 @@ def _gather_scaled(problem, work, buffers, n):
         root = cast_like(panels, load(work.root, vector(p)))
         for i in range(padded // TILE_ROWS):
             y = cast_like(panels, gather4(factors, starts, vector(p), 4 * i))
-            weights = multiply(load4(scale, vector(4 * i), LANES), root)
+            weights = multiply(cast_like(panels, load4(scale, vector(4 * i), LANES)), root)
             store_each(panels, full_entry(p, 4 * i, padded), COLUMN, multiply(weights, y))
 
 
@@ -265,7 +263,7 @@ def _recover(work, panels, padded, tiles):
         for p in range(4 * tiles):
             y = widen(load4(panels, full_entry(p, 4 * i, padded), COLUMN))
             z = multiply_add(y, load(work.dual, vector(p)), z)
-        scale = load4(work.doubles.scale, vector(4 * i), LANES)
+        scale = load4(work.scale, vector(4 * i), LANES)
         store_each(work.solution, vector(4 * i), LANES, multiply(z, scale))
         gain = multiply_add(z[0], z[0], multiply_add(z[1], z[1], gain))
         gain = multiply_add(z[2], z[2], multiply_add(z[3], z[3], gain))

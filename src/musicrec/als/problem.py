@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from musicrec.als.cholesky import TILE_ROWS, vector
-from musicrec.als.lanes import LANES, aligned_parts, prefetch
+from musicrec.als.lanes import LANES, aligned, aligned_parts, prefetch
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
 
@@ -72,20 +72,12 @@ class Batch(NamedTuple):
     longest: int
 
 
-class Buffers(NamedTuple):
-    """The weighted factors of a batch's plays, all float32 or all float64.
-
-    panels : a full matrix, factors x plays of a chunk, or plays x factors of short rows
-    scale : D^(-1/2) of short rows, a vector a factor
-    """
-
-    panels: np.ndarray
-    scale: np.ndarray
-
-
 class Workspace(NamedTuple):
-    """A thread's memory for eight rows; flat float64 arrays of one vector an entry.
+    """A thread's memory for eight rows; flat arrays of one vector an entry, float64 but for one.
 
+    singles, doubles : a full matrix of the weighted factors of a batch's plays, float32 or float64:
+        factors x plays of a chunk, or plays x factors of short rows
+    scale : D^(-1/2) of short rows
     starts : int64; by play, where its factors start in each lane
     matrix : a packed triangle; the system, then its Cholesky factor
     inverse : reciprocals of the factor's diagonal
@@ -96,8 +88,9 @@ class Workspace(NamedTuple):
     scratch : one vector, to reach its lanes
     """
 
-    singles: Buffers
-    doubles: Buffers
+    singles: np.ndarray
+    doubles: np.ndarray
+    scale: np.ndarray
     starts: np.ndarray
     matrix: np.ndarray
     inverse: np.ndarray
@@ -122,12 +115,13 @@ def workspace(padded: int) -> Workspace:
     plays = max(CHUNK, longest_short_row(padded))
     entries = LANES * max(padded, plays)
     triangle = LANES * padded * (padded + 4) // 2
-    panels, scale = LANES * padded * plays, LANES * padded
-    sizes = [panels, scale, triangle, *(entries,) * 7, LANES]
-    parts = aligned_parts(sizes)
+    panels = LANES * padded * plays
+    singles = aligned(panels, np.float32)
     starts = np.zeros(LANES * plays, np.int64)
-    singles = Buffers(*aligned_parts([panels, scale], np.float32))
-    return Workspace(singles, Buffers(*parts[:2]), starts, *parts[2:])
+    doubles, scale, *parts = aligned_parts(
+        [panels, LANES * padded, triangle, *(entries,) * 7, LANES]
+    )
+    return Workspace(singles, doubles, scale, starts, *parts)
 
 
 @kernel(allocates=False)
