@@ -69,8 +69,8 @@ def iteration(plays: Interactions, rank: int) -> dict[str, float]:
         for _ in range(ITERATIONS):
             seconds.update(dict.fromkeys(PHASES, 0.0))
             since = time.perf_counter()
-            item_rows.improve(users, items, measure=False)
-            user_rows.improve(items, users, measure=False)
+            item_rows.improve(users, items)
+            user_rows.improve(items, users)
             seconds["all"] = time.perf_counter() - since
     finally:
         for name, function in kept.items():

@@ -113,8 +113,7 @@ def improve_rows(problem, shared, work, out, start, stop):
             if slope <= enough:
                 break
             slope = _step(problem, row, work, slope)
-        if len(out.gains):
-            out.gains[index] = _gain(n, problem.unobserved, work)
+        out.gains[index] = _gain(n, problem.unobserved, work)
         for k in range(0, padded, LANES):
             store(factors, index * padded + k, load(x, k))
 

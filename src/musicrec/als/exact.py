@@ -79,8 +79,7 @@ def solve_rows(problem, shared, work, out, start, stop):
         store(work.scratch, 0, gain)
         for lane in range(batch.width):
             row = problem.order[first + lane]
-            if len(out.gains):
-                out.gains[row] = work.scratch[lane]
+            out.gains[row] = work.scratch[lane]
             for k in range(out.factors.shape[1]):
                 out.factors[row, k] = work.rotated[vector(k) + lane]
 

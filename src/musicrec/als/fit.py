@@ -1,17 +1,14 @@
 """Alternating least squares on implicit feedback, compiled, on one machine.
 
-The objective is the one Spark MLlib minimises with `implicitPrefs` (Hu, Koren and Volinsky 2008,
-ICDM; regularised as by Zhou, Wilkinson, Schreiber and Pan 2008, AAIM): for users x and items y
+For users x and items y it minimises
 
     sum over all (u, i) of c_ui (p_ui - x_u.y_i)^2
-        + reg_param (sum_u n_u |x_u|^2 + sum_i n_i |y_i|^2),
+        + reg_param (sum_u (n_u + a N)^e |x_u|^2 + sum_i (n_i + a N)^e |y_i|^2),
 
-with p = 1 and c = 1 + alpha r where user u played item i, p = 0 and c = 1 elsewhere, and n the
-number of plays of a row. Three parameters go beyond it: the weight of the unobserved entries, the
-exponent e of n, and a share a of the N rows of the other side that is added to n: a row is
-regularised by reg_param (n + a N)^e. They are those of Rendle, Krichene, Zhang and Koren (RecSys
-2022, "Revisiting the performance of iALS on item recommendation benchmarks"); docs/als.md maps
-their names to ours. One iteration solves all items, then all users.
+with p = 1 and c = 1 + alpha r where user u played item i, p = 0 and c = w elsewhere, n the number
+of plays of a row and N that of the rows of the other side. At e = w = 1 and a = 0 it is Spark
+MLlib's with `implicitPrefs` (Hu, Koren and Volinsky 2008; Zhou et al. 2008); docs/als.md maps the
+parameters to those of Rendle et al. (RecSys 2022). An iteration solves all items, then all users.
 """
 
 from __future__ import annotations
@@ -99,7 +96,7 @@ def fit(
     user_rows = HalfStep(plays, params)
     best, half_step = factors, HalfStep.improve if iterative else HalfStep.solve
     for iteration in range(1, params.max_iter + 1):
-        half_step(item_rows, users, items, measure=False)
+        half_step(item_rows, users, items)
         gain = half_step(user_rows, items, users)
         factors.losses.append(user_rows.loss_at_zero - gain + penalty(item_rows.reg, items))
         if score is not None:
@@ -167,13 +164,11 @@ def start_users(plays: Interactions, params: ALSParams) -> np.ndarray:
     float32 array (n_users, rank)
     """
     users = np.zeros((plays.n_users, params.rank), np.float32)
-    generator = xorshift_state(params.seed)
-    first_long = _next_long(generator)
+    first_long = _next_long(xorshift_state(params.seed))
     present = np.flatnonzero(plays.lengths)
     for block in range(params.num_blocks):
-        state = xorshift_state(_byteswap(first_long ^ block))
         members = present[present % params.num_blocks == block]
-        _fill_unit_vectors(users, members, state)
+        _fill_unit_vectors(users, members, xorshift_state(_byteswap(first_long ^ block)))
     return users
 
 
@@ -239,8 +234,7 @@ def _fill_unit_vectors(users, members, state):
                 users[user, k] = spare
                 has_spare = False
                 continue
-            s = 0.0
-            x = 0.0
+            s, x = 0.0, 0.0
             while s >= 1.0 or s == 0.0:
                 x = 2.0 * _next_double(state) - 1.0
                 spare = 2.0 * _next_double(state) - 1.0

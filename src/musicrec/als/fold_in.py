@@ -54,9 +54,7 @@ class FoldIn:
         local = plays._replace(indices=positions.astype(np.int32), n_items=len(used))
         fixed = np.asarray(self._items[used], np.float32)
         users = np.zeros((plays.n_users, self._params.rank), np.float32)
-        HalfStep(local, self._params, len(self._items)).solve(
-            fixed, users, shared=self._shared, measure=False
-        )
+        HalfStep(local, self._params, len(self._items)).solve(fixed, users, self._shared)
         if not (norms_of(users) <= LARGEST_NORM).all():
             raise MusicRecError(
                 "these plays give no finite factors, or too long ones; the play counts may be "

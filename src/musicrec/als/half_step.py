@@ -50,9 +50,7 @@ class HalfStep:
         self,
         fixed: np.ndarray,
         solved: np.ndarray,
-        *,
         shared: SharedTerm | None = None,
-        measure: bool = True,
     ) -> float:
         """Solve every row given the other side's factors.
 
@@ -63,8 +61,6 @@ class HalfStep:
             Overwritten; its old values start the search for nonnegative rows.
         shared : SharedTerm, optional
             By default that of `fixed`.
-        measure : bool
-            False: spare the work and return 0.
 
         Returns
         -------
@@ -77,7 +73,7 @@ class HalfStep:
             rank = fixed.shape[1]
             rotate(fixed, shared.basis[:rank, :rank], rows)
         problem = self._problem(rows, shared.gram)
-        out = self._solution(solved, measure)
+        out = self._solution(solved)
 
         def work(start: int, stop: int) -> None:
             if self.params.nonnegative:
@@ -89,7 +85,7 @@ class HalfStep:
         for_blocks(work, self._bounds)
         return float(out.gains.sum())
 
-    def improve(self, fixed: np.ndarray, solved: np.ndarray, *, measure: bool = True) -> float:
+    def improve(self, fixed: np.ndarray, solved: np.ndarray) -> float:
         """Improve every row by conjugate gradients, given the other side's factors.
 
         Both arrays are rotated to the coordinates where the Gram matrix of `fixed` is diagonal,
@@ -106,7 +102,7 @@ class HalfStep:
         for factors in (fixed, solved):
             rotate(factors, axes, factors, np.float32)
         problem = self._problem(fixed, gram_matrix)
-        out = self._solution(solved, measure)
+        out = self._solution(solved)
 
         def work(start: int, stop: int) -> None:
             longest = len(self._plays.row(self._order[start]))
@@ -129,10 +125,10 @@ class HalfStep:
             unobserved=float(self.params.unobserved_weight),
         )
 
-    def _solution(self, solved: np.ndarray, measure: bool) -> Solution:
+    def _solution(self, solved: np.ndarray) -> Solution:
         """Where the rows go; those without plays are zero from the start."""
         solved[self._empty] = 0
-        return Solution(solved, np.zeros(len(solved) if measure else 0))
+        return Solution(solved, np.zeros(len(solved)))
 
 
 def penalty(reg: np.ndarray, factors: np.ndarray) -> float:

@@ -43,7 +43,7 @@ single_lanes = _Lanes(types.float32)
 
 
 def _vector(kind: Any) -> Any:
-    return _DOUBLES if kind.scalar == types.float64 else _SINGLES
+    return _DOUBLES if kind == double_lanes else _SINGLES
 
 
 def _lanes(array: Any) -> Any:

@@ -103,10 +103,9 @@ def solve_rows_nonnegative(problem, shared, memory, out, start, stop):
                 value = max(work.solution[vector(k) + lane], 0.0)  # without rounding below 0
                 work.solution[vector(k) + lane] = value
                 out.factors[problem.order[first + lane], k] = value
-        if len(out.gains):
-            store(work.scratch, 0, dot(work.right, work.solution, problem.padded))
-            for lane in range(batch.width):
-                out.gains[problem.order[first + lane]] = work.scratch[lane]
+        store(work.scratch, 0, dot(work.right, work.solution, problem.padded))
+        for lane in range(batch.width):
+            out.gains[problem.order[first + lane]] = work.scratch[lane]
 
 
 @kernel(allocates=False)

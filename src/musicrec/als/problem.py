@@ -57,7 +57,7 @@ class Solution(NamedTuple):
     """Where kernels write.
 
     factors : float32 (n_rows, rank)
-    gains : float64 by row, what it takes off the loss of the zero factor; empty where nobody asks
+    gains : float64 by row, what it takes off the loss of the zero factor
     """
 
     factors: np.ndarray

@@ -60,13 +60,8 @@ def recommend_ease(
 ) -> np.ndarray:
     """Recommend to every user the tracks of the highest h B; counts are ignored.
 
-    Parameters
-    ----------
-    train, history, k, keep_seen
-        As for `musicrec.baselines.popularity.recommend_popular`.
-    params : BaselinesParams
-        `ease_reg`; `ease_exact`, the most rows of a dense inverse; `neighbours`, how many predict
-        a track in the sparse form.
+    Arguments are as for `recommend_popular`; of `params`, `ease_exact` is the most rows of a dense
+    inverse, `neighbours` how many tracks predict one in the sparse form.
 
     Returns
     -------
@@ -97,19 +92,13 @@ def recommend_ease(
 
 
 class Solved(NamedTuple):
-    """What scores are made of.
+    """What scores are made of; float64.
 
-    Attributes
-    ----------
-    columns : Interactions (n_items, n)
-        Each item's rows of `inverse`: its users, or by items the item itself.
-    inverse : float64 array (n, n)
-        K or P.
-    scale : float64 array (n_items)
-        The score of item j is `scale[j]` times the sum over its rows of `inverse` times the sum
-        of the history's columns.
-    own : float64 array (n_items)
-        What is added to that where j is in the history, since B_jj = 0.
+    columns : Interactions (n_items, n), each item's rows of `inverse`: its users, or itself
+    inverse : (n, n), K or P
+    scale : (n_items), the score of item j is `scale[j]` times the sum over its rows of `inverse`
+        times the sum of the history's columns
+    own : (n_items), what is added to that where j is in the history, since B_jj = 0
     """
 
     columns: Interactions
@@ -125,9 +114,8 @@ def solve(train: Interactions, reg: float) -> Solved:
     matrix = csr_array((ones, train.indices, train.indptr), shape=shape)
     if train.n_items < train.n_users:
         each = np.arange(train.n_items, dtype=np.int32)
-        columns = Interactions(
-            np.arange(train.n_items + 1), each, np.ones(len(each), np.float32), train.n_items
-        )
+        ones = np.ones(len(each), np.float32)
+        columns = Interactions(np.arange(train.n_items + 1), each, ones, train.n_items)
         inverse = _inverse((matrix.T @ matrix).toarray(), reg)
         return Solved(columns, inverse, -1.0 / np.diag(inverse), np.ones(train.n_items))
     columns = train.transpose()

@@ -205,7 +205,7 @@ def _solved(
             else (items, users, touched_users, user_rows)
         )
         found = solved[touched]
-        HalfStep(rows, parent.als).solve(fixed, found, measure=False)
+        HalfStep(rows, parent.als).solve(fixed, found)
         if not (norms_of(found) <= LARGEST_NORM).all():
             raise MusicRecError(
                 "the new plays give no finite factors, or too long ones; are their counts right?"

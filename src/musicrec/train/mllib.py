@@ -33,15 +33,7 @@ CLEANING_SECONDS = 5.0  # for a cluster's file system
 def fit_mllib(
     train: Path, n_users: int, n_items: int, als: ALSParams, feedback: FeedbackParams
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Factorise indexed training plays with MLlib.
-
-    Rows go to a pinned number of partitions by hash of the user, sorted within each, so that
-    MLlib meets them in the same order whatever the number of cores.
-
-    Parameters
-    ----------
-    train : Path
-        Folder of Parquet files: `user`, `item`, `count`.
+    """Factorise the indexed plays of the folder `train` with MLlib.
 
     Returns
     -------
@@ -63,7 +55,11 @@ def fit_mllib(
 
 
 def read_plays(spark: SparkSession, train: Path, feedback: FeedbackParams) -> DataFrame:
-    """Read plays in a pinned order, with `feedback` applied: columns user, item, r (float)."""
+    """Read plays with `feedback` applied: columns user, item, r (float).
+
+    Rows go to a pinned number of partitions by hash of the user, sorted within each, so that
+    MLlib meets them in the same order whatever the number of cores.
+    """
     from pyspark.sql import functions as f
 
     count = r = f.col("count")
