@@ -94,18 +94,6 @@ def test_outputs(indexed: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["factors", "plots", "train.json"]
 
 
-def test_a_rerun_writes_the_same_bytes_with_any_number_of_threads(
-    indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    contents = []
-    for threads in ("1", "3"):
-        monkeypatch.setenv("MUSICREC_THREADS", threads)
-        out = run(indexed, tmp_path / threads)
-        files = sorted(path for path in out.rglob("*") if path.is_file())
-        contents.append([path.read_bytes() for path in files])
-    assert len(contents[0]) == 7 and contents[0] == contents[1]
-
-
 def test_early_stopping_keeps_the_best_iteration(indexed: Path, tmp_path: Path) -> None:
     als = PARAMS.replace(max_iter=60, early_stopping=3, alpha=40.0)
     run(indexed, tmp_path, als)
