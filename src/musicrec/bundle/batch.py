@@ -122,17 +122,6 @@ def recommend_all_on_spark(
         broadcast.destroy()
 
 
-def describe(output: str | os.PathLike[str], n_users: int, k: int) -> str:
-    """Say in a line what was written."""
-    about = pq.read_metadata(output)
-    size = Path(output).stat().st_size
-    columns = ", ".join(about.schema.names)
-    return (
-        f"{os.fspath(output)}: up to {k:,} tracks for each of {n_users:,} users, "
-        f"{about.num_rows:,} rows ({columns}), {size:,} bytes"
-    )
-
-
 def _user_blocks(model: Bundle, request: Request) -> Iterator[tuple[int, Users]]:
     """Cut the users into blocks; yields where each starts."""
     names = model.users.to_arrow()

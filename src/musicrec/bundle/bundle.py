@@ -60,14 +60,8 @@ B = TypeVar("B", bound=Block)
 def load_bundle(folder: str | os.PathLike[str], *, in_memory: bool = False) -> Bundle:
     """Load a bundle: every file is compared with the manifest, open and prepared on return.
 
-    Parameters
-    ----------
-    folder : path
-        What the export stage, `musicrec update` or `musicrec publish` wrote.
-    in_memory : bool
-        Copy the files to a temporary folder first. A mapped bundle may be moved, deleted or
-        replaced by another folder; but files that are overwritten in place (`cp` over them) change
-        under it.
+    A mapped bundle may be moved, deleted or replaced by another folder; but files that are
+    overwritten in place (`cp` over them) change under it, unless `in_memory` copies them first.
 
     Raises
     ------
@@ -81,13 +75,7 @@ def load_bundle(folder: str | os.PathLike[str], *, in_memory: bool = False) -> B
 
 
 def changed(bundle: Bundle) -> bool:
-    """Whether another bundle lies where a loaded one came from.
-
-    Raises
-    ------
-    MusicRecError
-        There is none now.
-    """
+    """Whether another bundle lies where a loaded one came from; MusicRecError if none does."""
     return digest_of(bundle.root) != bundle.digest
 
 
@@ -275,12 +263,8 @@ class Bundle:
     ) -> list[Answer]:
         """Recommend tracks to many users, on all cores: the answers of `recommend`, in their order.
 
-        An unknown user gets an empty answer, whose `unknown` holds the id.
-
-        Parameters
-        ----------
-        exclude_for : mapping of user ids to track ids, optional
-            Tracks that one user must not get.
+        An unknown user gets an empty answer, whose `unknown` holds the id. `exclude_for` has, by
+        user id, tracks that one user must not get.
         """
         query = self.query(k, **options)
         given = list(user_ids)
@@ -308,12 +292,8 @@ class Bundle:
         """Recommend tracks to anyone, from play counts by track id, by folding the user in.
 
         Tracks that the model does not know are named in the answer's `unknown`. Without plays that
-        tell the model anything the tracks are the most popular ones, and the answer says so.
-
-        Raises
-        ------
-        MusicRecError
-            A play count is not a whole number from 1 to 2^63 - 1.
+        tell the model anything the tracks are the most popular ones, and the answer says so. A play
+        count is a whole number from 1 to 2^63 - 1.
         """
         return self.recommend_for_many_plays([plays], k, **options)[0]
 
@@ -329,25 +309,18 @@ class Bundle:
         return list(self._answers(vectors, query, rows, unknown))
 
     def fold_in(self, plays: Plays) -> np.ndarray:
-        """Solve for the factor of a user with these plays, the item factors held fixed.
+        """Solve for the factor (float32, rank) that training would have given such a user.
 
-        Returns
-        -------
-        float32 array (rank)
-            The factor that training would have given this user; zero without known tracks.
+        The item factors are held fixed; zero without known tracks.
         """
         return self._folded([plays], self.tracks, self.fold_users)[2][0]
 
     def fold_in_track(self, plays: Plays) -> np.ndarray:
         """Solve for the factor of a new track from the play counts of its listeners, by user id.
 
-        By the objective of training, the user factors held fixed; unknown users are left out. Ask
-        `similar_tracks` with it, or multiply `user_factors` by it for the score of every user.
-
-        Returns
-        -------
-        float32 array (rank)
-            Zero without known listeners.
+        By the objective of training, the user factors held fixed; unknown users are left out; zero
+        without known listeners. Ask `similar_tracks` with it, or multiply `user_factors` by it for
+        the score of every user.
         """
         return self._folded([plays], self.users, self.fold_tracks)[2][0]
 

@@ -95,7 +95,9 @@ def run_recommend(args: argparse.Namespace) -> None:
 def _write_all(
     args: argparse.Namespace, bundle: Bundle, options: Any, exclude_for: dict[str, list[str]]
 ) -> None:
-    from musicrec.bundle.batch import Request, describe, recommend_all, recommend_all_on_spark
+    import pyarrow.parquet as pq
+
+    from musicrec.bundle.batch import Request, recommend_all, recommend_all_on_spark
 
     query = bundle.query(args.k, **options)
     found = None if args.users is None else bundle.users.indices(_words(args.users))
@@ -109,7 +111,12 @@ def _write_all(
 
         with spark_session("recommend") as spark:
             recommend_all_on_spark(spark, bundle, args.output, request)
-    print(describe(args.output, len(bundle.users if users is None else users), args.k))
+    about, n_users = pq.read_metadata(args.output), len(bundle.users if users is None else users)
+    print(
+        f"{args.output}: up to {args.k:,} tracks for each of {n_users:,} users, "
+        f"{about.num_rows:,} rows ({', '.join(about.schema.names)}), "
+        f"{Path(args.output).stat().st_size:,} bytes"
+    )
 
 
 def add_similar(commands: Commands) -> None:

@@ -70,16 +70,10 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Query:
-    """A checked question; tracks are indices, ascending.
+    """A checked question; tracks are indices (int32), ascending, times seconds.
 
-    Attributes
-    ----------
-    k : int
-        At most the number of tracks, so that nothing is ever made as long as a number given.
-    candidates : int32 array or None
-        Without the excluded ones.
-    not_played_for : int or None
-        Seconds.
+    `k` is at most the number of tracks, so that nothing is ever made as long as a number given;
+    `candidates` are without the excluded ones.
     """
 
     n_items: int
@@ -112,16 +106,10 @@ class Query:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """One recommended track.
+    """One recommended track: its score is the inner product, or, by popularity, its listeners.
 
-    Attributes
-    ----------
-    score : float
-        The inner product, or, by popularity, the listeners.
-    name : str or None
-        If the bundle has names.
-    last_played : int or None
-        When the user last played it, seconds UTC, if they did and the time is known.
+    `name` is there if the bundle has names, `last_played` (seconds UTC) if the user played the
+    track and the time is known.
     """
 
     track_id: str
@@ -134,14 +122,8 @@ class Recommendation:
 class Answer(Sequence[Recommendation]):
     """Recommended tracks, the best first; behaves as the sequence of them.
 
-    Attributes
-    ----------
-    source : str
-        `factors`, or `popularity` where the factors have nothing to say.
-    unknown : tuple of str
-        Ids of the question that the model does not know.
-    note : str
-        A sentence where the answer is not the ordinary one, else empty.
+    `source` is `popularity` where the factors have nothing to say, `unknown` has the ids of the
+    question that the model does not know, `note` a sentence where the answer is not ordinary.
     """
 
     tracks: tuple[Recommendation, ...]

@@ -9,8 +9,8 @@ import numpy as np
 from musicrec.jit.kernel import kernel
 from musicrec.search.kernels import write_best
 
-BINS = 4096  # of the histogram of cosines
 PLAIN = 2.0**100  # norms within this factor of 1 are scored roughly in float32
+NONE = -4.0  # stands for the cosine of a row that is not to be found
 ROUGHNESS = 2.0**-21  # error of a cosine in float32, a factor: a few roundings, and to spare
 
 
@@ -42,8 +42,13 @@ class CosineIndex:
         """
         if not vector.any() or k == 0:
             return np.empty(0, np.int32), np.empty(0, np.float32)
-        rows = _nearest(self.factors, self._inverse, vector, k + (leave_out >= 0))
-        rows = rows[rows != leave_out]
+        rough = np.empty(len(self.factors), np.float32)
+        _rough_cosines(self.factors, self._inverse, vector, rough)
+        if leave_out >= 0:
+            rough[leave_out] = NONE
+        kth = np.partition(rough, -min(k, len(rough)))[-min(k, len(rough))]
+        least = max(kth - 2 * ROUGHNESS * self.factors.shape[1], NONE / 2)
+        rows = np.flatnonzero(rough >= least).astype(np.int32)
         scores = np.empty(len(rows), np.float32)
         _cosines(self.factors, rows, self._inverse, vector, scores)
         length = min(k, len(rows))
@@ -63,40 +68,15 @@ def _inverse_norms(factors, out):
 
 
 @kernel()
-def _nearest(factors, inverse, query, k):
-    """Find the rows whose cosine with the query may be among the k largest, in any order.
-
-    One pass in the order of memory scores roughly, in whatever order is fast, and keeps a
-    histogram; what reaches the bin of the k-th best, less what rounding can do, is returned.
-    """
+def _rough_cosines(factors, inverse, query, out):
+    """Write each row's cosine with the query, in whatever order is fast; for zeros, `NONE`."""
     norm = np.sqrt((query.astype(np.float64) ** 2).sum())
     unit = (query / norm).astype(np.float32)
-    rough = np.empty(len(factors), np.float32)
-    histogram = np.zeros(BINS, np.int32)
     for row in range(len(factors)):
         if 1.0 / PLAIN < inverse[row] < PLAIN:
-            rough[row] = _rough_product(factors, row, unit) * np.float32(inverse[row])
+            out[row] = _rough_product(factors, row, unit) * np.float32(inverse[row])
         else:
-            rough[row] = _product(factors, row, unit) * inverse[row]
-        if inverse[row] > 0.0:
-            histogram[_bin(rough[row])] += 1
-    floor, above = BINS, 0
-    while floor > 0 and above < k:
-        floor -= 1
-        above += histogram[floor]
-    least = floor / (BINS / 2) - 1.0 - ROUGHNESS * factors.shape[1]
-    found = np.empty(len(factors), np.int32)
-    count = 0
-    for row in range(len(factors)):
-        found[count] = row
-        count += inverse[row] > 0.0 and rough[row] >= least
-    return found[:count].copy()
-
-
-@kernel()
-def _bin(cosine):
-    """Bin of a cosine; what rounding put outside [-1, 1] is in the outer ones."""
-    return int(max(0.0, min(BINS - 1.0, (cosine + 1.0) * (BINS / 2))))
+            out[row] = _product(factors, row, unit) * inverse[row] if inverse[row] else NONE
 
 
 @kernel(fastmath={"contract", "reassoc"})

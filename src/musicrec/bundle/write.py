@@ -162,21 +162,16 @@ def write_bundle(
 def _sizes(arrays: Mapping[str, np.ndarray]) -> Sizes:
     """Sizes from which the shapes of these arrays follow; None for arrays that are not there."""
 
-    def length(name: str, less: int = 0) -> int | None:
-        return len(arrays[name]) - less if name in arrays else None
-
     n_users, rank = arrays["user_factors"].shape
+    texts = ("user_id", "track_id", "group_id", "track_name")
     return Sizes(
         n_users=n_users,
         n_items=len(arrays["item_factors"]),
         rank=rank,
         n_plays=len(arrays["seen_indices"]),
-        user_id_bytes=len(arrays["user_id_text"]),
-        track_id_bytes=len(arrays["track_id_text"]),
-        n_groups=length("group_id_starts", 1),
-        group_id_bytes=length("group_id_text"),
-        track_name_bytes=length("track_name_text"),
+        n_groups=len(arrays["group_id_starts"]) - 1 if "group_id_starts" in arrays else None,
         timed=True if "seen_last_played" in arrays else None,
+        **{f"{of}_bytes": len(arrays[f"{of}_text"]) for of in texts if f"{of}_text" in arrays},
     )
 
 

@@ -22,25 +22,12 @@ LARGEST_SCORE = float(np.finfo(np.float32).max) / 2
 class Index(NamedTuple):
     """Items prepared for the search, in units of the largest norm.
 
-    Attributes
-    ----------
-    factors : float32 array (n_items, rank)
-        As they are.
-    order : int32 array (n)
-        The items with a vector, in the order of their blocks.
-    largest : float
-        The largest norm.
-    codes : int8 array (n_blocks, padded rank, BLOCK)
-        8-bit copies, one factor of a block after the other.
-    scales : float32 array (n_blocks, BLOCK)
-        What a code of 1 stands for.
-    errors : float32 array (n_blocks, BLOCK)
-        For a query of norm 1, how far scale * (query . code) may lie from the score; -inf where a
-        block has no item.
-    boxes : float32 array (n_blocks, 2 padded rank + 1)
-        Each factor's maximum, each one's minimum, and what rounding may add to a bound from them.
-    bounds : float64 array (n_blocks)
-        The largest norm of a block and all behind it.
+    `order` (int32) are the items with a vector, in the order of their blocks; `codes` int8
+    (n_blocks, padded rank, BLOCK) 8-bit copies, one factor of a block after the other, and `scales`
+    (n_blocks, BLOCK) what a code of 1 stands for. For a query of norm 1 scale * (query . code) lies
+    within `errors` of the score; -inf where a block has no item. `boxes` (n_blocks, 2 padded rank +
+    1) hold each factor's maximum, each one's minimum, and what rounding may add to a bound from
+    them; `bounds` (float64, n_blocks) the largest norm of a block and all behind it.
     """
 
     factors: np.ndarray
