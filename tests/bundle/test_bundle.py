@@ -179,11 +179,6 @@ def test_mistakes_are_one_sentence(bundle: Bundle) -> None:
         bundle.recommend("user-0", lenght=3)
 
 
-def test_k_of_nothing_is_nothing_and_says_so(bundle: Bundle) -> None:
-    assert bundle.recommend("user-0", 0).note == "k is 0"
-    assert bundle.similar_tracks("item-1", 0) == ()
-
-
 def cosine_order(vectors: np.ndarray, query: np.ndarray) -> list[int]:
     norms = np.linalg.norm(vectors.astype(float), axis=1)
     cosines = np.full(len(vectors), -np.inf)

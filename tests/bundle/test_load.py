@@ -249,17 +249,6 @@ def test_an_index_that_answers_wrongly(folder: Path, monkeypatch: pytest.MonkeyP
     refused(folder, "Annoy finds 1 of the 39 tracks indexed there; run make setup")
 
 
-def test_an_index_that_answers_wrongly_is_not_exported(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from musicrec.search.annoy_index import AnnoyIndex
-
-    monkeypatch.setattr(AnnoyIndex, "near", lambda self, query, k, search_k: np.zeros(1, np.int32))
-    with pytest.raises(MusicRecError, match="Annoy finds 1 of the 39 tracks indexed there"):
-        export(project, tmp_path / "bundle")
-    assert not (tmp_path / "bundle").exists()
-
-
 def test_factors_that_do_not_fit_the_index_are_not_exported(project: Path, tmp_path: Path) -> None:
     trained = {"als": ALS.model_dump(), "feedback": FEEDBACK.model_dump()}
     write_factors(tmp_path, np.zeros((2, 6), "f4"), np.zeros((2, 6), "f4"), trained)

@@ -154,20 +154,6 @@ def test_any_finite_factors_give_an_index_that_finds_every_item(items, seed):
             assert [part.tobytes() for part in got] == [part.tobytes() for part in want]
 
 
-@pytest.mark.parametrize("exponent", [-20, 20])
-def test_the_scale_of_the_factors_changes_no_answer(built, tmp_path, exponent):
-    items, queries, index, _ = built
-    scaled = np.ldexp(items, exponent)
-    other = make(tmp_path, scaled, 5, 42)
-    for query in queries:
-        for got, want in zip(
-            other.search(np.ldexp(query, -exponent), 100, 500),
-            index.search(query, 100, 500),
-            strict=True,
-        ):
-            assert got.tobytes() == want.tobytes()
-
-
 @pytest.mark.parametrize("rank", [1, 2, 5])
 def test_items_whose_differences_have_no_square_in_float32(tmp_path, rank):
     """As of Last.fm at rank 5: a few tracks whose factors are nearly zero."""

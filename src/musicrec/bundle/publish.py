@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -117,7 +116,9 @@ def publish(
             "name with --project the checkout that this bundle is of"
         )
     facts = {
-        **_revision(checkout.root),
+        "revision": checkout.git("rev-parse", "HEAD"),
+        "committed": checkout.git("log", "-1", "--format=%cs"),
+        "uncommitted_changes": bool(checkout.git("status", "--porcelain", "--untracked-files=no")),
         "settings": _settings(checkout.read_yaml("params.yaml")),
         **{name: _read(checkout, path) for name, path in FACTS.items()},
     }
@@ -190,20 +191,6 @@ def is_published(folder: Path) -> bool:
         return True
     path = folder / MANIFEST
     return is_folder_of_ours(folder) and path.is_file() and bool(read_json(path).get("published"))
-
-
-def _revision(root: str) -> dict[str, Any]:
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", root, *words], capture_output=True, text=True)
-        if done.returncode:
-            raise MusicRecError(f"{root}: no git revision ({' '.join(done.stderr.split())})")
-        return done.stdout.strip()
-
-    return {
-        "revision": git("rev-parse", "HEAD"),
-        "committed": git("log", "-1", "--format=%cs"),
-        "uncommitted_changes": bool(git("status", "--porcelain", "--untracked-files=no")),
-    }
 
 
 def _settings(params: dict[str, Any]) -> dict[str, Any]:
