@@ -22,7 +22,6 @@ from musicrec.ingest.split import protocol
 from musicrec.ingest.split.in_memory import merge_in_memory, merged_table
 from musicrec.ingest.split.protocol import Plan
 from musicrec.ingest.split.summary import Merged, describe_splits, id_warnings, require_sound_splits
-from musicrec.ingest.split.windows import shown, windows_of
 from musicrec.interactions.memory import fits_in_memory
 from musicrec.params import DataParams
 from musicrec.storage.parquet import HISTORY, PLAYS, plays_schema
@@ -109,7 +108,9 @@ def ingest(params: DataParams, folder: Path, judged: str = "validation") -> dict
     chunks = _Chunks(list(tables), folder / "chunks")
     tally = _read(reader, list(tables), params, chunks.add)
     tally.require_good()
-    windows = windows_of(params, judged, chunks.times) if params.protocol == "temporal" else {}
+    windows = (
+        protocol.windows_of(params, judged, chunks.times) if params.protocol == "temporal" else {}
+    )
     plan = Plan(params, protocol.splits_of(params, tables, judged), windows)
     if chunks.in_files:
         from musicrec.ingest.split.on_spark import merge_on_spark
@@ -204,7 +205,7 @@ def _summary(tally: Tally, merged: Merged, plan: Plan, folder: Path) -> dict[str
         if split in tally.rejected:
             summary[split] |= tally.of_table(split)
     for split, (start, stop) in plan.windows.items():
-        summary[split] |= {"from": shown(start), "until": shown(stop)}
+        summary[split] |= {"from": protocol.shown(start), "until": protocol.shown(stop)}
     if plan.left_out:
         summary["left_out"] = {name: merged.numbers[name] for name in plan.left_out}
     return summary

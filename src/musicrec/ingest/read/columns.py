@@ -45,7 +45,6 @@ class Mapping:
     in_path: frozenset[str]  # those in the names of folders, or of the file
     ids: frozenset[Column]  # those of users and tracks
     keep: Filter | None
-    time_pattern: str | None  # of `strptime`; None: any form
     aliases: tuple[pa.Array, pa.Array] | None  # bad ids of tracks, and the good ones
 
     @property
@@ -122,15 +121,9 @@ def mapping_of(
     paths = [set(_path_values(relative)) for relative in relatives]
     common = set.intersection(*paths) if paths else set()
     in_path = frozenset(c for c in parameter if isinstance(c, str) and c in common)
-    pattern = None if params.time_format == "auto" else params.time_format
-    if pattern is not None and "%" not in pattern:
-        raise MusicRecError(
-            f"data.time_format = {pattern!r} is not allowed; it must be auto or a pattern of "
-            "Python's strptime, such as %d/%m/%Y %H:%M for dd/MM/yyyy HH:mm"
-        )
     ids = frozenset(c for c, name in parameter.items() if re.search("user|track", name))
     renamed = (pa.array(list(aliases)), pa.array(list(aliases.values()))) if aliases else None
-    return Mapping(params, parameter, in_path, ids, keep, pattern, renamed)
+    return Mapping(params, parameter, in_path, ids, keep, renamed)
 
 
 def _path_values(relative: str) -> dict[str, str | None]:

@@ -97,7 +97,7 @@ def judge(raw: Raw, mapping: Mapping, file: str) -> Judged:
         counts, codes = counts_of(columns["count"], params)
         found.append(codes)
     if "timestamp" in columns:
-        times, codes = times_of(columns["timestamp"], mapping.time_pattern)
+        times, codes = times_of(columns["timestamp"], params.time_format)
         found.append(codes)
     codes = reduce(lambda one, other: np.where(one > 0, one, other), found)
     codes[filtered | again] = 0

@@ -177,7 +177,7 @@ def _with_point(text: str, decimal: str) -> str:
     return bare if decimal == "point" else bare.replace(".", "?").replace(",", ".")
 
 
-def times_of(column: pa.Array, pattern: str | None) -> Times:
+def times_of(column: pa.Array, pattern: str) -> Times:
     """Read a column of numbers, dates, times or texts.
 
     Numbers are seconds, or smaller units where they are too large for seconds; small ones, such as
@@ -221,11 +221,11 @@ def _of_numbers(values: np.ndarray, codes: np.ndarray) -> Times:
     return micros, codes
 
 
-def _of_texts(column: pa.Array, pattern: str | None, codes: np.ndarray) -> Times:
+def _of_texts(column: pa.Array, pattern: str, codes: np.ndarray) -> Times:
     column = column.cast(pa.string())
-    if pattern is None and _all_match(column, _WHOLE):
+    if pattern == "auto" and _all_match(column, _WHOLE):
         return _of_numbers(_numbers(column), codes)
-    if pattern is None and _all_match(column, _ISO):
+    if pattern == "auto" and _all_match(column, _ISO):
         try:
             dates = pc.utf8_rtrim(column, "Z").cast(pa.timestamp("us"))
             return _numbers(dates), codes
@@ -246,9 +246,9 @@ def _all_match(column: pa.Array, pattern: str) -> bool:
     return pc.all(pc.match_substring_regex(column, pattern)).as_py() is not False
 
 
-def _time(text: str, pattern: str | None) -> int:
+def _time(text: str, pattern: str) -> int:
     """Microseconds since 1970; a ValueError where it is no time."""
-    if pattern is not None:
+    if pattern != "auto":
         return _micros(datetime.strptime(text, pattern))
     if _NUMBER.fullmatch(text):
         number = Decimal(text)

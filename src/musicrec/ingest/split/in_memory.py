@@ -44,7 +44,7 @@ class Pairs(NamedTuple):
     counts: np.ndarray  # int64
     first: np.ndarray  # int64, microseconds; 0 where the column is not mapped
     last: np.ndarray
-    merged: np.ndarray  # int64: rows of each beyond the first
+    merged: np.ndarray  # int32: rows of each beyond the first
     again: np.ndarray  # int64: of these, rows of a time that another one has
 
     def ids(self, rows: Rows, chosen: np.ndarray) -> list[pa.StringArray]:
@@ -176,7 +176,7 @@ def _merged(rows: Rows, mine: np.ndarray, params: DataParams) -> Pairs:
         key += rows.splits[here]
     counts = rows.counts[here]
     if rows.times is None:
-        order, times = np.argsort(key), np.broadcast_to(np.int64(0), len(key))
+        order = np.argsort(key)
     else:  # and, of one listen sent twice, the largest count first
         times = rows.times[here]
         order = np.lexsort((*((-counts,) if params.same_listen == "once" else ()), times, key))
@@ -185,9 +185,10 @@ def _merged(rows: Rows, mine: np.ndarray, params: DataParams) -> Pairs:
     del order, here
     new = _changes(key)
     starts = np.flatnonzero(new)
-    merged = np.diff(starts, append=len(key)) - 1
-    first, last = times[starts], times[starts + merged]
-    again = np.broadcast_to(np.int64(0), len(starts))
+    merged = np.diff(starts, append=len(key)).astype(np.int32) - 1
+    first = last = again = np.broadcast_to(np.int64(0), len(starts))
+    if rows.times is not None:
+        first, last = times[starts], times[starts + merged]
     if len(starts) < len(key):
         if rows.times is not None:
             same = ~(new | _changes(times))
@@ -198,6 +199,7 @@ def _merged(rows: Rows, mine: np.ndarray, params: DataParams) -> Pairs:
             _require_sums(key[starts] // n_splits, counts, starts, rows, params)
         counts = np.add.reduceat(counts, starts)
     key = key[starts]
+    del starts, new
     splits = np.broadcast_to(np.int8(0), len(key))
     if n_splits > 1:
         splits = (key % n_splits).astype(np.int8)
