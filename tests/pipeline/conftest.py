@@ -45,7 +45,6 @@ class Clone:
         return {**os.environ, "PATH": path, "MUSICREC_SPARK_MEMORY": "1g"}
 
     def run(self, *words: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the clone."""
         done = subprocess.run(
             words,
             cwd=self.folder,
@@ -59,23 +58,19 @@ class Clone:
         return done
 
     def with_author(self) -> Clone:
-        """Name the author of its commits."""
         self.git("config", "user.name", "A Tester")
         self.git("config", "user.email", "tester@example.org")
         return self
 
     def reset(self) -> None:
-        """Take an experiment back."""
         self.git("checkout", "--quiet", "--", ".")
         self.git("clean", "-fdq")
         self.dvc("checkout")
 
     def git(self, *words: str) -> str:
-        """Run git and return what it printed."""
         return self.run("git", *words).stdout
 
     def dvc(self, *words: str, **env: str) -> str:
-        """Run dvc and return what it printed."""
         done = self.run("dvc", *words, **env)
         return done.stdout + done.stderr
 
@@ -94,27 +89,17 @@ class Clone:
                 content[block].update(values)
 
     def lock(self) -> dict:
-        """dvc.lock as data."""
         return yaml.safe_load((self.folder / "dvc.lock").read_text())["stages"]
 
     def commit(self, message: str) -> None:
-        """Commit everything that git tracks or may track."""
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", message)
 
 
 def copy_checkout(folder: Path) -> Clone:
     """Copy what git tracks, or would, into a new repository: the work tree as it is."""
-    words = [
-        "git",
-        "-c",
-        "safe.directory=*",
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-    ]
+    kinds = ("--cached", "--others", "--exclude-standard")
+    words = ["git", "-c", "safe.directory=*", "ls-files", "-z", *kinds]
     listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():

@@ -120,6 +120,11 @@ class Project:
         assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
         return result.stdout
 
+    def init(self) -> None:
+        self.git("init", "-q", "-b", "main")
+        self.git("config", "user.email", "someone@example.org")
+        self.git("config", "user.name", "Someone")
+
     def dvc(self, *arguments: str) -> str:
         return self.run(sys.executable, "-m", "dvc", *arguments)
 
@@ -147,9 +152,7 @@ def project(tmp_path_factory):
     All tables are pushed to a remote.
     """
     project = Project(tmp_path_factory.mktemp("scratch clone"))
-    project.git("init", "-q", "-b", "main")
-    project.git("config", "user.email", "someone@example.org")
-    project.git("config", "user.name", "Someone")
+    project.init()
     project.dvc("init", "-q")
     shutil.copytree(ROOT / ".dvc", project.folder / ".dvc", dirs_exist_ok=True, ignore=UNTRACKED)
     project.dvc("remote", "add", "-q", "-d", "store", str(tmp_path_factory.mktemp("store")))

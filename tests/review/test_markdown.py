@@ -280,9 +280,7 @@ def below(project, tmp_path_factory):
     below = Project(top.folder / "models/music")
     ignored = shutil.ignore_patterns(".git", "tmp")
     shutil.copytree(project.folder, below.folder, ignore=ignored)
-    top.git("init", "-q", "-b", "main")
-    top.git("config", "user.email", "someone@example.org")
-    top.git("config", "user.name", "Someone")
+    top.init()
     top.commit("main")
     top.git("checkout", "-q", "-b", "noisy")
     for name in project.git("diff", "--name-only", "main", "noisy").splitlines():
