@@ -299,7 +299,7 @@ def test_a_champion_is_compared_with_the_model_judged_beside_it(tmp_path, monkey
             "3.2 % of the held-out plays are of tracks that it does not know, and are misses"
             in as_markdown(result)
         )
-        assert "may have been trained on 7 of them" in as_markdown(result)
+        assert "may have been trained on 7 of the held-out plays" in as_markdown(result)
     monkeypatch.setattr("musicrec.review.markdown.outdated", lambda revision: "")
     text = against_champion(replace(head, evaluate={"champion": "x"}), "worse", None, 0.01)
     assert "FAILED (--fail-on worse): map@500: worse" in text

@@ -69,20 +69,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart and the table behind it; the functions below give it its `spec`.
+    """A chart and the table behind it; the functions below give it its `spec` of Vega-Lite.
 
-    Attributes
-    ----------
-    key : str
-        Unique on the page; also the name of the chart's data.
-    title : str
-    rows : list of dict
-        What is drawn. `series` names the line of the legend that a row belongs to.
-    columns : dict of str to str
-        Of the table: key in `rows` to heading.
-    series : sequence of Series
-    spec : dict
-        Vega-Lite.
+    `key` is unique on the page, and names the chart's data; of a row, `series` names the line of
+    the legend that it belongs to; `columns` are the table's, key in `rows` to heading.
     """
 
     key: str

@@ -25,7 +25,6 @@ def stale_stages(revision: Revision, of: Collection[str] = ()) -> dict[str, str]
 
     Parameters
     ----------
-    revision : Revision
     of : collection of str
         Names of stages; they and those they need are looked at. Empty: all.
 
@@ -59,12 +58,9 @@ def stale_stages(revision: Revision, of: Collection[str] = ()) -> dict[str, str]
 
 
 def why_stale(revision: Revision, of: Collection[str]) -> str:
-    """Say why what some stages wrote is not of a revision's code, parameters and data.
+    """Say why what some stages wrote is not of a revision's code, parameters and data, if so.
 
-    Returns
-    -------
-    str
-        A sentence without a full stop, which says what to do; empty where all is as it should be.
+    It is a sentence without a full stop, which says what to do.
     """
     stale = stale_stages(revision, of)
     if not stale:

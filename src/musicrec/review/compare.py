@@ -48,17 +48,8 @@ PAIR = 2  # settings that a comparison of two takes; with more, one may have bee
 class Champion(Judged):
     """A revision, but in the per-user table the metrics of the champion it was judged beside.
 
-    Parameters
-    ----------
-    head : Revision
-    folder : path, optional
-        The bundle that it must be; by default whichever `evaluate.champion` named.
-
-    Raises
-    ------
-    MusicRecError
-        The revision was judged beside no champion, or another one, or the folder is an output of
-        the pipeline, which the next run replaces.
+    Refused where it was judged beside none, or another than the bundle of `folder`, or where the
+    folder is an output of the pipeline, which the next run replaces.
     """
 
     def __init__(self, head: Revision, folder: str | os.PathLike[str] | None = None) -> None:

@@ -106,7 +106,10 @@ class Result:
                 text += f"; {100 * share:.2g} % of the held-out plays are of tracks that it does "
                 text += "not know, and are misses"
             if unsure:
-                text += f"; it may have been trained on {unsure:,} of them: times are missing"
+                text += (
+                    f"; it may have been trained on {unsure:,} of the held-out plays: times are "
+                )
+                text += "missing"
             found.append(f"{text}.")
         if self.settings_judged:
             found.append(

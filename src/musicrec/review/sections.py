@@ -47,22 +47,9 @@ COUNTS = (
 
 
 def sections(revisions: Sequence[Figures], series: Sequence[Series]) -> list[Section]:
-    """All sections that have something to show.
-
-    Parameters
-    ----------
-    revisions : sequence of Figures
-        The base, then those that are compared with it.
-    series : sequence of Series
-        Name and colour of each.
-    """
-    machines = sorted(
-        {
-            f"{one.machine['processor']}, {one.machine['cores']} cores"
-            for one in revisions
-            if one.machine
-        }
-    )
+    """All sections that have something to show, of the base and those compared with it."""
+    timed = [one.machine for one in revisions if one.machine]
+    machines = sorted({f"{one['processor']}, {one['cores']} cores" for one in timed})
     measured = f" Measured on {' and '.join(machines)}." if machines else ""
     champion = any(one.result and one.result.champion for one in revisions)
     against = "champion" if champion else "base"

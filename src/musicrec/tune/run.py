@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
+from optuna.distributions import distribution_to_json
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
@@ -94,7 +95,8 @@ def tune(
     if not space.swept:
         raise MusicRecError("there is nothing to search: every parameter has one value")
     trials = Trials(request.indexed, judged)
-    fixed, logs, n_users = space.fixed, space.logs, len(trials.held_out.users)
+    fixed, n_users = space.fixed, len(trials.held_out.users)
+    logs = {name: bool(getattr(kind, "log", False)) for name, kind in space.swept.items()}
 
     def run(setting: Setting, give_up: Callable[[int, float], bool]) -> Trial:
         values = {**fixed, **setting}
@@ -102,7 +104,8 @@ def tune(
 
     about = {
         **{"metric": metric, "k": list(judged.k), "seed": request.seed, "base": base},
-        **{"space": space.as_json(), "plays": digest(request.indexed.rglob("*"))},
+        **{"fixed": space.fixed, "plays": digest(request.indexed.rglob("*"))},
+        "swept": {name: distribution_to_json(kind) for name, kind in space.swept.items()},
         "code": code_digest(),
     }
     name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
@@ -226,7 +229,7 @@ def importance(trials: Sequence[Trial], space: Space) -> dict[str, float]:
     for trial in trials:
         if trial.state == COMPLETE and space.holds(trial.setting):
             params = {name: trial.setting[name] for name in space.swept}
-            kinds = dict(space.swept)
+            kinds: Any = dict(space.swept)
             study.add_trial(create_trial(value=trial.value, params=params, distributions=kinds))
     names = [name for name, kind in space.swept.items() if not kind.single()]
     if len(study.trials) < RANDOM_TRIALS or len(names) < 2:

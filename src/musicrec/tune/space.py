@@ -19,11 +19,9 @@ from typing import Any
 
 import yaml
 from optuna.distributions import (
-    BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
-    distribution_to_json,
 )
 from optuna.trial import BaseTrial
 from pydantic import ValidationError
@@ -42,6 +40,7 @@ RANGE = re.compile(
     r"(?(int)\))(?(log)\))"
 )
 Numbers = FloatDistribution | IntDistribution
+Kind = Numbers | CategoricalDistribution
 
 
 @dataclass(frozen=True)
@@ -57,17 +56,7 @@ class Space:
     """
 
     fixed: Setting = field(default_factory=dict)
-    swept: Mapping[str, BaseDistribution] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """JSON that names the space."""
-        swept = {name: distribution_to_json(kind) for name, kind in self.swept.items()}
-        return {"fixed": self.fixed, "swept": swept}
-
-    @property
-    def logs(self) -> dict[str, bool]:
-        """Parameters that are searched, and whether by the logarithm."""
-        return {name: bool(getattr(kind, "log", False)) for name, kind in self.swept.items()}
+    swept: Mapping[str, Kind] = field(default_factory=dict)
 
     def suggest(self, trial: BaseTrial) -> Setting:
         """Let Optuna choose a setting; numbers are rounded to three significant digits.
@@ -82,7 +71,7 @@ class Space:
                 setting[name] = trial.suggest_categorical(key, kind.choices)
             elif isinstance(kind, IntDistribution):
                 setting[name] = trial.suggest_int(key, kind.low, kind.high, log=kind.log)
-            elif isinstance(kind, FloatDistribution):
+            else:
                 value = trial.suggest_float(key, kind.low, kind.high, log=kind.log)
                 setting[name] = min(max(_rounded(value), kind.low), kind.high)
         return setting
@@ -97,7 +86,7 @@ class Space:
         return all(
             setting[name] in kind.choices
             if isinstance(kind, CategoricalDistribution)
-            else kind._contains(kind.to_internal_repr(setting[name]))
+            else kind.low <= setting[name] <= kind.high
             for name, kind in self.swept.items()
         )
 
@@ -125,21 +114,21 @@ class Space:
             kind = swept[name]
             if isinstance(kind, Numbers):
                 ends = {"low": kind.low, "high": kind.high, end: _beyond(kind, end)}
-                swept[name] = _with_ends(kind, **ends)
+                swept[name] = type(kind)(**ends, log=kind.log)
         return Space(self.fixed, swept)
 
 
-def _ends(kind: BaseDistribution) -> tuple[float, float, bool] | None:
+def _ends(kind: Kind) -> tuple[float, float, bool] | None:
     """Ends of a range or list of numbers, and whether their logarithm counts; None if no two."""
     if isinstance(kind, Numbers):
         return (kind.low, kind.high, kind.log) if kind.low < kind.high else None
-    values: Any = kind.choices if isinstance(kind, CategoricalDistribution) else ()
+    values: Any = kind.choices
     if len(set(values)) < 2 or not all(type(value) in (int, float) for value in values):
         return None
     return min(values), max(values), min(values) > 0
 
 
-def _beyond(kind: BaseDistribution, end: str) -> Any:
+def _beyond(kind: Kind, end: str) -> Any:
     """The value half a range beyond an end."""
     low, high, log = _ends(kind) or (0, 0, False)
     sign, start = (-1, low) if end == "low" else (1, high)
@@ -147,10 +136,6 @@ def _beyond(kind: BaseDistribution, end: str) -> Any:
     if not type(low) is type(high) is int:
         return _rounded(far)
     return math.floor(round(far, 9)) if end == "low" else math.ceil(round(far, 9))
-
-
-def _with_ends(kind: Numbers, low: Any, high: Any) -> BaseDistribution:
-    return type(kind)(low=low, high=high, log=kind.log)
 
 
 def _rounded(value: float) -> float:
@@ -166,7 +151,7 @@ def read_space(texts: Iterable[str]) -> Space:
         A text is none, names no parameter of als or feedback, or holds a value out of range.
     """
     fixed: Setting = {}
-    swept: dict[str, BaseDistribution] = {}
+    swept: dict[str, Kind] = {}
     known = [f"{block}.{key}" for block, model in MODELS.items() for key in model.model_fields]
     for text in texts:
         name, is_one, values = (part.strip() for part in text.partition("="))
@@ -197,7 +182,7 @@ def read_space(texts: Iterable[str]) -> Space:
     return Space(fixed, swept)
 
 
-def _interval(name: str, low: Any, high: Any, *, log: bool) -> BaseDistribution:
+def _interval(name: str, low: Any, high: Any, *, log: bool) -> Kind:
     block, _, key = name.partition(".")
     whole = type(MODELS[block].model_fields[key].default) is int
     for end in (low, high):
