@@ -22,7 +22,9 @@ Plays = Mapping[Any, Any]
 Source = Literal["factors", "popularity"]
 FACTORS: Source = "factors"
 POPULARITY: Source = "popularity"
-NOTHING_LEFT = "nothing is left to recommend: all that could be is played or excluded"
+NOTHING_LEFT = (
+    "nothing is left to recommend: all that could be is played, excluded or below min_score"
+)
 NOTHING_ASKED = "k is 0"
 NO_FACTORS = (
     "these plays tell the model nothing (none known, or all below feedback.min_count), "

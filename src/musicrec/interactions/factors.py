@@ -136,9 +136,14 @@ def by_falling_norm(norms: np.ndarray) -> np.ndarray:
     return np.argsort(-norms, kind="stable")[: np.count_nonzero(norms)].astype(np.int32)
 
 
+def largest_score(users: np.ndarray, items: np.ndarray) -> float:
+    """A bound of all scores: the largest norm of users times that of items."""
+    return float(norms_of(users).max(initial=0.0) * norms_of(items).max(initial=0.0))
+
+
 def warn_if_zero(users: np.ndarray, items: np.ndarray, als: ALSParams) -> None:
     """Warn of a model that the regularisation has shrunk to zero, or nearly."""
-    bound = norms_of(users).max(initial=0.0) * norms_of(items).max(initial=0.0)
+    bound = largest_score(users, items)
     if bound < SMALLEST_SCORE:
         what = (
             f"no score is above {bound:.1g}, where 1 stands for played"

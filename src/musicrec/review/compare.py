@@ -218,28 +218,31 @@ def _tables(base: Revision, head: Revision, starts: int) -> list[list[pa.Table]]
 
 def _cure(found: Mapping[str, Comparison], margin: float, split: str, n_users: int) -> str:
     """How many users a verdict would take, and which margin these can tell."""
-    needs = {
-        name: needed
-        for name, row in found.items()
-        if row.verdict in (CANNOT_TELL, TOO_FEW)
-        and row.n_users == n_users
-        and (needed := row.users_needed(margin))
-    }
-    if not needs:
-        return ""
-    name = max(needs, key=lambda name: needs[name])
-    row, n_needed = found[name], float(f"{needs[name]:.2g}")
-    aim = f"at a margin of {100 * margin:g} %" if margin else "of a change as large as this one"
-    if row.verdict == TOO_FEW:
-        aim = f"where {row.n_differ:,} differ"
-    text = (
-        f"{name}: a verdict {aim} takes about {n_needed:,.0f} {split} users, not {row.n_users:,}; "
-        f"hold more out (data.{split}_users; temporal: data.{split}_from; given: more plays)"
-    )
-    if row.verdict == CANNOT_TELL and row.change_low is not None and row.change_high is not None:
-        half = math.ceil(50 * (row.change_high - row.change_low)) / 100
-        text += f", or ask for what these can tell: --margin {half:g}"
-    return f"{text}."
+    sentences: list[str] = []
+    for verdict in (CANNOT_TELL, TOO_FEW):
+        needs = {
+            name: needed
+            for name, row in found.items()
+            if row.verdict == verdict
+            and row.n_users == n_users
+            and (needed := row.users_needed(margin))
+        }
+        if not needs:
+            continue
+        name = max(needs, key=lambda name: needs[name])
+        row, n_needed = found[name], float(f"{needs[name]:.2g}")
+        aim = f"at a margin of {100 * margin:g} %" if margin else "of a change as large as this one"
+        if verdict == TOO_FEW:
+            aim = f"where {row.n_differ:,} differ"
+        text = f"{name}: a verdict {aim} takes about {n_needed:,.0f} {split} users, not {n_users:,}"
+        if not sentences:
+            text += f"; hold more out (data.{split}_users; temporal: data.{split}_from; given: more"
+            text += " plays)"
+        if verdict == CANNOT_TELL and row.change_low is not None and row.change_high is not None:
+            half = math.ceil(50 * (row.change_high - row.change_low)) / 100
+            text += f", or ask for what these can tell: --margin {half:g}"
+        sentences.append(f"{text}.")
+    return " ".join(sentences)
 
 
 def _refuse_different_truth(base: Revision, head: Revision, old: pa.Table, new: pa.Table) -> None:

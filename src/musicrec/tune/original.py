@@ -20,6 +20,7 @@ from musicrec.als.fold_in import queries
 from musicrec.ann_bench.run import dataset_of, describe_machine, run_benchmark
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.report import metric_rows, spark_rows
+from musicrec.interactions.factors import SMALLEST_SCORE, largest_score
 from musicrec.params import ALSParams, AnnBenchParams, EvaluateParams, FeedbackParams
 from musicrec.storage.files import read_json, write_json
 from musicrec.storage.outputs import CHECKSUMS
@@ -142,15 +143,15 @@ class Work:
     def judge(self, point: Point, split: str = "validation") -> Figures:
         """Rows `spark` and `ranking` at k = 500, as the evaluate stage writes them.
 
-        `zero`: all factors are 0, so that nothing is recommended to anybody.
+        `zero`: no score is above `SMALLEST_SCORE`: the regularisation outweighs the plays.
         """
 
         def compute() -> Figures:
             model = self._model(point)
+            factors = model.factors
             table = self._trials(split).per_user(model)
-            zero = not model.factors.users.any() or not model.factors.items.any()
             rows = {"spark": spark_rows(table, KS)[-1], "ranking": metric_rows(table, KS)[-1]}
-            return rows | {"zero": zero}
+            return rows | {"zero": largest_score(factors.users, factors.items) < SMALLEST_SCORE}
 
         return self._kept(point, {"split": split}, compute)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from musicrec.formatting import NOTHING, number, text_table
+from musicrec.interactions.factors import SMALLEST_SCORE
 from musicrec.page.charts import COLOURS, Axis, Figure, Series, lines
 from musicrec.page.layout import Section, Table, render
 from musicrec.tune.original import (
@@ -27,8 +28,8 @@ MARK = (
 )
 ZERO = "\N{DAGGER}"
 WHY_ZERO = (
-    f"{ZERO} All factors are 0 and nothing is recommended: at this reg_param and alpha the "
-    "regularisation outweighs every play. A lower reg_param or a higher alpha gives a model."
+    f"{ZERO} No score is above {SMALLEST_SCORE:g}, where 1 stands for played: at this reg_param "
+    "and alpha the regularisation outweighs the plays. Lower reg_param or raise alpha."
 )
 UNSEEN = "MAP, seen left out"
 HEADER = ["MAP@500", "published MAP*", "P@500", "published P@500*", UNSEEN]

@@ -47,7 +47,8 @@ class Filter:
         except (SyntaxError, ValueError, IndexError, RecursionError):
             raise MusicRecError(
                 f"data.keep = {text!r} cannot be read: it must be like: ms_played >= 30000 and "
-                "skipped != true, with ==, !=, <, <=, >, >=, is null, and, or, not, brackets"
+                "skipped != true, with ==, !=, <, <=, >, >=, is null, and, or, not, brackets; "
+                "other names stand between backticks, such as `skipped?`, and positions are #4"
             ) from None
 
     def _name(self, token: re.Match[str]) -> str:
