@@ -138,7 +138,8 @@ def test_files_hold_the_same_lists(
 ) -> None:
     path, some = tmp_path / "top.parquet", USERS[2:9]
     diverse = {"max_per_group": 2, "diversity": 0.4, "min_score": 0.1}
-    for rules in (*RULES, diverse, {**diverse, "candidates": TRACKS[::3]}):
+    some_only = ({**diverse, "candidates": TRACKS[::3]}, {"candidates": []})
+    for rules in (*RULES, diverse, *some_only):
         bundle = grouped if rules else timed
         monkeypatch.setattr(recommend, "MANY", 1)  # an index of the candidates alone
         recommend_all(bundle, path, request(bundle, k, some, **rules))

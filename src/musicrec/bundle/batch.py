@@ -76,7 +76,6 @@ def recommend_all(
     """
     tracks, query = model.tracks.to_arrow(), request.query
     total = len(model.users) if request.users is None else len(request.users)
-
     recommender = model.recommender.among(query, total)
 
     def tables() -> Iterator[pa.Table]:

@@ -58,7 +58,7 @@ class Recommender:
     def among(self, query: Query, n_users: int = MANY) -> Recommender:
         """What recommends the same to so many users: over an index of the candidates alone."""
         chosen = query.candidates
-        if chosen is None or n_users < MANY:
+        if chosen is None or not len(chosen) or n_users < MANY:
             return self
         exact = ExactIndex(self._exact.factors[chosen])
         return Recommender(exact, None, self._listeners[chosen], self._groups[chosen], chosen)
