@@ -172,6 +172,9 @@ def test_warm_start_that_cannot_be(indexed: Path, tmp_path: Path) -> None:
 def test_mllib_refuses_what_it_would_ignore(indexed: Path, tmp_path: Path) -> None:
     others = {"early_stopping": 2, "solver": "cg", "warm_start": "data/bundle"}
     assert set(others) < set(NATIVE_ONLY)
+    described = ALSParams.model_fields.items()
+    native = {name for name, field in described if field.description.startswith("native: ")}
+    assert native - {"engine"} == set(NATIVE_ONLY)
     for name in NATIVE_ONLY:
         als = PARAMS.replace(engine="mllib", **{name: others.get(name, 0.5)})
         with pytest.raises(MusicRecError, match=rf"als\.engine = mllib has no als\.{name}"):

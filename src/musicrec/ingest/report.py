@@ -23,7 +23,7 @@ _NULL_WORDS = (
     "column {column!r} holds words such as NULL, None or nan in {found:,} of {rows:,} rows, each "
     "of which becomes one id; if they stand for a missing id, set data.null_words: usual"
 )
-# Key of `judge.Judged.seen` -> the role that it is about, and a warning.
+# Key of `judge.JudgedRows.seen` -> the role that it is about, and a warning.
 _SEEN = {
     "null words user": ("user", _NULL_WORDS),
     "null words track": ("track", _NULL_WORDS),

@@ -22,7 +22,7 @@ from musicrec.ingest.split import protocol
 from musicrec.ingest.split.in_memory import merge_in_memory, merged_table
 from musicrec.ingest.split.protocol import Plan
 from musicrec.ingest.split.summary import Merged, describe_splits, id_warnings, require_sound_splits
-from musicrec.interactions.memory import fits_in_memory
+from musicrec.interactions.memory import fits_in_memory, spark_is_named
 from musicrec.params import DataParams
 from musicrec.storage.parquet import HISTORY, PLAYS, plays_schema
 
@@ -39,7 +39,7 @@ class _Chunks:
         self.tables: dict[str, list[Chunk]] = {name: [] for name in names}
         self.in_files = False
         self._scratch, self._rows, self._files = scratch, 0, 0
-        if not fits_in_memory(0):  # a master is named
+        if spark_is_named():
             self._to_files()
 
     def add(self, table: str, chunk: Chunk) -> None:

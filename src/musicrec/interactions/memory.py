@@ -16,9 +16,12 @@ def fits_in_memory(rows: int) -> bool:
 
     Half of the memory that can be had is taken.
     """
-    if os.environ.get("MUSICREC_SPARK_MASTER", "").strip():
-        return False
-    return rows * ROW_BYTES <= available_memory() // 2
+    return not spark_is_named() and rows * ROW_BYTES <= available_memory() // 2
+
+
+def spark_is_named() -> bool:
+    """Whether MUSICREC_SPARK_MASTER names a Spark master, by which stages run on Spark."""
+    return bool(os.environ.get("MUSICREC_SPARK_MASTER", "").strip())
 
 
 def available_memory() -> int:

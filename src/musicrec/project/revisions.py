@@ -195,7 +195,7 @@ class Revision:
         return None
 
 
-class Judged(Revision):
+class JudgedLists(Revision):
     """Lists that `musicrec judge --name` judged, with the files that they were judged by."""
 
     def __init__(self, name: str, folder: str | os.PathLike[str] = ".") -> None:
@@ -213,7 +213,7 @@ def open_revisions(names: Sequence[str]) -> list[Revision]:
     """Open revisions, and what `musicrec judge` judged, by their names."""
     folders = (Path.cwd(), *Path.cwd().parents)
     judged = {n for n in names if n and any((folder / JUDGED / n).is_dir() for folder in folders)}
-    return [Judged(name) if name in judged else Revision(name) for name in names]
+    return [JudgedLists(name) if name in judged else Revision(name) for name in names]
 
 
 def _refuse_conflict(file: str, content: bytes) -> None:

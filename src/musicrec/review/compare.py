@@ -32,7 +32,7 @@ from musicrec.metrics.definitions import (
 )
 from musicrec.metrics.intervals import Comparison, compare_paired, compare_starts
 from musicrec.params import EvaluateParams, check_block
-from musicrec.project.revisions import Judged, Revision, UnavailableError, changes
+from musicrec.project.revisions import JudgedLists, Revision, UnavailableError, changes
 from musicrec.project.staleness import why_stale
 from musicrec.review.result import SLICE, Result
 from musicrec.review.tested import PARAMS, TABLE, settings_judged
@@ -45,7 +45,7 @@ SHOWN = 5  # of them, in a sentence
 PAIR = 2  # settings that a comparison of two takes; with more, one may have been chosen
 
 
-class Champion(Judged):
+class Champion(JudgedLists):
     """A revision, but in the per-user table the metrics of the champion it was judged beside.
 
     Refused where it was judged beside none, or another than the bundle of `folder`, or where the
@@ -87,7 +87,7 @@ class Champion(Judged):
 
 def outdated(revision: Revision) -> str:
     """Say why the figures of a revision are not those of its code, parameters and data, if so."""
-    return "" if isinstance(revision, Judged) else why_stale(revision, ["evaluate"])
+    return "" if isinstance(revision, JudgedLists) else why_stale(revision, ["evaluate"])
 
 
 def compare(
@@ -162,7 +162,7 @@ def compare(
         found = compare_paired(one, other, *bootstrap, margin, better=better)
     split, judged = about[0]["split"], 0
     better_here = any(row.verdict == BETTER for row in found.values())
-    if split == "validation" and better_here and not isinstance(head, Judged):
+    if split == "validation" and better_here and not isinstance(head, JudgedLists):
         judged = settings_judged(head)
     return Result(
         base=base.name,
@@ -175,7 +175,7 @@ def compare(
         cure=_cure(found, margin, split, old.num_rows) if starts == 1 else "",
         starts=starts,
         champion=base.champion,
-        lists=any(isinstance(one, Judged) and one.champion is None for one in (base, head)),
+        lists=any(isinstance(one, JudgedLists) and one.champion is None for one in (base, head)),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from musicrec.errors import MusicRecError
 from musicrec.metrics.definitions import MARGIN, split_figures
-from musicrec.project.revisions import Judged, Revision, UnavailableError
+from musicrec.project.revisions import JudgedLists, Revision, UnavailableError
 from musicrec.review.compare import DATA, Champion, Result, compare, outdated
 from musicrec.review.tested import PARAMS, TABLE
 
@@ -110,7 +110,7 @@ def read_figures(
         except UnavailableError as error:
             out_of_reach.append(path)
             missing = [f"{UnavailableError(revision, out_of_reach, error.reason)}."]
-    if absent and not isinstance(revision, Judged):  # lists alone have no training
+    if absent and not isinstance(revision, JudgedLists):  # lists alone have no training
         missing.append(f"{revision.name} has no {', '.join(absent)}; run `dvc repro` there.")
     params = revision.read_yaml(PARAMS)
     result, no_verdict = None, ""

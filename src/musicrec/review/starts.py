@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from musicrec.errors import MusicRecError
 from musicrec.params import ALSParams, B, EvaluateParams, FeedbackParams, check_block
-from musicrec.project.revisions import WORKSPACE, Judged, Revision
+from musicrec.project.revisions import WORKSPACE, JudgedLists, Revision
 from musicrec.project.staleness import why_stale
 from musicrec.review.tested import INDEXED, PARAMS
 from musicrec.runtime import progress
@@ -28,7 +28,7 @@ def refit(base: Revision, head: Revision, n_starts: int) -> list[list[pa.Table]]
     if stale := why_stale(workspace, ["index"]):
         raise MusicRecError(f"--starts trains on the plays of the workspace: {stale}")
     for revision in (base, head):
-        if isinstance(revision, Judged):
+        if isinstance(revision, JudgedLists):
             raise MusicRecError(
                 f"--starts trains settings of revisions, and {revision.name} is not a revision"
             )

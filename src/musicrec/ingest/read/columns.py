@@ -32,12 +32,13 @@ TITLES = (
     r"(?i)^(user|listener|member|account|session)[ _-]?(id|name)?$",
     r"(?i)^(track|song|item|artist|movie|title|media|recording)[ _-]?(id|name|uri)?$",
 )
+_OF_IDS = {f"data.columns.{name}" for name in ("user", "track", "track_else")}
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _SLASH = re.compile(r"(?<![^ ])\\*/(?![^ ])")  # alone between blanks
 
 
 @dataclass(frozen=True)
-class Mapping:
+class ColumnMapping:
     """The columns that `data.columns` and `data.keep` ask for."""
 
     params: DataParams
@@ -107,7 +108,7 @@ class Mapping:
 
 def mapping_of(
     params: DataParams, relatives: Sequence[str], aliases: dict[str, str] | None = None
-) -> Mapping:
+) -> ColumnMapping:
     """Tell which columns to read from files whose paths below the source are `relatives`."""
     parameter: dict[Column, str] = {}
     for name in (*ROLES, "track_else"):
@@ -121,9 +122,9 @@ def mapping_of(
     paths = [set(_path_values(relative)) for relative in relatives]
     common = set.intersection(*paths) if paths else set()
     in_path = frozenset(c for c in parameter if isinstance(c, str) and c in common)
-    ids = frozenset(c for c, name in parameter.items() if re.search("user|track", name))
+    ids = frozenset(column for column, name in parameter.items() if name in _OF_IDS)
     renamed = (pa.array(list(aliases)), pa.array(list(aliases.values()))) if aliases else None
-    return Mapping(params, parameter, in_path, ids, keep, renamed)
+    return ColumnMapping(params, parameter, in_path, ids, keep, renamed)
 
 
 def _path_values(relative: str) -> dict[str, str | None]:
@@ -158,7 +159,7 @@ def _joined(parts: list[pa.Array]) -> pa.Array:
 
 
 def positions(
-    mapping: Mapping, names: tuple[str, ...], file: str, *, named: bool
+    mapping: ColumnMapping, names: tuple[str, ...], file: str, *, named: bool
 ) -> dict[Column, int]:
     """Find the wanted columns among a file's `names`, which have no meaning where not `named`."""
     shown = ", ".join(names)[:300] if named else f"{len(names)} columns and no header"

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.read.columns import Column, Fields, Mapping, positions
+from musicrec.ingest.read.columns import Column, ColumnMapping, Fields, positions
 from musicrec.ingest.read.judge import Raw
 from musicrec.ingest.read.layout import HEAD
 from musicrec.ingest.read.text import Rows, filled_lines, read_block, read_each
@@ -70,7 +70,7 @@ class JsonFields:
     else stands there breaks the line, and so does an id that is no text or number.
     """
 
-    def __init__(self, records: list[Any], mapping: Mapping, name: str) -> None:
+    def __init__(self, records: list[Any], mapping: ColumnMapping, name: str) -> None:
         """Find the fields in the first objects."""
         records = [record for record in records if isinstance(record, dict)]
         self._ids = mapping.ids
@@ -187,7 +187,7 @@ def _at_path(value: Any, keys: list[str], name: str, path: str) -> Iterator[Any]
         )
 
 
-def json_paths(records: list[dict[str, Any]], mapping: Mapping, name: str) -> Paths:
+def json_paths(records: list[dict[str, Any]], mapping: ColumnMapping, name: str) -> Paths:
     """Find the mapped fields in the first objects.
 
     A name is a key of the object or, dotted, of objects within: `track_metadata.track_name`.
@@ -235,7 +235,9 @@ def _at(record: Any, keys: tuple[str, ...]) -> Any:
     return record
 
 
-def _arrow_kinds(records: list[dict[str, Any]], paths: Paths, mapping: Mapping) -> pa.Schema | None:
+def _arrow_kinds(
+    records: list[dict[str, Any]], paths: Paths, mapping: ColumnMapping
+) -> pa.Schema | None:
     """The types by which Arrow reads fields as they are written; None where there are none.
 
     Texts are texts and numbers whole ones; but for ids and counts also true, false and fractions.

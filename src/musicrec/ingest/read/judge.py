@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.read.columns import INVISIBLE, TITLES, Fields, Mapping
+from musicrec.ingest.read.columns import INVISIBLE, TITLES, ColumnMapping, Fields
 from musicrec.ingest.read.layout import TextLayout
 from musicrec.ingest.read.values import (
     CODES,
@@ -61,7 +61,7 @@ class Bad(NamedTuple):
     track: str | None
 
 
-class Judged(NamedTuple):
+class JudgedRows(NamedTuple):
     """What some rows come to."""
 
     chunk: Chunk
@@ -71,7 +71,7 @@ class Judged(NamedTuple):
     seen: Counter[str]  # what is no mistake by itself: `report.SEEN`, `rows_filtered`
 
 
-def judge(raw: Raw, mapping: Mapping, file: str) -> Judged:
+def judge(raw: Raw, mapping: ColumnMapping, file: str) -> JudgedRows:
     """Judge rows: each is good, or bad for the first of `REASONS` that holds.
 
     That a column's type cannot hold an id, a count or a time, or that a header amid the rows has
@@ -87,24 +87,24 @@ def judge(raw: Raw, mapping: Mapping, file: str) -> Judged:
     asks = raw.layout is not None and raw.layout.dialect.asks
     users, of_users = _ids(columns["user"], "user", nulls, asks=asks)
     tracks, of_tracks = _ids(columns["track"], "track", nulls, asks=asks)
-    found, again = [of_users, of_tracks], np.zeros(n, bool)
+    codes_of, header = [of_users, of_tracks], np.zeros(n, bool)
     if raw.layout is not None:
-        again = _headers(users, tracks, raw.layout, file)
+        header = _headers(users, tracks, raw.layout, file)
         if raw.layout.titles is None:
-            found.insert(0, again * np.int8(CODES["not_a_row"]))
-            again = np.zeros(n, bool)
+            codes_of.insert(0, header * np.int8(CODES["not_a_row"]))
+            header = np.zeros(n, bool)
     if "count" in columns:
         counts, codes = counts_of(columns["count"], params)
-        found.append(codes)
+        codes_of.append(codes)
     if "timestamp" in columns:
         times, codes = times_of(columns["timestamp"], params.time_format)
-        found.append(codes)
-    codes = reduce(lambda one, other: np.where(one > 0, one, other), found)
-    codes[filtered | again] = 0
-    kept = (codes == 0) & ~filtered & ~again
-    seen["header_lines"] = int(np.count_nonzero(again))
+        codes_of.append(codes)
+    codes = reduce(lambda one, other: np.where(one > 0, one, other), codes_of)
+    codes[filtered | header] = 0
+    kept = (codes == 0) & ~filtered & ~header
+    seen["header_lines"] = int(np.count_nonzero(header))
     if mapping.keep is not None:
-        seen["rows_filtered"] = int(np.count_nonzero(filtered & ~again))
+        seen["rows_filtered"] = int(np.count_nonzero(filtered & ~header))
     if not kept.all():
         chosen = pa.array(kept)
         users, tracks, counts = users.filter(chosen), tracks.filter(chosen), counts[kept]
@@ -120,10 +120,10 @@ def judge(raw: Raw, mapping: Mapping, file: str) -> Judged:
                 seen[f"null words {role}"] = int(np.count_nonzero(by_row(ids, _distinct(words))))
     rows = n + len(raw.broken) - seen["header_lines"]
     bad = _bad_rows(raw, columns, codes)
-    return Judged(Chunk(users, tracks, counts, times), rows, raw.lines, bad, seen)
+    return JudgedRows(Chunk(users, tracks, counts, times), rows, raw.lines, bad, seen)
 
 
-def _require_kinds(columns: dict[str, pa.Array], mapping: Mapping, file: str) -> None:
+def _require_kinds(columns: dict[str, pa.Array], mapping: ColumnMapping, file: str) -> None:
     """Stop where a column's type cannot hold what its role asks for."""
     asked = {"count": "numbers", "timestamp": "numbers, dates or times"}
     for role, column in columns.items():

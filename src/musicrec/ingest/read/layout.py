@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from musicrec.errors import MusicRecError, warn
-from musicrec.ingest.read.columns import INVISIBLE, TITLES, Column, Mapping, positions
+from musicrec.ingest.read.columns import INVISIBLE, TITLES, Column, ColumnMapping, positions
 from musicrec.ingest.read.values import USUAL_NULLS
 from musicrec.params import ROLES
 
@@ -81,7 +81,7 @@ class TextLayout:
     count: int | None  # place of the count
 
 
-def text_layout(head: bytes, mapping: Mapping, name: str, *, whole: bool) -> TextLayout:
+def text_layout(head: bytes, mapping: ColumnMapping, name: str, *, whole: bool) -> TextLayout:
     """Tell a text file's layout from its first bytes, of `packed.text_chunks`.
 
     `whole`: they are the whole file, so that its last line is complete.
@@ -135,7 +135,7 @@ def _head_lines(head: bytes, name: str, *, whole: bool) -> list[str]:
     return lines
 
 
-def _choose_dialect(lines: list[str], mapping: Mapping, choice: str, name: str) -> Dialect:
+def _choose_dialect(lines: list[str], mapping: ColumnMapping, choice: str, name: str) -> Dialect:
     """The separator (of `choice`: `data.separator` or the file's own) and quotes that fit best."""
     quote = mapping.params.quote
     if quote not in ("auto", "none") and len(quote) != 1:
@@ -167,7 +167,7 @@ def _choose_dialect(lines: list[str], mapping: Mapping, choice: str, name: str) 
     return fitting[0]
 
 
-def _quoting(lines: list[str], separator: str, mapping: Mapping) -> Dialect:
+def _quoting(lines: list[str], separator: str, mapping: ColumnMapping) -> Dialect:
     choice = mapping.params.quote
     as_text = choice == "auto" and (separator == "\t" or len(separator) > 1)
     quoted = {f'"{name}"' for name in mapping.names}
@@ -177,7 +177,7 @@ def _quoting(lines: list[str], separator: str, mapping: Mapping) -> Dialect:
     return Dialect(separator, '"' if choice == "auto" else choice)
 
 
-def _fits(split: list[Row], mapping: Mapping) -> bool:
+def _fits(split: list[Row], mapping: ColumnMapping) -> bool:
     """Whether lines have the mapped columns and, from the header on, mostly as many fields."""
     names = set(mapping.names)
     start = next((i for i, row in enumerate(split[:_ABOVE]) if names <= set(_bare(row))), None)
@@ -210,7 +210,9 @@ def _bare(row: Row) -> Row:
     return tuple(field.strip(INVISIBLE) for field in fields)
 
 
-def _header(split: list[Row], lines: list[str], mapping: Mapping, name: str) -> tuple[int, Row]:
+def _header(
+    split: list[Row], lines: list[str], mapping: ColumnMapping, name: str
+) -> tuple[int, Row]:
     """How many lines stand above the table's first line, and its titles; () without a header."""
     header, names, top = mapping.params.header, mapping.names, _comments(lines)
     if names and header is not False:
@@ -232,7 +234,7 @@ def _header(split: list[Row], lines: list[str], mapping: Mapping, name: str) -> 
     return top, ()
 
 
-def _are_names(row: Row, mapping: Mapping, line: str, name: str) -> bool:
+def _are_names(row: Row, mapping: ColumnMapping, line: str, name: str) -> bool:
     """With positions alone: whether the first line does not parse as a play; stop if it may."""
     columns = mapping.params.columns
     ids, values = (
@@ -262,7 +264,7 @@ def _is_rule(row: Row) -> bool:
     return bool(fields) and all(map(_RULE.fullmatch, fields))
 
 
-def _named(titles: Row, rows: list[Row], width: int, mapping: Mapping, name: str) -> Row:
+def _named(titles: Row, rows: list[Row], width: int, mapping: ColumnMapping, name: str) -> Row:
     """Name the fields of a row after the header; a last field that is always empty is none."""
     more = width - len(titles)
     alike = [row for row in rows if len(row) == width]
@@ -279,7 +281,7 @@ def _named(titles: Row, rows: list[Row], width: int, mapping: Mapping, name: str
     )
 
 
-def _row_width(rows: list[Row], mapping: Mapping, choice: str, name: str) -> int:
+def _row_width(rows: list[Row], mapping: ColumnMapping, choice: str, name: str) -> int:
     """How many fields a row has; where too few agree, bad rows are no exception to drop."""
     width, share = _modal_width(rows)
     if share >= (_ALIKE if choice == "auto" else 0.5) or len(rows) < 3:

@@ -1,4 +1,8 @@
-"""The files of a source as judged chunks, in order, read and judged on all cores."""
+"""The files of a source as judged rows, in order, read and judged on all cores.
+
+Bytes come in blocks of whole lines, which become `Raw` rows and then `JudgedRows`, with a `Chunk`
+of the good ones; a `Piece` says of which file they are.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.read.columns import Column, Mapping, positions
+from musicrec.ingest.read.columns import Column, ColumnMapping, positions
 from musicrec.ingest.read.json_rows import JsonFields, first_records, json_form, read_document
-from musicrec.ingest.read.judge import Judged, Raw, judge
+from musicrec.ingest.read.judge import JudgedRows, Raw, judge
 from musicrec.ingest.read.layout import HEAD, text_layout
 from musicrec.ingest.read.text import blocks, read_text
 from musicrec.ingest.source.files import SourceFile, refuse_unsupported
@@ -37,13 +41,13 @@ class Piece(NamedTuple):
 
     table: str
     file: SourceFile
-    judged: Judged
+    judged: JudgedRows
 
 
 class Reader:
     """Reads the files of tables."""
 
-    def __init__(self, tables: dict[str, list[SourceFile]], mapping: Mapping) -> None:
+    def __init__(self, tables: dict[str, list[SourceFile]], mapping: ColumnMapping) -> None:
         """Read nothing yet."""
         self._tables, self._mapping = tables, mapping
         self._params = mapping.params
@@ -146,7 +150,7 @@ class Reader:
             )
 
 
-def _parquet_groups(file: SourceFile, mapping: Mapping) -> tuple[list[Work], tuple[str, ...]]:
+def _parquet_groups(file: SourceFile, mapping: ColumnMapping) -> tuple[list[Work], tuple[str, ...]]:
     """What reads each row group of a file, and its columns; none where it has no rows."""
     with file.open() as stream:
         head = stream.read(1 << 16)

@@ -48,7 +48,7 @@ class Plan(NamedTuple):
     @property
     def drawn(self) -> bool:
         """Whether held-out users are drawn by hash: not where file or time tell rows apart."""
-        return self.params.protocol not in ("given", "temporal")
+        return self.params.protocol in ("holdout", "strong_generalization")
 
     @property
     def needs_whole_table(self) -> bool:
