@@ -370,7 +370,8 @@ def _print_explanation(why: Explanation, k: int, labels: Labels, as_json: bool) 
         for part in why.plays[:k]
     ]
     others = sum(part.part for part in why.plays[k:]) + why.remainder
-    rows.append((f"{len(why.plays[k:])} others", "", "", f"{others:+.4f}"))
+    if len(why.plays) > k or why.remainder:
+        rows.append((f"{len(why.plays[k:])} others", "", "", f"{others:+.4f}"))
     rows.append((f"score of {why.track_id}", labels.get(why.track_id, ""), "", f"{why.score:.4f}"))
     _print_table(("play", "name", "count", "part"), rows)
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from musicrec.als.gram import gram
@@ -34,7 +33,7 @@ from musicrec.bundle.manifest import (
     Sizes,
     layout,
 )
-from musicrec.errors import MusicRecError
+from musicrec.errors import MusicRecError, warn
 from musicrec.interactions.coded import read_sizes
 from musicrec.interactions.factors import read_factors, read_trained_with
 from musicrec.interactions.matrix import Interactions, read_interactions
@@ -43,7 +42,14 @@ from musicrec.search.annoy_index import AnnoyIndex, build_index, warn_of_another
 from musicrec.search.exact import ExactIndex
 from musicrec.storage.files import fingerprint, write_array, write_exact_json
 from musicrec.storage.outputs import atomic_directory
-from musicrec.storage.parquet import LAST_PLAYED, read_files, read_table, sound_parts, write_table
+from musicrec.storage.parquet import (
+    LAST_PLAYED,
+    read_files,
+    read_given,
+    read_table,
+    sound_parts,
+    write_table,
+)
 
 SENTINELS = 5  # users whose answers the manifest holds
 LIBRARIES = ("annoy", "musicrec", "numba", "numpy", "pyarrow")  # whose version matters to bytes
@@ -202,6 +208,8 @@ def track_arrays(groups: str, tracks: list[str]) -> dict[str, np.ndarray]:
         raise MusicRecError(f"export.groups = {groups}: none of its tracks is in the model")
     numbers = {name: number for number, name in enumerate(names)}
     of_tracks = [numbers.get(of_track.get(track, ""), -1) for track in tracks]
+    if without := of_tracks.count(-1):
+        warn(f"export.groups = {groups}: {without:,} of {len(tracks):,} tracks have no group there")
     arrays = {"track_groups": np.array(of_tracks, np.int32)}
     arrays["group_id_text"], arrays["group_id_starts"] = id_arrays(pa.array(names))
     if "name" in known:
@@ -214,15 +222,7 @@ def _read_groups(path: Path) -> dict[str, dict[str, str]]:
     """Columns `group` and, if there, `name` by track, of Parquet or of text by commas or tabs."""
     columns = ("track_id", "group", "name")
     try:
-        if path.suffix == ".parquet":
-            table = read_files([path])
-        else:
-            with path.open(encoding="utf-8") as lines:
-                delimiter = "\t" if "\t" in lines.readline() else ","
-            types = pa_csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()))
-            quote = '"' if delimiter == "," else False  # between tabs it is part of a name
-            options = pa_csv.ParseOptions(delimiter=delimiter, quote_char=quote)
-            table = pa_csv.read_csv(path, parse_options=options, convert_options=types)
+        table = read_given(path, columns)
         tracks, *values = (
             table.column(name).cast(pa.string()).to_pylist()
             for name in columns
