@@ -70,8 +70,8 @@ MUTATIONS = (
     ),
     Mutation(
         "feedback: a count equal to min_count is dropped",
-        "keep = counts >= params.min_count",
-        "keep = counts > params.min_count",
+        "keep = plays.counts >= params.min_count",
+        "keep = plays.counts > params.min_count",
         ("als/test_feedback.py",),
     ),
     Mutation(
@@ -88,8 +88,8 @@ MUTATIONS = (
     ),
     Mutation(
         "neighbours: a similarity is not divided by the item's listeners",
-        "np.sqrt(best[position] / float(len(users)))",
-        "np.sqrt(best[position])",
+        "np.sqrt(nearest.similarities / own)",
+        "np.sqrt(nearest.similarities)",
         ("baselines/test_neighbours.py", "test_recommenders.py"),
     ),
     Mutation(
@@ -106,8 +106,8 @@ MUTATIONS = (
     ),
     Mutation(
         "downsample: held-out users are thinned, too",
-        "return kinds, (kinds > 0) | (",
-        "return kinds, (kinds > 9) | (",
+        "kept = (kinds > 0) | (",
+        "kept = (kinds > 9) | (",
         ("test_downsample.py",),
     ),
     Mutation(
