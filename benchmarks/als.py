@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ ENGINES = (
     "cmfrec-cg",
     "cmfrec-cholesky",
 )
+PACKAGES = {"mllib": "pyspark", "implicit": "implicit", "irspack": "irspack", "cmfrec": "cmfrec"}
 
 
 def main() -> None:
@@ -67,7 +69,8 @@ def main() -> None:
     parser.add_argument("--reg", type=float, default=0.1)
     parser.add_argument("--reg-exponent", type=float, default=1.0, help=argparse.SUPPRESS)
     parser.add_argument("--same-objective", action="store_true", help="constant regularisation")
-    parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=ENGINES)
+    installed = [name for name in ENGINES if find_spec(PACKAGES.get(name.split("-")[0], "numpy"))]
+    parser.add_argument("--engines", nargs="+", default=installed, choices=ENGINES)
     parser.add_argument("--json", type=Path, help="file to write")
     parser.add_argument("--worker", nargs=2, metavar=("ENGINE", "FOLDER"), help=argparse.SUPPRESS)
     args = parser.parse_args()
