@@ -88,6 +88,7 @@ QUESTIONS = (
     "explain",
     "recommend, batch",
     "the same, by rules",
+    "by rules, and diversity",
 )
 
 
@@ -201,6 +202,7 @@ def _ours(pipe: Connection, folder: Path) -> None:
         "recommend, batch": lambda users: bundle.recommend_many([names[u] for u in users], K),
     }
     batches["the same, by rules"] = _by_rules(bundle, names, tracks)
+    batches["by rules, and diversity"] = _by_rules(bundle, names, tracks, diversity=0.3)
     _serve(
         pipe,
         questions,
@@ -209,7 +211,9 @@ def _ours(pipe: Connection, folder: Path) -> None:
     )
 
 
-def _by_rules(bundle: Bundle, names: list[str], tracks: list[str]) -> Callable[[list[int]], object]:
+def _by_rules(
+    bundle: Bundle, names: list[str], tracks: list[str], **more: float
+) -> Callable[[list[int]], object]:
     """At most two tracks of each of 40,000 groups, 1,000 excluded, ten of each user, a score."""
     from musicrec.bundle.recommend import Recommender
     from musicrec.search.exact import ExactIndex
@@ -220,7 +224,7 @@ def _by_rules(bundle: Bundle, names: list[str], tracks: list[str]) -> Callable[[
     )
     arrays = {**bundle.arrays, "track_groups": groups}
     grouped = dataclasses.replace(bundle, arrays=arrays, recommender=recommender)
-    rules: Any = {"exclude": tracks[500:1500], "max_per_group": 2, "min_score": 1e-6}
+    rules: Any = {"exclude": tracks[500:1500], "max_per_group": 2, "min_score": 1e-6, **more}
 
     def ask(users: list[int]) -> object:
         not_for = {names[u]: tracks[u % 1000 : u % 1000 + 10] for u in users}
