@@ -54,8 +54,6 @@ else:
         ]
     ]
     write_json("plots/ann_bench/tradeoff.json", settings)
-    speed_up = {"recall": 0.9, "method": "annoy", "times_best_exact": 3.0 + reg_param}
-    write_json("plots/ann_bench/speed_up.json", [speed_up])
     write_json("plots/ann_bench/machine.json", {"processor": "A processor", "cores": 2})
     write_json("metrics/ann_bench.json", {"ann_recall": 0.9 - reg_param})
 """
