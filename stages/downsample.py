@@ -14,7 +14,7 @@ if __name__ == "__main__":
 
 import sys
 
-from musicrec.downsample import KINDS, describe, downsample, headline
+from musicrec.downsample import KINDS, describe, downsample, downsample_metrics
 from musicrec.params import DownsampleParams, load_block
 from musicrec.storage.files import write_json
 from musicrec.storage.outputs import atomic_directory, output_file, output_folder, stage_arguments
@@ -30,7 +30,7 @@ def main() -> None:
     held_out = {split: path for split, path in held_out.items() if path.is_dir()}
     with atomic_directory(args.output) as folder:
         rows = downsample(args.ingested / "train", held_out, folder, params)
-        figures = headline(rows)
+        figures = downsample_metrics(rows)
         write_json(args.plots, rows)
         write_json(args.metrics, figures)
     print(describe(figures, params), file=sys.stderr)

@@ -15,7 +15,7 @@ if __name__ == "__main__":
 from functools import partial
 
 from musicrec.evaluate.lists import COLUMNS
-from musicrec.evaluate.report import headline, plot_rows, sentence
+from musicrec.evaluate.report import evaluation_metrics, plot_rows, sentence
 from musicrec.evaluate.run import evaluate
 from musicrec.params import EvaluateParams, load_block
 from musicrec.runtime import progress
@@ -46,7 +46,7 @@ def main() -> None:
     params = load_block(args.params, EvaluateParams)
     evaluation = evaluate(args.indexed, args.factors, args.baselines, params, progress)
     plots = plot_rows(evaluation, params)
-    figures = headline(evaluation, plots["differences"], params)
+    figures = evaluation_metrics(evaluation, plots["differences"], params)
     with atomic_directory(args.plots) as folder:
         for name, rows in plots.items():
             write_json(folder / f"{name}.json", rows)

@@ -15,7 +15,7 @@ if __name__ == "__main__":
 
 import sys
 
-from musicrec.ingest.report import count_rows, headline, rejected_rows, sentence
+from musicrec.ingest.report import count_rows, data_metrics, rejected_rows, sentence
 from musicrec.ingest.run import ingest
 from musicrec.params import DataParams, EvaluateParams, load_block
 from musicrec.storage.files import write_json
@@ -34,5 +34,5 @@ def main() -> None:
         with atomic_directory(args.plots) as plots:
             write_json(plots / "counts.json", count_rows(summary))
             write_json(plots / "rejected.json", rejected_rows(summary))
-        write_json(args.metrics, headline(summary))
+        write_json(args.metrics, data_metrics(summary))
     print(sentence(summary), file=sys.stderr)

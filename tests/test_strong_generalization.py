@@ -12,7 +12,7 @@ import pytest
 
 from musicrec.bundle.write import export_bundle
 from musicrec.errors import MusicRecError
-from musicrec.evaluate.report import headline, plot_rows, spark_rows
+from musicrec.evaluate.report import evaluation_metrics, plot_rows, spark_rows
 from musicrec.evaluate.run import evaluate
 from musicrec.interactions.factors import read_factors
 from musicrec.interactions.held_out import read_held_out
@@ -113,7 +113,7 @@ def slow_lists(folder: Path, splits: dict[str, list[Row]], als: ALSParams) -> di
 def test_metrics_equal_a_slow_evaluation(folder: Path, splits: dict[str, list[Row]]) -> None:
     judged = evaluate(folder / "indexed", folder / "factors", folder / "baselines", PARAMS)
     plots = plot_rows(judged, PARAMS)
-    figures = headline(judged, plots["differences"], PARAMS)
+    figures = evaluation_metrics(judged, plots["differences"], PARAMS)
     lists = slow_lists(folder, splits, ALS)
     truth = {u: [i for v, i, _ in splits["validation"] if v == u] for u in lists}
     for metric, k in (("map", 30), ("ndcg", 30), ("recall", 30), ("calibrated_recall", 5)):
@@ -196,7 +196,7 @@ def test_trials_fold_in_too(folder: Path, tmp_path: Path, seen: Literal["exclude
     model = trials.fit(ALS, FEEDBACK)
     staged = evaluate(folder / "indexed", folder / "factors", tmp_path / "baselines", params)
     rows = plot_rows(staged, params)
-    figures = headline(staged, rows["differences"], params)
+    figures = evaluation_metrics(staged, rows["differences"], params)
     mine = trials.figures(model)
     assert "calibrated_recall@5" in mine and mine.items() <= figures.items()
     assert spark_rows(trials.per_user(model), params.k) == rows["spark_protocol"]

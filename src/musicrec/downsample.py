@@ -116,7 +116,7 @@ def _kept_rows(reader: pq.ParquetFile, kept: np.ndarray, schema: pa.Schema) -> I
         yield pa.Table.from_batches([batch.filter(pa.array(kept[start:end]))]).cast(schema)
 
 
-def headline(rows: list[dict[str, Any]]) -> dict[str, int]:
+def downsample_metrics(rows: list[dict[str, Any]]) -> dict[str, int]:
     """Figures of `metrics/downsample.json`, from what `downsample` returns."""
     return {
         f"{name}_{fate}": sum(row[name] for row in rows if row["fate"] == fate)

@@ -15,7 +15,7 @@ from musicrec.bundle.write import export_bundle
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.champion import champion_lists
 from musicrec.evaluate.judge import described
-from musicrec.evaluate.report import headline, plot_rows, sentence
+from musicrec.evaluate.report import evaluation_metrics, plot_rows, sentence
 from musicrec.evaluate.run import evaluate
 from musicrec.interactions.earlier import read_earlier
 from musicrec.params import EvaluateParams, ExportParams
@@ -76,7 +76,7 @@ def test_it_is_judged_as_the_bundle_answers_with_todays_history(tmp_path: Path) 
         got = found.table.column(f"champion_ndcg@{k}").to_pylist()
         assert got == pytest.approx(expected, abs=1e-9)
     differences = plot_rows(found, params)["differences"]
-    figures = headline(found, differences, params)
+    figures = evaluation_metrics(found, differences, params)
     mean = np.mean(found.table.column("champion_map@50").to_numpy())
     assert figures["champion_map@50"] == pytest.approx(mean)
     assert f"the champion ({mean:.4f})" in sentence(figures, differences, found.table, params)

@@ -18,7 +18,7 @@ from musicrec.als.fold_in import read_model
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import described, hash_rows
 from musicrec.evaluate.lists import COLUMNS
-from musicrec.evaluate.report import headline, plot_rows, sentence
+from musicrec.evaluate.report import evaluation_metrics, plot_rows, sentence
 from musicrec.evaluate.run import evaluate
 from musicrec.interactions.held_out import read_held_out
 from musicrec.metrics.definitions import HITS
@@ -120,7 +120,7 @@ def test_seen_tracks_are_kept_on_demand(folder, plays, tmp_path):
     truth, lists = by_user(plays.validation), slow_lists(folder, plays, exclude_seen=False)
     expected = {user: reference(lists[user], truth[user], 10)["map"] for user in truth}
     assert column(judged, folder, "map@10") == pytest.approx(expected, rel=1e-9)
-    figures = headline(judged, plot_rows(judged, params)["differences"], params)
+    figures = evaluation_metrics(judged, plot_rows(judged, params)["differences"], params)
     assert {"beats_most_played", "beats_ease"} < figures.keys()
     rows = plot_rows(judged, params)["differences"]
     assert sentence(figures, rows, judged.table, params).endswith(

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 
 from musicrec.baselines.lists import BASELINES
-from musicrec.evaluate.report import headline, plot_rows, sentence
+from musicrec.evaluate.report import evaluation_metrics, plot_rows, sentence
 from musicrec.evaluate.run import evaluate
 from musicrec.metrics.definitions import HITS, METRICS, headline_metrics, shown_metrics
 from musicrec.metrics.intervals import FEWEST_USERS
@@ -55,7 +55,7 @@ def mean(evaluation, name):
 
 
 def test_the_headline_is_a_handful_of_means_of_the_table(evaluation, rows):
-    figures = headline(evaluation, rows["differences"], PARAMS)
+    figures = evaluation_metrics(evaluation, rows["differences"], PARAMS)
     shown = shown_metrics(PARAMS.k)
     assert {*headline_metrics(PARAMS.k), "coverage@5", "popularity@5"} == set(shown)
     for name in shown:
@@ -107,7 +107,7 @@ def test_ceilings_and_intervals_enclose_the_metrics(rows):
 
 
 def test_a_model_of_taste_beats_popularity_and_says_so(evaluation, rows):
-    figures = headline(evaluation, rows["differences"], PARAMS)
+    figures = evaluation_metrics(evaluation, rows["differences"], PARAMS)
     assert figures["beats_popularity"] is True
     assert "beats popularity" in sentence(figures, rows["differences"], evaluation.table, PARAMS)
 
@@ -121,7 +121,7 @@ def test_a_few_users_do_not_show_that_a_model_beats_anything(evaluation):
         differences = plot_rows(few, PARAMS)["differences"]
         row = next(r for r in differences if r["against"] == "popularity")
         assert row["low"] > 0 and row["shown_higher"] is False
-        figures = headline(few, differences, PARAMS)
+        figures = evaluation_metrics(few, differences, PARAMS)
         assert figures["beats_popularity"] is False
         assert f"{n} users are too few to tell" in sentence(figures, differences, few.table, PARAMS)
 
@@ -130,7 +130,7 @@ def test_a_model_that_loses_to_popularity_says_so(plays, tmp_path):
     noise = np.random.default_rng(0).random((N_ITEMS, 4)).astype(np.float32)
     evaluation = run(tmp_path, plays, noise)
     differences = plot_rows(evaluation, PARAMS)["differences"]
-    figures = headline(evaluation, differences, PARAMS)
+    figures = evaluation_metrics(evaluation, differences, PARAMS)
     assert figures["beats_popularity"] is False
     assert "is worse than popularity" in sentence(figures, differences, evaluation.table, PARAMS)
     barely = [row | {"high": 0.1} for row in differences]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec.index.run import headline, index_splits, split_rows
+from musicrec.index.run import index_metrics, index_splits, split_rows
 from musicrec.interactions.coded import read_sizes
 from musicrec.storage.files import CHECKSUMS, read_json, write_checksums
 from musicrec.storage.parquet import read_table
@@ -110,8 +110,8 @@ def test_summary_counts_what_training_does_not_know(indexed):
         }
     assert summary["validation"]["unknown_users"] == 1
     assert summary["test"]["plays_of_unknown_tracks"] == 5
-    assert headline(summary)["unknown_validation_users"] == 1
-    assert headline(summary)["tracks"] == n_items
+    assert index_metrics(summary)["unknown_validation_users"] == 1
+    assert index_metrics(summary)["tracks"] == n_items
     assert split_rows(summary)[0] == {"split": "validation"} | summary["validation"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from musicrec.evaluate.report import headline, metric_rows, plot_rows, spark_rows
+from musicrec.evaluate.report import evaluation_metrics, metric_rows, plot_rows, spark_rows
 from musicrec.evaluate.run import evaluate
 from musicrec.interactions.factors import read_factors
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams
@@ -50,7 +50,7 @@ def test_the_figures_are_those_of_the_stages(folder: Path, tmp_path: Path, split
         ranking = metric_rows(table, params.k)
         assert ranking == [row for row in rows["metrics"] if row["model"] == "als"]
         assert spark_rows(table, params.k) == rows["spark_protocol"]
-        figures = headline(staged, rows["differences"], params)
+        figures = evaluation_metrics(staged, rows["differences"], params)
         assert trials.figures(model).items() <= figures.items()
 
 

@@ -27,7 +27,9 @@ MODEL = "als"
 Rows = list[dict[str, Any]]
 
 
-def headline(evaluation: Evaluation, differences: Rows, params: EvaluateParams) -> dict[str, Any]:
+def evaluation_metrics(
+    evaluation: Evaluation, differences: Rows, params: EvaluateParams
+) -> dict[str, Any]:
     """Figures of `metrics/evaluate.json`, what a reviewer acts on; docs/metrics.md defines them.
 
     Every one is the mean of a column of the table. `beats_<baseline>`: the model's MAP is shown

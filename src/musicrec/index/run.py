@@ -79,7 +79,7 @@ def summarise(folder: Path, sizes: IndexSizes) -> dict[str, Any]:
     return summary
 
 
-def headline(summary: Mapping[str, Any]) -> dict[str, float]:
+def index_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
     """Figures of `metrics/index.json`, from what `index_splits` returns."""
     figures: dict[str, float] = {
         "users": summary["n_users"],

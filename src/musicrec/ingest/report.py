@@ -155,7 +155,7 @@ def _shown(value: str | None) -> str:
     return "null" if value is None else repr(value if len(value) <= 80 else value[:77] + "...")
 
 
-def headline(summary: Mapping[str, Any]) -> dict[str, float | str]:
+def data_metrics(summary: Mapping[str, Any]) -> dict[str, float | str]:
     """Figures of `metrics/data.json`, from what `ingest.run.ingest` returns."""
     source = summary["source"]
     figures: dict[str, float | str] = {"rows_read": source["rows"]}

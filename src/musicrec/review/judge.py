@@ -17,7 +17,7 @@ from musicrec.baselines.lists import read_baselines
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import Lists, judge
 from musicrec.evaluate.lists import read_lists, write_trec
-from musicrec.evaluate.report import headline, plot_rows, sentence
+from musicrec.evaluate.report import evaluation_metrics, plot_rows, sentence
 from musicrec.interactions.held_out import read_held_out
 from musicrec.params import EvaluateParams, load_block
 from musicrec.project.revisions import JUDGED, WORKSPACE, Revision
@@ -62,7 +62,7 @@ def judge_lists(path: str | os.PathLike[str], name: str, trec: Path | None = Non
     others = read_baselines(root / "data/baselines", len(held_out.users), params)
     evaluation = judge(held_out, Lists(lists, lists, np.empty(0), others), params)
     plots = plot_rows(evaluation, params)
-    figures = headline(evaluation, plots["differences"], params)
+    figures = evaluation_metrics(evaluation, plots["differences"], params)
     if trec is not None:
         write_trec(trec, held_out, lists, name)
     with atomic_directory(

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.report import count_rows, headline
+from musicrec.ingest.report import count_rows, data_metrics
 from musicrec.interactions.hashing import hash_fraction
 from tests.support.plays import rows, run, text_of, write
 
@@ -82,7 +82,7 @@ def test_strong_generalization(tmp_path, hashes, filters):
     found = {name: sorted(rows(out, name)) for name in names}
     assert found == expected
     assert left_out["plays_of_unknown_tracks"] > 0
-    figures = headline(summary)
+    figures = data_metrics(summary)
     assert {name: figures[name] for name in left_out} == left_out
     assert (filtered["plays_filtered"] > 0) == bool(filters)
     assert {name: figures.get(name, 0) for name in filtered} == filtered
@@ -105,7 +105,7 @@ def test_holdout(tmp_path, hashes, filters):
         part[:] = [(u, t, 2 * c if (u, t) == (user, track) else c) for u, t, c in part]
     assert {name: sorted(rows(out, name)) for name in expected} == expected
     assert sorted(path.name for path in out.iterdir()) == sorted(expected)
-    assert {name: headline(summary).get(name, 0) for name in filtered} == filtered
+    assert {name: data_metrics(summary).get(name, 0) for name in filtered} == filtered
     train_users, train_tracks = ({row[i] for row in expected["train"]} for i in (0, 1))
     for name, part in expected.items():
         users, tracks = ({row[i] for row in part} for i in (0, 1))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.report import headline
+from musicrec.ingest.report import data_metrics
 from musicrec.interactions.held_out import read_held_out
 from musicrec.storage.files import read_json
 from musicrec.storage.parquet import read_table
@@ -81,7 +81,7 @@ def at(day: float) -> int:
 def test_plays_of_two_windows(tmp_path, judged, params, expected):
     source = write(tmp_path / "log.csv", text_of(LOG, header="user_id,track_id,at"))
     summary, out = run(source, tmp_path, judged, **TEMPORAL, **(BOUNDARIES | params))
-    wanted, figures = reference(*expected), headline(summary)
+    wanted, figures = reference(*expected), data_metrics(summary)
     assert sorted(path.name for path in out.iterdir()) == sorted(["train", judged])
     for split, name in (("train", "train"), (judged, "held")):
         columns = read_table(out / split).to_pydict().values()
