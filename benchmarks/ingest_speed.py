@@ -3,10 +3,11 @@
     python benchmarks/ingest_speed.py --base main~20 --rows 5000000
     python benchmarks/ingest_speed.py --rows 50000000 --forms parquet
     python benchmarks/ingest_speed.py --rows 50000000 --forms log      # what times cost
+    python benchmarks/ingest_speed.py --rows 500000000 --forms folder  # files of 10 M plays each
 
 Writes the same plays in each form, runs the stage of both revisions by turns, each in a process of
-its own, and prints seconds of wall clock and of CPU, the largest memory of a process, megabytes of
-plays written, and whether both wrote the same. pandas, which only `make setup-dev` brings and Arrow
+its own, and prints seconds of wall clock and of CPU, the most memory that the process and Java held
+together, megabytes of plays written, and whether both wrote the same. pandas, which only `make setup-dev` brings and Arrow
 imports where it is (0.6 s), is hidden from both. Without `--base` the work tree alone runs. An
 older revision is checked out as a git worktree, and removed afterwards.
 """
@@ -18,6 +19,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -27,6 +29,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -35,6 +38,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 TRACKS = 385_000
 PLAYS_OF_A_USER = 45
+FILE_ROWS = 10_000_000  # of a file of the folder
 BAD = ("u,t,-1", "u,t,1.5", ",t,1", "u,t,many", "u,t")
 NO_PANDAS = """
 import sys
@@ -66,13 +70,14 @@ class Run(NamedTuple):
     status: int
 
 
-def plays(rows: int) -> pa.Table:
-    """Make `rows` plays with ids as long as those of the Taste Profile."""
-    rng = np.random.default_rng(0)
+def plays(rows: int, number: int = 0) -> pa.Table:
+    """Make `rows` plays with ids as long as those of the Taste Profile; each number other users."""
+    rng = np.random.default_rng(number)
     users = np.arange(rows) // PLAYS_OF_A_USER
     # The tracks of a user: steps through the catalogue, so that none comes twice.
     tracks = (rng.integers(0, TRACKS, users[-1] + 1)[users] + 977 * np.arange(rows)) % TRACKS
-    names = pa.array([f"{i * 2654435761 % 2**32:08x}" * 5 for i in range(users[-1] + 1)])
+    first = number * (users[-1] + 1)
+    names = pa.array([f"{(first + i) * 2654435761 % 2**32:08x}" * 5 for i in range(users[-1] + 1)])
     songs = pa.array([f"SO{i * 2246822519 % 10**16:016d}" for i in range(TRACKS)])
     columns = names.take(pa.array(users)), songs.take(pa.array(tracks))
     return pa.table([*columns, rng.geometric(0.4, rows)], names=["user_id", "track_id", "count"])
@@ -80,7 +85,7 @@ def plays(rows: int) -> pa.Table:
 
 def write_forms(folder: Path, rows: int, wanted: list[str]) -> dict[str, Form]:
     """Write the plays in each form."""
-    table = plays(rows)
+    table = plays(rows if wanted != ["folder"] else 1)
 
     def text(name: str, separator: str = ",", quoting: str = "none") -> Path:
         path = folder / f"{name}.csv"
@@ -97,6 +102,13 @@ def write_forms(folder: Path, rows: int, wanted: list[str]) -> dict[str, Form]:
     def parquet() -> Path:
         pq.write_table(table, folder / "plays.parquet")
         return folder / "plays.parquet"
+
+    def several() -> Path:
+        (folder / "folder").mkdir()
+        for number, first in enumerate(range(0, rows, FILE_ROWS)):
+            part = plays(min(FILE_ROWS, rows - first), number)
+            pq.write_table(part, folder / "folder" / f"{number:03d}.parquet")
+        return folder / "folder"
 
     def json_lines() -> Path:
         path = folder / "plays.jsonl"
@@ -127,6 +139,7 @@ def write_forms(folder: Path, rows: int, wanted: list[str]) -> dict[str, Form]:
     makers = {
         "text": lambda: Form(text("text", "\t"), {}),
         "parquet": lambda: Form(parquet(), {}),
+        "folder": lambda: Form(several(), {}),
         "quoted": lambda: Form(text("quoted", quoting="all_valid"), {}),
         "doubled": lambda: Form(extended("doubled", '"a ""b""",t,3\n'), {}),
         "bad, drop": lambda: Form(extended("drop", bad), {"on_bad_rows": "drop"}),
@@ -169,11 +182,27 @@ def run(code: Path, form: Form, scratch: Path, out: str) -> Run:
         env=os.environ | {"PYTHONPATH": f"{code / 'src'}:{scratch}"},
         stderr=subprocess.DEVNULL,
     )
+    together = threading.Thread(target=watch, args=(process.pid, held := [0]))
+    together.start()
     _, status, usage = os.wait4(process.pid, 0)
+    together.join()
     seconds = time.perf_counter() - start
     cpu = usage.ru_utime + usage.ru_stime
     written = sum(path.stat().st_size for path in (scratch / out).rglob("*.parquet")) / 1e6
-    return Run(seconds, cpu, usage.ru_maxrss / 2**20, written, os.waitstatus_to_exitcode(status))
+    most = max(held[0] / 2**30, usage.ru_maxrss / 2**20)
+    return Run(seconds, cpu, most, written, os.waitstatus_to_exitcode(status))
+
+
+def watch(process: int, held: list[int]) -> None:
+    """Keep the most bytes that a process and its children hold together, until it ends."""
+    while True:
+        try:
+            family = [parent := psutil.Process(process), *parent.children(recursive=True)]
+            now = sum(one.memory_info().rss for one in family)
+        except psutil.NoSuchProcess:
+            return
+        held[0] = max(held[0], now)
+        time.sleep(0.2)
 
 
 def rows_of(folder: Path) -> tuple[int, int]:

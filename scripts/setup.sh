@@ -23,14 +23,14 @@ pip install --require-hashes -r requirements/build.lock
 # Left to itself, Annoy is compiled for this processor, with other bytes in its indexes than on
 # another (docs/ann.md). A wheel in pip's cache may be such a one.
 export ANNOY_COMPILER_ARGS=-O3,-std=c++14,-fno-fast-math,-ffp-contract=off,-DNO_MANUAL_VECTORIZATION,-DANNOYLIB_MULTITHREADED_BUILD
-annoy_build() { PYTHONPATH=src .venv/bin/python -m musicrec.search.annoy_index; }
-if ! annoy_build 2>/dev/null; then
+pip install --no-build-isolation --no-deps --require-hashes -r requirements/service.lock -r requirements/pipeline.lock
+check_annoy() { PYTHONPATH=src .venv/bin/python -m musicrec.search.annoy_index; }
+if ! check_annoy 2>/dev/null; then
   sed -n '/^annoy==/,/[^\\]$/p' requirements/service.lock >.venv/annoy.lock
   pip install --no-build-isolation --no-deps --force-reinstall --no-cache-dir --no-binary annoy \
     --require-hashes -r .venv/annoy.lock
-  annoy_build || true
+  check_annoy || true
 fi
-pip install --no-build-isolation --no-deps --require-hashes -r requirements/service.lock -r requirements/pipeline.lock
 pip install --no-build-isolation --no-deps --editable .
 # Where PYTHONDONTWRITEBYTECODE is set, every stage would compile these anew.
 .venv/bin/python -m compileall -q src || true
