@@ -3,13 +3,14 @@
     python benchmarks/ingest_speed.py --base main~20 --rows 5000000
     python benchmarks/ingest_speed.py --rows 50000000 --forms parquet
     python benchmarks/ingest_speed.py --rows 50000000 --forms log      # what times cost
-    python benchmarks/ingest_speed.py --rows 500000000 --forms folder  # files of 10 M plays each
+    python benchmarks/ingest_speed.py --rows 500000000 --forms folder
 
 Writes the same plays in each form, runs the stage of both revisions by turns, each in a process of
 its own, and prints seconds of wall clock and of CPU, the most memory that the process and Java held
-together, megabytes of plays written, and whether both wrote the same. pandas, which only `make setup-dev` brings and Arrow
-imports where it is (0.6 s), is hidden from both. Without `--base` the work tree alone runs. An
-older revision is checked out as a git worktree, and removed afterwards.
+together, megabytes of plays written, and whether both wrote the same. `folder` is Parquet files of
+10 M plays each. pandas, which only `make setup-dev` brings and Arrow imports where it is, is
+hidden from both. Without `--base` the work tree alone runs. An older revision is checked out as a
+git worktree, and removed afterwards.
 """
 
 from __future__ import annotations
