@@ -1,7 +1,12 @@
-"""Print the table of docs/parameters.md: every parameter, what it is, and what it may be."""
+"""Write what follows from the schema: the table of docs/parameters.md, and every params*.yaml.
+
+A key that a params*.yaml does not have gets its default; all stand in the order of the schema,
+below the comments at the head of the file.
+"""
 
 from __future__ import annotations
 
+import itertools
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,8 +16,9 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from musicrec.params import MODELS, allowed
+from musicrec.params import MODELS, allowed, load_params
 
+ROOT = Path(__file__).resolve().parents[1]
 SHORT = {  # the value beside it shows whether a number is whole
     "a whole number >": ">",
     "a number >": ">",
@@ -70,5 +76,46 @@ def _as_yaml(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True, width=200).split("\n")[0]
 
 
+class _Yaml(yaml.SafeDumper):
+    """Writes null as nothing, as DVC does."""
+
+
+_Yaml.add_representer(
+    type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "")
+)
+
+
+def completed(path: Path) -> str:
+    """Write a file of parameters with all keys; unknown ones are a MusicRecError."""
+    load_params(path)
+    text = path.read_text(encoding="utf-8")
+    comments = itertools.takewhile(
+        lambda line: line.startswith("#"), text.splitlines(keepends=True)
+    )
+    content = yaml.safe_load(text)
+    defaults = {model.block: model().model_dump(mode="json") for model in MODELS}
+    filled = yaml.dump(_filled(defaults, content), Dumper=_Yaml, sort_keys=False)
+    return "".join(comments) + filled
+
+
+def _filled(defaults: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _filled(default, content.get(key, {}))
+        if isinstance(default, dict)
+        else content.get(key, default)
+        for key, default in defaults.items()
+    }
+
+
+def generated() -> dict[Path, str]:
+    """What the files are to hold."""
+    files = {path: completed(path) for path in ROOT.glob("params*.yaml")}
+    docs = ROOT / "docs" / "parameters.md"
+    head = docs.read_text(encoding="utf-8").partition("| parameter |")[0]
+    table = parameter_table(yaml.safe_load(files[ROOT / "params.yaml"]))
+    return files | {docs: f"{head}{table}\n"}
+
+
 if __name__ == "__main__":
-    print(parameter_table(yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))))
+    for path, text in generated().items():
+        path.write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from musicrec.params import BLOCKS, MODELS, load_params
+from musicrec.params import MODELS, load_params
 
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -129,15 +129,6 @@ def test_every_stage_says_what_it_does_and_names_its_paths(stage: str) -> None:
             assert named, f"neither {path} nor its folder is on the command line"
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in ROOT.glob("params*.yaml")))
-def test_a_file_of_parameters_holds_every_one_of_them(name: str) -> None:
-    """So that `-S key=value` and `dvc params diff` know all of them."""
-    content = yaml.safe_load((ROOT / name).read_text())
-    assert list(content) == list(BLOCKS) == [model.block for model in MODELS]
-    for model in MODELS:
-        assert names(content[model.block]) == names(model().model_dump())
-
-
 def test_defaults_are_the_setting_of_the_original_project() -> None:
     original = load_params(ROOT / "params.original.yaml")
     shipped = load_params(ROOT / "params.yaml")
@@ -145,11 +136,3 @@ def test_defaults_are_the_setting_of_the_original_project() -> None:
         assert getattr(original, model.block) == model()
         if model.block not in ("als", "feedback"):  # which the search has found
             assert getattr(shipped, model.block) == model()
-
-
-def names(block: dict) -> list[str]:
-    return sorted(
-        f"{key}.{below}" if below else key
-        for key, value in block.items()
-        for below in (names(value) if isinstance(value, dict) else [""])
-    )
