@@ -29,7 +29,7 @@ def warn(*sentences: str) -> None:
 EXTRAS = {
     "pipeline": ("dvc", "scipy"),
     "report": ("jinja2", "vl_convert"),
-    "tune": ("optuna",),
+    "tune": ("hydra", "optuna"),
     "spark": ("py4j", "pyspark"),
     "executors": ("pandas",),
 }

@@ -52,17 +52,18 @@ def test_the_last_word_on_a_parameter_counts():
     [
         ("als.rnak=8,16", "tune knows no parameter als.rnak"),
         ("data.seed=1,2", "tune knows no parameter data.seed"),
-        *((f"als.rank{rest}", "is not NAME=VALUES") for rest in ("", "=", "=glob(*)")),
-        ("als.reg_param=tag(log,interval(1,2)", "is not NAME=VALUES"),
-        ("als.reg_param=interval(1,2))", "is not NAME=VALUES"),
-        ("als.rank=interval(0,8)", "als.rank = 0 is not allowed; it must be a whole number >= 1"),
+        *((f"als.rank{rest}", "type it as in") for rest in ("", "=8,,9")),
+        ("als.reg_param=tag(log,interval(1,2)", "type it as in"),
+        ("als.reg_param=tag(ln,interval(1,2))", "it knows no tag but log, not ln"),
+        ("als.rank=glob(*)", "is not allowed"),
+        ("als.rank=", "als.rank = '' is not allowed"),
+        ("als.rank=interval(0,8)", "als.rank = 0.0 is not allowed; it must be a whole number"),
         ("als.engine=native,gpu", "als.engine = 'gpu' is not allowed"),
         ("als.rank=8.5", "als.rank = 8.5 is not allowed"),
-        ("als.rank=8,,9", "als.rank = None is not allowed"),
         ("als.rank=interval(1.5,8)", "als.rank = 1.5 is not allowed"),
-        ("als.rank=range(8,65,0)", "division by zero"),
-        ("als.rank=interval(8)", "type it as in"),
-        ("als.rank=interval(a,b)", "als.rank = 'a' is not allowed"),
+        ("als.rank=range(8,65,0)", "must not be zero"),
+        ("als.rank=interval(8)", "missing a required argument"),
+        ("als.rank=interval(a,b)", "mismatch type"),
         ("als.reg_param=tag(log,interval(0,1))", "low"),
         ("als.reg_param=interval(2,1)", "low"),
     ],
@@ -94,13 +95,9 @@ def test_borders_are_of_the_space_and_not_of_the_parameter():
     for name, value, end in (
         ("als.rank", 16, ""),
         ("als.reg_exponent", 1.0, ""),  # the most there is
-        ("als.reg_exponent", 0.51, "low"),
-        ("als.rank", 32, "high"),
-        ("als.reg_param", 0.95, "high"),
-        ("als.reg_param", 0.0, "low"),
+        ("als.reg_exponent", 0.51, "lower"),
+        ("als.rank", 32, "upper"),
+        ("als.reg_param", 0.95, "upper"),
+        ("als.reg_param", 0.0, "lower"),
     ):
         assert space.on_border(inside | {name: value}) == ({name: end} if end else {})
-    wider = space.widened({"als.rank": "high", "als.reg_exponent": "low", "als.reg_param": "low"})
-    assert wider.swept["als.rank"] == space.swept["als.rank"]  # a list is what was asked for
-    assert (wider.swept["als.reg_exponent"].low, wider.swept["als.reg_exponent"].high) == (0.25, 1)
-    assert wider.swept["als.reg_param"].low == pytest.approx(0.001)

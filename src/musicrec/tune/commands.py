@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from musicrec.errors import UsageError
 from musicrec.parsers import Commands, number
 
 
@@ -26,11 +27,7 @@ def add_tune(commands: Commands) -> None:
     parser.add_argument("--trials", type=count, default=100, help="how many (%(default)s)")
     parser.add_argument("--seed", type=seed, default=42, help="of the search (%(default)s)")
     parser.add_argument("--metric", default="", help="what to maximise (default: map@ longest k)")
-    parser.add_argument(
-        "--beyond",
-        action="store_true",
-        help="go on with a wider space if the best is on its border",
-    )
+    parser.add_argument("--beyond", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help=argparse.SUPPRESS)
     _add_paths(parser, "tune.html")
     parser.set_defaults(run=run_tune)
@@ -75,8 +72,10 @@ def run_tune(args: argparse.Namespace) -> None:
     from musicrec.tune.run import Request, tune
     from musicrec.tune.study import command, notes, table, trial_line
 
+    if args.beyond:
+        raise UsageError("--beyond is gone: search again with a wider range, -S NAME=...")
     output_file(args.output, ".html", is_page)
-    of_search = (args.trials, args.metric, args.seed, args.beyond)
+    of_search = (args.trials, args.metric, args.seed)
     request = Request(args.params, args.indexed, args.overrides, *of_search)
     shown = args.metric or "map at the longest k"
     print(f"each trial: {shown} of the validation users", file=sys.stderr)

@@ -43,8 +43,6 @@ DEFAULT_SPACE = (
 )
 LOOKS = (2, 4, 8, 16, 32)  # iterations after which a trial may be given up
 RANDOM_TRIALS = 12  # before Optuna models what it has seen
-WIDENINGS = 3
-STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, FAILED: TrialState.FAIL}
 Run = Callable[[Setting, Callable[[int, float], bool]], Trial]
 B = TypeVar("B", bound=Block)
 
@@ -54,8 +52,7 @@ class Request:
     """What is asked for: params.yaml, whose setting is the first trial, and the indexed plays.
 
     `overrides` replace parameters of `DEFAULT_SPACE` (`space.read_space`); `metric` is a headline
-    metric of the validation users, by default the first; with `beyond` the search goes on with a
-    wider space when the best lies on its border; `folder` keeps the trials.
+    metric of the validation users, by default the first; `folder` keeps the trials.
     """
 
     params: Path
@@ -64,7 +61,6 @@ class Request:
     n_trials: int = 100
     metric: str = ""
     seed: int = 42
-    beyond: bool = False
     folder: Path = FOLDER
 
 
@@ -110,27 +106,22 @@ def tune(
     }
     name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
     search = _open(request.folder / f"{name}.log")
+    kept = [trial.user_attrs for trial in search.get_trials(deepcopy=False)]
+    done = [Trial(**attributes) for attributes in kept if attributes]
     study = Study(metric, base, fixed, logs, n_users)
-    total, widened = request.n_trials, 0
     try:
-        while True:
-            while (number := len(study.trials)) < total:
-                kept = [trial.user_attrs for trial in search.get_trials(deepcopy=False)]
-                done = [attributes for attributes in kept if "setting" in attributes]
-                if number < len(done):
-                    trial = Trial(**done[number])
-                else:
-                    first = {key: base[key] for key in space.swept} if number == 0 else None
-                    trial = _ask(search, space, run, request.seed + number, first)
-                on_trial(number, total, trial, next((best for _, best in study.ranked()), None))
-                study.trials.append(trial)
-            borders = space.on_border(study.best.setting)
-            wider = space.widened(borders)
-            if not request.beyond or wider == space or widened == WIDENINGS:
-                study = replace(study, border=borders, importance=importance(study.trials, space))
-                return study
-            space, widened = wider, widened + 1
-            total += max(1, request.n_trials // 4)
+        for number in range(request.n_trials):
+            if number < len(done):
+                trial = done[number]
+            else:
+                first = {key: base[key] for key in space.swept} if number == 0 else None
+                trial = _ask(search, space, run, request.seed + number, first)
+            best = next((best for _, best in study.ranked()), None)
+            on_trial(number, request.n_trials, trial, best)
+            study.trials.append(trial)
+        borders = space.on_border(study.best.setting)
+        study = replace(study, border=borders, importance=importance(study.trials, space))
+        return study
     finally:
         if study.ranked():
             write_study(request.folder / f"{name}.json", study)
@@ -160,9 +151,8 @@ def _ask(search: optuna.Study, space: Space, run: Run, seed: int, first: Setting
     """Ask Optuna for a setting, or take the `first`; train, judge, and tell what came of it."""
     if first is not None and not space.holds(first):  # params.yaml's own may lie outside
         trial = run(first, lambda iteration, value: False)
-        value = trial.value if trial.state == COMPLETE else None
-        state = TrialState.COMPLETE if trial.state == COMPLETE else TrialState.FAIL
-        search.add_trial(create_trial(state=state, value=value, user_attrs=asdict(trial)))
+        state = TrialState[trial.state]
+        search.add_trial(create_trial(state=state, value=_value(trial), user_attrs=asdict(trial)))
         return trial
     search.sampler = TPESampler(
         seed=seed, multivariate=True, group=True, n_startup_trials=RANDOM_TRIALS
@@ -180,9 +170,13 @@ def _ask(search: optuna.Study, space: Space, run: Run, seed: int, first: Setting
     trial = run(setting, give_up)
     for key, value in asdict(trial).items():
         asked.set_user_attr(key, value)
-    complete = trial.state == COMPLETE
-    search.tell(asked, trial.value if complete else None, state=STATES[trial.state])
+    search.tell(asked, _value(trial), state=TrialState[trial.state])
     return trial
+
+
+def _value(trial: Trial) -> float | None:
+    """What Optuna is told; of one that was given up it has what was reported on the way."""
+    return trial.value if trial.state == COMPLETE else None
 
 
 def _run(

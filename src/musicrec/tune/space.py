@@ -1,6 +1,6 @@
 """The space of a search: parameters and their ranges, typed as Hydra's sweeps.
 
-The grammar is that of `dvc exp run -S` and of Hydra's Optuna sweeper, in so far as it says ranges:
+Hydra parses them, as for `dvc exp run -S`, and they mean what they mean to its Optuna sweeper:
 
     NAME=VALUE                          one value in every trial
     NAME=VALUE,VALUE,...                these values, as choice(VALUE,...)
@@ -12,12 +12,13 @@ The grammar is that of `dvc exp run -S` and of Hydra's Optuna sweeper, in so far
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Sweep
+from hydra.errors import HydraException
 from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
@@ -34,11 +35,6 @@ MODELS: dict[str, type[Block]] = {"als": ALSParams, "feedback": FeedbackParams}
 EXAMPLE = "als.reg_param=tag(log,interval(0.01,10))"
 DIGITS = 3  # significant ones of a suggested number: enough, and a line of params.yaml stays short
 NEAR = 0.05  # of a range: a best value so near to an end lies on the border
-WIDER = 0.5  # of a range: how far `widened` goes beyond an end
-RANGE = re.compile(
-    r"(?P<log>tag\(log,\s*)?(?P<int>int\()?(?P<of>interval|range|choice)\((?P<values>[^()]*)\)"
-    r"(?(int)\))(?(log)\))"
-)
 Numbers = FloatDistribution | IntDistribution
 Kind = Numbers | CategoricalDistribution
 
@@ -91,51 +87,33 @@ class Space:
         )
 
     def on_border(self, setting: Setting) -> dict[str, str]:
-        """Numeric parameters whose value lies at an end of the range: name -> `low` or `high`.
+        """Numeric parameters whose value lies at an end of the range: name -> `lower` or `upper`.
 
         An end that the parameter itself has, such as 0 of a share, is no border.
         """
         found = {}
         for name, kind in self.swept.items():
-            if (ends := _ends(kind)) is None:
-                continue
-            low, high, log = ends
-            by, value = math.log if log else float, max(setting[name], low)
-            at = (by(value) - by(low)) / (by(high) - by(low))
-            end = "low" if at <= NEAR else "high" if at >= 1 - NEAR else ""
-            if end and _valid(name, _beyond(kind, end)):
-                found[name] = end
+            low, high, log = _ends(kind)
+            if low < high:
+                by = math.log if log else float
+                at = (by(max(setting[name], low)) - by(low)) / (by(high) - by(low))
+                half = (high - low) / 2
+                lower, higher = (low / 2, high * 2) if log else (low - half, high + half)
+                end, beyond = ("lower", lower) if at <= NEAR else ("upper", higher)
+                beyond = math.floor(beyond) if type(low) is int else beyond
+                if not NEAR < at < 1 - NEAR and _valid(name, beyond):
+                    found[name] = end
         return found
 
-    def widened(self, borders: Mapping[str, str]) -> Space:
-        """Go half a range beyond each of some ends; lists of values stay as they are."""
-        swept = dict(self.swept)
-        for name, end in borders.items():
-            kind = swept[name]
-            if isinstance(kind, Numbers):
-                ends = {"low": kind.low, "high": kind.high, end: _beyond(kind, end)}
-                swept[name] = type(kind)(**ends, log=kind.log)
-        return Space(self.fixed, swept)
 
-
-def _ends(kind: Kind) -> tuple[float, float, bool] | None:
-    """Ends of a range or list of numbers, and whether their logarithm counts; None if no two."""
+def _ends(kind: Kind) -> tuple[float, float, bool]:
+    """Ends of a range or list of numbers, and whether their logarithm counts; else of nothing."""
     if isinstance(kind, Numbers):
-        return (kind.low, kind.high, kind.log) if kind.low < kind.high else None
-    values: Any = kind.choices
-    if len(set(values)) < 2 or not all(type(value) in (int, float) for value in values):
-        return None
-    return min(values), max(values), min(values) > 0
-
-
-def _beyond(kind: Kind, end: str) -> Any:
-    """The value half a range beyond an end."""
-    low, high, log = _ends(kind) or (0, 0, False)
-    sign, start = (-1, low) if end == "low" else (1, high)
-    far = start * (high / low) ** (sign * WIDER) if log else start + sign * WIDER * (high - low)
-    if not type(low) is type(high) is int:
-        return _rounded(far)
-    return math.floor(round(far, 9)) if end == "low" else math.ceil(round(far, 9))
+        return kind.low, kind.high, kind.log
+    numbers: Any = [value for value in kind.choices if type(value) in (int, float)]
+    if len(numbers) < len(kind.choices):
+        return 0, 0, False
+    return min(numbers), max(numbers), min(numbers) > 0
 
 
 def _rounded(value: float) -> float:
@@ -150,64 +128,51 @@ def read_space(texts: Iterable[str]) -> Space:
     MusicRecError
         A text is none, names no parameter of als or feedback, or holds a value out of range.
     """
+    parser = OverridesParser.create()
+    known = [f"{block}.{key}" for block, model in MODELS.items() for key in model.model_fields]
     fixed: Setting = {}
     swept: dict[str, Kind] = {}
-    known = [f"{block}.{key}" for block, model in MODELS.items() for key in model.model_fields]
     for text in texts:
-        name, is_one, values = (part.strip() for part in text.partition("="))
-        if is_one and name not in known:
-            raise MusicRecError(
-                f"{text!r}: tune knows no parameter {name}; it has {', '.join(known)}"
-            )
-        fixed.pop(name, None)
-        swept.pop(name, None)
-        kind = RANGE.fullmatch(values)
-        if not is_one or not values or (not kind and re.search(r"\w\(", values)):
-            raise MusicRecError(f"{text!r} is not NAME=VALUES, as in {EXAMPLE!r}")
-        listed = [_value(part) for part in (kind["values"] if kind else values).split(",")]
         try:
-            if kind and kind["of"] == "interval":
-                swept[name] = _interval(name, *listed, log=kind["log"] is not None)
-                continue
-            if kind and kind["of"] == "range":
-                listed = _stepped(*listed)
-        except (TypeError, ValueError, ZeroDivisionError) as error:
+            override = parser.parse_override(text)
+            name, value = override.key_or_group, override.value()
+            if name not in known:
+                raise MusicRecError(
+                    f"{text!r}: tune knows no parameter {name}; it has {', '.join(known)}"
+                )
+            fixed.pop(name, None)
+            swept.pop(name, None)
+            if isinstance(value, Sweep) and value.tags - {"log"}:
+                raise ValueError(f"it knows no tag but log, not {', '.join(value.tags)}")
+            if isinstance(value, IntervalSweep):
+                swept[name] = _interval(name, value)
+            elif isinstance(value, Sweep):
+                swept[name] = _list(name, list(override.sweep_iterator()))
+            else:
+                _require_valid(name, value)
+                fixed[name] = value
+        except (HydraException, TypeError, ValueError) as error:
             raise MusicRecError(f"{text!r}: {error}; type it as in {EXAMPLE!r}") from None
-        for value in listed:
-            _require_valid(name, value)
-        if kind or len(listed) > 1:
-            swept[name] = CategoricalDistribution(listed)
-        else:
-            fixed[name] = listed[0]
     return Space(fixed, swept)
 
 
-def _interval(name: str, low: Any, high: Any, *, log: bool) -> Kind:
+def _interval(name: str, sweep: IntervalSweep) -> Numbers:
     block, _, key = name.partition(".")
-    whole = type(MODELS[block].model_fields[key].default) is int
+    low: Any = sweep.start
+    high: Any = sweep.end
+    log = "log" in sweep.tags
     for end in (low, high):
         _require_valid(name, end)
-    return IntDistribution(low, high, log) if whole else FloatDistribution(low, high, log)
+    if type(MODELS[block].model_fields[key].default) is int:
+        return IntDistribution(int(low), int(high), log)
+    return FloatDistribution(low, high, log)
 
 
-def _stepped(start: Any, stop: Any, step: Any = 1) -> list[Any]:
-    """Numbers from `start` below `stop`."""
-    count = max(1, math.ceil(round((stop - start) / step, 9)))
-    numbers = [start + i * step for i in range(count)]
-    return [number if isinstance(number, int) else round(number, 9) for number in numbers]
-
-
-def _value(text: str) -> Any:
-    """A value as YAML has it; unlike in YAML 1.1, `1e-5` is a number."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text.strip()
+def _list(name: str, values: list[Any]) -> CategoricalDistribution:
+    values = [round(value, 9) if isinstance(value, float) else value for value in values]
+    for value in values:
+        _require_valid(name, value)
+    return CategoricalDistribution(values)
 
 
 def _valid(name: str, value: Any) -> bool:

@@ -13,7 +13,7 @@ from musicrec.formatting import parameter, text_table
 from musicrec.storage.files import read_json, write_exact_json
 
 FOLDER = Path("data/tune")
-COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
+COMPLETE, PRUNED, FAILED = "COMPLETE", "PRUNED", "FAIL"  # as Optuna has them
 ALPHA, TRANSFORM = "als.alpha", "feedback.transform"
 SHOWN = 10  # trials of a table
 Setting = dict[str, Any]  # full name of a parameter -> value
@@ -23,7 +23,7 @@ Setting = dict[str, Any]  # full name of a parameter -> value
 class Trial:
     """One setting (every parameter that is searched) and what came of it.
 
-    `state` is `complete`, `pruned` or `failed`; `value` the metric, of a pruned trial the last that
+    `state` is `COMPLETE`, `PRUNED` or `FAIL`; `value` the metric, of a pruned trial the last that
     was seen, after so many `iterations`; `figures` all headline metrics of a complete trial;
     `reason` why it failed.
     """
@@ -51,7 +51,7 @@ class Study:
     n_users : int
         Validation users.
     border : dict of str to str
-        Parameters whose best value lies on the `low` or `high` border of the space.
+        Parameters whose best value lies on the `lower` or `upper` border of the space.
     importance : dict of str to float
         How much each decides (`run.importance`); empty with too few trials.
     """
@@ -148,11 +148,10 @@ def notes(study: Study) -> list[str]:
     if not study.changes(study.best):
         return [*found, "No trial beats params.yaml: there is nothing to change."]
     for name, end in study.border.items():
-        side = {"low": "lower", "high": "upper"}[end]
         value = parameter(study.best.setting[name])
         found.append(
-            f"{name} = {value} lies on the {side} border of the space; better may lie beyond it: "
-            "name it, or add --beyond, which widens ranges."
+            f"{name} = {value} lies on the {end} border of the space; better may lie beyond it: "
+            f"search again with a wider range, -S '{name}=...'."
         )
     return [
         *found,
