@@ -51,7 +51,7 @@ def main() -> None:
         query = bundle.query(args.k, **rule)
         for row, (ids, _) in enumerate(bundle.recommender.many(vectors, query, history)):
             lists[row, : len(ids)] = ids
-        ndcg = float(score_lists(lists, truth.indptr, truth.indices, [args.k])["ndcg"].mean())
+        ndcg = float(score_lists(lists, truth, [args.k])[f"ndcg@{args.k}"].mean())
         plain = ndcg if plain is None else plain
         cosine = np.mean([_mean_cosine(bundle.item_factors[row[row >= 0]]) for row in lists])
         ((name, value),) = rule.items()

@@ -100,8 +100,8 @@ def _measure(args: argparse.Namespace) -> None:
         "cpu": time.process_time() - cpu,
         "mb": peak_mb(),
     }
-    judged = score_lists(lists, held_out.truth.indptr, held_out.truth.indices, [K])
-    figures["ndcg"] = float(judged["ndcg"].mean())
+    judged = score_lists(lists, held_out.truth, [K])
+    figures["ndcg"] = float(judged[f"ndcg@{K}"].mean())
     np.save(args.one / f"{method}.npy", _scores(method, held_out, params, weights))
     print(json.dumps(figures))
 

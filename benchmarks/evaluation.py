@@ -97,9 +97,8 @@ def run(items: np.ndarray, queries: np.ndarray, rng: np.random.Generator) -> dic
     held_out = _held_out(rng, history, unseen)
     others = {"popularity": unseen[::-1], "neighbours": with_seen[::-1]}
     lists = Lists(unseen, with_seen, scores, others)
-    truth = held_out.truth
-    judged = (unseen, truth.indptr, truth.indices, K)
-    timed("metrics of one model", lambda: score_lists(*judged).columns())
+    judged = (unseen, held_out.truth, K)
+    timed("metrics of one model", lambda: score_lists(*judged))
     evaluation = timed("metrics of all, per-user table", lambda: judge(held_out, lists, params))
     timed("means, slices and intervals", lambda: plot_rows(evaluation, params))
     with TemporaryDirectory() as folder:
@@ -172,7 +171,7 @@ def _time_ranx(judged: tuple[Any, ...], timed: Callable[[str, Callable[[], Any]]
     names = [f"{metric}@{n}" for metric in ("map", "precision", "recall", "ndcg") for n in k]
     qrels, ranked = timed("ranx: its structures", lambda: (make_qrels(), make_run()))
     found = timed("ranx: metrics of one model", lambda: ranx.evaluate(qrels, ranked, names))
-    ours = score_lists(*judged).columns()
+    ours = score_lists(*judged)
     for metric in ("precision", "recall", "ndcg"):  # its MAP divides by the whole truth
         for n in k:
             mean = ours[f"{metric}@{n}"].mean()

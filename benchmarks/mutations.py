@@ -124,8 +124,8 @@ MUTATIONS = (
     ),
     Mutation(
         "held-out tracks unknown to training are dropped one id late",
-        "known = truth_indices < n_items",
-        "known = truth_indices <= n_items",
+        "plays.filtered(plays.indices < n_items)",
+        "plays.filtered(plays.indices <= n_items)",
         ("metrics/test_ranking.py", "interactions", "plays", "evaluate"),
     ),
     Mutation(

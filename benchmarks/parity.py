@@ -81,7 +81,7 @@ def average_precision(held_out: HeldOut, users: np.ndarray, items: np.ndarray) -
     queries[known] = users[held_out.users[known]]
     history, truth = held_out.history, held_out.truth
     lists, _ = ExactIndex(items).search(queries, K, (history.indptr, history.indices))
-    return score_lists(lists, truth.indptr, truth.indices, [K])["map"][:, 0]
+    return score_lists(lists, truth, [K])[f"map@{K}"]
 
 
 def compare(

@@ -50,8 +50,7 @@ def judge(data: DataParams, scratch: Path, k: int) -> Figures:
             model = trials.fit(params.als, params.feedback.replace(half_life=half_life))
             lists[name] = trials.lists(model, seen=seen == "keep")
         figures[f"{data.protocol}, {seen}"] = {
-            name: score_lists(found, truth.indptr, truth.indices, [k])["ndcg"]
-            for name, found in lists.items()
+            name: score_lists(found, truth, [k])[f"ndcg@{k}"] for name, found in lists.items()
         }
     return figures
 

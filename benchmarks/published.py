@@ -134,7 +134,7 @@ def judged(
     lists, _ = ExactIndex(np.ascontiguousarray(items)).search(
         queries, K, (history.indptr, history.indices)
     )
-    ndcg = score_lists(lists, truth.indptr, truth.indices, [K])["ndcg"].mean()
+    ndcg = score_lists(lists, truth, [K])[f"ndcg@{K}"].mean()
     return float(ndcg), published_loss(plays, users, items, params)
 
 

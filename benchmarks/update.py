@@ -83,7 +83,7 @@ def _order(indexed: Path, train: Interactions, of: str) -> np.ndarray:
     """All plays, the earlier first where they have times; else in a random order."""
     parts = parquet_parts(indexed / "train")
     draw = np.random.default_rng(0)
-    users = np.repeat(np.arange(train.n_users), train.lengths)
+    users = train.user_of_each()
     if of == "users":
         return np.argsort(draw.permutation(train.n_users)[users], kind="stable")
     if "last_played" not in pq.read_schema(parts[0]).names:
@@ -96,7 +96,7 @@ def _order(indexed: Path, train: Interactions, of: str) -> np.ndarray:
 def train(plays: Interactions, chosen: np.ndarray, about: dict, folder: Path) -> float:
     """Train on some of the plays and write a bundle; seconds."""
     start = time.perf_counter()
-    users, rows = np.unique(_users(plays)[chosen], return_inverse=True)
+    users, rows = np.unique(plays.user_of_each()[chosen], return_inverse=True)
     items, columns = np.unique(plays.indices[chosen], return_inverse=True)
     matrix = from_triples(
         rows.astype(np.int32),
@@ -117,7 +117,7 @@ def add(plays: Interactions, chosen: np.ndarray, bundle: Path, out: Path, rounds
     """Update a bundle with some of the plays; seconds."""
     table = pa.table(
         {
-            "user_id": pa.array(_users(plays)[chosen]).cast(pa.string()),
+            "user_id": pa.array(plays.user_of_each()[chosen]).cast(pa.string()),
             "track_id": pa.array(plays.indices[chosen]).cast(pa.string()),
             "count": pa.array(plays.counts[chosen].astype(np.int64)),
         }
@@ -125,10 +125,6 @@ def add(plays: Interactions, chosen: np.ndarray, bundle: Path, out: Path, rounds
     start = time.perf_counter()
     update(load_bundle(bundle), table, out, rounds)
     return time.perf_counter() - start
-
-
-def _users(plays: Interactions) -> np.ndarray:
-    return np.repeat(np.arange(plays.n_users), plays.lengths)
 
 
 def judge(name: str, folder: Path, held_out: HeldOut, seconds: float | None = None) -> None:
@@ -144,8 +140,8 @@ def judge(name: str, folder: Path, held_out: HeldOut, seconds: float | None = No
     excluded = (before[held_out.history.indptr], seen[seen >= 0])
     lists, _ = ExactIndex(bundle.item_factors).search(vectors, max(CUTS), excluded)
     found = np.where(lists >= 0, items[lists], -1).astype(np.int32)
-    ndcg = score_lists(found, held_out.truth.indptr, held_out.truth.indices, CUTS)["ndcg"]
-    means = "".join(f"  {value:9.4f}" for value in ndcg.mean(axis=0))
+    scores = score_lists(found, held_out.truth, CUTS)
+    means = "".join(f"  {scores[f'ndcg@{k}'].mean():9.4f}" for k in sorted(CUTS))
     print(f"{name:26}{means}" + ("" if seconds is None else f"  {seconds:6.2f} s"), flush=True)
 
 

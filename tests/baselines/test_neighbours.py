@@ -44,10 +44,11 @@ def test_popularity_equals_a_hand_count():
     history = interactions([(1, 4), (2, 0), (2, 4)], n_users=3, n_items=6)
     lists = recommend_popular(train, history, k=5)
     assert lists.tolist() == [[4, 0, 2, 3, -1], [0, 2, 3, -1, -1], [2, 3, -1, -1, -1]]
-    scores = score_lists(lists, np.array([0, 1, 3, 4]), np.array([0, 2, 5, 2]), [1, 2])
-    assert scores["precision"].tolist() == [[0, 0.5], [0, 0.5], [1, 0.5]]
-    assert scores["recall"].mean(axis=0).tolist() == [1 / 3, (1 + 0.5 + 1) / 3]
-    assert scores["map"][:, 1].tolist() == [0.5, 0.25, 1.0]
+    truth = interactions([(0, 0), (1, 2), (1, 5), (2, 2)], n_users=3, n_items=6)
+    scores = score_lists(lists, truth, [1, 2])
+    assert scores["precision@2"].tolist() == [0.5, 0.5, 0.5]
+    assert scores["recall@1"].tolist() == [0, 0, 1]
+    assert scores["map@2"].tolist() == [0.5, 0.25, 1.0]
 
 
 def test_the_asymmetric_cosine_worked_by_hand():

@@ -9,7 +9,13 @@ import pyarrow.compute as pc
 import pytest
 
 from musicrec.baselines.lists import BASELINES
-from musicrec.evaluate.report import evaluation_metrics, plot_rows, sentence
+from musicrec.evaluate.report import (
+    SLICES,
+    evaluation_metrics,
+    plot_rows,
+    sentence,
+    slice_labels,
+)
 from musicrec.evaluate.run import evaluate
 from musicrec.metrics.definitions import HITS, METRICS, headline_metrics, shown_metrics
 from musicrec.metrics.intervals import FEWEST_USERS
@@ -137,8 +143,17 @@ def test_a_model_that_loses_to_popularity_says_so(plays, tmp_path):
     assert "is not shown to beat EASE" in sentence(figures, barely, evaluation.table, PARAMS)
 
 
-def test_slices_add_up_to_the_whole(evaluation, rows):
-    for name in ("by_history", "by_popularity"):
-        own = [row for row in rows[name] if row["model"] == "als"]
+def test_slices_hold_every_user_once_and_average_to_the_whole(evaluation, rows):
+    table = evaluation.table
+    for slicing, (column, edges) in SLICES.items():
+        own = [row for row in rows[f"by_{slicing}"] if row["model"] == "als"]
+        values = table.column(column).to_numpy()
+        sizes = np.histogram(values, [*edges, np.inf])[0]
+        labels = [label for label, n in zip(slice_labels(edges), sizes, strict=True) if n]
+        assert [(row["slice"], row["n_users"]) for row in own] == list(
+            zip(labels, sizes[sizes > 0], strict=True)
+        )
         total = sum(row["n_users"] * row["map"] for row in own)
-        assert total / evaluation.table.num_rows == pytest.approx(mean(evaluation, "map@200"))
+        assert total / table.num_rows == pytest.approx(mean(evaluation, "map@200"))
+        assert all(row["map_low"] <= row["map"] <= row["map_high"] for row in own)
+    assert slice_labels([0, 1, 5, 10]) == ["0", "1-4", "5-9", "10+"]

@@ -1,4 +1,4 @@
-"""Metrics of which tracks are shown, and slices, against hand-worked cases and plain loops."""
+"""Metrics of which tracks are shown, against hand-worked cases and plain loops."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from musicrec.metrics.beyond_accuracy import (
     exposure,
     gini,
     median_popularity,
-    slice_labels,
-    slice_rows,
 )
 from musicrec.metrics.definitions import METRICS
 
@@ -125,11 +123,11 @@ def test_median_popularity_equals_numpy_and_counts_unknown_tracks_as_zero(
     rows: list[list[int]],
 ) -> None:
     users_of = np.array([7, 7, 6, 5, 4, 4, 3, 2, 1, 1])
-    indptr = np.cumsum([0] + [len(row) for row in rows])
-    indices = np.array([i for row in rows for i in sorted(row)], np.int32)
+    pairs = np.array([(u, i) for u, row in enumerate(rows) for i in row], np.int32).reshape(-1, 2)
+    truth = from_triples(*pairs.T, np.ones(len(pairs)), len(rows), 13)
     values = [[users_of[i] if i < 10 else 0 for i in row] for row in rows]
     expected = [np.median(row) if row else 0 for row in values]
-    assert median_popularity(indptr, indices, users_of).tolist() == expected
+    assert median_popularity(truth, users_of).tolist() == expected
 
 
 def test_distance_of_a_rare_and_a_popular_track() -> None:
@@ -140,24 +138,3 @@ def test_distance_of_a_rare_and_a_popular_track() -> None:
     for lists in ([[0, 1]], [[1, 0]]):
         found = beyond_accuracy(np.array(lists, np.int32), by_item, 1000, [2])
         assert found["intra_list_distance@2"][0] == pytest.approx(1 - 2 / (3 * 500) ** 0.5)
-
-
-def test_slices_hold_every_user_once_and_average_to_the_whole() -> None:
-    rng = np.random.default_rng(0)
-    values = rng.integers(0, 40, 500)
-    models = {"als": {"map": rng.random(500)}, "popularity": {"map": rng.random(500)}}
-    rows = slice_rows(values, [0, 1, 5, 20, 100], models, samples=200, seed=1)
-    assert [row["slice"] for row in rows[::2]] == ["0", "1-4", "5-19", "20-99"]  # 100+ is empty
-    for model, metrics in models.items():
-        own = [row for row in rows if row["model"] == model]
-        users = np.array([row["n_users"] for row in own])
-        assert users.tolist() == [
-            np.count_nonzero((values >= low) & (values < high))
-            for low, high in ((0, 1), (1, 5), (5, 20), (20, 100))
-        ]
-        means = np.array([row["map"] for row in own])
-        assert (users * means).sum() / 500 == pytest.approx(metrics["map"].mean())
-        assert all(row["map_low"] <= row["map"] <= row["map_high"] for row in own)
-    rows = slice_rows(np.array([4.5, 5.0]), [0, 5], {"m": {"x": np.array([1.0, 2.0])}}, 100, 0)
-    assert [(row["slice"], row["x"]) for row in rows] == [("0-4", 1.0), ("5+", 2.0)]
-    assert slice_labels([0, 1, 5, 10]) == ["0", "1-4", "5-9", "10+"]

@@ -1,7 +1,9 @@
-"""Agreement with implicit and irspack where definitions agree, and how they differ elsewhere.
+"""Agreement with Spark, implicit and irspack where definitions agree, and how they differ else.
 
-Both are part of the bench extra; without them these tests skip. For ranx see
-tests/evaluate/test_lists.py, for Spark test_ranking_spark.py.
+The `spark` protocol promises Spark's numbers to 1e-9. The cases hold what real lists do: short and
+empty lists, empty truth, truth longer than k, tracks twice in a list or in the truth. implicit and
+irspack are part of the bench extra; without it these tests skip. For ranx see
+tests/evaluate/test_lists.py.
 """
 
 from __future__ import annotations
@@ -10,9 +12,55 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from tests.metrics.test_ranking_spark import K, make_cases, ours
+from tests.metrics.test_ranking import score
 
 WITHOUT = "is part of the bench extra: make setup-bench"
+K = (1, 10, 60)
+WIDTH = 50
+
+
+def make_cases():
+    """Lists and truths of 400 users over 200 tracks, as Python lists."""
+    rng = np.random.default_rng(5)
+    lists, truths = [], []
+    for _ in range(400):
+        length = rng.choice([WIDTH, WIDTH, rng.integers(0, WIDTH)])
+        lists.append(rng.permutation(200)[:length].tolist())
+        truths.append(sorted(rng.permutation(200)[: rng.choice([1, 5, 40, 80])].tolist()))
+    truths[0], lists[1] = [], []
+    truths[2] = lists[2] = list(range(WIDTH))
+    return lists, truths
+
+
+def spark_means(spark, lists, truths):
+    from pyspark.mllib.evaluation import RankingMetrics
+
+    pairs = [(list(map(float, a)), list(map(float, b))) for a, b in zip(lists, truths, strict=True)]
+    theirs = RankingMetrics(spark.sparkContext.parallelize(pairs, 2))
+    means = {"map": theirs.meanAveragePrecision}
+    for k in K:
+        means[f"map@{k}"] = theirs.meanAveragePrecisionAt(k)
+        means[f"precision@{k}"] = theirs.precisionAt(k)
+        means[f"recall@{k}"] = theirs.recallAt(k)
+        means[f"ndcg@{k}"] = theirs.ndcgAt(k)
+    return means
+
+
+def our_means(lists, truths):
+    columns = score(lists, truths, K)
+    columns["map"] = score(lists, truths, [1000])["map@1000"]  # of the whole list, by |T|
+    spark_lacks = ("calibrated_recall", "r_precision", "hit_rate", "reciprocal_rank")
+    return {name: v.mean() for name, v in columns.items() if not name.startswith(spark_lacks)}
+
+
+def test_means_equal_those_of_spark(spark):
+    assert our_means(*make_cases()) == pytest.approx(spark_means(spark, *make_cases()), rel=1e-9)
+
+
+def test_means_equal_those_of_spark_with_duplicates(spark):
+    lists = [[1, 1, 2, 3], [4, 5, 4], [7]]
+    truths = [[1, 1, 3], [4, 4], [7, 7, 7, 8]]
+    assert our_means(lists, truths) == pytest.approx(spark_means(spark, lists, truths), rel=1e-9)
 
 
 def test_agreement_with_implicit_where_definitions_agree():
@@ -21,7 +69,7 @@ def test_agreement_with_implicit_where_definitions_agree():
     lists, truths = make_cases()
     kept = [u for u in range(len(lists)) if truths[u]]  # implicit leaves the others out
     lists, truths = [lists[u] for u in kept], [truths[u] for u in kept]
-    scores = ours(lists, truths)
+    scores = score(lists, truths, K)
     rows = np.repeat(np.arange(len(truths)), [len(truth) for truth in truths])
     flat = np.concatenate(truths)
     held_out = csr_matrix((np.ones(len(flat)), (rows, flat)), shape=(len(truths), 200))
@@ -34,13 +82,13 @@ def test_agreement_with_implicit_where_definitions_agree():
             return np.array(padded, np.int32), None
 
     sizes = np.array([len(truth) for truth in truths])
-    for column, k in enumerate(scores.k):
+    for k in K:
         theirs = evaluation.ranking_metrics_at_k(
             Recommender(), held_out, held_out, K=k, show_progress=False
         )
-        assert theirs["map"] == pytest.approx(scores["map"][:, column].mean(), rel=1e-9)
-        assert theirs["ndcg"] == pytest.approx(scores["ndcg"][:, column].mean(), rel=1e-9)
-        hits = scores["precision"][:, column] * k
+        assert theirs["map"] == pytest.approx(scores[f"map@{k}"].mean(), rel=1e-9)
+        assert theirs["ndcg"] == pytest.approx(scores[f"ndcg@{k}"].mean(), rel=1e-9)
+        hits = scores[f"precision@{k}"] * k
         assert theirs["precision"] == pytest.approx(hits.sum() / np.minimum(sizes, k).sum())
 
 
@@ -50,7 +98,7 @@ def test_calibrated_recall_is_the_recall_of_published_tables():
     lists, truths = make_cases()
     kept = [u for u in range(len(lists)) if truths[u] and len(lists[u]) >= max(K[:2])]
     lists, truths = [lists[u] for u in kept], [truths[u] for u in kept]
-    columns = ours(lists, truths).columns()
+    columns = score(lists, truths, K)
     rows = np.repeat(np.arange(len(truths)), [len(truth) for truth in truths])
     held_out = csr_matrix(
         (np.ones(len(rows)), (rows, np.concatenate(truths))), shape=(len(truths), 200)

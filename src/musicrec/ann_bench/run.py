@@ -65,7 +65,7 @@ class Dataset:
         """Average precision and nDCG of lists, one a query: `map` and `ndcg`."""
         assert self.truth is not None
         k = lists.shape[1]
-        columns = score_lists(lists, self.truth.indptr, self.truth.indices, [k]).columns()
+        columns = score_lists(lists, self.truth, [k])
         return {name: columns[f"{name}@{k}"] for name in ("map", "ndcg")}
 
 

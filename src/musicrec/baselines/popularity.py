@@ -50,8 +50,7 @@ def recommend_most_played(train: Interactions, history: Interactions, k: int) ->
     What a model has to beat where seen tracks may be recommended: most plays are repeats. Equal
     counts rank by the lower item id. Arguments and result are those of `recommend_popular`.
     """
-    rows = np.repeat(np.arange(history.n_users), history.lengths)
-    order = np.lexsort((history.indices, -history.counts, rows))
+    order = np.lexsort((history.indices, -history.counts, history.user_of_each()))
     by_count = history._replace(indices=history.indices[order], counts=history.counts[order])
     return _followed_by_popular(_by_popularity(train), by_count, k, keep_seen=True)
 

@@ -75,8 +75,7 @@ def baseline_metrics(
     """
     figures: dict[str, float] = {"ease_exact": ease_form(held_out.train, params) == "exact"}
     for name, recommended in lists.items():
-        truth = held_out.truth
-        columns = score_lists(recommended, truth.indptr, truth.indices, k).columns()
+        columns = score_lists(recommended, held_out.truth, k)
         for metric in headline_metrics(k):
             figures[f"{name}_{metric}"] = float(columns[metric].mean())
     return figures

@@ -36,7 +36,7 @@ from musicrec.bundle.manifest import (
 from musicrec.errors import MusicRecError, warn
 from musicrec.interactions.coded import read_sizes
 from musicrec.interactions.factors import read_factors, read_trained_with
-from musicrec.interactions.matrix import Interactions, read_interactions
+from musicrec.interactions.matrix import Interactions, pair_keys, read_interactions
 from musicrec.params import NO_GROUPS, ExportParams
 from musicrec.search.annoy_index import AnnoyIndex, build_index, warn_of_another_build
 from musicrec.search.exact import ExactIndex
@@ -186,9 +186,9 @@ def _last_played(parts: list[Path]) -> np.ndarray | None:
     if LAST_PLAYED.name not in pq.read_schema(parts[0]).names:
         return None
     table = read_files(parts, ["user", "item", LAST_PLAYED.name]).combine_chunks()
-    users, items = (table.column(name).to_numpy().astype(np.int64) for name in ("user", "item"))
+    keys = pair_keys(*(table.column(name).to_numpy() for name in ("user", "item")))
     times: np.ndarray = table.column(LAST_PLAYED.name).fill_null(NO_TIME).to_numpy()
-    return times[np.argsort(users << 32 | items)]
+    return times[np.argsort(keys)]
 
 
 def track_arrays(groups: str, tracks: list[str]) -> dict[str, np.ndarray]:

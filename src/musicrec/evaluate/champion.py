@@ -12,7 +12,7 @@ from musicrec.als.fold_in import FoldIn
 from musicrec.errors import MusicRecError, warn
 from musicrec.interactions.earlier import PUBLISH_FIRST, read_earlier
 from musicrec.interactions.held_out import HeldOut
-from musicrec.interactions.matrix import Interactions
+from musicrec.interactions.matrix import Interactions, from_triples
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams, trained_with
 from musicrec.search.exact import ExactIndex
 from musicrec.storage.outputs import is_stage_output
@@ -71,9 +71,7 @@ def champion_lists(
 
 def _renumbered(plays: Interactions, numbers: np.ndarray, n_items: int) -> Interactions:
     """Plays by other numbers of the tracks, without those of number -1."""
-    rows = np.repeat(np.arange(plays.n_users), plays.lengths)
-    items = numbers[plays.indices]
-    order = np.lexsort((items, rows))
-    order = order[items[order] >= 0]
-    indptr = np.concatenate(([0], np.cumsum(np.bincount(rows[order], minlength=plays.n_users))))
-    return Interactions(indptr, items[order].astype(np.int32), plays.counts[order], n_items)
+    items = numbers[plays.indices].astype(np.int32)
+    kept = items >= 0
+    users, items, counts = plays.user_of_each()[kept], items[kept], plays.counts[kept]
+    return from_triples(users, items, counts, plays.n_users, n_items)

@@ -9,18 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.interactions.held_out import HeldOut
+from musicrec.interactions.held_out import HeldOut, known_tracks
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
 from musicrec.metrics.beyond_accuracy import beyond_accuracy, median_popularity
-from musicrec.metrics.ranking import known_truth, score_lists
+from musicrec.metrics.ranking import score_lists
 from musicrec.params import EvaluateParams
 from musicrec.search.exact import ExactIndex
 
@@ -98,7 +99,7 @@ def judge(held_out: HeldOut, lists: Lists, params: EvaluateParams) -> Evaluation
     by_item, n_users = train.transpose(), int(np.count_nonzero(train.lengths))
     for model, recommended in {"": lists.judged, **lists.baselines}.items():
         prefix = model and f"{model}_"
-        scores = score_lists(recommended, truth.indptr, truth.indices, params.k).columns()
+        scores = score_lists(recommended, truth, params.k)
         scores |= beyond_accuracy(recommended, by_item, n_users, params.k)
         columns |= {prefix + metric: _masked(values) for metric, values in scores.items()}
     columns |= _spark_protocol(lists.with_seen, held_out, params.k)
@@ -126,7 +127,7 @@ def _describe(held_out: HeldOut, users_of: np.ndarray) -> dict[str, np.ndarray]:
         "history_length": held_out.history.lengths,
         "held_out": truth.lengths,
         "held_out_unknown": np.diff(unknown[truth.indptr]),
-        "held_out_popularity": median_popularity(truth.indptr, truth.indices, users_of),
+        "held_out_popularity": median_popularity(truth, users_of),
         "truth": hash_rows(truth, held_out.track_ids),
     }
 
@@ -139,21 +140,20 @@ def hash_rows(truth: Interactions, track_ids: pa.Array) -> np.ndarray:
     text = np.frombuffer(characters, np.uint8)
     sums = np.zeros(truth.n_users, np.uint64)
 
-    def hash_block(start: int, stop: int) -> None:
-        _hash(truth, starts, text, start, stop, sums)
-
-    for_blocks(hash_block, blocks(len(sums), _BLOCK))
+    for_blocks(partial(_hash, truth, starts, text, sums), blocks(len(sums), _BLOCK))
     return sums
 
 
 def _spark_protocol(lists: np.ndarray, held_out: HeldOut, k: Sequence[int]) -> dict[str, pa.Array]:
-    """Metrics in the `spark` protocol (see metrics/ranking.py), null for the users it drops."""
-    indptr, indices = known_truth(
-        held_out.truth.indptr, held_out.truth.indices, held_out.train.n_items
-    )
-    scores = score_lists(lists, indptr, indices, k)
-    dropped = (np.diff(indptr) == 0) | (lists[:, 0] < 0)
-    columns = {"map": scores.whole_average_precision, **scores.columns()}
+    """Metrics in the `spark` protocol (see metrics/ranking.py), null for the users it drops.
+
+    `map` is over the whole list, divided by the truth: MAP at a k that neither exceeds.
+    """
+    truth = known_tracks(held_out.truth, held_out.train.n_items)
+    whole = max(lists.shape[1], int(truth.lengths.max()))
+    columns = {"map": score_lists(lists, truth, [whole])[f"map@{whole}"]}
+    columns |= score_lists(lists, truth, k)
+    dropped = (truth.lengths == 0) | (lists[:, 0] < 0)
     return {f"spark_{name}": pa.array(values, mask=dropped) for name, values in columns.items()}
 
 
@@ -162,7 +162,7 @@ def _masked(values: np.ndarray) -> pa.Array:
 
 
 @kernel()
-def _hash(truth, starts, characters, start, stop, sums):
+def _hash(truth, starts, characters, sums, start, stop):
     """Fill `sums[start:stop]`: modulo 2^64, of the hashes of a row's texts in whatever order.
 
     A text's hash is FNV-1a (Fowler, Noll and Vo), mixed by the finalizer of MurmurHash3, because

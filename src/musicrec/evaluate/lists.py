@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from musicrec.errors import MusicRecError
 from musicrec.interactions.held_out import HeldOut
+from musicrec.interactions.matrix import pair_keys
 from musicrec.params import EvaluateParams
 from musicrec.storage.outputs import atomic_path
 from musicrec.storage.parquet import read_given
@@ -82,21 +83,19 @@ def read_lists(
             f"{held_out.split} has {held_out.user_ids[0].as_py()!r}; write ids as data.source does"
         )
     n_others = pc.count_distinct(names[0].filter(pa.array(~ours))).as_py()
-    users = place.drop_null().to_numpy().astype(np.int64)
+    users = place.drop_null().to_numpy()
     encoded = names[1].filter(pa.array(ours)).dictionary_encode()
-    texts = encoded.indices.to_numpy().astype(np.int64)
+    texts = encoded.indices.to_numpy()
     found = pc.index_in(encoded.dictionary, held_out.track_ids)
-    items = pc.fill_null(found, len(held_out.track_ids)).to_numpy().astype(np.int64)[texts]
+    items = pc.fill_null(found, len(held_out.track_ids)).to_numpy()[texts]
     key = table.column(order_by).to_numpy()[ours] * (1 if order_by == "position" else -1)
     order = np.lexsort((items, key, users))
     users, items, texts = users[order], items[order], texts[order]
     first = np.zeros(len(users), bool)
-    first[np.unique(users << 32 | texts, return_index=True)[1]] = True
+    first[np.unique(pair_keys(users, texts), return_index=True)[1]] = True
     seen = np.zeros(len(users), bool)
     if params.seen == "exclude":
-        history = held_out.history
-        rows = np.repeat(np.arange(history.n_users), history.lengths)
-        seen = np.isin(users << 32 | items, rows << 32 | history.indices)
+        seen = np.isin(pair_keys(users, items), held_out.history.keys())
     users, items = users[first & ~seen], items[first & ~seen]
     counts = np.bincount(users, minlength=len(held_out.users))
     position = np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)

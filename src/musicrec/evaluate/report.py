@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,6 @@ import pyarrow as pa
 
 from musicrec.baselines.lists import CHAMPION, baseline_names, model_title
 from musicrec.evaluate.judge import Evaluation
-from musicrec.metrics.beyond_accuracy import SLICES, slice_rows
 from musicrec.metrics.definitions import (
     HITS,
     METRICS,
@@ -19,11 +19,18 @@ from musicrec.metrics.definitions import (
     metric_title,
     shown_metrics,
 )
-from musicrec.metrics.intervals import FEWEST_USERS, mean_intervals, shown_higher
+from musicrec.metrics.intervals import FEWEST_USERS, Interval, mean_intervals, shown_higher
 from musicrec.metrics.ranking import precision_ceiling
 from musicrec.params import EvaluateParams
 
 MODEL = "als"
+SLICES = {  # columns of the per-user table that users are sliced by, and where
+    "history": ("history_length", (0, 1, 5, 10, 20, 50, 100, 200, 500)),  # tracks in training
+    "popularity": (
+        "held_out_popularity",  # training users of a track
+        (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000),
+    ),
+}
 Rows = list[dict[str, Any]]
 
 
@@ -106,25 +113,16 @@ def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]
         "users": [_user_counts(table)],
     }
     rows["intervals"], rows["differences"] = _interval_rows(table, params)
-    models = {
-        model: {
-            name.partition("@")[0]: _numbers(table, prefix + name)
-            for name in headline_metrics(params.k)
-        }
-        for model, prefix in _prefixes(table).items()
-    }
-    drawn = params.bootstrap_samples, params.seed
-    for slicing, (column, edges) in SLICES.items():
-        rows[f"by_{slicing}"] = slice_rows(_numbers(table, column), edges, models, *drawn)
+    for slicing in SLICES:
+        rows[f"by_{slicing}"] = slice_rows(table, slicing, params)
     return rows
 
 
 def metric_rows(table: pa.Table, k: Sequence[int], model: str = MODEL) -> Rows:
     """Rows of `metrics` of one model."""
-    ceiling = precision_ceiling(_numbers(table, "held_out"), k)
-    prefix = "" if model == MODEL else f"{model}_"
+    sizes, prefix = _numbers(table, "held_out"), "" if model == MODEL else f"{model}_"
     return [
-        {"model": model, "k": n, "precision_ceiling": ceiling[f"precision@{n}_ceiling"]}
+        {"model": model, "k": n, "precision_ceiling": precision_ceiling(sizes, n)}
         | {name: _mean(table, f"{prefix}{name}@{n}") for name in METRICS}
         for n in sorted(k)
     ]
@@ -134,13 +132,12 @@ def spark_rows(table: pa.Table, k: Sequence[int]) -> Rows:
     """Rows of `spark_protocol`."""
     kept = _numbers(table, f"spark_map@{min(k)}", drop_null=False) >= 0
     known = (_numbers(table, "held_out") - _numbers(table, "held_out_unknown"))[kept]
-    ceiling = precision_ceiling(known, k)
     return [
         {
             "k": n,
             "n_users": len(known),
             "map_of_whole_list": _mean(table, "spark_map") or 0.0,
-            "precision_ceiling": ceiling[f"precision@{n}_ceiling"],
+            "precision_ceiling": precision_ceiling(known, n),
         }
         | {name: _mean(table, f"spark_{name}@{n}") or 0.0 for name in HITS}
         for n in sorted(k)
@@ -159,38 +156,61 @@ def _user_counts(table: pa.Table) -> dict[str, int]:
 
 def _interval_rows(table: pa.Table, params: EvaluateParams) -> tuple[Rows, Rows]:
     """Intervals of every model's headline metrics, and of the differences to the baselines."""
-    metrics = headline_metrics(params.k)
-    columns = {
+    values = _headline_values(table, params)
+    gains = {
+        ("gain over", model, name): values[MODEL, name] - of_users
+        for (model, name), of_users in values.items()
+        if model != MODEL
+    }
+    found = mean_intervals({**values, **gains}, params.bootstrap_samples, params.seed)
+    intervals, differences = [], []
+    for model, name in values:
+        mean = found[model, name]
+        intervals.append({"model": model, "metric": name, "value": mean.mean} | _ends(mean))
+        if model != MODEL:
+            gain = found[key := ("gain over", model, name)]
+            row = {"against": model, "metric": name, "baseline": mean.mean, "difference": gain.mean}
+            differences.append(row | _ends(gain) | {"shown_higher": shown_higher(gains[key], gain)})
+    return intervals, differences
+
+
+def slice_rows(table: pa.Table, slicing: str, params: EvaluateParams) -> Rows:
+    """Rows of `by_<slicing>`, of the slices with users."""
+    column, edges = SLICES[slicing]
+    values = _headline_values(table, params)
+    place = np.searchsorted(edges, _numbers(table, column), side="right") - 1
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for i, label in enumerate(slice_labels(edges)):
+        inside = np.flatnonzero(place == i)
+        if not len(inside):
+            continue
+        of_slice = {key: of_users[inside] for key, of_users in values.items()}
+        found = mean_intervals(of_slice, params.bootstrap_samples, params.seed)
+        for (model, metric), interval in found.items():
+            row = rows.setdefault((label, model), {"slice": label, "model": model})
+            name = metric.partition("@")[0]
+            row |= {"n_users": len(inside), name: interval.mean} | _ends(interval, f"{name}_")
+    return list(rows.values())
+
+
+def slice_labels(edges: Sequence[int]) -> list[str]:
+    """Name the slices, from one edge to below the next: `0`, `1-4`, `5-9`, ..., `500+`."""
+    pairs = itertools.pairwise(edges)
+    closed = [f"{low}-{high - 1}" if high - low > 1 else f"{low}" for low, high in pairs]
+    return [*closed, f"{edges[-1]}+"]
+
+
+def _ends(interval: Interval, prefix: str = "") -> dict[str, float]:
+    return {f"{prefix}low": interval.low, f"{prefix}high": interval.high}
+
+
+def _headline_values(table: pa.Table, params: EvaluateParams) -> dict[tuple[str, str], np.ndarray]:
+    """Per-user values by model and headline metric."""
+    return {
         (model, name): _numbers(table, prefix + name)
         for model, prefix in _prefixes(table).items()
-        for name in metrics
+        for name in headline_metrics(params.k)
     }
-    differences = {
-        ("difference", baseline, name): columns[MODEL, name] - columns[baseline, name]
-        for baseline in baseline_names(table.column_names)
-        for name in metrics
-    }
-    named = {" ".join(key): values for key, values in (columns | differences).items()}
-    found = mean_intervals(named, params.bootstrap_samples, params.seed)
-
-    def row(value: str, key: str) -> dict[str, Any]:
-        interval = found[key]
-        return {value: interval.mean, "low": interval.low, "high": interval.high}
-
-    return (
-        [
-            {"model": model, "metric": name} | row("value", f"{model} {name}")
-            for model, name in columns
-        ],
-        [
-            {"against": baseline, "metric": name}
-            | {"baseline": found[f"{baseline} {name}"].mean}
-            | row("difference", key := f"difference {baseline} {name}")
-            | {"shown_higher": shown_higher(named[key], found[key])}
-            for baseline in baseline_names(table.column_names)
-            for name in metrics
-        ],
-    )
 
 
 def _prefixes(table: pa.Table) -> dict[str, str]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
 from musicrec.interactions.coded import Coded, IndexSizes, code_ids, dictionary
+from musicrec.interactions.matrix import pair_keys
 from musicrec.jit.parallel import on_threads
 from musicrec.storage.files import write_checksums, write_json
 from musicrec.storage.parquet import (
@@ -91,9 +92,8 @@ def _write_split(columns: list[np.ndarray], schema: pa.Schema, folder: Path) -> 
     def write(number: int) -> None:
         mine = np.flatnonzero(parts == number)
         if len(mine):
-            key = users[mine].astype(np.int64) << 32 | items[mine]
             path = folder / f"part-{number:05d}.parquet"
-            write_rows(path, tables(mine[np.argsort(key)]), schema)
+            write_rows(path, tables(mine[np.argsort(pair_keys(users[mine], items[mine]))]), schema)
 
     on_threads(write, range(PARTS))
     write_checksums(folder)

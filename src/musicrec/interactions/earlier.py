@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.errors import MusicRecError
-from musicrec.interactions.matrix import newest_play
+from musicrec.interactions.matrix import Interactions, newest_play, pair_keys
 from musicrec.storage.files import fingerprint, read_json
 from musicrec.storage.parquet import LAST_PLAYED, read_files, read_table, sound_parts
 
@@ -111,18 +111,14 @@ class EarlierModel:
         users, items = (self.positions(kind, indexed_ids(indexed, kind)) for kind in IDS)
         users, items = users[held["pairs"] >> 32], items[held["pairs"] & 0xFFFFFFFF]
         indptr, indices = (self.array(name) for name in FILES[2:])
+        times = self.array(TIMES) if (self.folder / TIMES).is_file() else None
         rows = np.unique(users[users >= 0])
-        lengths = indptr[rows + 1] - indptr[rows]
-        at = np.repeat(indptr[rows] - np.cumsum(lengths) + lengths, lengths) + np.arange(
-            lengths.sum()
-        )
-        keys = np.append(np.repeat(rows, lengths) << 32 | indices[at], -1)  # ascending but for it
-        wanted = users << 32 | items
-        place = np.searchsorted(keys[:-1], wanted)
+        plays = Interactions(indptr, indices, indices if times is None else times, 0).rows(rows)
+        keys = np.append(pair_keys(rows[plays.user_of_each()], plays.indices), -1)
+        wanted = pair_keys(users, items)
+        place = np.searchsorted(keys[:-1], wanted)  # ascending but for the last
         known = (keys[place] == wanted) & (users >= 0) & (items >= 0)
-        if not (self.folder / TIMES).is_file():
-            return known, None
-        return known, np.append(self.array(TIMES)[at], 0)[place]
+        return known, None if times is None else np.append(plays.counts, 0)[place]
 
 
 PUBLISH_FIRST = (  # of a champion that the next export replaces
@@ -168,8 +164,7 @@ def indexed_ids(indexed: Path, kind: str) -> pa.ChunkedArray:
 def _plays(indexed: Path, split: str) -> dict[str, np.ndarray]:
     """Pairs of indexed plays (user << 32 | item), and times where they have them."""
     table = read_files(sound_parts(indexed / split))
-    users, items = (table.column(kind).to_numpy().astype(np.int64) for kind in IDS)
-    found = {"pairs": users << 32 | items}
+    found = {"pairs": pair_keys(*(table.column(kind).to_numpy() for kind in IDS))}
     if LAST_PLAYED.name in table.column_names:
         found[LAST_PLAYED.name] = table.column(LAST_PLAYED.name).fill_null(0).to_numpy()
     return found

@@ -78,7 +78,7 @@ class HeldOut:
         sizes = read_sizes(self.indexed / "sizes.json")
         of_all = (sizes.n_all_users, sizes.n_all_items)
         ages = read_ages(self.indexed, f"{self.split}{HISTORY}", *of_all).rows(self.users)
-        return _known_tracks(ages, sizes.n_items).counts
+        return known_tracks(ages, sizes.n_items).counts
 
 
 def read_held_out(indexed: Path, split: str, seen: str = "exclude") -> HeldOut:
@@ -116,7 +116,7 @@ def read_held_out(indexed: Path, split: str, seen: str = "exclude") -> HeldOut:
     folded_in = folder.is_dir()
     if folded_in:
         plays = read_interactions(folder, sizes.n_all_users, sizes.n_all_items)
-        history = _known_tracks(plays.rows(users), sizes.n_items)
+        history = known_tracks(plays.rows(users), sizes.n_items)
     else:
         _require_known(users, user_ids, sizes.n_users, f"users of {split}")
         history = _rows_or_empty(train, users)
@@ -167,14 +167,9 @@ def _rows_or_empty(train: Interactions, users: np.ndarray) -> Interactions:
 
 def _without(truth: Interactions, history: Interactions) -> Interactions:
     """Leave out of each row the tracks of the same row of `history`."""
-    width = max(truth.n_items, history.n_items)
-
-    def pairs(plays: Interactions) -> np.ndarray:
-        return np.repeat(np.arange(plays.n_users), plays.lengths) * width + plays.indices
-
-    return truth.filtered(~np.isin(pairs(truth), pairs(history)))
+    return truth.filtered(~np.isin(truth.keys(), history.keys()))
 
 
-def _known_tracks(plays: Interactions, n_items: int) -> Interactions:
+def known_tracks(plays: Interactions, n_items: int) -> Interactions:
     """Leave out the plays of tracks unknown to training (`n_items` and above)."""
     return plays.filtered(plays.indices < n_items)._replace(n_items=n_items)

@@ -57,10 +57,18 @@ class Interactions(NamedTuple):
         """Items of one user, ascending."""
         return self.indices[self.indptr[user] : self.indptr[user + 1]]
 
+    def user_of_each(self) -> np.ndarray:
+        """Row of each play: int32 array (n_plays)."""
+        return np.repeat(np.arange(self.n_users, dtype=np.int32), self.lengths)
+
+    def keys(self) -> np.ndarray:
+        """Each play as a number, user << 32 | item, ascending: int64 array (n_plays)."""
+        return pair_keys(self.user_of_each(), self.indices)
+
     def transpose(self) -> Interactions:
         """Items x users."""
-        indptr, indices, counts = _transpose(self)
-        return Interactions(indptr, indices, counts, self.n_users)
+        users = self.user_of_each()
+        return from_triples(self.indices, users, self.counts, self.n_items, self.n_users)
 
     def rows(self, users: np.ndarray) -> Interactions:
         """The matrix of the given rows, in the given order."""
@@ -75,6 +83,11 @@ class Interactions(NamedTuple):
         return self._replace(
             indptr=before[self.indptr], indices=self.indices[kept], counts=self.counts[kept]
         )
+
+
+def pair_keys(users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Pairs as numbers, user << 32 | item: int64 array."""
+    return users.astype(np.int64) << 32 | items
 
 
 def from_triples(
@@ -220,24 +233,3 @@ def _sort_rows(matrix):
                 indices[start:stop] = indices[start:stop][order]
                 counts[start:stop] = counts[start:stop][order]
                 break
-
-
-@kernel()
-def _transpose(matrix):
-    """Transpose: row bounds, indices, counts; rows of the result come out in ascending order."""
-    indptr, indices, counts = matrix.indptr, matrix.indices, matrix.counts
-    out_indptr = np.zeros(matrix.n_items + 1, np.int64)
-    for column in indices:
-        out_indptr[column + 1] += 1
-    for i in range(matrix.n_items):
-        out_indptr[i + 1] += out_indptr[i]
-    following = out_indptr[:-1].copy()
-    out_indices = np.empty(len(indices), np.int32)
-    out_counts = np.empty(len(counts), np.float32)
-    for row in range(len(indptr) - 1):
-        for j in range(indptr[row], indptr[row + 1]):
-            position = following[indices[j]]
-            following[indices[j]] = position + 1
-            out_indices[position] = row
-            out_counts[position] = counts[j]
-    return out_indptr, out_indices, out_counts

@@ -1,9 +1,10 @@
-"""What accuracy does not say: reach, popularity, novelty and distance, and for whom."""
+"""What accuracy does not say: reach, popularity, novelty and distance."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -11,14 +12,7 @@ from musicrec.interactions.matrix import Interactions
 from musicrec.interactions.portable import log2
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
-from musicrec.metrics.intervals import mean_intervals
 
-HISTORY_EDGES = (0, 1, 5, 10, 20, 50, 100, 200, 500)  # tracks a user has in training
-POPULARITY_EDGES = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000)  # users of a track
-SLICES = {  # columns of the per-user table that users are sliced by, and where
-    "history": ("history_length", HISTORY_EDGES),
-    "popularity": ("held_out_popularity", POPULARITY_EDGES),
-}
 MOST_PAIRED = 10  # longest lists whose pairs are compared: 45 of them
 PAIRED_BLOCK = 8192  # users a block of pairs, of 12 MB and more
 _BLOCK = 1024  # users a block
@@ -73,17 +67,17 @@ def exposure(recommended: np.ndarray, n_items: int, k: np.ndarray) -> dict[str, 
     Miller, The jackknife: a review, Biometrika 61(1), 1974. Efron and Stein, The jackknife
     estimate of variance, Annals of Statistics 9(3), 1981.
     """
-    counts = np.zeros(n_items, np.int64)  # lists in which each item stands
-    found, start = {}, 0
+    found = {}
     for length in k.tolist():
-        _count(recommended[:, start:length], counts)
-        start = length
+        shown = recommended[:, :length]
+        known = shown[(shown >= 0) & (shown < n_items)]
+        counts = np.bincount(known, minlength=n_items)  # lists in which each item stands
         once = (counts == 1) / n_items
         for name, value, lost in (
             ("coverage", float(np.count_nonzero(counts) / n_items), once),
             ("gini", gini(counts), _lost_gini(counts)),
         ):
-            losses = _sums(recommended, lost[:, None], np.array([length]))[0][:, 0, 0]
+            losses = _sums(recommended, lost, np.array([length]))[:, 0]
             found[f"{name}@{length}"] = value + (len(losses) - 1) * (losses - losses.mean())
     return found
 
@@ -127,15 +121,14 @@ def list_means(
     107(10), 2010; Vargas and Castells, RecSys 2011 (novelty).
     """
     bits = log2(n_users / np.maximum(users_of, 1))
-    unknown = np.array([0.0, log2(n_users)])
-    sums, held = _sums(recommended, np.column_stack([users_of, bits]), k, unknown)
-    with np.errstate(invalid="ignore"):
-        means = sums / held[:, :, None]
-    return {
-        f"{name}@{length}": means[:, column, i]
-        for i, name in enumerate(("popularity", "novelty"))
-        for column, length in enumerate(k.tolist())
-    }
+    held = np.minimum(np.count_nonzero(recommended >= 0, axis=1)[:, None], k)
+    rarest = float(log2(n_users))
+    found: dict[str, np.ndarray] = {}
+    for name, weights, unknown in (("popularity", users_of, 0.0), ("novelty", bits, rarest)):
+        with np.errstate(invalid="ignore"):
+            means = _sums(recommended, weights, k, unknown) / held
+        found |= {f"{name}@{length}": means[:, i] for i, length in enumerate(k.tolist())}
+    return found
 
 
 def intra_list_distance(
@@ -173,142 +166,51 @@ def _cosines(pairs: np.ndarray, by_item: Interactions) -> np.ndarray:
     """Cosine of each pair of items, two ids in one number; 0 with an item that nobody played."""
     found = np.zeros(len(pairs))
 
-    def fill(start: int, stop: int) -> None:
-        _fill_cosines(pairs, by_item, start, stop, found)
-
-    for_blocks(fill, blocks(len(pairs), _BLOCK))
+    for_blocks(partial(_fill_cosines, pairs, by_item, found), blocks(len(pairs), _BLOCK))
     return found
 
 
 def _sums(
-    recommended: np.ndarray, weights: np.ndarray, k: np.ndarray, unknown: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sum the weights (n_items, m) of each top-k: (n_lists, n_k, m), and its length (n_lists, n_k).
-
-    Items that are not in `weights` have the weights `unknown`, by default 0.
-    """
-    n_lists, m = len(recommended), weights.shape[1]
-    sums, held = np.zeros((n_lists, len(k), m)), np.zeros((n_lists, len(k)), np.int64)
-    others = np.zeros(m) if unknown is None else unknown
+    recommended: np.ndarray, weights: np.ndarray, k: np.ndarray, unknown: float = 0.0
+) -> np.ndarray:
+    """Sum the weights of the items of each top-k: (n_lists, n_k); others weigh `unknown`."""
+    padded = np.concatenate([weights, [unknown, 0.0]])  # -1, which pads a list, weighs nothing
+    ends = np.minimum(k, recommended.shape[1]) - 1
+    sums = np.empty((len(recommended), len(k)))
 
     def sum_block(start: int, stop: int) -> None:
-        _sum(recommended, weights.astype(np.float64), others, k, start, stop, sums, held)
+        items = np.minimum(recommended[start:stop, : ends[-1] + 1], len(weights))
+        sums[start:stop] = np.cumsum(padded[items], axis=1)[:, ends]
 
-    for_blocks(sum_block, blocks(n_lists, _BLOCK))
-    return sums, held
+    for_blocks(sum_block, blocks(len(sums), _BLOCK))
+    return sums
 
 
-def median_popularity(indptr: np.ndarray, indices: np.ndarray, users_of: np.ndarray) -> np.ndarray:
+def median_popularity(truth: Interactions, users_of: np.ndarray) -> np.ndarray:
     """Median over each user's held-out tracks of the number of training users of a track.
 
     Parameters
     ----------
-    indptr, indices : held-out tracks in compressed rows
+    truth : Interactions (n_users, n_items)
         Ids of `len(users_of)` and above are unknown to training: popularity 0.
-    users_of : integer array (n_items)
+    users_of : integer array
 
     Returns
     -------
     float64 array (n_users), 0 for a user without held-out tracks
     """
-    known = indices < len(users_of)
-    popularity = np.where(known, users_of[np.where(known, indices, 0)], 0)
-    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    shift = rows * (int(users_of.max(initial=0)) + 1)  # keeps the rows apart in one sort
-    ascending = np.sort(shift + popularity) - shift
-    sizes = np.diff(indptr)
+    popularity = np.append(users_of, 0)[np.minimum(truth.indices, len(users_of))]
+    ascending = popularity[np.lexsort((popularity, truth.user_of_each()))]
+    sizes = truth.lengths
     filled = np.flatnonzero(sizes)
     medians = np.zeros(len(sizes))
-    first, size = indptr[:-1][filled], sizes[filled]
+    first, size = truth.indptr[:-1][filled], sizes[filled]
     medians[filled] = (ascending[first + (size - 1) // 2] + ascending[first + size // 2]) / 2.0
     return medians
 
 
-def slice_rows(
-    values: np.ndarray,
-    edges: Sequence[int],
-    models: Mapping[str, Mapping[str, np.ndarray]],
-    samples: int,
-    seed: int,
-) -> list[dict[str, object]]:
-    """Average metrics over slices of the users, with bootstrap intervals: the rows of a plot.
-
-    Parameters
-    ----------
-    values : array (n_users)
-        What the users are sliced by.
-    edges : sequence of int
-        A slice reaches from one edge to below the next; the last has no end.
-    models : mapping of model name to mapping of metric name to float64 array (n_users)
-    samples, seed : int
-        See `bootstrap_means`.
-
-    Returns
-    -------
-    list of dict
-        For each slice with users and each model: `slice`, `model`, `n_users`, and for each metric
-        its mean and, as `<metric>_low` and `<metric>_high`, its interval.
-    """
-    place = np.searchsorted(edges, values, side="right") - 1
-    rows: list[dict[str, object]] = []
-    for i, label in enumerate(slice_labels(edges)):
-        inside = np.flatnonzero(place == i)
-        if not len(inside):
-            continue
-        columns = {
-            (model, name): column[inside]
-            for model, metrics in models.items()
-            for name, column in metrics.items()
-        }
-        found = mean_intervals(columns, samples, seed)  # of all at once: they share the draws
-        for model, metrics in models.items():
-            row: dict[str, object] = {"slice": label, "model": model, "n_users": len(inside)}
-            for name in metrics:
-                interval = found[model, name]
-                row[name] = interval.mean
-                row[f"{name}_low"], row[f"{name}_high"] = interval.low, interval.high
-            rows.append(row)
-    return rows
-
-
-def slice_labels(edges: Sequence[int]) -> list[str]:
-    """Name the slices: `0`, `1-4`, `5-9`, ..., `500+`."""
-    pairs = itertools.pairwise(edges)
-    closed = [f"{low}-{high - 1}" if high - low > 1 else f"{low}" for low, high in pairs]
-    return [*closed, f"{edges[-1]}+"]
-
-
 @kernel()
-def _count(lists, counts):
-    """Add to `counts` how often each item stands in the lists."""
-    for row in range(lists.shape[0]):
-        for item in lists[row]:
-            if item < 0:
-                break
-            if item < len(counts):
-                counts[item] += 1
-
-
-@kernel()
-def _sum(recommended, weights, unknown, lengths, start, stop, sums, held):
-    """Fill rows start to stop of `sums` (list, k, weight) and `held` (list, k)."""
-    n_items, n_weights = weights.shape
-    for row in range(start, stop):
-        position = 0
-        for column in range(len(lengths)):
-            if column > 0:
-                sums[row, column] = sums[row, column - 1]
-            limit = min(lengths[column], recommended.shape[1])
-            while position < limit and recommended[row, position] >= 0:
-                item = recommended[row, position]
-                for i in range(n_weights):
-                    sums[row, column, i] += weights[item, i] if item < n_items else unknown[i]
-                position += 1
-            held[row, column] = position
-
-
-@kernel()
-def _fill_cosines(pairs, by_item, start, stop, found):
+def _fill_cosines(pairs, by_item, found, start, stop):
     """Fill `found[start:stop]`: users of both items / sqrt(users of the one x of the other)."""
     indptr, users = by_item.indptr, by_item.indices
     for pair in range(start, stop):

@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 from musicrec.baselines.lists import CHAMPION
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import described
+from musicrec.evaluate.report import SLICES, slice_labels
 from musicrec.formatting import parameter
 from musicrec.interactions.earlier import MANIFEST, PUBLISH_FIRST
-from musicrec.metrics.beyond_accuracy import SLICES, slice_labels
 from musicrec.metrics.definitions import (
     BETTER,
     CANNOT_TELL,

@@ -178,7 +178,7 @@ class ValidationScore:
         lists, _ = ExactIndex(factors.items).search(
             found, SCORED, (self._seen.indptr, self._seen.indices)
         )
-        ndcg = score_lists(lists, self._truth.indptr, self._truth.indices, [SCORED])["ndcg"]
+        ndcg = score_lists(lists, self._truth, [SCORED])[f"ndcg@{SCORED}"]
         return float(ndcg.sum()) / len(self._held_out.users)
 
 

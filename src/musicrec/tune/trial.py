@@ -82,7 +82,7 @@ class Trials:
         """The model's figures of `metrics/evaluate.json`, and no more work than they take."""
         held_out, k, truth = self.held_out, self._evaluate.k, self.held_out.truth
         lists = self.lists(model, seen=self._evaluate.seen == "keep")
-        columns = score_lists(lists, truth.indptr, truth.indices, k).columns()
+        columns = score_lists(lists, truth, k)
         by_id = pc.sort_indices(held_out.user_ids).to_numpy()  # the order of the stage's sums
         shown = headline_metrics(k, held_out.folded_in)
         return {name: float(columns[name][by_id].mean()) for name in shown}
