@@ -25,45 +25,7 @@ def metric_like(rng, shape):
     return rng.beta(0.4, 4.0, shape) * (rng.random(shape) < 0.7)
 
 
-def test_the_interval_covers_the_mean_in_95_percent_of_1000_runs():
-    rng = np.random.default_rng(1)
-    runs, n_users = 1000, 1000
-    true_mean = 0.7 * 0.4 / 4.4
-    # One column a run: the resamples are shared, the users of each run are drawn afresh.
-    values = metric_like(rng, (n_users, runs))
-    columns = {str(run): values[:, run] for run in range(runs)}
-    intervals = mean_intervals(columns, samples=1000, seed=7)
-    covered = np.mean([i.low <= true_mean <= i.high for i in intervals.values()])
-    assert 0.93 <= covered <= 0.97  # 0.95 +- three standard errors of 1,000 runs
-
-
-def test_the_paired_interval_covers_the_true_difference():
-    rng = np.random.default_rng(2)
-    runs, n_users, shift = 1000, 1000, 0.01
-    base = metric_like(rng, (n_users, runs))
-    gain = rng.normal(shift, 0.1, (n_users, runs)) * (rng.random((n_users, runs)) < 0.5) * 2
-    columns = {str(run): gain[:, run] for run in range(runs)}
-    zeros = {name: base[:, int(name)] for name in columns}
-    heads = {name: base[:, int(name)] + values for name, values in columns.items()}
-    found = compare_paired(zeros, heads, samples=1000, seed=3)
-    covered = np.mean([c.low <= shift <= c.high for c in found.values()])
-    assert 0.93 <= covered <= 0.97
-
-
-@pytest.mark.parametrize("n_users", [1000, 20_000])
-def test_false_alarms_are_5_percent_where_nothing_differs(n_users):
-    rng = np.random.default_rng(3)
-    runs = 1000
-    alarms = 0
-    for _ in range(runs):
-        # Same distribution for both, but a skewed one: base and head swap roles at random.
-        difference = metric_like(rng, n_users) - metric_like(rng, n_users)
-        difference *= rng.random(n_users) < 0.3
-        alarms += paired_p_value(difference) < 0.05
-    assert 0.03 <= alarms / runs <= 0.07
-
-
-def test_the_interval_of_the_relative_change_covers_the_true_one():
+def test_paired_intervals_cover_the_true_difference_and_relative_change():
     rng = np.random.default_rng(11)
     runs, n_users, share = 1000, 500, 0.05
     base = metric_like(rng, (n_users, runs))
@@ -74,8 +36,11 @@ def test_the_interval_of_the_relative_change_covers_the_true_one():
         samples=1000,
         seed=3,
     )
-    covered = np.mean([c.change_low <= share <= c.change_high for c in found.values()])
-    assert 0.93 <= covered <= 0.97
+    shift = share * 0.7 * 0.4 / 4.4  # of the mean of base
+    covered = [(c.low <= shift <= c.high, c.change_low <= share <= c.change_high)
+               for c in found.values()]  # fmt: skip
+    for of_runs in np.mean(covered, axis=0):
+        assert 0.93 <= of_runs <= 0.97  # 0.95 +- three standard errors of 1,000 runs
     row = found["7"]
     assert row.change == pytest.approx(row.head / row.base - 1)
     assert (row.change_low > 0) == (row.low > 0) and (row.change_high > 0) == (row.high > 0)
@@ -98,14 +63,6 @@ def test_a_change_as_bad_as_the_margin_is_passed_in_2_and_a_half_percent_of_runs
     assert 0.01 <= passed <= 0.04
     # Seen from the other side of the margin: never called equivalent more often than that.
     assert verdicts(change=0.05, noise=0.3, margin=0.05)["equivalent within the margin"] <= 0.04
-
-
-def test_without_a_true_change_the_gate_rarely_fails_and_large_samples_pass():
-    few = verdicts(change=0.0, noise=0.5, margin=0.05)
-    assert few.get("worse", 0) <= 0.04 and few.get("better", 0) <= 0.04
-    assert few["cannot tell"] > 0.4
-    many = verdicts(change=0.0, noise=0.5, margin=0.05, n_users=10_000, runs=60)
-    assert many["equivalent within the margin"] > 0.95
 
 
 def test_fewest_users_is_where_intervals_and_test_begin_to_hold():
@@ -255,12 +212,6 @@ def test_p_value_of_no_users_one_user_and_no_difference():
     assert paired_p_value(np.full(64, 0.25)) == 0.0
 
 
-def test_the_standard_deviation_of_the_bootstrap_is_the_standard_error_of_the_mean():
-    values = metric_like(np.random.default_rng(6), (2000, 1))
-    error = values.std() / np.sqrt(len(values))
-    assert bootstrap_means(values, 4000, seed=1).std() == pytest.approx(error, rel=0.05)
-
-
 def test_seed_fixes_every_bit_and_threads_change_none():
     values = metric_like(np.random.default_rng(8), (300, 3))
     with using_threads(1):
@@ -277,12 +228,6 @@ def test_holm_worked_by_hand():
     assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
-
-
-def test_holm_keeps_the_chance_of_any_false_alarm_at_5_percent():
-    p_values = np.random.default_rng(9).random((2000, 8))
-    alarms = np.mean([min(holm(list(row))) < 0.05 for row in p_values])
-    assert 0.035 <= alarms <= 0.065
 
 
 def test_verdicts_of_identical_and_of_noise():

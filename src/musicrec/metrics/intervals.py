@@ -8,9 +8,9 @@ Every interval has the confidence `1 - SIGNIFICANCE` and every test the level `S
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
@@ -41,8 +41,7 @@ FEWEST_USERS = 50
 _BLOCK = 64  # resamples a block
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """A mean and its confidence interval."""
 
     mean: float
@@ -136,10 +135,7 @@ def bootstrap_means(values: np.ndarray, samples: int, seed: int) -> np.ndarray:
     rows = np.ascontiguousarray(values, dtype=np.float64)
     means = np.empty((samples, rows.shape[1]))
 
-    def resample_block(start: int, stop: int) -> None:
-        _resample(rows, np.uint64(seed), start, stop, means)
-
-    for_blocks(resample_block, blocks(samples, _BLOCK))
+    for_blocks(partial(_resample, rows, np.uint64(seed), means), blocks(samples, _BLOCK))
     return means
 
 
@@ -171,11 +167,6 @@ def mean_intervals(columns: Mapping[K, np.ndarray], samples: int, seed: int) -> 
     return intervals
 
 
-def enough_users(differences: np.ndarray) -> bool:
-    """Whether enough users differ (`FEWEST_USERS`) to call one configuration the better one."""
-    return int(np.count_nonzero(differences)) >= FEWEST_USERS
-
-
 def shown_higher(differences: np.ndarray, interval: Interval) -> bool:
     """Whether the mean difference is shown to be above 0: by enough users, and all its interval.
 
@@ -186,7 +177,8 @@ def shown_higher(differences: np.ndarray, interval: Interval) -> bool:
     interval : Interval
         That of `differences`, from `mean_intervals`.
     """
-    return enough_users(differences) and interval.low > 0
+    enough_users = np.count_nonzero(differences) >= FEWEST_USERS
+    return bool(enough_users and interval.low > 0)
 
 
 def compare_paired(
@@ -257,45 +249,39 @@ def compare_paired(
             ends = _percentiles(of_difference / of_base, n_differ)
             change = Interval(mean / float(old.mean()), *ends)
         difference = Interval(mean, *_percentiles(of_difference, n_differ))
-        found[name] = _Estimate(old, new, difference, change, paired_p_value(values))
+        found[name] = _compared(old, new, difference, change, paired_p_value(values))
     return _judged({name: found[name] for name in base}, margin, better)
 
 
-class _Estimate(NamedTuple):
-    """What `_judged` makes a `Comparison` of; `base` and `head` are values by user."""
-
-    base: np.ndarray
-    head: np.ndarray
-    difference: Interval
-    change: Interval | None
-    p_value: float
-    start_sd: float | None = None
+def _compared(
+    base: np.ndarray, head: np.ndarray, difference: Interval, change: Interval | None, p: float
+) -> Comparison:
+    """What `_judged` corrects and gives a verdict; `base` and `head` are values by user."""
+    return Comparison(
+        float(base.mean()),
+        float(head.mean()),
+        *difference,
+        change=change.mean if change else None,
+        change_low=change.low if change else None,
+        change_high=change.high if change else None,
+        p_value=p,
+        adjusted_p_value=p,
+        n_users=len(base),
+        n_differ=int(np.count_nonzero(head - base)),
+        verdict="",
+    )
 
 
 def _judged(
-    found: Mapping[str, _Estimate], margin: float, better: Mapping[str, str]
+    found: Mapping[str, Comparison], margin: float, better: Mapping[str, str]
 ) -> dict[str, Comparison]:
     """Correct the p-values for their number, and give verdicts."""
-    adjusted = holm([one.p_value for one in found.values()])
-    return {
-        name: Comparison(
-            base=float(one.base.mean()),
-            head=float(one.head.mean()),
-            difference=one.difference.mean,
-            low=one.difference.low,
-            high=one.difference.high,
-            change=one.change.mean if one.change else None,
-            change_low=one.change.low if one.change else None,
-            change_high=one.change.high if one.change else None,
-            p_value=one.p_value,
-            adjusted_p_value=p_value,
-            n_users=len(one.base),
-            n_differ=int(np.count_nonzero(one.head - one.base)),
-            verdict=_verdict(one, p_value, margin, better.get(name, "higher")),
-            start_sd=one.start_sd,
-        )
-        for (name, one), p_value in zip(found.items(), adjusted, strict=True)
-    }
+    adjusted = holm([row.p_value for row in found.values()])
+    judged = {}
+    for (name, row), p_value in zip(found.items(), adjusted, strict=True):
+        row = replace(row, adjusted_p_value=p_value)
+        judged[name] = replace(row, verdict=_verdict(row, margin, better.get(name, "higher")))
+    return judged
 
 
 def _paired_means(
@@ -355,9 +341,9 @@ def compare_starts(
             ratio = float(new.mean()) / mean
             around, _ = _crossed(old * ratio / mean, new / mean)  # their difference is 0
             change = Interval(ratio - 1, ratio - 1 + around.low, ratio - 1 + around.high)
+        row = _compared(old.mean(axis=0), new.mean(axis=0), difference, change, p_value)
         sd = float(np.sqrt(np.mean([side.mean(axis=1).var(ddof=1) for side in (old, new)])))
-        users = old.mean(axis=0), new.mean(axis=0)
-        found[name] = _Estimate(*users, difference, change, p_value, sd)
+        found[name] = replace(row, start_sd=sd)
     return _judged(found, margin, better)
 
 
@@ -402,13 +388,13 @@ def paired_p_value(differences: np.ndarray) -> float:
     Smucker, Allan and Carterette, A comparison of statistical significance tests for information
     retrieval evaluation, CIKM 2007. Urbano, Lima and Hanjalic, SIGIR 2019.
     """
-    from scipy.stats import ttest_1samp  # imports for most of a second; few callers test
-
-    if len(differences) < 2 or not differences.any():
+    n = len(differences)
+    if n < 2 or not differences.any():
         return 1.0
-    with warnings.catch_warnings():  # of lost precision, where all users differ by the same amount
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return float(ttest_1samp(differences, 0.0).pvalue)
+    mean = differences.mean()
+    variance = np.mean((differences - mean) ** 2) * (n / (n - 1))
+    with np.errstate(divide="ignore"):  # where all users differ by the same amount
+        return 2 * float(stdtr(n - 1, -abs(mean / np.sqrt(variance / n))))
 
 
 def holm(p_values: list[float]) -> list[float]:
@@ -426,20 +412,20 @@ def holm(p_values: list[float]) -> list[float]:
     return adjusted
 
 
-def _verdict(found: _Estimate, adjusted_p_value: float, margin: float, better: str) -> str:
-    differences, change = found.head - found.base, found.change
-    if not differences.any():
+def _verdict(row: Comparison, margin: float, better: str) -> str:
+    if not row.n_differ:
         return IDENTICAL
-    low, high = (change.low, change.high) if change else (-np.inf, np.inf)
-    gain = float(differences.mean())
+    low, high, gain = -np.inf, np.inf, row.difference
+    if row.change_low is not None and row.change_high is not None:
+        low, high = row.change_low, row.change_high
     if better == "lower":
         low, high, gain = -high, -low, -gain
     no_worse = margin > 0 and low > -margin
-    if no_worse and high < margin and len(differences) >= FEWEST_USERS:
+    if no_worse and high < margin and row.n_users >= FEWEST_USERS:
         return EQUIVALENT
-    if not enough_users(differences):
+    if row.n_differ < FEWEST_USERS:
         return TOO_FEW
-    if adjusted_p_value < SIGNIFICANCE:
+    if row.adjusted_p_value < SIGNIFICANCE:
         up, down = (HIGHER, LOWER) if better == "neither" else (BETTER, WORSE)
         return up if gain > 0 else down
     return NO_WORSE if no_worse and better != "neither" else CANNOT_TELL
@@ -456,7 +442,7 @@ def _percentiles(means: np.ndarray, n_users: int) -> tuple[float, float]:
 
 
 @kernel()
-def _resample(values, seed, start, stop, means):
+def _resample(values, seed, means, start, stop):
     """Fill rows start to stop of `means`."""
     n_users, n_metrics = values.shape
     drawn = np.zeros(n_users, np.uint16)  # times; small, so that random access stays in cache
