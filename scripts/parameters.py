@@ -7,14 +7,12 @@ below the comments at the head of the file.
 from __future__ import annotations
 
 import itertools
-import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from musicrec.params import MODELS, allowed, load_params
 
@@ -59,14 +57,12 @@ def _rows(model: type[BaseModel], prefix: str, shipped: Mapping[str, Any]) -> It
         value = f"`{_as_yaml(shipped[name])}`"
         if default != shipped[name]:
             value += f" (`{_as_yaml(default)}`)"
-        yield f"| `{prefix}{name}` | {value} | {_brief(field)} | {field.description} |"
+        yield f"| `{prefix}{name}` | {value} | {_brief(model, name)} | {field.description} |"
 
 
-def _brief(field: FieldInfo) -> str:
+def _brief(model: type[BaseModel], name: str) -> str:
     """What `allowed` says, in the fewest words."""
-    if typing.get_origin(field.annotation) is typing.Literal:
-        return ", ".join(map(str, typing.get_args(field.annotation)))
-    text = allowed(field)
+    text = allowed(model, name)
     for long, short in SHORT.items():
         text = text.replace(long, short)
     return text

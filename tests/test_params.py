@@ -121,6 +121,11 @@ def test_a_stage_checks_the_whole_file(tmp_path: Path) -> None:
     path.write_text("downsample: {fraction: 0.5}\nals: {rank: many}\n")
     with pytest.raises(MusicRecError, match=r"als\.rank = 'many'"):
         load_block(path, DownsampleParams)
+    path.write_text("evaluate: {champion: nowhere}\n")
+    with pytest.raises(
+        MusicRecError, match=r"evaluate\.champion = nowhere: no such folder; name a"
+    ):
+        load_block(path, DownsampleParams)
 
 
 def test_a_changed_copy_is_checked_too() -> None:

@@ -10,16 +10,13 @@ import datetime
 import difflib
 import os
 import re
-import types
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from musicrec.errors import MusicRecError
@@ -109,14 +106,25 @@ def _of(default: Any, meaning: str, **limits: Any) -> Any:
 T = TypeVar("T")
 Float = Annotated[float, BeforeValidator(_float), Field(allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_whole)]
-Positive = Annotated[Whole, Field(ge=1)]
-Seed = Annotated[Whole, Field(ge=0, le=2**31 - 1)]  # what every generator in use takes
+Positive = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
+# What every generator in use takes.
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_whole)]
 Several = Annotated[tuple[T, ...], BeforeValidator(_tuple), AfterValidator(_distinct)]
-Column = str | Annotated[Whole, Field(ge=0)]
+Column = str | Annotated[int, Field(ge=0), BeforeValidator(_whole)]
 DURATION = "^0*[1-9][0-9]*[smhdw]$"
 Duration = Annotated[str, Field(pattern=DURATION)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Columns = Annotated[Column | tuple[Column, ...], BeforeValidator(_tuple_of_list)]
+
+# Words of JSON's schema, and how they are said.
+TYPES = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "null": "null",
+}
+SIGNS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 
 ROLES = ("user", "track", "count", "timestamp")
 
@@ -411,25 +419,28 @@ class AnnBenchParams(Block):
     seed: Seed = _of(42, "seed of the indexes and of the choice of query users")
 
 
-@dataclass(frozen=True)
-class Params:
+class Params(Group):
     """All blocks of params.yaml."""
 
-    sample: SampleParams
-    data: DataParams
-    downsample: DownsampleParams
-    feedback: FeedbackParams
-    als: ALSParams
-    baselines: BaselinesParams
-    evaluate: EvaluateParams
-    export: ExportParams
-    ann_bench: AnnBenchParams
+    sample: SampleParams = Field(default_factory=SampleParams)
+    data: DataParams = Field(default_factory=DataParams)
+    downsample: DownsampleParams = Field(default_factory=DownsampleParams)
+    feedback: FeedbackParams = Field(default_factory=FeedbackParams)
+    als: ALSParams = Field(default_factory=ALSParams)
+    baselines: BaselinesParams = Field(default_factory=BaselinesParams)
+    evaluate: EvaluateParams = Field(default_factory=EvaluateParams)
+    export: ExportParams = Field(default_factory=ExportParams)
+    ann_bench: AnnBenchParams = Field(default_factory=AnnBenchParams)
 
 
-_BY_NAME: dict[str, type[Block]] = typing.get_type_hints(Params)
+_BY_NAME: dict[str, type[Block]] = {
+    name: typing.cast("type[Block]", field.annotation)
+    for name, field in Params.model_fields.items()
+}
 MODELS, BLOCKS = tuple(_BY_NAME.values()), tuple(_BY_NAME)
 for _block, _model in _BY_NAME.items():
     _model.block = _block
+M = TypeVar("M", bound=Group)
 B = TypeVar("B", bound=Block)
 
 
@@ -460,49 +471,48 @@ def load_params(path: str | os.PathLike[str] = "params.yaml") -> Params:
         The file is missing or not YAML; a block or a key is unknown; a value has the wrong type or
         is out of range. The sentence names key, value and what is allowed.
     """
-    content = read_blocks(path)
-    return Params(**{model.block: check_block(content, model, path) for model in MODELS})  # type: ignore[arg-type]
-
-
-def load_block(path: str | os.PathLike[str], block: type[B]) -> B:
-    """Read one block, once all are checked: a mistake stops the first stage, not the last.
-
-    Raises
-    ------
-    MusicRecError
-        See `load_params`.
-    """
-    found: B = getattr(load_params(path), block.block)
-    return found
-
-
-def read_blocks(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a parameter file as YAML and check the names of its blocks."""
     try:
         content = _Yaml(Path(path).read_text(encoding="utf-8")).get_single_data()
     except FileNotFoundError:
         raise MusicRecError(f"{path}: no such parameter file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise MusicRecError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    content = {} if content is None else content
-    if not isinstance(content, dict):
-        raise MusicRecError(f"{path}: the top level must be a block of keys, not {content!r}")
-    for name in content:
-        if name not in BLOCKS:
+    return _checked(Params, "", {} if content is None else content, path)
+
+
+def load_block(path: str | os.PathLike[str], block: type[B]) -> B:
+    """Read a stage's block, once all are checked: a mistake stops the first stage, not the last.
+
+    Raises
+    ------
+    MusicRecError
+        See `load_params`; or a bundle that a later stage is to read is not there.
+    """
+    params = load_params(path)
+    bundles = {
+        "als.warm_start": params.als.warm_start,
+        "evaluate.champion": params.evaluate.champion,
+    }
+    for name, bundle in bundles.items():
+        if bundle is not None and not Path(bundle).exists():
             raise MusicRecError(
-                f"{path}: unknown parameter {name}{near(str(name), BLOCKS)}; the top level has: "
-                + ", ".join(BLOCKS)
+                f"{path}: {name} = {bundle}: no such folder; name a bundle, such as `musicrec "
+                "publish FOLDER` writes, or set it to null"
             )
-    return content
+    found: B = getattr(params, block.block)
+    return found
 
 
 def check_block(content: dict[str, Any], block: type[B], path: str | os.PathLike[str]) -> B:
-    """Check one block of what `read_blocks` returned; raises as `load_params` does."""
-    values = content.get(block.block, {})
+    """Check one block of the content of a parameter file; raises as `load_params` does."""
+    return _checked(block, block.block, content.get(block.block, {}), path)
+
+
+def _checked(model: type[M], name: str, values: Any, path: str | os.PathLike[str]) -> M:
     try:
-        return block.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        raise MusicRecError(f"{path}: {_sentence(error, block, values)}") from None
+        raise MusicRecError(f"{path}: {_sentence(error, model, name, values)}") from None
 
 
 def trained_with(values: Mapping[str, Any], block: type[B]) -> B:
@@ -517,38 +527,41 @@ def trained_with(values: Mapping[str, Any], block: type[B]) -> B:
     return block.model_validate({key: values[key] for key in values.keys() - gone})
 
 
-def _sentence(error: ValidationError, block: type[Block], values: Any) -> str:
+def _sentence(error: ValidationError, model: type[BaseModel], name: str, values: Any) -> str:
+    """What is wrong with the values of a model of this name, which is blank at the top level."""
     mistake = error.errors()[0]
-    name, field = block.block, None
-    model: type[BaseModel] = block
+    parameter = None
     for step in mistake["loc"]:
-        known = model.model_fields.get(step) if isinstance(step, str) else None
-        if field is not None or known is None:
+        if parameter is not None or step not in model.model_fields:
             break
-        name = f"{name}.{step}"
+        name = f"{name}.{step}".lstrip(".")
         values = values.get(step) if isinstance(values, dict) else values
-        if isinstance(known.annotation, type) and issubclass(known.annotation, BaseModel):
-            model = known.annotation
+        below = model.model_fields[str(step)].annotation
+        if isinstance(below, type) and issubclass(below, BaseModel):
+            model = below
         else:
-            field = known
-    if mistake["type"] == "extra_forbidden":
-        return _unknown(f"{name}.{mistake['loc'][-1]}", name, model)
-    if field is None:
-        return f"{name} must be a block of keys, not {values!r}"
+            parameter = str(step)
+    if mistake["type"] in ("extra_forbidden", "invalid_key"):
+        return _unknown(str(mistake["loc"][-1]), name, model)
+    if parameter is None:
+        return f"{name or 'the top level'} must be a block of keys, not {values!r}"
     if mistake["type"] == "list":
         return f"{name} {mistake['msg']}" if not values else f"{name} = {values!r} {mistake['msg']}"
     wrong = mistake["input"] if isinstance(values, list) else values
     changed = CHANGED_VALUES.get((name, wrong)) if isinstance(wrong, str) else None
     hint = f"; {changed}" if changed else ""
-    return f"{name} = {wrong!r} is not allowed; it must be {allowed(field)}{hint}"
+    return f"{name} = {wrong!r} is not allowed; it must be {allowed(model, parameter)}{hint}"
 
 
 def _unknown(key: str, where: str, model: type[BaseModel]) -> str:
-    if key in CHANGED:
-        return f"{key} {CHANGED[key]}"
-    fields = list(model.model_fields)
-    suggestion = near(key.rpartition(".")[2], fields, f"{where}.")
-    return f"unknown parameter {key}{suggestion}; {where} has: {', '.join(fields)}"
+    prefix = where and f"{where}."
+    if f"{prefix}{key}" in CHANGED:
+        return f"{prefix}{key} {CHANGED[prefix + key]}"
+    known = list(model.model_fields)
+    return (
+        f"unknown parameter {prefix}{key}{near(key, known, prefix)}; {where or 'the top level'} "
+        f"has: {', '.join(known)}"
+    )
 
 
 def near(name: str, known: Iterable[str], prefix: str = "") -> str:
@@ -557,42 +570,20 @@ def near(name: str, known: Iterable[str], prefix: str = "") -> str:
     return f" (did you mean {prefix}{likely[0]}?)" if likely else ""
 
 
-def allowed(field: FieldInfo) -> str:
+def allowed(model: type[BaseModel], parameter: str) -> str:
     """Say in words which values a parameter may take, for errors and for the documentation."""
-    return _described(field.annotation, list(field.metadata))
+    return _described(model.model_json_schema()["properties"][parameter])
 
 
-def _described(kind: Any, rules: list[Any]) -> str:
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Annotated:
-        return _described(arguments[0], [*arguments[1:], *rules])
-    if origin is tuple:
-        return "a list, each " + _described(arguments[0], [])
-    if origin is typing.Literal:
-        return "one of " + ", ".join(map(str, arguments))
-    if origin in (types.UnionType, typing.Union):
-        return " or ".join(_described(part, []) for part in arguments)
-    names = {
-        int: "a whole number",
-        float: "a number",
-        str: "text",
-        bool: "true or false",
-        type(None): "null",
-    }
-    if any(hasattr(rule, "pattern") for rule in _flat(rules)):
+def _described(schema: Mapping[str, Any]) -> str:
+    """Say which values a JSON schema allows."""
+    if "anyOf" in schema:
+        return " or ".join(map(_described, schema["anyOf"]))
+    if "enum" in schema or "const" in schema:
+        return "one of " + ", ".join(schema.get("enum", [schema.get("const")]))
+    if "pattern" in schema:
         return "a duration such as 30m, 12h or 90d"
-    bounds = _bounds(rules)
-    return names[kind] + (f" {bounds}" if bounds else "")
-
-
-def _flat(rules: list[Any]) -> list[Any]:
-    return [r for rule in rules for r in (rule.metadata if isinstance(rule, FieldInfo) else [rule])]
-
-
-def _bounds(rules: list[Any]) -> str:
-    return " and ".join(
-        f"{sign} {getattr(rule, name):.12g}"
-        for name, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
-        for rule in _flat(rules)
-        if hasattr(rule, name)
-    )
+    if schema["type"] == "array":
+        return "a list, each " + _described(schema["items"])
+    bounds = [f"{sign} {schema[name]:.12g}" for name, sign in SIGNS.items() if name in schema]
+    return f"{TYPES[schema['type']]} {' and '.join(bounds)}".rstrip()

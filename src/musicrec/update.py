@@ -36,14 +36,14 @@ def run_update(args: argparse.Namespace) -> None:
     from musicrec.bundle import load_bundle
     from musicrec.bundle.update import update
     from musicrec.ingest.run import read_plays
-    from musicrec.params import NO_GROUPS, DataParams, load_block
+    from musicrec.params import NO_GROUPS, DataParams, load_params
     from musicrec.storage.outputs import is_stage_output, output_folder
 
     if is_stage_output(output_folder(args.output)):
         raise UsageError(f"{args.output}: a stage of the pipeline writes this; name another folder")
     params = DataParams()
     if args.params or Path("params.yaml").is_file():
-        params = load_block(args.params or "params.yaml", DataParams)
+        params = load_params(args.params or "params.yaml").data
     parent, columns = load_bundle(args.bundle), params.columns
     if parent.timed and columns.timestamp is None:  # as the pipeline's own files have it
         columns = columns.replace(timestamp="last_played")

@@ -19,7 +19,7 @@ from musicrec.evaluate.judge import Lists, judge
 from musicrec.evaluate.lists import read_lists, write_trec
 from musicrec.evaluate.report import evaluation_metrics, plot_rows, sentence
 from musicrec.interactions.held_out import read_held_out
-from musicrec.params import EvaluateParams, load_block
+from musicrec.params import load_params
 from musicrec.project.revisions import JUDGED, WORKSPACE, Revision
 from musicrec.project.staleness import why_stale
 from musicrec.review.compare import DATA
@@ -56,7 +56,7 @@ def judge_lists(path: str | os.PathLike[str], name: str, trec: Path | None = Non
     if stale := why_stale(workspace, ["baselines"]):
         raise MusicRecError(f"nothing to judge by: {stale}")
     root = Path(workspace.root)
-    params = load_block(root / PARAMS, EvaluateParams)
+    params = load_params(root / PARAMS).evaluate
     held_out = read_held_out(root / "data/indexed", params.split, params.seen)
     lists, notes = read_lists(path, held_out, params)
     others = read_baselines(root / "data/baselines", len(held_out.users), params)

@@ -88,7 +88,7 @@ def run_tune(args: argparse.Namespace) -> None:
 
 def run_original(args: argparse.Namespace) -> None:
     """Compute what is missing and write the page."""
-    from musicrec.params import ALSParams, load_block
+    from musicrec.params import load_params
     from musicrec.runtime import progress
     from musicrec.storage.files import write_text
     from musicrec.storage.outputs import is_page, output_file
@@ -96,7 +96,7 @@ def run_original(args: argparse.Namespace) -> None:
     from musicrec.tune.original_page import original_page, summary
 
     output_file(args.output, ".html", is_page)
-    work = Work(args.indexed, load_block(args.params, ALSParams), on_step=progress)
+    work = Work(args.indexed, load_params(args.params).als, on_step=progress)
     counts = Path("plots/data/counts.json")
     rows = json.loads(counts.read_text()) if counts.is_file() else []
     write_text(args.output, original_page(work, rows))

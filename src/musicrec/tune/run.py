@@ -28,7 +28,7 @@ from optuna.trial import TrialState, create_trial
 from musicrec.als.fit import Factors
 from musicrec.errors import MusicRecError
 from musicrec.metrics.definitions import headline_metrics
-from musicrec.params import ALSParams, Block, EvaluateParams, FeedbackParams, load_block
+from musicrec.params import ALSParams, Block, FeedbackParams, load_params
 from musicrec.tune.space import Space, read_space
 from musicrec.tune.study import COMPLETE, FAILED, FOLDER, PRUNED, Setting, Study, Trial, write_study
 from musicrec.tune.trial import Model, Trials, code_digest, digest
@@ -79,9 +79,9 @@ def tune(
     MusicRecError
         The request does not fit, or no trial succeeded.
     """
-    als = load_block(request.params, ALSParams)
-    feedback = load_block(request.params, FeedbackParams)
-    judged = load_block(request.params, EvaluateParams).replace(split="validation")
+    params = load_params(request.params)
+    als, feedback = params.als, params.feedback
+    judged = params.evaluate.replace(split="validation")
     metrics = headline_metrics(judged.k)
     metric = request.metric or metrics[0]
     if metric not in metrics:

@@ -187,5 +187,5 @@ def _valid(name: str, value: Any) -> bool:
 def _require_valid(name: str, value: Any) -> None:
     block, _, key = name.partition(".")
     if not _valid(name, value):
-        must = allowed(MODELS[block].model_fields[key])
+        must = allowed(MODELS[block], key)
         raise MusicRecError(f"{name} = {value!r} is not allowed; it must be {must}")
