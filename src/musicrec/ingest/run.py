@@ -19,12 +19,14 @@ from musicrec.ingest.read.reader import Reader
 from musicrec.ingest.report import ALSO_IN_TRAIN, Tally
 from musicrec.ingest.source.files import SourceFile, list_files
 from musicrec.ingest.split import protocol
-from musicrec.ingest.split.in_memory import merge_in_memory, merged_table
+from musicrec.ingest.split.in_memory import merge_by_part, merge_in_memory, merged_table
 from musicrec.ingest.split.protocol import Plan
 from musicrec.ingest.split.summary import Merged, describe_splits, id_warnings, require_sound_splits
+from musicrec.interactions.coded import dictionary
+from musicrec.interactions.hashing import text_parts
 from musicrec.interactions.memory import fits_in_memory, spark_is_named
 from musicrec.params import DataParams
-from musicrec.storage.parquet import HISTORY, PLAYS, plays_schema
+from musicrec.storage.parquet import HISTORY, PARTS, PLAYS, plays_schema
 
 # Of chunks in files: microseconds since 1970, null without times.
 _CHUNK = PLAYS.append(pa.field("time", pa.int64()))
@@ -37,8 +39,8 @@ class _Chunks:
     def __init__(self, names: list[str], scratch: Path) -> None:
         """Hold nothing yet; `scratch` need not exist."""
         self.tables: dict[str, list[Chunk]] = {name: [] for name in names}
-        self.in_files = False
-        self._scratch, self._rows, self._files = scratch, 0, 0
+        self.rows, self.in_files = 0, False
+        self._scratch, self._files = scratch, 0
         if spark_is_named():
             self._to_files()
 
@@ -46,21 +48,30 @@ class _Chunks:
         """Keep a chunk; the first that does not fit sends all to files."""
         if not len(chunk.counts):
             return
-        self._rows += len(chunk.counts)
+        self.rows += len(chunk.counts)
         self.tables[table].append(chunk)
-        if self.in_files or not fits_in_memory(self._rows):
+        if self.in_files or not fits_in_memory(self.rows):
             self._to_files()
 
     def folder(self, table: str) -> Path:
         """Where a table's chunks are."""
         return self._scratch / table
 
+    def parts(self) -> Iterator[dict[str, list[Chunk]]]:
+        """Read the chunks of one part of the users after another back from the files."""
+        for number in range(PARTS):
+            yield {
+                table: [
+                    _read_chunk(path) for path in sorted(self.folder(table).glob(f"{number}/*"))
+                ]
+                for table in self.tables
+            }
+
     def times(self) -> Iterator[np.ndarray]:
         """Times of all rows, a chunk at a time: int64 arrays."""
         for folder in map(self.folder, self.tables):
-            for path in sorted(folder.glob("*.parquet")):
-                with pq.ParquetFile(path) as file:
-                    yield file.read(["time"]).column("time").to_numpy()
+            for path in sorted(folder.rglob("*.parquet")):
+                yield pq.read_table(path, columns=["time"])["time"].to_numpy()
         for chunk in itertools.chain.from_iterable(self.tables.values()):
             if chunk.times is not None:
                 yield chunk.times
@@ -68,21 +79,36 @@ class _Chunks:
     def _to_files(self) -> None:
         self.in_files = True
         for table, chunks in self.tables.items():
-            self.folder(table).mkdir(parents=True, exist_ok=True)
             while chunks:
-                users, tracks, counts, times = chunks.pop(0)
-                time = pa.nulls(len(counts), pa.int64()) if times is None else pa.array(times)
-                columns = [users.cast(pa.string()), tracks.cast(pa.string()), counts, time]
-                path = self.folder(table) / f"{self._files:06d}.parquet"
-                pq.write_table(pa.table(columns, _CHUNK), path, compression="zstd")
-                self._files += 1
+                self._write(self.folder(table), chunks.pop(0))
+
+    def _write(self, folder: Path, chunk: Chunk) -> None:
+        users, tracks, counts, times = chunk
+        time = pa.nulls(len(counts), pa.int64()) if times is None else pa.array(times)
+        rows = pa.table([users, tracks, counts, time], _CHUNK.names)
+        part = text_parts(users.dictionary, PARTS)[users.indices]
+        for number in range(PARTS):
+            path = folder / f"{number}/{self._files:06d}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(rows.filter(pa.array(part == number)).cast(_CHUNK), path)
+        self._files += 1
+
+
+def _read_chunk(path: Path) -> Chunk:
+    """Read a file of `_Chunks`."""
+    ids = ["user_id", "track_id"]
+    rows = pq.read_table(path, read_dictionary=ids).combine_chunks()
+    users, tracks = (dictionary(rows[name].combine_chunks()) for name in ids)
+    times = rows["time"].to_numpy() if not rows["time"].null_count else None
+    return Chunk(users, tracks, rows["count"].to_numpy(), times)
 
 
 def ingest(params: DataParams, folder: Path, judged: str = "validation") -> dict[str, Any]:
     """Read, check, merge and split the plays of `params.source`.
 
-    Every row is judged where it is read. Rows that fit in memory are merged there; others, or all
-    where a Spark master is named, are merged by Spark, with the same bytes.
+    Every row is judged where it is read. Rows that fit in memory are merged there, others one part
+    of the users after another; where a Spark master is named, or a part does not fit, or a filter
+    needs all parts at once, Spark merges them. The bytes are the same.
 
     Parameters
     ----------
@@ -112,13 +138,15 @@ def ingest(params: DataParams, folder: Path, judged: str = "validation") -> dict
         protocol.windows_of(params, judged, chunks.times) if params.protocol == "temporal" else {}
     )
     plan = Plan(params, protocol.splits_of(params, tables, judged), windows)
-    if chunks.in_files:
+    if not chunks.in_files:
+        merged = merge_in_memory(chunks.tables, plan, folder)
+    elif fits_in_memory(chunks.rows // PARTS) and not plan.needs_whole_table:
+        merged = merge_by_part(chunks.parts(), plan, folder)
+    else:
         from musicrec.ingest.split.on_spark import merge_on_spark
 
         merged = merge_on_spark({table: chunks.folder(table) for table in tables}, plan, folder)
-        shutil.rmtree(folder / "chunks")
-    else:
-        merged = merge_in_memory(chunks.tables, plan, folder)
+    shutil.rmtree(folder / "chunks", ignore_errors=True)
     return _summary(tally, merged, plan, folder)
 
 

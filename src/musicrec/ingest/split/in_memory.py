@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,6 +67,24 @@ def merge_in_memory(tables: dict[str, list[Chunk]], plan: Plan, folder: Path) ->
     MusicRecError
         Counts of a user and track sum to more than int64 holds.
     """
+    return _together([_merge(tables, range(PARTS), plan, folder)], plan, folder)
+
+
+def merge_by_part(parts: Iterable[dict[str, list[Chunk]]], plan: Plan, folder: Path) -> Merged:
+    """Do the same for the tables of one part of the users (`text_parts`) after another.
+
+    `plan` must not need the whole table.
+    """
+    done = [_merge(tables, [number], plan, folder) for number, tables in enumerate(parts)]
+    return _together(done, plan, folder)
+
+
+def _merge(
+    tables: dict[str, list[Chunk]], numbers: Sequence[int], plan: Plan, folder: Path
+) -> Merged:
+    """Merge and write the parts of some numbers, whose rows are those of the tables."""
+    if not any(tables.values()):
+        return Merged({}, Counter(), [])
     rows = _rows(tables, plan)
     pa.default_memory_pool().release_unused()  # what reading took: merging is by NumPy
     ids = rows.users.ids, rows.tracks.ids
@@ -87,30 +105,40 @@ def merge_in_memory(tables: dict[str, list[Chunk]], plan: Plan, folder: Path) ->
             here = np.flatnonzero(split == place)
             if len(here):
                 path = folder / name / f"part-{number:05d}.parquet"
+                path.parent.mkdir(exist_ok=True)
                 write_rows(path, _tables(pairs, here, rows, schema), schema)
                 for known, codes in zip(used[name], (pairs.users, pairs.tracks), strict=True):
                     known[codes[here]] = True
                 counted[name].append(pc.value_counts(pa.array(pairs.counts[here])))
         return left_out, overlaps
 
-    for name in plan.splits:
-        (folder / name).mkdir()
     if plan.needs_whole_table:  # a track counts its users in all parts
-        parts = on_threads(merge, range(PARTS))
+        parts = on_threads(merge, numbers)
         usable = _usable(parts, rows, held, plan.params)
         whole = {number: (parts[number], one) for number, one in enumerate(usable)}
         del parts
-    done = on_threads(write, range(PARTS))
+    done = on_threads(write, numbers)
     contents = {}
-    for name in plan.splits:
-        if not counted[name]:
-            (folder / name).rmdir()
-            continue
-        write_checksums(folder / name)
+    for name in filter(counted.get, plan.splits):
         found = [one.filter(pa.array(known)) for one, known in zip(ids, used[name], strict=True)]
         contents[name] = Contents(found[0], found[1], histogram_of(counted[name]))
-    numbers = sum((numbers for numbers, _ in done), Counter())
-    return Merged(contents, numbers, [overlap for _, some in done for overlap in some])
+    numbers_of = sum((numbers for numbers, _ in done), Counter())
+    return Merged(contents, numbers_of, [overlap for _, some in done for overlap in some])
+
+
+def _together(parts: list[Merged], plan: Plan, folder: Path) -> Merged:
+    """Put together what parts of the users came to, and write the checksums of their splits."""
+    contents = {}
+    for name in plan.splits:
+        found = [part.contents[name] for part in parts if name in part.contents]
+        if found:
+            write_checksums(folder / name)
+            users, tracks, histograms = zip(*found, strict=True)
+            histogram: Counter[int] = sum(map(Counter, histograms), Counter())
+            distinct = pc.unique(pa.chunked_array(tracks))
+            contents[name] = Contents(pa.concat_arrays(users), distinct, dict(histogram))
+    numbers: Counter[str] = sum((Counter(part.numbers) for part in parts), Counter())
+    return Merged(contents, numbers, [overlap for part in parts for overlap in part.overlaps])
 
 
 def merged_table(chunks: list[Chunk], params: DataParams) -> pa.Table:

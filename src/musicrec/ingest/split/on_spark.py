@@ -85,8 +85,9 @@ def user_part(column: str) -> Column:
 def _merged(spark: SparkSession, folders: dict[str, Path], plan: Plan) -> DataFrame:
     """One row a (user, track, place of the split), as `in_memory.Pairs`, with its `part`."""
     params = plan.params
+    reader = spark.read.schema(_SCHEMA).option("recursiveFileLookup", True)
     frames = [
-        spark.read.schema(_SCHEMA).parquet(local_uri(path)).withColumn("place", F.lit(place))
+        reader.parquet(local_uri(path)).withColumn("place", F.lit(place))
         for place, path in enumerate(folders.values())
     ]
     rows = reduce(lambda one, other: one.unionByName(other), frames)
