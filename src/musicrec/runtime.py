@@ -119,49 +119,42 @@ def signals_held() -> Iterator[None]:
 
 
 @contextmanager
-def scratch_directory(prefix: str, parent: Path | None = None) -> Iterator[Path]:
-    """Yield a temporary folder, in the system's or in `parent`, that is gone afterwards."""
-    parent = parent or Path(tempfile.gettempdir())
-    remove_abandoned(parent, prefix)
-    with temporary(Path(tempfile.mkdtemp(prefix=f"{prefix}{OWNER}.", dir=parent))) as folder:
-        yield folder
+def scratch_directory(
+    prefix: str, parent: Path | None = None, restore: Path | None = None
+) -> Iterator[Path]:
+    """Yield a temporary folder, in the system's or in `parent`, that is gone afterwards.
 
-
-@contextmanager
-def temporary(path: Path) -> Iterator[Path]:
-    """Remove a file or folder after the block, or when a signal ends the process in it."""
-    _temporaries.add(path)
-    try:
-        with cleaned_up(lambda: remove(path)):
-            yield path
-    finally:
-        _temporaries.discard(path)
-
-
-def remove_abandoned(parent: Path, prefix: str, restore: Path | None = None) -> None:
-    """Remove what processes of this machine that are dead have left in a folder.
-
-    Parameters
-    ----------
-    parent : Path
-        The folder.
-    prefix : str
-        Of the temporaries' names, ahead of their owner.
-    restore : Path, optional
-        What is missing where its last version was put aside (`.old`) and the process was killed
-        before the new one took its place: the last version is put back.
+    What dead processes of this machine have left of the same prefix is removed first; where
+    `restore` is missing, its last version is put back from there (`put_aside`).
     """
+    parent = parent or Path(tempfile.gettempdir())
+    _remove_abandoned(parent, prefix, restore)
+    folder = Path(tempfile.mkdtemp(prefix=f"{prefix}{OWNER}.", dir=parent))
+    _temporaries.add(folder)
+    try:
+        with cleaned_up(lambda: remove(folder)):
+            yield folder
+    finally:
+        _temporaries.discard(folder)
+
+
+def put_aside(path: Path, folder: Path) -> Path:
+    """Where the last version of a path goes, in a scratch directory, until the new one is there."""
+    return folder / f"{path.name}.old"
+
+
+def _remove_abandoned(parent: Path, prefix: str, restore: Path | None) -> None:
     node = re.escape(os.uname().nodename)
-    name = re.compile(rf"{re.escape(prefix)}(\d+)-{node}\.[a-z0-9_]{{8}}(\.new|\.old)?")
+    name = re.compile(rf"{re.escape(prefix)}(\d+)-{node}\.[a-z0-9_]{{8}}")
     with suppress(OSError):
         for path in sorted(parent.iterdir()):
             match = name.fullmatch(path.name)
             if match is None or path in _temporaries or _is_alive(int(match[1])):
                 continue
-            if match[2] == ".old" and restore is not None and not os.path.lexists(restore):
-                path.rename(restore)
-            else:
-                remove(path)
+            if restore is not None and not os.path.lexists(restore):
+                with suppress(OSError):
+                    put_aside(restore, path).rename(restore)
+            remove(path)
 
 
 def remove(path: Path) -> None:

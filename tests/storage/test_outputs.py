@@ -64,7 +64,6 @@ def ended_at(step: int, number: int, write: Callable[[Path, str], None], target:
                 os.kill(os.getpid(), number)
 
         runtime.OWNER = f"{os.getpid()}-{os.uname().nodename}"
-        sys.modules["musicrec.storage.outputs"].OWNER = runtime.OWNER  # type: ignore[attr-defined]
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         sys.addaudithook(count)
         try:
@@ -113,8 +112,8 @@ def test_what_another_machine_or_a_living_process_writes_stays(tmp_path: Path) -
     """A process with this one's number may have left a file too."""
     parent = os.getppid()
     node = os.uname().nodename
-    theirs = [f".out.{parent}-{node}.abcdefgh.new", ".out.1-elsewhere.abcdefgh.new", ".out.new"]
-    dead = [f".out.{OWNER}.abcdefgh.new", f".out.{2**22 + 1}-{node}.abcdefgh.old"]
+    theirs = [f".out.{parent}-{node}.abcdefgh", ".out.1-elsewhere.abcdefgh", ".out"]
+    dead = [f".out.{OWNER}.abcdefgh", f".out.{2**22 + 1}-{node}.abcdefgh"]
     for name in (*theirs, *dead):
         (tmp_path / name).touch()
     write_file(tmp_path / "out", "new")

@@ -24,7 +24,6 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
-from numba.core import config
 from numba.core.caching import (
     CompileResultCacheImpl,
     FunctionCache,
@@ -61,15 +60,10 @@ def kernel(*, allocates: bool = True, **options: Any) -> Callable[[F], F]:
         options["_nrt"] = False  # numba's runtime, which counts references
 
     def compile_cached(function: F) -> F:
-        before = config.CACHE_LOCATOR_CLASSES
-        config.CACHE_LOCATOR_CLASSES = f"{__name__}.SourceHashLocator"
-        try:
-            dispatcher = numba.njit(nogil=True, **options)(function)
-            with suppress(OSError, RuntimeError):  # a read-only home: compile in each process
-                dispatcher._cache = SoundCache(function)
-            return dispatcher
-        finally:
-            config.CACHE_LOCATOR_CLASSES = before
+        dispatcher = numba.njit(nogil=True, **options)(function)
+        with suppress(OSError, RuntimeError):  # a read-only home: compile in each process
+            dispatcher._cache = SoundCache(function)
+        return dispatcher
 
     return compile_cached
 
@@ -170,6 +164,8 @@ class SoundCacheFile(IndexDataCacheFile):  # type: ignore[misc]
 
 class LightImpl(CompileResultCacheImpl):  # type: ignore[misc]
     """Writes compiled code so that reading it imports no module of numba."""
+
+    _locator_classes = (SourceHashLocator,)
 
     def reduce(self, compiled: Any) -> tuple[Any, ...]:
         """Take apart what was compiled.

@@ -7,16 +7,14 @@ import errno
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from musicrec.errors import MusicRecError, UsageError
-from musicrec.runtime import OWNER, cleaned_up, remove_abandoned, temporary
+from musicrec.runtime import cleaned_up, put_aside, scratch_directory
 
 CHECKSUMS = "_checksums.json"
 MANIFEST = "manifest.json"  # of a bundle
@@ -161,7 +159,7 @@ def is_stage_output(path: Path) -> bool:
 
 @contextmanager
 def atomic_path(destination: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary file path that becomes `destination` if the block succeeds.
+    """Yield the path of a temporary file that becomes `destination` if the block succeeds.
 
     The temporary lies in the destination's folder, so the rename cannot cross devices; when
     the block raises, or a signal ends the process, it is removed and `destination` stays as it was.
@@ -169,11 +167,8 @@ def atomic_path(destination: str | os.PathLike[str]) -> Iterator[Path]:
     and what it points to stays as it is.
     """
     target = Path(destination)
-    with temporary(_made(tempfile.mkstemp, target)) as new, _errors_name(target, new):
+    with _beside(target) as new:
         yield new
-        umask = os.umask(0)
-        os.umask(umask)
-        new.chmod(0o666 & ~umask)  # mkstemp's 0600 is too tight for a shared output
         new.replace(target)
 
 
@@ -193,16 +188,16 @@ def atomic_directory(
         See `output_folder`.
     """
     target = output_folder(destination, ours)
-    with temporary(_made(tempfile.mkdtemp, target)) as new, _errors_name(target, new):
-        new.chmod(0o755)
+    with _beside(target) as new:
+        new.mkdir()
         yield new
-        old = new.with_suffix(".old")
+        old = put_aside(target, new.parent)
 
         def put_back() -> None:
             if os.path.lexists(old) and not os.path.lexists(target):
                 old.rename(target)
 
-        with temporary(old), cleaned_up(put_back):
+        with cleaned_up(put_back):
             if os.path.lexists(target):
                 target.rename(old)
             new.rename(target)
@@ -215,11 +210,29 @@ def atomic_files(destination: str | os.PathLike[str]) -> Iterator[Path]:
     Other files of `destination` stay as they are.
     """
     target = Path(destination)
-    with temporary(_made(tempfile.mkdtemp, target)) as new, _errors_name(target, new):
+    with _beside(target) as new:
+        new.mkdir()
         yield new
         target.mkdir(exist_ok=True)
         for path in sorted(new.iterdir()):
             path.replace(target / path.name)
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """Yield a path in a temporary folder beside a target, as which errors of the system name it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_directory(f".{target.name}.", target.parent, restore=target) as folder:
+        new = folder / target.name
+        try:
+            yield new
+        except OSError as error:
+            full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            if error.filename is None and error.errno in full:
+                error.filename = str(target)
+            elif isinstance(error.filename, str):
+                error.filename = error.filename.replace(str(new), str(target))
+            raise
 
 
 def _require_replaceable(path: Path, kind: str, ours: Ours) -> None:
@@ -256,28 +269,3 @@ def _is_plot(path: Path) -> bool:
     if path.suffix == ".svg":
         return b"https://matplotlib.org/" in path.read_bytes()[:4096]
     return path.suffix == ".json" and is_json_of_ours(path)
-
-
-def _made(make: Callable[..., Any], target: Path) -> Path:
-    """Make a temporary beside a target, and remove what a killed process left of one."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    start = f".{target.name}."
-    remove_abandoned(target.parent, start, restore=target)
-    made = make(prefix=f"{start}{OWNER}.", suffix=".new", dir=target.parent)
-    if isinstance(made, str):
-        return Path(made)
-    os.close(made[0])
-    return Path(made[1])
-
-
-@contextmanager
-def _errors_name(target: Path, new: Path) -> Iterator[None]:
-    """Let errors of the system name the output and not its temporary."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            error.filename = str(target)
-        elif isinstance(error.filename, str):
-            error.filename = error.filename.replace(str(new), str(target))
-        raise
