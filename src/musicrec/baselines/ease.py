@@ -25,6 +25,7 @@ has an l1 penalty too and no negative weights.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -121,11 +122,8 @@ def solve(train: Interactions, reg: float) -> Solved:
     columns = train.transpose()
     inverse = _inverse((matrix @ matrix.T).toarray(), reg)
     leverage = np.empty(train.n_items)
-
-    def fill(start: int, stop: int) -> None:
-        _set_leverage(columns, inverse, leverage, start, stop)
-
-    for_blocks(fill, blocks(train.n_items, _ITEMS_A_BLOCK))
+    set_leverage = partial(_set_leverage, columns, inverse, leverage)
+    for_blocks(set_leverage, blocks(train.n_items, _ITEMS_A_BLOCK))
     scale = 1.0 / (1.0 - leverage)
     return Solved(columns, inverse, scale, 1.0 - scale)
 
@@ -239,24 +237,20 @@ def _columns(
     """Neighbours of some items, and their weights in float32, in one shape."""
     nearest = nearest_items(train, items, params.neighbours).ids
     found = np.zeros(nearest.shape, np.float32)
-
-    def fill(start: int, stop: int) -> None:
-        some = items[start:stop], nearest[start:stop]
-        _regress(by_item, some, params.ease_reg, found[start:stop])
-
-    for_blocks(fill, blocks(len(items), _ITEMS_A_BLOCK))
+    regress = partial(_regress, by_item, (items, nearest), params.ease_reg, found)
+    for_blocks(regress, blocks(len(items), _ITEMS_A_BLOCK))
     return nearest, found
 
 
 @kernel()
-def _regress(by_item, columns, reg, found):
-    """Solve for the weights of some items: `columns` are (items, their neighbours)."""
+def _regress(by_item, columns, reg, found, start, stop):
+    """Fill rows start to stop of the weights; `columns` are (items, their neighbours)."""
     items, nearest = columns
-    n, most = nearest.shape
+    most = nearest.shape[1]
     system = np.empty((most, most))
     right = np.empty(most)
     head = np.full(by_item.n_items, -1, np.int32)  # of each user, the last listed neighbour
-    for row in range(n):
+    for row in range(start, stop):
         size = 0
         while size < most and nearest[row, size] >= 0:
             size += 1

@@ -6,6 +6,7 @@ by the lower item id.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -90,10 +91,7 @@ def best_by_sum(
         As for `recommend_popular`.
     """
     lists = np.full((history.n_users, k), -1, np.int32)
-
-    def fill(start: int, stop: int) -> None:
-        _rank_sums(weights, history, keep_seen, start, stop, lists)
-
+    fill = partial(_rank_sums, weights, history, keep_seen, lists)
     for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK))
     return lists
 
@@ -137,10 +135,10 @@ def nearest_items(
     lengths = by_item.lengths.astype(np.float64)
     sizes = lengths if cosine else power(lengths, alpha)
 
-    def fill(start: int, stop: int) -> None:
-        _count_together(items, (train, by_item, sizes), cosine, nearest, start, stop)
-
-    for_blocks(fill, _equal_work(train, by_item, items))
+    plays = train, by_item, sizes
+    for_blocks(
+        partial(_count_together, items, plays, cosine, nearest), _equal_work(train, by_item, items)
+    )
     own = np.maximum(lengths[items], 1)[:, None]
     if cosine:
         nearest.similarities[:] = np.sqrt(nearest.similarities / own)
@@ -198,7 +196,7 @@ def _count_together(items, plays, cosine, nearest, start, stop):
 
 
 @kernel()
-def _rank_sums(weights, history, keep_seen, start, stop, lists):
+def _rank_sums(weights, history, keep_seen, lists, start, stop):
     """Fill rows start to stop of `lists`."""
     scores = np.zeros(weights.n_items)
     listed = np.zeros(weights.n_items, np.bool_)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from musicrec.interactions.matrix import Interactions
@@ -66,16 +68,13 @@ def _followed_by_popular(
 ) -> np.ndarray:
     """Lists of the history in its order, if it is kept, and then of the popular items beside it."""
     lists = np.full((history.n_users, k), -1, np.int32)
-
-    def fill(start: int, stop: int) -> None:
-        _fill_lists(popular, history, keep_seen, start, stop, lists)
-
+    fill = partial(_fill_lists, popular, history, keep_seen, lists)
     for_blocks(fill, blocks(history.n_users, _USERS_A_BLOCK))
     return lists
 
 
 @kernel()
-def _fill_lists(popular, history, keep_seen, start, stop, lists):
+def _fill_lists(popular, history, keep_seen, lists, start, stop):
     """Fill rows start to stop."""
     k = lists.shape[1]
     seen = np.zeros(history.n_items, np.bool_)
