@@ -67,16 +67,6 @@ def test_the_loop_is_timed_in_turns(tmp_path):
             loop.Checkout("base", tmp_path / "base", {}).run("echo no factors >&2; exit 3")
 
 
-def test_stages_that_are_not_timed_run_once_if_they_come_before(tmp_path):
-    commands = {name: f"echo {name} >> ran" for name in ("sample", "train", "export", "ann-bench")}
-    with script("loop") as loop:
-        one = loop.Checkout("base", tmp_path, commands)
-        loop.prepare(one, ["sample", "train"])
-        assert not (tmp_path / "ran").exists()
-        loop.prepare(one, ["sample", "export"])
-    assert (tmp_path / "ran").read_text().split() == ["sample", "train"]
-
-
 def test_ease_has_the_scores_of_the_papers_lines(tmp_path):
     write_indexed(tmp_path, make_plays())
     held_out = read_held_out(tmp_path, "validation")

@@ -142,19 +142,6 @@ def test_spark_protocol_equals_a_slow_evaluation(evaluation, folder, plays, k):
                 assert got[user] is None
 
 
-def test_popularity_equals_a_hand_count(evaluation, folder, plays):
-    users_of = Counter(item for _, item in plays.train)
-    order = sorted(users_of, key=lambda item: (-users_of[item], item))
-    truth, seen = by_user(plays.validation), by_user(plays.train)
-    for k in PARAMS.k:
-        expected = {}
-        for user in truth:
-            top = [item for item in order if item not in seen[user]][:200]
-            expected[user] = reference(top, truth[user], k)["recall"]
-        got = column(evaluation, folder, f"popularity_recall@{k}")
-        assert got == pytest.approx(expected, rel=1e-9)
-
-
 def test_columns_that_describe_the_users(evaluation, folder, plays):
     truth, seen = by_user(plays.validation), by_user(plays.train)
     users_of = Counter(item for _, item in plays.train)
@@ -236,12 +223,3 @@ def test_factors_of_other_data_are_refused(folder, plays, tmp_path):
     write_factors(tmp_path, plays.users[:-1], plays.items)
     with pytest.raises(MusicRecError, match="factors of 299 users and 120 tracks do not fit"):
         read_model(tmp_path, read_held_out(folder / "indexed", "validation"))
-
-
-def test_the_stage_leaves_nothing_behind_after_an_error(folder, tmp_path):
-    (folder / "params.yaml").write_text("evaluate: {k: [5]}")
-    result = stage(folder.parent / "nowhere", tmp_path / "out")
-    assert result.returncode == 1
-    assert result.stderr.startswith("error: ")
-    assert len(result.stderr.splitlines()) == 1
-    assert not (tmp_path / "out").exists()

@@ -90,9 +90,7 @@ def test_every_play_is_kept_and_sorted(indexed, name):
 def test_summary_counts_what_training_does_not_know(indexed):
     folder, summary = indexed
     n_users, n_items = summary["n_users"], summary["n_items"]
-    assert {key: summary[key] for key in read_json(folder / "sizes.json")} == read_json(
-        folder / "sizes.json"
-    )
+    assert read_json(folder / "sizes.json").items() <= summary.items()
     plays = len(ROWS["train"])
     assert summary["train"] == {"plays": plays, "density": plays / (n_users * n_items)}
     known = [{row[column] for row in ROWS["train"]} for column in (0, 1)]

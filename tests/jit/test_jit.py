@@ -9,8 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numba
-import numpy as np
 import pytest
 
 from musicrec.jit import kernel as module
@@ -155,12 +153,3 @@ def test_a_home_that_cannot_be_written_costs_time_and_nothing_else(
     monkeypatch.setenv("MUSICREC_CACHE", str(tmp_path / "file"))
     compiled = kernel()(double)
     assert compiled(2) == 4
-
-
-def test_a_kernel_that_allocates_must_say_so() -> None:
-    @kernel(allocates=False)
-    def make():  # type: ignore[no-untyped-def]
-        return np.empty(1)
-
-    with pytest.raises(numba.core.errors.TypingError, match="empty"):
-        make()

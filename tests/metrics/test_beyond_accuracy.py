@@ -70,23 +70,6 @@ def test_values_of_users_are_those_of_the_jackknife() -> None:
         assert found[f"{name}@3"].std() == pytest.approx(expected.std(), rel=0.02)
 
 
-def test_popularity_novelty_and_distance_worked_by_hand() -> None:
-    by_item = played_by(set(range(8)), {0, 1, 8, 9}, {8})
-    found = beyond_accuracy(LISTS, by_item, n_users=16, k=[3, 1, 100])
-    nan = math.nan
-    np.testing.assert_allclose(found["popularity@1"], [8, 8, nan])
-    np.testing.assert_allclose(found["popularity@3"], [13 / 3, 4.5, nan])
-    # -log2(8/16), -log2(4/16), -log2(1/16) are 1, 2 and 4 bits.
-    np.testing.assert_allclose(found["novelty@1"], [1, 1, nan])
-    np.testing.assert_allclose(found["novelty@3"], [7 / 3, 2.5, nan])
-    np.testing.assert_allclose(found["novelty@100"], found["novelty@3"])
-    # Cosines: 2 / sqrt(8 x 4), 0 / sqrt(8 x 1), 1 / sqrt(4 x 1).
-    distances = [1 - 2 / 32**0.5, 1, 1 / 2]
-    np.testing.assert_allclose(found["intra_list_distance@3"], [sum(distances) / 3, 1, nan])
-    assert np.isnan(found["intra_list_distance@1"]).all()
-    assert "intra_list_distance@100" not in found
-
-
 @settings(max_examples=50, deadline=None)
 @given(
     lists=st.lists(st.lists(st.integers(0, 10), unique=True, max_size=6), min_size=1, max_size=5),

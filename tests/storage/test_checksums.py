@@ -54,35 +54,30 @@ def flip(path: Path, place: int, bit: int = 1) -> None:
     path.write_bytes(content)
 
 
+def put(name: str, content: bytes) -> Callable[[Path], object]:
+    return lambda root: (root / name).write_bytes(content)
+
+
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (
         lambda root: (root / "part-00001.parquet").unlink(),
         "part-00001.parquet is missing",
     ),
-    "emptied": (lambda root: (root / "part-00001.parquet").write_bytes(b""), r"\(0 bytes, not "),
+    "emptied": (put("part-00001.parquet", b""), r"\(0 bytes, not "),
     "cut": (
-        lambda root: (root / "factors.npy").write_bytes((root / "factors.npy").read_bytes()[:-9]),
+        put("factors.npy", bytes(519)),
         r"factors.npy: not as the stage wrote it \(519 bytes, not 528\)",
     ),
     "flipped": (lambda root: flip(root / "factors.npy", 300), "other content of the same length"),
-    "swapped": (
-        lambda root: (root / "part-00000.parquet").write_bytes(
-            (root / "part-00001.parquet").read_bytes()
-        ),
-        "part-00000.parquet: not as the stage wrote it",
-    ),
-    "extra": (
-        lambda root: write_table(root / "part-00002.parquet", PLAYS),
-        "part-00002.parquet: not a file of the stage",
-    ),
+    "extra": (put("part-00002.parquet", b"x"), "part-00002.parquet: not a file of the stage"),
     "a folder in a file's place": (
         lambda root: ((root / "factors.npy").unlink(), (root / "factors.npy").mkdir()),
         "factors.npy is missing",
     ),
     "no checksums": (lambda root: (root / CHECKSUMS).unlink(), f"{CHECKSUMS} is missing"),
-    "foreign checksums": (lambda root: (root / CHECKSUMS).write_text("[]"), "damaged since"),
+    "foreign checksums": (put(CHECKSUMS, b"[]"), "damaged since"),
     "damaged checksums": (lambda root: flip(root / CHECKSUMS, 0), "damaged since"),
-    "binary checksums": (lambda root: (root / CHECKSUMS).write_bytes(b"\xff\x00"), "damaged since"),
+    "binary checksums": (put(CHECKSUMS, b"\xff\x00"), "damaged since"),
 }
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
-from musicrec.interactions.coded import Coded, IndexSizes, code_ids, dictionary
+from musicrec.interactions.coded import IndexSizes, code_ids, dictionary
 from musicrec.interactions.matrix import pair_keys
 from musicrec.jit.parallel import on_threads
 from musicrec.storage.files import write_checksums, write_json
@@ -41,9 +41,10 @@ def index_in_memory(inputs: Mapping[str, Path], folder: Path) -> IndexSizes:
         bounds[name] += len(rows[0])
     tables, columns = {}, []
     for name, chunks in (("users", users), ("items", tracks)):
-        table, numbers = _numbered(code_ids(chunks), bounds["train"], *COLUMNS[name])
-        tables[name] = table
-        columns.append(numbers)
+        codes, ids = code_ids(chunks)
+        plays = np.bincount(codes[: bounds["train"]], minlength=len(ids))
+        tables[name], indices = id_map(ids, plays, *COLUMNS[name])
+        columns.append(indices[codes])
     sizes = write_id_maps(tables, folder)
     columns += [np.concatenate(column) for column in zip(*values, strict=True)]
     end = 0
@@ -69,16 +70,6 @@ def _read(
     return users, tracks, [rows.column(name).to_numpy() for name in names]
 
 
-def _numbered(coded: Coded, n_train: int, column: str, index: str) -> tuple[pa.Table, np.ndarray]:
-    """The id map, and the index of every row; the first `n_train` rows are those of training."""
-    plays = np.bincount(coded.codes[:n_train], minlength=len(coded.ids))
-    table = id_map(coded.ids, pa.array(plays, pa.int64()), column, index)
-    order = np.argsort(-plays, kind="stable")  # ids are in the order of their bytes already
-    indices = np.empty(len(order), np.int32)
-    indices[order] = np.arange(len(order), dtype=np.int32)
-    return table, indices[coded.codes]
-
-
 def _write_split(columns: list[np.ndarray], schema: pa.Schema, folder: Path) -> None:
     folder.mkdir()
     users, items = columns[:2]
@@ -99,16 +90,25 @@ def _write_split(columns: list[np.ndarray], schema: pa.Schema, folder: Path) -> 
     write_checksums(folder)
 
 
-def id_map(ids: pa.StringArray, plays: pa.Array, column: str, index: str) -> pa.Table:
-    """Give every id an index by falling number of training rows, `plays`; ties by its bytes.
+def id_map(
+    ids: pa.StringArray, plays: np.ndarray, column: str, index: str
+) -> tuple[pa.Table, np.ndarray]:
+    """Give every id an index by falling number of training rows; ties by its bytes.
 
     This is the order of Spark's `StringIndexer` (frequencyDesc). Ids without training rows come
     last, so that they get indices above all known ones.
+
+    Parameters
+    ----------
+    ids : pyarrow.StringArray (n), ascending by their bytes
+    plays : int64 array (n), training rows of each
 
     Returns
     -------
     pyarrow.Table
         Columns `index` (int32: 0, 1, …), `column` (string), `plays` (int64).
+    int32 array (n)
+        The index of each id.
 
     Raises
     ------
@@ -117,11 +117,12 @@ def id_map(ids: pa.StringArray, plays: pa.Array, column: str, index: str) -> pa.
     """
     if len(ids) > np.iinfo(np.int32).max:
         raise MusicRecError(f"{column}: {len(ids)} ids are more than int32 can number")
-    table = pa.table([ids, plays], names=[column, "plays"])
-    table = table.sort_by([("plays", "descending"), (column, "ascending")])
-    numbers = pa.array(np.arange(len(ids), dtype=np.int32))
-    arrays = [numbers, *(table.column(name).combine_chunks() for name in (column, "plays"))]
-    return pa.table(arrays, names=[index, column, "plays"])
+    order = np.argsort(-plays, kind="stable")  # ids are in the order of their bytes already
+    numbers = np.arange(len(ids), dtype=np.int32)
+    indices = np.empty_like(numbers)
+    indices[order] = numbers
+    arrays = [pa.array(numbers), ids.take(pa.array(order)), pa.array(plays[order])]
+    return pa.table(arrays, names=[index, column, "plays"]), indices
 
 
 def write_id_maps(tables: Mapping[str, pa.Table], folder: Path) -> IndexSizes:

@@ -48,9 +48,9 @@ def _id_map(splits: Splits, column: str, index: str) -> pa.Table:
         frame.select(column, F.lit(int(name == "train")).cast("long").alias("row"))
         for name, frame in splits.items()
     )
-    table = rows.groupBy(column).agg(F.sum("row").alias("plays")).toArrow().combine_chunks()
+    table = rows.groupBy(column).agg(F.sum("row").alias("plays")).toArrow().sort_by(column)
     ids = table.column(column).cast(pa.string()).combine_chunks()
-    return id_map(ids, table.column("plays").combine_chunks(), column, index)
+    return id_map(ids, table.column("plays").to_numpy(), column, index)[0]
 
 
 def _union(frames: Iterable[DataFrame]) -> DataFrame:

@@ -71,14 +71,7 @@ def java_of_home() -> Path | None:
 
 
 def java_version(java: Path) -> int | None:
-    """Major version of a Java: from its `release` file, or else what it says; None without any."""
-    release = java.resolve().parent.parent / "release"
-    if release.is_file() and os.access(java, os.X_OK):
-        match = re.search(
-            r'^JAVA_VERSION="(?:1\.)?(\d+)', release.read_text(errors="replace"), re.M
-        )
-        if match:
-            return int(match[1])
+    """Major version of a Java, as it says itself; None without any."""
     try:
         run = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
