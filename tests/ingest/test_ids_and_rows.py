@@ -8,6 +8,7 @@ import pytest
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.read.keep import Filter
+from musicrec.ingest.run import read_plays
 from tests.support.many_sources import read_source
 from tests.support.plays import HOLDOUT, PLAYS, data_params, run, text_of, write, write_parquet
 
@@ -135,6 +136,8 @@ def test_aliases(tmp_path):
     write(tmp_path / "s/alias.txt", "a\tb\nb\tc\n\tz\n")
     found = rows_of(tmp_path / "s", aliases="alias.txt")
     assert found == [("u", "c", 1), ("u", "c", 2), ("u", "c", 3)]
+    table = read_plays(data_params(tmp_path / "s", aliases="alias.txt", **HOLDOUT))
+    assert table.to_pylist() == [{"user_id": "u", "track_id": "c", "count": 6}]
     write(tmp_path / "s/alias.txt", "a\tb\nb\ta\n")
     circle = read_source(data_params(tmp_path / "s", aliases="alias.txt", **HOLDOUT))
     assert "lead in a circle" in circle.sentence

@@ -147,6 +147,8 @@ CASES: dict[str, tuple] = {
         TIMED | {"time_format": "%d/%m/%Y %H.%M"}, EVENTS),
     "times of all kinds": (TIMES + "a,b,1325523900\na,c,1325523900000\na,d,2012-01-02T17:05:00Z\n"
         "a,e,2012/01/02 17:05\n", TIMED, [("a", track, 1) for track in "bcde"]),
+    "times in 32 bits": (parquet(at=pa.array([1_325_523_900] * len(PLAYS), pa.uint32())),
+        {"columns": {"timestamp": "at"}}, PLAYS),
     "times in nanoseconds": (parquet(at=pa.array([1_325_523_900 * 10**9] * len(PLAYS),
         pa.timestamp("ns"))), {"columns": {"timestamp": "at"}}, PLAYS),
     # JSON
@@ -200,7 +202,7 @@ def test_read_right(found, name):
 def test_times_of_all_forms_are_the_same(found):
     second = datetime(2012, 1, 2, 17, 5, tzinfo=UTC).timestamp()
     timed = [name for name, case in CASES.items() if "timestamp" in case[1].get("columns", {})]
-    assert len(timed) == 7
+    assert len(timed) == 8
     assert {name: set(found[name].times) for name in timed} == {name: {second} for name in timed}
 
 

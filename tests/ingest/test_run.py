@@ -121,6 +121,12 @@ class TestMerging:
         _, out = run(source, tmp_path, columns={"count": None}, **HOLDOUT)
         assert {(u, t): c for u, t, c in together(out)} == Counter((t, u) for u, t in events)
 
+    def test_ids_that_are_equal_without_the_signs_around_them_are_one(self, tmp_path):
+        """In one block, where each text has a number of its own."""
+        text = text_of(PLAYS) + "".join(f"\ufeff{u},{t}\u00a0,{c}\n" for u, t, c in PLAYS)
+        _, out = run(write(tmp_path / "p.csv", text), tmp_path, **HOLDOUT)
+        assert sorted(together(out)) == sorted((u, t, 2 * c) for u, t, c in PLAYS)
+
 
 def test_drop_counts_bad_rows_by_reason(tmp_path):
     bad = ["u,t", ",t,1", "u,,1", "u,t,", "u,t,0", "u,t,-2", "u,t,1.5", "u,t,nan", "u,t,x"]

@@ -39,7 +39,7 @@ def read_source(params: DataParams) -> Found:
     try:
         reader, _ = open_source(params)
         pieces = list(reader.pieces())
-        if not any(piece.judged.rows for piece in pieces):
+        if not any(judged.rows for _, _, judged in pieces):
             raise MusicRecError(f"{params.source} has no rows")
     except MusicRecError as error:
         found.sentence = str(error)

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.read.judge import Bad
-from musicrec.ingest.read.reader import Piece
+from musicrec.ingest.read.judge import Bad, JudgedRows
 from musicrec.ingest.read.values import REASONS
 from musicrec.ingest.source.files import SourceFile
 from musicrec.params import DataParams
@@ -20,24 +19,18 @@ _ORDER = [*REASONS, ALSO_IN_TRAIN]
 # What is a figure where it was counted, as the column or parameter is set.
 _FIGURES = ("times_of_zero", "rows_same_listen", "rows_filtered", "rows_of_track_else")
 _NULL_WORDS = (
-    "column {column!r} holds words such as NULL, None or nan in {found:,} of {rows:,} rows, each "
-    "of which becomes one id; if they stand for a missing id, set data.null_words: usual"
+    "column {columns.ROLE!r} holds words such as NULL, None or nan in {found:,} of {rows:,} rows, "
+    "each of which becomes one id; if they stand for a missing id, set data.null_words: usual"
 )
-# Key of `judge.JudgedRows.seen` -> the role that it is about, and a warning.
+# Key of `judge.JudgedRows.seen` -> a warning.
 _SEEN = {
-    "null words user": ("user", _NULL_WORDS),
-    "null words track": ("track", _NULL_WORDS),
-    "header_lines": ("user", "{found:,} header lines amid the rows are left out"),
-    "times_of_zero": (
-        "timestamp",
-        "column {column!r} is 0 (1970), -1 or before 1950 in {found:,} of {rows:,} rows, as "
-        "programs write a missing time; they count as the oldest plays",
-    ),
-    "rows_of_track_else": (
-        "track",
-        "column {column!r} is null or blank in {found:,} of {rows:,} rows ({share:.1%}), whose "
-        "track is that of {fallback!r}",
-    ),
+    "null words user": _NULL_WORDS.replace("ROLE", "user"),
+    "null words track": _NULL_WORDS.replace("ROLE", "track"),
+    "header_lines": "{found:,} header lines amid the rows are left out",
+    "times_of_zero": "column {columns.timestamp!r} is 0 (1970), -1 or before 1950 in {found:,} of "
+    "{rows:,} rows, as programs write a missing time; they count as the oldest plays",
+    "rows_of_track_else": "column {columns.track!r} is null or blank in {found:,} of {rows:,} rows "
+    "({share:.1%}), whose track is that of {columns.track_else!r}",
 }
 
 
@@ -55,9 +48,8 @@ class Tally:
         self._file: SourceFile | None = None
         self._lines = 0
 
-    def add(self, piece: Piece) -> None:
-        """Count a piece; those of a file come one after the other."""
-        table, file, judged = piece
+    def add(self, table: str, file: SourceFile, judged: JudgedRows) -> None:
+        """Count some rows; those of a file come one after the other."""
         if file is not self._file:
             self._file, self._lines = file, 0
         self.rows[table] += judged.rows
@@ -116,18 +108,14 @@ class Tally:
 
     def warnings(self) -> Iterator[str]:
         """What is no mistake by itself but seldom meant."""
-        columns, rows = self._params.columns, self.rows.total()
-        for key, (role, words) in _SEEN.items():
+        params, rows = self._params, self.rows.total()
+        for key, words in _SEEN.items():
             found = self.seen[key]
-            if found and (found >= _SHARE * rows or words != _NULL_WORDS):
+            if found and (found >= _SHARE * rows or not key.startswith("null words")):
                 said = words.format(
-                    column=getattr(columns, role),
-                    fallback=columns.track_else,
-                    found=found,
-                    rows=rows,
-                    share=found / rows,
+                    columns=params.columns, found=found, rows=rows, share=found / rows
                 )
-                yield f"{self._params.source}: {said}"
+                yield f"{params.source}: {said}"
 
     def _total(self) -> Counter[str]:
         return sum(self.rejected.values(), Counter())

@@ -19,9 +19,15 @@ from musicrec.ingest.read.reader import Reader
 from musicrec.ingest.report import ALSO_IN_TRAIN, Tally
 from musicrec.ingest.source.files import SourceFile, list_files
 from musicrec.ingest.split import protocol
-from musicrec.ingest.split.in_memory import merge_by_part, merge_in_memory, merged_table
+from musicrec.ingest.split.in_memory import Group, merge_in_memory, merged_table
 from musicrec.ingest.split.protocol import Plan
-from musicrec.ingest.split.summary import Merged, describe_splits, id_warnings, require_sound_splits
+from musicrec.ingest.split.summary import (
+    Merged,
+    describe_splits,
+    id_warnings,
+    read_contents,
+    require_sound_splits,
+)
 from musicrec.interactions.coded import dictionary
 from musicrec.interactions.hashing import text_parts
 from musicrec.interactions.memory import fits_in_memory, spark_is_named
@@ -57,15 +63,13 @@ class _Chunks:
         """Where a table's chunks are."""
         return self._scratch / table
 
-    def parts(self) -> Iterator[dict[str, list[Chunk]]]:
-        """Read the chunks of one part of the users after another back from the files."""
-        for number in range(PARTS):
-            yield {
-                table: [
-                    _read_chunk(path) for path in sorted(self.folder(table).glob(f"{number}/*"))
-                ]
-                for table in self.tables
-            }
+    def groups(self) -> Iterator[Group]:
+        """All rows, or those of one part of the users after another, read back from the files."""
+        if not self.in_files:
+            yield range(PARTS), self.tables
+        for number in range(PARTS) if self.in_files else ():
+            paths = {table: self.folder(table).glob(f"{number}/*") for table in self.tables}
+            yield [number], {table: [*map(_read_chunk, sorted(paths[table]))] for table in paths}
 
     def times(self) -> Iterator[np.ndarray]:
         """Times of all rows, a chunk at a time: int64 arrays."""
@@ -138,10 +142,9 @@ def ingest(params: DataParams, folder: Path, judged: str = "validation") -> dict
         protocol.windows_of(params, judged, chunks.times) if params.protocol == "temporal" else {}
     )
     plan = Plan(params, protocol.splits_of(params, tables, judged), windows)
-    if not chunks.in_files:
-        merged = merge_in_memory(chunks.tables, plan, folder)
-    elif fits_in_memory(chunks.rows // PARTS) and not plan.needs_whole_table:
-        merged = merge_by_part(chunks.parts(), plan, folder)
+    by_part = fits_in_memory(chunks.rows // PARTS) and not plan.needs_whole_table
+    if by_part or not chunks.in_files:
+        merged = merge_in_memory(chunks.groups(), plan, folder)
     else:
         from musicrec.ingest.split.on_spark import merge_on_spark
 
@@ -174,9 +177,9 @@ def _read(
 ) -> Tally:
     """Read and judge all rows; `keep` gets the good ones of each table."""
     tally = Tally(tables, params)
-    for piece in reader.pieces():
-        tally.add(piece)
-        keep(piece.table, piece.judged.chunk)
+    for table, file, judged in reader.pieces():
+        tally.add(table, file, judged)
+        keep(table, judged.chunk)
     warn(*tally.warnings())
     return tally
 
@@ -210,8 +213,9 @@ def _summary(tally: Tally, merged: Merged, plan: Plan, folder: Path) -> dict[str
             "data.on_bad_rows: drop"
         )
     protocol.require_splits(folder, plan)
-    described = describe_splits(merged.contents)
-    require_sound_splits(merged.contents, params)
+    contents = {split: read_contents(folder / split) for split in plan.splits}
+    described = describe_splits(contents)
+    require_sound_splits(contents, params)
     source = tally.source() | {"merged_rows": merged.numbers["merged"]}
     if params.columns.timestamp is not None:
         again = source["rows_same_listen"] = merged.numbers["again"]
@@ -226,7 +230,7 @@ def _summary(tally: Tally, merged: Merged, plan: Plan, folder: Path) -> dict[str
                 f"data.protocol: {params.protocol} leaves the later plays of other users in "
                 "training; temporal trains on the past alone"
             )
-    warn(*id_warnings(merged.contents, params))
+    warn(*id_warnings(contents, params))
     summary: dict[str, dict[str, Any]] = {"source": source}
     for split in plan.splits:
         summary[split] = described[split] | {"merged_rows": merged.numbers[f"merged {split}"]}

@@ -135,14 +135,8 @@ def test_a_share_is_the_latest_plays(tmp_path, share, step):
         ({"validation_from": 0.1, "test_from": 0.2}, "no play is in the window of validation, fr"),
         ({"validation_from": "soon"}, "validation_from = 'soon' is not allowed; it must be a da"),
         ({"since": "soon"}, r"it must be a date .* or a duration \(180d\)"),
-        (
-            {"gap": "80d"},
-            "no play is in the window of train, from .* until .*; the plays are",
-        ),
-        (
-            {"since": "2030-01-01"},
-            "window of train, from 2030-01-01T00:00:00Z until 2020",
-        ),
+        ({"gap": "80d"}, "no play is in the window of train, from .* until .*; the plays are"),
+        ({"since": "2030-01-01"}, "window of train, from 2030-01-01T00:00:00Z until 2020"),
         ({"columns": {"count": None}}, "temporal needs times; set data.columns.timestamp, or"),
     ],
 )

@@ -68,27 +68,17 @@ class ColumnMapping:
         if self.aliases is None:
             return tracks
         places = pc.index_in(tracks.dictionary, value_set=self.aliases[0])
-        good = self.aliases[1].take(places)
-        return pa.DictionaryArray.from_arrays(tracks.indices, pc.coalesce(good, tracks.dictionary))
+        return renamed(tracks, pc.coalesce(self.aliases[1].take(places), tracks.dictionary))
 
-    def with_path(self, fields: Fields, relative: str) -> Fields:
-        """Add the columns that stand in a file's path: as often the same value."""
-        if not self.in_path:
-            return fields
-        values = _path_values(relative)
-        zeros = pa.array(np.zeros(len(next(iter(fields.values()))), np.int32))
-        return fields | {
-            name: pa.DictionaryArray.from_arrays(zeros, pa.array([values[name]], pa.string()))
-            for name in self.in_path
-        }
-
-    def roles(
-        self, fields: Fields, seen: Counter[str], file: str
-    ) -> tuple[dict[str, pa.Array], np.ndarray]:
-        """The column of each role, and the rows (bool) that `data.keep` leaves out.
+    def roles(self, fields: Fields, file: SourceFile, seen: Counter[str]) -> dict[str, pa.Array]:
+        """The column of each role; columns in the file's path are put into `fields`.
 
         `seen` gets how many rows have the track of `data.columns.track_else`.
         """
+        n, in_path = len(next(iter(fields.values()))), _path_values(file.relative)
+        for name in self.in_path:
+            value = pa.array([in_path[name]], pa.string())
+            fields[name] = pa.DictionaryArray.from_arrays(np.zeros(n, np.int32), value)
         columns, found = self.params.columns, {}
         for role in ROLES:
             column = getattr(columns, role)
@@ -97,13 +87,11 @@ class ColumnMapping:
             elif column is not None:
                 found[role] = fields[column]
         if columns.track_else is not None:
-            track = _text(found["track"])
+            track = found["track"].cast(pa.string())
             blank = pc.fill_null(pc.equal(pc.utf8_trim(track, INVISIBLE), ""), True)
             seen["rows_of_track_else"] = pc.sum(blank).as_py() or 0
-            found["track"] = pc.if_else(blank, _text(fields[columns.track_else]), track)
-        if self.keep is None:
-            return found, np.zeros(len(found["track"]), bool)
-        return found, ~self.keep.matches(fields, file)
+            found["track"] = pc.if_else(blank, fields[columns.track_else].cast(pa.string()), track)
+        return found
 
 
 def mapping_of(
@@ -123,8 +111,8 @@ def mapping_of(
     common = set.intersection(*paths) if paths else set()
     in_path = frozenset(c for c in parameter if isinstance(c, str) and c in common)
     ids = frozenset(column for column, name in parameter.items() if name in _OF_IDS)
-    renamed = (pa.array(list(aliases)), pa.array(list(aliases.values()))) if aliases else None
-    return ColumnMapping(params, parameter, in_path, ids, keep, renamed)
+    pairs = (pa.array(list(aliases)), pa.array(list(aliases.values()))) if aliases else None
+    return ColumnMapping(params, parameter, in_path, ids, keep, pairs)
 
 
 def _path_values(relative: str) -> dict[str, str | None]:
@@ -139,19 +127,20 @@ def _path_values(relative: str) -> dict[str, str | None]:
     return found
 
 
-def _text(column: pa.Array) -> pa.Array:
-    return column.cast(pa.string())
+def renamed(ids: pa.DictionaryArray, texts: pa.Array) -> pa.DictionaryArray:
+    """The same rows under other `texts` of the dictionary, of which equal ones become one."""
+    encoded = texts.dictionary_encode()
+    return pa.DictionaryArray.from_arrays(encoded.indices.take(ids.indices), encoded.dictionary)
 
 
 def _joined(parts: list[pa.Array]) -> pa.Array:
     """Several columns as one text, such as `artist / title`; null where one is null or blank.
 
-    A lone slash within a column gets a backslash (and a lone backslash-slash one more), so that
-    different columns never give the same text.
+    A lone slash within a column gets a backslash, so that different columns never give one text.
     """
     trimmed = []
     for part in parts:
-        encoded = _text(part).dictionary_encode()
+        encoded = part.cast(pa.string()).dictionary_encode()
         texts = pc.utf8_trim(encoded.dictionary, INVISIBLE).to_pylist()
         plain = [_SLASH.sub(r"\\\g<0>", text) or None for text in texts]
         trimmed.append(pa.array(plain, pa.string()).take(encoded.indices))
@@ -213,12 +202,12 @@ def read_aliases(name: str | None, files: list[SourceFile]) -> tuple[dict[str, s
                 f"{file.shown}: line {number}, {line[:60]!r}, must hold two ids, a bad one and the "
                 "one good one"
             )
-    good = dict(pairs)
-    for bad in pairs:
+    for bad, good in pairs.items():
         seen = {bad}
-        while pairs.get(good[bad], good[bad]) != good[bad]:
-            if good[bad] in seen:
+        while pairs.get(good, good) != good:
+            if good in seen:
                 raise MusicRecError(f"{file.shown}: the aliases of {bad!r} lead in a circle")
-            seen.add(good[bad])
-            good[bad] = pairs[good[bad]]
-    return good, file.path
+            seen.add(good)
+            good = pairs[good]
+        pairs[bad] = good
+    return pairs, file.path

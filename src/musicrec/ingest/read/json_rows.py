@@ -16,7 +16,7 @@ from musicrec.errors import MusicRecError
 from musicrec.ingest.read.columns import Column, ColumnMapping, Fields, positions
 from musicrec.ingest.read.judge import Raw
 from musicrec.ingest.read.layout import HEAD
-from musicrec.ingest.read.text import Rows, filled_lines, read_block, read_each
+from musicrec.ingest.read.text import Rows, read_block, read_each
 
 _ENDINGS = (".json", ".jsonl", ".ndjson")
 _LARGEST = 1 << 28  # bytes of a document
@@ -106,30 +106,23 @@ class JsonFields:
             rows.append(row)
         return rows, ""
 
-    def _by_arrow(self, data: bytes, lines: int) -> Fields | None:
-        """Fields as Arrow reads them; None where that is not one row a line, as it is written."""
+    def _by_arrow(self, data: bytes) -> Fields | None:
+        """Fields as Arrow reads them; None where that is not as they are written."""
         if self._kinds is None or b"-0" in data:  # -0 is no 0
             return None
-        try:
-            table = arrow_json.read_json(
-                pa.BufferReader(data),
-                arrow_json.ReadOptions(use_threads=False, block_size=len(data) + 1),
-                arrow_json.ParseOptions(
-                    explicit_schema=self._kinds,
-                    unexpected_field_behavior="ignore",
-                    newlines_in_values=False,
-                ),
-            )
-            if table.num_rows != lines and table.num_rows != filled_lines(data):
-                return None
-            found = {}
-            for column, (key, *inner) in self._paths.items():
-                found[column] = table.column(key).combine_chunks()
-                for key in inner:
-                    found[column] = pc.struct_field(found[column], key)
-                found[column].validate(full=True)
-        except (pa.ArrowException, UnicodeError):
-            return None
+        table = arrow_json.read_json(
+            pa.BufferReader(data),
+            arrow_json.ReadOptions(use_threads=False, block_size=len(data) + 1),
+            arrow_json.ParseOptions(
+                explicit_schema=self._kinds, unexpected_field_behavior="ignore"
+            ),
+        )
+        found = {}
+        for column, (key, *inner) in self._paths.items():
+            found[column] = table.column(key).combine_chunks()
+            for key in inner:
+                found[column] = pc.struct_field(found[column], key)
+            found[column].validate(full=True)
         return found
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.read.columns import INVISIBLE, TITLES, ColumnMapping, Fields
+from musicrec.ingest.read.columns import INVISIBLE, TITLES, ColumnMapping, Fields, renamed
 from musicrec.ingest.read.layout import TextLayout
 from musicrec.ingest.read.values import (
     CODES,
@@ -25,7 +25,9 @@ from musicrec.ingest.read.values import (
     is_text,
     times_of,
 )
+from musicrec.ingest.source.files import SourceFile
 from musicrec.interactions.coded import dictionary
+from musicrec.params import DataParams
 
 _LONGEST_NULL = max(map(len, USUAL_NULLS))
 _LONGEST_TITLE = 16  # bytes
@@ -71,28 +73,26 @@ class JudgedRows(NamedTuple):
     seen: Counter[str]  # what is no mistake by itself: `report.SEEN`, `rows_filtered`
 
 
-def judge(raw: Raw, mapping: ColumnMapping, file: str) -> JudgedRows:
+def judge(raw: Raw, mapping: ColumnMapping, file: SourceFile) -> JudgedRows:
     """Judge rows: each is good, or bad for the first of `REASONS` that holds.
 
     That a column's type cannot hold an id, a count or a time, or that a header amid the rows has
     the columns in another order, is a MusicRecError.
     """
     params, seen = mapping.params, Counter[str]()
-    columns, filtered = mapping.roles(raw.fields, seen, file)
-    _require_kinds(columns, mapping, file)
+    columns = mapping.roles(raw.fields, file, seen)
+    _require_kinds(columns, mapping, file.shown)
     n = len(columns["user"])
-    counts, times = np.ones(n, np.int64), None
-    nulls = [word.strip() for word in (params.null_words or "").split(",") if word.strip()]
-    nulls = [*USUAL_NULLS] if params.null_words == "usual" else nulls
+    none = np.zeros(n, bool)
+    filtered = ~mapping.keep.matches(raw.fields, file.shown) if mapping.keep else none
     asks = raw.layout is not None and raw.layout.dialect.asks
-    users, of_users = _ids(columns["user"], "user", nulls, asks=asks)
-    tracks, of_tracks = _ids(columns["track"], "track", nulls, asks=asks)
-    codes_of, header = [of_users, of_tracks], np.zeros(n, bool)
-    if raw.layout is not None:
-        header = _headers(users, tracks, raw.layout, file)
-        if raw.layout.titles is None:
-            codes_of.insert(0, header * np.int8(CODES["not_a_row"]))
-            header = np.zeros(n, bool)
+    users, of_users = _ids(columns["user"], "user", params, asks=asks)
+    tracks, of_tracks = _ids(columns["track"], "track", params, asks=asks)
+    header = none if raw.layout is None else _headers(users, tracks, raw.layout, file.shown)
+    codes_of = [of_users, of_tracks]
+    if raw.layout is not None and raw.layout.titles is None:
+        codes_of, header = [header * np.int8(CODES["not_a_row"]), *codes_of], none
+    counts, times = np.ones(n, np.int64), None
     if "count" in columns:
         counts, codes = counts_of(columns["count"], params)
         codes_of.append(codes)
@@ -102,22 +102,21 @@ def judge(raw: Raw, mapping: ColumnMapping, file: str) -> JudgedRows:
     codes = reduce(lambda one, other: np.where(one > 0, one, other), codes_of)
     codes[filtered | header] = 0
     kept = (codes == 0) & ~filtered & ~header
-    seen["header_lines"] = int(np.count_nonzero(header))
-    if mapping.keep is not None:
-        seen["rows_filtered"] = int(np.count_nonzero(filtered & ~header))
     if not kept.all():
         chosen = pa.array(kept)
         users, tracks, counts = users.filter(chosen), tracks.filter(chosen), counts[kept]
         times = None if times is None else times[kept]
+    tracks = mapping.renamed(tracks)
+    seen["header_lines"] = int(np.count_nonzero(header))
+    if mapping.keep is not None:
+        seen["rows_filtered"] = int(np.count_nonzero(filtered & ~header))
     if times is not None:
         missing = (times == 0) | (times == -SECOND) | (times < _RECORDED_SINCE)
         seen["times_of_zero"] = int(np.count_nonzero(missing))
-    tracks = mapping.renamed(tracks)
     for role, ids in (("user", users), ("track", tracks)):
         if _shortest(ids.dictionary) <= _LONGEST_NULL:
-            words = pc.is_in(ids.dictionary, value_set=pa.array(USUAL_NULLS))
-            if pc.any(words).as_py():
-                seen[f"null words {role}"] = int(np.count_nonzero(by_row(ids, _distinct(words))))
+            words = _distinct(pc.is_in(ids.dictionary, value_set=pa.array(USUAL_NULLS)))
+            seen[f"null words {role}"] = int(np.count_nonzero(by_row(ids, words)))
     rows = n + len(raw.broken) - seen["header_lines"]
     bad = _bad_rows(raw, columns, codes)
     return JudgedRows(Chunk(users, tracks, counts, times), rows, raw.lines, bad, seen)
@@ -140,24 +139,24 @@ def _require_kinds(columns: dict[str, pa.Array], mapping: ColumnMapping, file: s
 
 
 def _ids(
-    column: pa.Array, role: str, nulls: list[str], *, asks: bool
+    column: pa.Array, role: str, params: DataParams, *, asks: bool
 ) -> tuple[pa.DictionaryArray, np.ndarray]:
     """Ids as texts without invisible characters around them, and `CODES` of each row."""
+    words = params.null_words or ""
+    nulls = USUAL_NULLS if words == "usual" else tuple(map(str.strip, words.split(",")))
     ids = dictionary(column)
     texts, missing = ids.dictionary, CODES[f"{role}_missing"]
     codes = np.zeros(len(texts) + 1, np.int8)
     codes[-1] = missing
     if asks and pc.any(pc.starts_with(texts, '"')).as_py():
         codes[_distinct(pc.match_substring_regex(texts, '(?s)^".*"$'))] = CODES["in_quotes"]
-    if nulls or not _is_plain(texts):
+    plain = not words and _is_plain(texts)
+    if not plain:
         texts = pc.utf8_trim(texts, INVISIBLE)
         for character in ("\ufffd", "\0"):  # of bytes that were no text
             codes[_distinct(pc.match_substring(texts, character))] = CODES[f"{role}_not_text"]
         codes[_distinct(pc.is_in(texts, value_set=pa.array(["", *nulls])))] = missing
-        ids = pa.DictionaryArray.from_arrays(ids.indices, texts)
-    if ids.indices.null_count or codes[:-1].any():
-        return ids, by_row(ids, codes)
-    return ids, np.zeros(len(ids), np.int8)
+    return (ids if plain else renamed(ids, texts)), by_row(ids, codes)
 
 
 def _distinct(found: pa.Array) -> np.ndarray:

@@ -92,7 +92,10 @@ def text_layout(head: bytes, mapping: ColumnMapping, name: str, *, whole: bool) 
         The file is no table with the columns asked for; rows do not fit the header.
     """
     params = mapping.params
-    lines = _head_lines(head, name, whole=whole)
+    lines = head.decode("utf-8", "replace").split("\n")  # and not at U+2028
+    lines = [line for line in (lines if whole else lines[:-1]) if line.strip()][:_LINES]
+    if not lines:
+        raise MusicRecError(f"{name}: the file holds no line of text of up to {HEAD:,} bytes")
     marked = _SEP_LINE.fullmatch(lines[0].strip()) if len(lines) > 1 else None
     lines = lines[bool(marked) :]
     choice = marked[1] if marked and params.separator == "auto" else params.separator
@@ -104,7 +107,8 @@ def text_layout(head: bytes, mapping: ColumnMapping, name: str, *, whole: bool) 
     width = _row_width(rows, mapping, choice, name) if rows else len(titles)
     columns = _named(titles, rows, width, mapping, name) if titles else ("",) * width
     places = positions(mapping, columns, name, named=bool(titles))
-    ruled = bool(titles and rows and _is_rule(rows[0]))
+    fields = [field for field in rows[0] if field] if titles and rows else []
+    ruled = bool(fields) and all(map(_RULE.fullmatch, fields))
     alike = [lines[i] for i in range(at) if len(split[i]) == width and not _is_comment(lines[i])]
     if alike:
         raise MusicRecError(
@@ -123,16 +127,6 @@ def text_layout(head: bytes, mapping: ColumnMapping, name: str, *, whole: bool) 
         called = titles[user].lower(), titles[track].lower()
     start = bool(marked) + at + bool(titles) + ruled
     return TextLayout(dialect, width, places, start, called, columns, count)
-
-
-def _head_lines(head: bytes, name: str, *, whole: bool) -> list[str]:
-    """The lines of a file's first bytes that are not blank."""
-    lines = head.decode("utf-8", "replace").split("\n")  # and not at U+2028
-    lines = lines if whole else lines[:-1]
-    lines = [line for line in lines if line.strip()][:_LINES]
-    if not lines:
-        raise MusicRecError(f"{name}: the file holds no line of text of up to {HEAD:,} bytes")
-    return lines
 
 
 def _choose_dialect(lines: list[str], mapping: ColumnMapping, choice: str, name: str) -> Dialect:
@@ -177,10 +171,14 @@ def _quoting(lines: list[str], separator: str, mapping: ColumnMapping) -> Dialec
     return Dialect(separator, '"' if choice == "auto" else choice)
 
 
+def _place_of_names(split: list[Row], names: list[str]) -> int | None:
+    """The first line that has all mapped names, of those where a header may stand."""
+    return next((i for i, row in enumerate(split[:_ABOVE]) if {*names} <= {*_bare(row)}), None)
+
+
 def _fits(split: list[Row], mapping: ColumnMapping) -> bool:
     """Whether lines have the mapped columns and, from the header on, mostly as many fields."""
-    names = set(mapping.names)
-    start = next((i for i, row in enumerate(split[:_ABOVE]) if names <= set(_bare(row))), None)
+    start = _place_of_names(split, mapping.names)
     if start is None:
         return False
     width, share = _modal_width(split[start:])
@@ -216,10 +214,9 @@ def _header(
     """How many lines stand above the table's first line, and its titles; () without a header."""
     header, names, top = mapping.params.header, mapping.names, _comments(lines)
     if names and header is not False:
-        for place, row in enumerate(split[:_ABOVE]):
-            titles = _bare(row)
-            if set(names) <= set(titles):
-                return place, titles
+        place = _place_of_names(split, names)
+        if place is not None:
+            return place, _bare(split[place])
         first = next((row for row in split if len(row) > 1), split[0])
         missing = [column for column in names if column not in first]
         raise MusicRecError(
@@ -256,12 +253,6 @@ def _are_names(row: Row, mapping: ColumnMapping, line: str, name: str) -> bool:
             "data.header to true or false"
         )
     return False
-
-
-def _is_rule(row: Row) -> bool:
-    """Whether a line is drawn under the header."""
-    fields = [field for field in row if field]
-    return bool(fields) and all(map(_RULE.fullmatch, fields))
 
 
 def _named(titles: Row, rows: list[Row], width: int, mapping: ColumnMapping, name: str) -> Row:

@@ -1,7 +1,7 @@
 """The files of a source as judged rows, in order, read and judged on all cores.
 
 Bytes come in blocks of whole lines, which become `Raw` rows and then `JudgedRows`, with a `Chunk`
-of the good ones; a `Piece` says of which file they are.
+of the good ones.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import chain
-from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,16 +31,9 @@ MAGIC = b"PAR1"
 _INDEXES = 1 << 22  # bytes that may lie between a file's rows and its footer
 _ROWS = 1 << 20  # rows read at a time, of larger row groups
 Work = Callable[[], Iterable[Raw]]
+Piece = tuple[str, SourceFile, JudgedRows]  # some rows of a table's file
 # What else than naming one kind of files helps.
 _ELSE = {"columns": ", or all: data.files=*", "separators": ", or set data.separator"}
-
-
-class Piece(NamedTuple):
-    """Judged rows of one file."""
-
-    table: str
-    file: SourceFile
-    judged: JudgedRows
 
 
 class Reader:
@@ -77,12 +69,7 @@ class Reader:
                     future.cancel()
 
     def _judged(self, table: str, file: SourceFile, work: Work) -> list[Piece]:
-        found = []
-        for raw in work():
-            fields = self._mapping.with_path(raw.fields, file.relative)
-            judged = judge(raw._replace(fields=fields), self._mapping, file.shown)
-            found.append(Piece(table, file, judged))
-        return found
+        return [(table, file, judge(raw, self._mapping, file)) for raw in work()]
 
     def _file(self, file: SourceFile, table: str) -> Iterator[Work]:
         with open_plain(file) as stream:
@@ -166,7 +153,7 @@ def _parquet_groups(file: SourceFile, mapping: ColumnMapping) -> tuple[list[Work
             before_footer = file.size - 8 - metadata.serialized_size
             stream.seek(max(4, before_footer - _INDEXES))
             joined = MAGIC * 2 in stream.read(min(_INDEXES, before_footer))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeError) as error:
         raise _damaged(file, error) from None
     if joined:
         raise MusicRecError(

@@ -46,27 +46,33 @@ def blocks(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
 def read_block(
     data: bytes,
     columns: Collection[Column],
-    by_arrow: Callable[[bytes, int], Fields | None],
+    by_arrow: Callable[[bytes], Fields | None],
     by_line: Callable[[str], Rows],
+    layout: TextLayout | None = None,
 ) -> Iterator[Raw]:
     """Read a block of lines, in pieces where Arrow cannot read it at once.
 
-    `by_arrow` makes fields of lines and their number, one row for each line that is not blank, or
-    None where it would be otherwise; `by_line` as that of `read_each`.
+    `by_arrow` makes fields of lines, or None where they would not be as they are written; they
+    count if they are one row for each line that is not blank. `by_line` is that of `read_each`.
     """
     waiting = [data]
     while waiting:
         piece = waiting.pop()
         lines = piece.count(b"\n")
-        fields = by_arrow(piece, lines)
-        if fields is not None:
-            yield Raw(fields, partial(_nth_line, piece), lines, [])
+        try:
+            fields = by_arrow(piece)
+        except (pa.ArrowException, UnicodeError):  # a ragged line, or bytes that are no UTF-8
+            fields = None
+        rows = -1 if fields is None else len(next(iter(fields.values())))
+        if fields is not None and (rows == lines or rows == sum(1 for _ in _filled(piece))):
+            yield Raw(fields, partial(_nth_line, piece), lines, [], layout)
             continue
         middle = piece.rfind(b"\n", 0, len(piece) // 2) + 1
         if len(piece) > _FEW and middle:
             waiting += [piece[middle:], piece[:middle]]
             continue
-        yield read_each(piece.decode("utf-8", "replace").split("\n")[:-1], columns, by_line)
+        texts = piece.decode("utf-8", "replace").split("\n")[:-1]
+        yield read_each(texts, columns, by_line)._replace(layout=layout)
 
 
 def read_each(items: list[T], columns: Collection[Column], by_item: Callable[[T], Rows]) -> Raw:
@@ -85,38 +91,26 @@ def read_each(items: list[T], columns: Collection[Column], by_item: Callable[[T]
     return Raw(fields, numbers.__getitem__, len(items), broken)
 
 
+def _filled(data: bytes) -> Iterator[int]:
+    """The numbers, from 1, of the lines that are not blank."""
+    return (i for i, line in enumerate(data.split(b"\n"), 1) if line.strip())
+
+
 def _nth_line(data: bytes, row: int) -> int:
-    """The line of a row, from 1, where each line that is not blank is a row."""
-    filled = (i for i, line in enumerate(data.split(b"\n"), 1) if line.strip())
-    return next(islice(filled, row, None))
+    """The line of a row, where each line that is not blank is a row."""
+    return next(islice(_filled(data), row, None))
 
 
 def read_text(data: bytes, layout: TextLayout, *, first: bool) -> Iterator[Raw]:
     """The mapped fields of a block of lines of delimited text, the file's `first` one or not."""
-    above = _first_lines(data, layout.start) if first else 0
-    if above:
-        nothing = dict.fromkeys(layout.places, pa.array([], pa.string()))
-        yield Raw(nothing, lambda row: row, data[:above].count(b"\n"), [], layout)
-    pieces = read_block(
-        data[above:] if above else data,
-        layout.places,
-        lambda piece, lines: _by_arrow(piece, lines, layout),
-        lambda line: _by_line(line, layout),
-    )
-    for raw in pieces:
-        yield raw._replace(layout=layout)
+    if first:  # what stands above the rows becomes blank lines
+        above = next(islice(_filled(data), layout.start, None), data.count(b"\n") + 1) - 1
+        data = b"\n" * above + data.split(b"\n", above)[above]
+    by_arrow, by_line = partial(_by_arrow, layout), partial(_by_line, layout)
+    yield from read_block(data, layout.places, by_arrow, by_line, layout)
 
 
-def _first_lines(data: bytes, n: int) -> int:
-    """Where the first n lines end, of those that are not blank."""
-    end = 0
-    while n and end < len(data):
-        start, end = end, data.index(b"\n", end) + 1
-        n -= bool(data[start:end].strip())
-    return end
-
-
-def _by_line(line: str, layout: TextLayout) -> Rows:
+def _by_line(layout: TextLayout, line: str) -> Rows:
     row, well_formed = layout.dialect.split(line)
     fits = len(row) == layout.width
     counted = fits and layout.count is not None and row[layout.count].isdigit()
@@ -129,12 +123,11 @@ def _by_line(line: str, layout: TextLayout) -> Rows:
     return [[row[place] for place in layout.places.values()]], ""
 
 
-def _by_arrow(data: bytes, lines: int, layout: TextLayout) -> Fields | None:
-    """Fields as Arrow reads them; None where it might not read one row a line, as the rules say."""
+def _by_arrow(layout: TextLayout, data: bytes) -> Fields | None:
+    """Fields as Arrow reads them; None where it might not read them as the rules say."""
     dialect, separator = layout.dialect, layout.dialect.separator.encode()
-    if b"#" in data and (data.startswith(b"#") or b"\n#" in data):
-        return None
-    if not _quotes_are_sound(data, dialect):
+    commented = b"#" in data and (data.startswith(b"#") or b"\n#" in data)
+    if commented or not _quotes_are_sound(data, dialect):
         return None
     if len(separator) > 1:
         stand_in = next((sign for sign in _STAND_INS if sign not in data), None)
@@ -142,34 +135,22 @@ def _by_arrow(data: bytes, lines: int, layout: TextLayout) -> Fields | None:
             return None
         data, separator = data.replace(separator, stand_in), stand_in
     kinds = {f"f{place}": pa.string() for place in layout.places.values()}
-    try:
-        table = csv.read_csv(
-            pa.BufferReader(data),
-            csv.ReadOptions(
-                use_threads=False,
-                block_size=len(data) + 1,
-                column_names=[f"f{i}" for i in range(layout.width)],
-            ),
-            csv.ParseOptions(
-                delimiter=separator.decode(),
-                quote_char=dialect.quote if len(dialect.quote.encode()) == 1 else False,
-                double_quote=True,
-                escape_char=False,
-            ),
-            csv.ConvertOptions(column_types=kinds, include_columns=list(kinds)),
-        )
-    except pa.ArrowInvalid:  # a ragged line, or bytes that are no UTF-8
-        return None
-    if table.num_rows != lines and table.num_rows != filled_lines(data):
-        return None
+    table = csv.read_csv(
+        pa.BufferReader(data),
+        csv.ReadOptions(
+            use_threads=False,
+            block_size=len(data) + 1,
+            column_names=[f"f{i}" for i in range(layout.width)],
+        ),
+        csv.ParseOptions(
+            delimiter=separator.decode(),
+            quote_char=dialect.quote if len(dialect.quote.encode()) == 1 else False,
+        ),
+        csv.ConvertOptions(column_types=kinds, include_columns=list(kinds)),
+    )
     fields = {c: table.column(f"f{place}").combine_chunks() for c, place in layout.places.items()}
     blank = reduce(pc.and_, (pc.equal(column, "") for column in fields.values()))
     return None if pc.any(blank).as_py() else fields
-
-
-def filled_lines(data: bytes) -> int:
-    """How many lines are not blank."""
-    return sum(1 for line in data.split(b"\n") if line.strip())
 
 
 def _quotes_are_sound(data: bytes, dialect: Dialect) -> bool:

@@ -128,9 +128,9 @@ def counts_of(column: pa.Array, params: DataParams) -> tuple[np.ndarray, np.ndar
     texts = column.dictionary.cast(pa.string())
     counts, codes = np.zeros(len(texts) + 1, np.int64), np.zeros(len(texts) + 1, np.int8)
     codes[-1] = CODES["count_missing"]
-    plain = pc.fill_null(pc.match_substring_regex(texts, _WHOLE), False)
-    plain = plain.to_numpy(zero_copy_only=False)
-    counts[:-1][plain] = texts.filter(pa.array(plain)).cast(pa.int64()).to_numpy()
+    matched = pc.fill_null(pc.match_substring_regex(texts, _WHOLE), False)
+    plain = matched.to_numpy(zero_copy_only=False)
+    counts[:-1][plain] = texts.filter(matched).cast(pa.int64()).to_numpy()
     codes[:-1][counts[:-1] == 0] = CODES["count_zero"]
     for place in np.flatnonzero(~plain):
         counts[place], reason = _count(texts[place].as_py() or "", decimal, params.fractions)
@@ -158,7 +158,7 @@ def _count(text: str, decimal: str, fractions: str) -> tuple[int, str]:
         return 0, "count_negative" if number else "count_zero"
     if number.adjusted() > 30:
         return 0, "count_too_large"
-    if number.adjusted() < 0 or number != number.to_integral_value():
+    if number != number.to_integral_value():
         if fractions == "error":
             return 0, "count_fractional"
         number = number.to_integral_value(_ROUNDINGS[fractions])
@@ -191,10 +191,10 @@ def times_of(column: pa.Array, pattern: str) -> Times:
         zone = kind.tz if pa.types.is_timestamp(kind) else None
         micros = column.cast(pa.timestamp("us", zone), safe=False)
         found = _numbers(micros), codes
-    elif pa.types.is_integer(kind):
-        found = _of_numbers(column.fill_null(0).to_numpy(), codes)
-    elif pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        found = _of_numbers(column.cast(pa.float64()).fill_null(0).to_numpy(), codes)
+    elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        whole = pa.uint64() if pa.types.is_uint64(kind) else pa.int64()
+        wide = column.cast(whole if pa.types.is_integer(kind) else pa.float64())
+        found = _of_numbers(wide.fill_null(0).to_numpy(), codes)
     else:
         found = _of_texts(column, pattern, codes)
     found[1][column.is_null().to_numpy(zero_copy_only=False)] = CODES["timestamp_missing"]

@@ -102,7 +102,7 @@ def list_files(source: str, pattern: str | None = None) -> tuple[list[SourceFile
     if found is None:
         raise MusicRecError(f"{shown}: no such file or folder; set data.source")
     names = {file.relative for file in found}
-    refuse_table_folders(shown, list(names))
+    refuse_table_folders(shown, sorted(names))
     single = [file.shown for file in found] == [shown.rstrip("/")]
     files = sorted(f for f in found if single or is_part_of_table(f.relative, names))
     if not files:
@@ -136,11 +136,7 @@ def is_part_of_table(relative: str, names: Collection[str] = ()) -> bool:
 
 
 def _local(root: str) -> list[SourceFile] | None:
-    """A local file, or all files below a folder; None if there is no such place.
-
-    Links are followed; a folder or file that is reached twice counts once, under the name without
-    a link where there is one.
-    """
+    """A local file, or all files below a folder, links followed, each once; None without any."""
     if not Path(root).is_dir():
         if Path(root).exists() and not Path(root).is_file():
             raise MusicRecError(
@@ -203,20 +199,14 @@ def refuse_unsupported(head: bytes, name: str) -> None:
     for pattern, what in _KINDS.items():
         if re.match(pattern, head, re.S):
             raise MusicRecError(f"{name}: this is {what}")
-    if b"\0" in head or (re.search(rb"[\1-\x08\x0e-\x1a]", head) and not _is_utf8(head)):
+    text = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(head)
+    is_utf8 = not re.search("[\udc80-\udcff]", text)
+    if b"\0" in head or (re.search(rb"[\1-\x08\x0e-\x1a]", head) and not is_utf8):
         raise MusicRecError(
             f"{name}: not text: it begins with {head[:8]!r} and holds NUL or bytes that are no "
             "UTF-8, as databases, spreadsheets, pickles, Arrow files and packed data do; write the "
             "plays as Parquet or as UTF-8 text, unpack them, or set data.encoding (such as utf-16)"
         )
-
-
-def _is_utf8(head: bytes) -> bool:
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def refuse_table_folders(source: str, relatives: list[str]) -> None:

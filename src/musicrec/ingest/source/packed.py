@@ -9,7 +9,7 @@ import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from typing import Any
@@ -108,27 +108,19 @@ def text_chunks(
     start = stream.peek(4)
     mark = next((mark for mark in _BOMS if start.startswith(mark)), b"")
     encoding = _BOMS.get(mark, chosen)
-    if encoding == "utf-8":
+    is_utf8 = encoding == "utf-8"  # whose bytes pass as they are, each as a character of Latin-1
+    if is_utf8:
         stream.read(len(mark))
-    raw = iter(lambda: stream.read(size), b"")
-    held = b""
-    for chunk in raw if encoding == "utf-8" else _recoded(raw, file, encoding):
-        if held or b"\r" in chunk:
-            text = held + chunk
-            held = text[-1:] if text.endswith(b"\r") else b""  # a line feed may follow
-            chunk = text[: len(text) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        yield chunk
-    if held:
-        yield b"\n"
-
-
-def _recoded(chunks: Iterable[bytes], file: SourceFile, encoding: str) -> Iterator[bytes]:
-    """Text of another encoding as UTF-8."""
-    decoder = codecs.getincrementaldecoder(encoding)()
+    decoder = codecs.getincrementaldecoder("latin-1" if is_utf8 else encoding)()
+    lines = io.IncrementalNewlineDecoder(decoder, translate=True)
     done = 0
-    for chunk in chain(chunks, (b"",)):
+    for chunk in chain(iter(lambda: stream.read(size), b""), (b"",)):
         try:
-            yield decoder.decode(chunk, final=not chunk).encode()
+            if is_utf8 and b"\r" not in chunk and not lines.getstate()[1]:
+                yield chunk
+            else:
+                text = lines.decode(chunk, final=not chunk)
+                yield text.encode("latin-1" if is_utf8 else "utf-8")
         except UnicodeError as error:
             place = done + getattr(error, "start", 0)
             raise MusicRecError(

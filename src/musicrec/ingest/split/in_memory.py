@@ -9,12 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from musicrec.ingest.read.judge import Chunk
 from musicrec.ingest.read.values import MAX_COUNT, SECOND
 from musicrec.ingest.split.protocol import HOLDOUT_PLAYS, HOLDOUT_USERS, Plan
-from musicrec.ingest.split.summary import Contents, Merged, histogram_of, sum_too_large
+from musicrec.ingest.split.summary import Merged, sum_too_large
 from musicrec.interactions.coded import Coded, code_ids
 from musicrec.interactions.hashing import hash_fraction, text_parts
 from musicrec.jit.parallel import on_threads
@@ -55,43 +54,41 @@ class Pairs(NamedTuple):
         ]
 
 
+# Numbers of parts of the users (`text_parts`), and the tables of their rows, which are emptied.
+Group = tuple[Sequence[int], dict[str, list[Chunk]]]
 Overlap = tuple[str, int, tuple[str, str]]  # of `summary.Merged`
 Usable = tuple[np.ndarray, np.ndarray]  # pairs whose track and user have enough; of known tracks
 
 
-def merge_in_memory(tables: dict[str, list[Chunk]], plan: Plan, folder: Path) -> Merged:
-    """Merge and split the rows of tables, which are emptied; `folder` gets one for each split.
+def merge_in_memory(groups: Iterable[Group], plan: Plan, folder: Path) -> Merged:
+    """Merge and split the rows of one group of parts after another; `folder` gets the splits.
+
+    There may be several groups where `plan` does not need the whole table.
 
     Raises
     ------
     MusicRecError
         Counts of a user and track sum to more than int64 holds.
     """
-    return _together([_merge(tables, range(PARTS), plan, folder)], plan, folder)
-
-
-def merge_by_part(parts: Iterable[dict[str, list[Chunk]]], plan: Plan, folder: Path) -> Merged:
-    """Do the same for the tables of one part of the users (`text_parts`) after another.
-
-    `plan` must not need the whole table.
-    """
-    done = [_merge(tables, [number], plan, folder) for number, tables in enumerate(parts)]
-    return _together(done, plan, folder)
+    done = [one for numbers, tables in groups for one in _merge(numbers, tables, plan, folder)]
+    for name in plan.splits:
+        if (folder / name).is_dir():
+            write_checksums(folder / name)
+    numbers = sum((numbers for numbers, _ in done), Counter())
+    return Merged(numbers, [overlap for _, some in done for overlap in some])
 
 
 def _merge(
-    tables: dict[str, list[Chunk]], numbers: Sequence[int], plan: Plan, folder: Path
-) -> Merged:
-    """Merge and write the parts of some numbers, whose rows are those of the tables."""
+    numbers: Sequence[int], tables: dict[str, list[Chunk]], plan: Plan, folder: Path
+) -> list[tuple[Counter[str], list[Overlap]]]:
+    """Merge and write parts: what is counted and what overlaps in each."""
     if not any(tables.values()):
-        return Merged({}, Counter(), [])
+        return []
     rows = _rows(tables, plan)
     pa.default_memory_pool().release_unused()  # what reading took: merging is by NumPy
     ids = rows.users.ids, rows.tracks.ids
     part_of_user = text_parts(ids[0], PARTS).astype(np.int8)
     held = _held_out_users(ids[0], plan)
-    used = {name: [np.zeros(len(one), bool) for one in ids] for name in plan.splits}
-    counted: dict[str, list[pa.StructArray]] = {name: [] for name in plan.splits}
     whole: dict[int, tuple[Pairs, Usable]] = {}
 
     def merge(number: int) -> Pairs:
@@ -107,9 +104,6 @@ def _merge(
                 path = folder / name / f"part-{number:05d}.parquet"
                 path.parent.mkdir(exist_ok=True)
                 write_rows(path, _tables(pairs, here, rows, schema), schema)
-                for known, codes in zip(used[name], (pairs.users, pairs.tracks), strict=True):
-                    known[codes[here]] = True
-                counted[name].append(pc.value_counts(pa.array(pairs.counts[here])))
         return left_out, overlaps
 
     if plan.needs_whole_table:  # a track counts its users in all parts
@@ -117,28 +111,7 @@ def _merge(
         usable = _usable(parts, rows, held, plan.params)
         whole = {number: (parts[number], one) for number, one in enumerate(usable)}
         del parts
-    done = on_threads(write, numbers)
-    contents = {}
-    for name in filter(counted.get, plan.splits):
-        found = [one.filter(pa.array(known)) for one, known in zip(ids, used[name], strict=True)]
-        contents[name] = Contents(found[0], found[1], histogram_of(counted[name]))
-    numbers_of = sum((numbers for numbers, _ in done), Counter())
-    return Merged(contents, numbers_of, [overlap for _, some in done for overlap in some])
-
-
-def _together(parts: list[Merged], plan: Plan, folder: Path) -> Merged:
-    """Put together what parts of the users came to, and write the checksums of their splits."""
-    contents = {}
-    for name in plan.splits:
-        found = [part.contents[name] for part in parts if name in part.contents]
-        if found:
-            write_checksums(folder / name)
-            users, tracks, histograms = zip(*found, strict=True)
-            histogram: Counter[int] = sum(map(Counter, histograms), Counter())
-            distinct = pc.unique(pa.chunked_array(tracks))
-            contents[name] = Contents(pa.concat_arrays(users), distinct, dict(histogram))
-    numbers: Counter[str] = sum((Counter(part.numbers) for part in parts), Counter())
-    return Merged(contents, numbers, [overlap for part in parts for overlap in part.overlaps])
+    return on_threads(write, numbers)
 
 
 def merged_table(chunks: list[Chunk], params: DataParams) -> pa.Table:
@@ -324,9 +297,8 @@ def _drawn_splits(
     """Hold plays out: the place of each play's split in `Plan.splits`, or NONE: int8 (n).
 
     Of the n usable plays of a held-out user, `held_out` n are held out (rounded; at least one,
-    never all): the latest, then those with the lowest draw. With `holdout` the rest is for
-    training; with `strong_generalization` it is what the user is folded in with, and users with a
-    single play have no split.
+    never all): the latest, then those with the lowest draw. The rest is for training, or a history
+    (`strong_generalization`; a single play has no split).
     """
     chosen = np.flatnonzero((held[pairs.users] > 0) & usable)
     users = pairs.users[chosen]

@@ -6,8 +6,7 @@ import bisect
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from fractions import Fraction
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +39,6 @@ class Merged(NamedTuple):
     those of `Plan.left_out`.
     """
 
-    contents: dict[str, Contents]  # of each split that has rows
     numbers: Mapping[str, Any]
     # Split, source rows of its held-out plays that training has too, their first (user, track).
     overlaps: list[tuple[str, int, tuple[str, str]]]
@@ -57,30 +55,25 @@ def sum_too_large(pairs: int, first: tuple[str, str], params: DataParams) -> Mus
 
 def read_contents(folder: Path) -> Contents:
     """Read a split's Parquet parts: memory follows the distinct ids, not the rows."""
-    users, tracks, counts = zip(*on_threads(_read_part, parquet_parts(folder)), strict=True)
-    distinct = [pc.unique(pa.concat_arrays(found)) for found in (users, tracks)]
-    return Contents(distinct[0], distinct[1], histogram_of(itertools.chain.from_iterable(counts)))
+    parts = on_threads(_read_part, parquet_parts(folder))
+    users, tracks = (pc.unique(pa.chunked_array([part[i] for part in parts])) for i in (0, 1))
+    return Contents(users, tracks, dict(sum((part[2] for part in parts), Counter())))
 
 
-def histogram_of(parts: Iterable[pa.StructArray]) -> dict[int, int]:
-    """Number of rows of each count, of what Arrow's `value_counts` says of several parts."""
+def _read_part(part: Path) -> tuple[pa.Array, pa.Array, Counter[int]]:
+    """Distinct users, distinct tracks and number of rows of each count, a row group at a time."""
+    users = tracks = pa.array([], pa.string())
     histogram: Counter[int] = Counter()
-    for counted in parts:
-        values, rows = (field.to_pylist() for field in counted.flatten())
-        histogram.update(dict(zip(values, rows, strict=True)))
-    return dict(histogram)
-
-
-def _read_part(part: Path) -> tuple[pa.Array, pa.Array, list[pa.StructArray]]:
-    """Distinct users, distinct tracks and numbers of each count, a row group at a time."""
-    users, tracks, counts = [], pa.array([], pa.string()), []
-    with pq.ParquetFile(part, **READING) as reader:
+    with pq.ParquetFile(part, read_dictionary=["user_id", "track_id"], **READING) as reader:
         for group in range(reader.num_row_groups):
             rows = reader.read_row_group(group, use_threads=False)
-            users.append(rows["user_id"].unique())
-            tracks = pc.unique(pa.concat_arrays([tracks, rows["track_id"].unique()]))
-            counts.append(pc.value_counts(rows["count"]))
-    return pc.unique(pa.concat_arrays(users)), tracks, counts
+            new = (rows[name].unique().dictionary_decode() for name in ("user_id", "track_id"))
+            users, tracks = (
+                pc.unique(pa.concat_arrays(both)) for both in zip((users, tracks), new, strict=True)
+            )
+            for counted in pc.value_counts(rows["count"]).to_pylist():
+                histogram[counted["values"]] += counted["counts"]
+    return users, tracks, histogram
 
 
 def describe_splits(contents: dict[str, Contents]) -> dict[str, dict[str, Any]]:
@@ -93,7 +86,7 @@ def describe_splits(contents: dict[str, Contents]) -> dict[str, dict[str, Any]]:
             "tracks": len(found.tracks),
             "rows": rows,
             "count": describe_counts(found.histogram),
-            "share_of_count_1": float(Fraction(found.histogram.get(1, 0), rows)),
+            "share_of_count_1": found.histogram.get(1, 0) / rows,
         }
         if split != "train":
             train = contents["train"]
@@ -109,30 +102,28 @@ def _missing(values: pa.Array, known: pa.Array) -> pa.Array:
 def describe_counts(histogram: dict[int, int]) -> dict[str, float]:
     """Describe play counts as pandas' `describe` does, exactly.
 
-    Of count -> number of rows, at least one. Sums are of whole numbers and are rounded once, at the
-    end. `sd` is of a sample (0 for a single row); quartiles are interpolated linearly between the
-    two nearest rows.
+    Of count -> number of rows, at least one. Sums are of whole numbers and are rounded once, as
+    they are divided. `sd` is of a sample (0 for a single row); quartiles are interpolated linearly
+    between the two nearest rows.
     """
     counts = sorted(histogram)
     ends = list(itertools.accumulate(histogram[count] for count in counts))
     rows = ends[-1]
     total = sum(count * n for count, n in histogram.items())
     squares = sum(count * count * n for count, n in histogram.items())
-    variance = Fraction(squares * rows - total * total, rows * max(rows - 1, 1))
 
-    def quantile(share: Fraction) -> float:
-        position = (rows - 1) * share
-        below = math.floor(position)
+    def quartile(number: int) -> float:
+        below, quarters = divmod((rows - 1) * number, 4)
         lower = counts[bisect.bisect_right(ends, below)]
         upper = counts[bisect.bisect_right(ends, min(below + 1, rows - 1))]
-        return float(lower + (upper - lower) * (position - below))
+        return (4 * lower + (upper - lower) * quarters) / 4
 
     return {
-        "mean": float(Fraction(total, rows)),
-        "sd": math.sqrt(variance),
+        "mean": total / rows,
+        "sd": math.sqrt((squares * rows - total * total) / (rows * max(rows - 1, 1))),
         "min": counts[0],
         "max": counts[-1],
-        **{f"p{n}" if n != 50 else "median": quantile(Fraction(n, 100)) for n in (25, 50, 75)},
+        **{name: quartile(i) for i, name in enumerate(("p25", "median", "p75"), 1)},
     }
 
 
