@@ -15,7 +15,6 @@ from musicrec.storage.files import write_checksums
 from tests.support.plays import (
     HOLDOUT,
     PLAYS,
-    SPLITS,
     contents,
     run,
     text_of,
@@ -46,7 +45,11 @@ def reordered(folder: Path) -> Path:
     return folder
 
 
-def test_order_and_partitions_of_the_input_do_not_matter(tmp_path, expected, monkeypatch):
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_order_partitions_threads_and_blocks_do_not_matter(
+    tmp_path, expected, monkeypatch, threads
+):
+    monkeypatch.setenv("MUSICREC_THREADS", threads)
     monkeypatch.setattr("musicrec.ingest.read.text.BLOCK", 97)
     _, out = run(reordered(tmp_path / "parts"), tmp_path, **HOLDOUT)
     assert contents(out) == expected
@@ -104,17 +107,6 @@ def stage(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 class TestMerging:
-    def test_duplicates_are_summed_and_counted(self, tmp_path):
-        doubled = [*PLAYS, *PLAYS[:40], *PLAYS[:7]]
-        summary, out = run(write(tmp_path / "p.csv", text_of(doubled)), tmp_path, **HOLDOUT)
-        expected: Counter = Counter()
-        for user, track, count in doubled:
-            expected[user, track] += count
-        assert {(u, t): c for u, t, c in together(out)} == expected
-        assert summary["source"]["rows"] == len(doubled)
-        assert summary["source"]["merged_rows"] == 47
-        assert sum(summary[split]["merged_rows"] for split in SPLITS) == 47
-
     def test_event_log_rows_are_counted(self, tmp_path):
         events = [(u, t) for u, t, c in PLAYS for _ in range(c % 4 + 1)]
         source = write(tmp_path / "log.csv", text_of(events, header="track_id,user_id"))
@@ -134,6 +126,9 @@ def test_drop_counts_bad_rows_by_reason(tmp_path):
     source = write(tmp_path / "p.csv", text_of(PLAYS) + "\n".join(bad) + "\n")
     summary, out = run(source, tmp_path, on_bad_rows="drop", **HOLDOUT)
     assert sorted(together(out)) == sorted(PLAYS)
+    said = sentence(summary)
+    assert said.startswith("119 rows read; 77 plays of 30 users and 15 tracks to train on; 5 valid")
+    assert "; 14 bad rows left out: ragged line in 1, user missing in 1, " in said
     assert summary["source"] == {
         "rows": len(PLAYS) + len(bad),
         "merged_rows": 0,
@@ -174,20 +169,3 @@ def test_times_that_stand_for_none_are_warned_of(tmp_path, capfd, value):
     columns = {"count": None, "timestamp": "at"}
     said = warned(tmp_path, path, capfd, columns=columns)
     assert any("'at' is 0 (1970), -1 or before 1950 in 1 of 106 rows" in line for line in said)
-
-
-def test_what_was_left_out_is_said_with_the_reasons():
-    summary = {
-        "source": {
-            "rows": 1300,
-            "rejected_rows": 3,
-            "rejected": {"count_negative": 2, "user_missing": 1},
-        },
-        "train": {"rows": 1200, "users": 90, "tracks": 1000},
-        "validation": {"users": 5},
-        "test": {"users": 4},
-    }
-    assert sentence(summary) == (
-        "1,300 rows read; 1,200 plays of 90 users and 1,000 tracks to train on; 5 validation and "
-        "4 test users; 3 bad rows left out: count negative in 2, user missing in 1"
-    )

@@ -51,7 +51,7 @@ def read_source(params: DataParams) -> Found:
         found.plays += list(zip(*columns, strict=True))
         if times is not None:
             found.times += [time / 1e6 for time in times.tolist()]
-        found.bad.update({reason: bad.rows for reason, bad in judged.bad.items()})
+        found.bad.update(judged.bad)
     found.plays.sort()
     return found
 

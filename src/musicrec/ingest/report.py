@@ -54,8 +54,8 @@ class Tally:
             self._file, self._lines = file, 0
         self.rows[table] += judged.rows
         self.seen.update(judged.seen)
-        for reason, bad in judged.bad.items():
-            self.rejected[table][reason] += bad.rows
+        self.rejected[table].update(judged.bad)
+        for reason, bad in judged.first.items():
             self._first.setdefault(reason, (file, bad, self._lines + bad.number))
         self._lines += judged.lines
 

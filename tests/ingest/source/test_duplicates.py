@@ -82,16 +82,6 @@ def test_files_that_are_in_no_split_may_be_there_twice(tmp_path):
         tables_of(list_files(str(tmp_path))[0], params)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_pointers_of_any_editor(tmp_path, encoding):
-    path = write(tmp_path / "plays.csv", CSV)
-    pointer = write(tmp_path / "plays.uri", f"file://{path}\r\n".encode(encoding))
-    assert [file.relative for file in list_files(str(pointer))[0]] == ["plays.csv"]
-    write(pointer, b"\x81\x82")
-    with pytest.raises(MusicRecError, match="holds one URI and nothing else"):
-        list_files(str(pointer))
-
-
 def test_which_files_of_a_folder(tmp_path):
     for name in ("a/x.json", "a/y.csv", "z.json", "manual.pdf"):
         write(tmp_path / name, CSV + name.encode())

@@ -9,7 +9,6 @@ import pytest
 from musicrec.errors import MusicRecError
 from musicrec.ingest import run as ingest
 from musicrec.ingest.split import on_spark
-from musicrec.storage.parquet import read_table
 from tests.support.plays import HOLDOUT, PLAYS, contents, run, text_of, write
 
 WHEN = 1_600_000_000
@@ -92,22 +91,6 @@ def test_sums_above_int64(elsewhere, tmp_path):
         elsewhere()
 
 
-@pytest.mark.parametrize("kwargs", [HOLDOUT, STRONG | {"validation_users": 0.3, "test_users": 0.3}])
-def test_last_played_is_the_latest_second(tmp_path, kwargs):
-    rows = [(user, track, f"2020-01-02T03:04:{i % 60:02d}.75Z") for i, (user, track, _) in
-            enumerate([*PLAYS, *PLAYS])]  # fmt: skip
-    source = write(tmp_path / "plays.csv", text_of(rows, header="user_id,track_id,at"))
-    _, out = run(source, tmp_path, **(kwargs | TIMED))
-    second = 1_577_934_240  # 2020-01-02T03:04:00Z
-    last = {
-        (user, track): second + max(place % 60, (place + len(PLAYS)) % 60)
-        for place, (user, track, _) in enumerate(PLAYS)
-    }
-    for split in out.iterdir():
-        for row in read_table(split).to_pylist():
-            assert row["last_played"] == last[row["user_id"], row["track_id"]]
-
-
 def test_a_local_run_of_small_plays_starts_no_spark(tmp_path, monkeypatch):
     def no_spark(*_):
         raise AssertionError("Spark was started")
@@ -115,13 +98,3 @@ def test_a_local_run_of_small_plays_starts_no_spark(tmp_path, monkeypatch):
     monkeypatch.setattr(on_spark, "merge_on_spark", no_spark)
     source = write(tmp_path / "plays.csv", text_of(PLAYS) + '1,"x ""y""",3.0\n')
     run(source, tmp_path, **HOLDOUT)
-
-
-@pytest.mark.parametrize("threads", ["1", "3"])
-def test_threads_and_blocks_change_nothing(tmp_path, monkeypatch, threads):
-    source = write(tmp_path / "plays.csv", CASES["counts"][0])
-    _, here = run(source, tmp_path / "a", **HOLDOUT)
-    monkeypatch.setenv("MUSICREC_THREADS", threads)
-    monkeypatch.setattr("musicrec.ingest.read.text.BLOCK", 41)
-    _, there = run(source, tmp_path / "b", **HOLDOUT)
-    assert contents(there) == contents(here)

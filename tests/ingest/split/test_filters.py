@@ -36,8 +36,9 @@ def hashes():
     )
 
 
-def reference(hashes, *, strong, min_user_plays=1, min_track_users=1):
+def reference(hashes, *, strong, min_user_plays=1, min_track_users=1, times=()):
     """The splits, one step after the other; what was left out."""
+    latest = {(user, track): time for user, track, _, time in sorted(times, key=lambda row: row[3])}
     user_hash, play_hash = hashes
     users_of = Counter(track for _, track, _ in PLAYS)
     left = [row for row in PLAYS if users_of[row[1]] >= min_track_users]
@@ -56,7 +57,7 @@ def reference(hashes, *, strong, min_user_plays=1, min_track_users=1):
         else:
             histories[row[0]].append(row)
     for user, plays in histories.items():
-        plays.sort(key=lambda row: play_hash[row[:2]])
+        plays.sort(key=lambda row: (-latest.get(row[:2], 0), play_hash[row[:2]]))
         n = min(len(plays) - 1, max(1, int(len(plays) * 0.3 + 0.5)))
         if strong and len(plays) < 2:
             short += len(plays)
@@ -95,11 +96,15 @@ def test_strong_generalization(tmp_path, hashes, filters):
     ]
 
 
+@pytest.mark.parametrize("timed", [False, True])
 @pytest.mark.parametrize("filters", [{}, {"min_user_plays": 3, "min_track_users": 2}])
-def test_holdout(tmp_path, hashes, filters):
-    source = write(tmp_path / "plays.csv", text_of([*PLAYS, PLAYS[-1]]))
-    summary, out = run(source, tmp_path, protocol="holdout", **SHARES, **filters)
-    expected, filtered, _ = reference(hashes, strong=False, **filters)
+def test_holdout(tmp_path, hashes, filters, timed):
+    table = [(*row, 10**9 + 7919 * i * i % 1009) for i, row in enumerate([*PLAYS, PLAYS[-1]])]
+    source = write(tmp_path / "p.csv", text_of(table, header="user_id,track_id,count,at"))
+    columns = {"timestamp": "at"} if timed else {}
+    summary, out = run(source, tmp_path, columns=columns, protocol="holdout", **SHARES, **filters)
+    times = table if timed else ()
+    expected, filtered, _ = reference(hashes, strong=False, **filters, times=times)
     user, track, count = PLAYS[-1]
     for part in expected.values():
         part[:] = [(u, t, 2 * c if (u, t) == (user, track) else c) for u, t, c in part]

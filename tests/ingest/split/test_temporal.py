@@ -79,7 +79,8 @@ def at(day: float) -> int:
     ids=["validation", "test", "to the end", "gap and since", "since a date", "filters"],
 )
 def test_plays_of_two_windows(tmp_path, judged, params, expected):
-    source = write(tmp_path / "log.csv", text_of(LOG, header="user_id,track_id,at"))
+    log = [(user, track, f"{time}.75") for user, track, time in LOG]  # last_played is the second
+    source = write(tmp_path / "log.csv", text_of(log, header="user_id,track_id,at"))
     summary, out = run(source, tmp_path, judged, **TEMPORAL, **(BOUNDARIES | params))
     wanted, figures = reference(*expected), data_metrics(summary)
     assert sorted(path.name for path in out.iterdir()) == sorted(["train", judged])

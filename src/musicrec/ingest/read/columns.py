@@ -99,8 +99,7 @@ def mapping_of(
 ) -> ColumnMapping:
     """Tell which columns to read from files whose paths below the source are `relatives`."""
     parameter: dict[Column, str] = {}
-    for name in (*ROLES, "track_else"):
-        column = getattr(params.columns, name)
+    for name, column in params.columns:
         for part in column if isinstance(column, tuple) else (column,):
             if part is not None:
                 parameter.setdefault(part, f"data.columns.{name}")

@@ -54,9 +54,8 @@ class Chunk(NamedTuple):
 
 
 class Bad(NamedTuple):
-    """Rows that are bad for one reason, and the first of them."""
+    """The first row that is bad for a reason: its line or number, and what it holds."""
 
-    rows: int
     number: int
     value: str | None
     user: str | None
@@ -69,7 +68,8 @@ class JudgedRows(NamedTuple):
     chunk: Chunk
     rows: int  # bad ones too
     lines: int
-    bad: dict[str, Bad]  # by reason
+    bad: Counter[str]  # by reason
+    first: dict[str, Bad]
     seen: Counter[str]  # what is no mistake by itself: `report.SEEN`, `rows_filtered`
 
 
@@ -118,8 +118,8 @@ def judge(raw: Raw, mapping: ColumnMapping, file: SourceFile) -> JudgedRows:
             words = _distinct(pc.is_in(ids.dictionary, value_set=pa.array(USUAL_NULLS)))
             seen[f"null words {role}"] = int(np.count_nonzero(by_row(ids, words)))
     rows = n + len(raw.broken) - seen["header_lines"]
-    bad = _bad_rows(raw, columns, codes)
-    return JudgedRows(Chunk(users, tracks, counts, times), rows, raw.lines, bad, seen)
+    chunk = Chunk(users, tracks, counts, times)
+    return JudgedRows(chunk, rows, raw.lines, *_bad_rows(raw, columns, codes), seen)
 
 
 def _require_kinds(columns: dict[str, pa.Array], mapping: ColumnMapping, file: str) -> None:
@@ -204,19 +204,21 @@ def _headers(
     return called(*patterns)
 
 
-def _bad_rows(raw: Raw, columns: dict[str, pa.Array], codes: np.ndarray) -> dict[str, Bad]:
-    found: dict[str, Bad] = {}
+def _bad_rows(
+    raw: Raw, columns: dict[str, pa.Array], codes: np.ndarray
+) -> tuple[Counter[str], dict[str, Bad]]:
+    """Number of bad rows by reason, and the first of each."""
+    bad = Counter(reason for _, _, reason in raw.broken)
+    first: dict[str, Bad] = {}
     for number, text, reason in raw.broken:
-        known = found.setdefault(reason, Bad(0, number, text, None, None))
-        found[reason] = known._replace(rows=known.rows + 1)
+        first.setdefault(reason, Bad(number, text, None, None))
     for code in np.unique(codes[codes > 0]) if codes.any() else ():
         reason, rows = NAMES[code], np.flatnonzero(codes == code)
+        bad[reason] += len(rows)
         values = {name: column[int(rows[0])].as_py() for name, column in columns.items()}
         at = {name: None if value is None else str(value) for name, value in values.items()}
         role = REASONS[reason][0]
         value = at[role] if role else " ".join(map(str, at.values()))
-        here = Bad(len(rows), raw.number(int(rows[0])), value, at["user"], at["track"])
-        known = found.get(reason, here._replace(rows=0))
-        first = min(here, known, key=lambda bad: bad.number)
-        found[reason] = first._replace(rows=here.rows + known.rows)
-    return found
+        here = Bad(raw.number(int(rows[0])), value, at["user"], at["track"])
+        first[reason] = min(here, first.get(reason, here), key=lambda one: one.number)
+    return bad, first
