@@ -11,16 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from musicrec.ann_bench.methods import METHODS
+from musicrec.ann_bench.methods import METHODS, Index
 from musicrec.ann_bench.run import (
     Dataset,
     _quality,
+    _speed,
     read_dataset,
     recall,
     run_benchmark,
     speed_up_rows,
-    time_batch,
-    time_queries,
 )
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import from_triples
@@ -176,13 +175,9 @@ def test_quality_is_of_the_list_without_seen_tracks():
         truth=from_triples(one.repeat(2), np.array([1, 3]), np.ones(2), 1, 4),
     )
 
-    class Inexact(METHODS["exact_argsort"]):
-        exact = False
-
-    method = Inexact(0, 0)
-    method.fit(items)
+    index = METHODS["exact_argsort"].build(items, 0, 0)
     best = {name: np.ones(1) for name in ("map", "ndcg")}
-    found = _quality(method, dataset, 2, best)
+    found = _quality(index, 0, dataset, 2, best, exact=False)
     assert found["recall"] == 1
     assert found["map"] == pytest.approx(0.5)  # a hit at 1 of 2, of 2 held out
     assert found["ndcg"] == pytest.approx(1 / (1 + 1 / np.log2(3)))
@@ -191,14 +186,10 @@ def test_quality_is_of_the_list_without_seen_tracks():
 
 def test_each_query_is_timed_in_every_run_and_the_fastest_run_counts(monkeypatch):
     asked = []
-
-    class Clocked(METHODS["exact_argsort"]):
-        def query(self, vector, k):
-            asked.append(k)
-            return [0]
-
-    ticks = iter([0, 3, 3, 6, 10, 11, 11, 13])  # runs of 3 + 3 and of 1 + 2 seconds
+    index = Index(lambda vector, k, argument: asked.append((k, argument)))
+    ticks = iter([0, 1, 1, 2, 0, 3, 3, 6, 10, 11, 11, 13])  # warm-up, runs of 3 + 3 and of 1 + 2
     monkeypatch.setattr("musicrec.ann_bench.run.time.perf_counter", lambda: next(ticks))
-    latencies = time_queries(Clocked(0, 0), np.ones((2, 1), np.float32), 5, 2)
-    assert latencies.tolist() == [1, 2] and asked == [5] * 6
-    assert time_batch(Clocked(0, 0), np.ones((2, 1), np.float32), 5, 2) is None
+    found = _speed(index, 7, np.ones((2, 1), np.float32), 5, 2)
+    assert asked == [(5, 7)] * 6
+    assert (found["queries_per_second"], found["median_milliseconds"]) == (2 / 3, 1500)
+    assert found["batch_queries_per_second"] is None

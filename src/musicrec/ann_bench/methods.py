@@ -1,16 +1,15 @@
-"""Search methods under one small interface, that of ann-benchmarks: fit, set, query.
+"""Search methods under one small interface: build an index, then ask it.
 
-Aumüller, Bernhardsson and Faithfull, "ANN-Benchmarks", Information Systems 87, 2020.
+After Aumüller, Bernhardsson and Faithfull, "ANN-Benchmarks", Information Systems 87, 2020.
 """
 
 from __future__ import annotations
 
 import importlib
 import tempfile
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from annoy import AnnoyIndex as Forest
@@ -28,74 +27,60 @@ HNSW_LINKS = 16
 HNSW_EF_CONSTRUCTION = 200
 
 
-class Method(ABC):
-    """A search method; one object is one index.
+class Index(NamedTuple):
+    """What a method builds.
 
     Attributes
     ----------
+    query : callable
+        Item ids of one query, the best first, on the calling thread: of a vector, k and what trades
+        recall for speed (0 where nothing does).
+    query_batch : callable, optional
+        Answers many queries on all cores, where the method has a way to; answers are not kept.
+    n_bytes : int
+        Size beside the factors.
+    """
+
+    query: Callable[[np.ndarray, int, int], Ids]
+    query_batch: Callable[[np.ndarray, int, int], object] | None = None
+    n_bytes: int = 0
+
+
+class Method(NamedTuple):
+    """A search method.
+
+    Attributes
+    ----------
+    build : callable
+        Indexes float32 factors (n_items, rank), by the value of the build parameter and a seed.
     exact : bool
         Whether it finds the k best items, apart from float32's rounding.
     build_parameter, query_parameter : str
-        What `build` and `set_query_argument` set; empty where there is no such parameter.
-    index_bytes : int
-        Size of what `fit` made beside the factors.
+        What trades time to build, and recall, for speed; empty where there is no such parameter.
     """
 
-    exact: ClassVar[bool] = False
-    build_parameter: ClassVar[str] = ""
-    query_parameter: ClassVar[str] = ""
-    index_bytes: int = 0
-
-    def __init__(self, build: int, seed: int) -> None:
-        """Take the build parameter's value, 0 where there is none, and a random seed."""
-        self.build, self.seed = build, seed
-        self.argument = 0
-
-    @abstractmethod
-    def fit(self, items: np.ndarray) -> None:
-        """Index float32 factors (n_items, rank)."""
-
-    def set_query_argument(self, value: int) -> None:
-        """Set the parameter that trades recall for speed."""
-        self.argument = value
-
-    @abstractmethod
-    def query(self, vector: np.ndarray, k: int) -> Ids:
-        """Item ids of one query, the best first; on the calling thread."""
-
-    def query_batch(self, queries: np.ndarray, k: int) -> bool:
-        """Answer many queries on all cores, where the method has a way to; answers are not kept.
-
-        Returns whether it has.
-        """
-        return False
+    build: Callable[[np.ndarray, int, int], Index]
+    exact: bool = False
+    build_parameter: str = ""
+    query_parameter: str = ""
 
 
-class _ExactArgsort(Method):
+def _exact_argsort(items: np.ndarray, build: int, seed: int) -> Index:
     """The original project's brute force: every score sorted, a query at a time."""
-
-    exact = True
-
-    def fit(self, items: np.ndarray) -> None:
-        self._items = items
-
-    def query(self, vector: np.ndarray, k: int) -> Ids:
-        return np.argsort(-(self._items @ vector))[:k]
+    return Index(lambda vector, k, _: np.argsort(-(items @ vector))[:k])
 
 
-class _ExactGemv(_ExactArgsort):
+def _exact_gemv(items: np.ndarray, build: int, seed: int) -> Index:
     """The plain way: a matrix product, then a partial selection; a batch in blocks of queries."""
 
-    def query(self, vector: np.ndarray, k: int) -> Ids:
-        return _select(self._items @ vector, k)
-
-    def query_batch(self, queries: np.ndarray, k: int) -> bool:
+    def query_batch(queries: np.ndarray, k: int, _: int) -> None:
         def work(start: int, stop: int) -> None:
-            for scores in queries[start:stop] @ self._items.T:
+            for scores in queries[start:stop] @ items.T:
                 _select(scores, k)
 
         for_blocks(work, blocks(len(queries), QUERY_BLOCK))
-        return True
+
+    return Index(lambda vector, k, _: _select(items @ vector, k), query_batch)
 
 
 def _select(scores: np.ndarray, k: int) -> np.ndarray:
@@ -105,147 +90,104 @@ def _select(scores: np.ndarray, k: int) -> np.ndarray:
     return best[np.argsort(-scores[best])]
 
 
-class _Exact(Method):
+def _exact(items: np.ndarray, build: int, seed: int) -> Index:
     """The exact kernel of this project (`musicrec.search.exact`)."""
-
-    exact = True
-
-    def fit(self, items: np.ndarray) -> None:
-        self._index = ExactIndex(items)
-        self.index_bytes = self._index.nbytes
-
-    def query(self, vector: np.ndarray, k: int) -> Ids:
-        return self._index.search_one(vector, k)[0]
-
-    def query_batch(self, queries: np.ndarray, k: int) -> bool:
-        self._index.search(queries, k)
-        return True
+    index = ExactIndex(items)
+    return Index(
+        lambda vector, k, _: index.search_one(vector, k)[0],
+        lambda queries, k, _: index.search(queries, k),
+        index.nbytes,
+    )
 
 
-class Annoy(Method):
-    """This project's index (`musicrec.search.annoy_index`)."""
-
-    build_parameter = "n_trees"
-    query_parameter = "search_k"
-
-    def fit(self, items: np.ndarray) -> None:
-        """Build, save and load."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "index.ann"
-            build_index(items, path, ExportParams(n_trees=self.build, seed=self.seed))
-            self.index_bytes = path.stat().st_size
-            self._index = AnnoyIndex(path, items)
-
-    def query(self, vector: np.ndarray, k: int) -> Ids:
-        """Search head and tail."""
-        return self._index.search(vector, k, self.argument)[0]
+def build_annoy(items: np.ndarray, n_trees: int, seed: int) -> Index:
+    """This project's index (`musicrec.search.annoy_index`): built, saved and loaded."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "index.ann"
+        build_index(items, path, ExportParams(n_trees=n_trees, seed=seed))
+        index, n_bytes = AnnoyIndex(path, items), path.stat().st_size
+    return Index(lambda vector, k, search_k: index.search(vector, k, search_k)[0], n_bytes=n_bytes)
 
 
-class _AnnoyDot(Method):
+def _annoy_dot(items: np.ndarray, n_trees: int, seed: int) -> Index:
     """Annoy's `dot` metric, as the original project used it; docs/ann.md: what is wrong with it."""
-
-    build_parameter = "n_trees"
-    query_parameter = "search_k"
-
-    def fit(self, items: np.ndarray) -> None:
-        self._forest = Forest(items.shape[1], "dot")
-        self._forest.set_seed(self.seed)
-        for item, vector in enumerate(items):
-            self._forest.add_item(item, vector.tolist())
-        self._forest.build(self.build, n_jobs=1)
-        self.index_bytes = _bytes_saved(self._forest.save)  # from the file it reads from then on
-
-    def query(self, vector: np.ndarray, k: int) -> Ids:
-        return self._forest.get_nns_by_vector(vector.tolist(), k, self.argument)
+    forest = Forest(items.shape[1], "dot")
+    forest.set_seed(seed)
+    for item, vector in enumerate(items):
+        forest.add_item(item, vector.tolist())
+    forest.build(n_trees, n_jobs=1)
+    n_bytes = _bytes_saved(forest.save)  # from the file it reads from then on
+    return Index(
+        lambda vector, k, search_k: forest.get_nns_by_vector(vector.tolist(), k, search_k),
+        n_bytes=n_bytes,
+    )
 
 
-class _FaissFlat(Method):
+def _faiss_flat(items: np.ndarray, build: int, seed: int) -> Index:
     """faiss IndexFlatIP: exact, by blocked products; a batch with faiss's own threads."""
-
-    exact = True
-
-    def fit(self, items: np.ndarray) -> None:
-        self._faiss = _optional("faiss", "faiss-cpu")
-        self._faiss.omp_set_num_threads(1)
-        self._index = self._faiss.IndexFlatIP(items.shape[1])
-        self._index.add(items)
-        self.index_bytes = len(self._faiss.serialize_index(self._index))
-
-    def query(self, vector: np.ndarray, k: int) -> Ids:
-        return self._search(vector[None], k)[0]
-
-    def query_batch(self, queries: np.ndarray, k: int) -> bool:
-        self._faiss.omp_set_num_threads(thread_count())
-        try:
-            self._search(queries, k)
-        finally:
-            self._faiss.omp_set_num_threads(1)
-        return True
-
-    def _search(self, queries: np.ndarray, k: int) -> np.ndarray:
-        return self._index.search(queries, k)[1]
+    index = _optional("faiss", "faiss-cpu").IndexFlatIP(items.shape[1])
+    index.add(items)
+    return _of_faiss(lambda queries, k, _: index.search(queries, k)[1], index)
 
 
-class _FaissIvf(_FaissFlat):
+def _faiss_ivf(items: np.ndarray, n_lists: int, seed: int) -> Index:
     """faiss IVF,Flat: an inverted file over k-means cells of the augmented vectors."""
+    faiss, vectors = _optional("faiss", "faiss-cpu"), _augmented(items)
+    faiss.omp_set_num_threads(1)
+    index = faiss.IndexIVFFlat(faiss.IndexFlatL2(vectors.shape[1]), vectors.shape[1], n_lists)
+    index.cp.seed = seed
+    index.cp.min_points_per_centroid = 1  # no warning on small catalogues
+    index.train(vectors)
+    index.add(vectors)
 
-    exact = False
-    build_parameter = "n_lists"
-    query_parameter = "n_probe"
+    def search(queries: np.ndarray, k: int, n_probe: int) -> Any:
+        index.nprobe = n_probe
+        return index.search(np.pad(queries, ((0, 0), (0, 1))), k)[1]
 
-    def fit(self, items: np.ndarray) -> None:
-        self._faiss = _optional("faiss", "faiss-cpu")
-        self._faiss.omp_set_num_threads(1)
-        vectors = _augmented(items)
-        self._quantizer = self._faiss.IndexFlatL2(vectors.shape[1])
-        index = self._faiss.IndexIVFFlat(self._quantizer, vectors.shape[1], self.build)
-        index.cp.seed = self.seed
-        index.cp.min_points_per_centroid = 1  # no warning on small catalogues
-        index.train(vectors)
-        index.add(vectors)
-        self._index, self.index_bytes = index, len(self._faiss.serialize_index(index))
-
-    def set_query_argument(self, value: int) -> None:
-        self._index.nprobe = value
-
-    def _search(self, queries: np.ndarray, k: int) -> np.ndarray:
-        return super()._search(np.pad(queries, ((0, 0), (0, 1))), k)
+    return _of_faiss(search, index)
 
 
-class _Hnsw(Method):
+def _of_faiss(search: Callable[[np.ndarray, int, int], Any], index: Any) -> Index:
+    faiss = _optional("faiss", "faiss-cpu")
+    faiss.omp_set_num_threads(1)
+
+    def query_batch(queries: np.ndarray, k: int, argument: int) -> None:
+        faiss.omp_set_num_threads(thread_count())
+        try:
+            search(queries, k, argument)
+        finally:
+            faiss.omp_set_num_threads(1)
+
+    n_bytes = len(faiss.serialize_index(index))
+    return Index(lambda vector, k, arg: search(vector[None], k, arg)[0], query_batch, n_bytes)
+
+
+def _hnsw(items: np.ndarray, n_links: int, seed: int) -> Index:
     """hnswlib: a navigable small-world graph over the augmented vectors, built on one thread."""
+    index = _optional("hnswlib", "hnswlib").Index("l2", items.shape[1] + 1)
+    index.init_index(len(items), M=n_links, ef_construction=HNSW_EF_CONSTRUCTION, random_seed=seed)
+    index.add_items(_augmented(items), num_threads=1)
 
-    build_parameter = "n_links"
-    query_parameter = "ef"
+    def query(vector: np.ndarray, k: int, ef: int) -> Ids:
+        index.set_ef(ef)
+        return index.knn_query(np.append(vector, np.float32(0)), k, num_threads=1)[0][0]
 
-    def fit(self, items: np.ndarray) -> None:
-        self._index = _optional("hnswlib", "hnswlib").Index("l2", items.shape[1] + 1)
-        self._index.init_index(
-            len(items), M=self.build, ef_construction=HNSW_EF_CONSTRUCTION, random_seed=self.seed
-        )
-        self._index.add_items(_augmented(items), num_threads=1)
-        self.index_bytes = _bytes_saved(self._index.save_index)
+    def query_batch(queries: np.ndarray, k: int, ef: int) -> None:
+        index.set_ef(ef)
+        index.knn_query(np.pad(queries, ((0, 0), (0, 1))), k, num_threads=thread_count())
 
-    def set_query_argument(self, value: int) -> None:
-        self._index.set_ef(value)
-
-    def query(self, vector: np.ndarray, k: int) -> Ids:
-        return self._index.knn_query(np.append(vector, np.float32(0)), k, num_threads=1)[0][0]
-
-    def query_batch(self, queries: np.ndarray, k: int) -> bool:
-        self._index.knn_query(np.pad(queries, ((0, 0), (0, 1))), k, num_threads=thread_count())
-        return True
+    return Index(query, query_batch, _bytes_saved(index.save_index))
 
 
-METHODS: dict[str, type[Method]] = {
-    "exact_argsort": _ExactArgsort,
-    "exact_gemv": _ExactGemv,
-    "exact": _Exact,
-    "annoy_dot": _AnnoyDot,
-    "annoy": Annoy,
-    "faiss_flat": _FaissFlat,
-    "faiss_ivf": _FaissIvf,
-    "hnsw": _Hnsw,
+METHODS: Mapping[str, Method] = {
+    "exact_argsort": Method(_exact_argsort, exact=True),
+    "exact_gemv": Method(_exact_gemv, exact=True),
+    "exact": Method(_exact, exact=True),
+    "annoy_dot": Method(_annoy_dot, False, "n_trees", "search_k"),
+    "annoy": Method(build_annoy, False, "n_trees", "search_k"),
+    "faiss_flat": Method(_faiss_flat, exact=True),
+    "faiss_ivf": Method(_faiss_ivf, False, "n_lists", "n_probe"),
+    "hnsw": Method(_hnsw, False, "n_links", "ef"),
 }
 
 

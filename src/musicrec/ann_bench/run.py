@@ -16,7 +16,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from musicrec.als.fold_in import read_model
-from musicrec.ann_bench.methods import METHODS, QUERY_BLOCK, Annoy, Ids, Method, grid
+from musicrec.ann_bench.methods import METHODS, QUERY_BLOCK, Ids, Index, build_annoy, grid
 from musicrec.errors import MusicRecError
 from musicrec.interactions.held_out import HeldOut, read_held_out
 from musicrec.interactions.matrix import Interactions
@@ -132,57 +132,92 @@ def run_benchmark(
     rows: Rows = []
     for name in params.methods:
         on_step(f"measuring {name}")
+        method = METHODS[name]
         for build, arguments in grid(name, params, len(dataset.items), k):
-            method = METHODS[name](build, params.seed)
             started = time.perf_counter()
-            method.fit(dataset.items)
+            index = method.build(dataset.items, build, params.seed)
             seconds = time.perf_counter() - started
             label = f"{name}, {method.build_parameter} {build}" if method.build_parameter else name
             for argument in arguments:
-                method.set_query_argument(argument)
                 setting = f"{method.query_parameter} {argument}"
                 rows.append(
                     {
                         "method": label,
                         "exact": method.exact,
                         "setting": setting if method.query_parameter else "exact",
-                        **_speed(method, dataset.queries, k, params.repeats),
+                        **_speed(index, argument, dataset.queries, k, params.repeats),
                         "build_seconds": seconds,
-                        "index_megabytes": method.index_bytes / 1e6,
-                        **_quality(method, dataset, k, best),
+                        "index_megabytes": index.n_bytes / 1e6,
+                        **_quality(index, argument, dataset, k, best, exact=method.exact),
                     }
                 )
     return rows
 
 
-def _speed(method: Method, queries: np.ndarray, k: int, repeats: int) -> dict[str, Any]:
+def _speed(
+    index: Index, argument: int, queries: np.ndarray, k: int, repeats: int
+) -> dict[str, Any]:
+    """Queries a second, one at a time on one thread and all at once, the best of some runs each."""
+
+    def one_by_one(some: np.ndarray) -> np.ndarray:
+        latencies = np.empty(len(some))
+        for i, query in enumerate(some):
+            start = time.perf_counter()
+            index.query(query, k, argument)
+            latencies[i] = time.perf_counter() - start
+        return latencies
+
+    def at_once(some: np.ndarray) -> float:
+        assert index.query_batch is not None
+        start = time.perf_counter()
+        index.query_batch(some, k, argument)
+        return time.perf_counter() - start
+
     with threadpool_limits(1):  # our own kernels have one thread anyway
-        latencies = time_queries(method, queries, k, repeats)
-    batch = time_batch(method, queries, k, repeats)
+        one_by_one(queries[:WARM_UP])
+        latencies = min((one_by_one(queries) for _ in range(repeats)), key=np.sum)
+    batch = None
+    if index.query_batch is not None:
+        at_once(queries[:WARM_UP])
+        batch = len(queries) / min(at_once(queries) for _ in range(repeats))
     median, p95, p99 = np.percentile(latencies, (50, 95, 99)) * 1e3
     return {
         "queries_per_second": len(latencies) / float(latencies.sum()),
         "median_milliseconds": median,
         "p95_milliseconds": p95,
         "p99_milliseconds": p99,
-        "batch_queries_per_second": batch and len(queries) / batch,
+        "batch_queries_per_second": batch,
     }
 
 
 def _quality(
-    method: Method, dataset: Dataset, k: int, best: Mapping[str, np.ndarray]
+    index: Index,
+    argument: int,
+    dataset: Dataset,
+    k: int,
+    best: Mapping[str, np.ndarray],
+    *,
+    exact: bool,
 ) -> dict[str, float]:
-    """Recall of a method as it is set, and the quality of its lists beside the `best`, exact ones.
+    """Recall of an index, and the quality of its lists beside the `best`, exact ones.
 
-    Every query is asked for as many items more than k as its user has played tracks, as a
-    recommender asks; the first k count for recall.
+    Every query is asked, by no clock, for as many items more than k as its user has played tracks,
+    as a recommender asks; the first k count for recall.
     """
     queries, seen = dataset.queries, dataset.seen
     lengths = np.full(len(queries), k)
     if seen is not None:
         lengths += seen.lengths
+    answers: list[np.ndarray] = [np.empty(0, np.int64)] * len(queries)
+
+    def ask(start: int, stop: int) -> None:
+        for row in range(start, stop):
+            length = min(int(lengths[row]), len(dataset.items))
+            answer = np.asarray(index.query(queries[row], length, argument), dtype=np.int64)
+            answers[row] = answer[answer >= 0]
+
     with threadpool_limits(1):
-        answers = ask_all(method, queries, np.minimum(lengths, len(dataset.items)))
+        for_blocks(ask, blocks(len(queries), QUERY_BLOCK))
     row = {"recall": dataset.recall([answer[:k] for answer in answers], k)}
     if seen is None:
         return row
@@ -190,7 +225,7 @@ def _quality(
     for user, answer in enumerate(answers):
         unseen = answer[~np.isin(answer, seen.row(user))][:k]
         lists[user, : len(unseen)] = unseen
-    own = best if method.exact else dataset.quality(lists)
+    own = best if exact else dataset.quality(lists)
     for name in best:
         row[name] = float(own[name].mean())
         row[f"{name}_lost"] = float(best[name].mean()) - row[name]
@@ -226,70 +261,14 @@ def recall(
     return found / wanted if wanted else 1.0
 
 
-def ask_all(method: Method, queries: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
-    """Ask every query, side by side and by no clock, for as many items as `lengths` says.
-
-    Returns
-    -------
-    list of int64 arrays
-        Item ids, the best first, without padding.
-    """
-    answers: list[np.ndarray] = [np.empty(0, np.int64)] * len(queries)
-
-    def ask(start: int, stop: int) -> None:
-        for row in range(start, stop):
-            answer = np.asarray(method.query(queries[row], int(lengths[row])), dtype=np.int64)
-            answers[row] = answer[answer >= 0]
-
-    for_blocks(ask, blocks(len(queries), QUERY_BLOCK))
-    return answers
-
-
-def time_queries(method: Method, queries: np.ndarray, k: int, repeats: int) -> np.ndarray:
-    """Answer queries one at a time, `repeats` times after a warm-up.
-
-    Returns
-    -------
-    float64 array (n_queries)
-        Seconds of each query in the fastest of the runs.
-    """
-    for query in queries[:WARM_UP]:
-        method.query(query, k)
-    runs = np.empty((repeats, len(queries)))
-    for latencies in runs:
-        for i, query in enumerate(queries):
-            start = time.perf_counter()
-            method.query(query, k)
-            latencies[i] = time.perf_counter() - start
-    fastest: np.ndarray = runs[runs.sum(axis=1).argmin()]
-    return fastest
-
-
-def time_batch(method: Method, queries: np.ndarray, k: int, repeats: int) -> float | None:
-    """Seconds to answer all queries at once on all cores, the best of `repeats` after a warm-up.
-
-    None where the method has no batch search.
-    """
-    if not method.query_batch(queries[:WARM_UP], k):
-        return None
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        method.query_batch(queries, k)
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
-
-
 def exported_recall(dataset: Dataset, k: int, export: ExportParams) -> dict[str, float]:
     """Figures of metrics/ann_bench.json: recall of the exported index at Annoy's default search_k.
 
     The same bytes on every run and every machine, unlike what a clock says.
     """
     k = min(k, len(dataset.items))
-    method = Annoy(export.n_trees, export.seed)
-    method.fit(dataset.items)
-    method.set_query_argument(export.n_trees * k)
-    answers = [method.query(query, k) for query in dataset.queries]
+    index = build_annoy(dataset.items, export.n_trees, export.seed)
+    answers = [index.query(query, k, export.n_trees * k) for query in dataset.queries]
     return {"ann_recall": dataset.recall(answers, k)}
 
 
