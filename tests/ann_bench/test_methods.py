@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from musicrec.ann_bench.methods import METHODS, grid
-from musicrec.ann_bench.run import recall
+from musicrec.ann_bench.run import Dataset, recall, run_benchmark
 from musicrec.errors import MusicRecError
 from musicrec.params import AnnBenchParams
 
@@ -56,6 +56,14 @@ def test_a_missing_extra_is_one_sentence(name, factors, monkeypatch):
     monkeypatch.setitem(sys.modules, EXTRA[name], None)
     with pytest.raises(MusicRecError, match=r"pip install (faiss-cpu|hnswlib), or leave"):
         METHODS[name].build(factors[0], 4, 0)
+
+
+def test_factors_alone_have_speed_and_recall(factors):
+    params = AnnBenchParams(k=20, methods=("exact", "annoy_dot"), n_trees=(1, 5), search_k=(20,))
+    rows = run_benchmark(Dataset(*factors), params)
+    names = [row["method"] for row in rows]
+    assert names == ["exact", "annoy_dot, n_trees 1", "annoy_dot, n_trees 5"]
+    assert all(row["build_seconds"] > 0 and "map" not in row for row in rows)
 
 
 def test_grids_stop_where_every_node_is_inspected():

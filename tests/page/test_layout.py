@@ -8,9 +8,8 @@ import pytest
 
 from musicrec.formatting import number, parameter, share
 from musicrec.metrics.definitions import metric_title
-from musicrec.page.charts import Figure
-from musicrec.page.layout import Table
-from musicrec.review.sections import _with_front
+from musicrec.page.charts import Figure, Table
+from musicrec.page.shared import with_front
 
 
 @pytest.mark.parametrize(
@@ -42,7 +41,7 @@ def test_values_in_words(written, text):
 def test_percentages_have_two_decimals():
     rows = [{"share": -0.51264, "plays": 0.5}, {"share": 12.0, "plays": 2000}]
     columns = {"share": "change, %", "plays": "plays"}
-    assert Figure("key", "Title", rows, columns, []).table[1] == [
+    assert Figure("key", "Title", rows, columns, []).table.cells == [
         ["-0.51", "0.5000"],
         ["12.00", "2,000"],
     ]
@@ -60,5 +59,5 @@ def test_a_front_joins_what_no_other_setting_of_the_method_beats():
         {"series": "main", "method": m, "recall": r, "queries_per_second": q}
         for m, r, q in settings
     ]
-    fronts = [row["front"] for row in _with_front(rows)]
+    fronts = [row["front"] for row in with_front(rows)]
     assert fronts == [True, True, False, False, True]

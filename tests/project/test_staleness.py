@@ -93,14 +93,3 @@ def test_the_marks_of_a_merge_are_one_sentence(project: Project, path: str) -> N
     file.write_text("stages: 5\n")
     with pytest.raises(MusicRecError, match=r"^DVC cannot read the project of workspace: "):
         stale(project)
-
-
-def test_changed_files_are_those_below_some_folders(project: Project) -> None:
-    main = Revision("main", project.folder)
-    project.git("checkout", "-q", "-b", "change")
-    (project.folder / "code.py").write_text("2\n")
-    workspace = Revision("workspace", project.folder)
-    assert workspace.changed_files(main, ["code.py", "none"]) == ["code.py"]
-    project.commit("x")
-    assert Revision("change", project.folder).changed_files(main, ["code.py"]) == ["code.py"]
-    assert main.changed_files(main, ["code.py"]) == []

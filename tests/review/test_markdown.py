@@ -22,7 +22,6 @@ from musicrec.review.compare import compare
 from musicrec.review.markdown import review
 from musicrec.review.report import page
 from musicrec.review.tested import scored_on, settings_judged
-from musicrec.tune.study import COMPLETE, Study, Trial, write_study
 
 from .conftest import Project
 
@@ -83,30 +82,24 @@ def test_other_data_is_refused_with_a_reason_and_the_bare_figures(project):
 
 def test_stale_stages_of_the_workspace(project):
     assert stale_stages(project.revision("workspace")) == {}
+    dag, script = project.folder / "dvc.yaml", project.folder / "make.py"
     project.set("reg_param: 0.0", "reg_param: 0.7")
     try:
         stale = stale_stages(project.revision("workspace"))
         assert stale == {"train": "als.reg_param is 0.7 and was 0.0", "evaluate": "needs train"}
         report = review(project.revision("main"), project.revision("workspace"))
         assert "- `evaluate`: needs train" in report
-    finally:
-        project.git("checkout", "-q", "params.yaml")
-
-
-def test_a_stage_that_never_ran_and_a_changed_script_are_stale(project):
-    dag, script = project.folder / "dvc.yaml", project.folder / "make.py"
-    dag.write_text(
-        dag.read_text().replace("stages:", "stages:\n  new: {cmd: ls, deps: [make.py]}", 1)
-    )
-    script.write_text(script.read_text() + "# changed\n")
-    try:
+        new = "stages:\n  new: {cmd: ls, deps: [make.py]}"
+        dag.write_text(dag.read_text().replace("stages:", new, 1))
+        script.write_text(script.read_text() + "# changed\n")
         stale = stale_stages(project.revision("workspace"))
-        assert stale.pop("new") == "has never run"
-        assert stale["index"] == "make.py is modified"
-        assert stale["train"] == "make.py is modified; needs index"
+        assert (stale["new"], stale["index"]) == ("has never run", "make.py is modified")
+        assert stale["train"].startswith("make.py is modified; als.reg_param is 0.7")
         assert stale["evaluate"] == "needs baselines, index, train"
+        report = review(project.revision("main"), project.revision("workspace"))
+        assert "| new, index, train | `make.py` |" in report
     finally:
-        project.git("checkout", "-q", "dvc.yaml", "make.py")
+        project.git("checkout", "-q", "params.yaml", "dvc.yaml", "make.py")
 
 
 def test_a_clone_without_data(project, tmp_path):
@@ -212,7 +205,7 @@ def test_what_was_never_run_is_not_judged(project, monkeypatch, capsys):
         assert capsys.readouterr().err == f"error: nothing to judge: {why}\n"
         assert main(["compare", "main", "forgotten"]) == 0
         assert capsys.readouterr().err == f"warning: {why}\n"
-        report = review(Revision("main"), Revision("forgotten"), gate="worse")
+        report = review(Revision("main"), Revision("forgotten"), "worse")
         assert f"**Beware: {why}.**" in report and "**Gate: nothing to judge.**" in report
         html, verdicts = page(Revision("main"), [Revision("forgotten")])
         assert "Beware: the figures of forgotten are not those of its code" in html
@@ -338,9 +331,9 @@ def test_a_search_on_the_validation_users_is_known(project):
     assert settings_judged(noisy) == 2  # main's own and this one; other-data has other users
     folder = project.folder / "data/tune"
     folder.mkdir()
-    trials = [Trial({"als.rank": rank}, COMPLETE, 0.5) for rank in (2, 4, 8, 4)]
-    base = {"als.reg_param": 0.3, "als.rank": 2}
-    write_study(folder / "x.json", Study("map@100", base, {}, {"als.rank": False}, 9, trials))
+    trials = [{"setting": {"als.rank": rank}} for rank in (2, 4, 8, 4)]
+    search = {"base": {"als.reg_param": 0.3, "als.rank": 2}, "fixed": {}, "trials": trials}
+    (folder / "x.json").write_text(json.dumps(search))
     try:
         assert settings_judged(noisy) == 5
         assert settings_judged(project.revision("main")) == 2  # reg_param 0: not of this search

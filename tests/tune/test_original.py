@@ -10,16 +10,12 @@ import pytest
 
 from musicrec.cli import main
 from musicrec.errors import MusicRecError
-from musicrec.evaluate.report import plot_rows
-from musicrec.evaluate.run import evaluate
-from musicrec.params import ALSParams, EvaluateParams, FeedbackParams
-from musicrec.storage.files import write_json
+from musicrec.params import ALSParams, FeedbackParams
 from musicrec.storage.outputs import CHECKSUMS
-from musicrec.train.run import train
 from musicrec.tune import original as plan
-from musicrec.tune.original import LOG_FEEDBACK, Point, Work
+from musicrec.tune.original import Point, Work
 from musicrec.tune.original_page import WHY_ZERO, ZERO, original_page, summary
-from tests.support.indexed_data import make_plays, write_baselines, write_indexed
+from tests.support.indexed_data import make_plays, write_indexed
 
 COUNTS = [{"split": "train", "rows": 3, "mean": 2.5}]
 
@@ -44,29 +40,13 @@ def work(folder: Path) -> Work:
     return work
 
 
-def test_a_point_has_the_figures_of_the_stages(folder: Path, work: Work, tmp_path: Path) -> None:
-    """Those of evaluate's files, to the last digit."""
-    params = EvaluateParams(k=(10, 500), bootstrap_samples=100)
-    (tmp_path / "indexed").symlink_to(folder / "indexed")
-    write_baselines(tmp_path, params)
-    for number, point in enumerate((work.grid[4], Point(work.best.als, LOG_FEEDBACK))):
-        figures = work.judge(point)
-        out = tmp_path / str(number)
-        train(folder / "indexed", out, tmp_path / "train.json", tmp_path / "plots", *point)
-        staged = evaluate(folder / "indexed", out, tmp_path / "baselines", params)
-        write_json(tmp_path / "rows.json", plot_rows(staged, params))
-        written = json.loads((tmp_path / "rows.json").read_text())
-        assert figures["spark"] == written["spark_protocol"][-1]
-        assert figures["ranking"] == [r for r in written["metrics"] if r["model"] == "als"][-1]
-        assert figures["spark"]["k"] == 500
-
-
 def test_the_grid_is_the_originals_and_the_best_is_its_best(work: Work) -> None:
     points = {(s.als.rank, s.als.reg_param, s.als.alpha) for s in work.grid}
     assert len(work.grid) == 27
     assert points == {(r, g, a) for r in (5, 10, 20) for g in (0.1, 1, 10) for a in (1, 5, 10)}
     maps = {point: work.judge(point)["spark"]["map"] for point in work.grid}
     assert maps[work.best] == max(maps.values())
+    assert {work.judge(work.best)[rows]["k"] for rows in ("spark", "ranking")} == {500}
     assert {point.als.max_iter for point in work.grid} == {3}
     assert work.computed > 35
     assert {row["method"] for row in work.search()["rows"]} >= {"exact_argsort", "exact"} | {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from musicrec.formatting import number
+from musicrec.formatting import NOTHING, number
 
 Rows = list[dict[str, Any]]
 Spec = dict[str, Any]  # a part of Vega-Lite
@@ -31,6 +32,7 @@ SHAPES = {  # of points, as Vega names them and as a legend shows them
     "triangle-right": "▶",
     "triangle-left": "◀",
 }
+_NUMBER = re.compile(rf"-?[\d,]+(\.\d+)?†?|{NOTHING}|")
 TEXT = "currentColor"  # of the page, light or dark
 CONFIG: Spec = {
     "background": "transparent",
@@ -68,6 +70,23 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Table:
+    """A heading a column, and cells as they are shown."""
+
+    key: str
+    header: Sequence[str]
+    cells: Sequence[Sequence[str]]
+
+    @property
+    def classes(self) -> list[str]:
+        """Class of each column: `n`, aligned right, where it holds nothing but numbers."""
+        return [
+            "n" if all(map(_NUMBER.fullmatch, column)) else ""
+            for column in zip(*self.cells, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
 class Figure:
     """A chart and the table behind it; the functions below give it its `spec` of Vega-Lite.
 
@@ -83,14 +102,14 @@ class Figure:
     spec: Spec = field(default_factory=dict)
 
     @property
-    def table(self) -> tuple[list[str], list[list[str]]]:
-        """Header and cells of the table behind the chart."""
+    def table(self) -> Table:
+        """The table behind the chart."""
         named = self.columns.items()
         cells = [
             [number(row.get(key), 2 if title.endswith("%") else None) for key, title in named]
             for row in self.rows
         ]
-        return list(self.columns.values()), cells
+        return Table(self.key, list(self.columns.values()), cells)
 
 
 @dataclass(frozen=True)
@@ -101,39 +120,42 @@ class Axis:
     title: str
     log: bool = False
     zero: bool = False
-    values: Sequence[float] | None = None
+    each: bool = False  # a tick for every value in the rows
     domain: tuple[float, float] | None = None
 
-    @property
-    def channel(self) -> Spec:
+    def channel(self, rows: Rows) -> Spec:
         """The axis in an encoding of Vega-Lite."""
         scale: Spec = {"zero": self.zero}
         if self.log:
             scale = {"type": "log", "nice": False, "padding": 12}
         if self.domain is not None:
             scale["domain"] = list(self.domain)
-        ticks = {"tickCount": 5} if self.values is None else {"values": list(self.values)}
-        axis = {"title": self.title, **ticks}
+        axis: Spec = {"title": self.title, "tickCount": 5}
+        if self.each:
+            axis = {"title": self.title, "values": sorted({row[self.field] for row in rows})}
         return {"field": self.field, "type": "quantitative", "scale": scale, "axis": axis}
 
 
-def lines(figure: Figure, x: Axis, y: Axis) -> Figure:
-    """Draw a line with points a series."""
+def lines(figure: Figure, x: Axis, y: Axis) -> list[Figure]:
+    """Draw a line with points a series; as all of these, nothing where no row has a value."""
+    figure = _kept(figure, x, y)
     dash = _by_series(figure, [series.dash or [1, 0] for series in figure.series])
     line = {"mark": {"type": "line", "strokeWidth": 2}, "encoding": {"strokeDash": dash}}
-    return _drawn(figure, {"x": x.channel, "y": y.channel}, [line, _points(figure, 36)])
+    return _drawn(figure, _at(figure, x, y), [line, _points(figure, 36)])
 
 
-def points(figure: Figure, x: Axis, y: Axis) -> Figure:
+def points(figure: Figure, x: Axis, y: Axis) -> list[Figure]:
     """Draw a point a row."""
-    return _drawn(figure, {"x": x.channel, "y": y.channel}, [_points(figure, 44, opacity=0.8)])
+    figure = _kept(figure, x, y)
+    return _drawn(figure, _at(figure, x, y), [_points(figure, 44, opacity=0.8)])
 
 
-def fronts(figure: Figure, x: Axis, y: Axis, kind: str, kinds: Sequence[Series]) -> Figure:
+def fronts(figure: Figure, x: Axis, y: Axis, kind: str, kinds: Sequence[Series]) -> list[Figure]:
     """Draw points whose shape tells `kind`, and join those that are on the `front` of their kind.
 
     Rows hold `front`: whether no other of the same series and kind is better in both.
     """
+    figure = _kept(figure, x, y, kind, "front")
     joined = {
         "mark": {"type": "line", "strokeWidth": 1.5, "opacity": 0.7},
         "transform": [{"filter": "datum.front"}],
@@ -152,15 +174,18 @@ def fronts(figure: Figure, x: Axis, y: Axis, kind: str, kinds: Sequence[Series])
         },
         "opacity": {"condition": {"test": "datum.front", "value": 1}, "value": 0.3},
     }
-    return _drawn(figure, {"x": x.channel, "y": y.channel}, [joined, marks], height=320)
+    return _drawn(figure, _at(figure, x, y), [joined, marks], height=320)
 
 
-def intervals(figure: Figure, category: Axis, value: Axis, band: float | None = None) -> Figure:
+def intervals(
+    figure: Figure, category: Axis, value: Axis, band: float | None = None
+) -> list[Figure]:
     """Draw a value with its interval (`low`, `high`), the series side by side in each category.
 
     Upwards; with a `band` from left to right, the ground shaded from -`band` to +`band`, with a
     line at 0.
     """
+    figure = _kept(figure, category, value, "low", "high")
     along, across = ("y", "x") if band is None else ("x", "y")
     names = list(dict.fromkeys(row[category.field] for row in figure.rows))
     axis: Spec = {"title": category.title, "labelAngle": 0, "ticks": False}
@@ -200,7 +225,7 @@ def _drawn(
     layers: Sequence[Spec],
     height: int = HEIGHT,
     ground: Sequence[Spec] = (),
-) -> Figure:
+) -> list[Figure]:
     colour = _by_series(figure, [series.colour for series in figure.series])
     spec = {
         "description": figure.title,
@@ -211,7 +236,18 @@ def _drawn(
         "layer": [*ground, {"encoding": shared | {"color": colour}, "layer": layers}],
         "config": CONFIG,
     }
-    return replace(figure, spec=spec)
+    return [replace(figure, spec=spec)] if figure.rows else []
+
+
+def _kept(figure: Figure, x: Axis, y: Axis, *more: str) -> Figure:
+    """Leave of the rows those with a value, and of them what is drawn and shown."""
+    names = dict.fromkeys((*figure.columns, "series", x.field, y.field, *more))
+    rows = [row for row in figure.rows if row.get(y.field) is not None]
+    return replace(figure, rows=[{name: row.get(name) for name in names} for row in rows])
+
+
+def _at(figure: Figure, x: Axis, y: Axis) -> Spec:
+    return {"x": x.channel(figure.rows), "y": y.channel(figure.rows)}
 
 
 def _by_series(figure: Figure, values: Sequence[Any]) -> Spec:

@@ -27,7 +27,7 @@ from musicrec.metrics.definitions import (
     TOO_FEW,
     WORSE,
 )
-from musicrec.page.charts import Figure, Series
+from musicrec.page.charts import Figure, Series, Table
 
 PACKAGES = ("musicrec", "vl-convert-python")
 # A sign beside the word, so that no one needs to tell colours apart, and the class of its colour.
@@ -43,24 +43,6 @@ SIGNS = {
     TOO_FEW: ("?", "unsure"),
 }
 NO_SIGN = (NOTHING, "unsure")
-_NUMBER = re.compile(rf"-?[\d,]+(\.\d+)?†?|{NOTHING}|")
-
-
-@dataclass(frozen=True)
-class Table:
-    """A heading a column, and cells as they are shown."""
-
-    key: str
-    header: Sequence[str]
-    cells: Sequence[Sequence[str]]
-
-    @property
-    def classes(self) -> list[str]:
-        """Class of each column: `n`, aligned right, where it holds nothing but numbers."""
-        return [
-            "n" if all(map(_NUMBER.fullmatch, column)) else ""
-            for column in zip(*self.cells, strict=True)
-        ]
 
 
 @dataclass(frozen=True)
@@ -96,10 +78,9 @@ def render(
     return templates.get_template("page.html").render(
         title=title,
         command=command,
-        verdicts=cards,
+        cards=cards,
         sections=sections,
         missing=missing,
-        table_of=lambda figure: Table(figure.key, *figure.table),
         specs=_script_safe({f.key: f.spec for part in sections for f in part.figures}),
         vega=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
         share=share,

@@ -18,9 +18,9 @@ from typing import Any
 import yaml
 
 from musicrec.errors import MusicRecError
+from musicrec.project.paths import JUDGED, LOCK
 
 WORKSPACE = "workspace"
-JUDGED = "data/judged"  # folders of `musicrec judge`, with files named as in the project
 
 
 class UnavailableError(MusicRecError):
@@ -188,7 +188,7 @@ class Revision:
 
     def output_hash(self, path: str) -> str | None:
         """Hash of a stage's output as dvc.lock records it; None if it records none."""
-        for stage in self.read_yaml("dvc.lock").get("stages", {}).values():
+        for stage in self.read_yaml(LOCK).get("stages", {}).values():
             for output in stage.get("outs", []):
                 if output["path"] == path:
                     return output.get("md5")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from musicrec.errors import MusicRecError
 from musicrec.metrics.definitions import GATES, MARGIN
@@ -25,34 +27,25 @@ def _parser(
 
 def _add_what(parser: argparse.ArgumentParser, *, starts: bool) -> None:
     """Add what is compared: metrics, slices, the margin, and training runs."""
-    parser.add_argument(
-        "--metrics",
-        metavar="NAME",
-        nargs="+",
-        help="metrics such as ndcg@100 or coverage@10 (default: the headline metrics)",
-    )
-    parser.add_argument(
-        "--by",
-        nargs="+",
-        choices=("history", "popularity"),
-        default=(),
-        help="also by parts of the users: length of history, popularity of the held-out tracks",
-    )
-    parser.add_argument(
-        "--margin",
-        type=number(float, 0, 1),
-        default=MARGIN,
-        metavar="SHARE",
-        help="the relative change that matters (default: %(default)s, one percent; 0: any)",
-    )
+    add = parser.add_argument
+    about = "metrics such as ndcg@100 or coverage@10 (default: the headline metrics)"
+    add("--metrics", metavar="NAME", nargs="+", help=about)
+    about = "also by parts of the users: length of history, popularity of the held-out tracks"
+    add("--by", nargs="+", choices=("history", "popularity"), default=(), help=about)
+    about = "the relative change that matters (default: %(default)s, one percent; 0: any)"
+    share = number(float, 0, 1)
+    add("--margin", type=share, default=MARGIN, metavar="SHARE", help=about)
     if starts:
-        parser.add_argument(
-            "--starts",
-            type=number(int, 1, 100),
-            default=1,
-            metavar="N",
-            help="train both anew from N seeds, and count what differs between them",
-        )
+        about = "train both anew from N seeds, and count what differs between them"
+        add("--starts", type=number(int, 1, 100), default=1, metavar="N", help=about)
+
+
+def _as_asked(args: argparse.Namespace) -> Callable[..., Any]:
+    """`compare` by what `_add_what` added."""
+    from musicrec.review.compare import compare
+
+    starts = vars(args).get("starts", 1)
+    return partial(compare, metrics=args.metrics, margin=args.margin, by=args.by, starts=starts)
 
 
 def add_compare(commands: Commands) -> None:
@@ -62,23 +55,20 @@ def add_compare(commands: Commands) -> None:
         "exit status: 0 done, or passed by --fail-on; 1 cannot be compared (the sentence says "
         "why); 2 mistyped; 3 stopped by --fail-on"
     )
-    parser.add_argument("base", metavar="BASE", nargs="?", help=REVISION)
-    parser.add_argument("head", metavar="HEAD", nargs="?", help="the same (default: workspace)")
-    parser.add_argument(
-        "--champion",
-        nargs="?",
-        const="",
-        metavar="FOLDER",
-        help="compare the only revision with the bundle that it was judged beside "
-        "(evaluate.champion), which has to be that of FOLDER",
+    add = parser.add_argument
+    add("base", metavar="BASE", nargs="?", help=REVISION)
+    add("head", metavar="HEAD", nargs="?", help="the same (default: workspace)")
+    about = (
+        "compare the only revision with the bundle that it was judged beside "
+        "(evaluate.champion), which has to be that of FOLDER"
     )
+    add("--champion", nargs="?", const="", metavar="FOLDER", help=about)
     _add_what(parser, starts=True)
-    parser.add_argument(
-        "--fail-on",
-        choices=GATES,
-        help="exit with 3 if a metric is worse; also if it is not shown to be no worse than the "
-        "margin; or if it is anything but better",
+    about = (
+        "exit with 3 if a metric is worse; also if it is not shown to be no worse than the "
+        "margin; or if it is anything but better"
     )
+    add("--fail-on", choices=GATES, help=about)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--md", action="store_const", const="md", dest="form", help="as Markdown")
     form.add_argument("--json", action="store_const", const="json", dest="form", help="as JSON")
@@ -88,8 +78,8 @@ def add_compare(commands: Commands) -> None:
 def run_compare(args: argparse.Namespace) -> int:
     """Print the comparison; 3 if the gate stops it."""
     from musicrec.project.revisions import open_revisions
-    from musicrec.review.compare import Champion, compare, outdated
     from musicrec.review.result import as_json, as_markdown, as_text
+    from musicrec.review.tables import Champion, outdated
 
     if args.champion is None:
         if args.base is None:
@@ -105,7 +95,7 @@ def run_compare(args: argparse.Namespace) -> int:
         raise MusicRecError(f"nothing to judge: {reasons[1]}")
     for reason in filter(None, reasons):
         print(f"warning: {reason}", file=sys.stderr)
-    result = compare(base, head, args.metrics, args.margin, args.by, args.starts)
+    result = _as_asked(args)(base, head)
     print({"text": as_text, "md": as_markdown, "json": as_json}[args.form](result))
     if result.split == "test":
         from musicrec.review.tested import scored_on, sentence
@@ -120,15 +110,12 @@ def run_compare(args: argparse.Namespace) -> int:
 def add_review(commands: Commands) -> None:
     """Print a Markdown report of a change: params, code, data, metrics, search, stale stages."""
     parser = _parser(commands, "review", add_review.__doc__, run_review)
-    parser.add_argument("--base", default="main", help="revision to compare with (%(default)s)")
-    parser.add_argument("--head", default="workspace", help="revision to review (%(default)s)")
+    add = parser.add_argument
+    add("--base", default="main", help="revision to compare with (%(default)s)")
+    add("--head", default="workspace", help="revision to review (%(default)s)")
     _add_what(parser, starts=False)
-    parser.add_argument(
-        "--fail-on",
-        "--gate",
-        choices=GATES,
-        help="say whether `compare --fail-on` would stop the change (the exit status stays 0)",
-    )
+    about = "say whether `compare --fail-on` would stop the change (the exit status stays 0)"
+    add("--fail-on", "--gate", choices=GATES, help=about)
 
 
 def run_review(args: argparse.Namespace) -> None:
@@ -137,18 +124,19 @@ def run_review(args: argparse.Namespace) -> None:
     from musicrec.review.markdown import review
 
     base, head = open_revisions([args.base, args.head])
-    print(review(base, head, args.margin, args.fail_on, args.metrics, args.by), end="")
+    print(review(base, head, args.fail_on, _as_asked(args)), end="")
 
 
 def add_report(commands: Commands) -> None:
     """Write one HTML file about revisions or experiments, drawn over each other and a base."""
     parser = _parser(commands, "report", add_report.__doc__, run_report)
+    add = parser.add_argument
     about = f"{REVISION} (default: workspace)"
-    parser.add_argument("revisions", metavar="REV", nargs="*", default=["workspace"], help=about)
-    parser.add_argument("--base", default="main", help="revision to compare with (%(default)s)")
+    add("revisions", metavar="REV", nargs="*", default=["workspace"], help=about)
+    add("--base", default="main", help="revision to compare with (%(default)s)")
     _add_what(parser, starts=True)
     about = "file to write (%(default)s)"
-    parser.add_argument("--output", metavar="FILE", default="report.html", help=about)
+    add("--output", metavar="FILE", default="report.html", help=about)
 
 
 def run_report(args: argparse.Namespace) -> None:
@@ -161,7 +149,7 @@ def run_report(args: argparse.Namespace) -> None:
     output_file(args.output, ".html", is_page)
     names = [name for name in dict.fromkeys(args.revisions) if name != args.base]
     base, *heads = open_revisions([args.base, *(names or [args.base])])
-    html, verdicts = page(base, heads, args.margin, args.metrics, args.by, args.starts)
+    html, verdicts = page(base, heads, _as_asked(args))
     write_text(args.output, html)
     print(*verdicts, sep="\n")
     print(f"{args.output}: open it in a browser; it needs no network")

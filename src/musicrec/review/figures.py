@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import textwrap
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from musicrec.errors import MusicRecError
-from musicrec.metrics.definitions import MARGIN, split_figures
+from musicrec.metrics.definitions import split_figures
+from musicrec.project.paths import BASELINES, DATA, EVALUATION, LOCK, PARAMS, TABLE
 from musicrec.project.revisions import JudgedLists, Revision, UnavailableError
-from musicrec.review.compare import DATA, Champion, Result, compare, outdated
-from musicrec.review.tested import PARAMS, TABLE
+from musicrec.review.compare import Compare, compare
+from musicrec.review.result import Result
+from musicrec.review.tables import Champion, has_champion, outdated
 
 Rows = list[dict[str, Any]]
 
@@ -28,8 +29,6 @@ ROWS = {
     "tradeoff": "plots/ann_bench/tradeoff.json",
 }
 MACHINE = "plots/ann_bench/machine.json"
-EVALUATION = "metrics/evaluate.json"
-BASELINES = "metrics/baselines.json"
 MODEL = "als"
 
 
@@ -64,20 +63,10 @@ def beside_baselines(revision: Revision) -> list[BesideBaseline]:
 class Figures:
     """What is known of one revision.
 
-    Attributes
-    ----------
-    rows : dict of str to list of dict
-        By the names of `ROWS`; empty where the revision has none.
-    missing : list of str
-        Sentences that say which files are out of reach.
-    machine : dict
-        Where the search was timed, with library versions.
-    result : Result or None
-        The comparison with the base, or with the champion where that cannot be; None for the base
-        itself and where there is no verdict.
-    no_verdict, outdated : str
-        Why it is not compared with the base, and why its figures are not those of its code,
-        parameters and data; mostly empty.
+    `rows` are by the names of `ROWS`, empty where it has none; `missing` are sentences on files out
+    of reach; `machine` is where the search was timed, with library versions; `result` compares with
+    the base, or with the champion where that cannot be; `no_verdict` says why it is not compared
+    with the base, `outdated` why its figures are not those of its code, parameters and data.
     """
 
     name: str
@@ -93,38 +82,32 @@ class Figures:
 
 
 def read_figures(
-    revision: Revision,
-    base: Revision | None = None,
-    margin: float = MARGIN,
-    metrics: Sequence[str] | None = None,
-    by: Sequence[str] = (),
-    starts: int = 1,
+    revision: Revision, base: Revision | None = None, as_asked: Compare = compare
 ) -> Figures:
     """Read what the page shows of a revision, and compare it with `base` where one is given."""
     content: dict[str, Any] = {}
-    absent, out_of_reach, missing = [], [], []
+    out_of_reach, missing = [], []
     for path in (*ROWS.values(), MACHINE):
         try:
             content[path] = revision.read_json(path)
-            absent += [] if content[path] else [path]
         except UnavailableError as error:
             out_of_reach.append(path)
             missing = [f"{UnavailableError(revision, out_of_reach, error.reason)}."]
+    absent = [path for path, found in content.items() if not found]
     if absent and not isinstance(revision, JudgedLists):  # lists alone have no training
         missing.append(f"{revision.name} has no {', '.join(absent)}; run `dvc repro` there.")
-    params = revision.read_yaml(PARAMS)
     result, no_verdict = None, ""
     if base is not None:
         try:
-            result = compare(base, revision, metrics, margin, by, starts)
+            result = as_asked(base, revision)
         except MusicRecError as error:
             no_verdict = str(error)
-            if (params.get("evaluate") or {}).get("champion"):
+            if has_champion(revision):
                 with suppress(MusicRecError):
-                    result = compare(Champion(revision), revision, metrics, margin, by)
+                    result = as_asked(Champion(revision), revision, starts=1)
     return Figures(
         name=revision.name,
-        params=params,
+        params=revision.read_yaml(PARAMS),
         baselines=beside_baselines(revision),
         rows={name: content.get(path) or [] for name, path in ROWS.items()},
         missing=missing,
@@ -137,7 +120,7 @@ def read_figures(
 
 
 def _provenance(revision: Revision) -> dict[str, str]:
-    lock = revision.read("dvc.lock")
+    lock = revision.read(LOCK)
     words = ("log", "-1", "--no-show-signature", "--format=%H%n%ct%n%s", revision.commit or "HEAD")
     commit, when, message = revision.git(*words).split("\n", 2)
     hashes = {

@@ -20,18 +20,16 @@ from musicrec.evaluate.lists import read_lists, write_trec
 from musicrec.evaluate.report import evaluation_metrics, plot_rows, sentence
 from musicrec.interactions.held_out import read_held_out
 from musicrec.params import load_params
-from musicrec.project.revisions import JUDGED, WORKSPACE, Revision
+from musicrec.project.paths import BASELINES, DATA, EVALUATION, INDEXED, JUDGED, LOCK, PARAMS, TABLE
+from musicrec.project.revisions import WORKSPACE, Revision
 from musicrec.project.staleness import why_stale
-from musicrec.review.compare import DATA
-from musicrec.review.figures import BASELINES, EVALUATION
-from musicrec.review.tested import INDEXED, PARAMS, TABLE
 from musicrec.storage.files import write_json
 from musicrec.storage.outputs import atomic_directory
 from musicrec.storage.parquet import write_table
 
 PLOTS = "plots/evaluate"
 PLAYS = ("sample", "data", "downsample", "baselines", "evaluate")  # blocks that lists depend on
-WRITTEN = {"params.yaml", "dvc.lock", "data", "metrics", "plots"}
+WRITTEN = {PARAMS, LOCK, "data", "metrics", "plots"}
 
 
 def judge_lists(path: str | os.PathLike[str], name: str, trec: Path | None = None) -> list[str]:
@@ -73,11 +71,11 @@ def judge_lists(path: str | os.PathLike[str], name: str, trec: Path | None = Non
         written = workspace.read_yaml(PARAMS)
         stages = {
             name: stage
-            for name, stage in workspace.read_yaml("dvc.lock")["stages"].items()
+            for name, stage in workspace.read_yaml(LOCK)["stages"].items()
             if {DATA, INDEXED} & {out["path"] for out in stage.get("outs", [])}
         }
         blocks = {block: written[block] for block in PLAYS if block in written}
-        for file, content in ((PARAMS, blocks), ("dvc.lock", {"stages": stages})):
+        for file, content in ((PARAMS, blocks), (LOCK, {"stages": stages})):
             (folder / file).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
         write_table(folder / TABLE, evaluation.table)
         write_json(folder / EVALUATION, {params.split: figures})

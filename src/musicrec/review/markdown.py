@@ -9,27 +9,22 @@ from typing import Any
 from musicrec.baselines.lists import model_title
 from musicrec.errors import MusicRecError
 from musicrec.formatting import markdown_table, parameter
-from musicrec.metrics.definitions import MARGIN
+from musicrec.project.paths import EVALUATION, PARAMS
 from musicrec.project.revisions import Revision, changes
 from musicrec.project.staleness import stale_stages
-from musicrec.review.compare import Champion, compare, outdated
-from musicrec.review.figures import EVALUATION, beside_baselines
+from musicrec.review.compare import Compare, compare
+from musicrec.review.figures import beside_baselines
 from musicrec.review.result import as_markdown, percent
-from musicrec.review.tested import PARAMS
+from musicrec.review.tables import Champion, has_champion, outdated
 
-DATA = ("metrics/data.json", "metrics/downsample.json", "metrics/index.json")
+COUNTS = ("metrics/data.json", "metrics/downsample.json", "metrics/index.json")
 SEARCH = "metrics/ann_bench.json"
 FILES = 6  # named in one row
 ROWS = 25  # of one table; a report is read by a person
 
 
 def review(
-    base: Revision,
-    head: Revision,
-    margin: float = MARGIN,
-    gate: str | None = None,
-    metrics: Sequence[str] | None = None,
-    by: Sequence[str] = (),
+    base: Revision, head: Revision, gate: str | None = None, as_asked: Compare = compare
 ) -> str:
     """Report what differs between two revisions, in Markdown.
 
@@ -37,20 +32,20 @@ def review(
     ranking metrics with verdicts, how the model stands beside the baselines, search, and the
     stages of `head` whose outputs are older than what they depend on. A section that cannot be
     given says why. With a `gate` (a key of `metrics.definitions.GATES`) it says whether the
-    change passes.
+    change passes; `as_asked` is `compare` with the metrics, margin and slices that were asked for.
     """
     pair, stale = (base, head), stale_stages(head)
     counts = {
         f"{Path(path).stem}: {name}": values
-        for path in DATA
+        for path in COUNTS
         for name, values in _changed(pair, path).items()
     }
     sections = {
         "Parameters": _change_table(pair, changes(*(one.read_yaml(PARAMS) for one in pair))),
         "Code": _code(base, head),
         "Data": _change_table(pair, counts),
-        "Metrics": _metrics(base, head, gate, metrics, margin, by),
-        "Against the champion": against_champion(head, gate, metrics, margin, by),
+        "Metrics": _metrics(base, head, gate, as_asked),
+        "Against the champion": against_champion(head, gate, as_asked),
         "Beside the baselines": _baselines(pair),
         "Search": _change_table(pair, _changed(pair, SEARCH)),
         "Stale stages": "\n".join(f"- `{stage}`: {reason}" for stage, reason in stale.items())
@@ -83,12 +78,12 @@ def _code(base: Revision, head: Revision) -> str:
     return markdown_table(["stages", "files that changed"], cells)
 
 
-def _metrics(base: Revision, head: Revision, gate: str | None, *asked: Any) -> str:
+def _metrics(base: Revision, head: Revision, gate: str | None, as_asked: Compare) -> str:
     """Verdicts; where the revisions cannot be compared, the reason and the bare figures."""
     reasons = [outdated(base), outdated(head)]
     blocks = [f"**Beware: {reason}.**" for reason in reasons if reason]
     try:
-        result = compare(base, head, *asked)
+        result = as_asked(base, head)
     except MusicRecError as error:
         pair = (base, head)
         blocks += [f"No verdict: {error}", _change_table(pair, _changed(pair, EVALUATION))]
@@ -99,12 +94,12 @@ def _metrics(base: Revision, head: Revision, gate: str | None, *asked: Any) -> s
     return "\n\n".join([*blocks, as_markdown(result)])
 
 
-def against_champion(head: Revision, gate: str | None, *asked: Any) -> str:
+def against_champion(head: Revision, gate: str | None, as_asked: Compare = compare) -> str:
     """The verdict against `evaluate.champion`; nothing where there is none."""
-    if not (head.read_yaml(PARAMS).get("evaluate") or {}).get("champion"):
+    if not has_champion(head):
         return ""
     try:
-        return _metrics(Champion(head), head, gate, *asked)
+        return _metrics(Champion(head), head, gate, as_asked)
     except MusicRecError as error:
         return f"No verdict: {error}"
 

@@ -11,7 +11,7 @@ from typing import Any
 from musicrec.formatting import NOTHING, markdown_table, text_table
 from musicrec.metrics.definitions import BETTER, GATES, IDENTICAL, METRICS, TOO_FEW, WORSE
 from musicrec.metrics.intervals import CONFIDENCE, FEWEST_USERS, SIGNIFICANCE, Comparison
-from musicrec.review.tested import TABLE
+from musicrec.project.paths import TABLE
 
 SLICE = ", "  # between a metric and a slice
 CHOSEN = "on the users that chose it"
@@ -76,6 +76,16 @@ class Result:
         return f"Gate: FAILED (--fail-on {gate}): {', '.join(stops)}."
 
     @property
+    def training(self) -> str:
+        """How many training runs the verdicts are of; nothing where lists have none."""
+        if self.lists:
+            return ""
+        if self.starts > 1:
+            return f"{self.starts} starts of each"
+        how = "" if self.champion else ": --starts 3 counts what another start changes"
+        return f"one training run each{how}"
+
+    @property
     def title(self) -> str:
         """What was compared on whom; that is all where the tables are the same."""
         if self.metrics:
@@ -101,16 +111,18 @@ class Result:
             )
         if self.champion:
             share, unsure = self.champion["unknown"], self.champion["unsure"]
-            text = f"The champion is {self.champion['folder']}"
+            words = [f"The champion is {self.champion['folder']}"]
             if share:
-                text += f"; {100 * share:.2g} % of the held-out plays are of tracks that it does "
-                text += "not know, and are misses"
-            if unsure:
-                text += (
-                    f"; it may have been trained on {unsure:,} of the held-out plays: times are "
+                words.append(
+                    f"{100 * share:.2g} % of the held-out plays are of tracks that it does not "
+                    "know, and are misses"
                 )
-                text += "missing"
-            found.append(f"{text}.")
+            if unsure:
+                words.append(
+                    f"it may have been trained on {unsure:,} of the held-out plays: times are "
+                    "missing"
+                )
+            found.append(f"{'; '.join(words)}.")
         if self.settings_judged:
             found.append(
                 f"These {self.n_users:,} {self.split} users have judged {self.settings_judged} "
@@ -189,7 +201,4 @@ def _footnote(result: Result) -> str:
         words += f"margin of {100 * result.margin:g} %"
     if any(row.verdict == TOO_FEW for row in result.metrics.values()):
         words += f"; too few users where fewer than {FEWEST_USERS} differ"
-    if many or result.lists:
-        return f"{words}."
-    how = "" if result.champion else ": --starts 3 counts what another start changes"
-    return f"{words}. One training run each{how}."
+    return ". ".join(filter(None, [words, result.training.capitalize()])) + "."

@@ -26,13 +26,10 @@ from musicrec.formatting import parameter, text_table
 from musicrec.interactions.factors import TRAINED_WITH
 from musicrec.metrics.definitions import headline_metrics
 from musicrec.params import EvaluateParams
+from musicrec.project.paths import FACTORS, INDEXED, ORIGINAL, PARAMS, TABLE, TRIALS
 from musicrec.project.revisions import Revision, changes, flatten
 from musicrec.storage.files import read_json
-from musicrec.tune.study import has_setting, read_study
 
-PARAMS, TABLE = "params.yaml", "data/per_user.parquet"
-FACTORS, INDEXED = "data/factors", "data/indexed"
-ORIGINAL, TRIALS = "data/original", "data/tune"  # records of `musicrec original` and `tune`
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -75,12 +72,15 @@ def settings_judged(head: Revision) -> int:
     runs = [one for one in scored_on("validation", head.root) if one.indexed == indexed]
     known = [flatten(one.trained_with) for one in runs if one.trained_with]
     params = head.read_yaml(PARAMS)
+    # A parameter that is left out there may be anything.
+    mine = flatten({block: params.get(block) or {} for block in ("als", "feedback")})
     searched: list[dict[str, Any]] = []
     for path in sorted((Path(head.root) / TRIALS).glob("*.json")):
-        study = read_study(path)
-        if any(has_setting(study, trial, params) for trial in study.trials):
-            for trial in study.trials:
-                setting = study.base | study.fixed | trial.setting
+        search: Any = read_json(path)
+        shared = search["base"] | search["fixed"]
+        settings = [shared | trial["setting"] for trial in search["trials"]]
+        if mine and any(mine.items() <= setting.items() for setting in settings):
+            for setting in settings:
                 if setting not in known and setting not in searched:
                     searched.append(setting)
     return len({one.factors for one in runs}) + len(searched)

@@ -14,21 +14,16 @@ from musicrec.parsers import Commands, number
 def add_tune(commands: Commands) -> None:
     """Search for the best parameters of als and feedback on the validation users."""
     parser = commands.add_parser("tune", help=add_tune.__doc__, description=TUNE)
-    parser.add_argument(
-        "-S",
-        "--set-param",
-        metavar="NAME=VALUES",
-        action="append",
-        default=[],
-        dest="overrides",
-        help="a range to search, a list, or one value to keep; as often as needed",
-    )
+    add = parser.add_argument
+    about = "a range to search, a list, or one value to keep; as often as needed"
+    words = ("-S", "--set-param")
+    add(*words, metavar="NAME=VALUES", action="append", default=[], dest="overrides", help=about)
     count, seed = number(int, 1, 1_000_000), number(int, 0, 2**31 - 1)
-    parser.add_argument("--trials", type=count, default=100, help="how many (%(default)s)")
-    parser.add_argument("--seed", type=seed, default=42, help="of the search (%(default)s)")
-    parser.add_argument("--metric", default="", help="what to maximise (default: map@ longest k)")
-    parser.add_argument("--beyond", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help=argparse.SUPPRESS)
+    add("--trials", type=count, default=100, help="how many (%(default)s)")
+    add("--seed", type=seed, default=42, help="of the search (%(default)s)")
+    add("--metric", default="", help="what to maximise (default: map@ longest k)")
+    add("--beyond", action="store_true", help=argparse.SUPPRESS)
+    add("--params", type=Path, default=Path("params.yaml"), help=argparse.SUPPRESS)
     _add_paths(parser, "tune.html")
     parser.set_defaults(run=run_tune)
 
@@ -36,21 +31,16 @@ def add_tune(commands: Commands) -> None:
 def add_original(commands: Commands) -> None:
     """Compute the original project's whole report anew, on the plays that are indexed."""
     parser = commands.add_parser("original", help=add_original.__doc__, description=ORIGINAL)
-    parser.add_argument(
-        "--params",
-        type=Path,
-        default=Path("params.original.yaml"),
-        help="its setting; the grid keeps what it does not vary (default: %(default)s)",
-    )
+    about = "its setting; the grid keeps what it does not vary (default: %(default)s)"
+    parser.add_argument("--params", type=Path, default=Path("params.original.yaml"), help=about)
     _add_paths(parser, "original.html")
     parser.set_defaults(run=run_original)
 
 
 def _add_paths(parser: argparse.ArgumentParser, page: str) -> None:
-    parser.add_argument("--indexed", type=Path, default=Path("data/indexed"), help="indexed plays")
-    parser.add_argument(
-        "--output", metavar="FILE", default=page, help="page to write (%(default)s)"
-    )
+    add = parser.add_argument
+    add("--indexed", type=Path, default=Path("data/indexed"), help="indexed plays")
+    add("--output", metavar="FILE", default=page, help="page to write (%(default)s)")
 
 
 TUNE = """Search for the best parameters of als and feedback on the validation users, all trials in

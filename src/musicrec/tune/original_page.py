@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from musicrec.formatting import NOTHING, number, text_table
 from musicrec.interactions.factors import SMALLEST_SCORE
-from musicrec.page.charts import COLOURS, Axis, Figure, Series, lines
-from musicrec.page.layout import Section, Table, render
+from musicrec.page.charts import COLOURS, Axis, Figure, Rows, Series, Table, lines
+from musicrec.page.layout import Section, render
+from musicrec.page.shared import counts_table, speed_by_recall
 from musicrec.tune.original import (
     AXES,
     BASELINE,
@@ -33,17 +32,10 @@ WHY_ZERO = (
 )
 UNSEEN = "MAP, seen left out"
 HEADER = ["MAP@500", "published MAP*", "P@500", "published P@500*", UNSEEN]
-COUNTS = ("split", "rows", "mean", "sd", "min", "p25", "median", "p75", "max", "share_of_count_1")
 
 
-def original_page(work: Work, counts: list[dict[str, Any]]) -> str:
-    """Lay the report out as one HTML file that opens anywhere.
-
-    Parameters
-    ----------
-    counts : list of dict
-        `plots/data/counts.json` of the ingest stage.
-    """
+def original_page(work: Work, counts: Rows) -> str:
+    """Lay the report out as one HTML file; `counts` are rows of `plots/data/counts.json`."""
     card = {
         "name": "MAP@500 of the grid's best point, validation users",
         "colour": COLOURS[1],
@@ -105,7 +97,7 @@ def _grid(work: Work, metric: str, title: str) -> Section:
     figures = {point: work.judge(point)["spark"][metric] for point in work.grid}
     series = [Series(f"rank {r}", c) for r, c in zip(AXES["rank"], COLOURS, strict=False)]
     y = Axis(metric, title, zero=True, domain=(0.0, 1.05 * max(figures.values())))
-    drawn = []
+    drawn: list[Figure] = []
     for reg_param in AXES["reg_param"]:
         rows = [
             {"series": f"rank {point.als.rank}", "alpha": point.als.alpha, metric: value}
@@ -115,7 +107,7 @@ def _grid(work: Work, metric: str, title: str) -> Section:
         columns = {"series": "rank", "alpha": "alpha", metric: title}
         key = f"{metric}_reg_{reg_param:g}".replace(".", "_")
         figure = Figure(key, f"{title}, reg_param {reg_param:g}", rows, columns, series)
-        drawn.append(lines(figure, Axis("alpha", "alpha", values=AXES["alpha"]), y))
+        drawn += lines(figure, Axis("alpha", "alpha", each=True), y)
     text = (
         "Validation users, by the original's protocol: tracks that a user has played may be "
         f"recommended. Best by MAP@500 here: {work.best}; published best: rank 20, "
@@ -209,29 +201,22 @@ def _seen(work: Work) -> Section:
     return _section("seen", "Seen tracks in the lists", text, header, cells)
 
 
-def _counts(counts: list[dict[str, Any]]) -> Section:
-    cells = [[number(row.get(name)) for name in COUNTS] for row in counts]
-    text = "Play counts of the ingested splits, before downsampling." + (
-        "" if cells else " plots/data/counts.json is missing: run dvc repro ingest."
-    )
-    return _section("counts", "The table of counts", text, list(COUNTS), cells)
+def _counts(counts: Rows) -> Section:
+    text = "Play counts of the ingested splits, before downsampling."
+    if not counts:
+        text += " plots/data/counts.json is missing: run dvc repro ingest."
+    return Section("counts", "The table of counts", text, table=counts_table(counts))
 
 
 def _search(work: Work) -> Section:
     search = work.search()
     names = list(dict.fromkeys(row["method"] for row in search["rows"]))
     series = [Series(name, COLOURS[i % len(COLOURS)]) for i, name in enumerate(names)]
-    rows = [row | {"series": row["method"]} for row in search["rows"]]
-    columns = {"series": "method", "setting": "setting", "recall": "recall"}
-    columns |= {"queries_per_second": "queries per second", "build_seconds": "seconds to build"}
-    title = "Annoy with 1, 5, 10 and 30 trees, and brute force"
-    figure = Figure("search", title, rows, columns, series)
-    speed = Axis("queries_per_second", "queries per second (log scale)", log=True)
-    drawn = lines(figure, Axis("recall", "recall of the best 500"), speed)
+    figures, kinds = speed_by_recall([r | {"series": r["method"]} for r in search["rows"]], series)
     text = (
-        "Queries of the best point's validation users, one at a time. exact_argsort is the "
-        "original's brute force, exact is ours, annoy_dot is the metric of Annoy that it used. "
-        f"Measured on {search['machine']['processor']}, one thread; other machines give other "
-        "speeds."
+        "Queries of the best point's validation users, one at a time: Annoy with 1, 5, 10 and 30 "
+        "trees, and brute force. exact_argsort is the original's brute force, exact is ours, "
+        "annoy_dot is the metric of Annoy that it used. Measured on "
+        f"{search['machine']['processor']}, one thread; other machines give other speeds."
     )
-    return Section("search", "Recall against speed", text, [drawn])
+    return Section("search", "Recall against speed", text, figures, more_legend=kinds)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from musicrec.formatting import number
 from musicrec.metrics.definitions import metric_title
-from musicrec.page.charts import COLOURS, Axis, Figure, Rows, Series, points
-from musicrec.page.layout import Section, Table, render
-from musicrec.tune.study import COMPLETE, PRUNED, SHOWN, Study, command, notes
+from musicrec.page.charts import COLOURS, Axis, Figure, Rows, Series, Table, points
+from musicrec.page.layout import Section, render
+from musicrec.tune.study import SHOWN, Study, command, notes
 
 OUTCOMES = {
-    COMPLETE: Series("complete", COLOURS[1]),
-    PRUNED: Series("given up early", COLOURS[0]),
+    "COMPLETE": Series("complete", COLOURS[1]),
+    "PRUNED": Series("given up early", COLOURS[0]),
     "best": Series("best", COLOURS[2]),
 }
 
@@ -27,8 +27,8 @@ def tuning_page(study: Study) -> str:
         "users": command(study),
     }
     rows: Rows = [
-        {"trial": i, "value": trial.value, **trial.setting}
-        | {"series": OUTCOMES["best" if trial is best else trial.state].name}
+        {"trial": i, "value": trial.value, **trial.user_attrs["setting"]}
+        | {"series": OUTCOMES["best" if trial is best else trial.state.name].name}
         for i, trial in enumerate(study.trials, start=1)
         if trial.value is not None
     ]
@@ -38,7 +38,7 @@ def tuning_page(study: Study) -> str:
     every = columns | {parameter: parameter for parameter in study.searched}
     figure = Figure("trials", "Trials in their order", rows, every, series)
     in_order = points(figure, Axis("trial", "trial"), Axis("value", f"{name}, validation users"))
-    by_parameter = []
+    by_parameter: list[Figure] = []
     for parameter, log in study.searched.items():
         if all(type(row[parameter]) in (int, float) for row in rows):
             # Vega reads a dot in a field's name as a path.
@@ -47,10 +47,10 @@ def tuning_page(study: Study) -> str:
             shown = columns | {parameter: parameter}
             figure = Figure(key, f"{name} by {parameter}", drawn, shown, series)
             x = Axis("at", parameter + (" (log scale)" if log else ""), log=log)
-            by_parameter.append(points(figure, x, Axis("value", name)))
+            by_parameter += points(figure, x, Axis("value", name))
     shares = [[parameter, number(value)] for parameter, value in study.importance.items()]
     commands = [
-        [*map(number, trial.figures.values()), command(study, trial)]
+        [*map(number, trial.user_attrs["figures"].values()), command(study, trial)]
         for _, trial in study.ranked()[:SHOWN]
     ]
     sections = [
@@ -58,7 +58,7 @@ def tuning_page(study: Study) -> str:
             "trials",
             "Trials",
             "The first is the setting of params.yaml. One that was given up shows its last value.",
-            [in_order],
+            in_order,
         ),
         Section(
             "importance",
@@ -72,7 +72,9 @@ def tuning_page(study: Study) -> str:
             "best",
             "The best",
             "The best trials, and the command that trains each of them again, byte for byte.",
-            table=Table("best", [*map(metric_title, best.figures), "command"], commands),
+            table=Table(
+                "best", [*map(metric_title, best.user_attrs["figures"]), "command"], commands
+            ),
         ),
     ]
     title = f"{len(study.trials)} trials for {name}"

@@ -12,7 +12,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,14 +23,14 @@ from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState, create_trial
+from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState, create_trial
 
 from musicrec.als.fit import Factors
 from musicrec.errors import MusicRecError
 from musicrec.metrics.definitions import headline_metrics
-from musicrec.params import ALSParams, Block, FeedbackParams, load_params
+from musicrec.params import Block, load_params
 from musicrec.tune.space import Space, read_space
-from musicrec.tune.study import COMPLETE, FAILED, FOLDER, PRUNED, Setting, Study, Trial, write_study
+from musicrec.tune.study import FOLDER, Setting, Study, write_settings
 from musicrec.tune.trial import Model, Trials, code_digest, digest
 
 DEFAULT_SPACE = (
@@ -43,7 +43,7 @@ DEFAULT_SPACE = (
 )
 LOOKS = (2, 4, 8, 16, 32)  # iterations after which a trial may be given up
 RANDOM_TRIALS = 12  # before Optuna models what it has seen
-Run = Callable[[Setting, Callable[[int, float], bool]], Trial]
+Judge = Callable[[BaseTrial, Setting], float]
 B = TypeVar("B", bound=Block)
 
 
@@ -65,7 +65,8 @@ class Request:
 
 
 def tune(
-    request: Request, on_trial: Callable[[int, int, Trial, Trial | None], None] = lambda *_: None
+    request: Request,
+    on_trial: Callable[[int, int, FrozenTrial, FrozenTrial | None], None] = lambda *_: None,
 ) -> Study:
     """Search; the same request gives the same trials, whatever ran or was stopped before.
 
@@ -94,9 +95,27 @@ def tune(
     fixed, n_users = space.fixed, len(trials.held_out.users)
     logs = {name: bool(getattr(kind, "log", False)) for name, kind in space.swept.items()}
 
-    def run(setting: Setting, give_up: Callable[[int, float], bool]) -> Trial:
-        values = {**fixed, **setting}
-        return _run(trials, _with(als, values), _with(feedback, values), metric, setting, give_up)
+    def judge(trial: BaseTrial, setting: Setting) -> float:
+        """Train and judge a setting, unless Optuna gives it up on the way."""
+        since, values = time.perf_counter(), {**fixed, **setting}
+        trial.set_user_attr("setting", setting)
+        model = _with(als, values), _with(feedback, values)
+
+        def watch(iteration: int, factors: Factors) -> None:
+            if iteration in LOOKS and iteration < model[0].max_iter:
+                trial.report(trials.figures(Model(factors, *model))[metric], iteration)
+                if trial.should_prune():
+                    raise optuna.TrialPruned
+
+        try:
+            figures = trials.figures(trials.fit(*model, watch))
+        except MusicRecError as error:
+            trial.set_user_attr("reason", str(error))
+            raise
+        finally:
+            trial.set_user_attr("seconds", time.perf_counter() - since)
+        trial.set_user_attr("figures", figures)
+        return figures[metric]
 
     about = {
         **{"metric": metric, "k": list(judged.k), "seed": request.seed, "base": base},
@@ -106,25 +125,21 @@ def tune(
     }
     name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
     search = _open(request.folder / f"{name}.log")
-    kept = [trial.user_attrs for trial in search.get_trials(deepcopy=False)]
-    done = [Trial(**attributes) for attributes in kept if attributes]
     study = Study(metric, base, fixed, logs, n_users)
+    done = [trial for trial in search.get_trials(deepcopy=False) if _has_ended(trial)]
     try:
         for number in range(request.n_trials):
-            if number < len(done):
-                trial = done[number]
-            else:
+            if number == len(done):
                 first = {key: base[key] for key in space.swept} if number == 0 else None
-                trial = _ask(search, space, run, request.seed + number, first)
+                done.append(_next(search, space, judge, request.seed + number, first))
             best = next((best for _, best in study.ranked()), None)
-            on_trial(number, request.n_trials, trial, best)
-            study.trials.append(trial)
-        borders = space.on_border(study.best.setting)
-        study = replace(study, border=borders, importance=importance(study.trials, space))
-        return study
+            on_trial(number, request.n_trials, done[number], best)
+            study.trials.append(done[number])
+        borders = space.on_border(study.best.user_attrs["setting"])
+        return replace(study, border=borders, importance=importance(study.trials, space))
     finally:
         if study.ranked():
-            write_study(request.folder / f"{name}.json", study)
+            write_settings(request.folder / f"{name}.json", study)
 
 
 def _open(path: Path) -> optuna.Study:
@@ -147,64 +162,36 @@ def _open(path: Path) -> optuna.Study:
     return search
 
 
-def _ask(search: optuna.Study, space: Space, run: Run, seed: int, first: Setting | None) -> Trial:
-    """Ask Optuna for a setting, or take the `first`; train, judge, and tell what came of it."""
+def _has_ended(trial: FrozenTrial) -> bool:
+    """Whether a trial came to an end of its own: one without a reason was killed."""
+    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or "reason" in trial.user_attrs
+
+
+def _next(
+    search: optuna.Study, space: Space, judge: Judge, seed: int, first: Setting | None
+) -> FrozenTrial:
+    """Let Optuna propose a setting, or take the `first`, and judge it."""
     if first is not None and not space.holds(first):  # params.yaml's own may lie outside
-        trial = run(first, lambda iteration, value: False)
-        state = TrialState[trial.state]
-        search.add_trial(create_trial(state=state, value=_value(trial), user_attrs=asdict(trial)))
-        return trial
-    search.sampler = TPESampler(
-        seed=seed, multivariate=True, group=True, n_startup_trials=RANDOM_TRIALS
-    )
-    if first is not None:
-        search.enqueue_trial({space.key(name, first): first[name] for name in space.swept})
-    asked = search.ask()
-    suggested = space.suggest(asked)
-    setting = suggested if first is None else first  # as it stands there, not rounded
+        alone = FixedTrial({})
+        state, value = TrialState.COMPLETE, None
+        try:
+            value = judge(alone, first)
+        except MusicRecError:
+            state = TrialState.FAIL
+        search.add_trial(create_trial(state=state, value=value, user_attrs=alone.user_attrs))
+    else:
+        search.sampler = TPESampler(
+            seed=seed, multivariate=True, group=True, n_startup_trials=RANDOM_TRIALS
+        )
+        if first is not None:
+            search.enqueue_trial({space.key(name, first): first[name] for name in space.swept})
 
-    def give_up(iteration: int, value: float) -> bool:
-        asked.report(value, iteration)
-        return asked.should_prune()
+        def objective(trial: BaseTrial) -> float:
+            suggested = space.suggest(trial)
+            return judge(trial, suggested if first is None else first)  # as it is, not rounded
 
-    trial = run(setting, give_up)
-    for key, value in asdict(trial).items():
-        asked.set_user_attr(key, value)
-    search.tell(asked, _value(trial), state=TrialState[trial.state])
-    return trial
-
-
-def _value(trial: Trial) -> float | None:
-    """What Optuna is told; of one that was given up it has what was reported on the way."""
-    return trial.value if trial.state == COMPLETE else None
-
-
-def _run(
-    trials: Trials,
-    als: ALSParams,
-    feedback: FeedbackParams,
-    metric: str,
-    setting: Setting,
-    give_up: Callable[[int, float], bool],
-) -> Trial:
-    """Train and judge; `give_up` is asked with (iteration, metric) on the way."""
-    since, seen = time.perf_counter(), list[tuple[int, float]]()
-
-    def watch(iteration: int, factors: Factors) -> None:
-        if iteration in LOOKS and iteration < als.max_iter:
-            seen.append((iteration, trials.figures(Model(factors, als, feedback))[metric]))
-            if give_up(*seen[-1]):
-                raise optuna.TrialPruned
-
-    outcome: dict[str, Any] = {"state": FAILED}
-    try:
-        figures = trials.figures(trials.fit(als, feedback, watch))
-        outcome = {"state": COMPLETE, "value": figures[metric], "figures": figures}
-    except optuna.TrialPruned:
-        outcome = {"state": PRUNED, "iterations": seen[-1][0], "value": seen[-1][1]}
-    except MusicRecError as error:
-        outcome["reason"] = str(error)
-    return Trial(setting, **outcome, seconds=time.perf_counter() - since)
+        search.optimize(objective, n_trials=1, catch=(MusicRecError,))
+    return search.get_trials(deepcopy=False)[-1]
 
 
 def _with(block: B, setting: Setting) -> B:
@@ -212,7 +199,7 @@ def _with(block: B, setting: Setting) -> B:
     return block.replace(**{key: value for of, _, key, value in parts if of == block.block})
 
 
-def importance(trials: Sequence[Trial], space: Space) -> dict[str, float]:
+def importance(trials: Sequence[FrozenTrial], space: Space) -> dict[str, float]:
     """How much each parameter decides whether a trial is among the best tenth: shares of 1.
 
     PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023), against the space and not against the
@@ -221,8 +208,9 @@ def importance(trials: Sequence[Trial], space: Space) -> dict[str, float]:
     """
     study = optuna.create_study(direction="maximize")
     for trial in trials:
-        if trial.state == COMPLETE and space.holds(trial.setting):
-            params = {name: trial.setting[name] for name in space.swept}
+        setting = trial.user_attrs["setting"]
+        if trial.state == TrialState.COMPLETE and space.holds(setting):
+            params = {name: setting[name] for name in space.swept}
             kinds: Any = dict(space.swept)
             study.add_trial(create_trial(value=trial.value, params=params, distributions=kinds))
     names = [name for name, kind in space.swept.items() if not kind.single()]
