@@ -9,7 +9,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -227,41 +226,29 @@ def read_only(world: World, stage: str, folder: Path, draw: random.Random) -> st
     return problem and f"{name} read-only: {problem}"
 
 
-KINDS: dict[str, Fault] = {
-    "signal": signalled,
-    **{how: damaged(how) for how in DAMAGE},
-    "memory": limited(resource.RLIMIT_AS, 700e6, 6e9),
-    "open files": limited(resource.RLIMIT_NOFILE, 10, 100),
-    "file size": limited(resource.RLIMIT_FSIZE, 100, 200_000),
-    "variable": variable,
-    "kernel cache": stale_cache,
-    "full disk": full_disk,
-    "read-only": read_only,
+KINDS: dict[str, tuple[int, Fault]] = {  # how many in a hundred faults, and what is done
+    "signal": (36, signalled),
+    "cut": (6, damaged("cut")),
+    "flipped": (12, damaged("flipped")),
+    "emptied": (4, damaged("emptied")),
+    "missing": (5, damaged("missing")),
+    "foreign": (5, damaged("foreign")),
+    "extra": (4, damaged("extra")),
+    "memory": (5, limited(resource.RLIMIT_AS, 700e6, 6e9)),
+    "open files": (4, limited(resource.RLIMIT_NOFILE, 10, 100)),
+    "file size": (4, limited(resource.RLIMIT_FSIZE, 100, 200_000)),
+    "variable": (4, variable),
+    "kernel cache": (3, stale_cache),
+    "full disk": (5, full_disk),
+    "read-only": (3, read_only),
 }
 NEEDS_MOUNT = ("full disk", "read-only")
-# How often each comes in a hundred faults.
-SHARES = {
-    "signal": 36,
-    "cut": 6,
-    "flipped": 12,
-    "emptied": 4,
-    "missing": 5,
-    "foreign": 5,
-    "extra": 4,
-    "memory": 5,
-    "open files": 4,
-    "file size": 4,
-    "variable": 4,
-    "kernel cache": 3,
-    "full disk": 5,
-    "read-only": 3,
-}
 
 
 def plan(seed: int, number: int, stages: list[str]) -> list[tuple[str, str]]:
     """Kinds of faults and the stages they befall; those that Spark may run, slowly, less often."""
     draw = random.Random(seed)
-    kinds = draw.choices(list(SHARES), list(SHARES.values()), k=number)
+    kinds = draw.choices(list(KINDS), [share for share, _ in KINDS.values()], k=number)
     weights = [0.4 if stage in SPARK else 1.0 for stage in stages]
     return [(kind, draw.choices(stages, weights)[0]) for kind in kinds]
 
@@ -272,8 +259,7 @@ def befall(world: World, place: int, kind: str, stage: str, seed: int) -> str | 
     draw = random.Random(f"{seed} {place}")
     world.master = draw.choice(["", "local[2]"])
     try:
-        return KINDS[kind](world, stage, folder, draw)
+        return KINDS[kind][1](world, stage, folder, draw)
     finally:
         with contextlib.suppress(OSError):
-            time.sleep(0)
             shutil.rmtree(folder)

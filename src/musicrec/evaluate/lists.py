@@ -74,17 +74,17 @@ def read_lists(
     kind = table.schema.field(order_by).type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         raise MusicRecError(f"{path}: {order_by} is {kind}, not a number")
-    names = [_texts(table, name) for name in ("user_id", "track_id")]
-    place = pc.index_in(names[0], held_out.user_ids)
+    of_users, of_tracks = (table.column(i).cast(pa.string()).combine_chunks() for i in (0, 1))
+    place = pc.index_in(of_users, held_out.user_ids)
     ours = pc.is_valid(place).to_numpy(zero_copy_only=False)
     if not ours.any():
         raise MusicRecError(
-            f"{path}: none of its users is held out, such as {names[0][0].as_py()!r} where "
+            f"{path}: none of its users is held out, such as {of_users[0].as_py()!r} where "
             f"{held_out.split} has {held_out.user_ids[0].as_py()!r}; write ids as data.source does"
         )
-    n_others = pc.count_distinct(names[0].filter(pa.array(~ours))).as_py()
+    n_others = pc.count_distinct(of_users.filter(pa.array(~ours))).as_py()
     users = place.drop_null().to_numpy()
-    encoded = names[1].filter(pa.array(ours)).dictionary_encode()
+    encoded = of_tracks.filter(pa.array(ours)).dictionary_encode()
     texts = encoded.indices.to_numpy()
     found = pc.index_in(encoded.dictionary, held_out.track_ids)
     items = pc.fill_null(found, len(held_out.track_ids)).to_numpy()[texts]
@@ -157,7 +157,3 @@ def write_trec(folder: Path, held_out: HeldOut, lists: np.ndarray, name: str) ->
         for place, user in enumerate(users):
             for item in held_out.truth.row(place).tolist():
                 file.write(f"{user} 0 {tracks[item]} 1\n")
-
-
-def _texts(table: pa.Table, name: str) -> pa.Array:
-    return table.column(name).cast(pa.string()).combine_chunks()

@@ -79,9 +79,8 @@ def on_threads(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """What `work` makes of each item, in their order, computed on several threads."""
     found: dict[int, R] = {}
 
-    def block(start: int, stop: int) -> None:
-        for position in range(start, stop):
-            found[position] = work(items[position])
+    def one(start: int, stop: int) -> None:
+        found[start] = work(items[start])
 
-    for_blocks(block, list(range(len(items) + 1)))
+    for_blocks(one, list(range(len(items) + 1)))
     return [found[position] for position in range(len(items))]

@@ -82,17 +82,9 @@ def java_version(java: Path) -> int | None:
 
 @contextmanager
 def readable_errors(what: str) -> Iterator[None]:
-    """Turn a failure of Spark or Java inside the block into one sentence.
+    """Turn a failure of Spark or Java inside the block into a MusicRecError of one sentence.
 
-    Parameters
-    ----------
-    what : str
-        What failed, when Spark does not name the file it was reading.
-
-    Raises
-    ------
-    MusicRecError
-        `<file or what>: <message of the innermost cause>`.
+    It names the file that Spark was reading, or else `what` failed, and the innermost cause.
     """
     from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
     from pyspark.errors import PySparkException

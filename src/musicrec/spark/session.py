@@ -53,16 +53,11 @@ SETTINGS = {
 
 @contextmanager
 def spark_session(name: str) -> Iterator[SparkSession]:
-    """Start Spark, yield the session, stop it.
+    """Start Spark for a stage of this name, yield the session, stop it.
 
     Local by default (`local[*]`, memory from MUSICREC_SPARK_MEMORY or half of the machine's);
     MUSICREC_SPARK_MASTER names a cluster. Where and how wide Spark runs changes no output, so it
     is environment and not a parameter. What Java prints is kept for the sentence of a failure.
-
-    Parameters
-    ----------
-    name : str
-        The stage.
 
     Raises
     ------

@@ -13,6 +13,7 @@ import math
 import os
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,11 +110,8 @@ def write_checksums(folder: Path) -> None:
 def require_sound(path: Path) -> None:
     """Stop unless a file, or every file of a folder, is as the stage left it.
 
-    Parameters
-    ----------
-    path : Path
-        A file of a folder with `_checksums.json`, or such a folder. What lies in folders below it
-        is not looked at.
+    `path` is a file of a folder with `_checksums.json`, or such a folder, of which what lies in
+    folders below it is not looked at.
 
     Raises
     ------
@@ -124,17 +122,13 @@ def require_sound(path: Path) -> None:
     if not path.exists():
         raise MusicRecError(f"{path}: no such file or folder; {REPAIR}")
     known = _read(folder)
-    if path != folder:
-        names = {path.name}
-    else:
-        names = set(known)
-        for found in _files(folder):
-            if found.name not in known:
-                raise MusicRecError(
-                    f"{found}: not a file of the stage that wrote this folder; remove it, "
-                    f"or let dvc do it: {REPAIR}"
-                )
-    for name in sorted(names):
+    for found in _files(folder) if path == folder else []:
+        if found.name not in known:
+            raise MusicRecError(
+                f"{found}: not a file of the stage that wrote this folder; remove it, "
+                f"or let dvc do it: {REPAIR}"
+            )
+    for name in sorted(known) if path == folder else [path.name]:
         _compare(folder / name, known.get(name))
 
 
@@ -142,13 +136,11 @@ def _read(folder: Path) -> dict[str, Any]:
     path = folder / CHECKSUMS
     if not path.is_file():
         raise MusicRecError(f"{path} is missing, which the stage wrote; {REPAIR}")
-    try:
+    with suppress(ValueError):
         known = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        known = None
-    if not isinstance(known, dict):
-        raise MusicRecError(f"{path}: damaged since the stage wrote it; {REPAIR}")
-    return known
+        if isinstance(known, dict):
+            return known
+    raise MusicRecError(f"{path}: damaged since the stage wrote it; {REPAIR}")
 
 
 def _compare(path: Path, expected: Any) -> None:

@@ -63,14 +63,8 @@ def stage_arguments(
 ) -> argparse.Namespace:
     """Parse the command line of a stage, whose every option is a path.
 
-    Parameters
-    ----------
-    about : str
-        The stage's docstring.
-    *read : str
-        Options of inputs.
-    **write
-        Options of outputs: `output_file`, `output_folder` or another check.
+    `about` is the stage's docstring, `read` are options of inputs, `write` those of outputs with
+    their check: `output_file`, `output_folder` or another one.
     """
     parser = argparse.ArgumentParser(description=about)
     for name in read:
