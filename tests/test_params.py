@@ -53,7 +53,7 @@ def test_a_scalar_is_a_list_of_one(tmp_path: Path) -> None:
         ("als: {rank: 0}", ["als.rank", "0", ">= 1"]),
         ("als: {rank: 2.5}", ["als.rank", "2.5", "a whole number"]),
         ("als: {rank: true}", ["als.rank", "True", "a whole number"]),
-        ("als: {rank: null}", ["als.rank", "None"]),
+        ("als: {rank: null}", ["als.rank", "null"]),
         ("als: {rank: 010}", ["als.rank = '010' is not allowed", "a whole number >= 1"]),
         ("als: {rank: 1:30}", ["als.rank = '1:30' is not allowed"]),
         ("als: {reg_param: 1:30.5}", ["als.reg_param = '1:30.5' is not allowed"]),

@@ -550,7 +550,8 @@ def _sentence(error: ValidationError, model: type[BaseModel], name: str, values:
     wrong = mistake["input"] if isinstance(values, list) else values
     changed = CHANGED_VALUES.get((name, wrong)) if isinstance(wrong, str) else None
     hint = f"; {changed}" if changed else ""
-    return f"{name} = {wrong!r} is not allowed; it must be {allowed(model, parameter)}{hint}"
+    shown = "null" if wrong is None else repr(wrong)
+    return f"{name} = {shown} is not allowed; it must be {allowed(model, parameter)}{hint}"
 
 
 def _unknown(key: str, where: str, model: type[BaseModel]) -> str:

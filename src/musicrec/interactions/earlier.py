@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, newest_play, pair_keys
 from musicrec.storage.files import fingerprint, read_json
+from musicrec.storage.outputs import is_stage_output
 from musicrec.storage.parquet import LAST_PLAYED, read_files, read_table, sound_parts
 
 MANIFEST = "manifest.json"
@@ -121,7 +122,7 @@ class EarlierModel:
         return known, None if times is None else np.append(plays.counts, 0)[place]
 
 
-PUBLISH_FIRST = (  # of a champion that the next export replaces
+PUBLISH_FIRST = (  # of a bundle that the next export replaces
     "{}: the pipeline overwrites this; publish it first: `musicrec publish FOLDER`, and name that"
 )
 _CURE = "use a bundle that was trained on earlier plays, or without these users, or set it to null"
@@ -133,8 +134,10 @@ def read_earlier(folder: Path, said: str) -> EarlierModel:
     Raises
     ------
     MusicRecError
-        One of them is missing or damaged.
+        One of them is missing or damaged, or the folder is an output of the pipeline.
     """
+    if is_stage_output(folder):
+        raise MusicRecError(PUBLISH_FIRST.format(said))
     if folder.is_file():
         raise MusicRecError(f"{said}: is a file; name the folder of a bundle")
     names = [*FILES, *(f"{kind}s.parquet" for kind in IDS)]

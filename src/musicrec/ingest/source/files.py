@@ -100,7 +100,7 @@ def list_files(source: str, pattern: str | None = None) -> tuple[list[SourceFile
     shown = _place(source)
     found = _remote(shown) if _SCHEME.match(shown) else _local(shown)
     if found is None:
-        raise MusicRecError(f"{shown}: no such file or folder; set data.source")
+        raise MusicRecError(f"{shown}: no such file or folder")
     names = {file.relative for file in found}
     refuse_table_folders(shown, sorted(names))
     single = [file.shown for file in found] == [shown.rstrip("/")]
