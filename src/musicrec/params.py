@@ -11,7 +11,7 @@ import difflib
 import os
 import re
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
@@ -523,8 +523,18 @@ def trained_with(values: Mapping[str, Any], block: type[B]) -> B:
     pydantic.ValidationError
         It is not a block that any version wrote.
     """
-    gone = {key for key in values if f"{block.block}.{key}" in CHANGED}
-    return block.model_validate({key: values[key] for key in values.keys() - gone})
+    return block.model_validate(without_gone(block)(values))
+
+
+def without_gone(block: type[Block]) -> Callable[[Any], Any]:
+    """Leave out the parameters of a block that an earlier version had."""
+
+    def kept(values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {k: v for k, v in values.items() if f"{block.block}.{k}" not in CHANGED}
+
+    return kept
 
 
 def _sentence(error: ValidationError, model: type[BaseModel], name: str, values: Any) -> str:

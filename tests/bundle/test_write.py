@@ -59,14 +59,14 @@ def test_factors_at_the_ends_of_float32_are_exported_and_loaded(project: Path, k
     write_factors(project / "factors", plays.users.astype("f4"), items, TRAINED)
     export_bundle(project / "indexed", project / "factors", project / "bundle", ExportParams())
     bundle = load_bundle(project / "bundle")
-    user = bundle.users.text_of(int(np.flatnonzero(bundle.user_factors.any(axis=1))[0]))
+    user = bundle.users[int(np.flatnonzero(bundle.user_factors.any(axis=1))[0])]
     exact = bundle.recommend(user, 3, exclude_seen=False).tracks
     assert [one.score for one in exact] == sorted((one.score for one in exact), reverse=True)
     found = bundle.recommend(user, 3, exclude_seen=False, search_k=10**6).tracks
     assert len(found) == len(exact)
     if kind not in ("faint", "clusters"):  # whose distances Annoy's float32 cannot tell apart
         assert found == exact
-    for track in map(bundle.tracks.text_of, np.flatnonzero(items.any(axis=1))[:5].tolist()):
+    for track in bundle.tracks.texts_of(np.flatnonzero(items.any(axis=1))[:5]):
         assert all(one.id != track for one in bundle.similar_tracks(track, 3))
 
 

@@ -37,8 +37,8 @@ class FoldIn:
 
         Without their Gram matrix, float64 (rank, rank), it is computed: one pass over all items.
         """
-        self._items = item_factors
-        self._params = params
+        self.items = item_factors
+        self.params = params
         self.gram = gram(item_factors) if gram_matrix is None else gram_matrix
         self._shared = shared_term(self.gram, params)
 
@@ -52,9 +52,9 @@ class FoldIn:
         """
         used, positions = np.unique(plays.indices, return_inverse=True)
         local = plays._replace(indices=positions.astype(np.int32), n_items=len(used))
-        fixed = np.asarray(self._items[used], np.float32)
-        users = np.zeros((plays.n_users, self._params.rank), np.float32)
-        HalfStep(local, self._params, len(self._items)).solve(fixed, users, self._shared)
+        fixed = np.asarray(self.items[used], np.float32)
+        users = np.zeros((plays.n_users, self.params.rank), np.float32)
+        HalfStep(local, self.params, len(self.items)).solve(fixed, users, self._shared)
         if not (norms_of(users) <= LARGEST_NORM).all():
             raise MusicRecError(
                 "these plays give no finite factors, or too long ones; the play counts may be "

@@ -11,22 +11,21 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
 from pathlib import Path
-from typing import Any, TypeVar, Unpack
+from typing import Any, Unpack
 
 import numpy as np
-from pydantic import ValidationError
 
 from musicrec.als.feedback import as_trained
 from musicrec.als.fold_in import FoldIn
-from musicrec.bundle.explain import Explanation, ages, explain
-from musicrec.bundle.ids import Id, Ids, as_text, texts_of
-from musicrec.bundle.manifest import INDEX, MANIFEST, NO_TIME, SENTINEL_K, Manifest, mistake
+from musicrec.bundle.explain import Contribution, Explanation, ages, parts
+from musicrec.bundle.ids import Id, Ids, texts_of
+from musicrec.bundle.manifest import INDEX, MANIFEST, NO_TIME, SENTINEL_K, Manifest
 from musicrec.bundle.query import (
     FACTORS,
     NO_FACTORS,
@@ -41,20 +40,17 @@ from musicrec.bundle.query import (
     checked_plays,
     checked_query,
     rows_of_keys,
-    union_rows,
     whole,
 )
 from musicrec.bundle.read import Content, Files, digest_of, opened
-from musicrec.bundle.recommend import Found, Recommender, find_times
+from musicrec.bundle.recommend import Recommender, find_times
 from musicrec.bundle.similar import CosineIndex, Neighbour
 from musicrec.errors import MusicRecError
-from musicrec.interactions.matrix import Interactions
-from musicrec.params import ALSParams, Block, FeedbackParams, trained_with
+from musicrec.interactions.matrix import Interactions, pair_keys
 from musicrec.search.annoy_index import AnnoyIndex
 from musicrec.search.exact import ExactIndex
 
 ENOUGH = 0.5  # of what Annoy found at export must be found again; another build rounds differently
-B = TypeVar("B", bound=Block)
 
 
 def load_bundle(folder: str | os.PathLike[str], *, in_memory: bool = False) -> Bundle:
@@ -107,8 +103,6 @@ class Bundle:
         Mapped, by the names of `musicrec.bundle.manifest.layout`.
     users, tracks : Ids
         Row i of the factors is id i.
-    group_ids : Ids or None
-        By the numbers of `groups`.
     fold_users, fold_tracks : FoldIn
         Factors of users by their plays, and of tracks by their listeners.
     """
@@ -120,9 +114,6 @@ class Bundle:
     arrays: dict[str, np.ndarray]
     users: Ids
     tracks: Ids
-    group_ids: Ids | None
-    als: ALSParams
-    feedback: FeedbackParams
     recommender: Recommender
     user_cosines: CosineIndex
     track_cosines: CosineIndex
@@ -131,7 +122,9 @@ class Bundle:
 
     def __repr__(self) -> str:
         """Say what it is."""
-        sizes = f"{len(self.users):,} users, {len(self.tracks):,} tracks, rank {self.als.rank}"
+        sizes = (
+            f"{len(self.users):,} users, {len(self.tracks):,} tracks, rank {self.manifest.als.rank}"
+        )
         return f"<Bundle {self.root}: {sizes}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -165,6 +158,11 @@ class Bundle:
         return Interactions(*rows, len(self.tracks))
 
     @property
+    def last_played(self) -> Interactions:
+        """Training plays, with when they were last in place of counts: seconds UTC or `NO_TIME`."""
+        return self.plays._replace(counts=self.arrays["seen_last_played"])
+
+    @property
     def timed(self) -> bool:
         """Whether plays have the time they were last played."""
         return "seen_last_played" in self.arrays
@@ -172,7 +170,7 @@ class Bundle:
     @cached_property
     def newest(self) -> int:
         """When the newest play was, seconds UTC; 0 where no time is known."""
-        return int(self.arrays["seen_last_played"].max(initial=0))
+        return int(self.last_played.counts.max(initial=0))
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -184,8 +182,10 @@ class Bundle:
         """Names of tracks, None for those that have none."""
         if "track_name_text" not in self.arrays:
             return [None] * len(items)
-        text, starts = self.arrays["track_name_text"], self.arrays["track_name_starts"]
-        return [name or None for name in texts_of(text.data, starts, items)]
+        return [name or None for name in self._texts("track_name", items)]
+
+    def _texts(self, of: str, rows: np.ndarray) -> list[str]:
+        return texts_of(self.arrays[f"{of}_text"], self.arrays[f"{of}_starts"], rows)
 
     def excluded(
         self, query: Query, users: np.ndarray, exclusions: Interactions | None = None
@@ -194,31 +194,22 @@ class Bundle:
 
         `exclusions`, of all users, are those of each beside what the query excludes for all.
         """
-        rows = self._rows_of(users, "seen_counts")
+        rows = _rows(self.plays, users)
         if query.not_played_for is not None:
-            times = self._rows_of(users, "seen_last_played").counts
+            times = _rows(self.last_played, users).counts
             recent = times > self.newest - query.not_played_for
             rows = rows.filtered(recent | (times == NO_TIME))
         elif not query.exclude_seen:
             rows = _none_of(rows)
-        return rows if exclusions is None else union_rows(rows, exclusions.rows(users))
-
-    def _rows_of(self, users: np.ndarray, counts: str) -> Interactions:
-        """Plays of some users, with an array of the bundle for counts."""
-        plays = self.plays
-        if counts != "seen_counts":
-            plays = plays._replace(counts=self.arrays[counts])
-        if len(users) != 1:
-            return plays.rows(users)
-        start, stop = plays.indptr[users[0] : users[0] + 2].tolist()
-        row = plays.indices[start:stop], plays.counts[start:stop]
-        return Interactions(np.array([0, stop - start]), *row, plays.n_items)
+        if exclusions is None:
+            return rows
+        keys = np.concatenate((rows.keys(), exclusions.rows(users).keys()))
+        return rows_of_keys(keys, len(users), len(self.tracks))
 
     def times_of(self, users: np.ndarray, items: np.ndarray) -> list[int | None]:
         """When users last played tracks, seconds UTC; None where they did not or it is unknown."""
         times = np.empty(len(users), np.int64)
-        plays = self.plays._replace(counts=self.arrays["seen_last_played"])
-        find_times(plays, users.astype(np.int32), items, times)
+        find_times(self.last_played, users.astype(np.int32), items, times)
         return [None if time == NO_TIME else time for time in times.tolist()]
 
     def query(self, k: int = 10, **options: Unpack[Options]) -> Query:
@@ -236,12 +227,12 @@ class Bundle:
 
     def group_of(self, track_id: Id) -> str | None:
         """Group of a track, such as its artist; None where it has none."""
-        number = -1 if self.groups is None else int(self.groups[self._track(track_id)])
-        return None if self.group_ids is None or number < 0 else self.group_ids[number]
+        number = -1 if self.groups is None else self.groups[self.tracks.require(track_id)]
+        return None if number < 0 else self._texts("group_id", np.array([number]))[0]
 
     def name(self, track_id: Id) -> str | None:
         """Name of a track; None where it has none."""
-        return self.names_of(np.array([self._track(track_id)]))[0]
+        return self.names_of(np.array([self.tracks.require(track_id)]))[0]
 
     def recommend(self, user_id: Id, k: int = 10, **options: Unpack[Options]) -> Answer:
         """Recommend tracks to a user of the training data.
@@ -250,9 +241,7 @@ class Bundle:
         tracks, and the answer says so.
         """
         query = self.query(k, **options)
-        user = np.array([self._user(user_id)])
-        rows = self.excluded(query, user)
-        return next(self._answers(self.user_factors[user], query, rows, users=user.tolist()))
+        return self._answers_to(np.array([self.users.require(user_id)]), query)[0]
 
     def recommend_many(
         self,
@@ -268,25 +257,24 @@ class Bundle:
         """
         query = self.query(k, **options)
         given = list(user_ids)
-        users = np.array([self.users.index(user_id) for user_id in given], np.int64)
-        known = users[users >= 0]
-        rows = self.excluded(query, known, self.exclusions(exclude_for) if exclude_for else None)
-        found = self._answers(self.user_factors[known], query, rows, users=known.tolist())
+        users = self.users.find(given)
+        exclusions = self.exclusions(exclude_for) if exclude_for else None
+        found = iter(self._answers_to(users[users >= 0], query, exclusions))
         return [
             next(found)
             if user >= 0
-            else Answer((), unknown=(as_text(user_id, "user"),), note=_unknown_user(user_id))
+            else Answer((), unknown=(str(user_id),), note=self.users.unknown(user_id))
             for user, user_id in zip(users.tolist(), given, strict=True)
         ]
 
     def exclusions(self, given: Mapping[Any, Iterable[Id]]) -> Interactions:
         """Tracks that some users must not get, as rows of all users; unknown ids are left out."""
         keys = [np.empty(0, np.int64)]
-        for user_id, track_ids in given.items():
-            if (user := self.users.index(user_id)) >= 0:
-                tracks, _ = self.tracks.indices(track_ids)
-                keys.append(user * len(self.tracks) + tracks.astype(np.int64))
-        return rows_of_keys(np.concatenate(keys), self.plays)
+        for user, track_ids in zip(self.users.find(list(given)), given.values(), strict=True):
+            if user >= 0:
+                tracks = self.tracks.indices(track_ids).known
+                keys.append(pair_keys(np.full(len(tracks), user), tracks))
+        return rows_of_keys(np.concatenate(keys), len(self.users), len(self.tracks))
 
     def recommend_for_plays(self, plays: Plays, k: int = 10, **options: Unpack[Options]) -> Answer:
         """Recommend tracks to anyone, from play counts by track id, by folding the user in.
@@ -306,7 +294,7 @@ class Bundle:
             raise MusicRecError("not_played_for: plays that are given have no times; leave it out")
         known, unknown, vectors = self._folded(lists, self.tracks, self.fold_users)
         rows = known if query.exclude_seen else _none_of(known)
-        return list(self._answers(vectors, query, rows, unknown))
+        return self._answers(vectors, query, rows, unknown)
 
     def fold_in(self, plays: Plays) -> np.ndarray:
         """Solve for the factor (float32, rank) that training would have given such a user.
@@ -326,105 +314,115 @@ class Bundle:
 
     def similar_tracks(self, track: Id | np.ndarray, k: int = 10) -> tuple[Neighbour, ...]:
         """Tracks most like one, or like a factor, by cosine; none for a factor of zeros."""
-        row = -1 if isinstance(track, np.ndarray) else self._track(track)
-        found, cosines = self._nearest(self.track_cosines, row, track, k)
+        found, cosines = self._nearest(self.tracks, self.track_cosines, track, k)
         return tuple(map(Neighbour, self.tracks.texts_of(found), cosines, self.names_of(found)))
 
     def similar_users(self, user: Id | np.ndarray, k: int = 10) -> tuple[Neighbour, ...]:
         """Users most like one, or like a factor, by cosine; none for a factor of zeros."""
-        row = -1 if isinstance(user, np.ndarray) else self._user(user)
-        found, cosines = self._nearest(self.user_cosines, row, user, k)
+        found, cosines = self._nearest(self.users, self.user_cosines, user, k)
         return tuple(map(Neighbour, self.users.texts_of(found), cosines))
 
     def explain(self, user_id: Id, track_id: Id) -> Explanation:
         """Say which plays carried the score of a track for a user."""
-        user = self._user(user_id)
-        plays, old = self._rows_of(np.array([user]), "seen_counts"), None
+        users, old = np.array([self.users.require(user_id)]), None
         if self.timed:
-            old = ages(self._rows_of(np.array([user]), "seen_last_played").counts, self.newest)
-        return explain(self, plays, self.user_factors[user], self._track(track_id), old)
+            old = ages(_rows(self.last_played, users).counts, self.newest)
+        return self._explained(_rows(self.plays, users), self.user_factors[users[0]], track_id, old)
 
     def explain_for_plays(self, plays: Plays, track_id: Id) -> Explanation:
         """Say which plays carry the score of a track for anyone with these plays."""
         known, _, vectors = self._folded([plays], self.tracks, self.fold_users)
-        return explain(self, known, vectors[0], self._track(track_id))
+        return self._explained(known, vectors[0], track_id)
+
+    def _explained(
+        self, plays: Interactions, user: np.ndarray, track_id: Id, old: np.ndarray | None = None
+    ) -> Explanation:
+        """Explain a score for one user: their plays (1, n_items), factor, and the plays' ages."""
+        track, feedback = self.tracks.require(track_id), self.manifest.feedback
+        kept = plays.filtered(plays.counts >= feedback.min_count)
+        ratings = as_trained(plays, feedback, old)
+        shares = parts(self.fold_users, ratings, user, self.item_factors[track])
+        score = float(np.dot(user.astype(np.float64), self.item_factors[track]))
+        order = np.argsort(-shares, kind="stable")
+        ids, counts = self.tracks.texts_of(kept.indices[order]), kept.counts[order].tolist()
+        played = tuple(map(Contribution, ids, map(int, counts), shares[order].tolist()))
+        return Explanation(self.tracks[track], score, played, score - float(shares.sum()))
 
     def _folded(
         self, lists: Iterable[Plays], ids: Ids, fold: FoldIn
     ) -> tuple[Interactions, list[tuple[str, ...]], np.ndarray]:
         """Plays of known ids, the other ids, and the factors that follow from the plays."""
         known, unknown = checked_plays(lists, ids)
-        return known, unknown, fold.many(as_trained(known, self.feedback))
+        return known, unknown, fold.many(as_trained(known, self.manifest.feedback))
+
+    def _answers_to(
+        self, users: np.ndarray, query: Query, exclusions: Interactions | None = None
+    ) -> list[Answer]:
+        rows = self.excluded(query, users, exclusions)
+        return self._answers(self.user_factors[users], query, rows, repeat(()), users.tolist())
 
     def _answers(
         self,
         vectors: np.ndarray,
         query: Query,
         rows: Interactions,
-        unknown: Iterable[tuple[str, ...]] = repeat(()),
-        users: Iterable[int | None] = repeat(None),
-    ) -> Iterator[Answer]:
+        unknown: Iterable[tuple[str, ...]],
+        users: Iterable[int] = repeat(-1),
+    ) -> list[Answer]:
+        """Answer for factors; `users` are those of the bundle whose factors they are."""
         lists = self.recommender.among(query, len(vectors)).many(vectors, query, rows)
-        return map(self._answer, lists, vectors, repeat(query), unknown, users)
-
-    def _answer(
-        self,
-        found: Found,
-        vector: np.ndarray,
-        query: Query,
-        unknown: tuple[str, ...] = (),
-        user: int | None = None,
-    ) -> Answer:
-        items, scores = found[0], found[1].tolist()
-        ids, names = self.tracks.texts_of(items), self.names_of(items)
-        times: Iterable[int | None] = repeat(None)
-        if user is not None and self.timed and not query.only_new:
-            times = self.times_of(np.full(len(items), user), items)
-        tracks = tuple(map(Recommendation, ids, scores, names, times))
-        source, note = (FACTORS, "") if vector.any() else (POPULARITY, NO_FACTORS)
-        if not tracks:
-            note = NOTHING_LEFT if query.k else NOTHING_ASKED
-        return Answer(tracks, source, tuple(dict.fromkeys(unknown + query.unknown)), note)
-
-    def _user(self, user_id: Id) -> int:
-        user = self.users.index(user_id)
-        if user < 0:
-            raise MusicRecError(_unknown_user(user_id))
-        return user
-
-    def _track(self, track_id: Id) -> int:
-        track = self.tracks.index(track_id)
-        if track < 0:
-            raise MusicRecError(
-                f"track {track_id!r} is not in the bundle: nobody played it in training; "
-                f"ids of tracks are {self.tracks.examples()}"
+        timed = self.timed and not query.only_new
+        answers = []
+        for (items, scores), vector, others, user in zip(
+            lists, vectors, unknown, users, strict=False
+        ):
+            ids, names = self.tracks.texts_of(items), self.names_of(items)
+            times: Iterable[int | None] = repeat(None)
+            if timed and user >= 0:
+                times = self.times_of(np.full(len(items), user), items)
+            tracks = tuple(map(Recommendation, ids, scores.tolist(), names, times))
+            source, note = (FACTORS, "") if vector.any() else (POPULARITY, NO_FACTORS)
+            if not tracks:
+                note = NOTHING_LEFT if query.k else NOTHING_ASKED
+            answers.append(
+                Answer(tracks, source, tuple(dict.fromkeys(others + query.unknown)), note)
             )
-        return track
+        return answers
 
     def _nearest(
-        self, index: CosineIndex, row: int, given: Any, k: int
+        self, ids: Ids, index: CosineIndex, given: Id | np.ndarray, k: int
     ) -> tuple[np.ndarray, list[float]]:
-        """The nearest of a row, or of the factor given where the row is -1; and their cosines."""
-        rank = self.als.rank
-        try:
-            vector = np.ascontiguousarray(index.factors[row] if row >= 0 else given, np.float32)
-        except (TypeError, ValueError):
-            raise MusicRecError(f"a factor is {rank} numbers, not {given.dtype}") from None
-        if vector.shape != (rank,) or not np.isfinite(vector).all():
-            raise MusicRecError(f"a factor is {rank} finite numbers; this has shape {vector.shape}")
-        found, cosines = index.nearest(vector, min(whole("k", k, 0), len(index.factors)), row)
+        """The nearest of an id or of a factor, and their cosines."""
+        if isinstance(given, np.ndarray):
+            row, vector = -1, self._checked_factor(given)
+        else:
+            row = ids.require(given)
+            vector = index.factors[row]
+        found, cosines = index.nearest(vector, min(whole("k", k, 0), len(ids)), row)
         return found, cosines.tolist()
+
+    def _checked_factor(self, given: np.ndarray) -> np.ndarray:
+        rank = self.manifest.als.rank
+        if given.dtype.kind in "fiu" and given.shape == (rank,):
+            factor = np.ascontiguousarray(given, np.float32)
+            if np.isfinite(factor).all():
+                return factor
+        raise MusicRecError(
+            f"a factor is {rank} finite numbers; this is of type {given.dtype}, shape {given.shape}"
+        )
+
+
+def _rows(plays: Interactions, users: np.ndarray) -> Interactions:
+    """Rows of some users; of one, in no time."""
+    if len(users) != 1:
+        return plays.rows(users)
+    start, stop = plays.indptr[users[0] : users[0] + 2].tolist()
+    row = plays.indices[start:stop], plays.counts[start:stop]
+    return Interactions(np.array([0, stop - start]), *row, plays.n_items)
 
 
 def _none_of(rows: Interactions) -> Interactions:
     return rows.filtered(np.zeros(len(rows.indices), bool))
-
-
-def _unknown_user(user_id: Id) -> str:
-    return (
-        f"user {user_id!r} is not in the bundle, which knows the users of its training alone "
-        "(`bundle.users` lists them); give the user's plays instead"
-    )
 
 
 def _reopened(root: str, digest: str) -> Bundle:
@@ -449,24 +447,11 @@ def _prepared(files: Files, root: Path) -> Bundle:
     manifest, arrays = files.manifest, files.arrays
     where = f"{files.root}/{MANIFEST}"
 
-    def trained(block: type[B]) -> B:
-        try:
-            return trained_with(getattr(manifest, block.block), block)
-        except ValidationError as error:
-            raise MusicRecError(
-                f"{where}: {mistake(error, block.block)}; export it again"
-            ) from None
-
     def ids(of: str) -> Ids:
         return Ids(of, arrays[f"{of}_id_text"], arrays[f"{of}_id_starts"])
 
-    als, users, items = trained(ALSParams), arrays["user_factors"], arrays["item_factors"]
-    if als.rank != manifest.sizes.rank:
-        raise MusicRecError(
-            f"{where}: factors of rank {manifest.sizes.rank} were not trained with als.rank = "
-            f"{als.rank}; export it again"
-        )
-    exact, groups = ExactIndex(items), arrays.get("track_groups")
+    users, items = arrays["user_factors"], arrays["item_factors"]
+    exact = ExactIndex(items)
     annoy = AnnoyIndex(files.index_path, items, f"{files.root}/{INDEX}")
     bundle = Bundle(
         root=root,
@@ -476,14 +461,11 @@ def _prepared(files: Files, root: Path) -> Bundle:
         arrays=arrays,
         users=ids("user"),
         tracks=ids("track"),
-        group_ids=None if groups is None else ids("group"),
-        als=als,
-        feedback=trained(FeedbackParams),
-        recommender=Recommender(exact, annoy, arrays["listeners"], groups),
+        recommender=Recommender(exact, annoy, arrays["listeners"], arrays.get("track_groups")),
         user_cosines=CosineIndex(users),
         track_cosines=CosineIndex(items),
-        fold_users=FoldIn(items, als, arrays["item_gram"]),
-        fold_tracks=FoldIn(users, als, arrays["user_gram"]),
+        fold_users=FoldIn(items, manifest.als, arrays["item_gram"]),
+        fold_tracks=FoldIn(users, manifest.als, arrays["user_gram"]),
     )
     _ask_sentinels(bundle, exact, annoy, where)
     return bundle

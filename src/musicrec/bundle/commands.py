@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, astuple
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,14 +22,10 @@ from musicrec.storage.outputs import output_file
 
 if TYPE_CHECKING:
     from musicrec.bundle.bundle import Bundle
-    from musicrec.bundle.explain import Explanation
-    from musicrec.bundle.ids import Ids
     from musicrec.bundle.query import Answer
-    from musicrec.bundle.similar import Neighbour
 
 RIGHT = ("", "count", "part", "score", "listeners", "cosine")  # columns aligned right
 OPTIONAL = ("name", "last played")  # columns shown where a row has something there
-OPTIONS = ("search_k", "diversity", "min_score", "max_per_group", "not_played_for")
 Labels = Mapping[str, str]
 
 
@@ -40,19 +37,22 @@ def add_recommend(commands: Commands) -> None:
     _add_plays(who)
     who.add_argument("--all", action="store_true", help="every user, to the file of --output")
     add: Any = parser.add_argument
-    add("--with-seen", action="store_true", help="allow tracks already played")
+    about = "allow tracks already played"
+    add("--with-seen", dest="exclude_seen", action="store_false", help=about)
     add("--not-played-for", metavar="60d", help="allow those not played for so long (h, d, w)")
     ids = {"metavar": "ID", "nargs": "+", "action": "extend"}
     add("--candidates", help="recommend nothing but these tracks", **ids)
-    add("--exclude", help="never recommend these tracks", **ids)
+    add("--exclude", default=[], help="never recommend these tracks", **ids)
     add("--search-k", metavar="NODES", type=int, help="search the Annoy index (default: exact)")
     add("--diversity", type=float, default=0.0, help="0 to 1, against the score (%(default)s)")
     add("--min-score", type=float, help="recommend nothing of a lower score")
     add("--max-per-group", metavar="N", type=int, help="at most N tracks of one group (artist)")
+    lines = {"metavar": "FILE", "type": _words}
     about = "a track a line, never recommended; or user, tab, track: never to this user"
-    add("--exclude-from", metavar="FILE", help=about)
-    add("--candidates-from", metavar="FILE", help="a track a line; recommend nothing else")
-    add("--users", metavar="FILE", help="with --all: a user a line; no others")
+    add("--exclude-from", default=[], help=about, **lines)
+    about = "a track a line; recommend nothing else"
+    add("--candidates-from", dest="candidates", action="extend", help=about, **lines)
+    add("--users", help="with --all: a user a line; no others", **lines)
     add("--output", metavar="FILE", help="with --all: Parquet file to write")
     about = "with --all: in process, or on Spark's executors (%(default)s)"
     add("--engine", choices=("native", "spark"), default="native", help=about)
@@ -61,6 +61,8 @@ def add_recommend(commands: Commands) -> None:
 
 def run_recommend(args: argparse.Namespace) -> None:
     """Print the tracks, or write those of all users."""
+    from musicrec.bundle.query import Options
+
     if args.all != (args.output is not None):
         args.usage_error("--all and --output FILE go together")
     if args.all and args.search_k is not None:
@@ -73,19 +75,21 @@ def run_recommend(args: argparse.Namespace) -> None:
 
         output_file(args.output, ".parquet", lambda path: has_columns(path, SCHEMA.names))
     bundle, labels = _load(args)
-    for_all, for_one = _exclusions(args.exclude_from)
-    options: Any = {name: vars(args)[name] for name in OPTIONS}
-    options["exclude_seen"] = not args.with_seen
-    chosen = args.candidates
-    if args.candidates_from is not None:
-        chosen = [*(chosen or ()), *_words(args.candidates_from)]
-    for name, given in (("candidates", chosen), ("exclude", [*(args.exclude or ()), *for_all])):
-        if given is not None:
-            options[name] = [_by_name(one, bundle.tracks, labels) for one in given]
+    options: Any = {name: vars(args)[name] for name in Options.__annotations__}
+    exclude_for: dict[str, list[str]] = {}
+    for line in args.exclude_from:
+        user, tab, track = line.partition("\t")
+        if tab:
+            exclude_for.setdefault(user, []).append(_by_name(track, bundle, labels))
+        else:
+            args.exclude.append(line)
+    for name in ("candidates", "exclude"):
+        if vars(args)[name] is not None:
+            options[name] = [_by_name(given, bundle, labels) for given in vars(args)[name]]
     if args.all:
-        _write_all(args, bundle, options, for_one)
+        _write_all(args, bundle, options, exclude_for)
     elif args.user is not None:
-        options["exclude"] += for_one.get(args.user, ())
+        options["exclude"] += exclude_for.get(args.user, ())
         _print_answer(bundle.recommend(args.user, args.k, **options), labels, args.json)
     else:
         plays = _plays(args, bundle, labels)
@@ -100,7 +104,7 @@ def _write_all(
     from musicrec.bundle.batch import Request, recommend_all, recommend_all_on_spark
 
     query = bundle.query(args.k, **options)
-    found = None if args.users is None else bundle.users.indices(_words(args.users))
+    found = None if args.users is None else bundle.users.indices(args.users)
     _note_unknown(query.unknown + (found.unknown if found else ()))
     users = found.known if found else None
     request = Request(query, users, bundle.exclusions(exclude_for) if exclude_for else None)
@@ -131,10 +135,20 @@ def run_similar(args: argparse.Namespace) -> None:
     """Print the neighbours and their cosine."""
     bundle, labels = _load(args)
     if args.track is not None:
-        found = bundle.similar_tracks(_by_name(args.track, bundle.tracks, labels), args.k)
-        _print_neighbours(found, "track", labels, args.json)
+        kind, found = "track", bundle.similar_tracks(_by_name(args.track, bundle, labels), args.k)
     else:
-        _print_neighbours(bundle.similar_users(args.user, args.k), "user", {}, args.json)
+        kind, labels, found = "user", {}, bundle.similar_users(args.user, args.k)
+    if not found:
+        raise MusicRecError(f"no {kind} is like this one: its factor is zero, or k is 0")
+    if args.json:
+        known = [({f"{kind}_id": one.id, "similarity": one.similarity}, one.id) for one in found]
+        _print_json({f"{kind}s": [_named(*one, labels) for one in known]})
+        return
+    rows = [
+        (str(position), one.id, labels.get(one.id, ""), f"{one.similarity:.4f}")
+        for position, one in enumerate(found, 1)
+    ]
+    _print_table(("", kind, "name", "cosine"), rows)
 
 
 def add_explain(commands: Commands) -> None:
@@ -147,14 +161,27 @@ def add_explain(commands: Commands) -> None:
 
 
 def run_explain(args: argparse.Namespace) -> None:
-    """Print the largest parts, and the score they sum to."""
+    """Print which plays carried a score: the k largest parts, and the sum of the others."""
     bundle, labels = _load(args)
-    track = _by_name(args.track, bundle.tracks, labels)
+    track, k = _by_name(args.track, bundle, labels), max(0, args.k)
     if args.user is not None:
         why = bundle.explain(args.user, track)
     else:
         why = bundle.explain_for_plays(_plays(args, bundle, labels), track)
-    _print_explanation(why, max(0, args.k), labels, args.json)
+    if args.json:
+        plays = [_named(asdict(part), part.track_id, labels) for part in why.plays]
+        content = {"track_id": why.track_id, "score": why.score, "plays": plays}
+        _print_json(_named(content, why.track_id, labels) | {"remainder": why.remainder})
+        return
+    rows = [
+        (part.track_id, labels.get(part.track_id, ""), f"{part.count:,}", f"{part.part:+.4f}")
+        for part in why.plays[:k]
+    ]
+    others = sum(part.part for part in why.plays[k:]) + why.remainder
+    if len(why.plays) > k or why.remainder:
+        rows.append((f"{len(why.plays[k:])} others", "", "", f"{others:+.4f}"))
+    rows.append((f"score of {why.track_id}", labels.get(why.track_id, ""), "", f"{why.score:.4f}"))
+    _print_table(("play", "name", "count", "part"), rows)
 
 
 def add_verify(commands: Commands) -> None:
@@ -233,62 +260,33 @@ def _question(
     parser = _command(commands, name, about, run)
     parser.add_argument("-k", type=int, default=10, help="how many (%(default)s)")
     about = "names, which may stand for ids: id and name a line, TSV or CSV"
-    parser.add_argument("--labels", metavar="FILE", help=about)
+    parser.add_argument("--labels", metavar="FILE", type=_labels, help=about)
     parser.add_argument("--json", action="store_true", help="as JSON")
     return parser
 
 
 def _add_plays(who: argparse._MutuallyExclusiveGroup) -> None:
+    options: Any = {"dest": "plays", "action": "extend"}
     about = "plays of anyone, folded in; TRACK alone is one play"
-    who.add_argument("--plays", metavar="TRACK=COUNT", nargs="+", action="extend", help=about)
+    who.add_argument("--plays", metavar="TRACK=COUNT", nargs="+", type=_play, help=about, **options)
     about = "the same: track, tab, count a line; - standard input"
-    who.add_argument("--plays-from", metavar="FILE", help=about)
+    who.add_argument("--plays-from", metavar="FILE", type=_plays_of_file, help=about, **options)
 
 
-def _load(args: argparse.Namespace) -> tuple[Bundle, Labels]:
-    """The bundle, and the names of its tracks: those of --labels, else its own."""
-    from musicrec.bundle.bundle import load_bundle
-
-    bundle = load_bundle(args.bundle)
-    return bundle, bundle.names if args.labels is None else _labels(args.labels)
-
-
-def _plays(args: argparse.Namespace, bundle: Bundle, labels: Labels) -> dict[str, int]:
-    """Play counts by track id, typed or from a file; those of one track add up.
-
-    The count stands after the last `=` of a word, so that an id may hold one: `a=b=1`.
-    """
-    if args.plays:
-        separator, given = "=", [(word, word) for word in args.plays]
-    else:
-        path, separator = args.plays_from, "\t"
-        lines = enumerate(_lines(path), 1)
-        given = [(f"{path}, line {number}", line) for number, line in lines if line.strip()]
-    plays: dict[str, int] = {}
-    for where, text in given:
-        track, found, count = text.rpartition(separator)
-        track, count = (track, count.strip()) if found else (text, "1")
-        if not (count.isascii() and count.isdigit() and len(count) <= 18):
-            raise MusicRecError(
-                f"{where}: play count {count[:40]!r} is not a whole number of at most 18 digits"
-            )
-        track = _by_name(track, bundle.tracks, labels)
-        plays[track] = plays.get(track, 0) + int(count)
-    return plays
+def _play(text: str, separator: str = "=", where: str = "") -> tuple[str, int]:
+    """A track and its count, which stands after the last separator: `a=b=1`; 1 without any."""
+    track, found, count = text.rpartition(separator)
+    track, count = (track, count.strip()) if found else (text, "1")
+    if not (count.isascii() and count.isdigit() and len(count) <= 18):
+        raise MusicRecError(
+            f"{where or text}: play count {count[:40]!r} is not a whole number of at most 18 digits"
+        )
+    return track, int(count)
 
 
-def _exclusions(path: str | None) -> tuple[list[str], dict[str, list[str]]]:
-    """Tracks of a file that nobody is to get, and those that one user is not to get."""
-    for_all: list[str] = []
-    for_one: dict[str, list[str]] = {}
-    for line in [] if path is None else _words(path):
-        user, tab, track = line.partition("\t")
-        (for_one.setdefault(user, []) if tab else for_all).append(track if tab else line)
-    return for_all, for_one
-
-
-def _words(path: str) -> list[str]:
-    return [line for line in _lines(path) if line.strip()]
+def _plays_of_file(path: str) -> list[tuple[str, int]]:
+    lines = enumerate(_lines(path), 1)
+    return [_play(line, "\t", f"{path}, line {n}") for n, line in lines if line.strip()]
 
 
 def _labels(path: str) -> dict[str, str]:
@@ -301,16 +299,8 @@ def _labels(path: str) -> dict[str, str]:
     return {row[0]: row[1] for row in rows if len(row) > 1}
 
 
-def _by_name(given: str, tracks: Ids, labels: Labels) -> str:
-    """What is given where it is an id, else the id of the one track so named, if there is one."""
-    if tracks.index(given) >= 0:
-        return given
-    ids = [track for track, name in labels.items() if name == given and tracks.index(track) >= 0]
-    if len(ids) > 1:
-        raise MusicRecError(
-            f"{given!r} is the name of {len(ids)} tracks ({', '.join(ids[:5])}); give an id"
-        )
-    return ids[0] if ids else given
+def _words(path: str) -> list[str]:
+    return [line for line in _lines(path) if line.strip()]
 
 
 def _lines(path: str) -> list[str]:
@@ -324,6 +314,35 @@ def _lines(path: str) -> list[str]:
     return text.replace("\r\n", "\n").split("\n")
 
 
+def _load(args: argparse.Namespace) -> tuple[Bundle, Labels]:
+    """The bundle, and the names of its tracks: those of --labels, else its own."""
+    from musicrec.bundle.bundle import load_bundle
+
+    bundle = load_bundle(args.bundle)
+    return bundle, bundle.names if args.labels is None else args.labels
+
+
+def _plays(args: argparse.Namespace, bundle: Bundle, labels: Labels) -> Counter[str]:
+    """Play counts by track id; those of one track add up."""
+    plays: Counter[str] = Counter()
+    for track, count in args.plays:
+        plays[_by_name(track, bundle, labels)] += count
+    return plays
+
+
+def _by_name(given: str, bundle: Bundle, labels: Labels) -> str:
+    """What is given where it is an id, else the id of the one track so named, if there is one."""
+    tracks = bundle.tracks
+    if given in tracks:
+        return given
+    ids = [track for track, name in labels.items() if name == given and track in tracks]
+    if len(ids) > 1:
+        raise MusicRecError(
+            f"{given!r} is the name of {len(ids)} tracks ({', '.join(ids[:5])}); give an id"
+        )
+    return ids[0] if ids else given
+
+
 def _print_answer(answer: Answer, labels: Labels, as_json: bool) -> None:
     """Print recommended tracks; what is not ordinary about them goes to standard error."""
     _note_unknown(answer.unknown)
@@ -335,45 +354,14 @@ def _print_answer(answer: Answer, labels: Labels, as_json: bool) -> None:
         tracks = [_named(asdict(found), found.track_id, labels) for found in answer]
         _print_json({"tracks": tracks, "source": answer.source, "unknown": list(answer.unknown)})
         return
-    by_factors = answer.source == "factors"
+    column, shown = ("score", "{:.4f}") if answer.source == "factors" else ("listeners", "{:,.0f}")
     rows = []
-    for position, (track, score, _, time) in enumerate(map(astuple, answer), 1):
-        shown = f"{score:.4f}" if by_factors else f"{score:,.0f}"
+    for position, found in enumerate(answer, 1):
+        time = found.last_played
         played = "" if time is None else f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d}"
-        rows.append((str(position), track, labels.get(track, ""), shown, played))
-    _print_table(("", "track", "name", "score" if by_factors else "listeners", "last played"), rows)
-
-
-def _print_neighbours(found: Sequence[Neighbour], kind: str, labels: Labels, as_json: bool) -> None:
-    if not found:
-        raise MusicRecError(f"no {kind} is like this one: its factor is zero, or k is 0")
-    if as_json:
-        known = [({f"{kind}_id": one.id, "similarity": one.similarity}, one.id) for one in found]
-        _print_json({f"{kind}s": [_named(*one, labels) for one in known]})
-        return
-    rows = [
-        (str(position), one.id, labels.get(one.id, ""), f"{one.similarity:.4f}")
-        for position, one in enumerate(found, 1)
-    ]
-    _print_table(("", kind, "name", "cosine"), rows)
-
-
-def _print_explanation(why: Explanation, k: int, labels: Labels, as_json: bool) -> None:
-    """Print which plays carried a score: the k largest parts, and the sum of the others."""
-    if as_json:
-        plays = [_named(asdict(part), part.track_id, labels) for part in why.plays]
-        content = {"track_id": why.track_id, "score": why.score, "plays": plays}
-        _print_json(_named(content, why.track_id, labels) | {"remainder": why.remainder})
-        return
-    rows = [
-        (part.track_id, labels.get(part.track_id, ""), f"{part.count:,}", f"{part.part:+.4f}")
-        for part in why.plays[:k]
-    ]
-    others = sum(part.part for part in why.plays[k:]) + why.remainder
-    if len(why.plays) > k or why.remainder:
-        rows.append((f"{len(why.plays[k:])} others", "", "", f"{others:+.4f}"))
-    rows.append((f"score of {why.track_id}", labels.get(why.track_id, ""), "", f"{why.score:.4f}"))
-    _print_table(("play", "name", "count", "part"), rows)
+        name = labels.get(found.track_id, "")
+        rows.append((str(position), found.track_id, name, shown.format(found.score), played))
+    _print_table(("", "track", "name", column, "last played"), rows)
 
 
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

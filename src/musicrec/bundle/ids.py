@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -48,7 +48,7 @@ class Ids:
         """Take `user` or `track` and the arrays of a bundle, by reference; see `id_arrays`."""
         self.kind = kind
         slots = np.full(2 ** max(1, (2 * len(starts) - 1).bit_length()), -1, np.int32)
-        self._table, self._text = IdTable(text, starts.view(np.uint64), slots), text.data
+        self._table = IdTable(text, starts.view(np.uint64), slots)
         _fill(self._table)
 
     def __len__(self) -> int:
@@ -65,7 +65,7 @@ class Ids:
             return self.texts_of(np.arange(*index.indices(len(self))))
         if not -len(self) <= index < len(self):
             raise IndexError(f"{self.kind} {index} of {len(self)}")
-        return self.text_of(index % len(self))
+        return self.texts_of(np.array([index % len(self)]))[0]
 
     def __iter__(self) -> Iterator[str]:
         """Go through them by index."""
@@ -91,6 +91,37 @@ class Ids:
         key = as_text(given, self.kind).encode("utf-8", "surrogatepass")
         return int(_find(self._table, np.frombuffer(key, np.uint8)))
 
+    def require(self, given: Id) -> int:
+        """Index of an id; MusicRecError where it is unknown."""
+        index = self.index(given)
+        if index < 0:
+            raise MusicRecError(self.unknown(given))
+        return index
+
+    def unknown(self, given: Id) -> str:
+        """Say that an id is unknown, and what to do."""
+        if self.kind == "user":
+            return (
+                f"user {given!r} is not in the bundle, which knows the users of its training alone "
+                "(`bundle.users` lists them); give the user's plays instead"
+            )
+        return (
+            f"track {given!r} is not in the bundle: nobody played it in training; "
+            f"ids of tracks are {self.examples()}"
+        )
+
+    def find(self, given: Sequence[Id]) -> np.ndarray:
+        """Index of every id, -1 where it is unknown: int32 array (n)."""
+        try:
+            joined = "\0".join(given)  # type: ignore[arg-type]
+        except TypeError:  # whole numbers
+            return self.find([as_text(one, self.kind) for one in given])
+        keys = np.frombuffer(joined.encode("utf-8", "surrogatepass"), np.uint8)
+        stops = np.append(np.flatnonzero(keys == 0), len(keys))
+        if len(stops) != len(given):  # none, or an id that holds a NUL
+            return np.array([self.index(one) for one in given], np.int32)
+        return self._found(keys, np.append(0, stops[:-1] + 1), stops)
+
     def indices(self, given: Iterable[Id] | Indices) -> Indices:
         """Look many ids up; what was looked up already is given back as it is."""
         if isinstance(given, Indices):
@@ -99,20 +130,10 @@ class Ids:
             raise MusicRecError(
                 f"{self.kind} ids are wanted as a list, not as one text; write [{given!r}]"
             )
-        texts: list[Any] = given.tolist() if isinstance(given, np.ndarray) else list(given)
-        try:
-            joined = "\0".join(texts)
-        except TypeError:
-            texts = [str(one) if type(one) is int else as_text(one, self.kind) for one in texts]
-            joined = "\0".join(texts)
-        keys = np.frombuffer(joined.encode("utf-8", "surrogatepass"), np.uint8)
-        stops = np.append(np.flatnonzero(keys == 0), len(keys))
-        if len(stops) == len(texts):
-            found = self._found(keys, np.append(0, stops[:-1] + 1), stops)
-        else:  # none, or an id that holds a NUL
-            found = np.array([self.index(text) for text in texts], np.int32)
-        known = np.unique(found[found >= 0])
-        return Indices(known, tuple(dict.fromkeys(texts[i] for i in np.flatnonzero(found < 0))))
+        ids: list[Any] = given.tolist() if isinstance(given, np.ndarray) else list(given)
+        found = self.find(ids)
+        unknown = dict.fromkeys(str(ids[i]) for i in np.flatnonzero(found < 0))
+        return Indices(np.unique(found[found >= 0]), tuple(unknown))
 
     def positions(self, given: pa.Array) -> np.ndarray:
         """Index of every id of a binary or string array, -1 where unknown: int32 array (n)."""
@@ -124,13 +145,9 @@ class Ids:
         _find_all(self._table, keys, starts.view(np.uint64), stops.view(np.uint64), slots, found)
         return found
 
-    def text_of(self, index: int) -> str:
-        """The id of an index, which is not checked."""
-        return self.texts_of(np.array([index]))[0]
-
     def texts_of(self, indices: np.ndarray) -> list[str]:
         """The ids of indices, which are not checked."""
-        return texts_of(self._text, self._table.starts, indices)
+        return texts_of(self._table.text, self._table.starts, indices)
 
     def to_arrow(self) -> pa.Array:
         """All ids, as an Arrow array of strings."""
@@ -150,10 +167,11 @@ def as_text(given: Id, kind: str) -> str:
     )
 
 
-def texts_of(text: memoryview, starts: np.ndarray, rows: np.ndarray) -> list[str]:
-    """Texts of rows that lie one behind the other, as ids do."""
+def texts_of(text: np.ndarray, starts: np.ndarray, rows: np.ndarray) -> list[str]:
+    """Texts of rows that lie one behind the other, as ids do; rows are not checked."""
+    characters = text.data
     ends = zip(starts[rows].tolist(), starts[rows + 1].tolist(), strict=True)
-    return [str(text[start:stop], "utf-8") for start, stop in ends]
+    return [str(characters[start:stop], "utf-8") for start, stop in ends]
 
 
 @kernel(allocates=False)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from musicrec.errors import MusicRecError
+from musicrec.params import ALSParams, ExportParams, FeedbackParams, without_gone
 
 FORMAT: Literal[3] = 3  # what is written; format 2, of version 0.1, is read too
 MANIFEST = "manifest.json"
@@ -72,9 +73,9 @@ class Manifest(_Part):
     sizes: Sizes
     arrays: dict[str, Any]  # of `layout`
     files: dict[str, Fingerprint]
-    als: dict[str, Any]
-    feedback: dict[str, Any]
-    export: dict[str, Any]
+    als: Annotated[ALSParams, BeforeValidator(without_gone(ALSParams))]
+    feedback: Annotated[FeedbackParams, BeforeValidator(without_gone(FeedbackParams))]
+    export: Annotated[ExportParams, BeforeValidator(without_gone(ExportParams))]
     data: dict[str, Fingerprint]
     versions: dict[str, str]
     sentinels: tuple[Sentinel, ...]
@@ -140,11 +141,16 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
                 f"{where}: bundle format {str(found['input'])[:40]}, but this version reads 2 and "
                 f"{FORMAT}; export it again"
             ) from None
-        raise MusicRecError(
-            f"{where}: not a manifest ({mistake(error)}); export it again"
-        ) from None
+        key = "".join(f"{part}." for part in found["loc"])[:-1]
+        mistake = f"{key}: {found['msg']}" if key else found["msg"]
+        raise MusicRecError(f"{where}: not a manifest ({mistake}); export it again") from None
     if manifest.arrays != layout(manifest.sizes, manifest.format):
         raise MusicRecError(f"{where}: the arrays do not fit the sizes; export it again")
+    if manifest.als.rank != manifest.sizes.rank:
+        raise MusicRecError(
+            f"{where}: factors of rank {manifest.sizes.rank} were not trained with als.rank = "
+            f"{manifest.als.rank}; export it again"
+        )
     needed = {INDEX, *TABLES, *(f"{name}.npy" for name in manifest.arrays)}
     if wrong := sorted((set(manifest.files) - {CARD}) ^ needed):
         raise MusicRecError(
@@ -152,10 +158,3 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
             "export it again"
         )
     return manifest
-
-
-def mistake(error: ValidationError, block: str = "") -> str:
-    """Say where the first mistake is, and what."""
-    found = error.errors(include_url=False)[0]
-    key = ".".join(map(str, (*([block] if block else ()), *found["loc"])))
-    return f"{key}: {found['msg']}" if key else found["msg"]

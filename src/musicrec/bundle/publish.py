@@ -151,7 +151,7 @@ def model_card(manifest: Manifest) -> str:
     training = {
         f"{block}.{name}": value
         for block in ("feedback", "als", "export")
-        for name, value in sorted(getattr(manifest, block).items())
+        for name, value in sorted(getattr(manifest, block).model_dump(mode="json").items())
     }
     return MODEL_CARD.format(
         revision=facts["revision"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,7 +14,7 @@ from typing import Any, Literal, TypedDict, overload
 
 import numpy as np
 
-from musicrec.bundle.ids import Id, Ids, Indices, as_text
+from musicrec.bundle.ids import Id, Ids, Indices
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
 
@@ -177,38 +178,30 @@ def checked_query(tracks: Ids, k: int, options: Options) -> Query:
     )
 
 
-def rows_of_keys(keys: np.ndarray, like: Interactions) -> Interactions:
-    """Rows of the shape of `like` from keys row * n_items + item (int64); every count is 1."""
+def rows_of_keys(keys: np.ndarray, n_users: int, n_items: int) -> Interactions:
+    """Rows (n_users, n_items) from keys user << 32 | item (int64), in any order; counts are 1."""
     keys = np.unique(keys)
-    indptr = np.searchsorted(keys, np.arange(like.n_users + 1) * like.n_items)
-    ones = np.ones(len(keys), np.float32)
-    return Interactions(indptr, (keys % like.n_items).astype(np.int32), ones, like.n_items)
-
-
-def union_rows(some: Interactions, others: Interactions) -> Interactions:
-    """What is in a row of either, ascending."""
-    keys = [
-        np.repeat(np.arange(rows.n_users) * rows.n_items, rows.lengths) + rows.indices
-        for rows in (some, others)
-    ]
-    return rows_of_keys(np.concatenate(keys), some)
+    indptr = np.searchsorted(keys, np.arange(n_users + 1) << 32)
+    items = (keys & 0xFFFFFFFF).astype(np.int32)
+    return Interactions(indptr, items, np.ones(len(keys), np.float32), n_items)
 
 
 def checked_plays(lists: Iterable[Plays], ids: Ids) -> tuple[Interactions, list[tuple[str, ...]]]:
     """Look up the plays of each row: those of known ids (n, len(ids)), and the other ids."""
     indptr, indices, counts, unknown = [0], [], [], []
     for plays in lists:
-        known: dict[int, int] = {}
+        known: Counter[int] = Counter()
         others: dict[str, None] = {}
-        for given, value in plays.items():
-            count = whole(f"play count of {as_text(given, ids.kind)}", value, 1)
+        for index, given, value in zip(
+            ids.find([*plays]).tolist(), plays, plays.values(), strict=True
+        ):
+            count = whole(f"play count of {given}", value, 1)
             if count > LARGEST_COUNT:
                 raise MusicRecError(f"play count of {given} has more than 18 digits; is it right?")
-            index = ids.index(given)
             if index < 0:
-                others[as_text(given, ids.kind)] = None
+                others[str(given)] = None
             else:
-                known[index] = known.get(index, 0) + count
+                known[index] += count
         indices += sorted(known)
         counts += [known[index] for index in sorted(known)]
         indptr.append(len(indices))

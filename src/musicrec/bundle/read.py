@@ -7,7 +7,6 @@ mixes with its successor, and mapped: what is deleted or renamed later stays rea
 from __future__ import annotations
 
 import hashlib
-import io
 import mmap
 import os
 from collections.abc import Iterator, Mapping
@@ -79,7 +78,7 @@ def opened(root: Path) -> Iterator[Files]:
         _compare(content, manifest, root)
         content[MANIFEST] = text
         arrays = {
-            name: _array(content[f"{name}.npy"], expected, root / f"{name}.npy")
+            name: _array(handles[f"{name}.npy"], expected, root / f"{name}.npy")
             for name, expected in manifest.arrays.items()
         }
         yield Files(root, manifest, content, arrays, f"/dev/fd/{handles[INDEX]}")
@@ -99,21 +98,16 @@ def _differs(path: Path) -> MusicRecError:
     return MusicRecError(f"{path}: differs from the manifest; export the bundle again")
 
 
-def _array(content: mmap.mmap | bytes, expected: Mapping[str, Any], path: Path) -> np.ndarray:
-    """View the array of an `.npy` file, as `numpy.save` writes it, where it lies."""
-    stream = io.BytesIO(content[:4096])
+def _array(handle: int, expected: Mapping[str, Any], path: Path) -> np.ndarray:
+    """Map the array of an `.npy` file, which is never unpickled."""
     try:
-        np.lib.format.read_magic(stream)
-        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+        array = np.lib.format.open_memmap(f"/dev/fd/{handle}", mode="r").view(np.ndarray)
     except ValueError:
-        shape, fortran_order, dtype = (), False, np.dtype(object)
-    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    found = dtype.str, list(shape), fortran_order, len(content) - stream.tell()
-    if found != (expected["dtype"], expected["shape"], False, size):
+        array = np.empty(0, object)
+    found = {"dtype": array.dtype.str, "shape": list(array.shape)}
+    if found != expected or not array.flags.c_contiguous:
         raise MusicRecError(
             f"{path}: not {expected['dtype']} of shape {expected['shape']}, as the manifest says; "
             "export it again"
         )
-    if not size:
-        return np.empty(shape, dtype)
-    return np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape)
+    return array

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,11 +21,12 @@ from musicrec.bundle.bundle import Bundle
 from musicrec.bundle.explain import ages
 from musicrec.bundle.ids import Ids
 from musicrec.bundle.manifest import CARD, MANIFEST, NO_TIME, Fingerprint
+from musicrec.bundle.query import rows_of_keys
 from musicrec.bundle.write import Contents, track_arrays, write_bundle
 from musicrec.errors import MusicRecError
 from musicrec.interactions.factors import LARGEST_NORM, norms_of
-from musicrec.interactions.matrix import Interactions
-from musicrec.params import NO_GROUPS, ExportParams, trained_with
+from musicrec.interactions.matrix import Interactions, pair_keys
+from musicrec.params import NO_GROUPS
 from musicrec.storage.outputs import atomic_directory, output_folder
 from musicrec.storage.parquet import LAST_PLAYED
 
@@ -38,15 +39,6 @@ UPDATE_CARD = """\
 {new_users:,} of the users and {new_tracks:,} of the tracks new to it: update {number} since the \
 training. Only their factors were solved again. Nobody has judged the updated model.
 """
-
-
-class _New(NamedTuple):
-    """New plays, rows of one user and track each: indices, counts (int64), times or None."""
-
-    users: np.ndarray
-    items: np.ndarray
-    counts: np.ndarray
-    times: np.ndarray | None
 
 
 def update(
@@ -97,16 +89,19 @@ def update(
             )
     user_ids, users = _extended(parent.users, plays.column("user_id"))
     track_ids, items = _extended(parent.tracks, plays.column("track_id"))
-    new = _New(
-        users,
-        items,
-        plays.column("count").to_numpy(),
-        plays.column(LAST_PLAYED.name).fill_null(NO_TIME).to_numpy() if parent.timed else None,
-    )
-    matrix, times = _merged(parent, new, (len(user_ids), len(track_ids)))
-    old = None if times is None else ages(times, int(times.max()))
-    ratings = as_trained(matrix, parent.feedback, old)
-    factors = _solved(parent, ratings, new, rounds)
+    old, keys = parent.plays.keys(), pair_keys(users, items)
+    together, position = np.unique(np.concatenate((old, keys)), return_inverse=True)
+    counts = np.concatenate((parent.plays.counts, plays.column("count").to_numpy()))
+    matrix = rows_of_keys(together, len(user_ids), len(track_ids))
+    matrix = matrix._replace(counts=np.bincount(position, counts).astype(np.float32))
+    times = None
+    if parent.timed:
+        times = np.full(len(together), NO_TIME)
+        new_times = plays.column(LAST_PLAYED.name).fill_null(NO_TIME).to_numpy()
+        np.maximum.at(times, position, np.concatenate((parent.last_played.counts, new_times)))
+    old_ages = None if times is None else ages(times, int(times.max()))
+    ratings = as_trained(matrix, parent.manifest.feedback, old_ages)
+    factors = _solved(parent, ratings, (np.unique(users), np.unique(items)), rounds)
     manifest = parent.manifest
     before = manifest.updated or {}
     summary = {
@@ -135,9 +130,7 @@ def update(
     }
     _, marked, card = bytes(parent.content.get(CARD, b"")).decode().rpartition(MARK)
     card = MARK + card if marked or (card and not before) else ""
-    export = trained_with(manifest.export, ExportParams)
-    if groups != NO_GROUPS:
-        export = export.replace(groups=groups)
+    export = manifest.export if groups == NO_GROUPS else manifest.export.replace(groups=groups)
     write_bundle(output, contents, export, about, UPDATE_CARD.format(**summary) + card)
     return summary
 
@@ -161,56 +154,23 @@ def _extended(ids: Ids, column: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
     return pa.concat_arrays([ids.to_arrow(), fresh]), positions
 
 
-def _merged(
-    parent: Bundle, new: _New, shape: tuple[int, int]
-) -> tuple[Interactions, np.ndarray | None]:
-    """Old and new plays in one matrix: counts added, the later time."""
-    n_users, n_items = shape
-    old = parent.plays
-    rows = np.repeat(np.arange(old.n_users, dtype=np.int64), old.lengths)
-    keys = rows * n_items + old.indices
-    order = np.argsort(new.users * n_items + new.items)
-    new_keys = (new.users * n_items + new.items)[order]
-    at = np.searchsorted(keys, new_keys)
-    known = np.append(keys, -1)[at] == new_keys
-
-    def joined(values: np.ndarray, more: np.ndarray, join: np.ufunc) -> np.ndarray:
-        values = values.astype(more.dtype)
-        values[at[known]] = join(values[at[known]], more[known])
-        return np.insert(values, at[~known], more[~known])
-
-    counts = joined(old.counts, new.counts[order].astype(np.float64), np.add)
-    times = None
-    if new.times is not None:
-        times = joined(parent.arrays["seen_last_played"], new.times[order], np.maximum)
-    keys = np.insert(keys, at[~known], new_keys[~known])
-    indptr = np.searchsorted(keys, np.arange(n_users + 1, dtype=np.int64) * n_items)
-    indices = (keys % n_items).astype(np.int32)
-    return Interactions(indptr, indices, counts.astype(np.float32), n_items), times
-
-
 def _solved(
-    parent: Bundle, ratings: Interactions, new: _New, rounds: int
+    parent: Bundle, ratings: Interactions, touched: tuple[np.ndarray, np.ndarray], rounds: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Factors of users and tracks after the half steps."""
-    touched_users, touched_items = np.unique(new.users), np.unique(new.items)
-    user_rows = ratings.rows(touched_users)
-    item_rows = ratings.transpose().rows(touched_items)
+    """Factors of users and tracks after half steps over the touched rows of either."""
+    rows = ratings.rows(touched[0]), ratings.transpose().rows(touched[1])
     users = _padded(parent.user_factors, ratings.n_users)
     items = _padded(parent.item_factors, ratings.n_items)
     for step in range(2 * rounds + 1):
-        fixed, solved, touched, rows = (
-            (users, items, touched_items, item_rows)
-            if step % 2
-            else (items, users, touched_users, user_rows)
-        )
-        found = solved[touched]
-        HalfStep(rows, parent.als).solve(fixed, found)
+        side = step % 2
+        fixed, solved = (users, items) if side else (items, users)
+        found = solved[touched[side]]
+        HalfStep(rows[side], parent.manifest.als).solve(fixed, found)
         if not (norms_of(found) <= LARGEST_NORM).all():
             raise MusicRecError(
                 "the new plays give no finite factors, or too long ones; are their counts right?"
             )
-        solved[touched] = found
+        solved[touched[side]] = found
     return users, items
 
 

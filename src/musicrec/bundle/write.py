@@ -157,7 +157,7 @@ def write_bundle(
             sizes=sizes,
             arrays=layout(sizes),
             files=fingerprints(sorted(folder.iterdir())),
-            export=export.model_dump(),
+            export=export,
             versions={name: version(name) for name in LIBRARIES},
             sentinels=_sentinels(annoy, contents),
             **about,
@@ -247,7 +247,8 @@ def _read_groups(path: Path) -> dict[str, dict[str, str]]:
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Write a manifest; numbers keep every digit, which a parameter may need."""
     content = manifest.model_dump(mode="json", exclude_none=True)
-    content["als"], content["feedback"] = manifest.als, manifest.feedback  # null means something
+    for name in ("als", "feedback", "export"):  # whose null means something
+        content[name] = getattr(manifest, name).model_dump(mode="json")
     write_exact_json(path, content)
 
 
