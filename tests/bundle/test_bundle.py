@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,10 @@ from tests.support.served import (
     plays_of,
 )
 
+EXPLAINED = (
+    ALS.replace(nonnegative=True),
+    ALS.replace(reg_exponent=0.5, unobserved_weight=0.1, reg_unobserved=2.0),
+)
 NAMES = [name_of("item", item) for item in range(N_ITEMS)]
 
 
@@ -37,14 +42,15 @@ def test_candidates_and_exclusions(bundle: Bundle) -> None:
     assert found.track_ids == whole[3:8]
     assert found.unknown == ("a stranger",)
     assert bundle.recommend(user, 3, candidates=iter(chosen)).track_ids == whole[3:6]
+    assert bundle.recommend(user, 10, candidates=bundle.tracks.indices(chosen)) == found
     assert bundle.recommend(user, 3, exclude=whole[:2]).track_ids == whole[2:5]
     assert bundle.recommend(user, 3, exclude=whole[:2], search_k=10**6).track_ids == whole[2:5]
     nothing = bundle.recommend(user, 3, candidates=[])
     assert not nothing and "nothing is left" in nothing.note
 
 
-@pytest.mark.parametrize("k", [1, 10, N_ITEMS - 8, N_ITEMS, 10**9, 10**40])
-@pytest.mark.parametrize("search_k", [1, 10, 10**6, 10**40])
+@pytest.mark.parametrize("k", [1, 10, N_ITEMS - 8, 10**40])
+@pytest.mark.parametrize("search_k", [1, 10, 10**40])
 def test_a_list_through_the_index_is_as_long_as_the_exact_one(
     bundle: Bundle, k: int, search_k: int
 ) -> None:
@@ -54,24 +60,18 @@ def test_a_list_through_the_index_is_as_long_as_the_exact_one(
         assert search_k < 10**6 or found == exact
 
 
-def test_the_batch_form_gives_the_single_answers(project: Path, bundle: Bundle) -> None:
-    names = [name_of("user", user) for user in range(N_USERS)]
+@pytest.mark.parametrize(
+    "options", [{"k": 0}, {"candidates": NAMES[:20], "diversity": 0.3}, {"search_k": 5}]
+)
+def test_the_batch_form_gives_the_single_answers(
+    project: Path, bundle: Bundle, options: dict[str, Any]
+) -> None:
+    """Of more options than `test_rules` has."""
     lists = [plays_of(project, user) for user in range(N_USERS)] + [{}, {"nobody": 3}]
-    for options in (
-        {"k": 7},
-        {"k": 0},
-        {"k": 10**9},
-        {"k": 7, "exclude_seen": False},
-        {"k": 7, "exclude": NAMES[:9]},
-        {"k": 7, "candidates": NAMES[:20], "diversity": 0.3},
-        {"k": 7, "search_k": 5},
-    ):
-        assert bundle.recommend_many(names, **options) == [
-            bundle.recommend(name, **options) for name in names
-        ]
-        assert bundle.recommend_for_many_plays(lists, **options) == [
-            bundle.recommend_for_plays(plays, **options) for plays in lists
-        ]
+    many = bundle.recommend_many(bundle.users, **options)
+    assert many == [bundle.recommend(name, **options) for name in bundle.users]
+    folded = bundle.recommend_for_many_plays(lists, **options)
+    assert folded == [bundle.recommend_for_plays(plays, **options) for plays in lists]
 
 
 def test_an_unknown_user_among_others_is_named_and_the_others_are_answered(
@@ -92,21 +92,6 @@ def test_ids_are_sliced_as_a_list_is(bundle: Bundle) -> None:
         assert (ids[0], ids[-1]) == (texts[0], texts[-1])
     with pytest.raises(IndexError, match="track 40 of 40"):
         bundle.tracks[40]
-
-
-def test_no_sentence_about_a_question_names_a_folder(project: Path, bundle: Bundle) -> None:
-    """A service gives them to whoever asks."""
-    for ask in (
-        lambda: bundle.recommend("nobody"),
-        lambda: bundle.similar_users("nobody"),
-        lambda: bundle.similar_tracks("nobody"),
-        lambda: bundle.explain("user-0", "nobody"),
-        lambda: bundle.recommend_for_plays({"item-1": -1}),
-        lambda: bundle.similar_tracks(np.ones(5)),
-    ):
-        with pytest.raises(MusicRecError) as caught:
-            ask()
-        assert str(project) not in str(caught.value) and "/" not in str(caught.value)
 
 
 def test_folding_in_a_training_user_gives_their_factor(project: Path, bundle: Bundle) -> None:
@@ -153,28 +138,29 @@ def test_an_id_of_a_type_that_cannot_be_is_told_so(bundle: Bundle, wrong: object
         bundle.recommend_for_plays({wrong: 3})
 
 
-def test_a_huge_count_gives_an_answer_or_a_sentence(bundle: Bundle) -> None:
-    for count in (10**9, 2**63 - 1):
-        answer = bundle.recommend_for_plays({"item-1": count, "item-2": 2}, 5)
-        assert len(answer) == 5
-        assert all(math.isfinite(found.score) for found in answer)
+def test_a_huge_count_gives_an_answer(bundle: Bundle) -> None:
+    answer = bundle.recommend_for_plays({"item-1": 2**63 - 1, "item-2": 2}, 5)
+    assert len(answer) == 5 and all(math.isfinite(found.score) for found in answer)
 
 
-def test_mistakes_are_one_sentence(bundle: Bundle) -> None:
+def test_mistakes_are_one_sentence_and_name_no_folder(bundle: Bundle) -> None:
+    """A service gives them to whoever asks."""
     for wrong, sentence in (
         (lambda: bundle.recommend("nobody"), "user 'nobody' is not in"),
-        (lambda: bundle.similar_tracks("nobody"), "track 'nobody' is not in"),
+        (lambda: bundle.similar_users("nobody"), "user 'nobody' is not in"),
+        (lambda: bundle.explain("user-0", "nobody"), "track 'nobody' is not in"),
         (lambda: bundle.recommend("user-0", -1), "k is -1, not a whole number of at least 0"),
         (lambda: bundle.recommend("user-0", math.nan), "k is nan"),
         (lambda: bundle.recommend("user-0", search_k=0), "search_k is 0"),
-        (lambda: bundle.recommend("user-0", diversity=math.nan), "diversity is nan"),
-        (lambda: bundle.recommend("user-0", diversity=1.5), "not a number from 0 to 1"),
+        (lambda: bundle.recommend("user-0", diversity=1.5), "is 1.5, not a number from 0 to 1"),
         (lambda: bundle.recommend("user-0", candidates="item-1"), r"write \['item-1'\]"),
+        (lambda: bundle.recommend_for_plays({"item-1": -1}), "play count of item-1 is -1"),
         (lambda: bundle.similar_tracks(np.ones(5)), "6 finite numbers"),
         (lambda: bundle.similar_tracks(np.full(6, np.nan)), "6 finite numbers"),
     ):
-        with pytest.raises(MusicRecError, match=sentence):
+        with pytest.raises(MusicRecError, match=sentence) as caught:
             wrong()
+        assert "/" not in str(caught.value)
     with pytest.raises(TypeError, match="'lenght'"):
         bundle.recommend("user-0", lenght=3)
 
@@ -222,15 +208,7 @@ def test_folding_in_is_the_minimum_of_the_objective(reg_unobserved: float, tmp_p
     assert not bundle.fold_in_track({"nobody": 3}).any()
 
 
-@pytest.mark.parametrize(
-    "als",
-    [
-        ALS,
-        ALS.replace(nonnegative=True),
-        ALS.replace(reg_exponent=0.5, unobserved_weight=0.1),
-        ALS.replace(reg_unobserved=2.0),
-    ],
-)
+@pytest.mark.parametrize("als", EXPLAINED)
 def test_the_parts_of_an_explanation_sum_to_the_score(als: object, tmp_path: Path) -> None:
     root = make_project(tmp_path, als)
     bundle = load_bundle(root / "bundle")

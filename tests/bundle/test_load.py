@@ -70,22 +70,17 @@ def test_a_bundle_in_memory_survives_being_overwritten(bundle: Bundle, folder: P
     assert answers(loaded) == answers(bundle)
 
 
-def test_copies_and_pickles_answer_alike(bundle: Bundle, folder: Path) -> None:
+def test_copies_and_pickles_answer_alike(bundle: Bundle, folder: Path, tmp_path: Path) -> None:
     expected = answers(bundle)
     loaded = load_bundle(folder)
     assert answers(loaded) == expected  # also asks Annoy, whose objects cannot be pickled
-    assert answers(copy.copy(loaded)) == answers(copy.deepcopy(loaded)) == expected
     small = pickle.dumps(loaded)
-    assert len(small) < 1000 and answers(pickle.loads(small)) == expected
+    assert len(small) < 1000
+    assert answers(copy.deepcopy(loaded)) == answers(pickle.loads(small)) == expected
     shutil.rmtree(folder)
     assert answers(pickle.loads(pickle.dumps(loaded))) == expected
     with pytest.raises(MusicRecError, match="no bundle here"):
         pickle.loads(small)
-
-
-def test_a_pickle_of_a_bundle_that_was_replaced_is_refused(folder: Path, tmp_path: Path) -> None:
-    small = pickle.dumps(load_bundle(folder))
-    shutil.rmtree(folder)
     (make_project(tmp_path / "other", seed=8) / "bundle").rename(folder)
     with pytest.raises(MusicRecError, match="another bundle than the one that was pickled"):
         pickle.loads(small)
@@ -188,14 +183,10 @@ def test_a_manifest_with_any_other_value_is_refused_or_answers(folder: Path) -> 
     outcomes = {"refused": 0, "answered": 0}
     for _ in range(100):
         block = manifest = json.loads(original)
-        for _ in range(int(draw.integers(1, 5))):
-            keys = list(block) if isinstance(block, dict) else list(range(len(block)))
-            key = keys[draw.integers(len(keys))]
-            if not isinstance(block[key], dict | list) or not block[key]:
-                break
-            parent, block = block, block[key]
-        else:
-            block = parent
+        key = draw.choice(list(block))
+        while block[key] and isinstance(block[key], dict | list) and draw.random() < 0.8:
+            block = block[key]
+            key = draw.choice(list(block)) if isinstance(block, dict) else 0
         if draw.random() < 0.2:
             del block[key]
         else:

@@ -108,14 +108,6 @@ def test_the_list_is_that_of_a_look_at_each_track(
             assert many[user].track_ids == expected(grouped, vector, k, plays[user], **rules)
 
 
-def test_candidates_are_looked_up_once(grouped: Bundle) -> None:
-    known = grouped.tracks.indices([*TRACKS[5:30], "nobody's"])
-    for user in (USERS[3], USERS[LONE_USER]):
-        answer = grouped.recommend(user, 5, candidates=known)
-        assert answer == grouped.recommend(user, 5, candidates=[*TRACKS[5:30], "nobody's"])
-        assert answer.unknown == ("nobody's",)
-
-
 def test_popular_and_diverse_lists_heed_the_groups(grouped: Bundle) -> None:
     for options in ({}, {"diversity": 0.5}, {"search_k": 3}):
         for user in (USERS[LONE_USER], USERS[3]):
@@ -222,8 +214,10 @@ def test_the_command_takes_every_rule(
     (tmp_path / "users").write_text(f"{USERS[3]}\n{USERS[8]}\nnobody\n")
     files = ["--exclude-from", str(tmp_path / "not"), "--candidates-from", str(tmp_path / "only")]
     rules = ["--max-per-group", "2", "--min-score", "0.1", "-k", "4", *files]
+    rules += ["--with-seen", "--diversity", "0.4"]
     rules += ["--bundle", str(grouped.root)]
     options = {"max_per_group": 2, "min_score": 0.1, "candidates": TRACKS[:30]}
+    options |= {"diversity": 0.4, "exclude_seen": False}
     lists = [
         grouped.recommend(user, 4, exclude=exclude, **options).track_ids
         for user, exclude in ((USERS[3], TRACKS[:2]), (USERS[8], TRACKS[:1]))

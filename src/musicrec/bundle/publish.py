@@ -14,15 +14,15 @@ from typing import Any
 
 from musicrec.baselines.lists import model_title
 from musicrec.bundle.bundle import load_bundle
-from musicrec.bundle.manifest import CARD, MANIFEST, Fingerprint, Manifest
-from musicrec.bundle.write import write_manifest
+from musicrec.bundle.manifest import CARD, MANIFEST, Manifest
+from musicrec.bundle.write import fingerprints, write_manifest
 from musicrec.errors import MusicRecError, warn, without_passwords
 from musicrec.formatting import markdown_table, parameter
 from musicrec.metrics.definitions import split_figures
 from musicrec.metrics.intervals import CONFIDENCE
 from musicrec.project.revisions import WORKSPACE, Revision
 from musicrec.project.staleness import why_stale
-from musicrec.storage.files import fingerprint, read_json
+from musicrec.storage.files import read_json
 from musicrec.storage.outputs import atomic_directory, is_folder_of_ours, output_folder
 
 FACTS = {
@@ -128,7 +128,7 @@ def publish(
         for name in manifest.files:
             shutil.copyfile(source / name, folder / name)
         (folder / CARD).write_text(model_card(published), encoding="utf-8")
-        files = manifest.files | {CARD: Fingerprint(**fingerprint(folder / CARD))}
+        files = manifest.files | fingerprints([folder / CARD])
         write_manifest(folder / MANIFEST, published.model_copy(update={"files": files}))
         load_bundle(folder)
     rows = [row for row in facts["differences"] if not row["shown_higher"]]
@@ -144,10 +144,11 @@ def model_card(manifest: Manifest) -> str:
     value = "{value:.4f} ({low:.4f} to {high:.4f})".format_map
     change = "{difference:+.4f} ({low:+.4f} to {high:+.4f})".format_map
     metrics = [(model_title(r["model"]), r["metric"], value(r)) for r in facts["intervals"]]
-    verdicts = [
-        (model_title(r["against"]), r["metric"], change(r), _verdict(r))
-        for r in facts["differences"]
-    ]
+    verdicts = []
+    for row in facts["differences"]:
+        otherwise = "worse" if row["high"] < 0 else "not shown to be better"
+        verdict = "better" if row["shown_higher"] else otherwise
+        verdicts.append((model_title(row["against"]), row["metric"], change(row), verdict))
     training = {
         f"{block}.{name}": value
         for block in ("feedback", "als", "export")
@@ -173,12 +174,6 @@ def model_card(manifest: Manifest) -> str:
 def _parameters(values: Mapping[str, Any]) -> str:
     rows = [(name, f"`{parameter(value)}`") for name, value in values.items()]
     return markdown_table(("parameter", "value"), rows)
-
-
-def _verdict(row: Mapping[str, Any]) -> str:
-    if row["shown_higher"]:
-        return "better"
-    return "worse" if row["high"] < 0 else "not shown to be better"
 
 
 def _figure(value: object) -> str:

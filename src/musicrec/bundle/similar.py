@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from musicrec.interactions.factors import norms_of
 from musicrec.jit.kernel import kernel
 from musicrec.search.kernels import write_best
 
@@ -29,8 +30,8 @@ class CosineIndex:
     def __init__(self, factors: np.ndarray) -> None:
         """Take float32 (n, rank), which is kept by reference."""
         self.factors = factors
-        self._inverse = np.empty(len(factors))
-        _inverse_norms(factors, self._inverse)
+        norms = norms_of(factors)
+        self._inverse = np.divide(1.0, norms, out=np.zeros(len(norms)), where=norms > 0.0)
 
     def nearest(
         self, vector: np.ndarray, k: int, leave_out: int = -1
@@ -55,16 +56,6 @@ class CosineIndex:
         ids, best = np.empty(length, np.int32), np.empty(length, np.float32)
         write_best(rows, scores, ids, best)
         return ids, best
-
-
-@kernel()
-def _inverse_norms(factors, out):
-    """Write 1 / norm of every row, 0 for rows of zeros."""
-    for row in range(len(factors)):
-        squared = 0.0
-        for factor in range(factors.shape[1]):
-            squared += np.float64(factors[row, factor]) ** 2
-        out[row] = 1.0 / np.sqrt(squared) if squared > 0.0 else 0.0
 
 
 @kernel()
