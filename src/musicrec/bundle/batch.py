@@ -24,6 +24,7 @@ from musicrec.search.exact import ExactIndex
 from musicrec.storage.parquet import LAST_PLAYED, READING, write_rows
 
 if TYPE_CHECKING:
+    from pyspark import Broadcast
     from pyspark.sql import SparkSession
 
     from musicrec.bundle.bundle import Bundle
@@ -113,9 +114,10 @@ def recommend_all_on_spark(
             pa.record_batch({"user_id": block.ids, **packed(block.factors, block.excluded)})
             for _, block in _user_blocks(model, request)
         )
-        work = _on_executor(lambda: broadcast.value)
-        lists = spark.createDataFrame(users).mapInArrow(work, SPARK_SCHEMA)
         scratch = folder / "rows"
+        lists = spark.createDataFrame(users).mapInArrow(
+            lambda batches: _on_executor(broadcast, batches), SPARK_SCHEMA
+        )
         lists.write.option("compression", "snappy").parquet(local_uri(scratch))
         _write(model, target, _rows(scratch))
         broadcast.destroy()
@@ -133,18 +135,16 @@ def _user_blocks(model: Bundle, request: Request) -> Iterator[tuple[int, Users]]
 
 def _write(model: Bundle, output: str | os.PathLike[str], tables: Iterable[pa.Table]) -> None:
     """Write rows, with the times of last plays where the bundle has them."""
-    if not model.timed:
+
+    def timed(table: pa.Table) -> pa.Table:
+        users = model.users.positions(table.column("user_id").combine_chunks())
+        items = model.tracks.positions(table.column("track_id").combine_chunks())
+        return table.append_column(LAST_PLAYED, pa.array(model.times_of(users, items), pa.int64()))
+
+    if model.timed:
+        write_rows(output, map(timed, tables), SCHEMA.append(LAST_PLAYED))
+    else:
         write_rows(output, tables, SCHEMA)
-        return
-
-    def with_times() -> Iterator[pa.Table]:
-        for table in tables:
-            users = model.users.positions(table.column("user_id").combine_chunks())
-            items = model.tracks.positions(table.column("track_id").combine_chunks())
-            times = pa.array(model.times_of(users, items), pa.int64())
-            yield table.append_column(LAST_PLAYED, times)
-
-    write_rows(output, with_times(), SCHEMA.append(LAST_PLAYED))
 
 
 def _lists(users: Users, recommender: Recommender, query: Query, tracks: pa.Array) -> pa.Table:
@@ -166,25 +166,20 @@ def _lists(users: Users, recommender: Recommender, query: Query, tracks: pa.Arra
 
 
 def _on_executor(
-    shared: Callable[[], tuple[Any, ...]],
-) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    broadcast: Broadcast[Any], batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
     """What an executor does with its users."""
+    from musicrec.spark.executors import once_a_process, unpacked
 
-    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from musicrec.spark.executors import once_a_process, unpacked
-
-        name, item_factors, listeners, groups, tracks, query = shared()
-        recommender = once_a_process(
-            name,
-            lambda: Recommender(ExactIndex(item_factors), None, listeners, groups).among(query),
-        )
-        for batch in batches:
-            users = Users(batch.column("user_id"), *unpacked(batch, len(item_factors)))
-            with using_threads(1):  # Spark runs a process on each core
-                found = _lists(users, recommender, query, tracks)
-            yield from found.to_batches()
-
-    return work
+    name, item_factors, listeners, groups, tracks, query = broadcast.value
+    recommender = once_a_process(
+        name, lambda: Recommender(ExactIndex(item_factors), None, listeners, groups).among(query)
+    )
+    for batch in batches:
+        users = Users(batch.column("user_id"), *unpacked(batch, len(item_factors)))
+        with using_threads(1):  # Spark runs a process on each core
+            found = _lists(users, recommender, query, tracks)
+        yield from found.to_batches()
 
 
 def _rows(folder: Path) -> Iterator[pa.Table]:
