@@ -82,6 +82,14 @@ class Manifest(_Part):
     published: dict[str, Any] | None = None
     updated: dict[str, Any] | None = None
 
+    def parameters(self) -> dict[str, dict[str, Any]]:
+        """Blocks `feedback` and `als` as `train` wrote them, and `export`."""
+        blocks: dict[str, Any] = {"feedback": self.feedback, "als": self.als}
+        known = {
+            k: block.model_dump(mode="json", exclude_unset=True) for k, block in blocks.items()
+        }
+        return known | {"export": self.export.model_dump(mode="json")}
+
 
 def layout(sizes: Sizes, version: int = FORMAT) -> dict[str, dict[str, Any]]:
     """`dtype` and `shape` of every array, by the name of its file without `.npy`.

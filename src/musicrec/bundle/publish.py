@@ -151,8 +151,8 @@ def model_card(manifest: Manifest) -> str:
         verdicts.append((model_title(row["against"]), row["metric"], change(row), verdict))
     training = {
         f"{block}.{name}": value
-        for block in ("feedback", "als", "export")
-        for name, value in sorted(getattr(manifest, block).model_dump(mode="json").items())
+        for block, values in manifest.parameters().items()
+        for name, value in sorted(values.items())
     }
     return MODEL_CARD.format(
         revision=facts["revision"],

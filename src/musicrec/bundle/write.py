@@ -247,9 +247,7 @@ def _read_groups(path: Path) -> dict[str, dict[str, str]]:
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Write a manifest; numbers keep every digit, which a parameter may need."""
     content = manifest.model_dump(mode="json", exclude_none=True)
-    for name in ("als", "feedback", "export"):  # whose null means something
-        content[name] = getattr(manifest, name).model_dump(mode="json")
-    write_exact_json(path, content)
+    write_exact_json(path, content | manifest.parameters())  # whose null means something
 
 
 def fingerprints(paths: list[Path]) -> dict[str, Fingerprint]:
