@@ -201,4 +201,5 @@ def _footnote(result: Result) -> str:
         words += f"margin of {100 * result.margin:g} %"
     if any(row.verdict == TOO_FEW for row in result.metrics.values()):
         words += f"; too few users where fewer than {FEWEST_USERS} differ"
-    return ". ".join(filter(None, [words, result.training.capitalize()])) + "."
+    last = f" {result.training.capitalize()}." if result.training and not many else ""
+    return f"{words}.{last}"

@@ -90,7 +90,7 @@ def _beside(figures: Figures, published: tuple[float, float]) -> list[str]:
 def _section(key: str, title: str, text: str, header: list[str], cells: list[list[str]]) -> Section:
     """A table and what it says; with it, what a dagger in a cell means."""
     text = " ".join([text, *_why_zero(cells)])
-    return Section(key, title, text, table=Table(key, header, cells) if cells else None)
+    return Section(key, title, text, table=Table(key, header, cells))
 
 
 def _grid(work: Work, metric: str, title: str) -> Section:
