@@ -25,7 +25,6 @@ from musicrec.ingest.split.summary import (
     Merged,
     describe_splits,
     id_warnings,
-    read_contents,
     require_sound_splits,
 )
 from musicrec.interactions.coded import dictionary
@@ -83,6 +82,7 @@ class _Chunks:
     def _to_files(self) -> None:
         self.in_files = True
         for table, chunks in self.tables.items():
+            self.folder(table).mkdir(parents=True, exist_ok=True)
             while chunks:
                 self._write(self.folder(table), chunks.pop(0))
 
@@ -92,9 +92,11 @@ class _Chunks:
         rows = pa.table([users, tracks, counts, time], _CHUNK.names)
         part = text_parts(users.dictionary, PARTS)[users.indices]
         for number in range(PARTS):
-            path = folder / f"{number}/{self._files:06d}.parquet"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pq.write_table(rows.filter(pa.array(part == number)).cast(_CHUNK), path)
+            mine = rows.filter(pa.array(part == number)).cast(_CHUNK)
+            if mine.num_rows:
+                path = folder / f"{number}/{self._files:06d}.parquet"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                pq.write_table(mine, path)
         self._files += 1
 
 
@@ -213,9 +215,8 @@ def _summary(tally: Tally, merged: Merged, plan: Plan, folder: Path) -> dict[str
             "data.on_bad_rows: drop"
         )
     protocol.require_splits(folder, plan)
-    contents = {split: read_contents(folder / split) for split in plan.splits}
-    described = describe_splits(contents)
-    require_sound_splits(contents, params)
+    described = describe_splits(merged.contents)
+    require_sound_splits(merged.contents, params)
     source = tally.source() | {"merged_rows": merged.numbers["merged"]}
     if params.columns.timestamp is not None:
         again = source["rows_same_listen"] = merged.numbers["again"]
@@ -230,7 +231,7 @@ def _summary(tally: Tally, merged: Merged, plan: Plan, folder: Path) -> dict[str
                 f"data.protocol: {params.protocol} leaves the later plays of other users in "
                 "training; temporal trains on the past alone"
             )
-    warn(*id_warnings(contents, params))
+    warn(*id_warnings(merged.contents, params))
     summary: dict[str, dict[str, Any]] = {"source": source}
     for split in plan.splits:
         summary[split] = described[split] | {"merged_rows": merged.numbers[f"merged {split}"]}

@@ -45,6 +45,7 @@ def elsewhere(request, spark, monkeypatch):
         by_part = request.param == "by part"
         monkeypatch.setattr(ingest, "fits_in_memory", lambda rows: by_part and rows < 100)
         monkeypatch.setattr(on_spark, "spark_session", lambda _: nullcontext(spark))
+        monkeypatch.setattr("musicrec.ingest.read.text.BLOCK", 99)  # chunks without some parts
 
     return start
 

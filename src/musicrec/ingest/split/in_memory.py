@@ -13,7 +13,7 @@ import pyarrow as pa
 from musicrec.ingest.read.judge import Chunk
 from musicrec.ingest.read.values import MAX_COUNT, SECOND
 from musicrec.ingest.split.protocol import HOLDOUT_PLAYS, HOLDOUT_USERS, Plan
-from musicrec.ingest.split.summary import Merged, sum_too_large
+from musicrec.ingest.split.summary import Contents, Merged, histogram_of, joined, sum_too_large
 from musicrec.interactions.coded import Coded, code_ids
 from musicrec.interactions.hashing import hash_fraction, text_parts
 from musicrec.jit.parallel import on_threads
@@ -70,18 +70,20 @@ def merge_in_memory(groups: Iterable[Group], plan: Plan, folder: Path) -> Merged
     MusicRecError
         Counts of a user and track sum to more than int64 holds.
     """
-    done = [one for numbers, tables in groups for one in _merge(numbers, tables, plan, folder)]
-    for name in plan.splits:
-        if (folder / name).is_dir():
-            write_checksums(folder / name)
+    found: dict[str, list[Contents]] = {name: [] for name in plan.splits}
+    done = [one for group in groups for one in _merge(group, plan, folder, found)]
+    contents = {name: joined(parts) for name, parts in found.items() if parts}
+    for name in contents:
+        write_checksums(folder / name)
     numbers = sum((numbers for numbers, _ in done), Counter())
-    return Merged(numbers, [overlap for _, some in done for overlap in some])
+    return Merged(contents, numbers, [overlap for _, some in done for overlap in some])
 
 
 def _merge(
-    numbers: Sequence[int], tables: dict[str, list[Chunk]], plan: Plan, folder: Path
+    group: Group, plan: Plan, folder: Path, contents: dict[str, list[Contents]]
 ) -> list[tuple[Counter[str], list[Overlap]]]:
-    """Merge and write parts: what is counted and what overlaps in each."""
+    """Merge and write parts: what is counted and overlaps in each; `contents` gets what is new."""
+    numbers, tables = group
     if not any(tables.values()):
         return []
     rows = _rows(tables, plan)
@@ -89,6 +91,8 @@ def _merge(
     ids = rows.users.ids, rows.tracks.ids
     part_of_user = text_parts(ids[0], PARTS).astype(np.int8)
     held = _held_out_users(ids[0], plan)
+    used = {name: [np.zeros(len(one), bool) for one in ids] for name in plan.splits}
+    counted: dict[str, list[Counter[int]]] = {name: [] for name in plan.splits}
     whole: dict[int, tuple[Pairs, Usable]] = {}
 
     def merge(number: int) -> Pairs:
@@ -104,6 +108,8 @@ def _merge(
                 path = folder / name / f"part-{number:05d}.parquet"
                 path.parent.mkdir(exist_ok=True)
                 write_rows(path, _tables(pairs, here, rows, schema), schema)
+                used[name][0][pairs.users[here]] = used[name][1][pairs.tracks[here]] = True
+                counted[name].append(histogram_of(pa.array(pairs.counts[here])))
         return left_out, overlaps
 
     if plan.needs_whole_table:  # a track counts its users in all parts
@@ -111,7 +117,13 @@ def _merge(
         usable = _usable(parts, rows, held, plan.params)
         whole = {number: (parts[number], one) for number, one in enumerate(usable)}
         del parts
-    return on_threads(write, numbers)
+    done = on_threads(write, numbers)
+    for name in filter(counted.get, plan.splits):
+        users, tracks = (
+            one.filter(pa.array(known)) for one, known in zip(ids, used[name], strict=True)
+        )
+        contents[name].append(Contents(users, tracks, sum(counted[name], Counter())))
+    return done
 
 
 def merged_table(chunks: list[Chunk], params: DataParams) -> pa.Table:

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from musicrec.ingest.read.values import SECOND
 from musicrec.ingest.split.protocol import HOLDOUT_PLAYS, HOLDOUT_USERS, Plan
-from musicrec.ingest.split.summary import Merged, sum_too_large
+from musicrec.ingest.split.summary import Merged, read_contents, sum_too_large
 from musicrec.interactions.hashing import BITS, SEPARATOR
 from musicrec.params import DataParams
 from musicrec.spark.java import readable_errors
@@ -57,6 +57,7 @@ def _merge(spark: SparkSession, folders: dict[str, Path], plan: Plan, folder: Pa
         name: value or 0 for name, value in (merging.get | splitting.get).items()
     }
     return Merged(
+        {name: read_contents(folder / name) for name in plan.splits if (folder / name).is_dir()},
         numbers,
         [
             (name, numbers[f"both {name}"], tuple(numbers[f"first both {name}"]))

@@ -6,7 +6,7 @@ import bisect
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ class Contents(NamedTuple):
 
     users: pa.Array  # distinct ids, in no order
     tracks: pa.Array
-    histogram: dict[int, int]  # count -> number of rows
+    histogram: Counter[int]  # count -> number of rows
 
 
 class Merged(NamedTuple):
@@ -39,6 +39,7 @@ class Merged(NamedTuple):
     those of `Plan.left_out`.
     """
 
+    contents: dict[str, Contents]  # of each split that has rows
     numbers: Mapping[str, Any]
     # Split, source rows of its held-out plays that training has too, their first (user, track).
     overlaps: list[tuple[str, int, tuple[str, str]]]
@@ -53,27 +54,33 @@ def sum_too_large(pairs: int, first: tuple[str, str], params: DataParams) -> Mus
     )
 
 
+def histogram_of(counts: pa.Array) -> Counter[int]:
+    """Number of rows of each count."""
+    return Counter({one["values"]: one["counts"] for one in pc.value_counts(counts).to_pylist()})
+
+
+def joined(parts: Sequence[Contents]) -> Contents:
+    """What parts of a split hold together, each of other users."""
+    users, tracks, histograms = zip(*parts, strict=True)
+    distinct = pc.unique(pa.chunked_array(tracks)) if len(parts) > 1 else tracks[0]
+    return Contents(pa.concat_arrays(users), distinct, sum(histograms, Counter()))
+
+
 def read_contents(folder: Path) -> Contents:
     """Read a split's Parquet parts: memory follows the distinct ids, not the rows."""
-    parts = on_threads(_read_part, parquet_parts(folder))
-    users, tracks = (pc.unique(pa.chunked_array([part[i] for part in parts])) for i in (0, 1))
-    return Contents(users, tracks, dict(sum((part[2] for part in parts), Counter())))
+    return joined(on_threads(_read_part, parquet_parts(folder)))
 
 
-def _read_part(part: Path) -> tuple[pa.Array, pa.Array, Counter[int]]:
-    """Distinct users, distinct tracks and number of rows of each count, a row group at a time."""
+def _read_part(part: Path) -> Contents:
     users = tracks = pa.array([], pa.string())
     histogram: Counter[int] = Counter()
-    with pq.ParquetFile(part, read_dictionary=["user_id", "track_id"], **READING) as reader:
+    with pq.ParquetFile(part, **READING) as reader:
         for group in range(reader.num_row_groups):
             rows = reader.read_row_group(group, use_threads=False)
-            new = (rows[name].unique().dictionary_decode() for name in ("user_id", "track_id"))
-            users, tracks = (
-                pc.unique(pa.concat_arrays(both)) for both in zip((users, tracks), new, strict=True)
-            )
-            for counted in pc.value_counts(rows["count"]).to_pylist():
-                histogram[counted["values"]] += counted["counts"]
-    return users, tracks, histogram
+            users = pc.unique(pa.concat_arrays([users, rows["user_id"].unique()]))
+            tracks = pc.unique(pa.concat_arrays([tracks, rows["track_id"].unique()]))
+            histogram += histogram_of(rows["count"])
+    return Contents(users, tracks, histogram)
 
 
 def describe_splits(contents: dict[str, Contents]) -> dict[str, dict[str, Any]]:
