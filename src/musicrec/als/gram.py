@@ -14,9 +14,11 @@ from musicrec.als.lanes import (
     LANES,
     aligned,
     broadcast4,
+    cast_like,
     load,
     load4,
     multiply_add,
+    store,
     store_each,
     zeros_like,
 )
@@ -30,7 +32,8 @@ PARTIAL_SUMS = 16  # a fixed number, added in order, whatever the number of thre
 ROWS_AT_ONCE = 32  # added to a partial sum: at rank 128 they fill 32 KB, a first-level cache
 ROTATION_BLOCKS = 96  # of rows: several a core, so that the last core to finish is not late
 FEWEST_ROWS = 64  # of a block: below that, handing it out takes longer than rotating it
-AXES_AT_ONCE = 2 * LANES  # with four rows, eight sums: sixteen registers of 256 bits if float64
+AXES_AT_ONCE = 2 * LANES  # with four rows, eight sums of 256 bits if float32
+ROTATED_AT_ONCE = 16  # rows: with a panel of axes at most 48 KB
 
 
 def gram(factors: np.ndarray) -> np.ndarray:
@@ -88,7 +91,7 @@ def rotate(rows: np.ndarray, basis: np.ndarray, out: np.ndarray, kind: type = np
     rows : float32 array (n, rank)
     basis : float64 array (rank, rank)
     out : float32 array (n, at least rank)
-        May be `rows` itself. Columns past the rank are left alone.
+        Contiguous; may be `rows` itself. Columns past the rank are left alone.
     kind : float32 or float64
         What sums are made in. In float64 a row's bits do not depend on what rows are beside it.
     """
@@ -103,40 +106,73 @@ def rotate(rows: np.ndarray, basis: np.ndarray, out: np.ndarray, kind: type = np
         with threadpool_limits(1, user_api="blas"):
             for_blocks(multiply, blocks(n, size))
         return
-    axes = np.zeros((rank, -(-rank // AXES_AT_ONCE) * AXES_AT_ONCE), kind)
-    axes[:, :rank] = basis
+    panels = -(-rank // AXES_AT_ONCE)
+    axes = np.zeros((rank, panels, AXES_AT_ONCE), kind)
+    axes.reshape(rank, -1)[:, :rank] = basis
+    axes = np.ascontiguousarray(axes.swapaxes(0, 1)).reshape(-1)
+    flat, written = rows.reshape(-1), out.reshape(-1)
 
     def work(start: int, stop: int) -> None:
-        scratch = aligned(4 * (rank + axes.shape[1]), kind)
-        _rotate_rows(rows, axes.reshape(-1), scratch, out, start, stop)
+        scratch = aligned(ROTATED_AT_ONCE * (rank + panels * AXES_AT_ONCE), kind)
+        _rotate_rows((flat, rank), axes, scratch, (written, out.shape[1]), (start, stop))
 
     for_blocks(work, blocks(n, size))
 
 
-@kernel()
-def _rotate_rows(rows, axes, scratch, out, start, stop):
-    """Write rows [start, stop) times `axes`, flat and padded to whole panels, to `out`."""
-    rank = rows.shape[1]
+@kernel(allocates=False)
+def _rotate_rows(source, axes, scratch, target, block):
+    """Write a block of rows times `axes`, one panel of `AXES_AT_ONCE` after the other.
+
+    `source` and `target` are a flat array and the length of its rows. A panel stays in a
+    first-level cache for all rows of `scratch`.
+    """
+    (rows, rank), (out, length), (start, stop) = source, target, block
     width = len(axes) // rank
-    rotated = 4 * rank
-    for first in range(start, stop, 4):
-        n = min(4, stop - first)
+    rotated = ROTATED_AT_ONCE * rank
+    for first in range(start, stop, ROTATED_AT_ONCE):
+        n = min(ROTATED_AT_ONCE, stop - first)
         for r in range(n):
-            for k in range(rank):
-                scratch[r * rank + k] = rows[first + r, k]
+            _copy(rows, (first + r) * rank, scratch, r * rank, rank)
         for j in range(0, width, AXES_AT_ONCE):
-            zero = zeros_like(scratch)
-            left = zero, zero, zero, zero
-            right = zero, zero, zero, zero
-            for k in range(rank):
-                x = broadcast4(scratch, k, rank)
-                left = multiply_add(x, load(axes, k * width + j), left)
-                right = multiply_add(x, load(axes, k * width + j + LANES), right)
-            store_each(scratch, rotated + j, width, left)
-            store_each(scratch, rotated + j + LANES, width, right)
+            for r in range(0, n, 4):
+                left, right = _tile(scratch, r * rank, axes, j * rank, rank)
+                store_each(scratch, rotated + r * width + j, width, left)
+                store_each(scratch, rotated + r * width + j + LANES, width, right)
         for r in range(n):
-            for k in range(rank):
-                out[first + r, k] = scratch[rotated + r * width + k]
+            _copy(scratch, rotated + r * width, out, (first + r) * length, rank)
+
+
+@kernel(allocates=False, forceinline=True)
+def _tile(rows, x, axes, panel, rank):
+    """Four rows from `x` on times both vectors of a panel: sums that fill sixteen registers."""
+    zero = zeros_like(rows)
+    left = zero, zero, zero, zero
+    right = zero, zero, zero, zero
+    if rows.itemsize == 4:
+        for k in range(rank):
+            four = broadcast4(rows, x + k, rank)
+            left = multiply_add(four, load(axes, panel + AXES_AT_ONCE * k), left)
+            right = multiply_add(four, load(axes, panel + AXES_AT_ONCE * k + LANES), right)
+    else:  # half as many at a time, of 256 bits
+        for k in range(rank):
+            left = multiply_add(
+                broadcast4(rows, x + k, rank), load(axes, panel + AXES_AT_ONCE * k), left
+            )
+        for k in range(rank):
+            right = multiply_add(
+                broadcast4(rows, x + k, rank), load(axes, panel + AXES_AT_ONCE * k + LANES), right
+            )
+    return left, right
+
+
+@kernel(allocates=False, forceinline=True)
+def _copy(source, first, target, to, n):
+    """Copy n entries of one contiguous array to another, whose type they take."""
+    whole = n // LANES * LANES
+    for k in range(0, whole, LANES):
+        store(target, to + k, cast_like(target, load(source, first + k)))
+    for k in range(whole, n):
+        target[to + k] = source[first + k]
 
 
 def eigenbasis(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
