@@ -76,7 +76,8 @@ def fit(
     Returns
     -------
     Factors
-        Rows without plays are zero; exact solvers never raise the losses.
+        Rows without plays are zero; exact solvers never raise the losses. The last users are solved
+        exactly by any solver, so that folding a user's training plays in gives the factor again.
 
     Raises
     ------
@@ -97,6 +98,9 @@ def fit(
     best, half_step = factors, HalfStep.improve if iterative else HalfStep.solve
     for iteration in range(1, params.max_iter + 1):
         half_step(item_rows, users, items)
+        if iterative and iteration == params.max_iter:
+            user_rows.turn(items)  # as after `improve`, so that the model is that of a longer fit
+            users, items, half_step = *_contiguous(factors), HalfStep.solve
         gain = half_step(user_rows, items, users)
         factors.losses.append(user_rows.loss_at_zero - gain + penalty(item_rows.reg, items))
         if score is not None:
@@ -110,11 +114,17 @@ def fit(
             if waited >= params.early_stopping:
                 break
     best.scores = factors.scores
-    if iterative:  # so that folding a user's training plays in gives the exported factor
-        best.users, best.items = (np.ascontiguousarray(f) for f in (best.users, best.items))
-        gain = user_rows.solve(best.items, best.users)
-        best.losses[-1] = user_rows.loss_at_zero - gain + penalty(item_rows.reg, best.items)
+    if iterative and len(best.losses) < len(factors.losses):  # of an earlier iteration
+        users, items = _contiguous(best)
+        gain = user_rows.solve(items, users)
+        best.losses[-1] = user_rows.loss_at_zero - gain + penalty(item_rows.reg, items)
     return best
+
+
+def _contiguous(factors: Factors) -> tuple[np.ndarray, np.ndarray]:
+    """Users and items for an exact solver, which conjugate gradients keep padded."""
+    factors.users, factors.items = map(np.ascontiguousarray, (factors.users, factors.items))
+    return factors.users, factors.items
 
 
 def uses_cg(params: ALSParams) -> bool:

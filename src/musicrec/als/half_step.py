@@ -96,11 +96,8 @@ class HalfStep:
         fixed, solved : float32 arrays (n_columns, padded), (n_rows, padded)
             From `in_whole_vectors`; overwritten. The rest is as of `solve`.
         """
-        gram_matrix = self.params.unobserved_weight * gram(fixed)
-        values, axes = eigenbasis(gram_matrix)
+        gram_matrix, values = self.turn(fixed, solved)
         shared = np.maximum(values, TINY).astype(np.float32)
-        for factors in (fixed, solved):
-            rotate(factors, axes, factors, np.float32)
         problem = self._problem(fixed, gram_matrix)
         out = self._solution(solved)
 
@@ -111,6 +108,17 @@ class HalfStep:
 
         for_blocks(work, self._bounds)
         return float(out.gains.sum())
+
+    def turn(self, fixed: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rotate padded tables, in place, to where the weighted Gram matrix of `fixed` is diagonal.
+
+        Returns that matrix as it was, float64 (padded, padded), and its eigenvalues.
+        """
+        gram_matrix = self.params.unobserved_weight * gram(fixed)
+        values, axes = eigenbasis(gram_matrix)
+        for factors in (fixed, *others):
+            rotate(factors, axes, factors, np.float32)
+        return gram_matrix, values
 
     def _problem(self, factors: np.ndarray, gram_matrix: np.ndarray) -> Problem:
         """The rows with their ridge, given padded factors and their weighted Gram matrix."""
