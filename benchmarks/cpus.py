@@ -32,10 +32,14 @@ NO_AVX512 = "-AVX512F,-AVX512BW,-AVX512CD,-AVX512DQ,-AVX512VL"
 
 
 def without(units: str, at_most: str, glibc: str) -> dict[str, str]:
-    """Vector units that NumPy (those after `units`), Arrow and the C library are to leave out."""
+    """Vector units that NumPy (those after `units`), Arrow and the C library are to leave out.
+
+    Numba takes those of the processor that NUMBA_CPU_NAME names, not those of this one.
+    """
     found = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
     here = [unit for unit in found if unit >= units or unit.startswith("AVX512")]
     return {
+        "NUMBA_CPU_FEATURES": "",
         "NPY_DISABLE_CPU_FEATURES": " ".join(here),
         "ARROW_USER_SIMD_LEVEL": at_most,
         "GLIBC_TUNABLES": f"glibc.cpu.hwcaps={glibc}",

@@ -223,8 +223,8 @@ def from_scalar(typing_context, value):
 
 @operation
 def multiply_add(typing_context, a, b, c):
-    """`a * b + c`, fused where the machine can."""
-    return _lane_wise(lambda builder, *v: _call(builder, "fmuladd", *v), a, b, c)
+    """`a * b + c`, rounded once; the C library does it where a processor cannot."""
+    return _lane_wise(lambda builder, *v: _call(builder, "fma", *v), a, b, c)
 
 
 def _arithmetic(emit: Callable[..., Any]) -> Any:
