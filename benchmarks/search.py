@@ -26,7 +26,6 @@ from musicrec.ann_bench.run import (
     Rows,
     describe_machine,
     run_benchmark,
-    speed_up_rows,
 )
 from musicrec.errors import MusicRecError
 from musicrec.interactions.factors import checked_factors
@@ -36,6 +35,7 @@ from musicrec.storage.files import write_json
 from musicrec.storage.outputs import atomic_path
 from musicrec.storage.parquet import parquet_parts, read_files
 
+RECALL_LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
 COLUMNS = (
     "recall",
     "queries_per_second",
@@ -67,6 +67,26 @@ def read_factors(path: str) -> np.ndarray:
     if len(table) == 0 or len(flat) % len(table):
         raise MusicRecError(f"{path}: the lists of {lists[0]} are not all of one length")
     return checked_factors(flat.reshape(len(table), -1), path)
+
+
+def speed_up_rows(rows: Rows) -> Rows:
+    """Put each approximate method beside the best exact one, by the recall that it reaches.
+
+    `times_best_exact`: queries a second of its fastest setting whose recall reaches the level,
+    over those of the best exact method; null where no setting does.
+    """
+    exact = max((row["queries_per_second"] for row in rows if row["exact"]), default=None)
+    by_method: dict[str, Rows] = {}
+    for row in rows:
+        if not row["exact"]:
+            by_method.setdefault(row["method"].partition(",")[0], []).append(row)
+    found: Rows = []
+    for level in RECALL_LEVELS if exact else ():
+        for name, settings in by_method.items():
+            good = [row["queries_per_second"] for row in settings if row["recall"] >= level]
+            ratio = max(good) / exact if good else None
+            found.append({"recall": level, "method": name, "times_best_exact": ratio})
+    return found
 
 
 def print_table(measured: Rows) -> None:

@@ -2,7 +2,7 @@
 
 Reads the factors and the indexed plays; params `ann_bench`, and `export` for the Annoy index as
 it is exported. Writes as metrics that index's recall, which is stable, and a folder of all that a
-clock says: `tradeoff.json`, `speed_up.json` and `machine.json`.
+clock says: `tradeoff.json` and `machine.json`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from musicrec.ann_bench.run import (
     exported_recall,
     read_dataset,
     run_benchmark,
-    speed_up_rows,
 )
 from musicrec.params import AnnBenchParams, ExportParams, load_block
 from musicrec.runtime import progress
@@ -39,6 +38,5 @@ def main() -> None:
     figures = exported_recall(dataset, params.k, export)
     with atomic_directory(args.plots) as folder:
         write_json(folder / "tradeoff.json", rows)
-        write_json(folder / "speed_up.json", speed_up_rows(rows))
         write_json(folder / "machine.json", describe_machine())
     write_json(args.metrics, figures)

@@ -18,7 +18,6 @@ from musicrec.ann_bench.run import (
     _speed,
     read_dataset,
     recall,
-    speed_up_rows,
 )
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import from_triples
@@ -26,30 +25,6 @@ from musicrec.params import AnnBenchParams
 from tests.support.indexed_data import make_plays, write_factors, write_indexed
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def setting(method, found, rate):
-    exact = method.startswith("exact")
-    return {"method": method, "exact": exact, "recall": found, "queries_per_second": rate}
-
-
-def test_speed_up_is_against_the_best_exact_method():
-    measured = [
-        setting("exact_argsort", 1.0, 10),
-        setting("exact", 1.0, 200),
-        setting("annoy, n_trees 1", 0.6, 800),
-        setting("annoy, n_trees 5", 0.85, 100),
-        setting("annoy, n_trees 5", 0.92, 50),
-        setting("hnsw, n_links 16", 0.7, 400),
-    ]
-    table = {(r["recall"], r["method"]): r["times_best_exact"] for r in speed_up_rows(measured)}
-    assert table[0.5, "annoy"] == pytest.approx(4)
-    assert table[0.5, "hnsw"] == pytest.approx(2)
-    assert table[0.8, "annoy"] == pytest.approx(0.5)
-    assert table[0.9, "annoy"] == pytest.approx(0.25)
-    assert table[0.8, "hnsw"] is None
-    assert table[0.99, "annoy"] is None
-    assert speed_up_rows(measured[2:]) == []
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +88,6 @@ def test_stage_writes_stable_figures_apart_from_the_clock(project, tmp_path):
     assert (exact["recall"], exact["map_lost"], exact["ndcg_lost"]) == (1.0, 0.0, 0.0)
     assert exact["map"] == pytest.approx(least["map"] + least["map_lost"], abs=2e-6)
     assert exact["batch_queries_per_second"] > 0
-    assert {row["recall"] for row in json.loads((plots / "speed_up.json").read_text())} == {
-        0.5, 0.8, 0.9, 0.95, 0.99
-    }  # fmt: skip
     assert json.loads((plots / "machine.json").read_text())["cores"] >= 1
 
 

@@ -27,7 +27,6 @@ from musicrec.search.exact import ExactIndex
 from musicrec.search.kernels import inner_products
 from musicrec.storage.parquet import SPLITS
 
-RECALL_LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
 TIE = 1e-5  # relative: scores that float32 arithmetic cannot tell apart count as ties
 WARM_UP = 10  # queries
 PACKAGES = ("numpy", "numba", "annoy", "faiss-cpu", "hnswlib")  # whose versions are named
@@ -270,26 +269,6 @@ def exported_recall(dataset: Dataset, k: int, export: ExportParams) -> dict[str,
     index = build_annoy(dataset.items, export.n_trees, export.seed)
     answers = [index.query(query, k, export.n_trees * k) for query in dataset.queries]
     return {"ann_recall": dataset.recall(answers, k)}
-
-
-def speed_up_rows(rows: Rows) -> Rows:
-    """Rows of `plots/ann_bench/speed_up.json`: each approximate method beside the best exact one.
-
-    `times_best_exact`: queries a second of its fastest setting whose recall reaches the level,
-    over those of the best exact method; null where no setting does.
-    """
-    exact = max((row["queries_per_second"] for row in rows if row["exact"]), default=None)
-    by_method: dict[str, Rows] = {}
-    for row in rows:
-        if not row["exact"]:
-            by_method.setdefault(row["method"].partition(",")[0], []).append(row)
-    found: Rows = []
-    for level in RECALL_LEVELS if exact else ():
-        for name, settings in by_method.items():
-            good = [row["queries_per_second"] for row in settings if row["recall"] >= level]
-            ratio = max(good) / exact if good else None
-            found.append({"recall": level, "method": name, "times_best_exact": ratio})
-    return found
 
 
 def describe_machine() -> dict[str, str | int]:
