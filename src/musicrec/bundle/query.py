@@ -190,6 +190,9 @@ def checked_plays(lists: Iterable[Plays], ids: Ids) -> tuple[Interactions, list[
     """Look up the plays of each row: those of known ids (n, len(ids)), and the other ids."""
     indptr, indices, counts, unknown = [0], [], [], []
     for plays in lists:
+        if not isinstance(plays, Mapping):
+            kind = type(plays).__name__
+            raise MusicRecError(f"plays are a mapping of ids to counts, {{'t1': 3}}, not a {kind}")
         known: Counter[int] = Counter()
         others: dict[str, None] = {}
         for index, given, value in zip(

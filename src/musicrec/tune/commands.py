@@ -67,8 +67,6 @@ def run_tune(args: argparse.Namespace) -> None:
     output_file(args.output, ".html", is_page)
     of_search = (args.trials, args.metric, args.seed)
     request = Request(args.params, args.indexed, args.overrides, *of_search)
-    shown = args.metric or "map at the longest k"
-    print(f"each trial: {shown} of the validation users", file=sys.stderr)
     study = tune(request, lambda *line: print(trial_line(*line), file=sys.stderr, flush=True))
     write_text(args.output, tuning_page(study))
     print(f"\n{table(study)}\n", *notes(study), f"{args.output}: the trials as charts", sep="\n")
