@@ -64,7 +64,8 @@ def read_block(
         except (pa.ArrowException, UnicodeError):  # a ragged line, or bytes that are no UTF-8
             fields = None
         rows = -1 if fields is None else len(next(iter(fields.values())))
-        if fields is not None and (rows == lines or rows == sum(1 for _ in _filled(piece))):
+        below = lines - len(piece) + len(piece.lstrip(b"\n"))  # a header's lines are blank
+        if fields is not None and (rows == below or rows == sum(1 for _ in _filled(piece))):
             yield Raw(fields, partial(_nth_line, piece), lines, [], layout)
             continue
         middle = piece.rfind(b"\n", 0, len(piece) // 2) + 1
