@@ -91,6 +91,11 @@ def test_a_user_from_the_name_of_the_file(tmp_path):
     columns = {"user": "@file", "track": 1, "count": None}
     found = rows_of(tmp_path / "s", columns=columns, header=False)
     assert {user for user, *_ in found} == {"anna", "berta"} and len(found) == 6
+    (tmp_path / "s/user=u").mkdir()
+    (tmp_path / "s/anna.tsv").rename(tmp_path / "s/user=u/t.tsv")
+    (tmp_path / "s/berta.tsv").unlink()
+    with pytest.raises(MusicRecError, match="names folders and files alone"):
+        rows_of(tmp_path / "s", columns={"user": "user", "track": "@file", "count": None})
 
 
 @pytest.mark.parametrize(

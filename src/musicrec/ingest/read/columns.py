@@ -97,7 +97,10 @@ class ColumnMapping:
 def mapping_of(
     params: DataParams, relatives: Sequence[str], aliases: dict[str, str] | None = None
 ) -> ColumnMapping:
-    """Tell which columns to read from files whose paths below the source are `relatives`."""
+    """Tell which columns to read from files whose paths below the source are `relatives`.
+
+    That all of them are in the paths is a MusicRecError.
+    """
     parameter: dict[Column, str] = {}
     for name, column in params.columns:
         for part in column if isinstance(column, tuple) else (column,):
@@ -109,6 +112,11 @@ def mapping_of(
     paths = [set(_path_values(relative)) for relative in relatives]
     common = set.intersection(*paths) if paths else set()
     in_path = frozenset(c for c in parameter if isinstance(c, str) and c in common)
+    if len(in_path) == len(parameter):
+        raise MusicRecError(
+            f"{params.source}: data.columns names folders and files alone, so that no column says "
+            "what a play is; map the column of the track, the count or the time"
+        )
     ids = frozenset(column for column, name in parameter.items() if name in _OF_IDS)
     pairs = (pa.array(list(aliases)), pa.array(list(aliases.values()))) if aliases else None
     return ColumnMapping(params, parameter, in_path, ids, keep, pairs)
