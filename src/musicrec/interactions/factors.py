@@ -103,7 +103,7 @@ def readonly(array: np.ndarray, dtype: type) -> np.ndarray:
     Memory-mapped arrays are such already; numba would compile its kernels once for each kind.
     """
     view: np.ndarray = np.ascontiguousarray(array, dtype=dtype).view()
-    view.flags.writeable = False
+    view.setflags(write=False)
     return view
 
 

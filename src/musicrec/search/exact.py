@@ -27,9 +27,7 @@ from musicrec.search.kernels import (
     BLOCK,
     RUN_BLOCKS,
     UNROLL,
-    Excluded,
     Index,
-    Lists,
     dominant_factors,
     enclose,
     encode,
@@ -39,6 +37,9 @@ from musicrec.search.kernels import (
 RUN = RUN_BLOCKS * BLOCK  # items of like norm, put in order of their dominant factor
 QUERY_BLOCK = 32  # queries of one unit of work for a thread: a few milliseconds
 Exclude = tuple[np.ndarray, np.ndarray]
+NOTHING = tuple(readonly(np.empty(0), dtype) for dtype in (np.int64, np.int32, np.uint8))
+# Queries; what is excluded: indptr, indices and mask; and the lists to write: ids and scores.
+Task = tuple[np.ndarray, tuple[np.ndarray, ...], tuple[np.ndarray, np.ndarray]]
 
 
 class ExactIndex:
@@ -80,7 +81,7 @@ class ExactIndex:
 
         for_blocks(work, blocks(n_blocks, RUN_BLOCKS))
         index.bounds[:] = np.maximum.accumulate(index.bounds[::-1])[::-1]
-        self._index = index
+        self._index = tuple(index)
 
     @property
     def nbytes(self) -> int:
@@ -120,28 +121,13 @@ class ExactIndex:
             The queries have another rank than the items, hold a NaN or an infinity, or are so
             large that scores overflow; `k` is below 1; `exclude` has another number of rows.
         """
-        queries = readonly(queries, np.float32)
-        if queries.ndim != 2 or queries.shape[1] != self.rank:
-            raise MusicRecError(
-                f"queries have shape {queries.shape}, but the items have rank {self.rank}; "
-                "use factors of one model"
-            )
-        if k < 1:
-            raise MusicRecError(f"k = {k} is not a list length; use at least 1")
-        n = len(queries)
-        excluded = _excluded(exclude, mask, n)
-        lists = Lists(np.empty((n, k), np.int32), np.empty((n, k), np.float32))
+        task = self._task(queries, k, exclude, mask)
 
         def work(start: int, stop: int) -> None:
-            bad = search(self._index, queries, excluded, lists, start, stop)
-            if bad >= 0:
-                raise MusicRecError(
-                    f"query {bad} holds a NaN or an infinity, or its scores overflow float32; "
-                    "train the model anew"
-                )
+            self._answer(task, start, stop)
 
-        for_blocks(work, blocks(n, QUERY_BLOCK))
-        return lists.ids, lists.scores
+        for_blocks(work, blocks(len(queries), QUERY_BLOCK))
+        return task[2]
 
     def search_one(
         self,
@@ -152,24 +138,40 @@ class ExactIndex:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the k best items of one query, on the calling thread: as `search`, not padded."""
         rows = None if exclude is None else (np.array([0, len(exclude)]), exclude)
-        ids, scores = self.search(np.asarray(query)[None], k, rows, mask=mask)
-        length = int(np.count_nonzero(ids >= 0))
+        task = self._task(np.asarray(query)[None], k, rows, mask)
+        length = self._answer(task, 0, 1)
+        ids, scores = task[2]
         return ids[0, :length], scores[0, :length]
 
+    def _task(
+        self, queries: np.ndarray, k: int, exclude: Exclude | None, mask: np.ndarray | None
+    ) -> Task:
+        """Check what is asked, and make room for the answers."""
+        queries = readonly(queries, np.float32)
+        if queries.ndim != 2 or queries.shape[1] != self.rank:
+            raise MusicRecError(
+                f"queries have shape {queries.shape}, but the items have rank {self.rank}; "
+                "use factors of one model"
+            )
+        if k < 1:
+            raise MusicRecError(f"k = {k} is not a list length; use at least 1")
+        n = len(queries)
+        indptr, indices, bits = NOTHING
+        if exclude is not None:
+            if len(exclude[0]) != n + 1:
+                raise MusicRecError(f"exclude has {len(exclude[0]) - 1} rows for {n} queries")
+            indptr, indices = readonly(exclude[0], np.int64), readonly(exclude[1], np.int32)
+        if mask is not None:
+            bits = readonly(mask, np.uint8)
+        lists = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+        return queries, (indptr, indices, bits), lists
 
-def _excluded(exclude: Exclude | None, mask: np.ndarray | None, n: int) -> Excluded:
-    """Exclusions of n queries, as the kernel takes them."""
-    if exclude is not None and len(exclude[0]) != n + 1:
-        raise MusicRecError(f"exclude has {len(exclude[0]) - 1} rows for {n} queries")
-    if exclude is None and mask is None and n == 1:
-        return _NOTHING_OF_ONE
-    indptr, indices = (np.zeros(n + 1), _NOTHING_OF_ONE.indices) if exclude is None else exclude
-    bits = _NOTHING_OF_ONE.mask if mask is None else readonly(mask, np.uint8)
-    return Excluded(readonly(indptr, np.int64), readonly(indices, np.int32), bits)
-
-
-_NOTHING_OF_ONE = Excluded(
-    readonly(np.zeros(2), np.int64),
-    readonly(np.empty(0), np.int32),
-    readonly(np.empty(0), np.uint8),
-)  # made once: one query is answered in microseconds
+    def _answer(self, task: Task, start: int, stop: int) -> int:
+        """Answer queries `start` to `stop`; returns the length of the last list."""
+        length: int = search(self._index, *task, start, stop)
+        if length < 0:
+            raise MusicRecError(
+                f"query {-1 - length} holds a NaN or an infinity, or its scores overflow float32; "
+                "train the model anew"
+            )
+        return length
