@@ -65,6 +65,17 @@ def test_what_evaluate_keeps_comes_back_and_is_judged_alike(
     assert again.table.equals(judge(held_out, lists, PARAMS).table)
 
 
+@pytest.mark.parametrize("kind", [pa.int8(), pa.uint8(), pa.float32()])
+def test_scores_of_any_kind_of_number(held_out: HeldOut, tmp_path: Path, kind: pa.DataType) -> None:
+    least = -128 if kind == pa.int8() else 0
+    new = np.setdiff1d(np.arange(len(held_out.track_ids)), held_out.history.row(0))[:3]
+    columns = [held_out.user_ids.take(pa.array([0] * 3)), held_out.track_ids.take(pa.array(new))]
+    table = pa.table([*columns, pa.array([1, least, 127], kind)], ["user_id", "track_id", "score"])
+    pq.write_table(table, tmp_path / "lists.parquet")
+    found, _ = read_lists(tmp_path / "lists.parquet", held_out, PARAMS)
+    assert found[0, :3].tolist() == new[[2, 0, 1]].tolist()
+
+
 def test_what_is_wrong_with_lists_is_counted_and_judged_as_it_says(
     held_out: HeldOut, tmp_path: Path
 ) -> None:

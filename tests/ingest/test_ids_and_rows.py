@@ -47,6 +47,7 @@ KEEP = [
     ("flag is null or n < 2", {"a", "c"}),
     ("`a name` == 'x, y'", {"a"}),
     ("(flag != true) and n <= 3e0", {"a", "c"}),
+    ("flag != True and flag != 'TRUE'", {"a", "c", "d"}),
     ("n == -1", set()),
 ]
 

@@ -175,6 +175,10 @@ def test_a_change_that_is_better_on_average_and_worse_for_newcomers_is_said():
     assert list(result.stopping("cannot-tell")) == ["map@500, history 1-4"]
     assert result.gate_sentence("worse").endswith(": map@500, history 1-4: worse.")
     assert "metric                  users" in as_text(result)
+    nobody = pa.array(np.zeros(2000), mask=history == 3)  # has lists that it is of
+    old, new = (with_column(t, "map@500", nobody) for t in (old, new))
+    found = compare(Stored("a", old), Stored("b", new), ["map@500"], by=["history"]).metrics
+    assert "map@500, history 0" in found and "map@500, history 1-4" not in found
 
 
 def test_forms():

@@ -29,9 +29,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("split", ["validation", "test"])
-def test_the_figures_are_those_of_the_stages(folder: Path, tmp_path: Path, split: str) -> None:
-    params = EvaluateParams(k=(5, 60), split=split, bootstrap_samples=100)
+@pytest.mark.parametrize(
+    ("split", "seen"), [("validation", "exclude"), ("test", "exclude"), ("validation", "keep")]
+)
+def test_the_figures_are_those_of_the_stages(
+    folder: Path, tmp_path: Path, split: str, seen: str
+) -> None:
+    params = EvaluateParams(k=(5, 60), split=split, seen=seen, bootstrap_samples=100)
     (tmp_path / "indexed").symlink_to(folder / "indexed")
     write_baselines(tmp_path, params)
     trials = Trials(folder / "indexed", params)

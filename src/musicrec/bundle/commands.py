@@ -162,8 +162,10 @@ def add_explain(commands: Commands) -> None:
 
 def run_explain(args: argparse.Namespace) -> None:
     """Print which plays carried a score: the k largest parts, and the sum of the others."""
+    from musicrec.bundle.query import whole
+
     bundle, labels = _load(args)
-    track, k = _by_name(args.track, bundle, labels), max(0, args.k)
+    track, k = _by_name(args.track, bundle, labels), whole("k", args.k, 0)
     if args.user is not None:
         why = bundle.explain(args.user, track)
     else:
@@ -179,7 +181,8 @@ def run_explain(args: argparse.Namespace) -> None:
     ]
     others = sum(part.part for part in why.plays[k:]) + why.remainder
     if len(why.plays) > k or why.remainder:
-        rows.append((f"{len(why.plays[k:])} others", "", "", f"{others:+.4f}"))
+        count = len(why.plays[k:])
+        rows.append((f"{count} others" if count else "remainder", "", "", f"{others:+.4f}"))
     rows.append((f"score of {why.track_id}", labels.get(why.track_id, ""), "", f"{why.score:.4f}"))
     _print_table(("play", "name", "count", "part"), rows)
 

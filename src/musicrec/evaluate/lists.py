@@ -88,7 +88,8 @@ def read_lists(
     texts = encoded.indices.to_numpy()
     found = pc.index_in(encoded.dictionary, held_out.track_ids)
     items = pc.fill_null(found, len(held_out.track_ids)).to_numpy()[texts]
-    key = table.column(order_by).to_numpy()[ours] * (1 if order_by == "position" else -1)
+    key = table.column(order_by).to_numpy()[ours].astype(np.float64)
+    key = key if order_by == "position" else -key
     order = np.lexsort((items, key, users))
     users, items, texts = users[order], items[order], texts[order]
     first = np.zeros(len(users), bool)

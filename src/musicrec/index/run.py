@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from musicrec.index.in_memory import index_in_memory, is_timed
 from musicrec.index.on_spark import index_on_spark
 from musicrec.interactions.coded import IndexSizes
-from musicrec.interactions.memory import fits_in_memory
+from musicrec.interactions.memory import fits_in_memory, spark_is_named
 from musicrec.spark.java import readable_errors
 from musicrec.spark.parts import PLAYS_SCHEMA, read_parts
 from musicrec.spark.session import spark_session
@@ -23,7 +23,8 @@ from musicrec.storage.parquet import LAST_PLAYED, SPLITS, parquet_parts, read_ta
 def index_splits(inputs: Mapping[str, Path], folder: Path) -> dict[str, Any]:
     """Replace string ids by dense ones and write everything the later stages need.
 
-    In this process where the plays fit in its memory, else on Spark; the bytes are the same.
+    In this process where the plays fit in its memory and no Spark master is named, else on Spark;
+    the bytes are the same.
 
     Parameters
     ----------
@@ -47,7 +48,8 @@ def index_splits(inputs: Mapping[str, Path], folder: Path) -> dict[str, Any]:
         An input is not as its stage wrote it; there are more ids than int32 can number.
     """
     parts = [part for path in inputs.values() for part in sound_parts(path)]
-    if fits_in_memory(sum(pq.read_metadata(part).num_rows for part in parts)):
+    rows = sum(pq.read_metadata(part).num_rows for part in parts)
+    if fits_in_memory(rows) and not spark_is_named():
         sizes = index_in_memory(inputs, folder)
     else:
         with spark_session("index") as spark, readable_errors("index"):

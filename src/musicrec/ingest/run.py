@@ -145,7 +145,7 @@ def ingest(params: DataParams, folder: Path, judged: str = "validation") -> dict
     )
     plan = Plan(params, protocol.splits_of(params, tables, judged), windows)
     by_part = fits_in_memory(chunks.rows // PARTS) and not plan.needs_whole_table
-    if by_part or not chunks.in_files:
+    if not chunks.in_files or (by_part and not spark_is_named()):
         merged = merge_in_memory(chunks.groups(), plan, folder)
     else:
         from musicrec.ingest.split.on_spark import merge_on_spark

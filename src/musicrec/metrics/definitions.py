@@ -52,7 +52,8 @@ class Metric(NamedTuple):
 
 
 # Headline metrics in their order. `ranking._set` has the formulas of those of `hits`, in the same
-# order. A metric added to both shows in every table, page and chart but those of dvc.yaml.
+# order. A metric added to both is in the per-user tables, plots/evaluate/metrics.json and the page,
+# and `musicrec compare --metrics` takes it.
 METRICS: Mapping[str, Metric] = {
     "map": Metric(
         "MAP",

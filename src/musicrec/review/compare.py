@@ -75,10 +75,11 @@ def compare(
         for revision, rows in zip((base, head), tables, strict=True)
     )
     for part, users in _slices(old, by):
-        for side in (values, others):
-            for name in names:
-                if METRICS[name.partition("@")[0]].of != "all":
-                    side[f"{name}{SLICE}{part}"] = np.where(users, side[name], np.nan)
+        for name in names:
+            known = users & ~np.isnan(values[name] + others[name]).any(axis=0)
+            if METRICS[name.partition("@")[0]].of != "all" and np.sum(known) > (starts > 1):
+                for side in (values, others):
+                    side[f"{name}{SLICE}{part}"] = np.where(known, side[name], np.nan)
     better = {name: METRICS[name.partition("@")[0]].better for name in values}
     if starts > 1:
         found = compare_starts(values, others, margin, better=better)

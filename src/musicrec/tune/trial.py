@@ -62,8 +62,8 @@ class Trials:
         score = None
         if als.early_stopping:
             users = self.held_out
-            if users.split != "validation":
-                users = read_held_out(self._indexed, "validation", self._evaluate.seen)
+            if (users.split, self._evaluate.seen) != ("validation", "exclude"):
+                users = read_held_out(self._indexed, "validation")
             score = ValidationScore(users, als, feedback)
         factors = fit_native(self._indexed, ratings, als, score=score, on_iteration=on_iteration)
         return Model(factors, als, feedback)

@@ -58,7 +58,8 @@ class Filter:
             return f" {_WORDS[text.lower()]} "
         if kind == "sign":
             raise ValueError(text)
-        is_value = kind in ("one", "two", "number") or text.lower() in ("true", "false")
+        is_value = kind in ("one", "two", "number")
+        is_value |= kind == "word" and text.lower() in ("true", "false")
         name = f"{'v' if is_value else 'c'}{len(self._known)}"
         self._known[name] = float(text) if kind == "number" else text
         if not is_value:
@@ -107,7 +108,7 @@ def _compared(column: pa.Array, sign: str, value: str | float, title: str) -> np
         column = column.cast(pa.float64(), safe=False)
     else:
         column = column.cast(pa.string())
-        if value in ("true", "false"):
-            column = pc.utf8_lower(column)
+        if value.lower() in ("true", "false"):
+            column, value = pc.utf8_lower(column), value.lower()
     found = getattr(pc, sign)(column, pa.scalar(value))
     return np.asarray(pc.fill_null(found, sign == "not_equal").to_numpy(zero_copy_only=False))
