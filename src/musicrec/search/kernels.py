@@ -12,7 +12,7 @@ BLOCK = 64  # items scored together: one factor's 8-bit copies of all are one ca
 RUN_BLOCKS = 64  # blocks of items of like norm, which are put in order of dominant factor
 UNROLL = 4  # factors of one sweep over a block; the 8-bit copies are padded to a multiple
 LEVELS = 127  # of an 8-bit copy, on either side of zero
-BINS = 4096  # of the histogram that finds the k-th best lower bound: 16 KB, a first-level cache
+BINS = 2048  # of the histogram that finds the k-th best lower bound: finer than the 8-bit copies
 UNIT_ROUNDOFF = 2.0**-24  # of float32
 SUBNORMAL = 2.0**-149  # the smallest float32 above zero
 NEGLIGIBLE = 2.0**-100  # beside the largest norm: far below float32's rounding of it
@@ -283,9 +283,9 @@ def _keep(index, scratch, block, underflow, progress, k):
         bin = int(max(0.0, min(BINS - 1.0, (lower + 1.0) * (BINS / 2))))
         histogram[bin] += 1
         above += bin >= floor
-        while above - histogram[floor] >= k:
-            above -= histogram[floor]
-            floor += 1
+    while above - histogram[floor] >= k:
+        above -= histogram[floor]
+        floor += 1
     if floor > 0:  # a bin lower than it need be: room for rounding
         threshold = np.float32((floor - 1) / (BINS / 2) - 1.0)
     return Progress(count, above, floor, threshold)
