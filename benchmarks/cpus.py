@@ -1,6 +1,6 @@
 """Compare the hashes of every stage's outputs as processors of several kinds compute them.
 
-    python benchmarks/cpus.py                    # about a minute for each processor and setting
+    python benchmarks/cpus.py                    # a minute for each; nehalem, without FMA, five
 
 One machine plays the others: numba and LLVM compile for another processor, and OpenBLAS, NumPy,
 Arrow and the C library are told to leave out vector units that it lacks. Each run is a fresh clone

@@ -66,7 +66,8 @@ class _Chunks:
         """All rows, or those of one part of the users after another, read back from the files."""
         if not self.in_files:
             yield range(PARTS), self.tables
-        for number in range(PARTS) if self.in_files else ():
+            return
+        for number in range(PARTS):
             paths = {table: self.folder(table).glob(f"{number}/*") for table in self.tables}
             yield [number], {table: [*map(_read_chunk, sorted(paths[table]))] for table in paths}
 
