@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from musicrec.baselines.run import recommend_baselines
-from musicrec.index.run import index_splits
+from musicrec.index import index_splits
 from musicrec.ingest.run import ingest
 from musicrec.metrics.ranking import score_lists
 from musicrec.params import ColumnParams, DataParams, load_params

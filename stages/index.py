@@ -13,7 +13,7 @@ if __name__ == "__main__":
 
     run_stage(__file__)
 
-from musicrec.index.run import index_metrics, index_splits, split_rows
+from musicrec.index import index_metrics, index_splits, split_rows
 from musicrec.storage.files import write_json
 from musicrec.storage.outputs import atomic_directory, output_file, output_folder, stage_arguments
 from musicrec.storage.parquet import HISTORIES, SPLITS

@@ -73,8 +73,7 @@ def spark() -> Iterator[SparkSession]:
 def stages_on_spark(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let stages called in this process run in the session of `spark`."""
     monkeypatch.setenv("MUSICREC_SPARK_MASTER", "local[2]")
-    for module in ("ingest.split.on_spark", "index.run", "train.mllib"):
-        monkeypatch.setattr(f"musicrec.{module}.spark_session", lambda _: nullcontext(spark))
+    monkeypatch.setattr("musicrec.train.mllib.spark_session", lambda _: nullcontext(spark))
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.faults.world import SPARK, Run, World, leftovers
+from tests.faults.world import Run, World, leftovers
 
 Fault = Callable[[World, str, Path, random.Random], "str | None"]
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -246,18 +246,16 @@ NEEDS_MOUNT = ("full disk", "read-only")
 
 
 def plan(seed: int, number: int, stages: list[str]) -> list[tuple[str, str]]:
-    """Kinds of faults and the stages they befall; those that Spark may run, slowly, less often."""
+    """Kinds of faults and the stages they befall."""
     draw = random.Random(seed)
     kinds = draw.choices(list(KINDS), [share for share, _ in KINDS.values()], k=number)
-    weights = [0.4 if stage in SPARK else 1.0 for stage in stages]
-    return [(kind, draw.choices(stages, weights)[0]) for kind in kinds]
+    return [(kind, draw.choice(stages)) for kind in kinds]
 
 
 def befall(world: World, place: int, kind: str, stage: str, seed: int) -> str | None:
     """Do a fault to a stage in a project of its own; say what is wrong, or None."""
     folder = world.copy(world.folder / f"fault-{place}", stage)
     draw = random.Random(f"{seed} {place}")
-    world.master = draw.choice(["", "local[2]"])
     try:
         return KINDS[kind][1](world, stage, folder, draw)
     finally:

@@ -28,7 +28,6 @@ STAGES = {  # in the order of their inputs
         *("baselines", "evaluate", "export", "ann-bench"),
     )
 }
-SPARK = ("ingest", "index")  # where a master is named
 TIMED = ("ann_bench",)  # outputs that a clock says
 OUTPUTS = ("--output", "--metrics", "--plots", "--per-user", "--lists")
 SMALL = {
@@ -62,7 +61,6 @@ class World:
         self.stages = list(stages)
         self.good: dict[str, dict[str, bytes]] = {}
         self.seconds: dict[str, float] = {}
-        self.master = ""
         self.cache.mkdir(parents=True)
         for kernels in cache_folder().glob(f"*-{sources_hash()}"):  # compiled already
             shutil.copytree(kernels, self.cache / "kernels" / kernels.name)
@@ -147,7 +145,7 @@ class World:
             "PYTHONPATH": "src",
             "MUSICREC_CACHE": str(self.cache),
             "MUSICREC_SPARK_MEMORY": "600m",
-            "MUSICREC_SPARK_MASTER": self.master if stage in SPARK else "",
+            "MUSICREC_SPARK_MASTER": "",
             "TMPDIR": str(scratch),
             **(env or {}),
         }

@@ -1,4 +1,4 @@
-"""Plays that memory does not hold are left to Spark."""
+"""How much memory there is, and what fits."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from musicrec.errors import MusicRecError
 from musicrec.interactions import memory
 
 TOTAL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -16,7 +17,6 @@ TOTAL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
     monkeypatch.setattr(memory, "CONTAINER", tmp_path)
-    monkeypatch.delenv("MUSICREC_SPARK_MASTER", raising=False)
     return tmp_path
 
 
@@ -38,11 +38,10 @@ def test_the_least_of_system_and_container_counts(system: Path) -> None:
     assert memory.available_memory() == 0
 
 
-def test_half_of_it_is_taken(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_of_it_is_taken_at_once_and_no_more_than_all(system: Path) -> None:
     (system / "meminfo").write_text("MemAvailable: 1000 kB\n")
     most = 1000 * 1024 // 2 // memory.ROW_BYTES
     assert memory.fits_in_memory(most) and not memory.fits_in_memory(most + 1)
-    monkeypatch.setenv("MUSICREC_SPARK_MASTER", " ")
-    assert not memory.spark_is_named()
-    monkeypatch.setenv("MUSICREC_SPARK_MASTER", "local[1]")
-    assert memory.spark_is_named()
+    memory.require_memory(2 * most, "plays")
+    with pytest.raises(MusicRecError, match=r"plays: an eighth of its plays, 11,000, takes 1 MB"):
+        memory.require_memory(11_000, "plays")

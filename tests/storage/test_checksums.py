@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.spark.parts import local_uri, read_parts
+from musicrec.spark.session import local_uri
 from musicrec.storage.files import CHECKSUMS, require_sound, write_array, write_checksums
-from musicrec.storage.parquet import read_files, read_table, rewrite_table, write_table
+from musicrec.storage.parquet import read_files, read_table, write_rows, write_table
 
 PLAYS = pa.table(
     {
@@ -94,9 +93,8 @@ def test_damage_is_one_sentence_that_says_how_to_get_the_file_back(folder: Path,
 def test_only_the_file_that_is_read_must_be_sound(folder: Path) -> None:
     flip(folder / "factors.npy", 300)
     read_table(folder / "part-00000.parquet")
-    for read in (read_table, partial(read_parts, None)):  # a stage on Spark does as well
-        with pytest.raises(MusicRecError, match=r"factors\.npy"):
-            read(folder)
+    with pytest.raises(MusicRecError, match=r"factors\.npy"):
+        read_table(folder)
 
 
 def data_pages(path: Path) -> list[int]:
@@ -107,17 +105,15 @@ def data_pages(path: Path) -> list[int]:
     return [start + (end - start) * share // 10 for share in (5, 7, 9)]
 
 
-@pytest.mark.parametrize("write", [write_table, None])
+@pytest.mark.parametrize(
+    "write", [write_table, lambda path, table: write_rows(path, [table], table.schema)]
+)
 def test_arrow_finds_a_flipped_bit_by_the_checksum_of_its_page(
-    tmp_path: Path, write: Callable[..., None] | None
+    tmp_path: Path, write: Callable[..., None]
 ) -> None:
     """Without the folder's checksums, as where a table is read from a revision."""
     path = tmp_path / "plays.parquet"
-    if write is not None:
-        write(path, PLAYS)
-    else:
-        pq.write_table(PLAYS, tmp_path / "spark.parquet")
-        rewrite_table(tmp_path / "spark.parquet", path)
+    write(path, PLAYS)
     assert read_files([path]).equals(PLAYS)
     for place in data_pages(path):
         flip(path, place)

@@ -98,7 +98,7 @@ def recommend_all_on_spark(
     """
     from musicrec.spark.executors import package_shipped, packed, require_pandas
     from musicrec.spark.java import readable_errors
-    from musicrec.spark.parts import local_uri
+    from musicrec.spark.session import local_uri
 
     require_pandas("leave out --engine spark")
     tracks = model.item_factors, model.arrays["listeners"], model.groups, model.tracks.to_arrow()

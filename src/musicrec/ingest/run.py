@@ -19,7 +19,7 @@ from musicrec.ingest.read.reader import Reader
 from musicrec.ingest.report import ALSO_IN_TRAIN, Tally
 from musicrec.ingest.source.files import SourceFile, list_files
 from musicrec.ingest.split import protocol
-from musicrec.ingest.split.in_memory import Group, merge_in_memory, merged_table
+from musicrec.ingest.split.merge import Group, merge, merged_table
 from musicrec.ingest.split.protocol import Plan
 from musicrec.ingest.split.summary import (
     Merged,
@@ -29,7 +29,7 @@ from musicrec.ingest.split.summary import (
 )
 from musicrec.interactions.coded import dictionary
 from musicrec.interactions.hashing import text_parts
-from musicrec.interactions.memory import fits_in_memory, spark_is_named
+from musicrec.interactions.memory import fits_in_memory, require_memory
 from musicrec.params import DataParams
 from musicrec.storage.parquet import HISTORY, PARTS, PLAYS, plays_schema
 
@@ -46,8 +46,7 @@ class _Chunks:
         self.tables: dict[str, list[Chunk]] = {name: [] for name in names}
         self.rows, self.in_files = 0, False
         self._scratch, self._files = scratch, 0
-        if spark_is_named():
-            self._to_files()
+        self._whole: Group | None = None
 
     def add(self, table: str, chunk: Chunk) -> None:
         """Keep a chunk; the first that does not fit sends all to files."""
@@ -58,22 +57,24 @@ class _Chunks:
         if self.in_files or not fits_in_memory(self.rows):
             self._to_files()
 
-    def folder(self, table: str) -> Path:
-        """Where a table's chunks are."""
+    def _folder(self, table: str) -> Path:
         return self._scratch / table
 
-    def groups(self) -> Iterator[Group]:
-        """All rows, or those of one part of the users after another, read back from the files."""
+    def groups(self, plan: Plan) -> Iterator[Group]:
+        """All rows at once or, read back from the files, those of one part of the users each."""
         if not self.in_files:
-            yield range(PARTS), self.tables
+            self._whole = self._whole or Group(range(PARTS), self.tables, plan)
+            yield self._whole
             return
         for number in range(PARTS):
-            paths = {table: self.folder(table).glob(f"{number}/*") for table in self.tables}
-            yield [number], {table: [*map(_read_chunk, sorted(paths[table]))] for table in paths}
+            paths = {table: self._folder(table).glob(f"{number}/*") for table in self.tables}
+            tables = {table: [*map(_read_chunk, sorted(paths[table]))] for table in paths}
+            if any(tables.values()):
+                yield Group([number], tables, plan)
 
     def times(self) -> Iterator[np.ndarray]:
         """Times of all rows, a chunk at a time: int64 arrays."""
-        for folder in map(self.folder, self.tables):
+        for folder in map(self._folder, self.tables):
             for path in sorted(folder.rglob("*.parquet")):
                 yield pq.read_table(path, columns=["time"])["time"].to_numpy()
         for chunk in itertools.chain.from_iterable(self.tables.values()):
@@ -83,9 +84,9 @@ class _Chunks:
     def _to_files(self) -> None:
         self.in_files = True
         for table, chunks in self.tables.items():
-            self.folder(table).mkdir(parents=True, exist_ok=True)
+            self._folder(table).mkdir(parents=True, exist_ok=True)
             while chunks:
-                self._write(self.folder(table), chunks.pop(0))
+                self._write(self._folder(table), chunks.pop(0))
 
     def _write(self, folder: Path, chunk: Chunk) -> None:
         users, tracks, counts, times = chunk
@@ -114,8 +115,7 @@ def ingest(params: DataParams, folder: Path, judged: str = "validation") -> dict
     """Read, check, merge and split the plays of `params.source`.
 
     Every row is judged where it is read. Rows that fit in memory are merged there, others one part
-    of the users after another; where a Spark master is named, or a part does not fit, or a filter
-    needs all parts at once, Spark merges them. The bytes are the same.
+    of the users after another, with the same bytes.
 
     Parameters
     ----------
@@ -145,13 +145,9 @@ def ingest(params: DataParams, folder: Path, judged: str = "validation") -> dict
         protocol.windows_of(params, judged, chunks.times) if params.protocol == "temporal" else {}
     )
     plan = Plan(params, protocol.splits_of(params, tables, judged), windows)
-    by_part = fits_in_memory(chunks.rows // PARTS) and not plan.needs_whole_table
-    if not chunks.in_files or (by_part and not spark_is_named()):
-        merged = merge_in_memory(chunks.groups(), plan, folder)
-    else:
-        from musicrec.ingest.split.on_spark import merge_on_spark
-
-        merged = merge_on_spark({table: chunks.folder(table) for table in tables}, plan, folder)
+    if chunks.in_files:
+        require_memory(chunks.rows // PARTS, params.source)
+    merged = merge(lambda: chunks.groups(plan), plan, folder)
     shutil.rmtree(folder / "chunks", ignore_errors=True)
     return _summary(tally, merged, plan, folder)
 

@@ -1,7 +1,4 @@
-"""Choice by hash (MD5, RFC 1321): the same rows on any machine, in any order, at any size.
-
-Spark's `md5` gives the same digests (`ingest.split.on_spark`).
-"""
+"""Choice by hash (MD5, RFC 1321): the same rows on any machine, in any order, at any size."""
 
 from __future__ import annotations
 

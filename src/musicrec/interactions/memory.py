@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+from musicrec.errors import MusicRecError
+
 ROW_BYTES = 96  # at the peak, a row: two codes, a count, a time, and the sort of some parts
 MEMINFO = Path("/proc/meminfo")
 CONTAINER = Path("/sys/fs/cgroup")
@@ -16,9 +18,14 @@ def fits_in_memory(rows: int) -> bool:
     return rows * ROW_BYTES <= available_memory() // 2
 
 
-def spark_is_named() -> bool:
-    """Whether MUSICREC_SPARK_MASTER names a Spark master, by which stages run on Spark."""
-    return bool(os.environ.get("MUSICREC_SPARK_MASTER", "").strip())
+def require_memory(rows: int, source: str) -> None:
+    """Stop where so many plays are more than all of the memory that can be had."""
+    wanted, free = rows * ROW_BYTES, available_memory()
+    if wanted > free:
+        raise MusicRecError(
+            f"{source}: an eighth of its plays, {rows:,}, takes {wanted >> 20:,} MB of memory, and "
+            f"{free >> 20:,} MB are free; use a machine with more"
+        )
 
 
 def available_memory() -> int:

@@ -38,13 +38,8 @@ OTHER_SESSION = (
 # Of another installation; on a cluster they may be meant.
 OTHER_SPARK = ("SPARK_HOME", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
 SETTINGS = {
-    "spark.sql.session.timeZone": "UTC",
-    "spark.sql.caseSensitive": "true",  # a source may have columns that differ in case alone
-    "spark.sql.legacy.parquet.nanosAsLong": "true",  # which else Spark refuses to read
     "spark.sql.shuffle.partitions": str(PARTS),
     "spark.sql.adaptive.coalescePartitions.enabled": "false",
-    "spark.sql.autoBroadcastJoinThreshold": "64m",  # id maps of a million, not plays, travel
-    "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.ui.showConsoleProgress": "false",
     "spark.hadoop.parquet.page.write-checksum.enabled": "true",
     "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
@@ -252,3 +247,11 @@ def _memory() -> str:
     if int(match[1]) * {"k": 1 / 1024, "": 1, "m": 1, "g": 1 << 10, "t": 1 << 20}[match[2]] < 500:
         raise MusicRecError(f"MUSICREC_SPARK_MEMORY = {text!r} is less than the 500m Spark needs")
     return text
+
+
+def local_uri(path: str | os.PathLike[str]) -> str:
+    """Name a local path for Spark, whose default file system may be a cluster's.
+
+    Hadoop does not decode %20, so this is not `Path.as_uri`.
+    """
+    return f"file://{Path(path).absolute()}"

@@ -37,19 +37,6 @@ def write_table(path: str | os.PathLike[str], table: pa.Table) -> None:
         pq.write_table(table, temporary, row_group_size=ROW_GROUP, **WRITING)
 
 
-def rewrite_table(source: str | os.PathLike[str], destination: str | os.PathLike[str]) -> None:
-    """Copy a Parquet file so that its bytes follow from its rows alone.
-
-    Spark's own files do not: the footer lists encodings in the order of a Java hash set, which
-    changes from run to run, and the size of row groups follows heap and cores. Reads and writes
-    one row group at a time.
-    """
-    with pq.ParquetFile(source, **READING) as reader:
-        batches = reader.iter_batches(batch_size=ROW_GROUP // 8)
-        tables = (pa.Table.from_batches([batch]) for batch in batches)
-        write_rows(destination, tables, reader.schema_arrow.remove_metadata())
-
-
 def write_rows(
     destination: str | os.PathLike[str], tables: Iterable[pa.Table], schema: pa.Schema
 ) -> None:

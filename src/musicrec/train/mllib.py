@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 import uuid
@@ -17,9 +18,8 @@ from musicrec.interactions.matrix import SMALLEST, newest_play
 from musicrec.params import ALSParams, FeedbackParams, duration_seconds
 from musicrec.runtime import cleaned_up, progress, scratch_directory
 from musicrec.spark.java import readable_errors
-from musicrec.spark.parts import read_parts
-from musicrec.spark.session import spark_session
-from musicrec.storage.parquet import LAST_PLAYED, PARTS
+from musicrec.spark.session import local_uri, spark_session
+from musicrec.storage.parquet import LAST_PLAYED, PARTS, sound_parts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,9 +70,15 @@ def read_plays(spark: SparkSession, train: Path, feedback: FeedbackParams) -> Da
         decay = f.pow(f.lit(2.0), -age / duration_seconds(feedback.half_life))
         r = count * f.greatest(decay, f.lit(SMALLEST))
     r = f.log1p(r) if feedback.transform == "log1p" else r
-    plays = read_parts(spark, train, schema).where(count >= feedback.min_count)
+    uris = [_literal(local_uri(part)) for part in sound_parts(train)]
+    plays = spark.read.schema(schema).parquet(*uris).where(count >= feedback.min_count)
     plays = plays.select("user", "item", r.cast("float").alias("r"))
     return plays.repartition(PARTS, "user").sortWithinPartitions("user", "item")
+
+
+def _literal(uri: str) -> str:
+    """Escape what Spark takes for a pattern in a path that it reads: `[` in a name is a `[`."""
+    return re.sub(r"([\[\]{}*?\\])", r"\\\1", uri)
 
 
 def fit_frame(

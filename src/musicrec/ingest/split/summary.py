@@ -7,18 +7,15 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError, warn
 from musicrec.ingest.read.values import MAX_COUNT
-from musicrec.jit.parallel import on_threads
 from musicrec.params import DataParams
-from musicrec.storage.parquet import HISTORY, READING, parquet_parts
+from musicrec.storage.parquet import HISTORY
 
 _LEAST_KNOWN = 0.05  # share of held-out users, or tracks, that training must know
 
@@ -32,7 +29,7 @@ class Contents(NamedTuple):
 
 
 class Merged(NamedTuple):
-    """What an engine returns.
+    """What `merge` returns.
 
     `numbers` are `merged`: source rows of each (user, track) of a split beyond the first, `merged
     <split>` those of one; `again`: source rows of a user, track and time that another row has; and
@@ -64,23 +61,6 @@ def joined(parts: Sequence[Contents]) -> Contents:
     users, tracks, histograms = zip(*parts, strict=True)
     distinct = pc.unique(pa.chunked_array(tracks)) if len(parts) > 1 else tracks[0]
     return Contents(pa.concat_arrays(users), distinct, sum(histograms, Counter()))
-
-
-def read_contents(folder: Path) -> Contents:
-    """Read a split's Parquet parts: memory follows the distinct ids, not the rows."""
-    return joined(on_threads(_read_part, parquet_parts(folder)))
-
-
-def _read_part(part: Path) -> Contents:
-    users = tracks = pa.array([], pa.string())
-    histogram: Counter[int] = Counter()
-    with pq.ParquetFile(part, **READING) as reader:
-        for group in range(reader.num_row_groups):
-            rows = reader.read_row_group(group, use_threads=False)
-            users = pc.unique(pa.concat_arrays([users, rows["user_id"].unique()]))
-            tracks = pc.unique(pa.concat_arrays([tracks, rows["track_id"].unique()]))
-            histogram += histogram_of(rows["count"])
-    return Contents(users, tracks, histogram)
 
 
 def describe_splits(contents: dict[str, Contents]) -> dict[str, dict[str, Any]]:

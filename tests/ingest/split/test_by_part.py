@@ -1,14 +1,11 @@
-"""Rows merged at once, by parts of the users and by Spark: the same bytes, the same figures."""
+"""Rows merged at once and by parts of the users: the same bytes, the same figures."""
 
 from __future__ import annotations
-
-from contextlib import nullcontext
 
 import pytest
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest import run as ingest
-from musicrec.ingest.split import on_spark
 from tests.support.plays import HOLDOUT, PLAYS, contents, run, text_of, write
 
 WHEN = 1_600_000_000
@@ -37,32 +34,30 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=["by part", "spark"])
-def elsewhere(request, spark, monkeypatch):
-    """Send rows to files, and merge them by parts of the users or by the session of the tests."""
+@pytest.fixture
+def by_part(monkeypatch):
+    """Send rows to files, so that they are merged by parts of the users."""
 
     def start():
-        by_part = request.param == "by part"
-        monkeypatch.setattr(ingest, "fits_in_memory", lambda rows: by_part and rows < 100)
-        monkeypatch.setattr(on_spark, "spark_session", lambda _: nullcontext(spark))
+        monkeypatch.setattr(ingest, "fits_in_memory", lambda rows: False)
         monkeypatch.setattr("musicrec.ingest.read.text.BLOCK", 99)  # chunks without some parts
 
     return start
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_same_bytes_and_figures(elsewhere, tmp_path, name):
+def test_same_bytes_and_figures(by_part, tmp_path, name):
     text, kwargs = CASES[name]
     source = write(tmp_path / "plays.csv", text)
     expected, here = run(source, tmp_path / "a", **(HOLDOUT | kwargs))
-    elsewhere()
+    by_part()
     found, there = run(source, tmp_path / "b", **(HOLDOUT | kwargs))
     assert found == expected
     assert contents(there) == contents(here)
 
 
 @pytest.mark.parametrize("history", [False, True], ids=["known users", "histories"])
-def test_given_splits(elsewhere, tmp_path, history):
+def test_given_splits(by_part, tmp_path, history):
     held = {"validation": [("100", "7", 2), ("100", "7", 1), *PLAYS[:3]], "test": PLAYS[4:9]}
     test = [(f"test{user}", *row) for user, *row in PLAYS]
     tables = {"train": [*PLAYS, *test[::2]], **held, "test": [*test[1:9:2], *test[:3:2]]}
@@ -78,24 +73,15 @@ def test_given_splits(elsewhere, tmp_path, history):
     expected, here = run(tmp_path / "s", tmp_path / "a", on_bad_rows="drop")
     assert expected["validation"]["rejected"] == {"also_in_train": 6}
     assert expected["test"]["rejected_rows"] == (27 if history else 3)
-    elsewhere()
+    by_part()
     found, there = run(tmp_path / "s", tmp_path / "b", on_bad_rows="drop")
     assert found == expected and contents(there) == contents(here)
 
 
-def test_sums_above_int64(elsewhere, tmp_path):
+def test_sums_above_int64(by_part, tmp_path):
     rows = [*PLAYS, ("u", "t", 2**62), ("u", "t", 2**62), ("u", "v", 2**63 - 1)]
     source = write(tmp_path / "plays.csv", text_of(rows))
     for name in ("a", "b"):
         with pytest.raises(MusicRecError, match=r"sum to more .* first user 'u', track 't'"):
             run(source, tmp_path / name, **HOLDOUT)
-        elsewhere()
-
-
-def test_a_local_run_of_small_plays_starts_no_spark(tmp_path, monkeypatch):
-    def no_spark(*_):
-        raise AssertionError("Spark was started")
-
-    monkeypatch.setattr(on_spark, "merge_on_spark", no_spark)
-    source = write(tmp_path / "plays.csv", text_of(PLAYS) + '1,"x ""y""",3.0\n')
-    run(source, tmp_path, **HOLDOUT)
+        by_part()

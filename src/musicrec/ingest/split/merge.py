@@ -1,14 +1,15 @@
-"""Rows merged to one a user and track, and split, by NumPy in this process."""
+"""Rows merged to one a user and track, and split: all at once, or one part of the users a time."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from musicrec.ingest.read.judge import Chunk
 from musicrec.ingest.read.values import MAX_COUNT, SECOND
@@ -54,53 +55,84 @@ class Pairs(NamedTuple):
         ]
 
 
-# Numbers of parts of the users (`text_parts`), and the tables of their rows, which are emptied.
-Group = tuple[Sequence[int], dict[str, list[Chunk]]]
 Overlap = tuple[str, int, tuple[str, str]]  # of `summary.Merged`
 Usable = tuple[np.ndarray, np.ndarray]  # pairs whose track and user have enough; of known tracks
 
 
-def merge_in_memory(groups: Iterable[Group], plan: Plan, folder: Path) -> Merged:
-    """Merge and split the rows of one group of parts after another; `folder` gets the splits.
+class Group:
+    """All rows of some parts of the users, and their pairs, part by part.
 
-    There may be several groups where `plan` does not need the whole table.
+    Parameters
+    ----------
+    numbers : sequence of int
+        The parts, as of `text_parts`.
+    tables : dict of str to list of Chunk
+        Rows by table, at least one; the lists are emptied.
+    """
+
+    def __init__(self, numbers: Sequence[int], tables: dict[str, list[Chunk]], plan: Plan) -> None:  # noqa: D107
+        self.numbers, self._plan = numbers, plan
+        self.rows = _rows(tables, plan)
+        pa.default_memory_pool().release_unused()  # what reading took: merging is by NumPy
+        self.held = _held_out_users(self.rows.users.ids, plan)
+        self._part_of_user = text_parts(self.rows.users.ids, PARTS).astype(np.int8)
+        self._merged: dict[int, Pairs] = {}
+
+    def pairs(self, number: int) -> Pairs:
+        """Merge the rows of a part; they are kept where a plan takes several passes."""
+        found = self._merged.get(number)
+        if found is None:
+            found = _merged(self.rows, self._part_of_user == number, self._plan.params)
+            if self._plan.needs_whole_table:
+                self._merged[number] = found
+        return found
+
+    def are(self, tracks: pa.Array) -> np.ndarray:
+        """Whether each track, by code, is one of some: bool array."""
+        found = pc.is_in(self.rows.tracks.ids, value_set=tracks)
+        return np.asarray(found.to_numpy(zero_copy_only=False))
+
+
+Groups = Callable[[], Iterable[Group]]  # the same ones each time
+
+
+def merge(groups: Groups, plan: Plan, folder: Path) -> Merged:
+    """Merge and split the rows of one group after another; `folder` gets the splits.
 
     Raises
     ------
     MusicRecError
         Counts of a user and track sum to more than int64 holds.
     """
-    found: dict[str, list[Contents]] = {name: [] for name in plan.splits}
-    done = [one for group in groups for one in _merge(group, plan, folder, found)]
-    contents = {name: joined(parts) for name, parts in found.items() if parts}
-    for name in contents:
+    known = KnownTracks(groups, plan) if plan.needs_whole_table else None
+    contents: dict[str, list[Contents]] = {name: [] for name in plan.splits}
+    done = [one for group in groups() for one in _write(group, known, plan, folder, contents)]
+    for name in filter(contents.get, plan.splits):
         write_checksums(folder / name)
-    numbers = sum((numbers for numbers, _ in done), Counter())
-    return Merged(contents, numbers, [overlap for _, some in done for overlap in some])
+    return Merged(
+        {name: joined(parts) for name, parts in contents.items() if parts},
+        sum((numbers for numbers, _ in done), Counter()),
+        [overlap for _, some in done for overlap in some],
+    )
 
 
-def _merge(
-    group: Group, plan: Plan, folder: Path, contents: dict[str, list[Contents]]
+def _write(
+    group: Group,
+    known: KnownTracks | None,
+    plan: Plan,
+    folder: Path,
+    contents: dict[str, list[Contents]],
 ) -> list[tuple[Counter[str], list[Overlap]]]:
-    """Merge and write parts: what is counted and overlaps in each; `contents` gets what is new."""
-    numbers, tables = group
-    if not any(tables.values()):
-        return []
-    rows = _rows(tables, plan)
-    pa.default_memory_pool().release_unused()  # what reading took: merging is by NumPy
+    """Write parts: what is counted and overlaps in each; `contents` gets what is new."""
+    rows = group.rows
     ids = rows.users.ids, rows.tracks.ids
-    part_of_user = text_parts(ids[0], PARTS).astype(np.int8)
-    held = _held_out_users(ids[0], plan)
     used = {name: [np.zeros(len(one), bool) for one in ids] for name in plan.splits}
     counted: dict[str, list[Counter[int]]] = {name: [] for name in plan.splits}
-    whole: dict[int, tuple[Pairs, Usable]] = {}
-
-    def merge(number: int) -> Pairs:
-        return _merged(rows, part_of_user == number, plan.params)
 
     def write(number: int) -> tuple[Counter[str], list[Overlap]]:
-        pairs, usable = whole.pop(number, None) or (merge(number), None)
-        split, left_out, overlaps = _split(pairs, rows, held, usable, plan)
+        pairs = group.pairs(number)
+        usable = known.usable(group, pairs) if known else None
+        split, left_out, overlaps = _split(pairs, rows, group.held, usable, plan)
         schema = plays_schema(timed=rows.times is not None)
         for place, name in enumerate(plan.splits):
             here = np.flatnonzero(split == place)
@@ -112,12 +144,7 @@ def _merge(
                 counted[name].append(histogram_of(pa.array(pairs.counts[here])))
         return left_out, overlaps
 
-    if plan.needs_whole_table:  # a track counts its users in all parts
-        parts = on_threads(merge, numbers)
-        usable = _usable(parts, rows, held, plan.params)
-        whole = {number: (parts[number], one) for number, one in enumerate(usable)}
-        del parts
-    done = on_threads(write, numbers)
+    done = on_threads(write, group.numbers)
     for name in filter(counted.get, plan.splits):
         users, tracks = (
             one.filter(pa.array(known)) for one, known in zip(ids, used[name], strict=True)
@@ -233,26 +260,54 @@ def _require_sums(
         raise sum_too_large(len(large), first, params)
 
 
-def _usable(
-    parts: list[Pairs], rows: Rows, held: np.ndarray, params: DataParams
-) -> Iterator[Usable]:
-    """Filter the pairs of all parts, by those of training where it is apart: bool arrays (n)."""
-    n_tracks = len(rows.tracks.ids)
-    users_of = np.zeros(n_tracks, np.int64)
-    for part in parts:
-        users_of += np.bincount(part.tracks[part.splits == 0], minlength=n_tracks)
-    enough_users = (users_of >= params.min_track_users) | (params.min_track_users == 1)
-    kept = []
-    in_training = np.zeros(n_tracks, bool)
-    for part in parts:
-        counted = part.users[enough_users[part.tracks] & (part.splits == 0)]
-        tracks_of = np.bincount(counted, minlength=len(held))
-        enough = (tracks_of >= params.min_user_plays) | (params.min_user_plays == 1)
-        kept.append(enough_users[part.tracks] & enough[part.users])
-        in_training[part.tracks[kept[-1] & (held[part.users] == 0)]] = True
-    strong = params.protocol == "strong_generalization"
-    for part, one in zip(parts, kept, strict=True):
-        yield one, in_training[part.tracks] | (held[part.users] == 0) | (not strong)
+class KnownTracks:
+    """Which tracks have enough users, and which are in training: of all parts together."""
+
+    def __init__(self, groups: Groups, plan: Plan) -> None:
+        """Count over all groups, twice at most; by training alone where it is apart."""
+        self._params, self._enough, self._trained = plan.params, None, None
+        if plan.params.min_track_users > 1:
+            counts = pa.concat_tables(map(_users_of_tracks, groups()))
+            users = counts.group_by("track").aggregate([("users", "sum")])
+            enough = pc.greater_equal(users["users_sum"], plan.params.min_track_users)
+            self._enough = users["track"].filter(enough).combine_chunks()
+        if plan.params.protocol == "strong_generalization":
+            trained = [part for group in groups() for part in self._in_training(group)]
+            self._trained = pc.unique(pa.chunked_array(trained))
+
+    def _in_training(self, group: Group) -> list[pa.Array]:
+        """Tracks that users who are not held out keep, of each part."""
+
+        def tracks(number: int) -> pa.Array:
+            pairs = group.pairs(number)
+            here = self.usable(group, pairs)[0] & (group.held[pairs.users] == 0)
+            return group.rows.tracks.ids.take(pa.array(np.unique(pairs.tracks[here])))
+
+        return on_threads(tracks, group.numbers)
+
+    def usable(self, group: Group, pairs: Pairs) -> Usable:
+        """Filter the pairs of a part, by those of training where it is apart: bool arrays (n)."""
+        kept = known = np.ones(len(pairs.users), bool)
+        if self._enough is not None:
+            kept = group.are(self._enough)[pairs.tracks]
+        if self._params.min_user_plays > 1:
+            counted = pairs.users[kept & (pairs.splits == 0)]
+            tracks_of = np.bincount(counted, minlength=len(group.held))
+            kept = kept & (tracks_of >= self._params.min_user_plays)[pairs.users]
+        if self._trained is not None:
+            known = group.are(self._trained)[pairs.tracks] | (group.held[pairs.users] == 0)
+        return kept, known
+
+
+def _users_of_tracks(group: Group) -> pa.Table:
+    """Tracks of a group with the number of their users in training."""
+    ids = group.rows.tracks.ids
+
+    def count(number: int) -> np.ndarray:
+        pairs = group.pairs(number)
+        return np.bincount(pairs.tracks[pairs.splits == 0], minlength=len(ids))
+
+    return pa.table({"track": ids, "users": sum(on_threads(count, group.numbers))})
 
 
 def _split(
