@@ -54,7 +54,7 @@ setup: .venv/setup-done ## make .venv with the locked packages; find or install 
 .venv/setup-done: requirements/build.lock requirements/service.lock requirements/pipeline.lock pyproject.toml scripts/setup.sh
 	@bash scripts/setup.sh
 
-setup-spark: setup .venv/setup-spark-done ## add PySpark (500 MB); find or install Java: clusters, als.engine=mllib
+setup-spark: setup .venv/setup-spark-done ## add PySpark (500 MB); find or install Java: als.engine=mllib, executors
 
 .venv/setup-spark-done: requirements/spark.lock scripts/setup_spark.sh .venv/setup-done
 	@bash scripts/setup_spark.sh
@@ -92,7 +92,7 @@ faults: setup-dev ## hundreds of faults over all stages: kills, damage, full dis
 	@$(run) python -m tests.faults.run && $(run) python -m tests.faults.together && \
 	  $(run) python -m tests.faults.run --engine mllib --stages train --faults 40
 
-cluster: setup-dev ## the Spark stages and MLlib on executors that die in the middle (about ten minutes)
+cluster: setup-dev ## MLlib and lists for everybody on executors that die in the middle (five minutes)
 	@$(run) python -m pytest --override-ini addopts= -q tests/cluster
 
 lock: setup ## pin the newest versions that pyproject.toml allows, with hashes
