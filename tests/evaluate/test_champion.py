@@ -83,9 +83,7 @@ def test_it_is_judged_as_the_bundle_answers_with_todays_history(tmp_path: Path) 
     (tmp_path / "dvc.yaml").write_text("stages: {export: {outs: [bundle]}}")
     with pytest.raises(MusicRecError, match="publish it first: `musicrec publish FOLDER`"):
         champion_lists(str(bundle), None, params)  # type: ignore[arg-type]
-    with pytest.raises(
-        MusicRecError, match=r"manifest.json: is a file; name the folder of a bundl"
-    ):
+    with pytest.raises(MusicRecError, match=r"no manifest.json there; name a bundle"):
         champion_lists(str(bundle / "manifest.json"), None, params)  # type: ignore[arg-type]
 
 

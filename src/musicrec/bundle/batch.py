@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +19,7 @@ from musicrec.bundle.query import FACTORS, POPULARITY, Query
 from musicrec.bundle.recommend import Recommender
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.parallel import using_threads
-from musicrec.runtime import scratch_directory
+from musicrec.runtime import progress, scratch_directory
 from musicrec.search.exact import ExactIndex
 from musicrec.storage.parquet import LAST_PLAYED, READING, write_rows
 
@@ -61,19 +61,13 @@ class Request(NamedTuple):
     exclusions: Interactions | None = None
 
 
-def recommend_all(
-    model: Bundle,
-    output: str | os.PathLike[str],
-    request: Request,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> None:
+def recommend_all(model: Bundle, output: str | os.PathLike[str], request: Request) -> None:
     """Write the best tracks of every user of a model, or of those asked for, to a Parquet file.
 
     Columns are those of `SCHEMA`, and `last_played` (int64, seconds UTC; null for tracks not
     played) where the plays of the bundle have times. Rows are in the order of the users and of the
     lists. A user whose factor is zero gets the most popular tracks; one for whom nothing is left
-    has no row. Memory is that of a row group, however many users there are. `on_progress` is called
-    with the number of users done and of all.
+    has no row. Memory is that of a row group, however many users there are.
     """
     tracks, query = model.tracks.to_arrow(), request.query
     total = len(model.users) if request.users is None else len(request.users)
@@ -81,11 +75,10 @@ def recommend_all(
 
     def tables() -> Iterator[pa.Table]:
         for start, users in _user_blocks(model, request):
-            on_progress(start, total)
+            progress(f"recommended to {start:,} of {total:,} users")
             yield _lists(users, recommender, query, tracks)
 
     _write(model, output, tables())
-    on_progress(total, total)
 
 
 def recommend_all_on_spark(

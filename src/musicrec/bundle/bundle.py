@@ -25,7 +25,7 @@ from musicrec.als.feedback import as_trained
 from musicrec.als.fold_in import FoldIn
 from musicrec.bundle.explain import Contribution, Explanation, ages, parts
 from musicrec.bundle.ids import Id, Ids, texts_of
-from musicrec.bundle.manifest import INDEX, MANIFEST, NO_TIME, SENTINEL_K, Manifest
+from musicrec.bundle.manifest import INDEX, NO_TIME, SENTINEL_K, Manifest
 from musicrec.bundle.query import (
     FACTORS,
     NO_FACTORS,
@@ -49,6 +49,7 @@ from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, pair_keys
 from musicrec.search.annoy_index import AnnoyIndex
 from musicrec.search.exact import ExactIndex
+from musicrec.storage.outputs import MANIFEST
 
 ENOUGH = 0.5  # of what Annoy found at export must be found again; another build rounds differently
 

@@ -109,7 +109,7 @@ def _write_all(
     users = found.known if found else None
     request = Request(query, users, bundle.exclusions(exclude_for) if exclude_for else None)
     if args.engine == "native":
-        recommend_all(bundle, args.output, request, _progress)
+        recommend_all(bundle, args.output, request)
     else:
         from musicrec.spark.session import spark_session
 
@@ -386,9 +386,3 @@ def _print_json(content: dict[str, Any]) -> None:
 def _note_unknown(unknown: Sequence[str]) -> None:
     if unknown:
         print(f"note: unknown to the model and left out: {', '.join(unknown)}", file=sys.stderr)
-
-
-def _progress(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        end = "\n" if done == total else ""
-        print(f"\rrecommended to {done:,} of {total:,} users", end=end, file=sys.stderr, flush=True)

@@ -14,7 +14,6 @@ from musicrec.errors import MusicRecError
 from musicrec.params import ALSParams, ExportParams, FeedbackParams, without_gone
 
 FORMAT: Literal[3] = 3  # what is written; format 2, of version 0.1, is read too
-MANIFEST = "manifest.json"
 CARD = "MODEL_CARD.md"
 INDEX = "index.ann"
 TABLES = ("items.parquet", "users.parquet")  # the id maps once more, for other tools

@@ -14,7 +14,7 @@ from typing import Any
 
 from musicrec.baselines.lists import model_title
 from musicrec.bundle.bundle import load_bundle
-from musicrec.bundle.manifest import CARD, MANIFEST, Manifest
+from musicrec.bundle.manifest import CARD, Manifest
 from musicrec.bundle.write import fingerprints, write_manifest
 from musicrec.errors import MusicRecError, warn, without_passwords
 from musicrec.formatting import markdown_table, parameter
@@ -23,7 +23,7 @@ from musicrec.metrics.intervals import CONFIDENCE
 from musicrec.project.revisions import WORKSPACE, Revision
 from musicrec.project.staleness import why_stale
 from musicrec.storage.files import read_json
-from musicrec.storage.outputs import atomic_directory, is_folder_of_ours, output_folder
+from musicrec.storage.outputs import MANIFEST, atomic_directory, is_folder_of_ours, output_folder
 
 FACTS = {
     "intervals": "plots/evaluate/intervals.json",

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from musicrec.bundle.manifest import INDEX, MANIFEST, Manifest, parse_manifest
+from musicrec.bundle.manifest import INDEX, Manifest, parse_manifest
 from musicrec.errors import MusicRecError
 from musicrec.jit.parallel import thread_count
+from musicrec.storage.outputs import MANIFEST
 
 Content = Mapping[str, mmap.mmap | bytes]
 

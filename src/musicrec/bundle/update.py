@@ -20,14 +20,14 @@ from musicrec.als.half_step import HalfStep
 from musicrec.bundle.bundle import Bundle
 from musicrec.bundle.explain import ages
 from musicrec.bundle.ids import Ids
-from musicrec.bundle.manifest import CARD, MANIFEST, NO_TIME, Fingerprint
+from musicrec.bundle.manifest import CARD, NO_TIME, Fingerprint
 from musicrec.bundle.query import rows_of_keys
 from musicrec.bundle.write import Contents, track_arrays, write_bundle
 from musicrec.errors import MusicRecError
 from musicrec.interactions.factors import LARGEST_NORM, norms_of
 from musicrec.interactions.matrix import Interactions, pair_keys
 from musicrec.params import NO_GROUPS
-from musicrec.storage.outputs import atomic_directory, output_folder
+from musicrec.storage.outputs import MANIFEST, atomic_directory, output_folder
 from musicrec.storage.parquet import LAST_PLAYED
 
 ROUNDS = 1

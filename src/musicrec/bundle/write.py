@@ -24,7 +24,6 @@ from musicrec.bundle.manifest import (
     CARD,
     FORMAT,
     INDEX,
-    MANIFEST,
     NO_TIME,
     SENTINEL_K,
     Fingerprint,
@@ -41,7 +40,7 @@ from musicrec.params import NO_GROUPS, ExportParams
 from musicrec.search.annoy_index import AnnoyIndex, build_index, warn_of_another_build
 from musicrec.search.exact import ExactIndex
 from musicrec.storage.files import fingerprint, write_array, write_exact_json
-from musicrec.storage.outputs import atomic_directory
+from musicrec.storage.outputs import MANIFEST, atomic_directory
 from musicrec.storage.parquet import (
     LAST_PLAYED,
     read_files,

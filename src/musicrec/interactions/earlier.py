@@ -14,10 +14,9 @@ import pyarrow.compute as pc
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, newest_play, pair_keys
 from musicrec.storage.files import fingerprint, read_json
-from musicrec.storage.outputs import is_stage_output
+from musicrec.storage.outputs import MANIFEST, is_stage_output
 from musicrec.storage.parquet import LAST_PLAYED, read_files, read_table, sound_parts
 
-MANIFEST = "manifest.json"
 IDS = {"user": "user_id", "item": "track_id"}
 FILES = ("item_factors.npy", "user_factors.npy", "seen_indptr.npy", "seen_indices.npy")
 TIMES = "seen_last_played.npy"  # where the plays of the bundle have times
@@ -138,18 +137,14 @@ def read_earlier(folder: Path, said: str) -> EarlierModel:
     """
     if is_stage_output(folder):
         raise MusicRecError(PUBLISH_FIRST.format(said))
-    if folder.is_file():
-        raise MusicRecError(f"{said}: is a file; name the folder of a bundle")
-    names = [*FILES, *(f"{kind}s.parquet" for kind in IDS)]
-    for name in (MANIFEST, *names):
-        if not (folder / name).is_file():
-            raise MusicRecError(
-                f"{said}: no {name} there; name a bundle, such as `musicrec publish FOLDER` "
-                "writes, or set it to null"
-            )
+    if not (folder / MANIFEST).is_file():
+        raise MusicRecError(
+            f"{said}: no {MANIFEST} there; name a bundle, such as `musicrec publish FOLDER` "
+            "writes, or set it to null"
+        )
     manifest = read_json(folder / MANIFEST)
     listed = manifest.get("files", {})
-    for name in names + ([TIMES] if TIMES in listed else []):
+    for name in (*FILES, *(f"{kind}s.parquet" for kind in IDS), *({TIMES} & set(listed))):
         if not (folder / name).is_file() or listed.get(name) != fingerprint(folder / name):
             raise MusicRecError(
                 f"{said}: {name} is not the one its manifest names; take an undamaged copy of the "

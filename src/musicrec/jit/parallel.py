@@ -58,29 +58,20 @@ def for_blocks(work: Callable[[int, int], None], bounds: list[int]) -> None:
     """Call `work(start, stop)` for each pair of neighbouring `bounds`, on several threads.
 
     The blocks are the caller's and must not depend on `thread_count`; each writes its own rows, so
-    the result is the same for any number of threads. The first exception is raised again.
+    the result is the same for any number of threads. Exceptions are those of `on_threads`.
     """
-    pairs = list(itertools.pairwise(bounds))
-    if len(pairs) == 1 or (count := min(thread_count(), len(pairs))) <= 1:
-        for start, stop in pairs:
-            work(start, stop)
-        return
-    with ThreadPoolExecutor(count) as pool:
-        futures = [pool.submit(work, start, stop) for start, stop in pairs]
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    on_threads(lambda pair: work(*pair), list(itertools.pairwise(bounds)))
 
 
 def on_threads(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """What `work` makes of each item, in their order, computed on several threads."""
-    found: dict[int, R] = {}
+    """What `work` makes of each item, in their order, computed on several threads.
 
-    def one(start: int, stop: int) -> None:
-        found[start] = work(items[start])
-
-    for_blocks(one, list(range(len(items) + 1)))
-    return [found[position] for position in range(len(items))]
+    The first exception is raised again, and what has not begun by then never does.
+    """
+    if len(items) == 1 or (count := thread_count()) == 1:
+        return [work(item) for item in items]
+    pool = ThreadPoolExecutor(count)
+    try:
+        return list(pool.map(work, items))
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -14,14 +14,14 @@ from musicrec.baselines.lists import CHAMPION
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import described
 from musicrec.formatting import parameter
-from musicrec.interactions.earlier import MANIFEST, PUBLISH_FIRST
+from musicrec.interactions.earlier import PUBLISH_FIRST
 from musicrec.metrics.definitions import METRICS
 from musicrec.params import ALSParams, B, EvaluateParams, FeedbackParams, check_block
 from musicrec.project.paths import DATA, INDEXED, PARAMS, TABLE
 from musicrec.project.revisions import WORKSPACE, JudgedLists, Revision, UnavailableError, changes
 from musicrec.project.staleness import why_stale
 from musicrec.runtime import progress
-from musicrec.storage.outputs import is_stage_output
+from musicrec.storage.outputs import MANIFEST, is_stage_output
 from musicrec.storage.parquet import READING
 
 DATA_BLOCKS = ("data", "sample")  # parameters that DATA follows from

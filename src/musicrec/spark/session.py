@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import pwd
-import re
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -76,7 +74,7 @@ def spark_session(name: str) -> Iterator[SparkSession]:
         settings = SETTINGS | (_local_settings(scratch) if local else {})
         conf = SparkConf().setAppName(f"musicrec {name}").setMaster(master)
         with signals_held():  # until Java is known
-            gateway = _launch(conf.setAll(list(settings.items())), scratch, log)
+            gateway = _launch(conf.setAll(list(settings.items())), log)
             stack.enter_context(cleaned_up(lambda: _end_java(gateway)))
         session = _connect(conf, gateway, log)
         hint = threading.Timer(ROOM_SECONDS, _warn_without_executor, [session])
@@ -123,10 +121,12 @@ def _prepare_environment(local: bool) -> None:
 
 def _local_settings(scratch: Path) -> dict[str, str]:
     """Settings of a Java on this machine, which leaves nothing outside its scratch folder."""
+    half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**21
+    memory = os.environ.get("MUSICREC_SPARK_MEMORY", "").strip() or f"{max(1024, half)}m"
     options = {"java.io.tmpdir": scratch, "user.home": scratch}
     java = " ".join(f'"-D{name}={value}"' for name, value in options.items())
     return {
-        "spark.driver.memory": _memory(),
+        "spark.driver.memory": memory,
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.extraJavaOptions": f'{JAVA} {java} "-XX:ErrorFile={scratch}/crash.log"',
@@ -136,19 +136,15 @@ def _local_settings(scratch: Path) -> dict[str, str]:
     }
 
 
-def _launch(conf: Any, scratch: Path, log: Path) -> Any:
+def _launch(conf: Any, log: Path) -> Any:
     """Start Java with its output in a file; returns PySpark's gateway to it."""
     from pyspark.java_gateway import launch_gateway
 
-    before = tempfile.tempdir
-    tempfile.tempdir = str(scratch)  # where PySpark makes a folder, too
     try:
         with log.open("wb") as output:
             return launch_gateway(conf, {"stdout": output, "stderr": output})
     except Exception as error:
         raise _not_started(conf.get("spark.master"), reason_in(log) or root_cause(error)) from None
-    finally:
-        tempfile.tempdir = before
 
 
 def _connect(conf: Any, gateway: Any, log: Path) -> SparkSession:
@@ -205,18 +201,15 @@ def _end_java(gateway: Any) -> None:
 
 
 def _require_master(master: str) -> None:
-    """Stop unless a master of `spark://host:port,host:port` answers; Spark tries for a minute."""
-    reason = "no host:port"
+    """Stop unless a master of `spark://host:port,host:port` answers; Spark tries for minutes."""
     for address in master.removeprefix("spark://").split(","):
         host, _, port = address.strip("/").rpartition(":")
-        try:
+        with suppress(OSError, ValueError):
             socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
             return
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
     raise MusicRecError(
-        f"MUSICREC_SPARK_MASTER = {master}: no Spark master answers there ({reason}); start it, "
-        "or unset the variable to run on this machine"
+        f"MUSICREC_SPARK_MASTER = {master}: no Spark master answers there; start it, or unset the "
+        "variable to run on this machine"
     )
 
 
@@ -227,26 +220,6 @@ def _warn_without_executor(session: SparkSession) -> None:
             f"{session.sparkContext.master} has given no executor yet; it may lack workers, or "
             "their memory or cores may be less than Spark's configuration asks"
         )
-
-
-def _memory() -> str:
-    """Java's memory, as Spark writes it: MUSICREC_SPARK_MEMORY, or half of the machine's.
-
-    Raises
-    ------
-    MusicRecError
-        The variable is no size, or one that Spark cannot start with.
-    """
-    text = os.environ.get("MUSICREC_SPARK_MEMORY", "").strip()
-    if not text:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return f"{max(1024, total // 2**21)}m"
-    match = re.fullmatch(r"([0-9]{1,9})([kmgt]?)b?", text.lower())
-    if match is None:
-        raise MusicRecError(f"MUSICREC_SPARK_MEMORY = {text!r} is no size of memory, such as 8g")
-    if int(match[1]) * {"k": 1 / 1024, "": 1, "m": 1, "g": 1 << 10, "t": 1 << 20}[match[2]] < 500:
-        raise MusicRecError(f"MUSICREC_SPARK_MEMORY = {text!r} is less than the 500m Spark needs")
-    return text
 
 
 def local_uri(path: str | os.PathLike[str]) -> str:
