@@ -4,7 +4,7 @@
         --json search.json --picture search.svg
 
 `--factors` is a `.npy` matrix (n_items, rank) or Parquet with one list column. One query at a
-time on one thread, warmed up, best of several runs; the batch figure uses all cores.
+time on one thread, warmed up, best of several runs.
 """
 
 from __future__ import annotations
@@ -40,9 +40,7 @@ COLUMNS = (
     "recall",
     "queries_per_second",
     "median_milliseconds",
-    "p95_milliseconds",
     "p99_milliseconds",
-    "batch_queries_per_second",
     "build_seconds",
     "index_megabytes",
 )

@@ -44,10 +44,6 @@ def test_every_method_keeps_the_contract(method_name, factors):
         assert len(answer) == len(set(answer.tolist())) == k
         found = scores[answer, row]
         assert (np.diff(found) <= 1e-4 * found[:-1]).all()
-    if index.query_batch is not None:
-        index.query_batch(queries, k, arguments[-1])
-    alone = ("exact_argsort", "annoy_dot", "annoy")
-    assert (index.query_batch is None) == (method_name in alone)
     assert (index.n_bytes == 0) == (method_name in ("exact_argsort", "exact_gemv"))
 
 

@@ -16,12 +16,10 @@ from annoy import AnnoyIndex as Forest
 
 from musicrec.errors import MusicRecError
 from musicrec.interactions.factors import norms_of
-from musicrec.jit.parallel import blocks, for_blocks, thread_count
 from musicrec.params import AnnBenchParams, ExportParams
 from musicrec.search.annoy_index import AnnoyIndex, augment, build_index
 from musicrec.search.exact import ExactIndex
 
-QUERY_BLOCK = 16  # queries of one unit of work in a batch
 Ids = Sequence[int] | np.ndarray
 HNSW_LINKS = 16
 HNSW_EF_CONSTRUCTION = 200
@@ -35,14 +33,11 @@ class Index(NamedTuple):
     query : callable
         Item ids of one query, the best first, on the calling thread: of a vector, k and what trades
         recall for speed (0 where nothing does).
-    query_batch : callable, optional
-        Answers many queries on all cores, where the method has a way to; answers are not kept.
     n_bytes : int
         Size beside the factors.
     """
 
     query: Callable[[np.ndarray, int, int], Ids]
-    query_batch: Callable[[np.ndarray, int, int], object] | None = None
     n_bytes: int = 0
 
 
@@ -71,33 +66,20 @@ def _exact_argsort(items: np.ndarray, build: int, seed: int) -> Index:
 
 
 def _exact_gemv(items: np.ndarray, build: int, seed: int) -> Index:
-    """The plain way: a matrix product, then a partial selection; a batch in blocks of queries."""
+    """The plain way: a matrix product, then a partial selection."""
 
-    def query_batch(queries: np.ndarray, k: int, _: int) -> None:
-        def work(start: int, stop: int) -> None:
-            for scores in queries[start:stop] @ items.T:
-                _select(scores, k)
+    def query(vector: np.ndarray, k: int, _: int) -> Ids:
+        scores = items @ vector
+        best = np.argpartition(scores, -min(k, len(scores)))[-k:]
+        return best[np.argsort(-scores[best])]
 
-        for_blocks(work, blocks(len(queries), QUERY_BLOCK))
-
-    return Index(lambda vector, k, _: _select(items @ vector, k), query_batch)
-
-
-def _select(scores: np.ndarray, k: int) -> np.ndarray:
-    if k >= len(scores):
-        return np.argsort(-scores)
-    best = np.argpartition(scores, -k)[-k:]
-    return best[np.argsort(-scores[best])]
+    return Index(query)
 
 
 def _exact(items: np.ndarray, build: int, seed: int) -> Index:
     """The exact kernel of this project (`musicrec.search.exact`)."""
     index = ExactIndex(items)
-    return Index(
-        lambda vector, k, _: index.search_one(vector, k)[0],
-        lambda queries, k, _: index.search(queries, k),
-        index.nbytes,
-    )
+    return Index(lambda vector, k, _: index.search_one(vector, k)[0], index.nbytes)
 
 
 def build_annoy(items: np.ndarray, n_trees: int, seed: int) -> Index:
@@ -106,7 +88,7 @@ def build_annoy(items: np.ndarray, n_trees: int, seed: int) -> Index:
         path = Path(folder) / "index.ann"
         build_index(items, path, ExportParams(n_trees=n_trees, seed=seed))
         index, n_bytes = AnnoyIndex(path, items), path.stat().st_size
-    return Index(lambda vector, k, search_k: index.search(vector, k, search_k)[0], n_bytes=n_bytes)
+    return Index(lambda vector, k, search_k: index.search(vector, k, search_k)[0], n_bytes)
 
 
 def _annoy_dot(items: np.ndarray, n_trees: int, seed: int) -> Index:
@@ -118,16 +100,18 @@ def _annoy_dot(items: np.ndarray, n_trees: int, seed: int) -> Index:
     forest.build(n_trees, n_jobs=1)
     n_bytes = _bytes_saved(forest.save)  # from the file it reads from then on
     return Index(
-        lambda vector, k, search_k: forest.get_nns_by_vector(vector.tolist(), k, search_k),
-        n_bytes=n_bytes,
+        lambda vector, k, search_k: forest.get_nns_by_vector(vector.tolist(), k, search_k), n_bytes
     )
 
 
 def _faiss_flat(items: np.ndarray, build: int, seed: int) -> Index:
-    """faiss IndexFlatIP: exact, by blocked products; a batch with faiss's own threads."""
-    index = _optional("faiss", "faiss-cpu").IndexFlatIP(items.shape[1])
+    """faiss IndexFlatIP: exact, by blocked products."""
+    faiss = _optional("faiss", "faiss-cpu")
+    faiss.omp_set_num_threads(1)
+    index = faiss.IndexFlatIP(items.shape[1])
     index.add(items)
-    return _of_faiss(lambda queries, k, _: index.search(queries, k)[1], index)
+    n_bytes = len(faiss.serialize_index(index))
+    return Index(lambda vector, k, _: index.search(vector[None], k)[1][0], n_bytes)
 
 
 def _faiss_ivf(items: np.ndarray, n_lists: int, seed: int) -> Index:
@@ -140,26 +124,12 @@ def _faiss_ivf(items: np.ndarray, n_lists: int, seed: int) -> Index:
     index.train(vectors)
     index.add(vectors)
 
-    def search(queries: np.ndarray, k: int, n_probe: int) -> Any:
+    def query(vector: np.ndarray, k: int, n_probe: int) -> Ids:
         index.nprobe = n_probe
-        return index.search(np.pad(queries, ((0, 0), (0, 1))), k)[1]
+        found: np.ndarray = index.search(np.append(vector, np.float32(0))[None], k)[1]
+        return found[0]
 
-    return _of_faiss(search, index)
-
-
-def _of_faiss(search: Callable[[np.ndarray, int, int], Any], index: Any) -> Index:
-    faiss = _optional("faiss", "faiss-cpu")
-    faiss.omp_set_num_threads(1)
-
-    def query_batch(queries: np.ndarray, k: int, argument: int) -> None:
-        faiss.omp_set_num_threads(thread_count())
-        try:
-            search(queries, k, argument)
-        finally:
-            faiss.omp_set_num_threads(1)
-
-    n_bytes = len(faiss.serialize_index(index))
-    return Index(lambda vector, k, arg: search(vector[None], k, arg)[0], query_batch, n_bytes)
+    return Index(query, len(faiss.serialize_index(index)))
 
 
 def _hnsw(items: np.ndarray, n_links: int, seed: int) -> Index:
@@ -172,11 +142,7 @@ def _hnsw(items: np.ndarray, n_links: int, seed: int) -> Index:
         index.set_ef(ef)
         return index.knn_query(np.append(vector, np.float32(0)), k, num_threads=1)[0][0]
 
-    def query_batch(queries: np.ndarray, k: int, ef: int) -> None:
-        index.set_ef(ef)
-        index.knn_query(np.pad(queries, ((0, 0), (0, 1))), k, num_threads=thread_count())
-
-    return Index(query, query_batch, _bytes_saved(index.save_index))
+    return Index(query, _bytes_saved(index.save_index))
 
 
 METHODS: Mapping[str, Method] = {
