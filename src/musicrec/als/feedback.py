@@ -6,6 +6,7 @@ import numpy as np
 
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, decay
+from musicrec.interactions.portable import log1p
 from musicrec.params import FeedbackParams, duration_seconds
 
 
@@ -46,5 +47,5 @@ def as_trained(
     if params.half_life is not None and ages is not None:
         ratings = ratings * decay(ages[keep], duration_seconds(params.half_life))
     if params.transform == "log1p":
-        ratings = np.log1p(ratings.astype(np.float64))
+        ratings = log1p(ratings)
     return kept._replace(counts=ratings.astype(np.float32))

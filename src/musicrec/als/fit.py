@@ -22,6 +22,7 @@ from musicrec.als.gram import gram
 from musicrec.als.half_step import HalfStep, in_whole_vectors, penalty, regularisation
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
+from musicrec.interactions.portable import LN2, scalar_log2
 from musicrec.jit.kernel import kernel
 from musicrec.params import ALSParams
 
@@ -249,7 +250,7 @@ def _fill_unit_vectors(users, members, state):
                 x = 2.0 * _next_double(state) - 1.0
                 spare = 2.0 * _next_double(state) - 1.0
                 s = x * x + spare * spare
-            scale = np.sqrt(-2.0 * np.log(s) / s)
+            scale = np.sqrt(-2.0 * LN2 * scalar_log2(s) / s)
             users[user, k] = x * scale
             spare *= scale
             has_spare = True

@@ -12,6 +12,7 @@ from musicrec.als.lanes import LANES, aligned
 from musicrec.als.nonnegative import nonnegative_workspace, solve_rows_nonnegative
 from musicrec.als.problem import Problem, SharedTerm, Solution, workspace
 from musicrec.interactions.matrix import Interactions
+from musicrec.interactions.portable import power
 from musicrec.jit.parallel import for_blocks
 from musicrec.params import ALSParams
 
@@ -183,7 +184,7 @@ def regularisation(lengths: np.ndarray, n_fixed: int, params: ALSParams) -> np.n
     """
     n = lengths.astype(np.float64)
     pairs = n + params.reg_unobserved * n_fixed
-    return params.reg_param * np.where(n > 0, pairs**params.reg_exponent, 0.0)
+    return params.reg_param * np.where(n > 0, power(pairs, params.reg_exponent), 0.0)
 
 
 def block_bounds(lengths: np.ndarray, rank: int) -> list[int]:

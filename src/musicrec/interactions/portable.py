@@ -6,24 +6,51 @@ only operations that IEEE 754 rounds exactly; their relative error is below 1e-1
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-_LN2, _SQRT_HALF = 0.6931471805599453, 0.7071067811865476
+from musicrec.jit.kernel import kernel
+
+LN2 = 0.6931471805599453
+_SQRT_HALF = 0.7071067811865476
 
 
-def log2(x: np.ndarray | float) -> np.ndarray:
-    """Logarithm to base 2 of positive normal numbers: float64 array of the shape of `x`.
+@kernel(allocates=False)
+def scalar_log2(x):
+    """Logarithm to base 2 of a positive normal number, for other kernels.
 
     The series of the inverse hyperbolic tangent, at mantissas from sqrt(1/2) to sqrt(2).
     """
-    mantissa, exponent = np.frexp(np.asarray(x, np.float64))
-    low = mantissa < _SQRT_HALF
-    mantissa = np.where(low, 2.0 * mantissa, mantissa)
+    mantissa, exponent = math.frexp(x)
+    if mantissa < _SQRT_HALF:
+        mantissa *= 2.0
+        exponent -= 1
     ratio = (mantissa - 1.0) / (mantissa + 1.0)
-    series = np.zeros_like(ratio)
+    series = 0.0
     for n in range(23, 0, -2):
         series = series * (ratio * ratio) + 1.0 / n
-    return (exponent - low) + ratio * series * (2.0 / _LN2)
+    return exponent + ratio * series * (2.0 / LN2)
+
+
+@kernel(allocates=False)
+def _write_log2(x, out):
+    for i in range(len(x)):
+        out[i] = scalar_log2(x[i])
+
+
+def log2(x: np.ndarray | float) -> np.ndarray:
+    """Logarithm to base 2 of positive normal numbers: float64 array of the shape of `x`."""
+    numbers = np.array(x, np.float64)
+    _write_log2(numbers.reshape(-1), numbers.reshape(-1))
+    return numbers
+
+
+def log1p(x: np.ndarray) -> np.ndarray:
+    """Logarithm of 1 + `x`, of numbers that are 0 or positive: float64 array."""
+    x = np.asarray(x, np.float64)
+    above = 1.0 + x
+    return LN2 * log2(above) + (x - (above - 1.0)) / above
 
 
 def exp2(x: np.ndarray | float) -> np.ndarray:
@@ -33,7 +60,7 @@ def exp2(x: np.ndarray | float) -> np.ndarray:
     """
     x = np.maximum(np.asarray(x, np.float64), -1100.0)
     whole = np.rint(x)
-    rest = (x - whole) * _LN2
+    rest = (x - whole) * LN2
     series = np.ones_like(rest)
     for n in range(14, 0, -1):
         series = 1.0 + series * rest / n
@@ -43,5 +70,7 @@ def exp2(x: np.ndarray | float) -> np.ndarray:
 def power(x: np.ndarray, exponent: float) -> np.ndarray:
     """`x` to the power of `exponent`, of numbers that are 0 or positive: float64 array."""
     x = np.asarray(x, np.float64)
+    if exponent == 1:
+        return x
     powers = exp2(exponent * log2(np.where(x > 0, x, 1.0)))
     return np.where(x > 0, powers, float(exponent == 0))
