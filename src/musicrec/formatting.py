@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 NOTHING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
+_NUMBER = re.compile(rf"[-+{MINUS}<\d][-+{MINUS}\d,.% to†]*|{NOTHING}|")  # or an interval
 
 
 def number(value: Any, decimals: int | None = None) -> str:
@@ -44,37 +46,38 @@ def share(value: float, decimals: int = 1) -> str:
     return f"{100 * value:+.{decimals}f} %".replace("-", MINUS)
 
 
-def markdown_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()
-) -> str:
-    r"""Lay out cells as a table of GitHub's Markdown.
+class Table(NamedTuple):
+    """A heading a column, and cells as they are shown; a column of numbers is aligned right."""
 
-    Parameters
-    ----------
-    header : sequence of str
-    rows : sequence of sequences of str
-        As long as the header. A `|` is escaped and a line break becomes a space, so that no cell
-        can break the table.
-    right : sequence of int, optional
-        Columns that are aligned right; the others stay as the reader's program has them.
-    """
-    rule = ["---:" if column in right else "---" for column in range(len(header))]
-    return "\n".join(f"| {' | '.join(map(_escaped, cells))} |" for cells in (header, rule, *rows))
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
+    @property
+    def right(self) -> list[bool]:
+        """Whether each column holds nothing but numbers."""
+        columns = zip(*self.rows, strict=True)
+        numbers = [all(map(_NUMBER.fullmatch, column)) for column in columns]
+        return numbers or [False] * len(self.header)
 
-def text_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()
-) -> str:
-    """Lay out cells in columns two blanks apart; see `markdown_table`."""
-    table = [header, *rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ).rstrip()
-        for cells in table
-    )
+    def text(self) -> str:
+        """Lay the cells out for a terminal, columns two blanks apart."""
+        table = [self.header, *self.rows]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        return "\n".join(
+            "  ".join(
+                cell.rjust(width) if right else cell.ljust(width)
+                for cell, width, right in zip(cells, widths, self.right, strict=True)
+            ).rstrip()
+            for cells in table
+        )
+
+    def markdown(self) -> str:
+        r"""Lay the cells out as a table of GitHub's Markdown.
+
+        A `|` is escaped and a line break becomes a space, so that no cell can break the table.
+        """
+        table = [self.header, ["---:" if right else "---" for right in self.right], *self.rows]
+        return "\n".join(f"| {' | '.join(map(_escaped, cells))} |" for cells in table)
 
 
 def _escaped(cell: str) -> str:

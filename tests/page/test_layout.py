@@ -6,9 +6,9 @@ from datetime import date
 
 import pytest
 
-from musicrec.formatting import number, parameter, share
+from musicrec.formatting import Table, number, parameter, share
 from musicrec.metrics.definitions import metric_title
-from musicrec.page.charts import Figure, Table
+from musicrec.page.charts import Figure
 from musicrec.page.shared import with_front
 
 
@@ -41,16 +41,19 @@ def test_values_in_words(written, text):
 def test_percentages_have_two_decimals():
     rows = [{"share": -0.51264, "plays": 0.5}, {"share": 12.0, "plays": 2000}]
     columns = {"share": "change, %", "plays": "plays"}
-    assert Figure("key", "Title", rows, columns, []).table.cells == [
+    assert Figure("key", "Title", rows, columns, []).table.rows == [
         ["-0.51", "0.5000"],
         ["12.00", "2,000"],
     ]
 
 
 def test_columns_of_numbers_are_aligned_right():
-    table = Table("key", ["a", "b", "c"], [["1,000.5", "x1", "\N{EN DASH}"], ["2", "3", "-0.1"]])
-    assert table.classes == ["n", "", "n"]
-    assert Table("key", ["a"], []).classes == []
+    table = Table(["a", "b", "c"], [["1,000.5", "x1", "\N{EN DASH}"], ["2", "3", "-0.1"]])
+    assert table.right == [True, False, True]
+    numbers = ("-14.53 to -10.66 %", "< 0.0001", "+9.9 %", "0.0000†", "")
+    assert Table("ab", [[number, "2nd"] for number in numbers]).right == [True, False]
+    assert Table(["a"], []).right == [False]
+    assert table.text() == "      a  b      c\n1,000.5  x1     \N{EN DASH}\n      2  3   -0.1"
 
 
 def test_a_front_joins_what_no_other_setting_of_the_method_beats():

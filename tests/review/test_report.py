@@ -143,7 +143,7 @@ def test_slices_loss_search_and_data_are_those_of_the_json(browser, rows):
         settings = rows[revision]["tradeoff"]
         assert speeds == [(row["recall"], row["queries_per_second"]) for row in settings]
     plays = number(rows["main"]["counts"][0]["rows"])
-    assert table(browser, "counts")[0][:4] == ["main", "train", plays, "300"]
+    assert table(browser, "data")[0][:4] == ["main", "train", plays, "300"]
 
 
 def test_verdicts_are_those_of_compare(browser, project):

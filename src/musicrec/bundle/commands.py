@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musicrec.errors import MusicRecError
-from musicrec.formatting import text_table
+from musicrec.formatting import Table
 from musicrec.parsers import Commands
 from musicrec.storage.outputs import output_file
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from musicrec.bundle.bundle import Bundle
     from musicrec.bundle.query import Answer
 
-RIGHT = ("", "count", "part", "score", "listeners", "cosine")  # columns aligned right
 OPTIONAL = ("name", "last played")  # columns shown where a row has something there
 Labels = Mapping[str, str]
 
@@ -370,8 +369,7 @@ def _print_answer(answer: Answer, labels: Labels, as_json: bool) -> None:
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print columns, the optional ones where a row has something there."""
     keep = [i for i, name in enumerate(header) if name not in OPTIONAL or any(r[i] for r in rows)]
-    right = [column for column, i in enumerate(keep) if header[i] in RIGHT]
-    print(text_table([header[i] for i in keep], [[row[i] for i in keep] for row in rows], right))
+    print(Table([header[i] for i in keep], [[row[i] for i in keep] for row in rows]).text())
 
 
 def _named(content: dict[str, Any], key: str, labels: Labels) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from musicrec.bundle.bundle import load_bundle
 from musicrec.bundle.manifest import CARD, Manifest
 from musicrec.bundle.write import fingerprints, write_manifest
 from musicrec.errors import MusicRecError, warn, without_passwords
-from musicrec.formatting import markdown_table, parameter
+from musicrec.formatting import Table, parameter
 from musicrec.metrics.definitions import split_figures
 from musicrec.metrics.intervals import CONFIDENCE
 from musicrec.project.revisions import WORKSPACE, Revision
@@ -159,21 +159,21 @@ def model_card(manifest: Manifest) -> str:
         committed=facts["committed"],
         changed=" with uncommitted changes" if facts["uncommitted_changes"] else "",
         sizes=manifest.sizes,
-        data=markdown_table(("figure", "value"), figures),
+        data=Table(("figure", "value"), figures).markdown(),
         settings=_parameters(facts["settings"]),
         training=_parameters(training),
         judged=_figure(split_figures(facts["quality"])["users"]),
         split=split,
         confidence=CONFIDENCE,
         flattered="" if split == "test" else FLATTERED,
-        metrics=markdown_table(("model", "metric", "value"), metrics),
-        verdicts=markdown_table(("against", "metric", "difference", "the model is"), verdicts),
+        metrics=Table(("model", "metric", "value"), metrics).markdown(),
+        verdicts=Table(("against", "metric", "difference", "the model is"), verdicts).markdown(),
     )
 
 
 def _parameters(values: Mapping[str, Any]) -> str:
     rows = [(name, f"`{parameter(value)}`") for name, value in values.items()]
-    return markdown_table(("parameter", "value"), rows)
+    return Table(("parameter", "value"), rows).markdown()
 
 
 def _figure(value: object) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from musicrec.formatting import NOTHING, number
+from musicrec.formatting import Table, number
 
 Rows = list[dict[str, Any]]
 Spec = dict[str, Any]  # a part of Vega-Lite
@@ -32,7 +31,6 @@ SHAPES = {  # of points, as Vega names them and as a legend shows them
     "triangle-right": "▶",
     "triangle-left": "◀",
 }
-_NUMBER = re.compile(rf"-?[\d,]+(\.\d+)?†?|{NOTHING}|")
 TEXT = "currentColor"  # of the page, light or dark
 CONFIG: Spec = {
     "background": "transparent",
@@ -70,23 +68,6 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Table:
-    """A heading a column, and cells as they are shown."""
-
-    key: str
-    header: Sequence[str]
-    cells: Sequence[Sequence[str]]
-
-    @property
-    def classes(self) -> list[str]:
-        """Class of each column: `n`, aligned right, where it holds nothing but numbers."""
-        return [
-            "n" if all(map(_NUMBER.fullmatch, column)) else ""
-            for column in zip(*self.cells, strict=True)
-        ]
-
-
-@dataclass(frozen=True)
 class Figure:
     """A chart and the table behind it; the functions below give it its `spec` of Vega-Lite.
 
@@ -109,7 +90,7 @@ class Figure:
             [number(row.get(key), 2 if title.endswith("%") else None) for key, title in named]
             for row in self.rows
         ]
-        return Table(self.key, list(self.columns.values()), cells)
+        return Table(list(self.columns.values()), cells)
 
 
 @dataclass(frozen=True)

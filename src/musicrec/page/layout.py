@@ -15,7 +15,7 @@ import jinja2
 import vl_convert
 
 from musicrec.baselines.lists import model_title
-from musicrec.formatting import NOTHING, share
+from musicrec.formatting import NOTHING, Table, share
 from musicrec.metrics.definitions import (
     BETTER,
     CANNOT_TELL,
@@ -27,7 +27,7 @@ from musicrec.metrics.definitions import (
     TOO_FEW,
     WORSE,
 )
-from musicrec.page.charts import Figure, Series, Table
+from musicrec.page.charts import Figure, Series
 
 PACKAGES = ("musicrec", "vl-convert-python")
 # A sign beside the word, so that no one needs to tell colours apart, and the class of its colour.

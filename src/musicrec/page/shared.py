@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from musicrec.formatting import number
-from musicrec.page.charts import SHAPES, TEXT, Axis, Figure, Rows, Series, Table, fronts
+from musicrec.formatting import Table, number
+from musicrec.page.charts import SHAPES, TEXT, Axis, Figure, Rows, Series, fronts
 
 COUNTS = (
     *("split", "rows", "users", "tracks", "mean", "sd", "min", "p25", "median", "p75", "max"),
@@ -19,7 +19,7 @@ def counts_table(rows: Rows, *before: str) -> Table:
     """Rows of `plots/data/counts.json` as a table; `before` are columns to put before its own."""
     columns = (*before, *COUNTS)
     cells = [[_count(row.get(name)) for name in columns] for row in rows]
-    return Table("counts", [name.replace("_", " ") for name in columns], cells)
+    return Table([name.replace("_", " ") for name in columns], cells)
 
 
 def _count(value: Any) -> str:

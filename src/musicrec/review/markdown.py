@@ -8,7 +8,7 @@ from typing import Any
 
 from musicrec.baselines.lists import model_title
 from musicrec.errors import MusicRecError
-from musicrec.formatting import markdown_table, parameter
+from musicrec.formatting import Table, parameter
 from musicrec.project.paths import EVALUATION, PARAMS
 from musicrec.project.revisions import Revision, changes
 from musicrec.project.staleness import stale_stages
@@ -75,7 +75,7 @@ def _code(base: Revision, head: Revision) -> str:
     if not rows:
         return "No change."
     cells = [[", ".join(names), listed] for listed, names in rows.items()]
-    return markdown_table(["stages", "files that changed"], cells)
+    return Table(["stages", "files that changed"], cells).markdown()
 
 
 def _metrics(base: Revision, head: Revision, gate: str | None, as_asked: Compare) -> str:
@@ -118,7 +118,7 @@ def _baselines(pair: Sequence[Revision]) -> str:
     ]
     if not rows:
         return f"Neither revision has {EVALUATION}."
-    return markdown_table(["revision", "baseline", "MAP over it", "beats it"], rows, right=[2])
+    return Table(["revision", "baseline", "MAP over it", "beats it"], rows).markdown()
 
 
 def _changed(pair: Sequence[Revision], path: str) -> dict[str, tuple[Any, Any]]:
@@ -135,7 +135,7 @@ def _change_table(pair: Sequence[Revision], found: dict[str, tuple[Any, Any]]) -
         if all(isinstance(x, int | float) and not isinstance(x, bool) for x in (old, new)):
             difference = f"{new - old:+,.6g}" + (f" ({(new - old) / abs(old):+.1%})" if old else "")
         rows.append([f"`{name}`", _shown(old), _shown(new), difference])
-    text = markdown_table(["", *(one.name for one in pair), "change"], rows)
+    text = Table(["", *(one.name for one in pair), "change"], rows).markdown()
     more = len(found) - len(rows)
     return f"{text}\n\nand {more} more." if more else text
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from musicrec.formatting import NOTHING, markdown_table, text_table
+from musicrec.formatting import NOTHING, Table
 from musicrec.metrics.definitions import BETTER, GATES, IDENTICAL, METRICS, TOO_FEW, WORSE
 from musicrec.metrics.intervals import CONFIDENCE, FEWEST_USERS, SIGNIFICANCE, Comparison
 from musicrec.project.paths import TABLE
@@ -141,8 +141,7 @@ def as_text(result: Result) -> str:
     """A table for a terminal."""
     if not result.metrics:
         return result.title
-    header, *rows = _cells(result)
-    blocks = [result.title, text_table(header, rows, right=range(1, len(header) - 1))]
+    blocks = [result.title, _table(result).text()]
     for text in (_footnote(result), *result.notes):  # names and commands stay whole
         whole = textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
         blocks.append(whole)
@@ -153,8 +152,7 @@ def as_markdown(result: Result) -> str:
     """A table for a pull request."""
     if not result.metrics:
         return result.title
-    header, *rows = _cells(result, emphasis="**")
-    table = markdown_table(header, rows, right=range(1, len(header) - 1))
+    table = _table(result, emphasis="**").markdown()
     blocks = [result.title, table, *(f"**{note}**" for note in result.notes), _footnote(result)]
     return "\n\n".join(blocks)
 
@@ -164,12 +162,13 @@ def percent(share: float) -> str:
     return f"{100 * share:+.2f} %"
 
 
-def _cells(result: Result, emphasis: str = "") -> list[list[str]]:
-    """The header, and a row a metric."""
+def _table(result: Result, emphasis: str = "") -> Table:
+    """A row a metric."""
     sliced = any(row.n_users < result.n_users for row in result.metrics.values())
     users = ["users"] if sliced else []
     interval = f"{CONFIDENCE} interval"
-    rows = [["metric", *users, result.base, result.head, "change", interval, "p", "verdict"]]
+    header = ["metric", *users, result.base, result.head, "change", interval, "p", "verdict"]
+    rows = []
     for name, row in result.metrics.items():
         p_value = "< 0.0001" if row.adjusted_p_value < 0.0001 else f"{row.adjusted_p_value:.4f}"
         if row.verdict == TOO_FEW:
@@ -184,7 +183,7 @@ def _cells(result: Result, emphasis: str = "") -> list[list[str]]:
         users = [f"{row.n_users:,}"] if sliced else []
         figures = [f"{row.base:.6f}", f"{row.head:.6f}", change, interval, p_value]
         rows.append([name, *users, *figures, f"{sure}{result.verdict(name)}{sure}"])
-    return rows
+    return Table(header, rows)
 
 
 def _footnote(result: Result) -> str:

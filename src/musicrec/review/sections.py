@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from musicrec.baselines.lists import model_title
-from musicrec.formatting import NOTHING, parameter
+from musicrec.formatting import NOTHING, Table, parameter
 from musicrec.metrics.definitions import HITS, METRICS, TOO_FEW, metric_title
 from musicrec.metrics.intervals import CONFIDENCE, FEWEST_USERS
 from musicrec.page.charts import (
@@ -17,7 +17,6 @@ from musicrec.page.charts import (
     Figure,
     Rows,
     Series,
-    Table,
     intervals,
     lines,
 )
@@ -105,9 +104,7 @@ def sections(revisions: Sequence[Figures], series: Sequence[Series]) -> list[Sec
         ),
     ]
     return [
-        one
-        for one in found
-        if one.figures or one.key == "params" or (one.table and one.table.cells)
+        one for one in found if one.figures or one.key == "params" or (one.table and one.table.rows)
     ]
 
 
@@ -266,7 +263,7 @@ def _parameters(revisions: Sequence[Figures]) -> Section:
     ]
     text = "Those that differ; all others are the same." if cells else "No parameter differs."
     header = ["parameter", *(revision.name for revision in revisions)]
-    return Section("params", "Parameters", text, table=Table("params", header, cells))
+    return Section("params", "Parameters", text, table=Table(header, cells))
 
 
 def _provenance(revisions: Sequence[Figures]) -> Table:
@@ -277,4 +274,4 @@ def _provenance(revisions: Sequence[Figures]) -> Table:
     ]
     keys = dict.fromkeys(key for fact in facts for key in fact)
     cells = [[key, *(fact.get(key, NOTHING) for fact in facts)] for key in keys]
-    return Table("provenance", ["", *(revision.name for revision in revisions)], cells)
+    return Table(["", *(revision.name for revision in revisions)], cells)

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from musicrec.evaluate.judge import described
-from musicrec.formatting import parameter, text_table
+from musicrec.formatting import Table, parameter
 from musicrec.interactions.factors import TRAINED_WITH
 from musicrec.metrics.definitions import headline_metrics
 from musicrec.params import EvaluateParams
@@ -149,7 +149,7 @@ def as_text(found: Sequence[Tested], params: Mapping[str, Any]) -> str:
         plays = one.indexed[:8] or "original"
         rows.append([f"{one.when:%Y-%m-%d %H:%M}", plays, *figures, setting or "nothing"])
     header = ["first run", "plays", *metrics, "differs from params.yaml in"]
-    return f"{text_table(header, rows, right=range(2, 2 + len(metrics)))}\n\n{sentence(found)}"
+    return f"{Table(header, rows).text()}\n\n{sentence(found)}"
 
 
 def sentence(found: Sequence[Tested]) -> str:

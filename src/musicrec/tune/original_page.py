@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from musicrec.formatting import NOTHING, number, share, text_table
+from musicrec.formatting import NOTHING, Table, number, share
 from musicrec.interactions.factors import SMALLEST_SCORE
-from musicrec.page.charts import COLOURS, DASHED, DOTTED, Axis, Figure, Rows, Series, Table, lines
+from musicrec.page.charts import COLOURS, DASHED, DOTTED, Axis, Figure, Rows, Series, lines
 from musicrec.page.layout import Section, render
 from musicrec.page.shared import counts_table, speed_by_recall
 from musicrec.tune.original import AXES, LOG, PUBLISHED, Point, Work, beyond
@@ -78,9 +78,8 @@ def summary(work: Work) -> str:
         f"Best of the grid: {work.best}. Best of these rows: {best}, MAP@500 {number(maps[best])}."
     )
     header = ["validation users", *HEADER[1:ON_TERMINAL]]
-    text = text_table(header, table, right=range(1, ON_TERMINAL))
     why = [WHY_ZERO] if any(ZERO in row[1] for row in table) else []
-    return "\n".join([text, "", note, *why])
+    return "\n".join([Table(header, table).text(), "", note, *why])
 
 
 def original_page(work: Work, counts: Rows) -> str:
@@ -143,7 +142,7 @@ def original_page(work: Work, counts: Rows) -> str:
     for key, title, text, rows in tables:
         table = cells(work, rows)
         columns = [i for i in range(len(HEADER)) if {row[i] for row in table} != {NOTHING}]
-        shown = Table(key, [HEADER[i] for i in columns], [[r[i] for i in columns] for r in table])
+        shown = Table([HEADER[i] for i in columns], [[r[i] for i in columns] for r in table])
         sections.append(Section(key, title, text, table=shown))
     text = "Play counts of the ingested splits, before downsampling."
     if not counts:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from musicrec.formatting import number
+from musicrec.formatting import Table, number
 from musicrec.metrics.definitions import metric_title
-from musicrec.page.charts import COLOURS, Axis, Figure, Rows, Series, Table, points
+from musicrec.page.charts import COLOURS, Axis, Figure, Rows, Series, points
 from musicrec.page.layout import Section, render
 from musicrec.tune.study import SHOWN, Study, command, notes
 
@@ -65,16 +65,14 @@ def tuning_page(study: Study) -> str:
             "Importance",
             "How much a parameter decides whether a setting of the space is among the best tenth "
             "(PED-ANOVA; Watanabe, Bansal and Hutter, IJCAI 2023).",
-            table=Table("importance", ["parameter", "importance, shares of 1"], shares),
+            table=Table(["parameter", "importance, shares of 1"], shares),
         ),
         Section("by_parameter", "Metric by parameter", "One point a trial.", by_parameter),
         Section(
             "best",
             "The best",
             "The best trials, and the command that trains each of them again, byte for byte.",
-            table=Table(
-                "best", [*map(metric_title, best.user_attrs["figures"]), "command"], commands
-            ),
+            table=Table([*map(metric_title, best.user_attrs["figures"]), "command"], commands),
         ),
     ]
     title = f"{len(study.trials)} trials for {name}"

@@ -10,7 +10,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from musicrec.errors import MusicRecError
-from musicrec.formatting import parameter, text_table
+from musicrec.formatting import Table, parameter
 from musicrec.storage.files import write_exact_json
 
 FOLDER = Path("data/tune")
@@ -114,7 +114,7 @@ def table(study: Study) -> str:
         ]
         for number, trial in shown
     ]
-    return text_table(header, rows, right=range(1, len(header)))
+    return Table(header, rows).text()
 
 
 def notes(study: Study) -> list[str]:
