@@ -34,7 +34,7 @@ import pyarrow.compute as pc
 
 from musicrec.als.fit import fit, objective
 from musicrec.interactions.matrix import Interactions, from_triples, read_interactions
-from musicrec.params import ALSParams, FeedbackParams
+from musicrec.params import ALSParams
 from musicrec.sample.plays import TRACKS, SampleSizes, generate_plays
 from musicrec.storage.files import write_array, write_checksums, write_json
 from musicrec.storage.parquet import parquet_parts, read_files, write_table
@@ -231,10 +231,10 @@ def mllib(
 ) -> tuple[np.ndarray, np.ndarray, float, float]:
     """Fit with MLlib, the plays in Spark's memory and the session warm."""
     from musicrec.spark.session import spark_session
-    from musicrec.train.mllib import fit_frame, read_plays
+    from musicrec.train.mllib import fit_frame, plays_frame
 
     with spark_session("benchmark") as spark:
-        plays = read_plays(spark, folder / "plays", FeedbackParams()).cache()
+        plays = plays_frame(spark, read_interactions(folder / "plays", **sizes), folder).cache()
         plays.count()
         since = time.perf_counter()
         users, items = fit_frame(plays, sizes["n_users"], sizes["n_items"], params)

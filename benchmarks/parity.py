@@ -28,9 +28,10 @@ from musicrec.interactions.matrix import Interactions, read_interactions
 from musicrec.metrics.intervals import mean_intervals
 from musicrec.metrics.ranking import score_lists
 from musicrec.params import ALSParams, FeedbackParams
+from musicrec.runtime import scratch_directory
 from musicrec.search.exact import ExactIndex
 from musicrec.spark.session import spark_session
-from musicrec.train.mllib import checkpoints, fit_frame, read_plays
+from musicrec.train.mllib import checkpoints, fit_frame, plays_frame
 
 K = 500
 FOLDED = 500  # users folded in
@@ -48,11 +49,15 @@ def main() -> None:
     plays = read_interactions(args.indexed / "train", sizes.n_users, sizes.n_items)
     held_out = read_held_out(args.indexed, "validation")
     rows: list[dict[str, Any]] = []
-    with spark_session("parity") as spark, checkpoints(spark):
+    with (
+        spark_session("parity") as spark,
+        checkpoints(spark),
+        scratch_directory("parity-") as scratch,
+    ):
         for transform in ("none", "log1p"):
             feedback = FeedbackParams(transform=transform)
-            frame = read_plays(spark, args.indexed / "train", feedback).cache()
             ratings = training_ratings(plays, feedback)
+            frame = plays_frame(spark, ratings, scratch).cache()
             for nonnegative, (rank, reg, alpha) in itertools.product((False, True), SETTINGS):
                 params = ALSParams(
                     rank=rank,

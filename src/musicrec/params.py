@@ -28,7 +28,6 @@ CHANGED = {  # parameters that were renamed or removed, and what to do about it
     "ann_bench.arms": "is now called ann_bench.methods; rename it",
     "evaluate.neighbours": "is now called baselines.neighbours; rename it",
 }
-CHANGED_VALUES = {("ann_bench.methods", "exact_seed"): "exact_seed is now called exact_argsort"}
 
 
 class Group(BaseModel):
@@ -558,10 +557,8 @@ def _sentence(error: ValidationError, model: type[BaseModel], name: str, values:
     if mistake["type"] == "list":
         return f"{name} {mistake['msg']}" if not values else f"{name} = {values!r} {mistake['msg']}"
     wrong = mistake["input"] if isinstance(values, list) else values
-    changed = CHANGED_VALUES.get((name, wrong)) if isinstance(wrong, str) else None
-    hint = f"; {changed}" if changed else ""
     shown = "null" if wrong is None else repr(wrong)
-    return f"{name} = {shown} is not allowed; it must be {allowed(model, parameter)}{hint}"
+    return f"{name} = {shown} is not allowed; it must be {allowed(model, parameter)}"
 
 
 def _unknown(key: str, where: str, model: type[BaseModel]) -> str:

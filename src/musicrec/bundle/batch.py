@@ -6,7 +6,6 @@ In process or on Spark's executors, with the same bytes.
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -89,12 +88,11 @@ def recommend_all_on_spark(
     Item factors are broadcast, users and their plays travel once to an executor each, and nothing
     is shuffled. On a cluster the executors must write to the output's folder as well.
     """
-    from musicrec.spark.executors import package_shipped, packed, require_pandas
     from musicrec.spark.java import readable_errors
-    from musicrec.spark.session import local_uri
+    from musicrec.spark.session import local_uri, package_shipped
 
-    require_pandas("leave out --engine spark")
-    tracks = model.item_factors, model.arrays["listeners"], model.groups, model.tracks.to_arrow()
+    exact, query = ExactIndex(model.item_factors), request.query
+    recommender = Recommender(exact, None, model.arrays["listeners"], model.groups).among(query)
     target = Path(output)
     target.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -102,11 +100,8 @@ def recommend_all_on_spark(
         readable_errors("recommend --all"),
         package_shipped(spark),
     ):
-        broadcast = spark.sparkContext.broadcast((uuid.uuid4().hex, *tracks, request.query))
-        users = pa.Table.from_batches(
-            pa.record_batch({"user_id": block.ids, **packed(block.factors, block.excluded)})
-            for _, block in _user_blocks(model, request)
-        )
+        broadcast = spark.sparkContext.broadcast((recommender, query, model.tracks.to_arrow()))
+        users = pa.Table.from_batches(_packed(block) for _, block in _user_blocks(model, request))
         scratch = folder / "rows"
         lists = spark.createDataFrame(users).mapInArrow(
             lambda batches: _on_executor(broadcast, batches), SPARK_SCHEMA
@@ -161,18 +156,34 @@ def _lists(users: Users, recommender: Recommender, query: Query, tracks: pa.Arra
 def _on_executor(
     broadcast: Broadcast[Any], batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """What an executor does with its users."""
-    from musicrec.spark.executors import once_a_process, unpacked
-
-    name, item_factors, listeners, groups, tracks, query = broadcast.value
-    recommender = once_a_process(
-        name, lambda: Recommender(ExactIndex(item_factors), None, listeners, groups).among(query)
-    )
+    """What an executor does with its users; its process unpacks the broadcast once."""
+    recommender, query, tracks = broadcast.value
     for batch in batches:
-        users = Users(batch.column("user_id"), *unpacked(batch, len(item_factors)))
         with using_threads(1):  # Spark runs a process on each core
-            found = _lists(users, recommender, query, tracks)
+            found = _lists(_unpacked(batch, len(tracks)), recommender, query, tracks)
         yield from found.to_batches()
+
+
+def _packed(users: Users) -> pa.RecordBatch:
+    """Users as columns that Spark takes."""
+    n, rank = users.factors.shape
+    starts = np.arange(0, (n + 1) * rank, rank, dtype=np.int32)
+    indptr, indices = users.excluded.indptr.astype(np.int32), users.excluded.indices
+    columns = {
+        "user_id": users.ids,
+        "factors": pa.ListArray.from_arrays(starts, users.factors.ravel()),
+        "excluded": pa.ListArray.from_arrays(indptr, indices),
+    }
+    return pa.record_batch(columns)
+
+
+def _unpacked(batch: pa.RecordBatch, n_items: int) -> Users:
+    """Users as `_packed` was given them."""
+    factors, rows = batch.column("factors").flatten().to_numpy(), batch.column("excluded")
+    indptr = np.concatenate(([0], np.cumsum(rows.value_lengths().to_numpy())))
+    indices = rows.flatten().to_numpy()
+    excluded = Interactions(indptr, indices, np.ones(len(indices), np.float32), n_items)
+    return Users(batch.column("user_id"), factors.reshape(len(rows), -1), excluded)
 
 
 def _rows(folder: Path) -> Iterator[pa.Table]:

@@ -89,10 +89,10 @@ def run_recommend(args: argparse.Namespace) -> None:
         _write_all(args, bundle, options, exclude_for)
     elif args.user is not None:
         options["exclude"] += exclude_for.get(args.user, ())
-        _print_answer(bundle.recommend(args.user, args.k, **options), labels, args.json)
+        _print_answer(args, bundle.recommend(args.user, args.k, **options), labels)
     else:
         plays = _plays(args, bundle, labels)
-        _print_answer(bundle.recommend_for_plays(plays, args.k, **options), labels, args.json)
+        _print_answer(args, bundle.recommend_for_plays(plays, args.k, **options), labels)
 
 
 def _write_all(
@@ -139,15 +139,13 @@ def run_similar(args: argparse.Namespace) -> None:
         kind, labels, found = "user", {}, bundle.similar_users(args.user, args.k)
     if not found:
         raise MusicRecError(f"no {kind} is like this one: its factor is zero, or k is 0")
-    if args.json:
-        known = [({f"{kind}_id": one.id, "similarity": one.similarity}, one.id) for one in found]
-        _print_json({f"{kind}s": [_named(*one, labels) for one in known]})
-        return
+    known = [({f"{kind}_id": one.id, "similarity": one.similarity}, one.id) for one in found]
+    content = {f"{kind}s": [_named(*one, labels) for one in known]}
     rows = [
         (str(position), one.id, labels.get(one.id, ""), f"{one.similarity:.4f}")
         for position, one in enumerate(found, 1)
     ]
-    _print_table(("", kind, "name", "cosine"), rows)
+    _print(args, content, ("", kind, "name", "cosine"), rows)
 
 
 def add_explain(commands: Commands) -> None:
@@ -169,11 +167,9 @@ def run_explain(args: argparse.Namespace) -> None:
         why = bundle.explain(args.user, track)
     else:
         why = bundle.explain_for_plays(_plays(args, bundle, labels), track)
-    if args.json:
-        plays = [_named(asdict(part), part.track_id, labels) for part in why.plays]
-        content = {"track_id": why.track_id, "score": why.score, "plays": plays}
-        _print_json(_named(content, why.track_id, labels) | {"remainder": why.remainder})
-        return
+    plays = [_named(asdict(part), part.track_id, labels) for part in why.plays]
+    content = {"track_id": why.track_id, "score": why.score, "plays": plays}
+    content = _named(content, why.track_id, labels) | {"remainder": why.remainder}
     rows = [
         (part.track_id, labels.get(part.track_id, ""), f"{part.count:,}", f"{part.part:+.4f}")
         for part in why.plays[:k]
@@ -183,7 +179,7 @@ def run_explain(args: argparse.Namespace) -> None:
         count = len(why.plays[k:])
         rows.append((f"{count} others" if count else "remainder", "", "", f"{others:+.4f}"))
     rows.append((f"score of {why.track_id}", labels.get(why.track_id, ""), "", f"{why.score:.4f}"))
-    _print_table(("play", "name", "count", "part"), rows)
+    _print(args, content, ("play", "name", "count", "part"), rows)
 
 
 def add_verify(commands: Commands) -> None:
@@ -345,17 +341,15 @@ def _by_name(given: str, bundle: Bundle, labels: Labels) -> str:
     return ids[0] if ids else given
 
 
-def _print_answer(answer: Answer, labels: Labels, as_json: bool) -> None:
+def _print_answer(args: argparse.Namespace, answer: Answer, labels: Labels) -> None:
     """Print recommended tracks; what is not ordinary about them goes to standard error."""
     _note_unknown(answer.unknown)
     if not answer:
         raise MusicRecError(answer.note)
     if answer.note:
         print(f"note: {answer.note}", file=sys.stderr)
-    if as_json:
-        tracks = [_named(asdict(found), found.track_id, labels) for found in answer]
-        _print_json({"tracks": tracks, "source": answer.source, "unknown": list(answer.unknown)})
-        return
+    tracks = [_named(asdict(found), found.track_id, labels) for found in answer]
+    content = {"tracks": tracks, "source": answer.source, "unknown": list(answer.unknown)}
     column, shown = ("score", "{:.4f}") if answer.source == "factors" else ("listeners", "{:,.0f}")
     rows = []
     for position, found in enumerate(answer, 1):
@@ -363,11 +357,19 @@ def _print_answer(answer: Answer, labels: Labels, as_json: bool) -> None:
         played = "" if time is None else f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d}"
         name = labels.get(found.track_id, "")
         rows.append((str(position), found.track_id, name, shown.format(found.score), played))
-    _print_table(("", "track", "name", column, "last played"), rows)
+    _print(args, content, ("", "track", "name", column, "last played"), rows)
 
 
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print columns, the optional ones where a row has something there."""
+def _print(
+    args: argparse.Namespace,
+    content: dict[str, Any],
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+) -> None:
+    """Print content as JSON, or columns, the optional ones where a row has something there."""
+    if args.json:
+        print(json.dumps(content, indent=2, allow_nan=False))
+        return
     keep = [i for i, name in enumerate(header) if name not in OPTIONAL or any(r[i] for r in rows)]
     print(Table([header[i] for i in keep], [[row[i] for i in keep] for row in rows]).text())
 
@@ -375,10 +377,6 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def _named(content: dict[str, Any], key: str, labels: Labels) -> dict[str, Any]:
     known = {name: value for name, value in content.items() if value is not None}
     return known | {"name": labels[key]} if key in labels else known
-
-
-def _print_json(content: dict[str, Any]) -> None:
-    print(json.dumps(content, indent=2, allow_nan=False))
 
 
 def _note_unknown(unknown: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -55,11 +55,7 @@ class Ids:
         """How many there are."""
         return len(self._table.starts) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
+    def __getitem__(self, index: Any) -> Any:
         """The id of an index, from the end where it is negative; of a slice, a list of ids."""
         if isinstance(index, slice):
             return self.texts_of(np.arange(*index.indices(len(self))))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, Literal, TypedDict, overload
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
@@ -138,12 +138,8 @@ class Answer(Sequence[Recommendation]):
         """How many tracks."""
         return len(self.tracks)
 
-    @overload
-    def __getitem__(self, position: int) -> Recommendation: ...
-    @overload
-    def __getitem__(self, position: slice) -> tuple[Recommendation, ...]: ...
-    def __getitem__(self, position: int | slice) -> Recommendation | tuple[Recommendation, ...]:
-        """The track at a position, from 0."""
+    def __getitem__(self, position: Any) -> Any:
+        """The track at a position, from 0, or the tracks of a slice."""
         return self.tracks[position]
 
     @property

@@ -18,6 +18,8 @@ ascending order, without fused multiply-add. Blocks, threads and batch size chan
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from musicrec.errors import MusicRecError
@@ -82,6 +84,10 @@ class ExactIndex:
         for_blocks(work, blocks(n_blocks, RUN_BLOCKS))
         index.bounds[:] = np.maximum.accumulate(index.bounds[::-1])[::-1]
         self._index = tuple(index)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the factors alone."""
+        return ExactIndex, (self.factors,)
 
     @property
     def nbytes(self) -> int:

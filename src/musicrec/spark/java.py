@@ -14,14 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from musicrec.errors import MusicRecError
 
 MIN_JAVA = 17
 _CLASS = re.compile(r"^((\w+\.)+\w+(Exception|Error): )+|^\[[A-Z0-9_.]+\] ")
 _STATE = re.compile(r"\s*SQLSTATE: \w+")
-_FAILED_FILE = re.compile(r"reading file (\S+?)\.?\s")
 _TELLING = re.compile(r"Exception|Error|Invalid|[Uu]nable|[Cc]annot|[Cc]ould not|[Ff]ailed|refused")
 _LIMIT = re.compile(r"Too many open files|insufficient memory|native thread|unresponsive")
 _HEADING = re.compile(r"^(Error: )?(Error occurred during init|A JNI error has occ|A fatal err)")
@@ -84,7 +82,7 @@ def java_version(java: Path) -> int | None:
 def readable_errors(what: str) -> Iterator[None]:
     """Turn a failure of Spark or Java inside the block into a MusicRecError of one sentence.
 
-    It names the file that Spark was reading, or else `what` failed, and the innermost cause.
+    It names `what` failed, unless the machine is at fault, and the innermost cause.
     """
     from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
     from pyspark.errors import PySparkException
@@ -92,17 +90,11 @@ def readable_errors(what: str) -> Iterator[None]:
     try:
         yield
     except (Py4JJavaError, PySparkException) as error:
-        raise MusicRecError(_sentence(error, what)) from None
-
-
-def _sentence(error: Exception, what: str) -> str:
-    cause = root_cause(error)
-    for sign, advice in _OF_THE_MACHINE.items():
-        if sign in cause:
-            return f"{cause}; {advice}"
-    match = _FAILED_FILE.search(str(error))
-    where = re.sub("^file:/+", "/", unquote(match[1])) if match else what  # as a person writes it
-    return f"{where}: {cause}"
+        cause = root_cause(error)
+        for sign, advice in _OF_THE_MACHINE.items():
+            if sign in cause:
+                raise MusicRecError(f"{cause}; {advice}") from None
+        raise MusicRecError(f"{what}: {cause}") from None
 
 
 def root_cause(error: Any) -> str:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -18,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from musicrec.errors import MusicRecError, warn
 from musicrec.runtime import cleaned_up, scratch_directory, signals_held
 from musicrec.spark.java import find_java, java_of_home, reason_in, root_cause
-from musicrec.storage.parquet import PARTS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-LOGGING = Path(__file__).parent / "conf" / "log4j2.properties"
+PACKAGE = Path(__file__).resolve().parents[1]
+CONF = Path(__file__).parent / "conf"
 JAVA = "-XX:+UseParallelGC -XX:-UsePerfData"
 CONNECT_SECONDS = 5.0
 ROOM_SECONDS = 15.0  # after which a person would like to know why nothing happens
@@ -36,8 +37,6 @@ OTHER_SESSION = (
 # Of another installation; on a cluster they may be meant.
 OTHER_SPARK = ("SPARK_HOME", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
 SETTINGS = {
-    "spark.sql.shuffle.partitions": str(PARTS),
-    "spark.sql.adaptive.coalescePartitions.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.hadoop.parquet.page.write-checksum.enabled": "true",
     "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
@@ -97,6 +96,26 @@ def spark_session(name: str) -> Iterator[SparkSession]:
                 session.stop()
 
 
+@contextmanager
+def package_shipped(spark: SparkSession) -> Iterator[None]:
+    """Let the Python of executors import `musicrec` as it is here, ahead of one they have.
+
+    Spark unpacks the archive beside the files it gives to Python workers, which is the first
+    folder on their path. What the package itself imports (numpy, numba, pyarrow) they must have:
+    docs/cluster.md.
+    """
+    if spark.sparkContext.master.startswith("local["):  # executors are this process
+        yield
+        return
+    with scratch_directory("musicrec-package-") as folder:
+        archive = folder / f"{folder.name}.zip"  # a name of its own: Spark takes each once
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+            for source in sorted(PACKAGE.rglob("*.py")):
+                target.write(source, source.relative_to(PACKAGE))
+        spark.sparkContext.addArchive(f"{archive.as_uri()}#{PACKAGE.name}")
+        yield
+
+
 def _is_gone(java: subprocess.Popen[bytes]) -> bool:
     with suppress(subprocess.TimeoutExpired):
         java.wait(1.0)
@@ -116,7 +135,7 @@ def _prepare_environment(local: bool) -> None:
     if local:  # where the name of the host may not resolve
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         os.environ.setdefault("SPARK_LOCAL_HOSTNAME", "localhost")
-        os.environ.setdefault("SPARK_CONF_DIR", str(LOGGING.parent))
+        os.environ.setdefault("SPARK_CONF_DIR", str(CONF))
 
 
 def _local_settings(scratch: Path) -> dict[str, str]:

@@ -45,15 +45,15 @@ def is_page(path: Path) -> bool:
 def is_folder_of_ours(folder: Path) -> bool:
     """Whether all files below a folder are a stage's or a bundle's.
 
-    They are listed in the `_checksums.json` or `manifest.json` beside them, or are rows and
-    pictures for plots.
+    They are listed in the `_checksums.json` or `manifest.json` beside them, or are rows
+    for plots.
     """
     for parent, folders, names in os.walk(folder):
         known = _listed(Path(parent))
         if any((Path(parent) / name).is_symlink() for name in folders):
             return False
-        for name in names:
-            if name not in known and not _is_plot(Path(parent) / name):
+        for name in set(names) - known:
+            if not (name.endswith(".json") and is_json_of_ours(Path(parent) / name)):
                 return False
     return True
 
@@ -257,9 +257,3 @@ def _listed(folder: Path) -> set[str]:
             if all(hashed in entry for entry in files.values()):
                 known |= {name, *files}
     return known
-
-
-def _is_plot(path: Path) -> bool:
-    if path.suffix == ".svg":
-        return b"https://matplotlib.org/" in path.read_bytes()[:4096]
-    return path.suffix == ".json" and is_json_of_ours(path)

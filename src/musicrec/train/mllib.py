@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,32 +12,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
-from musicrec.interactions.matrix import SMALLEST, newest_play
-from musicrec.params import ALSParams, FeedbackParams, duration_seconds
+from musicrec.interactions.matrix import Interactions
+from musicrec.params import ALSParams
 from musicrec.runtime import cleaned_up, progress, scratch_directory
 from musicrec.spark.java import readable_errors
 from musicrec.spark.session import local_uri, spark_session
-from musicrec.storage.parquet import LAST_PLAYED, PARTS, sound_parts
+from musicrec.storage.parquet import PARTS, write_table
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
 CHECKPOINT_INTERVAL = 5  # iterations; without it the lineage of fifteen may overflow the stack
-PROGRESS_SECONDS = 5.0
 CLEANING_SECONDS = 5.0  # for a cluster's file system
 
 
-def fit_mllib(
-    train: Path, n_users: int, n_items: int, als: ALSParams, feedback: FeedbackParams
-) -> tuple[np.ndarray, np.ndarray]:
-    """Factorise the indexed plays of the folder `train` with MLlib.
+def fit_mllib(ratings: Interactions, als: ALSParams, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Factorise plays, whose counts are as `feedback` left them, with MLlib.
+
+    `folder` takes a temporary file, which the executors of a cluster must be able to read.
 
     Returns
     -------
     float32 arrays (n_users, rank) and (n_items, rank)
-        Rows without training plays are zero.
+        Rows without plays are zero.
 
     Raises
     ------
@@ -46,39 +44,28 @@ def fit_mllib(
         Spark or Java failed; the sentence holds the innermost cause.
     """
     with (
+        scratch_directory(".mllib-", folder) as scratch,
         spark_session("train") as spark,
-        readable_errors(f"MLlib, on {train}"),
+        readable_errors("MLlib"),
         checkpoints(spark),
-        _progress(spark),
     ):
-        return fit_frame(read_plays(spark, train, feedback), n_users, n_items, als)
+        progress(f"MLlib: {als.max_iter} iterations on {spark.sparkContext.master}")
+        plays = plays_frame(spark, ratings, scratch)
+        return fit_frame(plays, ratings.n_users, ratings.n_items, als)
 
 
-def read_plays(spark: SparkSession, train: Path, feedback: FeedbackParams) -> DataFrame:
-    """Read plays with `feedback` applied: columns user, item, r (float).
+def plays_frame(spark: SparkSession, ratings: Interactions, folder: Path) -> DataFrame:
+    """Hand plays over through a file in `folder`: columns user, item, r (float).
 
     Rows go to a pinned number of partitions by hash of the user, sorted within each, so that
     MLlib meets them in the same order whatever the number of cores.
     """
-    from pyspark.sql import functions as f
-
-    count = r = f.col("count")
-    schema = "user int, item int, count bigint"
-    if feedback.half_life is not None:
-        schema += f", {LAST_PLAYED.name} bigint"
-        age = newest_play(train) - f.col(LAST_PLAYED.name)
-        decay = f.pow(f.lit(2.0), -age / duration_seconds(feedback.half_life))
-        r = count * f.greatest(decay, f.lit(SMALLEST))
-    r = f.log1p(r) if feedback.transform == "log1p" else r
-    uris = [_literal(local_uri(part)) for part in sound_parts(train)]
-    plays = spark.read.schema(schema).parquet(*uris).where(count >= feedback.min_count)
-    plays = plays.select("user", "item", r.cast("float").alias("r"))
+    columns = {"user": ratings.user_of_each(), "item": ratings.indices, "r": ratings.counts}
+    write_table(folder / "plays.parquet", pa.table(columns))
+    # In a path that Spark reads, a `[` is part of a pattern.
+    uri = re.sub(r"([\[\]{}*?\\])", r"\\\1", local_uri(folder / "plays.parquet"))
+    plays = spark.read.schema("user int, item int, r float").parquet(uri)
     return plays.repartition(PARTS, "user").sortWithinPartitions("user", "item")
-
-
-def _literal(uri: str) -> str:
-    """Escape what Spark takes for a pattern in a path that it reads: `[` in a name is a `[`."""
-    return re.sub(r"([\[\]{}*?\\])", r"\\\1", uri)
 
 
 def fit_frame(
@@ -143,24 +130,3 @@ def checkpoints(spark: SparkSession) -> Iterator[None]:
 
     with cleaned_up(remove):
         yield
-
-
-@contextmanager
-def _progress(spark: SparkSession) -> Iterator[None]:
-    """Report jobs, two an iteration, every few seconds to whoever watches."""
-    finished = threading.Event()
-    since = time.monotonic()
-    tracker = spark.sparkContext.statusTracker()
-
-    def report() -> None:
-        while not finished.wait(PROGRESS_SECONDS):
-            jobs = max(tracker.getJobIdsForGroup(), default=-1) + 1
-            progress(f"mllib: {jobs} jobs started; {time.monotonic() - since:.0f} s")
-
-    thread = threading.Thread(target=report, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        finished.set()
-        thread.join()

@@ -71,7 +71,7 @@ def train(
     ratings = training_ratings(plays, feedback, ages)
     if als.engine == "mllib":
         check_feasible(ratings, als)
-        users, items = fit_mllib(indexed / "train", *shape, als, feedback)
+        users, items = fit_mllib(ratings, als, output.parent)
         factors = Factors(users, items, [objective(ratings, users, items, als)])
         require_usable(factors, als)
         require_falling(factors.losses, ratings, als)
