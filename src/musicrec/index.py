@@ -68,21 +68,23 @@ def index_splits(inputs: Mapping[str, Path], folder: Path) -> dict[str, Any]:
     files = [(name, part) for name, path in inputs.items() for part in sound_parts(path)]
     timed = LAST_PLAYED.name in pq.read_schema(files[0][1]).names
     schema = SCHEMA.append(LAST_PLAYED) if timed else SCHEMA
-    read, groups = _read, [[number] for number in range(PARTS)]
-    if fits_in_memory(sum(pq.read_metadata(part).num_rows for _, part in files)):
-        read, groups = cache(_read), [list(range(PARTS))]
+    rows = sum(pq.read_metadata(part).num_rows for _, part in files)
+    n_groups = next((n for n in (1, 2, 4) if fits_in_memory(rows // n)), PARTS)
+    read = cache(_read) if n_groups == 1 else _read
     counted = on_threads(lambda file: _counts(read(file[1]), file[0] == "train"), files)
-    maps = [
-        id_map(pa.concat_tables(tables), column, index)
-        for tables, column, index in zip(
-            zip(*counted, strict=True), IDS, schema.names, strict=False
-        )
-    ]
+    maps, indices = [], []
+    for tables, column, index in zip(zip(*counted, strict=True), IDS, schema.names, strict=False):
+        found = pa.concat_tables(tables)
+        maps.append(id_map(found, column, index))
+        known = pc.index_in(found["id"], value_set=maps[-1][column]).to_numpy()
+        ends = np.cumsum([table.num_rows for table in tables])
+        indices.append(np.split(known, ends[:-1]))  # of the ids of each file
     sizes = _write_id_maps(maps, folder)
     for name in inputs:
         (folder / name).mkdir()
-    for numbers in groups:
-        indexed = on_threads(lambda file: _indexed(read(file[1]), maps, numbers), files)  # noqa: B023
+    of_files = list(zip(files, *indices, strict=True))
+    for numbers in np.array_split(np.arange(PARTS), n_groups):
+        indexed = on_threads(lambda one: _indexed(read(one[0][1]), one[1:], numbers), of_files)  # noqa: B023
         for name in inputs:
             mine = [rows for (split, _), rows in zip(files, indexed, strict=True) if split == name]
             columns = [np.concatenate(column) for column in zip(*mine, strict=True)]
@@ -105,24 +107,22 @@ def _counts(rows: Rows, trained: bool) -> list[pa.Table]:
     found = []
     for ids in rows[:2]:
         plays = np.bincount(ids.indices, minlength=len(ids.dictionary))
-        used = pa.array(np.flatnonzero(plays))
-        table = pa.table({"id": ids.dictionary, "plays": plays if trained else 0 * plays})
-        found.append(table.take(used))
+        found.append(pa.table({"id": ids.dictionary, "plays": plays if trained else 0 * plays}))
     return found
 
 
-def _indexed(rows: Rows, maps: Sequence[pa.Table], numbers: Sequence[int]) -> list[np.ndarray]:
-    """The columns of some rows, ids as their indices: those of users of parts `numbers`."""
-    columns = list(rows[2])
-    for ids, table, place in zip(rows[:2], maps, (0, 1), strict=True):
-        indices = pc.index_in(ids.dictionary, value_set=table.column(1))
-        columns.insert(place, indices.take(ids.indices).to_numpy())
-    mine = np.isin(columns[0] % PARTS, numbers)
-    return columns if mine.all() else [column[mine] for column in columns]
+def _indexed(rows: Rows, indices: Sequence[np.ndarray], numbers: np.ndarray) -> list[np.ndarray]:
+    """The columns of some rows, ids as their `indices`: those of users of parts `numbers`."""
+    users, items = (of[ids.indices.to_numpy()] for of, ids in zip(indices, rows[:2], strict=True))
+    columns = [users, items, *rows[2]]
+    if len(numbers) == PARTS:
+        return columns
+    mine = np.isin(users % PARTS, numbers)
+    return [column[mine] for column in columns]
 
 
 def _write_parts(
-    columns: list[np.ndarray], schema: pa.Schema, folder: Path, numbers: Sequence[int]
+    columns: list[np.ndarray], schema: pa.Schema, folder: Path, numbers: np.ndarray
 ) -> None:
     """Write the rows of each part, by user and track."""
     users, items = columns[:2]
@@ -138,7 +138,7 @@ def _write_parts(
         if len(mine):
             write_rows(folder / f"part-{number:05d}.parquet", tables, schema)
 
-    on_threads(write, numbers)
+    on_threads(write, numbers.tolist())
 
 
 def id_map(counts: pa.Table, column: str, index: str) -> pa.Table:
