@@ -17,13 +17,13 @@ from musicrec.evaluate.run import evaluate
 from musicrec.interactions.factors import read_factors
 from musicrec.interactions.matrix import read_interactions
 from musicrec.params import ALSParams, EvaluateParams, ExportParams, FeedbackParams
-from musicrec.storage.files import read_json, write_checksums, write_json
+from musicrec.storage.files import read_json, write_checksums
 from musicrec.storage.parquet import read_table, write_table
 from musicrec.train.run import train
 from musicrec.train.warm_start import warm_factors
 from musicrec.tune.trial import Trials
 from tests.metrics.test_ranking import reference
-from tests.support.indexed_data import write_baselines
+from tests.support.indexed_data import write_baselines, write_index
 
 N_USERS, N_ITEMS, N_HELD = 200, 50, 24  # items from N_ITEMS on are unknown to training
 PARAMS = EvaluateParams(k=(5, 30), bootstrap_samples=100)
@@ -59,22 +59,15 @@ def splits() -> dict[str, list[Row]]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, splits: dict[str, list[Row]]) -> Path:
     folder = tmp_path_factory.mktemp("strong")
-    indexed = folder / "indexed"
-    for name, rows in splits.items():
-        users, items, counts = (np.array(column) for column in zip(*rows, strict=True))
-        columns = {"user": users.astype(np.int32), "item": items.astype(np.int32), "count": counts}
-        write_table(indexed / name / "part-00000.parquet", pa.table(columns))
-        write_checksums(indexed / name)
-    for kind, name, n in (("user", "user_id", N_USERS + N_HELD), ("item", "track_id", N_ITEMS + 2)):
-        ids = [f"{kind}{(i * 71) % 1009:04d}" for i in range(n)]
-        table = pa.table({kind: np.arange(n, dtype=np.int32), name: ids})
-        write_table(indexed / f"{kind}s.parquet", table)
-    sizes = {"n_users": N_USERS, "n_items": N_ITEMS}
-    write_json(
-        indexed / "sizes.json",
-        sizes | {"n_all_users": N_USERS + N_HELD, "n_all_items": N_ITEMS + 2},
+    columns = {
+        name: dict(zip(("user", "item", "count"), np.array(rows).T, strict=True))
+        for name, rows in splits.items()
+    }
+    users, items = (
+        [f"{kind}{(i * 71) % 1009:04d}" for i in range(n)]
+        for kind, n in (("user", N_USERS + N_HELD), ("item", N_ITEMS + 2))
     )
-    write_checksums(indexed)
+    write_index(folder / "indexed", columns, users, items, (N_USERS, N_ITEMS))
     write_baselines(folder, PARAMS)
     run_train(folder, ALS)
     return folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import platform
 import re
@@ -11,7 +10,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from .conftest import ROOT, STAGES, Clone, clone_of, stages_run
+from tests.support.scripts import ROOT, load_script
+
+from .conftest import STAGES, Clone, clone_of, stages_run
 
 pytestmark = pytest.mark.pipeline
 
@@ -74,13 +75,10 @@ def test_make_repro_in_another_clone_changes_two_lines_of_the_lock(
 
     The processor is one without AVX, FMA and AVX-512; `benchmarks/cpus.py` compares five.
     """
-    spec = importlib.util.spec_from_file_location("cpus", ROOT / "benchmarks/cpus.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
     other = clone_of(clone, tmp_path)
     settings = {"MUSICREC_THREADS": "3", "MUSICREC_SPARK_MASTER": "local[3]"}
     if platform.machine() == "x86_64":
-        settings |= script.processors()["nehalem"]
+        settings |= load_script("benchmarks/cpus.py").processors()["nehalem"]
     printed = other.run("make", "repro", "--old-file=setup", **settings).stdout
     assert stages_run(printed) == STAGES
     assert "md5 and size of plots/ann_bench may differ" in printed

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import configparser
-import importlib.util
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.scripts import ROOT, load_script
 
 
 def test_the_page_is_what_its_script_writes():
-    spec = importlib.util.spec_from_file_location("page", ROOT / "scripts/plots_template.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load_script("scripts/plots_template.py")
     assert script.PAGE.read_text(encoding="utf-8") == script.page(), (
         "vl-convert-python has changed; run `python scripts/plots_template.py`"
     )

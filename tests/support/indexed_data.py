@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import ArrayLike
 
 from musicrec.baselines.lists import write_baselines as write_lists
 from musicrec.baselines.run import describe, recommend_baselines
@@ -63,45 +64,50 @@ def make_plays(seed: int = 0) -> Plays:
     )
 
 
+def write_index(
+    folder: Path,
+    splits: Mapping[str, Mapping[str, ArrayLike]],
+    user_ids: Sequence[str],
+    track_ids: Sequence[str],
+    known: tuple[int, int],
+) -> None:
+    """Write what the index stage writes of columns by split, all ids, and how many are known."""
+    for name, columns in splits.items():
+        types = {"user": np.int32, "item": np.int32}
+        arrays = {key: np.array(rows, types.get(key, np.int64)) for key, rows in columns.items()}
+        table = pa.table(arrays)
+        half = table.num_rows // 2
+        write_table(folder / name / "part-00000.parquet", table.slice(0, half))
+        write_table(folder / name / "part-00001.parquet", table.slice(half))
+        write_checksums(folder / name)
+    for kind, label, ids in (("user", "user_id", user_ids), ("item", "track_id", track_ids)):
+        plays = np.bincount(splits["train"][kind], minlength=len(ids))
+        table = pa.table({kind: np.arange(len(ids), dtype=np.int32), label: ids, "plays": plays})
+        write_table(folder / f"{kind}s.parquet", table)
+    sizes = (*known, len(user_ids), len(track_ids))
+    names = ("n_users", "n_items", "n_all_users", "n_all_items")
+    write_json(folder / "sizes.json", dict(zip(names, sizes, strict=True)))
+    write_checksums(folder)
+
+
 def write_indexed(
     folder: Path, plays: Plays, last_played: Callable[[int, int], int] | None = None
 ) -> None:
     """Write what the index stage writes; with times if a function gives that of a pair."""
-    n_all_users, n_all_items = N_USERS + N_UNKNOWN_USERS, N_ITEMS + N_UNKNOWN_ITEMS
+    splits = {}
     for name in ("train", "validation", "test"):
         pairs = sorted(getattr(plays, name))
-        columns = {
-            "user": pa.array([user for user, _ in pairs], pa.int32()),
-            "item": pa.array([item for _, item in pairs], pa.int32()),
-            "count": pa.array([1 + (user + item) % 5 for user, item in pairs], pa.int64()),
+        splits[name] = {
+            "user": [user for user, _ in pairs],
+            "item": [item for _, item in pairs],
+            "count": [1 + (user + item) % 5 for user, item in pairs],
         }
         if last_played is not None:
-            columns["last_played"] = pa.array([last_played(*pair) for pair in pairs], pa.int64())
-        half = len(pairs) // 2
-        table = pa.table(columns)
-        write_table(folder / name / "part-00000.parquet", table.slice(0, half))
-        write_table(folder / name / "part-00001.parquet", table.slice(half))
-        write_checksums(folder / name)
-    for name, column, count, place in (
-        ("users", "user", n_all_users, 0),
-        ("items", "item", n_all_items, 1),
-    ):
-        rows = np.bincount([pair[place] for pair in plays.train], minlength=count)
-        prefix = {"user": "u", "item": "TR"}[column]
-        text = [f"{prefix}{(i * 7919) % 100003:05d}" for i in range(count)]
-        ids = {"user": "user_id", "item": "track_id"}[column]
-        table = {column: pa.array(range(count), pa.int32()), ids: text, "plays": rows}
-        write_table(folder / f"{name}.parquet", pa.table(table))
-    write_json(
-        folder / "sizes.json",
-        {
-            "n_users": N_USERS,
-            "n_items": N_ITEMS,
-            "n_all_users": n_all_users,
-            "n_all_items": n_all_items,
-        },
-    )
-    write_checksums(folder)
+            splits[name]["last_played"] = [last_played(*pair) for pair in pairs]
+    numbers = (N_USERS + N_UNKNOWN_USERS, N_ITEMS + N_UNKNOWN_ITEMS)
+    users, tracks = ([f"{(i * 7919) % 100003:05d}" for i in range(n)] for n in numbers)
+    ids = [f"u{text}" for text in users], [f"TR{text}" for text in tracks]
+    write_index(folder, splits, *ids, (N_USERS, N_ITEMS))
 
 
 def write_factors(folder: Path, users: np.ndarray, items: np.ndarray) -> None:

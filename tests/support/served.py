@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from musicrec.bundle.write import export_bundle
 from musicrec.params import NO_GROUPS, ALSParams, ExportParams, FeedbackParams
-from musicrec.storage.files import write_checksums, write_json
-from musicrec.storage.parquet import read_table, write_table
+from musicrec.storage.parquet import read_table
 from musicrec.train.run import train
+from tests.support.indexed_data import write_index
 
 N_USERS, N_ITEMS = 30, 40
 ALS = ALSParams(rank=6, max_iter=4, nonnegative=False)
@@ -45,30 +44,15 @@ def make_project(
         for user in range(N_USERS)
         for item in np.sort(draw.choice(N_ITEMS, 8, replace=False))
     ]
-    user, item, count = (np.array(column) for column in zip(*rows, strict=True))
-    plays = {"user": user.astype("i4"), "item": item.astype("i4"), "count": count}
+    user, item, count = np.array(rows).T
+    plays = {"user": user, "item": item, "count": count}
     if days:
         plays["last_played"] = (user + item) % 100 * 86400
-    write_table(root / "indexed/train/part-00000.parquet", pa.table(plays))
-    write_checksums(root / "indexed/train")
-    for name, key, known in (("users", "user", N_USERS), ("items", "item", N_ITEMS)):
-        label = "user_id" if key == "user" else "track_id"
-        columns = {
-            key: pa.array(range(known + 1), pa.int32()),
-            label: [name_of(key, n) for n in range(known + 1)],
-            "plays": pa.array([1] * known + [0], pa.int64()),
-        }
-        write_table(root / f"indexed/{name}.parquet", pa.table(columns))
-    write_json(
-        root / "indexed/sizes.json",
-        {
-            "n_users": N_USERS,
-            "n_items": N_ITEMS,
-            "n_all_users": N_USERS + 1,
-            "n_all_items": N_ITEMS + 1,
-        },
+    ids = (
+        [name_of("user", n) for n in range(N_USERS + 1)],
+        [name_of("item", n) for n in range(N_ITEMS + 1)],
     )
-    write_checksums(root / "indexed")
+    write_index(root / "indexed", {"train": plays}, *ids, (N_USERS, N_ITEMS))
     train(root / "indexed", root / "factors", root / "train.json", root / "plots", als, feedback)
     export(root, root / "bundle")
     return root

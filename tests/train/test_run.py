@@ -3,58 +3,45 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from musicrec.als.fit import fit, objective
 from musicrec.als.fold_in import read_model
 from musicrec.bundle.write import export_bundle
 from musicrec.errors import MusicRecError
-from musicrec.interactions.earlier import IDS
 from musicrec.interactions.held_out import read_held_out
 from musicrec.interactions.matrix import Interactions, from_triples, read_interactions
 from musicrec.params import ALSParams, ExportParams, FeedbackParams
-from musicrec.storage.files import read_json, write_checksums, write_json
-from musicrec.storage.parquet import write_table
+from musicrec.storage.files import read_json
 from musicrec.train.run import NATIVE_ONLY, train
 from tests.support.als_reference import random_plays
+from tests.support.indexed_data import write_index
+from tests.support.scripts import run_stage
 
-ROOT = Path(__file__).resolve().parents[2]
 PARAMS = ALSParams(rank=6, max_iter=4)
 
 
-def write_indexed(folder: Path, plays: Interactions, prefix: str = "") -> Path:
+def write_indexed(
+    folder: Path,
+    plays: Interactions,
+    splits: tuple[str, ...] = ("train", "validation"),
+    item: str = "item{}",
+    order: Sequence[int] = range(60),
+) -> Path:
     """Plays as the index stage writes them, every fourth play of the first users held out."""
-    users = np.repeat(np.arange(plays.n_users, dtype=np.int32), np.diff(plays.indptr))
+    users = np.repeat(np.arange(plays.n_users), plays.lengths)
     held = (users < 40) & (np.arange(len(users)) % 4 == 0)
-    for split, chosen in (("train", ~held), ("validation", held)):
-        columns = {
-            "user": users[chosen],
-            "item": plays.indices[chosen],
-            "count": plays.counts[chosen].astype(np.int64),
-        }
-        write_table(folder / split / "part-00000.parquet", pa.table(columns))
-        write_checksums(folder / split)
-    write_ids(folder, "user", [f"{prefix}user{i}" for i in range(plays.n_users)])
-    write_ids(folder, "item", [f"{prefix}item{i}" for i in range(plays.n_items)])
-    names = ("n_users", "n_items", "n_all_users", "n_all_items")
-    sizes = (plays.n_users, plays.n_items) * 2
-    write_json(folder / "sizes.json", dict(zip(names, sizes, strict=True)))
-    write_checksums(folder)
+    columns = {"user": users, "item": plays.indices, "count": plays.counts}
+    chosen = {"train": ~held, "validation": held}
+    rows = {name: {key: of[chosen[name]] for key, of in columns.items()} for name in splits}
+    ids = [f"user{i}" for i in range(plays.n_users)], [item.format(i) for i in order]
+    write_index(folder, rows, *ids, (plays.n_users, plays.n_items))
     return folder
-
-
-def write_ids(folder: Path, kind: str, ids: list[str]) -> None:
-    columns = {kind: np.arange(len(ids), dtype=np.int32), IDS[kind]: ids}
-    write_table(folder / f"{kind}s.parquet", pa.table(columns))
 
 
 @pytest.fixture(scope="module")
@@ -134,13 +121,9 @@ def test_warm_start_matches_by_id(tmp_path: Path) -> None:
     long = PARAMS.replace(max_iter=30)
     bundle = bundle_of(before, run(before, tmp_path / "first", long), tmp_path / "bundle")
     order = np.random.default_rng(0).permutation(60)  # the new index numbers the tracks anew
-    users = np.repeat(np.arange(90), np.diff(plays.indptr))
+    users = np.repeat(np.arange(90), plays.lengths)
     moved = from_triples(users, np.argsort(order)[plays.indices], plays.counts, 90, 60)
-    after = tmp_path / "after"
-    write_indexed(after, moved)
-    write_ids(after, "item", [f"item{i}" for i in order])
-    shutil.rmtree(after / "validation")  # of the former numbers
-    write_checksums(after)
+    after = write_indexed(tmp_path / "after", moved, ("train",), order=order)
     one = PARAMS.replace(max_iter=1)
     cold = last_loss(run(after, tmp_path / "cold", one))
     warm = one.replace(warm_start=str(bundle))
@@ -157,7 +140,7 @@ def test_warm_start_that_cannot_be(indexed: Path, tmp_path: Path) -> None:
     other_rank = PARAMS.replace(rank=7, warm_start=str(bundle))
     with pytest.raises(MusicRecError, match=r"its rank is 6, not als\.rank = 7"):
         run(indexed, tmp_path / "out", other_rank)
-    strange = write_indexed(tmp_path / "strange", random_plays(90, 60), prefix="other-")
+    strange = write_indexed(tmp_path / "strange", random_plays(90, 60), item="other{}")
     with pytest.raises(MusicRecError, match="none of its tracks"):
         run(strange, tmp_path / "out", PARAMS.replace(warm_start=str(bundle)))
     damaged = bundle / "user_factors.npy"
@@ -181,23 +164,12 @@ def test_mllib_refuses_what_it_would_ignore(indexed: Path, tmp_path: Path) -> No
             run(indexed, tmp_path, als)
 
 
-def stage(indexed: Path, out: Path, params: Path) -> list[str]:
-    return [
-        *(sys.executable, "stages/train.py", "--params", str(params), "--indexed", str(indexed)),
-        *("--output", str(out / "factors"), "--metrics", str(out / "train.json")),
-        *("--plots", str(out / "plots")),
-    ]
-
-
-def test_the_native_engine_starts_no_spark(indexed: Path, tmp_path: Path) -> None:
-    params = tmp_path / "params.yaml"
-    params.write_text("als:\n  rank: 4\n  max_iter: 1\n")
-    code = (
-        "import sys, runpy; sys.argv = sys.argv[1:]\n"
-        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
-        "except SystemExit as end: assert not end.code, end.code\n"
-        "assert not [name for name in sys.modules if name.startswith(('pyspark', 'py4j'))]\n"
-    )
-    command = [sys.executable, "-c", code, *stage(indexed, tmp_path, params)[1:]]
-    subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": "src"}, check=True)
-    assert (tmp_path / "factors" / "user_factors.npy").is_file()
+def test_the_native_engine_starts_no_spark(
+    indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # prints a line for each import
+    paths = {"output": "factors", "metrics": "train.json", "plots": "plots"}
+    params = "als:\n  rank: 4\n  max_iter: 1\n"
+    imported = run_stage("train", tmp_path, params, indexed=indexed, **paths)
+    assert "musicrec.train.run" in imported
+    assert "pyspark" not in imported and "py4j" not in imported
