@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.project import Project
+from tests.support.scripts import ROOT
+
 DAG = """
 stages:
   one:
@@ -22,22 +23,17 @@ stages:
 """
 
 
-def run(folder: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose stages have run."""
-    folder = tmp_path_factory.mktemp("made")
-    run(folder, "git", "init", "-q")
-    run(folder, sys.executable, "-m", "dvc", "init", "-q")
+    made = Project(tmp_path_factory.mktemp("made"))
+    folder = made.folder
+    made.init()
+    made.dvc("init", "-q")
     (folder / "dvc.yaml").write_text(DAG)
     (folder / "data").mkdir()
     (folder / "data/.gitignore").write_text("/one\n/two\n/three\n")
-    run(folder, sys.executable, "-m", "dvc", "repro", "-q")
+    made.dvc("repro", "-q")
     (folder / "data/lastfm").mkdir()
     (folder / "data/lastfm/plays.csv").write_text("user,track\n")
     return folder
@@ -53,7 +49,7 @@ def files(folder: Path) -> set[str]:
 
 
 def clean(project: Path) -> str:
-    return run(project, sys.executable, ROOT / "scripts/clean.py").stderr
+    return Project(project).run(sys.executable, str(ROOT / "scripts/clean.py")).stderr
 
 
 def test_own_plays_and_tracked_files_stay(project: Path) -> None:
@@ -61,7 +57,7 @@ def test_own_plays_and_tracked_files_stay(project: Path) -> None:
     assert clean(project) == ""
     assert files(project) == {"data/lastfm/plays.csv", "data/.gitignore"}
     assert (project / "metrics.json").exists()
-    run(project, sys.executable, "-m", "dvc", "checkout", "-q")  # the cache has the rest
+    Project(project).dvc("checkout", "-q")  # the cache has the rest
     assert files(project) > {"data/one/part", "data/two"}
 
 

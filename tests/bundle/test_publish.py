@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from musicrec.bundle.publish import publish
 from musicrec.cli import main
 from musicrec.errors import MusicRecError, UsageError
 from musicrec.storage.files import write_json
+from tests.support.project import Project
 
 INTERVALS = [
     {"model": model, "metric": "map@10", "value": value}
@@ -51,7 +50,8 @@ evaluate: {split: validation}
 @pytest.fixture(scope="module")
 def made(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project of DVC whose stages only copy the bundle and what evaluate would have written."""
-    root = tmp_path_factory.mktemp("made") / "checkout"
+    made = Project(tmp_path_factory.mktemp("made") / "checkout")
+    root = made.folder
     shutil.copytree(project / "bundle", root / "exported")
     write_json(root / "judged/intervals.json", INTERVALS)
     write_json(root / "judged/differences.json", DIFFERENCES)
@@ -61,21 +61,16 @@ def made(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "params.yaml").write_text(PARAMS)
     (root / "data").mkdir()
     (root / "plots").mkdir()
-    run(root, "git", "init", "-q")
-    run(root, sys.executable, "-m", "dvc", "init", "-q")
-    run(root, sys.executable, "-m", "dvc", "repro", "-q")
-    run(root, "git", "add", ".")
-    run(root, "git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "first")
+    made.init()
+    made.dvc("init", "-q")
+    made.dvc("repro", "-q")
+    made.commit("first")
     return root
 
 
 @pytest.fixture
 def checkout(made: Path, tmp_path: Path) -> Path:
     return shutil.copytree(made, tmp_path / "checkout")
-
-
-def run(root: Path, *words: str) -> str:
-    return subprocess.run(words, cwd=root, check=True, capture_output=True, text=True).stdout
 
 
 def test_the_copy_answers_alike_and_says_where_it_is_from(
@@ -91,7 +86,7 @@ def test_the_copy_answers_alike_and_says_where_it_is_from(
     assert copy.recommend("user-3", 5) == source.recommend("user-3", 5)
     told = copy.manifest.published
     assert told is not None and source.manifest.published is None
-    assert told["revision"] == run(checkout, "git", "rev-parse", "HEAD").strip()
+    assert told["revision"] == Project(checkout).git("rev-parse", "HEAD").strip()
     assert told["uncommitted_changes"] is False
     assert told["intervals"] == INTERVALS
     card = (tmp_path / "out/MODEL_CARD.md").read_text()
@@ -153,13 +148,13 @@ def test_a_bundle_of_other_parameters_or_another_commit_is_not_published(
 
     (checkout / "params.yaml").write_text(PARAMS.replace("rank: 8", "rank: 9"))
     refused(r"nothing to publish: .* export \(als\.rank is 9 and was 8\); run `dvc repro`")
-    run(checkout, "git", "commit", "-qam", "a change that nobody ran")
+    Project(checkout).commit("a change that nobody ran")
     refused("als.rank is 9 and was 8")
-    run(checkout, "git", "reset", "-q", "--hard", "HEAD~1")
+    Project(checkout).git("reset", "-q", "--hard", "HEAD~1")
     write_json(checkout / "plots/evaluate/intervals.json", INTERVALS[:1])
     refused("plots/evaluate is modified.*or `dvc checkout`")
     shutil.rmtree(checkout / "plots/evaluate")
-    run(checkout, sys.executable, "-m", "dvc", "checkout", "-q")
+    Project(checkout).dvc("checkout", "-q")
     publish(checkout / "data/bundle", checkout, out)
 
 

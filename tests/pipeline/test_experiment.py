@@ -13,24 +13,25 @@ import yaml
 from musicrec.review.tested import scored_on
 from musicrec.storage.files import write_json
 from tests.support.browser import chromium
+from tests.support.project import Project
 
-from .conftest import Clone, clone_of, stages_run
+from .conftest import reset, stages_run, with_cache_of
 
 pytestmark = pytest.mark.pipeline
 
 
 @pytest.fixture(scope="module")
-def changed(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+def changed(clone: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """The clone after an experiment of two parameters, not committed."""
     words = ("-S", "als.rank=5", "-S", "als.reg_param=1e-5")
     printed = clone.dvc("exp", "run", "--name", "narrow-model", *words)
     assert stages_run(printed) == ["train", "evaluate", "export", "ann-bench"]
     yield clone
-    clone.reset()
+    reset(clone)
     clone.dvc("exp", "remove", "narrow-model")
 
 
-def test_the_diff_is_small(changed: Clone) -> None:
+def test_the_diff_is_small(changed: Project) -> None:
     rows = [line.split("\t") for line in changed.git("diff", "--numstat").splitlines()]
     assert len(rows) <= 6, rows
     assert sum(int(added) + int(deleted) for added, deleted, _ in rows) <= 72, rows
@@ -41,7 +42,7 @@ def test_the_diff_is_small(changed: Clone) -> None:
     assert len(lines) == 4
 
 
-def test_metrics_diff_is_read_at_a_glance(changed: Clone) -> None:
+def test_metrics_diff_is_read_at_a_glance(changed: Project) -> None:
     rows = changed.run("dvc", "metrics", "diff", "main").stdout.splitlines()[1:]
     assert 0 < len(rows) <= 20
     everything = changed.run("dvc", "metrics", "show").stdout.split()
@@ -49,7 +50,7 @@ def test_metrics_diff_is_read_at_a_glance(changed: Clone) -> None:
     assert len(numbers) <= 60
 
 
-def test_exp_show_fits_a_screen(changed: Clone) -> None:
+def test_exp_show_fits_a_screen(changed: Project) -> None:
     """Without times, hashes of folders and the comparison with baselines, as the README has it."""
     drop = ".*(/|beats_).*|Created"
     shown = changed.run("dvc", "exp", "show", "--only-changed", "--drop", drop).stdout
@@ -59,7 +60,7 @@ def test_exp_show_fits_a_screen(changed: Clone) -> None:
 
 @pytest.mark.parametrize(("words", "n_revisions"), [(("show",), 1), (("diff", "main"), 2)])
 def test_every_plot_is_drawn_offline(
-    changed: Clone, tmp_path: Path, words: tuple[str, ...], n_revisions: int
+    changed: Project, tmp_path: Path, words: tuple[str, ...], n_revisions: int
 ) -> None:
     """A mark for every row of the data, in a path with a space."""
     page = tmp_path / "drawn here/index.html"
@@ -103,9 +104,8 @@ return Promise.all(arguments[0].map(async ([spec, id]) => {
 """
 
 
-def test_every_setting_scored_on_test_users_is_known(clone: Clone, tmp_path: Path) -> None:
-    other = clone_of(clone, tmp_path)
-    other.dvc("cache", "dir", "--local", str(clone.folder / ".dvc/cache"))
+def test_every_setting_scored_on_test_users_is_known(clone: Project, tmp_path: Path) -> None:
+    other = with_cache_of(clone, tmp_path)
     other.dvc("checkout", "--allow-missing")
     before = other.run("musicrec", "tested").stdout
     assert "No setting was scored on test users" in before
@@ -118,7 +118,7 @@ def test_every_setting_scored_on_test_users_is_known(clone: Clone, tmp_path: Pat
     assert one.figures
     for name, value in one.figures.items():
         assert test[name] == round(value, 6)
-    other.reset()
+    reset(other)
     text = other.run("musicrec", "tested").stdout
     assert "differs from params.yaml in\n" in text and " nothing\n" in text
     assert "One setting was scored" in text

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import Clone, clone_of
+from tests.support.project import Project
+
+from .conftest import with_cache_of
 
 pytestmark = pytest.mark.pipeline
 KEYS = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "secret", "NO_PROXY": "127.0.0.1"}
@@ -36,10 +38,9 @@ def storage() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def reviewer(storage: Any, clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def reviewer(storage: Any, clone: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The clone of whoever reviews the branch `wider` of another one, with neither cache."""
-    author = clone_of(clone, tmp_path_factory.mktemp("author"))
-    author.dvc("cache", "dir", "--local", str(clone.folder / ".dvc/cache"))
+    author = with_cache_of(clone, tmp_path_factory.mktemp("author"))
     author.dvc("remote", "add", "--default", "storage", "s3://models/musicrec")
     author.dvc("remote", "modify", "storage", "endpointurl", storage.url)
     author.commit("DVC remote")
@@ -50,7 +51,7 @@ def reviewer(storage: Any, clone: Clone, tmp_path_factory: pytest.TempPathFactor
     author.commit("Rank 6")
     author.dvc("push")
 
-    reviewer = clone_of(author, tmp_path_factory.mktemp("reviewer"))
+    reviewer = author.clone_to(tmp_path_factory.mktemp("reviewer") / "clone")
     python = reviewer.folder / ".venv/bin/python"  # in place of make setup
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
@@ -58,17 +59,17 @@ def reviewer(storage: Any, clone: Clone, tmp_path_factory: pytest.TempPathFactor
     return reviewer
 
 
-def make(clone: Clone, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+def make(clone: Project, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     return clone.run("make", "-s", *words, "--old-file=setup", check=False, **env)
 
 
-def test_the_packages_of_the_remote_are_installed(reviewer: Clone) -> None:
+def test_the_packages_of_the_remote_are_installed(reviewer: Project) -> None:
     done = make(reviewer, "setup-remote", PIP_DRY_RUN="1")  # they are there already
     assert done.returncode == 0, done.stderr
     assert done.stderr == "setup-remote: installing dvc-s3 for the remote storage\n"
 
 
-def test_a_remote_that_a_runner_cannot_read_is_told(reviewer: Clone, tmp_path: Path) -> None:
+def test_a_remote_that_a_runner_cannot_read_is_told(reviewer: Project, tmp_path: Path) -> None:
     reviewer.dvc("remote", "add", "--local", "nearby", str(tmp_path / "nowhere"))
     told = make(reviewer, "setup-remote", PIP_DRY_RUN="1").stderr
     reviewer.dvc("remote", "remove", "--local", "nearby")
@@ -79,7 +80,7 @@ def test_a_remote_that_a_runner_cannot_read_is_told(reviewer: Clone, tmp_path: P
     assert done.returncode == 2 and "pip install dvc-oss" in done.stderr
 
 
-def test_the_branch_is_reviewed_from_what_was_pushed(reviewer: Clone) -> None:
+def test_the_branch_is_reviewed_from_what_was_pushed(reviewer: Project) -> None:
     report = make(reviewer, "review", "BASE=origin/main")
     assert report.returncode == 0, report.stderr
     assert "| map@50 |" in report.stdout and "Gate: " in report.stdout
@@ -90,7 +91,7 @@ def test_the_branch_is_reviewed_from_what_was_pushed(reviewer: Clone) -> None:
     assert (reviewer.folder / "data/bundle/manifest.json").is_file()
 
 
-def test_without_the_server_the_gate_ends_in_a_sentence(reviewer: Clone, storage: Any) -> None:
+def test_without_the_server_the_gate_ends_in_a_sentence(reviewer: Project, storage: Any) -> None:
     storage.stop()
     for folder in (".dvc/cache", "data"):
         shutil.rmtree(reviewer.folder / folder, ignore_errors=True)

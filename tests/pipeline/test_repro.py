@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
+from tests.support.project import Project
 from tests.support.scripts import ROOT, load_script
 
-from .conftest import STAGES, Clone, clone_of, stages_run
+from .conftest import STAGES, stages_run
 
 pytestmark = pytest.mark.pipeline
 
@@ -21,18 +23,22 @@ METRICS = ["ann_bench", "baselines", "data", "downsample", "evaluate", "index", 
 TIMED = {"plots/ann_bench"}
 
 
-def fingerprints(clone: Clone) -> dict[str, str]:
+def locked(clone: Project) -> dict:
+    return yaml.safe_load((clone.folder / "dvc.lock").read_text())["stages"]
+
+
+def fingerprints(clone: Project) -> dict[str, str]:
     """Hash of every output that holds no wall-clock figure."""
     return {
         out["path"]: out["md5"]
-        for stage in clone.lock().values()
+        for stage in locked(clone).values()
         for out in stage["outs"]
         if out["path"] not in TIMED
     }
 
 
-def test_every_output_is_there(clone: Clone) -> None:
-    assert sorted(clone.lock()) == sorted(STAGES)
+def test_every_output_is_there(clone: Project) -> None:
+    assert sorted(locked(clone)) == sorted(STAGES)
     assert [p.stem for p in sorted((clone.folder / "metrics").glob("*.json"))] == METRICS
     for path in (clone.folder / "metrics").glob("*.json"):
         text = path.read_text()
@@ -44,23 +50,23 @@ def test_every_output_is_there(clone: Clone) -> None:
     assert "up to date" in clone.dvc("status")
 
 
-def test_the_clone_runs_its_own_source(clone: Clone) -> None:
+def test_the_clone_runs_its_own_source(clone: Project) -> None:
     """An installed package must not shadow the checkout: experiments run in copies of it."""
     done = clone.run("python", "-c", "import musicrec; print(musicrec.__file__)", PYTHONPATH="src")
     assert Path(done.stdout.strip()).resolve().is_relative_to(clone.folder.resolve())
 
 
-def test_the_python_of_the_readme_recommends(clone: Clone) -> None:
+def test_the_python_of_the_readme_recommends(clone: Project) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     done = clone.run("python", "-c", code, PYTHONPATH="src")
     assert len(done.stdout.splitlines()) == 10
 
 
-def test_push_pull_in_another_clone_runs_nothing(clone: Clone, tmp_path: Path) -> None:
+def test_push_pull_in_another_clone_runs_nothing(clone: Project, tmp_path: Path) -> None:
     remote = tmp_path / "remote"
     clone.dvc("remote", "add", "--force", "--local", "--default", "storage", str(remote))
     clone.dvc("push")
-    other = clone_of(clone, tmp_path)
+    other = clone.clone_to(tmp_path / "clone")
     other.dvc("remote", "add", "--local", "--default", "storage", str(remote))
     other.run("python", "scripts/check_lock.py", PYTHONPATH="src")  # nothing is stale without data
     assert stages_run(other.dvc("repro", "--pull")) == []
@@ -69,13 +75,13 @@ def test_push_pull_in_another_clone_runs_nothing(clone: Clone, tmp_path: Path) -
 
 
 def test_make_repro_in_another_clone_changes_two_lines_of_the_lock(
-    clone: Clone, tmp_path: Path
+    clone: Project, tmp_path: Path
 ) -> None:
     """No cache, no remote, other threads, on Spark what can be, another processor: the same bytes.
 
     The processor is one without AVX, FMA and AVX-512; `benchmarks/cpus.py` compares five.
     """
-    other = clone_of(clone, tmp_path)
+    other = clone.clone_to(tmp_path / "clone")
     settings = {"MUSICREC_THREADS": "3", "MUSICREC_SPARK_MASTER": "local[3]"}
     if platform.machine() == "x86_64":
         settings |= load_script("benchmarks/cpus.py").processors()["nehalem"]
@@ -89,7 +95,7 @@ def test_make_repro_in_another_clone_changes_two_lines_of_the_lock(
     assert stages_run(other.dvc("repro")) == []
 
 
-def test_metrics_of_the_pipeline_agree_with_each_other(clone: Clone) -> None:
+def test_metrics_of_the_pipeline_agree_with_each_other(clone: Project) -> None:
     data, down, index, evaluate = (
         json.loads((clone.folder / f"metrics/{name}.json").read_text())
         for name in ("data", "downsample", "index", "evaluate")
@@ -107,8 +113,8 @@ def test_metrics_of_the_pipeline_agree_with_each_other(clone: Clone) -> None:
     assert down["plays_kept"] + down["plays_dropped"] == data["train_plays"]
 
 
-def test_a_mistake_in_params_is_one_sentence(clone: Clone) -> None:
-    clone.set_params({"als": {"rank": 7, "rnk": 5}})
+def test_a_mistake_in_params_is_one_sentence(clone: Project) -> None:
+    clone.set("rank: 4", "rank: 7\n  rnk: 5")
     try:
         done = clone.run("dvc", "repro", "--single-item", "train", check=False)
         assert done.returncode != 0 and "unknown parameter als.rnk" in done.stderr + done.stdout

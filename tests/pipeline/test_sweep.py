@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import csv
 import io
+import subprocess
 import time
 from collections.abc import Callable
 
 import pytest
 from dvc.repo import Repo
 
-from .conftest import Clone, clone_of, stages_run
+from tests.support.project import Project
+
+from .conftest import stages_run, with_cache_of
 
 pytestmark = pytest.mark.pipeline
 FAILED = {"long": "als.max_iter=100000000", "broken": "als.solver=cg"}
 
 
-def status(clone: Clone) -> dict[str, str]:
+def status(clone: Project) -> dict[str, str]:
     """State of each experiment by its name, as `dvc queue status` prints it."""
     with Repo(str(clone.folder)) as repo:
         return {row["name"]: row["status"] for row in repo.experiments.celery_queue.status()}
 
 
-def training(clone: Clone, name: str) -> bool:
+def training(clone: Project, name: str) -> bool:
     """Has a run come to its training?"""
     logs = [file.read_text() for file in (clone.folder / ".dvc/tmp/exps/run").glob("*/*.out")]
     return any(f"experiment '{name}'" in log and "stages/train.py" in log for log in logs)
@@ -41,18 +44,20 @@ def wait_for(wanted: Callable[[], bool]) -> None:
 
 
 @pytest.fixture(scope="module")
-def sweep(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def sweep(clone: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A clone of the scratch clone, after all of its queue has been dealt with."""
     folder = tmp_path_factory.mktemp("sweep")
-    other = clone_of(clone, folder)
-    other.dvc("cache", "dir", "--local", str(clone.folder / ".dvc/cache"))
+    other = with_cache_of(clone, folder)
     other.dvc("remote", "add", "--default", "storage", str(folder / "remote"))
     other.commit("DVC remote")
     other.dvc("checkout", "--allow-missing")
     for name, value in FAILED.items():
         other.dvc("exp", "run", "--queue", "--name", name, "-S", value, "evaluate")
     other.dvc("exp", "run", "--queue", "-S", "als.rank=7,8", "evaluate")
-    other.start_workers(2)
+    # The workers live on, and would keep a pipe of its output open.
+    where = {"cwd": other.folder, "env": other.environment, "check": True}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(["dvc", "queue", "start", "--jobs", "2"], **where, **quiet)
     try:
         wait_for(lambda: training(other, "long"))
         wait_for(lambda: sorted(status(other).values())[:2] == ["Failed", "Running"])
@@ -64,14 +69,14 @@ def sweep(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 
 @pytest.fixture(scope="module")
-def shown(sweep: Clone) -> list[dict[str, str]]:
+def shown(sweep: Project) -> list[dict[str, str]]:
     """Rows of `dvc exp show`, the best first."""
     words = ["--csv", "--only-changed", "--sort-by", "validation.map@50", "--sort-order", "desc"]
     printed = sweep.run("dvc", "exp", "show", *words).stdout
     return list(csv.DictReader(io.StringIO(printed)))
 
 
-def test_the_log_of_a_failed_run_says_why(sweep: Clone) -> None:
+def test_the_log_of_a_failed_run_says_why(sweep: Project) -> None:
     for name, sentence in (
         ("broken", "error: als.solver = cg cannot keep factors nonnegative; "),
         ("long", "error: interrupted; no output is half written"),
@@ -88,7 +93,7 @@ def test_a_failed_run_shows_the_base_and_its_state(shown: list[dict[str, str]]) 
 
 
 def test_the_best_is_compared_applied_committed_and_pushed(
-    sweep: Clone, shown: list[dict[str, str]]
+    sweep: Project, shown: list[dict[str, str]]
 ) -> None:
     good = [row for row in shown if row["State"] == "Success"]
     figures = [float(row["validation.map@50"]) for row in good]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from musicrec.errors import MusicRecError
 from musicrec.project.revisions import WORKSPACE, Revision, changes
+from tests.support.project import Project
 
 
 @pytest.fixture
@@ -28,12 +28,10 @@ def test_where_there_are_no_revisions(project: Path, monkeypatch: pytest.MonkeyP
     for name in ("main", WORKSPACE):
         with pytest.raises(MusicRecError, match="not of an unpacked archive"):
             Revision(name, project)
-    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+    Project(project).init()
     with pytest.raises(MusicRecError, match="with a commit"):
         Revision("nix", project)
-    words = ["git", "-c", "user.name=A", "-c", "user.email=a@b.c", "commit", "-q", "-m", "Start"]
-    subprocess.run(["git", "add", "--all"], cwd=project, check=True)
-    subprocess.run(words, cwd=project, check=True)
+    Project(project).commit("Start")
     for name in ("nix", "", "HEAD..HEAD", "^HEAD", "HEAD:dvc.yaml", "-x"):
         with pytest.raises(MusicRecError, match="no Git revision, branch or experiment"):
             Revision(name, project)

@@ -13,7 +13,7 @@ import pytest
 from musicrec.errors import MusicRecError
 from musicrec.project.revisions import Revision
 from musicrec.project.staleness import stale_stages
-from tests.review.conftest import Project
+from tests.support.project import Project
 
 DAG = """
 stages:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from musicrec.project.revisions import Revision
+from tests.support.project import Project
+from tests.support.scripts import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 UNTRACKED = shutil.ignore_patterns("cache", "tmp", "config.local")
 
 SCRIPT = """
@@ -100,56 +98,14 @@ stages:
 """
 
 
-class Project:
-    """A folder with commands run in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "DVC_NO_ANALYTICS": "1",
-        }
-
-    def run(self, *command: str) -> str:
-        where = {"cwd": self.folder, "env": self.environment}
-        result = subprocess.run(command, **where, capture_output=True, text=True, check=False)
-        assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
-        return result.stdout
-
-    def init(self) -> None:
-        self.git("init", "-q", "-b", "main")
-        self.git("config", "user.email", "someone@example.org")
-        self.git("config", "user.name", "Someone")
-
-    def dvc(self, *arguments: str) -> str:
-        return self.run(sys.executable, "-m", "dvc", *arguments)
-
-    def git(self, *arguments: str) -> str:
-        return self.run("git", *arguments)
-
-    def set(self, old: str, new: str) -> None:
-        path = self.folder / "params.yaml"
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new))
-
-    def commit(self, message: str) -> None:
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", message)
-
-    def revision(self, name: str) -> Revision:
-        return Revision(name, self.folder)
-
-
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
     """Branch `main`, an experiment `worse-exp`, its branch `noisy`, and a branch of other data.
 
     All tables are pushed to a remote.
     """
-    project = Project(tmp_path_factory.mktemp("scratch clone"))
+    path = os.pathsep.join([str(ROOT), str(ROOT / "src")])
+    project = Project(tmp_path_factory.mktemp("scratch clone"), PYTHONPATH=path)
     project.init()
     project.dvc("init", "-q")
     shutil.copytree(ROOT / ".dvc", project.folder / ".dvc", dirs_exist_ok=True, ignore=UNTRACKED)

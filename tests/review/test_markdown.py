@@ -22,8 +22,7 @@ from musicrec.review.compare import compare
 from musicrec.review.markdown import review
 from musicrec.review.report import page
 from musicrec.review.tested import scored_on, settings_judged
-
-from .conftest import Project
+from tests.support.project import Project
 
 
 def test_compares_branches_experiments_commits_and_the_workspace(project):
@@ -104,8 +103,7 @@ def test_stale_stages_of_the_workspace(project):
 
 def test_a_clone_without_data(project, tmp_path):
     """It reads the remote and is not stale, unless a stage read what another did not write."""
-    project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
-    clone = Project(tmp_path / "clone")
+    clone = project.clone_to(tmp_path / "clone")
     assert stale_stages(clone.revision("workspace")) == {}
     found = compare(clone.revision("origin/noisy"), clone.revision("workspace"))
     assert found.metrics["map@100"].verdict == "better"
