@@ -16,7 +16,6 @@ from musicrec.bundle import Bundle, batch, load_bundle, recommend
 from musicrec.bundle.batch import Request, recommend_all, recommend_all_on_spark
 from musicrec.cli import main
 from musicrec.errors import MusicRecError
-from musicrec.search.exact import ExactIndex
 from musicrec.storage import parquet
 from tests.support.served import (
     LONE_USER,
@@ -273,17 +272,3 @@ def test_groups_may_be_parquet_of_whole_numbers(project: Path, tmp_path: Path) -
     export(project, tmp_path / "bundle", tmp_path / "groups.parquet")
     loaded = load_bundle(tmp_path / "bundle")
     assert (loaded.group_of(TRACKS[0]), loaded.group_of(TRACKS[7])) == (None, "2")
-
-
-def test_a_mask_leaves_tracks_out_of_every_list() -> None:
-    rng = np.random.default_rng(0)
-    items, queries = (rng.normal(size=(n, 8)).astype(np.float32) for n in (3000, 50))
-    banned = rng.random(3000) < 0.7
-    mask = np.packbits(np.append(banned, np.zeros(8, bool)), bitorder="little")[: 3000 // 8 + 1]
-    seen = [np.sort(rng.choice(3000, 40, replace=False)).astype(np.int32) for _ in queries]
-    pairs = (np.arange(51) * 40, np.concatenate(seen))
-    ids, _ = ExactIndex(items).search(queries, 30, pairs, mask=mask)
-    for found, query, row in zip(ids, queries, seen, strict=True):
-        order = np.argsort(-(items @ query), kind="stable")
-        kept = [i for i in order if not banned[i] and i not in set(row.tolist())]
-        assert set(found.tolist()) == set(kept[:30])

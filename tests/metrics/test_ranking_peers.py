@@ -32,6 +32,11 @@ def make_cases():
     return lists, truths
 
 
+def matrix_of(truths):
+    rows = np.repeat(np.arange(len(truths)), [len(truth) for truth in truths])
+    return csr_matrix((np.ones(len(rows)), (rows, np.concatenate(truths))), (len(truths), 200))
+
+
 def spark_means(spark, lists, truths):
     from pyspark.mllib.evaluation import RankingMetrics
 
@@ -54,13 +59,9 @@ def our_means(lists, truths):
 
 
 def test_means_equal_those_of_spark(spark):
-    assert our_means(*make_cases()) == pytest.approx(spark_means(spark, *make_cases()), rel=1e-9)
-
-
-def test_means_equal_those_of_spark_with_duplicates(spark):
-    lists = [[1, 1, 2, 3], [4, 5, 4], [7]]
-    truths = [[1, 1, 3], [4, 4], [7, 7, 7, 8]]
-    assert our_means(lists, truths) == pytest.approx(spark_means(spark, lists, truths), rel=1e-9)
+    duplicates = [[1, 1, 2, 3], [4, 5, 4], [7]], [[1, 1, 3], [4, 4], [7, 7, 7, 8]]
+    for case in (make_cases(), duplicates):
+        assert our_means(*case) == pytest.approx(spark_means(spark, *case), rel=1e-9)
 
 
 def test_agreement_with_implicit_where_definitions_agree():
@@ -70,9 +71,7 @@ def test_agreement_with_implicit_where_definitions_agree():
     kept = [u for u in range(len(lists)) if truths[u]]  # implicit leaves the others out
     lists, truths = [lists[u] for u in kept], [truths[u] for u in kept]
     scores = score(lists, truths, K)
-    rows = np.repeat(np.arange(len(truths)), [len(truth) for truth in truths])
-    flat = np.concatenate(truths)
-    held_out = csr_matrix((np.ones(len(flat)), (rows, flat)), shape=(len(truths), 200))
+    held_out = matrix_of(truths)
 
     class Recommender:
         """Hands out the lists; implicit pads short ones itself with -1."""
@@ -99,10 +98,7 @@ def test_calibrated_recall_is_the_recall_of_published_tables():
     kept = [u for u in range(len(lists)) if truths[u] and len(lists[u]) >= max(K[:2])]
     lists, truths = [lists[u] for u in kept], [truths[u] for u in kept]
     columns = score(lists, truths, K)
-    rows = np.repeat(np.arange(len(truths)), [len(truth) for truth in truths])
-    held_out = csr_matrix(
-        (np.ones(len(rows)), (rows, np.concatenate(truths))), shape=(len(truths), 200)
-    )
+    held_out = matrix_of(truths)
     scores = np.zeros(held_out.shape)
     for user, items in enumerate(lists):
         scores[user, items] = np.arange(len(items), 0, -1) + 1.0

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 
 from musicrec.errors import MusicRecError
-from musicrec.interactions.factors import by_falling_norm, norms_of
+from musicrec.interactions.factors import norms_of
 from musicrec.params import ExportParams
 from musicrec.search import annoy_index
 from musicrec.search.annoy_index import HEAD_SHARE, AnnoyIndex, augment, build_index
@@ -51,18 +51,6 @@ def recall(index, exact, queries, k, search_k):
     return hits / (k * len(queries))
 
 
-def test_one_tree_that_inspects_every_item_is_exact(tmp_path):
-    items, queries = skewed()
-    items[::7] = 0
-    index, exact = make(tmp_path, items), ExactIndex(items)
-    for k in (1, 50, 500):
-        for query in queries:
-            for got, want in zip(
-                index.search(query, k, N), exact.search_one(query, k), strict=True
-            ):
-                assert got.tobytes() == want.tobytes()
-
-
 def test_recall_rises_with_search_k(built):
     items, queries, index, _ = built
     exact = ExactIndex(items)
@@ -81,12 +69,6 @@ def test_scores_are_those_of_the_exact_search(built):
         assert (np.diff(scores) <= 0).all()
 
 
-def test_equal_scores_rank_by_lower_id_across_head_and_tail(tmp_path):
-    items = np.ones((320, 3), np.float32)
-    ids, _ = make(tmp_path, items).search(np.ones(3), 320, 10_000)
-    assert ids.tolist() == list(range(320))
-
-
 def test_a_rebuilt_index_has_the_same_bytes(built, tmp_path):
     items, _, _, path = built
     build_index(items, tmp_path / "again.ann", ExportParams(n_trees=5, seed=42))
@@ -101,14 +83,6 @@ def test_a_head_that_no_other_item_can_beat_answers_alone(tmp_path):
     items[100 : 100 + n_head] = 1
     ids, _ = make(tmp_path, items).search(np.ones(2), n_head, 1)
     assert ids.tolist() == list(range(100, 100 + n_head))
-
-
-def test_zero_items_and_zero_queries_give_nothing(tmp_path):
-    items = np.zeros((40, 2), np.float32)
-    items[5] = 1
-    index = make(tmp_path, items)
-    assert index.search(np.ones(2), 3, 100)[0].tolist() == [5]
-    assert index.search(np.zeros(2), 3, 100)[0].tolist() == []
 
 
 def test_mistakes_are_one_sentence(built, tmp_path):
@@ -148,8 +122,8 @@ def test_any_finite_factors_give_an_index_that_finds_every_item(items, seed):
         build_index(items, path, ExportParams(n_trees=1, seed=seed))
         index = AnnoyIndex(path, items)
         assert index.n_items == items.any(axis=1).sum()
-        for exponent in (-44, -30, 0, 7):
-            query = (rng.normal(size=items.shape[1]) * 10.0**exponent).astype(np.float32)
+        for scale in (0, 1e-44, 1e-30, 1, 1e7):
+            query = (rng.normal(size=items.shape[1]) * scale).astype(np.float32)
             got, want = index.search(query, len(items), len(items)), exact.search_one(query, 400)
             assert [part.tobytes() for part in got] == [part.tobytes() for part in want]
 
@@ -184,8 +158,6 @@ def test_an_annoy_that_loses_items_is_named(built, monkeypatch):
 
 
 def test_scores_that_overflow_are_refused(tmp_path):
-    with pytest.raises(MusicRecError, match=r"als\.reg_param"):
-        build_index(np.full((2, 4), 1e18), tmp_path / "index.ann", ExportParams())
     items = np.full((2, 2), 1e17, np.float32)  # too few for an exact head
     build_index(items, tmp_path / "index.ann", ExportParams())
     with pytest.raises(MusicRecError, match="overflow"):
@@ -201,10 +173,6 @@ def test_the_nearest_augmented_vector_is_that_of_the_largest_inner_product() -> 
     np.testing.assert_allclose(np.linalg.norm(augmented, axis=1), norms.max())
     distances = np.linalg.norm(augmented - [*query, 0.0], axis=1)
     assert np.argsort(distances).tolist() == np.argsort(-(items @ query)).tolist()
-
-
-def test_rows_by_falling_norm_leave_out_those_of_norm_zero() -> None:
-    assert by_falling_norm(np.array([1.0, 0.0, 3.0, 1.0])).tolist() == [2, 0, 3]
 
 
 def test_another_build_of_annoy_is_told_in_a_sentence(monkeypatch, capsys):
