@@ -34,12 +34,9 @@ def test_every_spelling_of_a_number(tmp_path: Path, text: str, value: float) -> 
     assert loaded == value and isinstance(loaded, float)
 
 
-def test_a_key_left_out_takes_its_default(tmp_path: Path) -> None:
+def test_a_key_left_out_takes_its_default_and_a_scalar_is_a_list_of_one(tmp_path: Path) -> None:
     assert load(tmp_path, "").als.rank == 20
     assert load(tmp_path, "als: {rank: 5}").als.alpha == 10.0
-
-
-def test_a_scalar_is_a_list_of_one(tmp_path: Path) -> None:
     assert load(tmp_path, "ann_bench: {n_trees: 5}").ann_bench.n_trees == (5,)
 
 
@@ -55,14 +52,11 @@ def test_a_scalar_is_a_list_of_one(tmp_path: Path) -> None:
         ("als: {rank: true}", ["als.rank", "True", "a whole number"]),
         ("als: {rank: null}", ["als.rank", "null"]),
         ("als: {rank: 010}", ["als.rank = '010' is not allowed", "a whole number >= 1"]),
-        ("als: {rank: 1:30}", ["als.rank = '1:30' is not allowed"]),
         ("als: {reg_param: 1:30.5}", ["als.reg_param = '1:30.5' is not allowed"]),
         ("als: {nonnegative: yes}", ["als.nonnegative = 'yes' is not allowed", "true or false"]),
         ("als: {reg_param: -1}", ["als.reg_param", "-1", "a number >= 0"]),
         ("als: {reg_param: .nan}", ["als.reg_param", "nan"]),
         ("als: {reg_param: .inf}", ["als.reg_param", "inf"]),
-        ("als: {reg_param: little}", ["als.reg_param", "'little'"]),
-        ("als: {nonnegative: 1}", ["als.nonnegative", "1", "true or false"]),
         ("als: {engine: gpu}", ["als.engine", "'gpu'", "native, mllib"]),
         ("downsample: {fraction: 1.5}", ["downsample.fraction", "1.5", "> 0 and <= 1"]),
         ("evaluate: {k: []}", ["evaluate.k", "empty list"]),
@@ -71,6 +65,7 @@ def test_a_scalar_is_a_list_of_one(tmp_path: Path) -> None:
         ("data: {columns: {user: -1}}", ["data.columns.user", "-1"]),
         ("als: {init: random}", ["als.init is gone", "remove the line"]),
         ("als: [", ["not valid YAML"]),
+        ("ann_bench: {arms: [exact]}", ["ann_bench.arms is now called ann_bench.methods"]),
     ],
 )
 def test_a_mistake_names_key_value_and_what_is_allowed(
@@ -99,17 +94,6 @@ def test_what_the_schema_generates_is_up_to_date() -> None:
     files = runpy.run_path(str(ROOT / "scripts" / "parameters.py"))["generated"]()
     assert {path.name for path in files} >= {"parameters.md", "params.yaml", "params.original.yaml"}
     assert {path: path.read_text() for path in files} == files, "run python scripts/parameters.py"
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("ann_bench: {arms: [exact]}", "ann_bench.arms is now called ann_bench.methods"),
-    ],
-)
-def test_an_old_name_is_told_the_new_one(tmp_path: Path, text: str, words: str) -> None:
-    with pytest.raises(MusicRecError, match=words):
-        load(tmp_path, text)
 
 
 def test_a_stage_checks_the_whole_file(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from musicrec.train.run import train
 from musicrec.train.warm_start import warm_factors
 from musicrec.tune.trial import Trials
 from tests.metrics.test_ranking import reference
+from tests.support.als_reference import solve_rows
 from tests.support.indexed_data import write_baselines, write_index
 
 N_USERS, N_ITEMS, N_HELD = 200, 50, 24  # items from N_ITEMS on are unknown to training
@@ -78,25 +79,17 @@ def run_train(folder: Path, als: ALSParams) -> None:
     train(folder / "indexed", out, folder / "train.json", folder / "plots", als, FEEDBACK)
 
 
-def slow_factor(rows: list[Row], items: np.ndarray, als: ALSParams) -> np.ndarray:
-    """Minimise the objective over one user's factor by solving its normal equations whole."""
-    weight = np.full(len(items), als.unobserved_weight)
-    wanted = np.zeros(len(items))
-    kept = [(item, np.log1p(count)) for _, item, count in rows if count >= 2 and item < N_ITEMS]
-    for item, rating in kept:
-        weight[item] = wanted[item] = 1 + als.alpha * rating
-    matrix = items.T @ (weight[:, None] * items)
-    matrix += als.reg_param * len(kept) ** als.reg_exponent * np.eye(items.shape[1])
-    return np.linalg.solve(matrix, items.T @ wanted)
-
-
 def slow_lists(folder: Path, splits: dict[str, list[Row]], als: ALSParams) -> dict[int, list[int]]:
     """Rank all new tracks for each held-out user, from the plays to fold in alone."""
     items = read_factors(folder / "factors", N_USERS, N_ITEMS)[1].astype(np.float64)
     lists = {}
     for user in range(N_USERS, N_USERS + N_HELD):
         rows = [row for row in splits["validation_history"] if row[0] == user]
-        scores = items @ slow_factor(rows, items, als)
+        r = np.zeros((1, N_ITEMS))
+        for _, item, count in rows:
+            if item < N_ITEMS and count >= FEEDBACK.min_count:
+                r[0, item] = np.log1p(count)
+        scores = items @ solve_rows(r, items, als)[0]
         seen = {item for _, item, _ in rows}
         lists[user] = sorted(set(range(N_ITEMS)) - seen, key=lambda item, s=scores: -s[item])
     return lists

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,8 +20,7 @@ from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import from_triples
 from musicrec.params import AnnBenchParams
 from tests.support.indexed_data import make_plays, write_factors, write_indexed
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.scripts import run_stage
 
 
 @pytest.fixture(scope="module")
@@ -53,32 +49,27 @@ def test_query_users_are_known_held_out_and_chosen_by_hash(project):
 
 
 def test_stage_writes_stable_figures_apart_from_the_clock(project, tmp_path):
-    (tmp_path / "params.yaml").write_text(
-        "ann_bench: {k: 20, methods: [exact, annoy_dot, annoy], n_trees: [1, 2],\n"
-        "  search_k: [10, 40, 1000], n_queries: 15}\n"
-        "export: {n_trees: 2}\n"
-    )
+    params = """
+        ann_bench: {k: 20, methods: [exact, annoy_dot, annoy], n_trees: [1, 2],
+          search_k: [10, 40, 1000], n_queries: 15}
+        export: {n_trees: 2}
+        """
+    inputs = {"factors": project / "factors", "indexed": project / "indexed"}
     texts = []
     for name in ("a", "b"):
-        out = tmp_path / name
-        subprocess.run(
-            [sys.executable, ROOT / "stages/ann_bench.py", "--params", tmp_path / "params.yaml",
-             "--factors", project / "factors", "--indexed", project / "indexed",
-             "--metrics", out / "bench.json", "--plots", out / "plots"],
-            check=True, env={"PYTHONPATH": str(ROOT / "src"), "PATH": "/usr/bin:/bin"},
-        )  # fmt: skip
-        texts.append((out / "bench.json").read_text())
+        run_stage("ann_bench", tmp_path, params, **inputs, metrics=f"{name}.json", plots=name)
+        texts.append((tmp_path / f"{name}.json").read_text())
     assert texts[0] == texts[1]
     figures = json.loads(texts[0])
     assert list(figures) == ["ann_recall"] and 0 < figures["ann_recall"] <= 1
-    plots = out / "plots"
+    plots = tmp_path / "b"
     rows = json.loads((plots / "tradeoff.json").read_text())
     by_name = {(row["method"], row["setting"]): row for row in rows}
     named = dict.fromkeys(row["method"].partition(",")[0] for row in rows)
     assert list(named) == ["exact", "annoy_dot", "annoy"]  # the order of the parameters
     # No more than inspects every node of 120 tracks; the exported index has 2 trees.
-    assert [s for m, s in by_name if m == "annoy, n_trees 2"] == ["search_k 10", "search_k 40",
-                                                                  "search_k 1000"]  # fmt: skip
+    settings = [setting for method, setting in by_name if method == "annoy, n_trees 2"]
+    assert settings == ["search_k 10", "search_k 40", "search_k 1000"]
     assert by_name["annoy, n_trees 2", "search_k 40"]["recall"] == figures["ann_recall"]
     assert all(row.keys() == rows[0].keys() for row in rows)  # or DVC leaves out the plot
     least = by_name["annoy_dot, n_trees 1", "search_k 10"]
@@ -96,11 +87,6 @@ def test_nobody_to_query_for_is_one_sentence(project, tmp_path):
         read_dataset(project / "factors", tmp_path / "indexed", AnnBenchParams())
 
 
-# Items 0 and 1 score 3, items 2 and 3 tie at 2, item 4 scores 1.
-ITEMS = np.array([[3], [3], [2], [2], [1]], np.float32)
-EXACT = np.array([[3, 3, 2]], np.float32)
-
-
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
@@ -116,14 +102,14 @@ EXACT = np.array([[3, 3, 2]], np.float32)
     ],
 )
 def test_recall_by_threshold(answer, expected):
-    assert recall(ITEMS, np.ones((1, 1), np.float32), [answer], EXACT) == pytest.approx(expected)
-
-
-def test_recall_of_exact_lists_that_are_short():
-    exact = np.array([[3, 3, -np.inf], [-np.inf] * 3], np.float32)
-    queries = np.ones((2, 1), np.float32)
-    assert recall(ITEMS, queries, [[0, 1], []], exact) == 1.0
-    assert recall(ITEMS, queries, [[0, 4], [1]], exact) == 0.5
+    """Items 0 and 1 score 3, items 2 and 3 tie at 2, item 4 scores 1."""
+    items = np.array([[3], [3], [2], [2], [1]], np.float32)
+    one, two = np.ones((1, 1), np.float32), np.ones((2, 1), np.float32)
+    exact = np.array([[3, 3, 2]], np.float32)
+    assert recall(items, one, [answer], exact) == pytest.approx(expected)
+    short = np.array([[3, 3, -np.inf], [-np.inf] * 3], np.float32)
+    assert recall(items, two, [[0, 1], []], short) == 1.0
+    assert recall(items, two, [[0, 4], [1]], short) == 0.5
 
 
 def test_quality_is_of_the_list_without_seen_tracks():

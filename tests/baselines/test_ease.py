@@ -12,6 +12,7 @@ from musicrec.baselines.neighbours import nearest_items
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, from_triples
 from musicrec.params import BaselinesParams
+from tests.support.als_reference import dense
 
 REG = 3.0
 EXACT = BaselinesParams(ease_reg=REG, ease_exact=1000)
@@ -21,16 +22,14 @@ SPARSE = BaselinesParams(ease_reg=REG, ease_exact=0, neighbours=8)
 def draw(n_users: int, n_items: int, seed: int) -> Interactions:
     """Plays with a long tail; item 3 has none, and items 5 and 6 have the same listeners."""
     rng = np.random.default_rng(seed)
-    played = rng.random((n_users, n_items)) < 0.6 / np.arange(1, n_items + 1) ** 0.4
-    played[:, 3], played[:, 6] = False, played[:, 5]
-    users, items = np.nonzero(played)
+    plays = rng.random((n_users, n_items)) < 0.6 / np.arange(1, n_items + 1) ** 0.4
+    plays[:, 3], plays[:, 6] = False, plays[:, 5]
+    users, items = np.nonzero(plays)
     return from_triples(users, items, rng.integers(1, 99, len(users)), n_users, n_items)
 
 
-def dense(plays: Interactions) -> np.ndarray:
-    matrix = np.zeros((plays.n_users, plays.n_items))
-    matrix[np.repeat(np.arange(plays.n_users), plays.lengths), plays.indices] = 1
-    return matrix
+def played(plays: Interactions) -> np.ndarray:
+    return (dense(plays) > 0).astype(float)
 
 
 def ridge(x: np.ndarray, column: int, others: np.ndarray) -> np.ndarray:
@@ -53,12 +52,12 @@ def test_the_exact_form_is_ridge_regression(n_users: int, n_items: int) -> None:
     """With the inverse of either side, for users of the training and for others."""
     train, others = draw(n_users, n_items, 1), draw(9, n_items, 2)
     assert ease_form(train, EXACT) == "exact"
-    weights = full_weights(dense(train))
+    weights = full_weights(played(train))
     for history, keep in itertools.product((train, others), (False, True)):
-        seen = dense(history)
+        seen = played(history)
         scores = seen @ weights
         left_out = (seen > 0) & (not keep) | (seen.sum(axis=1) == 0)[:, None]
-        scores[left_out | (dense(train).sum(axis=0) == 0)] = -np.inf
+        scores[left_out | (played(train).sum(axis=0) == 0)] = -np.inf
         lists = recommend_ease(train, history, n_items, EXACT, keep_seen=keep)
         for mine, expected in zip(lists, scores, strict=True):
             found = mine[mine >= 0]
@@ -73,7 +72,7 @@ def test_the_sparse_form_is_ridge_regression_on_the_neighbours(
 ) -> None:
     monkeypatch.setattr("musicrec.baselines.ease._ITEMS_AT_ONCE", at_once)
     train = draw(60, 30, 3)
-    x, expected = dense(train), np.zeros((30, 30))
+    x, expected = played(train), np.zeros((30, 30))
     near = nearest_items(train, np.arange(30), SPARSE.neighbours).ids
     for column in range(30):
         chosen = near[column][near[column] >= 0]
@@ -84,9 +83,9 @@ def test_the_sparse_form_is_ridge_regression_on_the_neighbours(
     np.testing.assert_allclose(weights, expected, atol=1e-6)
     assert (np.count_nonzero(weights, axis=0) <= SPARSE.neighbours).all()
     history = draw(9, 30, 4)
-    scores = dense(history) @ expected
+    scores = played(history) @ expected
     kept = recommend_ease(train, history, 30, SPARSE, keep_seen=True)
-    hidden = np.where(dense(history) > 0, -np.inf, scores)
+    hidden = np.where(played(history) > 0, -np.inf, scores)
     left_out = recommend_ease(train, history, 30, SPARSE)
     for mine, of_user in zip([*kept, *left_out], [*scores, *hidden], strict=True):
         kept = mine[mine >= 0]

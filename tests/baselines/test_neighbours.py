@@ -13,6 +13,7 @@ from musicrec.baselines.neighbours import nearest_items, recommend_neighbours
 from musicrec.baselines.popularity import recommend_most_played, recommend_popular
 from musicrec.interactions.matrix import from_triples
 from musicrec.metrics.ranking import score_lists
+from tests.support.als_reference import dense
 
 
 def interactions(rows, n_users, n_items):
@@ -20,13 +21,6 @@ def interactions(rows, n_users, n_items):
     pairs = sorted(set(rows))
     users, items = (np.array([pair[i] for pair in pairs], np.int32) for i in (0, 1))
     return from_triples(users, items, np.ones(len(pairs)), n_users, n_items)
-
-
-def dense(matrix):
-    table = np.zeros((matrix.n_users, matrix.n_items))
-    for user in range(matrix.n_users):
-        table[user, matrix.row(user)] = 1
-    return table
 
 
 def by_score(scores, k):

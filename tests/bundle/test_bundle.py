@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from musicrec.bundle import Bundle, load_bundle
 from musicrec.errors import MusicRecError
+from tests.support.als_reference import solve_rows
 from tests.support.served import (
     ALS,
     FEEDBACK,
@@ -58,20 +58,6 @@ def test_a_list_through_the_index_is_as_long_as_the_exact_one(
         exact, found = bundle.recommend(user, k), bundle.recommend(user, k, search_k=search_k)
         assert len(found) == len(exact)
         assert search_k < 10**6 or found == exact
-
-
-@pytest.mark.parametrize(
-    "options", [{"k": 0}, {"candidates": NAMES[:20], "diversity": 0.3}, {"search_k": 5}]
-)
-def test_the_batch_form_gives_the_single_answers(
-    project: Path, bundle: Bundle, options: dict[str, Any]
-) -> None:
-    """Of more options than `test_rules` has."""
-    lists = [plays_of(project, user) for user in range(N_USERS)] + [{}, {"nobody": 3}]
-    many = bundle.recommend_many(bundle.users, **options)
-    assert many == [bundle.recommend(name, **options) for name in bundle.users]
-    folded = bundle.recommend_for_many_plays(lists, **options)
-    assert folded == [bundle.recommend_for_plays(plays, **options) for plays in lists]
 
 
 def test_an_unknown_user_among_others_is_named_and_the_others_are_answered(
@@ -122,6 +108,9 @@ def test_ids_and_counts_of_any_kind_of_whole_number(bundle: Bundle) -> None:
             assert bundle.recommend_for_plays({"item-1": three, seven: two}, 5) == expected
     assert bundle.recommend_for_plays({"item-1": 3, "7": 1, 7: 1}, 5) == expected
     assert bundle.recommend(7, 3) == bundle.recommend("7", 3)
+    assert bundle.recommend_for_plays({"\ud800": 3}, 3).unknown == ("\ud800",)  # no text of UTF-8
+    huge = bundle.recommend_for_plays({"item-1": 2**63 - 1, "item-2": 2}, 5)
+    assert len(huge) == 5 and all(math.isfinite(found.score) for found in huge)
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 2.5, math.nan, math.inf, True, "3", None, 10**60, [3]])
@@ -136,11 +125,6 @@ def test_an_id_of_a_type_that_cannot_be_is_told_so(bundle: Bundle, wrong: object
         bundle.recommend(wrong)
     with pytest.raises(MusicRecError, match="an id is text or a whole number"):
         bundle.recommend_for_plays({wrong: 3})
-
-
-def test_a_huge_count_gives_an_answer(bundle: Bundle) -> None:
-    answer = bundle.recommend_for_plays({"item-1": 2**63 - 1, "item-2": 2}, 5)
-    assert len(answer) == 5 and all(math.isfinite(found.score) for found in answer)
 
 
 def test_mistakes_are_one_sentence_and_name_no_folder(bundle: Bundle) -> None:
@@ -186,25 +170,23 @@ def test_similar_tracks_and_users_are_those_of_the_largest_cosine(bundle: Bundle
     assert bundle.similar_users(name_of("user", LONE_USER)) == ()
 
 
-@pytest.mark.parametrize("reg_unobserved", [0.0, 0.5])
-def test_folding_in_is_the_minimum_of_the_objective(reg_unobserved: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("reg_unobserved", "weight"), [(0.0, 1.0), (0.5, 0.2)])
+def test_folding_in_is_the_minimum_of_the_objective(
+    reg_unobserved: float, weight: float, tmp_path: Path
+) -> None:
     """Users and tracks; N is all users or tracks of the bundle, not those that are folded in."""
-    als = ALS.replace(reg_unobserved=reg_unobserved, max_iter=2)
+    als = ALS.replace(reg_unobserved=reg_unobserved, unobserved_weight=weight, max_iter=2)
     bundle = load_bundle(make_project(tmp_path, als) / "bundle")
     for kind, ids, fixed, fold in (
         ("item", bundle.tracks, bundle.item_factors, bundle.fold_in),
         ("user", bundle.users, bundle.user_factors, bundle.fold_in_track),
     ):
         named = {f"{kind}-1": 5, f"{kind}-2": 3, "-dash": 9, "nobody": 4}
-        x = fixed.astype(float)
         r = np.zeros(len(ids))
         for name, count in named.items():
             if name != "nobody":
                 r[ids.index(name)] = np.log1p(count)
-        confidence = 1 + als.alpha * r
-        reg = als.reg_param * (3 + reg_unobserved * len(ids))
-        matrix = (x.T * confidence) @ x + reg * np.eye(als.rank)
-        expected = np.linalg.solve(matrix, x.T @ (confidence * (r > 0)))
+        expected = solve_rows(r[None], fixed.astype(float), als)[0]
         np.testing.assert_allclose(fold(named), expected, rtol=1e-4, atol=1e-6)
     assert not bundle.fold_in_track({"nobody": 3}).any()
 
@@ -248,7 +230,3 @@ def test_a_diverse_list_is_that_of_maximal_marginal_relevance(
             expected.append([*relevance][int(np.argmax(values))])
         found = bundle.recommend(name_of("user", user), 8, diversity=weight)
         assert found.track_ids == expected
-
-
-def test_a_lone_surrogate_is_an_unknown_id(bundle: Bundle) -> None:
-    assert bundle.recommend_for_plays({"\ud800": 3}, 3).unknown == ("\ud800",)

@@ -136,17 +136,13 @@ def test_verify(say: Say, project: Path, tmp_path: Path) -> None:
     [
         (["recommend", "--user", "nobody"], "user 'nobody' is not in"),
         (["recommend", "--user", "user-1", "-k", "0"], "k is 0"),
-        (["recommend", "--user", "user-1", "-k=-1"], "k is -1"),
-        (["recommend", "--user", "user-1", "--search-k", "0"], "search_k is 0"),
         (["recommend", "--user", "user-1", "--candidates", "nobody"], "nothing is left"),
         (["recommend", "--plays", "item-2=x"], "item-2=x: play count 'x' is not a whole number"),
         (["recommend", "--plays", "item-2=" + "9" * 60], "of at most 18 digits"),
         (["recommend", "--plays-from", "/nowhere"], "/nowhere: no such file"),
         (["recommend", "--plays-from", "/"], "a folder, where a file is needed"),
         (["recommend", "--user", "user-1", "--labels", "/dev/null"], "no names"),
-        (["similar", "--track", "nothing"], "track 'nothing' is not in"),
         (["similar", "--user", name_of("user", LONE_USER)], "no user is like this one"),
-        (["explain", "--user", "user-1", "--track", "nothing"], "track 'nothing' is not in"),
     ],
 )
 def test_no_answer_is_one_sentence_and_exit_code_1(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from musicrec.bundle.write import export_bundle
 from musicrec.evaluate.run import evaluate
 from musicrec.params import EvaluateParams, ExportParams
 from musicrec.storage.parquet import read_table
+from tests.metrics.test_ranking import reference
 from tests.support.indexed_data import make_plays, write_baselines, write_factors, write_indexed
 
 PARAMS = EvaluateParams(k=(5, 50), bootstrap_samples=100)
@@ -37,16 +37,9 @@ def test_a_bundle_reproduces_the_metrics(tmp_path: Path) -> None:
     for user, item in sorted(plays.validation):
         truth.setdefault(users[user], set()).add(tracks[item])
     for k in PARAMS.k:
-        maps, ndcgs = [], []
         answers = bundle.recommend_many(truth, k)
-        for wanted, answer in zip(truth.values(), answers, strict=True):
-            found = answer.track_ids if answer.source == "factors" else []
-            hits = [track in wanted for track in found]
-            best = min(len(wanted), k)
-            precisions = [sum(hits[: i + 1]) / (i + 1) for i, hit in enumerate(hits) if hit]
-            maps.append(sum(precisions) / best)
-            gains = [1 / math.log2(i + 2) for i in range(k)]
-            gained = sum(gain for gain, hit in zip(gains, hits, strict=False) if hit)
-            ndcgs.append(gained / sum(gains[:best]))
-        expected = [np.mean(table.column(f"{name}@{k}")) for name in ("map", "ndcg")]
-        assert [np.mean(maps), np.mean(ndcgs)] == pytest.approx(expected, abs=1e-12)
+        lists = [answer.track_ids if answer.source == "factors" else [] for answer in answers]
+        judged = [reference(*row, k) for row in zip(lists, truth.values(), strict=True)]
+        for name in ("map", "ndcg"):
+            expected = np.mean(table.column(f"{name}@{k}"))
+            assert np.mean([one[name] for one in judged]) == pytest.approx(expected, abs=1e-12)

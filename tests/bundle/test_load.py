@@ -15,12 +15,9 @@ import numpy as np
 import pytest
 
 from musicrec.bundle import Bundle, load_bundle
-from musicrec.bundle.write import export_bundle
 from musicrec.errors import MusicRecError
-from musicrec.interactions.factors import write_factors
-from musicrec.params import ExportParams
 from musicrec.storage.files import fingerprint
-from tests.support.served import ALS, FEEDBACK, N_USERS, export, make_project, name_of
+from tests.support.served import N_USERS, export, make_project, name_of
 
 USERS = [name_of("user", user) for user in range(N_USERS)]
 
@@ -238,13 +235,6 @@ def test_an_index_that_answers_wrongly(folder: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(annoy_index, "Forest", Lonely)
     refused(folder, "Annoy finds 1 of the 39 tracks indexed there; run make setup")
-
-
-def test_factors_that_do_not_fit_the_index_are_not_exported(project: Path, tmp_path: Path) -> None:
-    trained = {"als": ALS.model_dump(), "feedback": FEEDBACK.model_dump()}
-    write_factors(tmp_path, np.zeros((2, 6), "f4"), np.zeros((2, 6), "f4"), trained)
-    with pytest.raises(MusicRecError, match=r"factors of 2 users and 2 tracks do not fit"):
-        export_bundle(project / "indexed", tmp_path, tmp_path / "b", ExportParams())
 
 
 def test_format_2_is_read_and_answers_alike(bundle: Bundle, folder: Path) -> None:

@@ -91,18 +91,21 @@ def expected(bundle: Bundle, vector: np.ndarray, k: int, seen: Any = (), **rules
     return found[:k]
 
 
-@pytest.mark.parametrize("k", [1, 6, 10**9])
-@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("k", [0, 6, 10**9])
+@pytest.mark.parametrize("rules", [*RULES, {"diversity": 0.3, "candidates": TRACKS[:20]}])
 def test_the_list_is_that_of_a_look_at_each_track(
     project: Path, grouped: Bundle, k: int, rules: dict[str, Any]
 ) -> None:
-    plays = [plays_of(project, user) for user in range(N_USERS)]
+    """One at a time, together, from given plays and through the index."""
+    plays = [*(plays_of(project, user) for user in range(N_USERS)), {}, {"nobody": 3}]
     many = grouped.recommend_many(USERS, k, **rules)
     folded = grouped.recommend_for_many_plays(plays, k, **rules)
+    near = grouped.recommend_many(USERS, k, search_k=5, **rules)
+    assert folded == [grouped.recommend_for_plays(one, k, **rules) for one in plays]
     for user, name in enumerate(USERS):
         assert many[user] == grouped.recommend(name, k, **rules)
-        assert folded[user] == grouped.recommend_for_plays(plays[user], k, **rules)
-        if user != LONE_USER:
+        assert near[user] == grouped.recommend(name, k, search_k=5, **rules)
+        if user != LONE_USER and "diversity" not in rules:
             vector = grouped.user_factors[user]
             assert many[user].track_ids == expected(grouped, vector, k, plays[user], **rules)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 import time
@@ -56,9 +55,6 @@ def test_the_service_answers_as_the_bundle_does(project: Path, bundle: Bundle, c
 def test_another_bundle_is_taken_up_and_no_request_is_lost(
     project: Path, bundle: Bundle, client: Any, tmp_path: Path
 ) -> None:
-    """By hand, MUSICREC_RELOADS=20 makes 10,000 requests over twenty reloads."""
-    long = "MUSICREC_RELOADS" in os.environ
-    reloads, wanted = int(os.environ.get("MUSICREC_RELOADS", "2")), 500 if long else 1
     other = load_bundle(make_project(tmp_path / "other", seed=8) / "bundle")
     expected = {tuple(one.recommend("user-3", 4).track_ids): one.root for one in (bundle, other)}
     assert len(expected) == 2
@@ -74,19 +70,17 @@ def test_another_bundle_is_taken_up_and_no_request_is_lost(
     with ThreadPoolExecutor(4) as pool:
         asking = [pool.submit(ask) for _ in range(4)]
         try:
-            for number in range(reloads):
-                target = (other, bundle)[number % 2].root
+            for target in (other.root, bundle.root):
                 (tmp_path / "link").symlink_to(target)
                 (tmp_path / "link").replace(link)
                 before, start = answered[target], time.monotonic()
-                while answered[target] < before + wanted and time.monotonic() < start + 60:
+                while answered[target] == before and time.monotonic() < start + 60:
                     time.sleep(0.05)
-                assert answered[target] >= before + wanted
+                assert answered[target] > before
         finally:
             moved.set()
         for one in asking:
             one.result()
-    print(f"{answered.total()} requests over {reloads} reloads")
 
 
 def test_mistakes_are_told_and_do_not_stop_it(client: Any) -> None:

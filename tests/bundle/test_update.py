@@ -14,6 +14,7 @@ from musicrec.bundle import Bundle, load_bundle
 from musicrec.bundle.update import update
 from musicrec.cli import main
 from musicrec.errors import MusicRecError
+from tests.support.als_reference import dense, solve_rows
 from tests.support.served import ALS, FEEDBACK, HARD_IDS, N_ITEMS, export, make_project, plays_of
 
 # Of an old and a new user, an old and a new track; one pair that was there, one below min_count.
@@ -37,23 +38,6 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def dense(bundle: Bundle) -> np.ndarray:
-    """Play counts, users x tracks."""
-    counts = np.zeros((len(bundle.users), len(bundle.tracks)))
-    rows = np.repeat(np.arange(len(counts)), bundle.plays.lengths)
-    counts[rows, bundle.plays.indices] = bundle.plays.counts
-    return counts
-
-
-def solved(counts: np.ndarray, fixed: np.ndarray) -> np.ndarray:
-    """The row of least loss by the normal equations, the other side held fixed."""
-    y = fixed.astype(float)
-    played = counts >= FEEDBACK.min_count
-    weight = np.where(played, 1 + ALS.alpha * np.log1p(counts), 1.0)
-    reg = ALS.reg_param * played.sum() ** ALS.reg_exponent
-    return np.linalg.solve((y.T * weight) @ y + reg * np.eye(ALS.rank), y.T @ (weight * played))
-
-
 @pytest.mark.parametrize("rounds", [1, 2])
 def test_what_is_touched_is_solved_and_all_else_stays(
     project: Path, bundle: Bundle, tmp_path: Path, rounds: int
@@ -63,10 +47,11 @@ def test_what_is_touched_is_solved_and_all_else_stays(
     assert (told["new_users"], told["new_tracks"], told["number"]) == (1, 1, 1)
     assert [*new.users] == [*bundle.users, "someone"]
     assert [*new.tracks] == [*bundle.tracks, "another track"]
-    counts = np.pad(dense(bundle), ((0, 1), (0, 1)))
+    counts = np.pad(dense(bundle.plays), ((0, 1), (0, 1)))
     for user, track, count in NEW:
         counts[new.users.index(user), new.tracks.index(track)] += count
-    np.testing.assert_array_equal(dense(new), counts)
+    np.testing.assert_array_equal(dense(new.plays), counts)
+    r = np.where(counts >= FEEDBACK.min_count, np.log1p(counts), 0)
     touched = {
         "user": [new.users.index(user) for user in ("user-3", "user-8", "someone")],
         "item": [new.tracks.index(track) for track in ("item-5", "item-9", "another track")],
@@ -75,9 +60,9 @@ def test_what_is_touched_is_solved_and_all_else_stays(
     items = np.vstack((bundle.item_factors, np.zeros((1, ALS.rank))))
     for step in range(2 * rounds + 1):
         if step % 2:
-            items[touched["item"]] = [solved(counts[:, i], users) for i in touched["item"]]
+            items[touched["item"]] = solve_rows(r.T[touched["item"]], users, ALS)
         else:
-            users[touched["user"]] = [solved(counts[u], items) for u in touched["user"]]
+            users[touched["user"]] = solve_rows(r[touched["user"]], items, ALS)
     np.testing.assert_allclose(new.user_factors, users, atol=1e-4)
     np.testing.assert_allclose(new.item_factors, items, atol=1e-4)
     for name, found, old in (

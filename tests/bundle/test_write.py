@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +15,8 @@ from musicrec.params import ALSParams, ExportParams, FeedbackParams
 from musicrec.storage.files import read_json
 from tests.support.extreme_factors import KINDS, make
 from tests.support.indexed_data import make_plays, write_indexed
+from tests.support.scripts import run_stage
 
-ROOT = Path(__file__).resolve().parents[2]
 TRAINED = {
     "als": ALSParams(rank=4, alpha=7.0, reg_param=1e-7).model_dump(),
     "feedback": FeedbackParams(transform="log1p").model_dump(),
@@ -33,22 +31,30 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def export(project: Path) -> None:
+    export_bundle(project / "indexed", project / "factors", project / "bundle", ExportParams())
+
+
 def test_a_later_edit_of_params_does_not_change_what_a_bundle_says(project: Path) -> None:
-    (project / "params.yaml").write_text("als: {alpha: 99.0}\nfeedback: {min_count: 9}\n")
-    words = ["--params", "params.yaml", "--indexed", "indexed", "--factors", "factors"]
-    subprocess.run(
-        [sys.executable, ROOT / "stages/export.py", *words, "--output", "bundle"],
-        cwd=project,
-        check=True,
-    )
+    later = "als: {alpha: 99.0}\nfeedback: {min_count: 9}\n"
+    run_stage("export", project, later, indexed="indexed", factors="factors", output="bundle")
     manifest = read_json(project / "bundle/manifest.json")
     assert {name: manifest[name] for name in TRAINED} == TRAINED
 
 
-def test_factors_that_do_not_say_how_they_were_trained_are_refused(project: Path) -> None:
+def test_factors_that_cannot_be_exported_are_one_sentence(project: Path) -> None:
+    plays, few = make_plays(), np.ones((2, 4), np.float32)
+    users, nothing = plays.users.astype("f4"), np.zeros(plays.items.shape, "f4")
+    for of_users, items, sentence in (
+        (users, nothing, "all item factors are zero"),
+        (few, few, "factors of 2 users and 2 tracks do not fit"),
+    ):
+        write_factors(project / "factors", of_users, items, TRAINED)
+        with pytest.raises(MusicRecError, match=sentence):
+            export(project)
     (project / "factors" / TRAINED_WITH).unlink()
     with pytest.raises(MusicRecError, match=r"params.json is missing.*dvc checkout"):
-        export_bundle(project / "indexed", project / "factors", project / "bundle", ExportParams())
+        export(project)
     assert not (project / "bundle").exists()
 
 
@@ -57,7 +63,7 @@ def test_factors_at_the_ends_of_float32_are_exported_and_loaded(project: Path, k
     plays = make_plays()
     items = make(kind, plays.items.shape, np.random.default_rng(0))
     write_factors(project / "factors", plays.users.astype("f4"), items, TRAINED)
-    export_bundle(project / "indexed", project / "factors", project / "bundle", ExportParams())
+    export(project)
     bundle = load_bundle(project / "bundle")
     user = bundle.users[int(np.flatnonzero(bundle.user_factors.any(axis=1))[0])]
     exact = bundle.recommend(user, 3, exclude_seen=False).tracks
@@ -68,12 +74,3 @@ def test_factors_at_the_ends_of_float32_are_exported_and_loaded(project: Path, k
         assert found == exact
     for track in bundle.tracks.texts_of(np.flatnonzero(items.any(axis=1))[:5]):
         assert all(one.id != track for one in bundle.similar_tracks(track, 3))
-
-
-def test_factors_that_are_all_zero_are_one_sentence(project: Path) -> None:
-    plays = make_plays()
-    items = np.zeros(plays.items.shape, np.float32)
-    write_factors(project / "factors", plays.users.astype("f4"), items, TRAINED)
-    with pytest.raises(MusicRecError, match="all item factors are zero"):
-        export_bundle(project / "indexed", project / "factors", project / "bundle", ExportParams())
-    assert not (project / "bundle").exists()

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections import Counter, defaultdict
-from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -22,46 +18,18 @@ from musicrec.evaluate.report import evaluation_metrics, plot_rows, sentence
 from musicrec.evaluate.run import evaluate
 from musicrec.interactions.held_out import read_held_out
 from musicrec.metrics.definitions import HITS
-from musicrec.params import EvaluateParams
 from musicrec.storage.files import read_json
 from tests.metrics.test_ranking import reference
 from tests.support.indexed_data import (
     N_ITEMS,
     N_USERS,
-    make_plays,
     write_baselines,
     write_factors,
     write_indexed,
 )
+from tests.support.scripts import run_stage
 
-ROOT = Path(__file__).resolve().parents[2]
-PARAMS = EvaluateParams(k=(5, 10, 200), bootstrap_samples=200)
-
-
-@pytest.fixture(scope="module")
-def plays():
-    return make_plays()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory, plays):
-    folder = tmp_path_factory.mktemp("pipeline")
-    write_indexed(folder / "indexed", plays)
-    users, items = plays.users.copy(), plays.items.copy()
-    users[7] = 0  # as if all of this user's plays had fallen to feedback.min_count
-    items[5] = 0
-    write_factors(folder / "factors", users, items)
-    write_baselines(folder, PARAMS)
-    return folder
-
-
-def run(folder, params=PARAMS):
-    return evaluate(folder / "indexed", folder / "factors", folder / "baselines", params)
-
-
-@pytest.fixture(scope="module")
-def evaluation(folder):
-    return run(folder)
+from .conftest import PARAMS
 
 
 def by_user(pairs):
@@ -97,13 +65,19 @@ def column(evaluation, folder, name):
 
 
 @pytest.mark.parametrize("k", PARAMS.k)
-def test_ranking_protocol_equals_a_slow_evaluation(evaluation, folder, plays, k):
-    truth = by_user(plays.validation)
-    lists = slow_lists(folder, plays, exclude_seen=True)
+@pytest.mark.parametrize("prefix", ["", "spark_"])
+def test_both_protocols_equal_a_slow_evaluation(evaluation, folder, plays, prefix, k):
+    """Spark's leaves out unknown tracks, and users without a truth or a list."""
+    truth, lists = by_user(plays.validation), slow_lists(folder, plays, exclude_seen=not prefix)
+    if prefix:
+        truth = {user: [item for item in row if item < N_ITEMS] for user, row in truth.items()}
+    left_out = {user for user in truth if prefix and not (truth[user] and lists[user])}
+    judged = {u: reference(lists[u], truth[u], k) for u in truth.keys() - left_out}
     for metric in HITS:
-        got = column(evaluation, folder, f"{metric}@{k}")
-        expected = {user: reference(lists[user], truth[user], k)[metric] for user in truth}
-        assert got == pytest.approx(expected, rel=1e-9)
+        got = column(evaluation, folder, f"{prefix}{metric}@{k}")
+        assert {user for user, value in got.items() if value is None} == left_out
+        expected = {user: figures[metric] for user, figures in judged.items()}
+        assert {user: got[user] for user in judged} == pytest.approx(expected, rel=1e-9)
 
 
 def test_seen_tracks_are_kept_on_demand(folder, plays, tmp_path):
@@ -126,20 +100,6 @@ def test_seen_tracks_are_kept_on_demand(folder, plays, tmp_path):
     assert sentence(figures, rows, judged.table, params).endswith(
         "validation users, seen tracks kept"
     )
-
-
-@pytest.mark.parametrize("k", PARAMS.k)
-def test_spark_protocol_equals_a_slow_evaluation(evaluation, folder, plays, k):
-    truth = {u: [i for i in row if i < N_ITEMS] for u, row in by_user(plays.validation).items()}
-    lists = slow_lists(folder, plays, exclude_seen=False)
-    for metric in HITS:
-        got = column(evaluation, folder, f"spark_{metric}@{k}")
-        for user in truth:
-            if truth[user] and lists[user]:
-                expected = reference(lists[user], truth[user], k)[metric]
-                assert got[user] == pytest.approx(expected, rel=1e-9)
-            else:
-                assert got[user] is None
 
 
 def test_columns_that_describe_the_users(evaluation, folder, plays):
@@ -174,29 +134,19 @@ def test_the_hash_of_a_truth_does_not_depend_on_the_indexing(evaluation, folder)
     assert np.count_nonzero(hash_rows(changed, held_out.track_ids) != hashes) == 1
 
 
-def stage(folder, output, threads="2"):
-    command = [
-        sys.executable,
-        str(ROOT / "stages/evaluate.py"),
-        *("--params", str(folder / "params.yaml")),
-        *("--indexed", str(folder / "indexed"), "--factors", str(folder / "factors")),
-        *("--baselines", str(folder / "baselines")),
-        *("--per-user", str(output / "per_user.parquet")),
-        *("--lists", str(output / "lists.parquet")),
-        *("--metrics", str(output / "evaluate.json"), "--plots", str(output / "plots")),
-    ]
-    environment = {**os.environ, "MUSICREC_THREADS": threads}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-
-def test_the_stage_writes_the_same_bytes_for_any_number_of_threads(folder, plays, tmp_path):
-    (folder / "params.yaml").write_text("evaluate: {k: [5, 10, 200]}")
+def test_the_stage_writes_the_same_bytes_for_any_number_of_threads(
+    folder, plays, tmp_path, monkeypatch
+):
+    inputs = {name: folder / name for name in ("indexed", "factors", "baselines")}
+    tables = {"per_user": "per_user.parquet", "lists": "lists.parquet"}
     written = []
     for threads in ("1", "3"):
+        monkeypatch.setenv("MUSICREC_THREADS", threads)
         output = tmp_path / threads
-        result = stage(folder, output, threads)
-        assert result.returncode == 0, result.stderr
-        paths = sorted(path for path in output.rglob("*") if path.is_file())
+        output.mkdir()
+        outputs = {**tables, "metrics": "evaluate.json", "plots": "plots"}
+        run_stage("evaluate", output, "evaluate: {k: [5, 10, 200]}", **inputs, **outputs)
+        paths = sorted(output.rglob("*.json")) + sorted(output.rglob("*.parquet"))
         written.append({path.relative_to(output): path.read_bytes() for path in paths})
     assert len(written[0]) == 10
     assert written[0] == written[1]
@@ -216,7 +166,8 @@ def test_a_split_without_plays_is_one_sentence(folder, plays, tmp_path):
 def test_lists_of_other_baselines_are_refused(folder):
     """As after an edit of evaluate.k, when only this stage is run."""
     with pytest.raises(MusicRecError, match=r"do not fit .* 9 tracks a list; run dvc repro base"):
-        run(folder, PARAMS.replace(k=(5, 9)))
+        folders = [folder / name for name in ("indexed", "factors", "baselines")]
+        evaluate(*folders, PARAMS.replace(k=(5, 9)))
 
 
 def test_factors_of_other_data_are_refused(folder, plays, tmp_path):

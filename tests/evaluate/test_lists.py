@@ -16,17 +16,8 @@ from musicrec.evaluate.judge import Lists, judge, recommend
 from musicrec.evaluate.lists import lists_table, read_lists, write_trec
 from musicrec.interactions.held_out import HeldOut, read_held_out
 from musicrec.params import EvaluateParams
-from tests.support.indexed_data import make_plays, write_factors, write_indexed
 
 PARAMS = EvaluateParams(k=(5, 10))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder, plays = tmp_path_factory.mktemp("lists"), make_plays()
-    write_indexed(folder / "indexed", plays)
-    write_factors(folder / "factors", plays.users, plays.items)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +49,8 @@ def test_what_evaluate_keeps_comes_back_and_is_judged_alike(
     np.testing.assert_array_equal(found, lists.judged)
     np.testing.assert_array_equal(read_lists(tmp_path / "lists.csv", held_out, PARAMS)[0], found)
     assert notes == [
-        "4 held-out users without a list: judged by an empty one",
-        "4 lists shorter than 10: the rest are misses",
+        "5 held-out users without a list: judged by an empty one",
+        "5 lists shorter than 10: the rest are misses",
     ]
     again = judge(held_out, Lists(found, lists.with_seen, lists.scores), PARAMS)
     assert again.table.equals(judge(held_out, lists, PARAMS).table)
@@ -104,42 +95,45 @@ def test_what_is_wrong_with_lists_is_counted_and_judged_as_it_says(
     assert judge(held_out, Lists(found, found, np.empty(0)), PARAMS).table.num_rows == len(users)
 
 
+PLACED, SCORED = ("user_id", "track_id", "position"), ("user_id", "track_id", "score")
+
+
 @pytest.mark.parametrize(
-    ("rows", "names", "reason"),
+    ("content", "names", "reason"),
     [
         ([("u", "t")], ("user_id", "track_id"), "has no column position or score"),
         ([("u", 1)], ("user_id", "score"), "has no column track_id"),
-        ([("u", "t", "1")], ("user_id", "track_id", "position"), "position is string, not a num"),
-        ([("u", "t", 1)], ("user_id", "track_id", "position"), "none of its users is held out"),
-        ([("u", None, 1)], ("user_id", "track_id", "score"), "track_id is empty in 1 of 1 rows"),
-        ([("u", "t", float("nan"))], ("user_id", "track_id", "score"), "score is empty in 1 of 1"),
+        ([("u", "t", "1")], PLACED, "position is string, not a num"),
+        ([("u", "t", 1)], PLACED, "none of its users is held out"),
+        ([("u", None, 1)], SCORED, "track_id is empty in 1 of 1 rows"),
+        ([("u", "t", float("nan"))], SCORED, "score is empty in 1 of 1"),
+        ("user,track_id,position\n", (), "has no column user_id, only user, track_id, position"),
+        ("user_id,track_id,position\n1,2\n", (), "lists.csv: no table, CSV, TSV or Parquet"),
+        (None, (), "lists.parquet: no such file"),
+        (Path.mkdir, (), "no Parquet file there"),
     ],
 )
 def test_lists_that_cannot_be_read_are_one_sentence(
-    held_out: HeldOut, tmp_path: Path, rows: list[tuple], names: tuple[str, ...], reason: str
+    held_out: HeldOut, tmp_path: Path, content: object, names: tuple[str, ...], reason: str
 ) -> None:
-    path = written(tmp_path / "lists.parquet", rows, names)
+    path = tmp_path / ("lists.csv" if isinstance(content, str) else "lists.parquet")
+    if isinstance(content, str):
+        path.write_text(content)
+    elif callable(content):
+        content(path)
+    elif content:
+        written(path, content, names)
     with pytest.raises(MusicRecError, match=reason):
         read_lists(path, held_out, PARAMS)
-
-
-def test_files_that_are_no_lists(held_out: HeldOut, tmp_path: Path) -> None:
-    (tmp_path / "lists.csv").write_text("user,track_id,position\n")
-    (tmp_path / "ragged.csv").write_text("user_id,track_id,position\n1,2\n")
-    for name, reason in (
-        ("lists.csv", "lists.csv: has no column user_id, only user, track_id, position"),
-        ("ragged.csv", "ragged.csv: no table, CSV, TSV or Parquet"),
-        ("none.parquet", "none.parquet: no such file"),
-        ("", "no Parquet file there"),
-    ):
-        with pytest.raises(MusicRecError, match=reason):
-            read_lists(tmp_path / name, held_out, PARAMS)
 
 
 def test_trec_files_give_ranx_our_figures(held_out: HeldOut, lists: Lists, tmp_path: Path) -> None:
     """Which reads them itself and shares no code with us; users without a list score 0 in both."""
     write_trec(tmp_path, held_out, lists.judged, "als")
     assert len((tmp_path / "qrels.txt").read_text().splitlines()) == len(held_out.truth.indices)
+    with pytest.raises(MusicRecError, match="'two words' holds white space"):
+        write_trec(tmp_path / "trec", held_out, lists.judged, "two words")
+    assert not (tmp_path / "trec").exists()
     ranx = pytest.importorskip("ranx", reason="ranx is part of the bench extra: make setup-bench")
     qrels = ranx.Qrels.from_file(str(tmp_path / "qrels.txt"), kind="trec")
     run = ranx.Run.from_file(str(tmp_path / "run.txt"), kind="trec")
@@ -148,11 +142,3 @@ def test_trec_files_give_ranx_our_figures(held_out: HeldOut, lists: Lists, tmp_p
     table = judge(held_out, lists, PARAMS).table
     for ours, name in theirs.items():
         assert found[name] == pytest.approx(np.mean(table.column(ours).to_numpy()), rel=1e-9), ours
-
-
-def test_an_id_with_white_space_is_refused_in_trec_files(
-    held_out: HeldOut, lists: Lists, tmp_path: Path
-) -> None:
-    with pytest.raises(MusicRecError, match="'two words' holds white space"):
-        write_trec(tmp_path / "trec", held_out, lists.judged, "two words")
-    assert not (tmp_path / "trec").exists()

@@ -19,35 +19,9 @@ from musicrec.evaluate.report import (
 from musicrec.evaluate.run import evaluate
 from musicrec.metrics.definitions import HITS, METRICS, headline_metrics, shown_metrics
 from musicrec.metrics.intervals import FEWEST_USERS
-from musicrec.params import EvaluateParams
-from tests.support.indexed_data import (
-    N_ITEMS,
-    make_plays,
-    write_baselines,
-    write_factors,
-    write_indexed,
-)
+from tests.support.indexed_data import N_ITEMS, write_factors
 
-PARAMS = EvaluateParams(k=(5, 10, 200), bootstrap_samples=200)
-
-
-@pytest.fixture(scope="module")
-def plays():
-    return make_plays()
-
-
-def run(folder, plays, items):
-    write_indexed(folder / "indexed", plays)
-    users = plays.users.copy()
-    users[7] = 0  # as if all of this user's plays had fallen to feedback.min_count
-    write_factors(folder / "factors", users, items)
-    write_baselines(folder, PARAMS)
-    return evaluate(folder / "indexed", folder / "factors", folder / "baselines", PARAMS)
-
-
-@pytest.fixture(scope="module")
-def evaluation(tmp_path_factory, plays):
-    return run(tmp_path_factory.mktemp("taste"), plays, plays.items)
+from .conftest import PARAMS
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +80,8 @@ def test_users_are_counted_whatever_the_model(evaluation, rows, plays):
 def test_ceilings_and_intervals_enclose_the_metrics(rows):
     for row in rows["metrics"] + rows["spark_protocol"]:
         assert 0 < row["precision"] <= row["precision_ceiling"] <= 1
-    for row in rows["intervals"]:
-        assert row["low"] < row["value"] < row["high"]
-    for row in rows["differences"]:
-        assert row["low"] < row["difference"] < row["high"]
+    for name, middle in (("intervals", "value"), ("differences", "difference")):
+        assert all(row["low"] < row[middle] < row["high"] for row in rows[name])
 
 
 def test_a_model_of_taste_beats_popularity_and_says_so(evaluation, rows):
@@ -132,9 +104,10 @@ def test_a_few_users_do_not_show_that_a_model_beats_anything(evaluation):
         assert f"{n} users are too few to tell" in sentence(figures, differences, few.table, PARAMS)
 
 
-def test_a_model_that_loses_to_popularity_says_so(plays, tmp_path):
+def test_a_model_that_loses_to_popularity_says_so(folder, plays, tmp_path):
     noise = np.random.default_rng(0).random((N_ITEMS, 4)).astype(np.float32)
-    evaluation = run(tmp_path, plays, noise)
+    write_factors(tmp_path, plays.users, noise)
+    evaluation = evaluate(folder / "indexed", tmp_path, folder / "baselines", PARAMS)
     differences = plot_rows(evaluation, PARAMS)["differences"]
     figures = evaluation_metrics(evaluation, differences, PARAMS)
     assert figures["beats_popularity"] is False

@@ -20,8 +20,6 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--stages", nargs="+", choices=STAGES, help="only these, in their order")
     parser.add_argument("--engine", choices=("native", "mllib"), default="native", help="of train")
-    parser.add_argument("--verbose", action="store_true", help="a line a fault")
-    parser.add_argument("--only", help="one kind")
     args = parser.parse_args()
     since = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="musicrec-faults-") as folder:
@@ -32,18 +30,13 @@ def main() -> int:
         skipped: Counter[str] = Counter()
         wrong: list[tuple[str, str]] = []
         for place, (kind, stage) in enumerate(plan(args.seed, args.faults, world.stages)):
-            if args.only and kind != args.only:
-                continue
             if kind in NEEDS_MOUNT and not mounts:
                 skipped[kind] += 1
                 continue
             done[kind] += 1
-            begun = time.monotonic()
             if problem := befall(world, place, kind, stage, args.seed):
                 wrong.append((kind, stage))
                 print(f"{place} {kind}, {stage}: {problem}", flush=True)
-            if args.verbose:
-                print(f"{place} {kind}, {stage}: {time.monotonic() - begun:.1f} s", flush=True)
     for kind, number in sorted(done.items()):
         bad = sum(1 for other, _ in wrong if other == kind)
         print(f"{kind:14} {number:4} faults, {bad} not as they must end")

@@ -44,7 +44,7 @@ def test_the_report_of_a_branch(project):
     assert titles == [f"## {title}" for title in wanted.split(", ")]
     section = dict(part.split("\n", 1) for part in report.split("## ")[1:])
     assert "| `als.reg_param` | 0 | 0.3 | +0.3 |" in section["Parameters"]
-    assert "No change." in section["Data"]
+    assert "No change." in section["Data"] and "No change." in section["Code"]
     assert "| map@100 |" in section["Metrics"] and "**worse**" in section["Metrics"]
     assert re.search(
         r"\| main \| popularity \| \+\d+\.\d\d % \| yes \|", section["Beside the baselines"]
@@ -53,20 +53,26 @@ def test_the_report_of_a_branch(project):
     assert "None: every output is that of" in section["Stale stages"]
 
 
-def test_the_report_names_stages_and_files_whose_code_changed(project):
-    project.git("checkout", "-q", "-b", "code")
-    script = project.folder / "make.py"
-    try:
-        script.write_text(script.read_text() + "# changed\n")
-        project.commit("code")
-        report = review(project.revision("main"), project.revision("code"))
-        section = report.split("## Code\n\n")[1].split("\n\n##")[0]
-        assert "| index, train | `make.py` |" in section
-        same = review(project.revision("main"), project.revision("noisy"))
-        assert "## Code\n\nNo change." in same
-    finally:
-        project.git("checkout", "-q", "main")
-        project.git("branch", "-q", "-D", "code")
+@pytest.fixture
+def edited(project):
+    """The project on a branch `edited`, which goes again with all that was changed on it."""
+    project.git("checkout", "-q", "-b", "edited")
+    yield project
+    project.git("checkout", "-q", "--force", "main")
+    project.git("branch", "-q", "-D", "edited")
+    project.dvc("checkout", "-q", "--force")
+
+
+def append_to(path):
+    path.write_text(path.read_text() + "# changed\n")
+
+
+def test_the_report_names_stages_and_files_whose_code_changed(edited):
+    append_to(edited.folder / "make.py")
+    edited.commit("code")
+    report = review(edited.revision("main"), edited.revision("edited"))
+    section = report.split("## Code\n\n")[1].split("\n\n##")[0]
+    assert "| index, train | `make.py` |" in section
 
 
 def test_other_data_is_refused_with_a_reason_and_the_bare_figures(project):
@@ -79,26 +85,26 @@ def test_other_data_is_refused_with_a_reason_and_the_bare_figures(project):
     assert "| `validation.map@100` |" in report
 
 
-def test_stale_stages_of_the_workspace(project):
-    assert stale_stages(project.revision("workspace")) == {}
-    dag, script = project.folder / "dvc.yaml", project.folder / "make.py"
-    project.set("reg_param: 0.0", "reg_param: 0.7")
-    try:
-        stale = stale_stages(project.revision("workspace"))
-        assert stale == {"train": "als.reg_param is 0.7 and was 0.0", "evaluate": "needs train"}
-        report = review(project.revision("main"), project.revision("workspace"))
-        assert "- `evaluate`: needs train" in report
-        new = "stages:\n  new: {cmd: ls, deps: [make.py]}"
-        dag.write_text(dag.read_text().replace("stages:", new, 1))
-        script.write_text(script.read_text() + "# changed\n")
-        stale = stale_stages(project.revision("workspace"))
-        assert (stale["new"], stale["index"]) == ("has never run", "make.py is modified")
-        assert stale["train"].startswith("make.py is modified; als.reg_param is 0.7")
-        assert stale["evaluate"] == "needs baselines, index, train"
-        report = review(project.revision("main"), project.revision("workspace"))
-        assert "| new, index, train | `make.py` |" in report
-    finally:
-        project.git("checkout", "-q", "params.yaml", "dvc.yaml", "make.py")
+def test_stale_stages_of_the_workspace(edited):
+    def stale():
+        return stale_stages(edited.revision("workspace"))
+
+    def report():
+        return review(edited.revision("main"), edited.revision("workspace"))
+
+    assert stale() == {}
+    edited.set("reg_param: 0.0", "reg_param: 0.7")
+    assert stale() == {"train": "als.reg_param is 0.7 and was 0.0", "evaluate": "needs train"}
+    assert "- `evaluate`: needs train" in report()
+    dag = edited.folder / "dvc.yaml"
+    new = "stages:\n  new: {cmd: ls, deps: [make.py]}"
+    dag.write_text(dag.read_text().replace("stages:", new, 1))
+    append_to(edited.folder / "make.py")
+    found = stale()
+    assert (found["new"], found["index"]) == ("has never run", "make.py is modified")
+    assert found["train"].startswith("make.py is modified; als.reg_param is 0.7")
+    assert found["evaluate"] == "needs baselines, index, train"
+    assert "| new, index, train | `make.py` |" in report()
 
 
 def test_a_clone_without_data(project, tmp_path):
@@ -186,56 +192,44 @@ def test_starts_train_both_settings_anew(project, monkeypatch, capsys):
     assert "other-data has other plays; `git checkout other-data`" in capsys.readouterr().err
 
 
-def test_what_was_never_run_is_not_judged(project, monkeypatch, capsys):
+def test_what_was_never_run_is_not_judged(edited, monkeypatch, capsys):
     """A change of params.yaml alone has the figures of the model before it."""
-    monkeypatch.chdir(project.folder)
-    project.git("checkout", "-q", "-b", "forgotten")
-    project.set("reg_param: 0.0", "reg_param: 0.7")
-    project.commit("a change that nobody ran")
-    project.git("checkout", "-q", "main")
-    try:
-        why = (
-            "the figures of forgotten are not those of its code, parameters and data: train "
-            "(als.reg_param is 0.7 and was 0.0), and evaluate with it; run `dvc repro` there, and "
-            "commit what it writes"
-        )
-        assert main(["compare", "main", "forgotten", "--fail-on", "worse"]) == 1
-        assert capsys.readouterr().err == f"error: nothing to judge: {why}\n"
-        assert main(["compare", "main", "forgotten"]) == 0
-        assert capsys.readouterr().err == f"warning: {why}\n"
-        report = review(Revision("main"), Revision("forgotten"), "worse")
-        assert f"**Beware: {why}.**" in report and "**Gate: nothing to judge.**" in report
-        html, verdicts = page(Revision("main"), [Revision("forgotten")])
-        assert "Beware: the figures of forgotten are not those of its code" in html
-        assert verdicts[-1] == f"warning: {why}"
-    finally:
-        project.git("branch", "-q", "-D", "forgotten")
+    monkeypatch.chdir(edited.folder)
+    edited.set("reg_param: 0.0", "reg_param: 0.7")
+    edited.commit("a change that nobody ran")
+    edited.git("checkout", "-q", "main")
+    why = (
+        "the figures of edited are not those of its code, parameters and data: train "
+        "(als.reg_param is 0.7 and was 0.0), and evaluate with it; run `dvc repro` there, and "
+        "commit what it writes"
+    )
+    assert main(["compare", "main", "edited", "--fail-on", "worse"]) == 1
+    assert capsys.readouterr().err == f"error: nothing to judge: {why}\n"
+    assert main(["compare", "main", "edited"]) == 0
+    assert capsys.readouterr().err == f"warning: {why}\n"
+    report = review(Revision("main"), Revision("edited"), "worse")
+    assert f"**Beware: {why}.**" in report and "**Gate: nothing to judge.**" in report
+    html, verdicts = page(Revision("main"), [Revision("edited")])
+    assert "Beware: the figures of edited are not those of its code" in html
+    assert verdicts[-1] == f"warning: {why}"
 
 
-def test_plays_that_are_on_another_machine_make_no_figure_stale(project, tmp_path):
+def test_plays_that_are_on_another_machine_make_no_figure_stale(edited, tmp_path):
     """Git ignores them, DVC does not know them: in a commit, and in a clone, they are missing."""
-    project.git("checkout", "-q", "-b", "own-plays")
-    dag = project.folder / "dvc.yaml"
-    try:
-        (project.folder / ".gitignore").write_text("/mine.csv\n")
-        (project.folder / "mine.csv").write_text("user,track\n")
-        dag.write_text(dag.read_text().replace("deps: [make.py]", "deps: [make.py, mine.csv]", 1))
-        project.dvc("repro", "-q")
-        project.commit("plays of our own")
-        assert stale_stages(project.revision("own-plays")) == {}
-        (project.folder / "mine.csv").rename(tmp_path / "mine.csv")
-        assert stale_stages(project.revision("workspace")) == {}
-        (project.folder / "mine.csv").write_text("user,track\na,b\n")
-        stale = stale_stages(project.revision("workspace"))
-        assert stale["index"] == "mine.csv is modified"
-        (project.folder / "make.py").rename(tmp_path / "make.py")
-        assert "make.py is deleted" in stale_stages(project.revision("workspace"))["index"]
-        (tmp_path / "make.py").rename(project.folder / "make.py")
-    finally:
-        (project.folder / "mine.csv").unlink(missing_ok=True)
-        project.git("checkout", "-q", "--force", "main")
-        project.git("branch", "-q", "-D", "own-plays")
-        project.dvc("checkout", "--quiet", "--force")
+    dag, mine, script = (edited.folder / name for name in ("dvc.yaml", "mine.csv", "make.py"))
+    (edited.folder / ".gitignore").write_text("/mine.csv\n")
+    mine.write_text("user,track\n")
+    dag.write_text(dag.read_text().replace("deps: [make.py]", "deps: [make.py, mine.csv]", 1))
+    edited.dvc("repro", "-q")
+    edited.commit("plays of our own")
+    assert stale_stages(edited.revision("edited")) == {}
+    mine.unlink()
+    assert stale_stages(edited.revision("workspace")) == {}
+    mine.write_text("user,track\na,b\n")
+    assert stale_stages(edited.revision("workspace"))["index"] == "mine.csv is modified"
+    script.unlink()
+    assert "make.py is deleted" in stale_stages(edited.revision("workspace"))["index"]
+    mine.unlink()
 
 
 def test_a_branch_without_its_data_is_not_judged_by_those_of_another(project, monkeypatch, capsys):
@@ -339,18 +333,12 @@ def test_a_search_on_the_validation_users_is_known(project):
         shutil.rmtree(folder)
 
 
-def test_test_users_of_parameters_without_k(project, monkeypatch, capsys):
-    monkeypatch.chdir(project.folder)
-    project.git("checkout", "-q", "-b", "tested")
-    try:
-        project.set("evaluate: {split: validation, k: [10, 100], ", "evaluate: {split: test, ")
-        project.dvc("repro", "-q")
-        project.commit("test users")
-        (one,) = scored_on("test")
-        assert one.figures.keys() == {"map@500", "ndcg@500", "recall@500", "precision@10"}
-        assert main(["tested"]) == 0 and main(["compare", "tested"]) == 0
-        assert "One setting was scored on test users" in capsys.readouterr().err
-    finally:
-        project.git("checkout", "-q", "--force", "main")
-        project.git("branch", "-q", "-D", "tested")
-        project.dvc("checkout", "-q", "--force")
+def test_test_users_of_parameters_without_k(edited, monkeypatch, capsys):
+    monkeypatch.chdir(edited.folder)
+    edited.set("evaluate: {split: validation, k: [10, 100], ", "evaluate: {split: test, ")
+    edited.dvc("repro", "-q")
+    edited.commit("test users")
+    (one,) = scored_on("test")
+    assert one.figures.keys() == {"map@500", "ndcg@500", "recall@500", "precision@10"}
+    assert main(["tested"]) == 0 and main(["compare", "edited"]) == 0
+    assert "One setting was scored on test users" in capsys.readouterr().err

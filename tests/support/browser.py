@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import shutil
@@ -84,12 +83,6 @@ class Browser:
     def devtools(self, command: str, parameters: dict[str, Any]) -> Any:
         """Send a command of the DevTools protocol."""
         return post(f"{self._session}/goog/cdp/execute", {"cmd": command, "params": parameters})
-
-    def screenshot(self, path: Path) -> None:
-        """Write a picture (PNG) of the whole page."""
-        options = {"captureBeyondViewport": True}
-        picture = self.devtools("Page.captureScreenshot", options)["data"]
-        path.write_bytes(base64.b64decode(picture))
 
 
 def post(address: str, body: dict[str, Any], method: str = "POST") -> Any:
