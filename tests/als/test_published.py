@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix
 
-from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import fit, start_users
-from musicrec.als.fold_in import FoldIn
-from musicrec.interactions.matrix import Interactions
-from musicrec.params import ALSParams, FeedbackParams
 from tests.support.als_reference import dense, random_plays, relative
 from tests.support.scripts import load_script
 
@@ -60,37 +55,3 @@ def test_the_published_objective(rank: int, nu: float) -> None:
     assert script.published_loss(PLAYS, ours.users, ours.items, params) == pytest.approx(
         expected, rel=1e-5
     )
-
-
-@pytest.mark.parametrize(("loss", "scaling"), [("IALSPP", "none"), ("ORIGINAL", "log")])
-def test_irspack_solves_the_same_users(loss: str, scaling: str) -> None:
-    """Its exact fold-in against ours, for both of its losses and for counts and their logarithm."""
-    recommenders = pytest.importorskip("irspack.recommenders", reason="irspack: make setup-bench")
-    ones = np.ones_like(PLAYS.counts)
-    counts = ones if loss == "IALSPP" else PLAYS.counts
-    shape = (PLAYS.n_users, PLAYS.n_items)
-    matrix = csr_matrix((counts, PLAYS.indices, PLAYS.indptr), shape=shape)
-    model = recommenders.IALSRecommender(
-        matrix,
-        n_components=8,
-        alpha0=ALPHA0,
-        reg=LAMBDA,
-        nu=0.7,
-        loss_type=loss,
-        confidence_scaling=scaling,
-        solver_type="CHOLESKY",
-        train_epochs=2,
-        n_threads=1,
-    )
-    model.learn()
-    if loss == "IALSPP":
-        params, scale = script.mapped(LAMBDA, 0.7, ALPHA0), np.sqrt(1 + ALPHA0)
-    else:
-        params, scale = ALSParams(alpha=1 / ALPHA0, reg_param=LAMBDA / ALPHA0), 1.0
-        params = params.replace(reg_exponent=0.7, reg_unobserved=ALPHA0)
-    plays = Interactions(PLAYS.indptr, PLAYS.indices, counts, PLAYS.n_items)
-    feedback = FeedbackParams(transform="log1p" if scaling == "log" else "none")
-    items = (scale * model.get_item_embedding()).astype(np.float32)
-    fold = FoldIn(items, params.replace(rank=8, nonnegative=False))
-    expected = scale * model.compute_user_embedding(matrix)
-    assert relative(fold.many(training_ratings(plays, feedback)), expected) < 2e-5

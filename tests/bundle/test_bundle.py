@@ -138,7 +138,6 @@ def test_mistakes_are_one_sentence_and_name_no_folder(bundle: Bundle) -> None:
         (lambda: bundle.recommend("user-0", search_k=0), "search_k is 0"),
         (lambda: bundle.recommend("user-0", diversity=1.5), "is 1.5, not a number from 0 to 1"),
         (lambda: bundle.recommend("user-0", candidates="item-1"), r"write \['item-1'\]"),
-        (lambda: bundle.recommend_for_plays({"item-1": -1}), "play count of item-1 is -1"),
         (lambda: bundle.recommend_for_plays(["item-1"]), "a mapping of ids to counts"),
         (lambda: bundle.similar_tracks(np.ones(5)), "6 finite numbers"),
         (lambda: bundle.similar_tracks(np.full(6, np.nan)), "6 finite numbers"),

@@ -193,31 +193,32 @@ def can_mount(folder: Path) -> bool:
         return False
 
 
+@contextlib.contextmanager
+def on_own_disk(folder: Path, free: int) -> Iterator[None]:
+    """Lay a file system over a folder that holds what was there, and has so many bytes free."""
+    folder.mkdir(exist_ok=True)
+    kept = Path(shutil.copytree(folder, folder.parent / "kept"))
+    needed = sum(path.stat().st_size + 8192 for path in kept.rglob("*"))
+    with mounted(folder, f"size={needed + free}"):
+        shutil.copytree(kept, folder, dirs_exist_ok=True)
+        yield
+
+
 def full_disk(world: World, stage: str, folder: Path, draw: random.Random) -> str | None:
     """Outputs, or temporary files and cache, on a disk with too little room."""
     where = draw.choice(["data", "metrics", "plots", "tmp"])
     size = sum(len(content) for content in world.good[stage].values())
-    room = max(4096, int(draw.uniform(0.0, 1.0) * size))
-    target = folder / where
-    target.mkdir(exist_ok=True)
-    kept = folder / "kept"
-    shutil.copytree(target, kept)
-    needed = sum(path.stat().st_size + 8192 for path in kept.rglob("*"))
-    with mounted(target, f"size={needed + room}"):
-        shutil.copytree(kept, target, dirs_exist_ok=True)
+    free = max(4096, int(draw.uniform(0.0, 1.0) * size))
+    with on_own_disk(folder / where, free):
         problem = judge(world, stage, folder, world.run(stage, folder))
-    return problem and f"{where} with {room} bytes free: {problem}"
+    return problem and f"{where} with {free} bytes free: {problem}"
 
 
 def read_only(world: World, stage: str, folder: Path, draw: random.Random) -> str | None:
     """Outputs on a disk that is read-only."""
     name = draw.choice(world.paths(stage)).split("/")[0]
     target = folder / name
-    target.mkdir(exist_ok=True)
-    kept = folder / "kept"
-    shutil.copytree(target, kept)
-    with mounted(target, "size=64m"):
-        shutil.copytree(kept, target, dirs_exist_ok=True)
+    with on_own_disk(target, free=1 << 20):
         subprocess.run(["mount", "-o", "remount,ro", str(target)], check=True)
         run = world.run(stage, folder)
         if run.status == 0:

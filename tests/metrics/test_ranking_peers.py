@@ -1,9 +1,7 @@
-"""Agreement with Spark, implicit and irspack where definitions agree, and how they differ else.
+"""Agreement with Spark and implicit where definitions agree; for ranx see evaluate/test_lists.py.
 
 The `spark` protocol promises Spark's numbers to 1e-9. The cases hold what real lists do: short and
-empty lists, empty truth, truth longer than k, tracks twice in a list or in the truth. implicit and
-irspack are part of the bench extra; without it these tests skip. For ranx see
-tests/evaluate/test_lists.py.
+empty lists, empty truth, truth longer than k, tracks twice in a list or in the truth.
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ from scipy.sparse import csr_matrix
 
 from tests.metrics.test_ranking import score
 
-WITHOUT = "is part of the bench extra: make setup-bench"
 K = (1, 10, 60)
 WIDTH = 50
 
@@ -30,11 +27,6 @@ def make_cases():
     truths[0], lists[1] = [], []
     truths[2] = lists[2] = list(range(WIDTH))
     return lists, truths
-
-
-def matrix_of(truths):
-    rows = np.repeat(np.arange(len(truths)), [len(truth) for truth in truths])
-    return csr_matrix((np.ones(len(rows)), (rows, np.concatenate(truths))), (len(truths), 200))
 
 
 def spark_means(spark, lists, truths):
@@ -66,12 +58,13 @@ def test_means_equal_those_of_spark(spark):
 
 def test_agreement_with_implicit_where_definitions_agree():
     """MAP and nDCG agree; implicit's precision divides all hits by the sum of min(k, |T|)."""
-    evaluation = pytest.importorskip("implicit.evaluation", reason=f"implicit {WITHOUT}")
+    evaluation = pytest.importorskip("implicit.evaluation", reason="implicit: make setup-bench")
     lists, truths = make_cases()
     kept = [u for u in range(len(lists)) if truths[u]]  # implicit leaves the others out
     lists, truths = [lists[u] for u in kept], [truths[u] for u in kept]
     scores = score(lists, truths, K)
-    held_out = matrix_of(truths)
+    rows = np.repeat(np.arange(len(truths)), [len(truth) for truth in truths])
+    held_out = csr_matrix((np.ones(len(rows)), (rows, np.concatenate(truths))), (len(truths), 200))
 
     class Recommender:
         """Hands out the lists; implicit pads short ones itself with -1."""
@@ -89,21 +82,3 @@ def test_agreement_with_implicit_where_definitions_agree():
         assert theirs["ndcg"] == pytest.approx(scores[f"ndcg@{k}"].mean(), rel=1e-9)
         hits = scores[f"precision@{k}"] * k
         assert theirs["precision"] == pytest.approx(hits.sum() / np.minimum(sizes, k).sum())
-
-
-def test_calibrated_recall_is_the_recall_of_published_tables():
-    """irspack computes Recall@k as Liang et al. do when told to (`recall_with_cutoff`)."""
-    irspack = pytest.importorskip("irspack", reason=f"irspack {WITHOUT}")
-    lists, truths = make_cases()
-    kept = [u for u in range(len(lists)) if truths[u] and len(lists[u]) >= max(K[:2])]
-    lists, truths = [lists[u] for u in kept], [truths[u] for u in kept]
-    columns = score(lists, truths, K)
-    held_out = matrix_of(truths)
-    scores = np.zeros(held_out.shape)
-    for user, items in enumerate(lists):
-        scores[user, items] = np.arange(len(items), 0, -1) + 1.0
-    for calibrated, name in ((True, "calibrated_recall"), (False, "recall")):
-        for k in K[:2]:
-            evaluator = irspack.Evaluator(held_out, cutoff=k, recall_with_cutoff=calibrated)
-            theirs = evaluator._get_metrics(scores, k, 0).as_dict()["recall"]
-            assert theirs == pytest.approx(columns[f"{name}@{k}"].mean(), rel=1e-9)

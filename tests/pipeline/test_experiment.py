@@ -10,12 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from musicrec.review.tested import scored_on
-from musicrec.storage.files import write_json
 from tests.support.browser import chromium
 from tests.support.project import Project
 
-from .conftest import reset, stages_run, with_cache_of
+from .conftest import reset, stages_run
 
 pytestmark = pytest.mark.pipeline
 
@@ -102,33 +100,3 @@ return Promise.all(arguments[0].map(async ([spec, id]) => {
   return {id, spec, titles, points: count('symbol'), lines: count('line')};
 }));
 """
-
-
-def test_every_setting_scored_on_test_users_is_known(clone: Project, tmp_path: Path) -> None:
-    other = with_cache_of(clone, tmp_path)
-    other.dvc("checkout", "--allow-missing")
-    before = other.run("musicrec", "tested").stdout
-    assert "No setting was scored on test users" in before
-    other.dvc("exp", "run", "-S", "evaluate.split=test", "--name", "judged", "evaluate")
-    (one,) = scored_on("test", other.folder)
-    assert one.trained_with and one.trained_with["als"]["rank"] == 4
-    shown = other.run("dvc", "metrics", "show", "--json", "metrics/evaluate.json").stdout
-    (metrics,) = (revision["data"] for revision in json.loads(shown).values())
-    test = metrics["metrics/evaluate.json"]["data"]["test"]
-    assert one.figures
-    for name, value in one.figures.items():
-        assert test[name] == round(value, 6)
-    reset(other)
-    text = other.run("musicrec", "tested").stdout
-    assert "differs from params.yaml in\n" in text and " nothing\n" in text
-    assert "One setting was scored" in text
-
-    row = {"k": 500, "map": 0.1, "ndcg": 0.2, "recall": 0.3, "precision": 0.4}
-    for split in ("test", "validation"):  # as the report of `make original` leaves them
-        about = {"split": split, "als": {"rank": 5}, "feedback": {"min_count": 1}}
-        record = {"about": about, "result": {"ranking": row, "spark": row}}
-        write_json(other.folder / f"data/original/{split}.json", record)
-    first, last = scored_on("test", other.folder)
-    assert first == one
-    assert last.figures == {"map@500": 0.1, "ndcg@500": 0.2, "recall@500": 0.3}
-    assert " original " in other.run("musicrec", "tested").stdout

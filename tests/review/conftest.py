@@ -125,3 +125,12 @@ def project(tmp_path_factory):
     project.git("checkout", "-q", "main")
     project.dvc("checkout", "-q")
     return project
+
+
+@pytest.fixture
+def without_remote(project, tmp_path, monkeypatch):
+    """A clone that has neither the tables nor where they are; the working folder."""
+    clone = project.clone_to(tmp_path / "clone")
+    (clone.folder / ".dvc/config").unlink()
+    monkeypatch.chdir(clone.folder)
+    return clone

@@ -22,7 +22,10 @@ from musicrec.review.compare import compare
 from musicrec.review.markdown import review
 from musicrec.review.report import page
 from musicrec.review.tested import scored_on, settings_judged
+from musicrec.storage.files import write_json
 from tests.support.project import Project
+
+HEADLINES = ("map@500", "ndcg@500", "recall@500", "precision@10")
 
 
 def test_compares_branches_experiments_commits_and_the_workspace(project):
@@ -246,11 +249,8 @@ def test_a_branch_without_its_data_is_not_judged_by_those_of_another(project, mo
         project.dvc("checkout", "--quiet")
 
 
-def test_the_gate_where_the_tables_are_nowhere(project, tmp_path, monkeypatch, capsys):
+def test_the_gate_where_the_tables_are_nowhere(without_remote, capsys):
     """One and the same table passes by its hash; a change that nobody pushed does not."""
-    project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
-    (tmp_path / "clone/.dvc/config").unlink()
-    monkeypatch.chdir(tmp_path / "clone")
     assert main(["compare", "origin/main", "--fail-on", "worse"]) == 0
     assert "have the same data/per_user.parquet" in capsys.readouterr().out
     assert "have the same data/per_user.parquet" in review(Revision("main"), Revision("workspace"))
@@ -333,12 +333,28 @@ def test_a_search_on_the_validation_users_is_known(project):
         shutil.rmtree(folder)
 
 
-def test_test_users_of_parameters_without_k(edited, monkeypatch, capsys):
+def test_every_setting_scored_on_test_users_is_known(edited, monkeypatch, capsys):
+    """By DVC's record of runs, also of parameters without k, and by that of `make original`."""
     monkeypatch.chdir(edited.folder)
+    assert main(["tested"]) == 0
+    assert "No setting was scored on test users" in capsys.readouterr().out
     edited.set("evaluate: {split: validation, k: [10, 100], ", "evaluate: {split: test, ")
     edited.dvc("repro", "-q")
     edited.commit("test users")
     (one,) = scored_on("test")
-    assert one.figures.keys() == {"map@500", "ndcg@500", "recall@500", "precision@10"}
+    assert one.trained_with and one.trained_with["als"]["rank"] == 4
+    shown = edited.revision("workspace").read_json("metrics/evaluate.json")["test"]
+    assert one.figures == pytest.approx({name: shown[name] for name in HEADLINES}, abs=1e-6)
     assert main(["tested"]) == 0 and main(["compare", "edited"]) == 0
     assert "One setting was scored on test users" in capsys.readouterr().err
+
+    row = {"k": 500, "map": 0.1, "ndcg": 0.2, "recall": 0.3, "precision": 0.4}
+    for split in ("test", "validation"):
+        about = {"split": split, "als": {"rank": 5}, "feedback": {"min_count": 1}}
+        record = {"about": about, "result": {"ranking": row, "spark": row}}
+        write_json(edited.folder / f"data/original/{split}.json", record)
+    first, last = scored_on("test")
+    assert first == one
+    assert last.figures == {"map@500": 0.1, "ndcg@500": 0.2, "recall@500": 0.3}
+    assert main(["tested"]) == 0 and " original " in capsys.readouterr().out
+    shutil.rmtree(edited.folder / "data/original")

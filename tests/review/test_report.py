@@ -210,12 +210,9 @@ def test_the_command_writes_the_same_page(report, project, tmp_path, monkeypatch
     assert path.read_bytes() == report.read_bytes()
 
 
-def test_what_is_out_of_reach_is_said(project, tmp_path, monkeypatch):
-    project.git("clone", "-q", str(project.folder), str(tmp_path / "clone"))
-    (tmp_path / "clone/.dvc/config").unlink()
-    monkeypatch.chdir(tmp_path / "clone")
+def test_what_is_out_of_reach_is_said(without_remote):
     assert main(["report", "--base", "origin/noisy", "--output", "page.html"]) == 0
-    text = (tmp_path / "clone/page.html").read_text(encoding="utf-8")
+    text = (without_remote.folder / "page.html").read_text(encoding="utf-8")
     assert "No verdict" in text
     # One sentence, whatever number of files; the remote is known to the other revision alone.
     assert text.count(" of workspace are neither in the cache nor in a remote") == 1

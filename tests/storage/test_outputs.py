@@ -142,41 +142,39 @@ def test_a_link_is_replaced_and_what_it_points_to_stays(
     assert content(tmp_path / "dangling") == "new"
 
 
-NAMES = [
-    ("", "is empty"),
-    (" ", "is empty"),
-    ("s3://bucket/model", "written to this machine"),
-    ("s3:/bucket/model", "written to this machine"),
-    ("hdfs://host/model", "written to this machine"),
-    ("~/model", "did not expand ~"),
-]
-
-
-@pytest.mark.parametrize(("name", "said"), NAMES)
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "is empty"),
+        (" ", "is empty"),
+        ("s3://bucket/model", "written to this machine"),
+        ("s3:/bucket/model", "written to this machine"),
+        ("hdfs://host/model", "written to this machine"),
+        ("~/model", "did not expand ~"),
+    ],
+)
 def test_a_name_that_cannot_be_meant(name: str, said: str) -> None:
     for check in (output_file, output_folder):
         with pytest.raises(UsageError, match=said):
             check(name)
 
 
-@pytest.mark.parametrize("name", ["model.zip", "model.csv", "a.file"])
-def test_a_folder_is_no_file(name: str, tmp_path: Path) -> None:
+def test_an_output_of_another_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "a.file").touch()
-    with pytest.raises(UsageError, match="a folder is"):
-        output_folder(tmp_path / name)
-
-
-def test_a_file_of_another_format_a_folder_or_a_device(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"end its name in \.parquet"):
-        output_file("lists.csv", ".parquet")
-    with pytest.raises(UsageError, match=r"end its name in \.html"):
-        output_file("report.json", ".html")
-    with pytest.raises(UsageError, match="is a folder"):
-        output_file(tmp_path)
-    os.mkfifo(tmp_path / "pipe")
-    for name in (tmp_path / "pipe", "/dev/null"):
-        with pytest.raises(UsageError, match="no regular file"):
-            output_file(name)
+    os.mkfifo("pipe")
+    for name in ("model.zip", "model.csv", "a.file"):
+        with pytest.raises(UsageError, match="a folder is"):
+            output_folder(name)
+    for name, ending, said in (
+        ("lists.csv", ".parquet", r"end its name in \.parquet"),
+        ("report.json", ".html", r"end its name in \.html"),
+        (tmp_path, ".json", "is a folder"),
+        ("pipe", ".json", "no regular file"),
+        ("/dev/null", ".json", "no regular file"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            output_file(name, ending)
     for name in ("report.htm", "report", "report.v2"):
         assert output_file(name, ".html") == Path(name)
 
