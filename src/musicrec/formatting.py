@@ -41,9 +41,9 @@ def parameter(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def share(value: float, decimals: int = 1) -> str:
+def share(value: float) -> str:
     """Write a relative change with a true minus: 0.0123 is `+1.2 %`."""
-    return f"{100 * value:+.{decimals}f} %".replace("-", MINUS)
+    return f"{100 * value:+.1f} %".replace("-", MINUS)
 
 
 class Table(NamedTuple):

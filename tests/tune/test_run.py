@@ -181,7 +181,6 @@ def test_the_command_line_prints_a_table_and_writes_a_page(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--beyond"], "--beyond is gone: search again with a wider range"),
         (["--metric", "ndcg@7"], "tune knows no metric ndcg@7; it has map@20"),
         (["-S", "als.engine=mllib"], "no trial succeeded"),
         (["--indexed", "data/nowhere"], "nowhere"),

@@ -101,7 +101,10 @@ def judge(held_out: HeldOut, lists: Lists, params: EvaluateParams) -> Evaluation
         prefix = model and f"{model}_"
         scores = score_lists(recommended, truth, params.k)
         scores |= beyond_accuracy(recommended, by_item, n_users, params.k)
-        columns |= {prefix + metric: _masked(values) for metric, values in scores.items()}
+        columns |= {
+            prefix + metric: pa.array(values, mask=np.isnan(values))
+            for metric, values in scores.items()
+        }
     columns |= _spark_protocol(lists.with_seen, held_out, params.k)
     table = pa.table({"user_id": held_out.user_ids, **columns})
     described: dict[str, Any] = {"split": held_out.split, "k": sorted(params.k)}
@@ -155,10 +158,6 @@ def _spark_protocol(lists: np.ndarray, held_out: HeldOut, k: Sequence[int]) -> d
     columns |= score_lists(lists, truth, k)
     dropped = (truth.lengths == 0) | (lists[:, 0] < 0)
     return {f"spark_{name}": pa.array(values, mask=dropped) for name, values in columns.items()}
-
-
-def _masked(values: np.ndarray) -> pa.Array:
-    return pa.array(values, mask=np.isnan(values))
 
 
 @kernel()

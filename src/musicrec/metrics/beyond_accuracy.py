@@ -153,20 +153,15 @@ def intra_list_distance(
         pairs = np.minimum(one, other).astype(np.int64) << 32 | np.maximum(one, other)
         distinct, place = np.unique(pairs[held], return_inverse=True)
         distance = np.zeros(pairs.shape)
-        distance[held] = 1 - _cosines(distinct, by_item)[place]
+        cosines = np.zeros(len(distinct))
+        fill = partial(_fill_cosines, distinct, by_item, cosines)
+        for_blocks(fill, blocks(len(distinct), _BLOCK))
+        distance[held] = 1 - cosines[place]
         for name, length in zip(found, k.tolist(), strict=True):
             inside = second < length
             number = held[:, inside].sum(axis=1)
             with np.errstate(invalid="ignore"):
                 found[name][start:stop] = distance[:, inside].sum(axis=1) / number
-    return found
-
-
-def _cosines(pairs: np.ndarray, by_item: Interactions) -> np.ndarray:
-    """Cosine of each pair of items, two ids in one number; 0 with an item that nobody played."""
-    found = np.zeros(len(pairs))
-
-    for_blocks(partial(_fill_cosines, pairs, by_item, found), blocks(len(pairs), _BLOCK))
     return found
 
 
@@ -211,7 +206,10 @@ def median_popularity(truth: Interactions, users_of: np.ndarray) -> np.ndarray:
 
 @kernel()
 def _fill_cosines(pairs, by_item, found, start, stop):
-    """Fill `found[start:stop]`: users of both items / sqrt(users of the one x of the other)."""
+    """Fill `found[start:stop]`: users of both items / sqrt(users of the one x of the other).
+
+    A pair is two ids in one number; with an item that nobody played it keeps its 0.
+    """
     indptr, users = by_item.indptr, by_item.indices
     for pair in range(start, stop):
         one, other = pairs[pair] >> 32, pairs[pair] & 0xFFFFFFFF

@@ -148,6 +148,12 @@ def shown_metrics(k: Sequence[int], folded_in: bool = False) -> list[str]:
     return [*headline_metrics(k, folded_in), *more]
 
 
+def direction(key: str) -> str:
+    """Which direction of `map@10` is better: `higher`, `lower` or `neither`."""
+    metric = METRICS.get(key.partition("@")[0])
+    return metric.better if metric else "higher"
+
+
 def split_figures(content: Mapping[str, Any]) -> Mapping[str, Any]:
     """Figures of metrics/evaluate.json or baselines.json, of whichever split they are.
 

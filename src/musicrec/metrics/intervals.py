@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -30,6 +29,7 @@ from musicrec.metrics.definitions import (
     NO_WORSE,
     TOO_FEW,
     WORSE,
+    direction,
 )
 
 K = TypeVar("K")
@@ -187,8 +187,6 @@ def compare_paired(
     samples: int,
     seed: int,
     margin: float = MARGIN,
-    *,
-    better: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Comparison]:
     """Compare two configurations metric by metric over the same users.
 
@@ -214,14 +212,13 @@ def compare_paired(
     Parameters
     ----------
     base, head : mapping of str to float64 array (n_users)
-        Per-user values by metric; user i is the same user in every array. A user with NaN on
-        either side does not count for that metric; at least one is left.
+        Per-user values by metric, named as `map@10`, whose direction is that of `METRICS`; user i
+        is the same user in every array. A user with NaN on either side does not count for that
+        metric; at least one is left.
     samples, seed : int
         As for `bootstrap_means`.
     margin : float
         The relative change that matters, as a share of the mean of base.
-    better : mapping of str to str
-        By metric `higher` (the default), `lower` or `neither`.
 
     Returns
     -------
@@ -236,13 +233,12 @@ def compare_paired(
     at 5 % take the 90 % interval; the one here is stricter). Several metrics that all must pass
     need no correction: Berger, Technometrics 24(4), 1982.
     """
-    differences = {name: head[name] - base[name] for name in base}
-    known = {name: ~np.isnan(values) for name, values in differences.items()}
-    means = _paired_means(differences, base, known, samples, seed)
     found = {}
-    for name, (of_difference, of_base) in means.items():
-        old, new = base[name][known[name]], head[name][known[name]]
-        values = differences[name][known[name]]
+    for name in base:
+        known = ~np.isnan(head[name] - base[name])
+        old, new = base[name][known], head[name][known]
+        values = new - old
+        of_difference, of_base = bootstrap_means(np.column_stack([values, old]), samples, seed).T
         mean, n_differ = float(values.mean()), int(np.count_nonzero(values))
         change = None
         if of_base.min() > 0:
@@ -250,7 +246,7 @@ def compare_paired(
             change = Interval(mean / float(old.mean()), *ends)
         difference = Interval(mean, *_percentiles(of_difference, n_differ))
         found[name] = _compared(old, new, difference, change, paired_p_value(values))
-    return _judged({name: found[name] for name in base}, margin, better)
+    return _judged(found, margin)
 
 
 def _compared(
@@ -272,45 +268,20 @@ def _compared(
     )
 
 
-def _judged(
-    found: Mapping[str, Comparison], margin: float, better: Mapping[str, str]
-) -> dict[str, Comparison]:
+def _judged(found: Mapping[str, Comparison], margin: float) -> dict[str, Comparison]:
     """Correct the p-values for their number, and give verdicts."""
     adjusted = holm([row.p_value for row in found.values()])
     judged = {}
     for (name, row), p_value in zip(found.items(), adjusted, strict=True):
         row = replace(row, adjusted_p_value=p_value)
-        judged[name] = replace(row, verdict=_verdict(row, margin, better.get(name, "higher")))
+        judged[name] = replace(row, verdict=_verdict(row, margin, direction(name)))
     return judged
-
-
-def _paired_means(
-    differences: Mapping[str, np.ndarray],
-    base: Mapping[str, np.ndarray],
-    known: Mapping[str, np.ndarray],
-    samples: int,
-    seed: int,
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Resampled means of differences and of base, by metric; those of the same users at once."""
-    groups: dict[bytes, list[str]] = {}
-    for name, users in known.items():
-        groups.setdefault(users.tobytes(), []).append(name)
-    found = {}
-    for names in groups.values():
-        users = known[names[0]]
-        rows = [values[name][users] for values in (differences, base) for name in names]
-        means = bootstrap_means(np.column_stack(rows), samples, seed)
-        for i, name in enumerate(names):
-            found[name] = means[:, i], means[:, len(names) + i]
-    return found
 
 
 def compare_starts(
     base: Mapping[str, np.ndarray],
     head: Mapping[str, np.ndarray],
     margin: float = MARGIN,
-    *,
-    better: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Comparison]:
     """Compare two configurations over the same users and several training runs of each.
 
@@ -344,7 +315,7 @@ def compare_starts(
         row = _compared(old.mean(axis=0), new.mean(axis=0), difference, change, p_value)
         sd = float(np.sqrt(np.mean([side.mean(axis=1).var(ddof=1) for side in (old, new)])))
         found[name] = replace(row, start_sd=sd)
-    return _judged(found, margin, better)
+    return _judged(found, margin)
 
 
 def _crossed(base: np.ndarray, head: np.ndarray) -> tuple[Interval, float]:

@@ -102,15 +102,12 @@ class Axis:
     log: bool = False
     zero: bool = False
     each: bool = False  # a tick for every value in the rows
-    domain: tuple[float, float] | None = None
 
     def channel(self, rows: Rows) -> Spec:
         """The axis in an encoding of Vega-Lite."""
         scale: Spec = {"zero": self.zero}
         if self.log:
             scale = {"type": "log", "nice": False, "padding": 12}
-        if self.domain is not None:
-            scale["domain"] = list(self.domain)
         axis: Spec = {"title": self.title, "tickCount": 5}
         if self.each:
             axis = {"title": self.title, "values": sorted({row[self.field] for row in rows})}

@@ -80,16 +80,15 @@ def compare(
             if METRICS[name.partition("@")[0]].of != "all" and np.sum(known) > (starts > 1):
                 for side in (values, others):
                     side[f"{name}{SLICE}{part}"] = np.where(known, side[name], np.nan)
-    better = {name: METRICS[name.partition("@")[0]].better for name in values}
     if starts > 1:
-        found = compare_starts(values, others, margin, better=better)
+        found = compare_starts(values, others, margin)
     else:
         one, other = ({name: rows[0] for name, rows in side.items()} for side in (values, others))
         written = head.read_yaml(PARAMS).get("evaluate", {})
         known = {key: written[key] for key in ("bootstrap_samples", "seed") if key in written}
         by_head = check_block({"evaluate": known}, EvaluateParams, f"{PARAMS} of {head.name}")
         bootstrap = by_head.bootstrap_samples, by_head.seed
-        found = compare_paired(one, other, *bootstrap, margin, better=better)
+        found = compare_paired(one, other, *bootstrap, margin)
     split, judged = described(old.schema)["split"], 0
     better_here = any(row.verdict == BETTER for row in found.values())
     if split == "validation" and better_here and not isinstance(head, JudgedLists):

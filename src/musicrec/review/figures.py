@@ -5,19 +5,17 @@ from __future__ import annotations
 import hashlib
 import textwrap
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from musicrec.errors import MusicRecError
 from musicrec.metrics.definitions import split_figures
+from musicrec.page.charts import Rows
 from musicrec.project.paths import BASELINES, DATA, EVALUATION, LOCK, PARAMS, TABLE
 from musicrec.project.revisions import JudgedLists, Revision, UnavailableError
 from musicrec.review.compare import Compare, compare
 from musicrec.review.result import Result
 from musicrec.review.tables import Champion, has_champion, outdated
-
-Rows = list[dict[str, Any]]
 
 ROWS = {
     "counts": "plots/data/counts.json",
@@ -59,9 +57,8 @@ def beside_baselines(revision: Revision) -> list[BesideBaseline]:
     return found
 
 
-@dataclass(frozen=True)
 class Figures:
-    """What is known of one revision.
+    """What the page shows of one revision, compared with `base` where one is given.
 
     `rows` are by the names of `ROWS`, empty where it has none; `missing` are sentences on files out
     of reach; `machine` is where the search was timed, with library versions; `result` compares with
@@ -69,54 +66,38 @@ class Figures:
     with the base, `outdated` why its figures are not those of its code, parameters and data.
     """
 
-    name: str
-    params: dict[str, Any]
-    baselines: list[BesideBaseline]
-    rows: dict[str, Rows]
-    missing: list[str]
-    machine: dict[str, Any]
-    provenance: dict[str, str]
-    result: Result | None
-    no_verdict: str
-    outdated: str
-
-
-def read_figures(
-    revision: Revision, base: Revision | None = None, as_asked: Compare = compare
-) -> Figures:
-    """Read what the page shows of a revision, and compare it with `base` where one is given."""
-    content: dict[str, Any] = {}
-    out_of_reach, missing = [], []
-    for path in (*ROWS.values(), MACHINE):
-        try:
-            content[path] = revision.read_json(path)
-        except UnavailableError as error:
-            out_of_reach.append(path)
-            missing = [f"{UnavailableError(revision, out_of_reach, error.reason)}."]
-    absent = [path for path, found in content.items() if not found]
-    if absent and not isinstance(revision, JudgedLists):  # lists alone have no training
-        missing.append(f"{revision.name} has no {', '.join(absent)}; run `dvc repro` there.")
-    result, no_verdict = None, ""
-    if base is not None:
-        try:
-            result = as_asked(base, revision)
-        except MusicRecError as error:
-            no_verdict = str(error)
-            if has_champion(revision):
-                with suppress(MusicRecError):
-                    result = as_asked(Champion(revision), revision, starts=1)
-    return Figures(
-        name=revision.name,
-        params=revision.read_yaml(PARAMS),
-        baselines=beside_baselines(revision),
-        rows={name: content.get(path) or [] for name, path in ROWS.items()},
-        missing=missing,
-        machine=content.get(MACHINE) or {},
-        provenance=_provenance(revision),
-        result=result,
-        no_verdict=no_verdict,
-        outdated=outdated(revision),
-    )
+    def __init__(
+        self, revision: Revision, base: Revision | None = None, as_asked: Compare = compare
+    ) -> None:
+        """Read everything, and compare."""
+        self.name, self.outdated = revision.name, outdated(revision)
+        self.params: dict[str, Any] = revision.read_yaml(PARAMS)
+        self.baselines = beside_baselines(revision)
+        self.provenance = _provenance(revision)
+        self.missing: list[str] = []
+        content: dict[str, Any] = {}
+        out_of_reach = []
+        for path in (*ROWS.values(), MACHINE):
+            try:
+                content[path] = revision.read_json(path)
+            except UnavailableError as error:
+                out_of_reach.append(path)
+                self.missing = [f"{UnavailableError(revision, out_of_reach, error.reason)}."]
+        absent = [path for path, found in content.items() if not found]
+        if absent and not isinstance(revision, JudgedLists):  # lists alone have no training
+            self.missing.append(f"{self.name} has no {', '.join(absent)}; run `dvc repro` there.")
+        self.rows: dict[str, Rows] = {name: content.get(p) or [] for name, p in ROWS.items()}
+        self.machine: dict[str, Any] = content.get(MACHINE) or {}
+        self.result: Result | None = None
+        self.no_verdict = ""
+        if base is not None:
+            try:
+                self.result = as_asked(base, revision)
+            except MusicRecError as error:
+                self.no_verdict = str(error)
+                if has_champion(revision):
+                    with suppress(MusicRecError):
+                        self.result = as_asked(Champion(revision), revision, starts=1)
 
 
 def _provenance(revision: Revision) -> dict[str, str]:

@@ -12,7 +12,7 @@ from musicrec.page.charts import COLOURS, Series
 from musicrec.page.layout import NO_SIGN, SIGNS, render
 from musicrec.project.revisions import Revision
 from musicrec.review.compare import Compare, compare
-from musicrec.review.figures import Figures, read_figures
+from musicrec.review.figures import Figures
 from musicrec.review.result import SLICE
 from musicrec.review.sections import sections
 
@@ -24,7 +24,7 @@ def page(
 
     `as_asked` is `compare` with the metrics, margin, slices and starts that were asked for.
     """
-    shown = [read_figures(base), *(read_figures(head, base, as_asked) for head in heads)]
+    shown = [Figures(base), *(Figures(head, base, as_asked) for head in heads)]
     series = [Series(one.name, COLOURS[i % len(COLOURS)]) for i, one in enumerate(shown)]
     cards = [_card(one, mine.colour) for one, mine in zip(shown, series, strict=True)][1:]
     missing = [f"Beware: {shown[0].outdated}."] if shown[0].outdated else []

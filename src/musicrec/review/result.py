@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from musicrec.formatting import NOTHING, Table
-from musicrec.metrics.definitions import BETTER, GATES, IDENTICAL, METRICS, TOO_FEW, WORSE
+from musicrec.metrics.definitions import BETTER, GATES, IDENTICAL, TOO_FEW, WORSE, direction
 from musicrec.metrics.intervals import CONFIDENCE, FEWEST_USERS, SIGNIFICANCE, Comparison
 from musicrec.project.paths import TABLE
 
@@ -62,8 +62,7 @@ class Result:
         said = {
             name: row.verdict
             for name, row in self.metrics.items()
-            if METRICS[name.partition("@")[0]].better != "neither"
-            and (row.verdict != TOO_FEW or SLICE not in name)
+            if direction(name) != "neither" and (row.verdict != TOO_FEW or SLICE not in name)
         }
         said = said or {"every metric": IDENTICAL}
         return {name: verdict for name, verdict in said.items() if verdict in GATES[gate]}
