@@ -24,11 +24,11 @@ WHY_ZERO = (
     f"{ZERO} No score is above {SMALLEST_SCORE:g}, where 1 stands for played: at this reg_param "
     "and alpha the regularisation outweighs the plays. Lower reg_param or raise alpha."
 )
-HEADER = (
-    *("model", "MAP@500", "published MAP*", "P@500", "published P@500*", "MAP, seen left out"),
-    *("P@500, seen left out", "change to first"),
+HEADER = ("model", "MAP@500", "its MAP*", "P@500", "its P*", "MAP unseen", "P unseen", "change")
+UNSEEN = (
+    "Unseen: of lists without what a user has played in training. Change: of MAP@500, against the "
+    "first row."
 )
-ON_TERMINAL = 6  # columns
 
 
 class Row(NamedTuple):
@@ -51,35 +51,31 @@ def variants(work: Work, *splits: str) -> list[Row]:
     ]
 
 
-def cells(work: Work, rows: Sequence[Row]) -> list[list[str]]:
-    """A table of `HEADER`, in the `spark` protocol but where it says otherwise."""
+def table(work: Work, rows: Sequence[Row]) -> Table:
+    """Figures of the `spark` protocol and, as unseen, of `ranking`; no column of nothing."""
     judged = [work.judge(row.point, row.split) for row in rows]
     first = judged[0]["spark"]["map"]
-    table = []
+    cells = []
     for row, figures in zip(rows, judged, strict=True):
-        own, unseen, zero = figures["spark"], figures["ranking"], ZERO if figures["zero"] else ""
-        maps, precisions = (
-            [number(own[metric]), number(published)]
-            for metric, published in zip(("map", "precision"), row.published, strict=True)
-        )
-        left_out = [number(unseen["map"]), number(unseen["precision"])]
-        change = share(own["map"] / first - 1) if first else NOTHING
-        table.append([row.label, maps[0] + zero, maps[1], *precisions, *left_out, change])
-    return table
+        own, unseen = figures["spark"], figures["ranking"]
+        beside = [own["map"], row.published[0], own["precision"], row.published[1]]
+        shown = [number(value) for value in (*beside, unseen["map"], unseen["precision"])]
+        shown[0] += ZERO if figures["zero"] else ""
+        cells.append([row.label, *shown, share(own["map"] / first - 1) if first else NOTHING])
+    kept = [i for i in range(len(HEADER)) if {row[i] for row in cells} != {NOTHING}]
+    return Table([HEADER[i] for i in kept], [[row[i] for i in kept] for row in cells])
 
 
 def summary(work: Work) -> str:
     """The variants as a table for the terminal."""
     rows = variants(work, "validation")
-    table = [row[:ON_TERMINAL] for row in cells(work, rows)]
     maps = {row.label: work.judge(row.point)["spark"]["map"] for row in rows}
     best = max(maps, key=maps.__getitem__)
     note = (
         f"Best of the grid: {work.best}. Best of these rows: {best}, MAP@500 {number(maps[best])}."
     )
-    header = ["validation users", *HEADER[1:ON_TERMINAL]]
-    why = [WHY_ZERO] if any(ZERO in row[1] for row in table) else []
-    return "\n".join([Table(header, table).text(), "", note, *why])
+    text = table(work, rows).text()
+    return "\n".join([text, "", MARK, note, *([WHY_ZERO] if ZERO in text else [])])
 
 
 def original_page(work: Work, counts: Rows) -> str:
@@ -87,12 +83,22 @@ def original_page(work: Work, counts: Rows) -> str:
     best, matched, steps = work.best, work.matched, beyond(work.best.als)
     short, long = work.judge(best)["seen"]
     where = f"on the end of {' and '.join(steps)}" if steps else "inside on every axis"
+    again = "" if counts else " plots/data/counts.json is missing: run dvc repro ingest."
+    corner = [Row(f"best of the grid: {best}", best)]
+    corner += [Row(f"further in {name}: {point}", point) for name, point in steps.items()]
+    logs = {alpha: Point(best.als.replace(alpha=alpha), LOG) for alpha in AXES["alpha"]}
+    of_alpha = [Row(f"counts, alpha {best.als.alpha:g}", best)]
+    of_alpha += [Row(f"log, alpha {alpha:g}", point) for alpha, point in logs.items()]
+    same_mean = f"log, alpha {matched.als.alpha:.4g}: the same mean of alpha r"
+    of_alpha.append(Row(same_mean, matched))
     search = work.search()
     speeds = [row | {"series": row["method"]} for row in search["rows"]]
     names = dict.fromkeys(row["method"] for row in speeds)
     methods = [Series(name, colour) for name, colour in zip(names, COLOURS, strict=False)]
-    tables = [
-        (
+    figures, kinds = speed_by_recall(speeds, methods)
+    sections = [
+        _grid(work),
+        Section(
             "variants",
             "Log compression, dropped counts, seen tracks",
             f"The best point ({best}) with log compression, r = log(1 + count), and with training "
@@ -101,68 +107,56 @@ def original_page(work: Work, counts: Rows) -> str:
             f"positions of a list {short:.0%} hold one, of 500 {long:.1%}. No hit can be there: "
             "the more of the history stands at the head of a list, the lower its MAP, however good "
             "the rest.",
-            variants(work, "validation"),
+            table=table(work, variants(work, "validation")),
         ),
-        (
+        Section(
             "tests",
             "Do they generalise?",
             "Chosen on the validation users, then scored once on the test users: the best point of "
             "the grid and the same with log compression. No other setting was.",
-            variants(work, "validation", "test"),
+            table=table(work, variants(work, "validation", "test")),
         ),
-        (
+        Section(
             "corner",
             "The best point on the edge",
             f"Here the best point lies {where}. The published best, rank 20, reg_param 0.1 and "
             "alpha 10, lies on the end of all three axes, which shows that the grid was too small, "
             "not that a best was found. One step further on each such axis:",
-            [
-                Row(f"best of the grid: {best}", best),
-                *(Row(f"further in {name}: {point}", point) for name, point in steps.items()),
-            ],
+            table=table(work, corner),
         ),
-        (
+        Section(
             "alpha",
             "Alpha and log compression, apart",
             "The confidence of a play is 1 + alpha r. Log compression shrinks r, so that at the "
             "same alpha it is also a weaker alpha: the published gain of log may be either. At "
             f"alpha = {matched.als.alpha:.4g} the mean of alpha r is that of the best point with "
             "counts; the difference that is left there is the transform's own.",
-            [
-                Row(f"counts, alpha {best.als.alpha:g}", best),
-                *(
-                    Row(f"log, alpha {alpha:g}", Point(best.als.replace(alpha=alpha), LOG))
-                    for alpha in AXES["alpha"]
-                ),
-                Row(f"log, alpha {matched.als.alpha:.4g}: the same mean of alpha r", matched),
-            ],
+            table=table(work, of_alpha),
+        ),
+        Section(
+            "counts",
+            "The table of counts",
+            f"Play counts of the ingested splits, before downsampling.{again}",
+            table=counts_table(counts),
+        ),
+        Section(
+            "search",
+            "Recall against speed",
+            "Queries of the best point's validation users, one at a time: Annoy with 1, 5, 10 and "
+            "30 trees, and brute force. exact_argsort is the original's brute force, exact is "
+            "ours, annoy_dot is the metric of Annoy that it used. Measured on "
+            f"{search['machine']['processor']}, one thread; other machines give other speeds.",
+            figures,
+            more_legend=kinds,
         ),
     ]
-    sections = [_grid(work)]
-    for key, title, text, rows in tables:
-        table = cells(work, rows)
-        columns = [i for i in range(len(HEADER)) if {row[i] for row in table} != {NOTHING}]
-        shown = Table([HEADER[i] for i in columns], [[r[i] for i in columns] for r in table])
-        sections.append(Section(key, title, text, table=shown))
-    text = "Play counts of the ingested splits, before downsampling."
-    if not counts:
-        text += " plots/data/counts.json is missing: run dvc repro ingest."
-    sections.append(Section("counts", "The table of counts", text, table=counts_table(counts)))
-    text = (
-        "Queries of the best point's validation users, one at a time: Annoy with 1, 5, 10 and 30 "
-        "trees, and brute force. exact_argsort is the original's brute force, exact is ours, "
-        "annoy_dot is the metric of Annoy that it used. Measured on "
-        f"{search['machine']['processor']}, one thread; other machines give other speeds."
-    )
-    figures, kinds = speed_by_recall(speeds, methods)
-    sections.append(Section("search", "Recall against speed", text, figures, more_legend=kinds))
     card = {
         "name": "MAP@500 of the grid's best point, validation users",
         "colour": COLOURS[1],
         "word": number(work.judge(best)["spark"]["map"]),
         "sign": ("▲", "calm"),
         "sentence": f"{best}; published best: rank 20, reg_param 0.1, alpha 10.",
-        "notes": [MARK, WHY_ZERO],
+        "notes": [MARK, UNSEEN, WHY_ZERO],
     }
     return render("The original project's report", "musicrec original", sections, cards=[card])
 
