@@ -19,8 +19,7 @@ from musicrec.interactions.matrix import read_interactions
 from musicrec.params import ALSParams, EvaluateParams, ExportParams, FeedbackParams
 from musicrec.storage.files import read_json, write_checksums
 from musicrec.storage.parquet import read_table, write_table
-from musicrec.train.run import train
-from musicrec.train.warm_start import warm_factors
+from musicrec.train.run import train, warm_factors
 from musicrec.tune.trial import Trials
 from tests.metrics.test_ranking import reference
 from tests.support.als_reference import solve_rows

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeAlias
 
-from musicrec.params import near
-
 LISTS = ("--plays", "--candidates", "--exclude")
-_MISTYPED = re.compile(r"argument COMMAND: invalid choice: '([^']*)' \(choose from (.*)\)")
 ID_OPTIONS = ("--user", "--track", *LISTS)
 
 
@@ -36,9 +32,6 @@ class SentenceParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Leave with exit code 2."""
-        if mistyped := _MISTYPED.match(message):
-            known = re.findall(r"[\w-]+", mistyped[2])
-            message = f"there is no command {mistyped[1]}{near(mistyped[1], known)}"
         self.exit(2, f"error: {message}; `{self.prog} --help` lists what there is\n")
 
 
@@ -66,14 +59,8 @@ class IdParser(SentenceParser):
                 bound.append(f"{option}={word}")
                 option = option if option in LISTS else None
             else:
-                self._require_known(word.partition("=")[0])
                 bound.append(word)
         return bound
-
-    def _require_known(self, option: str) -> None:
-        known = self._option_string_actions
-        if option[:2] == "--" != option and not any(name.startswith(option) for name in known):
-            self.error(f"there is no option {option}{near(option, known)}")
 
 
 Commands: TypeAlias = "argparse._SubParsersAction[IdParser]"

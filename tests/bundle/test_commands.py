@@ -167,13 +167,13 @@ def test_a_file_of_plays_that_is_none(say: Say, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["recommend", "--usr", "a"], "there is no option --usr (did you mean --user?)"),
-        (["recommend", "--user", "a", "--nonsense=3"], "there is no option --nonsense"),
+        (["recommend", "--usr", "a"], "one of the arguments --user --plays"),
+        (["recommend", "--user", "a", "--nonsense=3"], "unrecognized arguments: --nonsense=3"),
         (["recommend"], "one of the arguments --user --plays"),
         (["recommend", "--all"], "--all and --output FILE go together"),
         (["recommend", "--user", "a", "--output", "x"], "--all and --output FILE go together"),
         (["recommend", "--all", "--output", "x", "--search-k", "5"], "leave out --search-k"),
-        (["recommed"], "there is no command recommed (did you mean recommend?)"),
+        (["recommed"], "argument COMMAND: invalid choice: 'recommed'"),
     ],
 )
 def test_wrong_usage_is_one_sentence(

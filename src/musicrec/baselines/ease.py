@@ -204,7 +204,7 @@ def _rank_exact(solved, products, listeners, users, lists):
                 score += solved.own[item]
             scores[size], items[size] = np.float32(score), item
             size += 1
-        write_best(scores[:size], items[:size], best, lists[user])
+        write_best(items[:size], scores[:size], lists[user], best)
         seen[played] = False
 
 

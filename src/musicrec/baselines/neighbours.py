@@ -192,7 +192,7 @@ def _count_together(items, plays, cosine, nearest, start, stop):
                 scores[size] = (count * count if cosine else count) / sizes[other]
                 touched[size] = other
                 size += 1
-        write_best(scores[:size], touched[:size], nearest.similarities[row], nearest.ids[row])
+        write_best(touched[:size], scores[:size], nearest.ids[row], nearest.similarities[row])
 
 
 @kernel()
@@ -225,11 +225,11 @@ def _rank_sums(weights, history, keep_seen, lists, start, stop):
                 size += 1
             scores[candidate] = 0.0
             listed[candidate] = False
-        write_best(found[:size], touched[:size], best, lists[user])
+        write_best(touched[:size], found[:size], lists[user], best)
 
 
 @kernel()
-def write_best(scores, ids, out_scores, out_ids):
+def write_best(ids, scores, out_ids, out_scores):
     """Write the pairs of the highest scores, ties by the lower id, as many as there is room for."""
     k = min(len(ids), len(out_ids))
     if k < len(ids):

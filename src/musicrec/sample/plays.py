@@ -42,7 +42,7 @@ from musicrec.sample.draws import (
     draw_times,
     fill_hashes,
 )
-from musicrec.storage.outputs import atomic_files
+from musicrec.storage.outputs import atomic_path
 from musicrec.storage.parquet import WRITING
 
 SPLITS = ("train", "validation", "test")
@@ -166,11 +166,11 @@ def write_sample(params: SampleParams, output: str | os.PathLike[str]) -> None:
     tracks = track_ids(params.seed, sizes.tracks)
     layout = catalogue(sizes.tracks, params.seed)
     options = {**WRITING, "dictionary_pagesize_limit": 1 << 24}  # all tracks of the largest sample
-    with atomic_files(output) as folder, ExitStack() as stack:
-        writers = [
-            stack.enter_context(pq.ParquetWriter(folder / f"{split}.parquet", SCHEMA, **options))
-            for split in SPLITS
+    with ExitStack() as stack:
+        paths = [
+            stack.enter_context(atomic_path(Path(output) / f"{split}.parquet")) for split in SPLITS
         ]
+        writers = [stack.enter_context(pq.ParquetWriter(path, SCHEMA, **options)) for path in paths]
         for plays in generate_plays(params.seed, sizes):
             rows, places = _rows(plays, tracks, layout, params.seed)
             for number, writer in enumerate(writers):

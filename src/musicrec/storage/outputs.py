@@ -198,21 +198,6 @@ def atomic_directory(
 
 
 @contextmanager
-def atomic_files(destination: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield an empty temporary folder whose files move into `destination` if the block succeeds.
-
-    Other files of `destination` stay as they are.
-    """
-    target = Path(destination)
-    with _beside(target) as new:
-        new.mkdir()
-        yield new
-        target.mkdir(exist_ok=True)
-        for path in sorted(new.iterdir()):
-            path.replace(target / path.name)
-
-
-@contextmanager
 def _beside(target: Path) -> Iterator[Path]:
     """Yield a path in a temporary folder beside a target, as which errors of the system name it."""
     target.parent.mkdir(parents=True, exist_ok=True)

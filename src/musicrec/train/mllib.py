@@ -61,6 +61,7 @@ def plays_frame(spark: SparkSession, ratings: Interactions, folder: Path) -> Dat
     MLlib meets them in the same order whatever the number of cores.
     """
     columns = {"user": ratings.user_of_each(), "item": ratings.indices, "r": ratings.counts}
+    folder.chmod(0o755)  # executors may run as another user
     write_table(folder / "plays.parquet", pa.table(columns))
     # In a path that Spark reads, a `[` is part of a pattern.
     uri = re.sub(r"([\[\]{}*?\\])", r"\\\1", local_uri(folder / "plays.parquet"))
