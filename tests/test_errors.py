@@ -175,7 +175,7 @@ def test_how_a_stage_ends(
 @pytest.mark.parametrize(
     ("output", "status", "said"),
     [
-        ("stage.py/out", 1, "is a file, not a folder"),
+        ("stage.py/out", 1, "is no folder that this user may write to"),
         ("stage.py", 2, "the file is written as .json"),
         ("", 2, "the name of the output is empty"),
     ],

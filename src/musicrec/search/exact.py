@@ -136,21 +136,21 @@ class ExactIndex:
         return task[2]
 
     def search_one(
-        self,
-        query: np.ndarray,
-        k: int,
-        exclude: np.ndarray | None = None,
-        mask: np.ndarray | None = None,
+        self, query: np.ndarray, k: int, exclude: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the k best items of one query, on the calling thread: as `search`, not padded."""
         rows = None if exclude is None else (np.array([0, len(exclude)]), exclude)
-        task = self._task(np.asarray(query)[None], k, rows, mask)
+        task = self._task(np.asarray(query)[None], k, rows)
         length = self._answer(task, 0, 1)
         ids, scores = task[2]
         return ids[0, :length], scores[0, :length]
 
     def _task(
-        self, queries: np.ndarray, k: int, exclude: Exclude | None, mask: np.ndarray | None
+        self,
+        queries: np.ndarray,
+        k: int,
+        exclude: Exclude | None,
+        mask: np.ndarray | None = None,
     ) -> Task:
         """Check what is asked, and make room for the answers."""
         queries = readonly(queries, np.float32)

@@ -223,11 +223,9 @@ def _require_replaceable(path: Path, kind: str, ours: Ours) -> None:
     folder = path.absolute().parent
     while not folder.exists():
         folder = folder.parent
-    if not folder.is_dir():
-        raise MusicRecError(f"cannot write {path}: {folder} is a file, not a folder")
-    if not os.access(folder, os.W_OK | os.X_OK):
+    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
         raise MusicRecError(
-            f"cannot write {path}: the folder {folder} is read-only for this user; change its "
+            f"cannot write {path}: {folder} is no folder that this user may write to; change its "
             "rights or the output"
         )
 
