@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import hypothesis
 import numpy as np
 import pytest
 
 from musicrec.spark.session import spark_session
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-    from musicrec.interactions.matrix import Interactions
 
 # No deadline: the first call of a kernel compiles it. Derandomised: a red run can be run again.
 hypothesis.settings.register_profile("kernels", deadline=None, derandomize=True)
@@ -55,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def spark() -> Iterator[SparkSession]:
+def spark():
     """One small local Spark session; starting one takes seconds.
 
     Nothing else in this process may enter `spark_session`, which would end it: see
@@ -70,14 +63,14 @@ def spark() -> Iterator[SparkSession]:
 
 
 @pytest.fixture
-def stages_on_spark(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def stages_on_spark(spark, monkeypatch):
     """Let stages called in this process run in the session of `spark`."""
     monkeypatch.setenv("MUSICREC_SPARK_MASTER", "local[2]")
     monkeypatch.setattr("musicrec.train.mllib.spark_session", lambda _: nullcontext(spark))
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
+def shared_data():
     """Folder of real data kept beside the project, never in it."""
     folder = ROOT.parent / "shared" / "data"
     if not folder.is_dir():
@@ -86,7 +79,7 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def lastfm(shared_data: Path) -> Interactions:
+def lastfm(shared_data):
     """The plays of Last.fm 2K, ids made dense."""
     from musicrec.interactions.matrix import from_triples
 

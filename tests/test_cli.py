@@ -1,9 +1,5 @@
 """What every command that writes says of an output that cannot be meant; nothing is touched."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import pytest
 
 from musicrec.cli import main
@@ -23,14 +19,7 @@ TYPED = [  # more of them: tests/storage/test_outputs.py
 
 @pytest.mark.parametrize("command", FILES)
 @pytest.mark.parametrize(("output", "said"), TYPED)
-def test_an_output_file(
-    command: str,
-    output: str,
-    said: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_an_output_file(command, output, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").write_text("mine")
     assert main([*command.split(), "--output", output]) == 2
@@ -49,9 +38,7 @@ def test_an_output_file(
         ("review --margin -0.1", "--margin: '-0.1' is not a number from 0 to 1"),
     ],
 )
-def test_a_number_out_of_its_range(
-    words: str, said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_number_out_of_its_range(words, said, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(words.split())
     error = capsys.readouterr().err

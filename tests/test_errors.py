@@ -49,15 +49,13 @@ def run(error: BaseException) -> int:
         (UsageError("the name is empty"), "the name is empty"),
     ],
 )
-def test_one_sentence(
-    error: BaseException, sentence: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_sentence(error, sentence, capsys):
     assert run(error) == {KeyboardInterrupt: 130, UsageError: 2}.get(type(error), 1)
     said = capsys.readouterr().err
     assert said.startswith(f"error: {sentence}") and said.count("\n") == 1
 
 
-def test_a_bug_keeps_its_stack_trace() -> None:
+def test_a_bug_keeps_its_stack_trace():
     with pytest.raises(ZeroDivisionError):
         run(ZeroDivisionError())
 
@@ -102,9 +100,7 @@ WRITING = """
 
 @pytest.mark.parametrize(("number", "word"), [*SIGNALS, (signal.SIGHUP, "terminated")])
 @pytest.mark.parametrize("amid", ["work", "imports"])
-def test_a_signal_ends_in_a_sentence_and_leaves_nothing(
-    number: int, word: str, amid: str, tmp_path: Path
-) -> None:
+def test_a_signal_ends_in_a_sentence_and_leaves_nothing(number, word, amid, tmp_path):
     if signal.getsignal(number) is signal.SIG_IGN:
         pytest.skip("under nohup, stages inherit that this signal is ignored")
     imports = "import time; print('ready', flush=True); time.sleep(60)" if amid == "imports" else ""
@@ -162,9 +158,7 @@ AMID_NUMBA = """
         ("", "1 / 0", 1, "", "ZeroDivisionError: division by zero\n"),
     ],
 )
-def test_how_a_stage_ends(
-    work: str, imports: str, status: int, printed: str, said: str, tmp_path: Path
-) -> None:
+def test_how_a_stage_ends(work, imports, status, printed, said, tmp_path):
     process = start(tmp_path, work or "print('never')", imports)
     out, found = process.communicate(timeout=120)
     assert (process.returncode, out) == (status, printed)
@@ -180,9 +174,7 @@ def test_how_a_stage_ends(
         ("", 2, "the name of the output is empty"),
     ],
 )
-def test_an_output_that_cannot_be_written_is_said_first(
-    output: str, status: int, said: str, tmp_path: Path
-) -> None:
+def test_an_output_that_cannot_be_written_is_said_first(output, status, said, tmp_path):
     work = "stage_arguments('', metrics=output_file); print('the work began')"
     process = start(tmp_path, work, "", "--metrics", output)
     printed, found = process.communicate(timeout=30)
@@ -191,7 +183,7 @@ def test_an_output_that_cannot_be_written_is_said_first(
 
 
 @pytest.mark.parametrize("threads", ["0", "-1", "two", "1.5"])
-def test_a_bad_number_of_threads(threads: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_number_of_threads(threads, monkeypatch):
     monkeypatch.setenv("MUSICREC_THREADS", threads)
     with pytest.raises(MusicRecError, match="MUSICREC_THREADS"):
         thread_count()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -52,12 +51,12 @@ def draw() -> dict[str, list[Row]]:
 
 
 @pytest.fixture(scope="module")
-def splits() -> dict[str, list[Row]]:
+def splits():
     return draw()
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, splits: dict[str, list[Row]]) -> Path:
+def folder(tmp_path_factory, splits):
     folder = tmp_path_factory.mktemp("strong")
     columns = {
         name: dict(zip(("user", "item", "count"), np.array(rows).T, strict=True))
@@ -94,7 +93,7 @@ def slow_lists(folder: Path, splits: dict[str, list[Row]], als: ALSParams) -> di
     return lists
 
 
-def test_metrics_equal_a_slow_evaluation(folder: Path, splits: dict[str, list[Row]]) -> None:
+def test_metrics_equal_a_slow_evaluation(folder, splits):
     judged = evaluate(folder / "indexed", folder / "factors", folder / "baselines", PARAMS)
     plots = plot_rows(judged, PARAMS)
     figures = evaluation_metrics(judged, plots["differences"], PARAMS)
@@ -111,9 +110,7 @@ def test_metrics_equal_a_slow_evaluation(folder: Path, splits: dict[str, list[Ro
     assert spark["n_users"] == N_HELD
 
 
-def test_early_stopping_judges_users_who_are_folded_in(
-    folder: Path, splits: dict[str, list[Row]], tmp_path: Path
-) -> None:
+def test_early_stopping_judges_users_who_are_folded_in(folder, splits, tmp_path):
     (tmp_path / "indexed").symlink_to(folder / "indexed")
     als = ALS.replace(max_iter=30, early_stopping=2)
     run_train(tmp_path, als)
@@ -124,9 +121,7 @@ def test_early_stopping_judges_users_who_are_folded_in(
     assert figures["early_stopping_ndcg@100"] == pytest.approx(np.mean(ndcg), abs=1e-6)
 
 
-def test_a_warm_start_carries_users_and_tracks_of_the_training(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_a_warm_start_carries_users_and_tracks_of_the_training(folder, tmp_path):
     bundle = tmp_path / "bundle"
     export_bundle(folder / "indexed", folder / "factors", bundle, ExportParams(n_trees=1))
     plays = read_interactions(folder / "indexed/train", N_USERS, N_ITEMS)
@@ -141,7 +136,7 @@ def test_a_warm_start_carries_users_and_tracks_of_the_training(
     assert warm[-1]["loss"] < cold[-1]["loss"] < cold[0]["loss"]  # one step further than it was
 
 
-def test_a_warm_start_from_those_who_are_held_out_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_a_warm_start_from_those_who_are_held_out_is_refused(folder, tmp_path):
     """Of another seed or protocol: the factors know what these users are asked for."""
     bundle, other = tmp_path / "bundle", tmp_path / "other"
     shutil.copytree(folder / "indexed", other)
@@ -158,7 +153,7 @@ def test_a_warm_start_from_those_who_are_held_out_is_refused(folder: Path, tmp_p
 
 
 @pytest.mark.parametrize("seen", ["exclude", "keep"])
-def test_trials_fold_in_too(folder: Path, tmp_path: Path, seen: Literal["exclude", "keep"]) -> None:
+def test_trials_fold_in_too(folder, tmp_path, seen):
     params = PARAMS.replace(seen=seen)
     (tmp_path / "indexed").symlink_to(folder / "indexed")
     write_baselines(tmp_path, params)

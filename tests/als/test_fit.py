@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
@@ -40,7 +38,7 @@ HEAVY = PLAYS._replace(counts=COUNTS.astype(np.float32))
     ],
     ids=["seed", "sharp", "unweighted", "exponent", "rendle"],
 )
-def test_one_iteration_is_exact(nonnegative: bool, rank: int, settings: dict[str, Any]) -> None:
+def test_one_iteration_is_exact(nonnegative, rank, settings):
     params = ALSParams(
         rank=rank, nonnegative=nonnegative, max_iter=1, solver="cholesky", **settings
     )
@@ -59,7 +57,7 @@ def test_one_iteration_is_exact(nonnegative: bool, rank: int, settings: dict[str
 
 @pytest.mark.parametrize("nonnegative", [False, True])
 @pytest.mark.parametrize("rank", [4, 33])
-def test_loss_never_rises_and_is_the_objective(nonnegative: bool, rank: int) -> None:
+def test_loss_never_rises_and_is_the_objective(nonnegative, rank):
     params = ALSParams(rank=rank, nonnegative=nonnegative, max_iter=15)
     fitted = fit(PLAYS, params)
     assert len(fitted.losses) == 15
@@ -73,7 +71,7 @@ def test_loss_never_rises_and_is_the_objective(nonnegative: bool, rank: int) -> 
 
 
 @pytest.mark.parametrize("rank", [3, 8, 20, 64, 130])
-def test_conjugate_gradients_reach_the_same_minimum(rank: int) -> None:
+def test_conjugate_gradients_reach_the_same_minimum(rank):
     params = ALSParams(rank=rank, nonnegative=False, max_iter=60, solver="cholesky")
     exact = fit(PLAYS, params).losses[-1]
     iterative = fit(PLAYS, params.replace(solver="cg"))
@@ -85,7 +83,7 @@ def test_conjugate_gradients_reach_the_same_minimum(rank: int) -> None:
     )
 
 
-def test_the_loss_before_the_last_solve_is_the_objective() -> None:
+def test_the_loss_before_the_last_solve_is_the_objective():
     """What conjugate gradients report after each iteration, for extreme weights as well."""
     for plays in (PLAYS, HEAVY):
         params = ALSParams(rank=20, nonnegative=False, max_iter=4, solver="cg")
@@ -99,7 +97,7 @@ def test_the_loss_before_the_last_solve_is_the_objective() -> None:
         assert losses == sorted(losses, reverse=True)
 
 
-def test_auto_takes_conjugate_gradients_where_they_are_faster() -> None:
+def test_auto_takes_conjugate_gradients_where_they_are_faster():
     assert uses_cg(ALSParams(rank=CG_FROM_RANK, nonnegative=False))
     assert not uses_cg(ALSParams(rank=CG_FROM_RANK - 1, nonnegative=False))
     assert not uses_cg(ALSParams(rank=CG_FROM_RANK, nonnegative=True))
@@ -118,7 +116,7 @@ SOLVERS = {
 @pytest.mark.parametrize(
     ("solver", "rank"), [("cholesky", 10), ("cg", 10), ("nonnegative", 10), ("cg", 136)]
 )
-def test_threads_change_no_bit(solver: str, rank: int) -> None:
+def test_threads_change_no_bit(solver, rank):
     plays = random_plays(900, 400, seed=3)
     params = ALSParams(rank=rank, max_iter=2, **SOLVERS[solver])
     runs = []
@@ -129,9 +127,7 @@ def test_threads_change_no_bit(solver: str, rank: int) -> None:
     assert runs[0] == runs[1] == runs[2]
 
 
-def test_plays_that_do_not_fit_in_memory_are_read_again_to_the_same_bits(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_plays_that_do_not_fit_in_memory_are_read_again_to_the_same_bits(monkeypatch):
     params = ALSParams(rank=10, max_iter=2, nonnegative=False, solver="cg")
     whole = fit(PLAYS, params)
     monkeypatch.setattr("musicrec.als.conjugate_gradients.MOST_HELD", 16 * 16)
@@ -140,7 +136,7 @@ def test_plays_that_do_not_fit_in_memory_are_read_again_to_the_same_bits(
 
 
 @pytest.mark.parametrize("nonnegative", [False, True])
-def test_singular_and_extreme_systems(nonnegative: bool) -> None:
+def test_singular_and_extreme_systems(nonnegative):
     """reg_param 0 with more factors than rows has no unique minimiser; counts of 350,000 do."""
     params = ALSParams(rank=64, reg_param=0.0, nonnegative=nonnegative, max_iter=3)
     fitted = fit(random_plays(20, 15), params)
@@ -153,7 +149,7 @@ def test_singular_and_extreme_systems(nonnegative: bool) -> None:
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_fold_in_gives_the_exported_user_factor(solver: str) -> None:
+def test_fold_in_gives_the_exported_user_factor(solver):
     params = ALSParams(rank=20, unobserved_weight=0.2, reg_unobserved=0.3, **SOLVERS[solver])
     fitted = fit(PLAYS, params)
     folder = FoldIn(fitted.items, params)
@@ -163,7 +159,7 @@ def test_fold_in_gives_the_exported_user_factor(solver: str) -> None:
         np.testing.assert_allclose(alone, fitted.users[user], atol=1e-5)
 
 
-def test_a_given_start_is_used() -> None:
+def test_a_given_start_is_used():
     params = ALSParams(rank=5, max_iter=6)
     whole = fit(PLAYS, params)
     seen: list[int] = []
@@ -175,7 +171,7 @@ def test_a_given_start_is_used() -> None:
 
 
 @pytest.mark.parametrize("solver", ["cholesky", "cg"])
-def test_early_stopping_returns_the_best_iteration(solver: str) -> None:
+def test_early_stopping_returns_the_best_iteration(solver):
     """The third of these scores is the best; two worse ones end the training."""
     given = iter([0.1, 0.2, 0.5, 0.4, 0.3, 0.9])
     params = ALSParams(rank=6, max_iter=9, early_stopping=2, nonnegative=False, solver=solver)
@@ -189,7 +185,7 @@ def test_early_stopping_returns_the_best_iteration(solver: str) -> None:
 
 @hypothesis.given(n=st.integers(1, 30) | st.just(130), seed=st.integers(0, 1000))
 @hypothesis.settings(deadline=None)
-def test_eigenbasis(n: int, seed: int) -> None:
+def test_eigenbasis(n, seed):
     rng = np.random.default_rng(seed)
     factors = (rng.standard_normal((40, n)) * np.logspace(0, -3, n)).astype(np.float32)
     matrix = gram(factors)
@@ -209,7 +205,7 @@ def test_eigenbasis(n: int, seed: int) -> None:
     in_place=st.booleans(),
     threads=st.integers(1, 3),
 )
-def test_rotate(n: int, rank: int, single: bool, in_place: bool, threads: int) -> None:
+def test_rotate(n, rank, single, in_place, threads):
     rng = np.random.default_rng(n * rank)
     rows = rng.standard_normal((n, rank)).astype(np.float32)
     basis = np.linalg.qr(rng.standard_normal((rank, rank)))[0]
@@ -223,9 +219,7 @@ def test_rotate(n: int, rank: int, single: bool, in_place: bool, threads: int) -
 
 @pytest.mark.parametrize("transform", ["none", "log1p"])
 @pytest.mark.parametrize("rank", [16, 64])
-def test_lastfm_conjugate_gradients_are_as_good(
-    lastfm: Interactions, transform: str, rank: int
-) -> None:
+def test_lastfm_conjugate_gradients_are_as_good(lastfm, transform, rank):
     """After the same number of iterations, with weights of millions (none) or moderate ones."""
     plays = training_ratings(lastfm, FeedbackParams(transform=transform))
     params = ALSParams(rank=rank, nonnegative=False, max_iter=15, solver="cholesky")

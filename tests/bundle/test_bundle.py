@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from musicrec.bundle import Bundle, load_bundle
+from musicrec.bundle import load_bundle
 from musicrec.errors import MusicRecError
 from tests.support.als_reference import solve_rows
 from tests.support.served import (
@@ -34,7 +33,7 @@ def users() -> list[int]:
     return [user for user in range(N_USERS) if user != LONE_USER]
 
 
-def test_candidates_and_exclusions(bundle: Bundle) -> None:
+def test_candidates_and_exclusions(bundle):
     user = name_of("user", 3)
     whole = bundle.recommend(user, N_ITEMS).track_ids
     chosen = [*whole[3:8], "a stranger"]
@@ -51,18 +50,14 @@ def test_candidates_and_exclusions(bundle: Bundle) -> None:
 
 @pytest.mark.parametrize("k", [1, 10, N_ITEMS - 8, 10**40])
 @pytest.mark.parametrize("search_k", [1, 10, 10**40])
-def test_a_list_through_the_index_is_as_long_as_the_exact_one(
-    bundle: Bundle, k: int, search_k: int
-) -> None:
+def test_a_list_through_the_index_is_as_long_as_the_exact_one(bundle, k, search_k):
     for user in ("user-0", "Sigur Rós"):
         exact, found = bundle.recommend(user, k), bundle.recommend(user, k, search_k=search_k)
         assert len(found) == len(exact)
         assert search_k < 10**6 or found == exact
 
 
-def test_an_unknown_user_among_others_is_named_and_the_others_are_answered(
-    bundle: Bundle,
-) -> None:
+def test_an_unknown_user_among_others_is_named_and_the_others_are_answered(bundle):
     first, unknown, last = bundle.recommend_many(["user-0", "nobody", 7], 5)
     assert [first, last] == [bundle.recommend("user-0", 5), bundle.recommend(7, 5)]
     assert not unknown and unknown.unknown == ("nobody",)
@@ -70,7 +65,7 @@ def test_an_unknown_user_among_others_is_named_and_the_others_are_answered(
     assert [answer.unknown for answer in bundle.recommend_many([404, "x"])] == [("404",), ("x",)]
 
 
-def test_ids_are_sliced_as_a_list_is(bundle: Bundle) -> None:
+def test_ids_are_sliced_as_a_list_is(bundle):
     for ids in (bundle.users, bundle.tracks):
         texts = list(ids)
         for part in (slice(5), slice(-3, None), slice(2, 99, 7), slice(None, None, -1), slice(0)):
@@ -80,7 +75,7 @@ def test_ids_are_sliced_as_a_list_is(bundle: Bundle) -> None:
         bundle.tracks[40]
 
 
-def test_folding_in_a_training_user_gives_their_factor(project: Path, bundle: Bundle) -> None:
+def test_folding_in_a_training_user_gives_their_factor(project, bundle):
     for user in users():
         plays = {**plays_of(project, user), "a stranger": 1}
         np.testing.assert_allclose(bundle.fold_in(plays), bundle.user_factors[user], atol=1e-4)
@@ -88,7 +83,7 @@ def test_folding_in_a_training_user_gives_their_factor(project: Path, bundle: Bu
         assert answer.unknown == ("a stranger",) and answer.source == "factors"
 
 
-def test_plays_that_say_nothing_get_popularity_and_are_told(bundle: Bundle) -> None:
+def test_plays_that_say_nothing_get_popularity_and_are_told(bundle):
     listeners = np.load(bundle.root / "listeners.npy")
     popular = [NAMES[item] for item in np.argsort(-listeners, kind="stable")]
     for plays in ({}, {"a stranger": 9}, {"item-1": 1}):  # the last: below feedback.min_count
@@ -100,7 +95,7 @@ def test_plays_that_say_nothing_get_popularity_and_are_told(bundle: Bundle) -> N
     assert lone.source == "popularity" and len(lone) == 5
 
 
-def test_ids_and_counts_of_any_kind_of_whole_number(bundle: Bundle) -> None:
+def test_ids_and_counts_of_any_kind_of_whole_number(bundle):
     expected = bundle.recommend_for_plays({"item-1": 3, "7": 2}, 5)
     decimals = Decimal(3), Decimal("2.0")
     for three, two in ((np.int64(3), np.uint8(2)), (3.0, np.float32(2)), decimals):
@@ -114,20 +109,20 @@ def test_ids_and_counts_of_any_kind_of_whole_number(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 2.5, math.nan, math.inf, True, "3", None, 10**60, [3]])
-def test_other_counts_are_refused(bundle: Bundle, wrong: object) -> None:
+def test_other_counts_are_refused(bundle, wrong):
     with pytest.raises(MusicRecError, match="play count of item-1 "):
         bundle.recommend_for_plays({"item-1": wrong})
 
 
 @pytest.mark.parametrize("wrong", [True, 2.0, None, b"item-1", ("item-1",)])
-def test_an_id_of_a_type_that_cannot_be_is_told_so(bundle: Bundle, wrong: object) -> None:
+def test_an_id_of_a_type_that_cannot_be_is_told_so(bundle, wrong):
     with pytest.raises(MusicRecError, match="an id is text or a whole number"):
         bundle.recommend(wrong)
     with pytest.raises(MusicRecError, match="an id is text or a whole number"):
         bundle.recommend_for_plays({wrong: 3})
 
 
-def test_mistakes_are_one_sentence_and_name_no_folder(bundle: Bundle) -> None:
+def test_mistakes_are_one_sentence_and_name_no_folder(bundle):
     """A service gives them to whoever asks."""
     for wrong, sentence in (
         (lambda: bundle.recommend("nobody"), "user 'nobody' is not in"),
@@ -156,7 +151,7 @@ def cosine_order(vectors: np.ndarray, query: np.ndarray) -> list[int]:
     return [int(row) for row in np.argsort(-cosines) if norms[row] > 0]
 
 
-def test_similar_tracks_and_users_are_those_of_the_largest_cosine(bundle: Bundle) -> None:
+def test_similar_tracks_and_users_are_those_of_the_largest_cosine(bundle):
     for item in range(N_ITEMS):
         order = cosine_order(bundle.item_factors, bundle.item_factors[item])
         found = bundle.similar_tracks(NAMES[item], 5)
@@ -170,9 +165,7 @@ def test_similar_tracks_and_users_are_those_of_the_largest_cosine(bundle: Bundle
 
 
 @pytest.mark.parametrize(("reg_unobserved", "weight"), [(0.0, 1.0), (0.5, 0.2)])
-def test_folding_in_is_the_minimum_of_the_objective(
-    reg_unobserved: float, weight: float, tmp_path: Path
-) -> None:
+def test_folding_in_is_the_minimum_of_the_objective(reg_unobserved, weight, tmp_path):
     """Users and tracks; N is all users or tracks of the bundle, not those that are folded in."""
     als = ALS.replace(reg_unobserved=reg_unobserved, unobserved_weight=weight, max_iter=2)
     bundle = load_bundle(make_project(tmp_path, als) / "bundle")
@@ -191,7 +184,7 @@ def test_folding_in_is_the_minimum_of_the_objective(
 
 
 @pytest.mark.parametrize("als", EXPLAINED)
-def test_the_parts_of_an_explanation_sum_to_the_score(als: object, tmp_path: Path) -> None:
+def test_the_parts_of_an_explanation_sum_to_the_score(als, tmp_path):
     root = make_project(tmp_path, als)
     bundle = load_bundle(root / "bundle")
     for user in users():
@@ -209,9 +202,7 @@ def test_the_parts_of_an_explanation_sum_to_the_score(als: object, tmp_path: Pat
 
 
 @pytest.mark.parametrize("weight", [0.3, 0.7, 1.0])
-def test_a_diverse_list_is_that_of_maximal_marginal_relevance(
-    bundle: Bundle, weight: float
-) -> None:
+def test_a_diverse_list_is_that_of_maximal_marginal_relevance(bundle, weight):
     unit = bundle.item_factors / np.linalg.norm(bundle.item_factors, axis=1, keepdims=True)
     cosines = dict(
         zip(NAMES, [dict(zip(NAMES, row, strict=True)) for row in unit @ unit.T], strict=True)

@@ -6,11 +6,9 @@ import io
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from musicrec.bundle import Bundle
 from musicrec.cli import main
 from tests.support.served import HARD_IDS, LONE_USER, N_ITEMS, name_of
 
@@ -18,7 +16,7 @@ Say = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def say(project: Path, capsys: pytest.CaptureFixture[str]) -> Say:
+def say(project, capsys):
     """Run a command on the bundle; gives exit code, output and noted."""
 
     def run(*words: str) -> tuple[int, str, str]:
@@ -32,7 +30,7 @@ def ids_of(printed: str) -> list[str]:
     return [row["track_id"] for row in json.loads(printed)["tracks"]]
 
 
-def test_a_table_for_people(say: Say, bundle: Bundle, tmp_path: Path) -> None:
+def test_a_table_for_people(say, bundle, tmp_path):
     labels = tmp_path / "names.tsv"
     names = {name_of("item", item): f"Song № {item}" for item in range(N_ITEMS)}
     rows = "".join(f"{key}\t{name}\thttp://x\r\n" for key, name in names.items())
@@ -48,7 +46,7 @@ def test_a_table_for_people(say: Say, bundle: Bundle, tmp_path: Path) -> None:
         assert line.endswith(f"{found.score:.4f}")
 
 
-def test_names_stand_for_ids(say: Say, bundle: Bundle, tmp_path: Path) -> None:
+def test_names_stand_for_ids(say, bundle, tmp_path):
     labels = tmp_path / "names.csv"
     tracks = [name_of("item", item) for item in range(20)]
     names = [f"Song {min(item, 18)}" for item in range(20)]  # the last two alike
@@ -68,7 +66,7 @@ def test_names_stand_for_ids(say: Say, bundle: Bundle, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", HARD_IDS)
-def test_hard_ids(say: Say, bundle: Bundle, name: str) -> None:
+def test_hard_ids(say, bundle, name):
     if name == "--json":  # an option's own name is an id only behind an equals sign
         words: list[str] = [f"--user={name}"]
         plays = [f"--plays={name}=3"]
@@ -84,9 +82,7 @@ def test_hard_ids(say: Say, bundle: Bundle, name: str) -> None:
     assert [row["track_id"] for row in json.loads(printed)["tracks"]] == [one.id for one in near]
 
 
-def test_plays_from_a_file_and_from_standard_input(
-    say: Say, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_plays_from_a_file_and_from_standard_input(say, bundle, tmp_path, monkeypatch):
     content = "item-1\t3\r\n-dash\t2\n\nwith=sign\nSigur Rós\t4".encode()
     plays = {"item-1": 3, "-dash": 2, "with=sign": 1, "Sigur Rós": 4}
     expected = bundle.recommend_for_plays(plays, 5).track_ids
@@ -99,7 +95,7 @@ def test_plays_from_a_file_and_from_standard_input(
     assert status == 0 and ids_of(printed) == expected
 
 
-def test_what_is_not_ordinary_is_told(say: Say, bundle: Bundle) -> None:
+def test_what_is_not_ordinary_is_told(say, bundle):
     status, printed, noted = say("recommend", "--plays", "a stranger=5", "-k", "3", "--json")
     assert status == 0 and noted.count("note: ") == 2
     answer = json.loads(printed)
@@ -108,7 +104,7 @@ def test_what_is_not_ordinary_is_told(say: Say, bundle: Bundle) -> None:
     assert status == 0 and "listeners" in printed and "most popular" in noted
 
 
-def test_explain_and_similar(say: Say, bundle: Bundle) -> None:
+def test_explain_and_similar(say, bundle):
     why = bundle.explain("user-3", "item-5")
     status, printed, _ = say("explain", "--user", "user-3", "--track", "item-5", "-k", "2")
     lines = printed.splitlines()
@@ -125,7 +121,7 @@ def test_explain_and_similar(say: Say, bundle: Bundle) -> None:
     ]
 
 
-def test_verify(say: Say, project: Path, tmp_path: Path) -> None:
+def test_verify(say, project, tmp_path):
     status, printed, _ = say("verify")
     assert status == 0 and "verified; 30 users, 40 tracks, rank 6, 240 plays" in printed
     assert main(["verify", "--bundle", str(tmp_path)]) == 1
@@ -145,15 +141,13 @@ def test_verify(say: Say, project: Path, tmp_path: Path) -> None:
         (["similar", "--user", name_of("user", LONE_USER)], "no user is like this one"),
     ],
 )
-def test_no_answer_is_one_sentence_and_exit_code_1(
-    say: Say, words: list[str], sentence: str
-) -> None:
+def test_no_answer_is_one_sentence_and_exit_code_1(say, words, sentence):
     status, printed, noted = say(*words)
     assert status == 1 and printed == ""
     assert sentence in noted.splitlines()[-1] and noted.splitlines()[-1].startswith("error: ")
 
 
-def test_a_file_of_plays_that_is_none(say: Say, tmp_path: Path) -> None:
+def test_a_file_of_plays_that_is_none(say, tmp_path):
     path = tmp_path / "plays.tsv"
     for content, sentence in (
         (b"item-1\t3\nitem-2\t-3\n", "line 2: play count '-3' is not a whole number"),
@@ -176,9 +170,7 @@ def test_a_file_of_plays_that_is_none(say: Say, tmp_path: Path) -> None:
         (["recommed"], "argument COMMAND: invalid choice: 'recommed'"),
     ],
 )
-def test_wrong_usage_is_one_sentence(
-    say: Say, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
-) -> None:
+def test_wrong_usage_is_one_sentence(say, capsys, words, sentence):
     with pytest.raises(SystemExit) as left:
         say(*words)
     assert left.value.code == 2
@@ -187,7 +179,7 @@ def test_wrong_usage_is_one_sentence(
     assert sentence in said
 
 
-def test_no_command_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_command_lists_them(capsys):
     assert main([]) == 2
     said = capsys.readouterr().err
     assert all(f"\n    {name}" in said for name in ("compare", "recommend", "publish"))

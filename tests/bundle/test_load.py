@@ -23,7 +23,7 @@ USERS = [name_of("user", user) for user in range(N_USERS)]
 
 
 @pytest.fixture
-def folder(project: Path, tmp_path: Path) -> Path:
+def folder(project, tmp_path):
     """A bundle of this test's own."""
     return Path(shutil.copytree(project / "bundle", tmp_path / "bundle"))
 
@@ -36,15 +36,13 @@ def answers(bundle: Bundle) -> list[object]:
     return [*kinds, bundle.fold_in_track({USERS[0]: 2}).tolist()]
 
 
-def test_the_same_bytes_again(project: Path, tmp_path: Path) -> None:
+def test_the_same_bytes_again(project, tmp_path):
     export(project, tmp_path / "again")
     first = {p.name: p.read_bytes() for p in (project / "bundle").iterdir()}
     assert first == {p.name: p.read_bytes() for p in (tmp_path / "again").iterdir()}
 
 
-def test_what_becomes_of_the_folder_changes_no_answer(
-    bundle: Bundle, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_becomes_of_the_folder_changes_no_answer(bundle, folder, tmp_path, monkeypatch):
     expected = answers(bundle)
     monkeypatch.chdir(folder.parent)
     loaded = load_bundle("bundle")  # by a path that stops being right
@@ -60,14 +58,14 @@ def test_what_becomes_of_the_folder_changes_no_answer(
     assert answers(loaded) == expected
 
 
-def test_a_bundle_in_memory_survives_being_overwritten(bundle: Bundle, folder: Path) -> None:
+def test_a_bundle_in_memory_survives_being_overwritten(bundle, folder):
     loaded = load_bundle(folder, in_memory=True)
     for path in folder.iterdir():
         path.write_bytes(b"")
     assert answers(loaded) == answers(bundle)
 
 
-def test_copies_and_pickles_answer_alike(bundle: Bundle, folder: Path, tmp_path: Path) -> None:
+def test_copies_and_pickles_answer_alike(bundle, folder, tmp_path):
     expected = answers(bundle)
     loaded = load_bundle(folder)
     assert answers(loaded) == expected  # also asks Annoy, whose objects cannot be pickled
@@ -83,7 +81,7 @@ def test_copies_and_pickles_answer_alike(bundle: Bundle, folder: Path, tmp_path:
         pickle.loads(small)
 
 
-def test_worker_processes_and_threads_answer_alike(bundle: Bundle) -> None:
+def test_worker_processes_and_threads_answer_alike(bundle):
     expected = answers(bundle)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
@@ -92,7 +90,7 @@ def test_worker_processes_and_threads_answer_alike(bundle: Bundle) -> None:
         assert list(pool.map(answers, [bundle] * 32)) == [expected] * 32
 
 
-def test_a_bundle_does_not_change(bundle: Bundle) -> None:
+def test_a_bundle_does_not_change(bundle):
     with pytest.raises(AttributeError, match="cannot assign"):
         bundle.root = "elsewhere"
     with pytest.raises(ValueError, match="read-only"):
@@ -107,14 +105,14 @@ def refused(folder: Path, sentence: str) -> None:
     assert "\n" not in str(caught.value) and str(folder) in str(caught.value)
 
 
-def test_no_bundle(folder: Path, tmp_path: Path) -> None:
+def test_no_bundle(folder, tmp_path):
     refused(tmp_path / "nowhere", "no bundle here")
     refused(tmp_path, "no bundle here")
     refused(folder / "manifest.json", "no bundle here")
 
 
 @pytest.mark.parametrize("name", ["item_factors.npy", "index.ann", "users.parquet"])
-def test_a_missing_cut_or_altered_file(folder: Path, name: str) -> None:
+def test_a_missing_cut_or_altered_file(folder, name):
     path = folder / name
     content = path.read_bytes()
     altered = content[:-1] + bytes([content[-1] ^ 1])
@@ -143,12 +141,12 @@ def edited(folder: Path, **changes: object) -> None:
         (b"{}", "bundle format"),
     ],
 )
-def test_a_manifest_that_is_none(folder: Path, content: bytes, sentence: str) -> None:
+def test_a_manifest_that_is_none(folder, content, sentence):
     (folder / "manifest.json").write_bytes(content)
     refused(folder, sentence)
 
 
-def test_a_manifest_that_says_what_cannot_be(folder: Path) -> None:
+def test_a_manifest_that_says_what_cannot_be(folder):
     original = (folder / "manifest.json").read_text()
     manifest = json.loads(original)
     files, sizes = manifest["files"], manifest["sizes"]
@@ -172,7 +170,7 @@ def test_a_manifest_that_says_what_cannot_be(folder: Path) -> None:
         refused(folder, sentence)
 
 
-def test_a_manifest_with_any_other_value_is_refused_or_answers(folder: Path) -> None:
+def test_a_manifest_with_any_other_value_is_refused_or_answers(folder):
     """A hundred values taken away or replaced, whatever they are."""
     draw = np.random.default_rng(20_240_817)
     hostile = (None, -1, 0, 7, 2**63, 10**30, 1.5, "", "nan", "../x", "\0", [], [0], {}, True)
@@ -207,9 +205,7 @@ def test_a_manifest_with_any_other_value_is_refused_or_answers(folder: Path) -> 
         np.array([None], object),  # which is not unpickled
     ],
 )
-def test_an_array_of_another_type_or_shape_than_its_manifest_says(
-    folder: Path, array: np.ndarray
-) -> None:
+def test_an_array_of_another_type_or_shape_than_its_manifest_says(folder, array):
     path = folder / "item_factors.npy"
     np.save(path, array, allow_pickle=True)
     files = json.loads((folder / "manifest.json").read_text())["files"]
@@ -217,14 +213,14 @@ def test_an_array_of_another_type_or_shape_than_its_manifest_says(
     refused(folder, r"item_factors\.npy: not <f4 of shape \[40, 6\]")
 
 
-def test_the_former_place_is_deprecated() -> None:
+def test_the_former_place_is_deprecated():
     sys.modules.pop("musicrec.serve.bundle", None)
     with pytest.warns(DeprecationWarning, match="from musicrec.bundle import load_bundle"):
         from musicrec.serve.bundle import load_bundle as former
     assert former is load_bundle
 
 
-def test_an_index_that_answers_wrongly(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_that_answers_wrongly(folder, monkeypatch):
     from musicrec.search import annoy_index
 
     class Lonely(annoy_index.Forest):
@@ -237,7 +233,7 @@ def test_an_index_that_answers_wrongly(folder: Path, monkeypatch: pytest.MonkeyP
     refused(folder, "Annoy finds 1 of the 39 tracks indexed there; run make setup")
 
 
-def test_format_2_is_read_and_answers_alike(bundle: Bundle, folder: Path) -> None:
+def test_format_2_is_read_and_answers_alike(bundle, folder):
     """Version 0.1 wrote the ids in the order of their bytes as well."""
     manifest = json.loads((folder / "manifest.json").read_text())
     for name, ids in (("user_id_order", bundle.users), ("track_id_order", bundle.tracks)):

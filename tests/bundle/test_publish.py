@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -48,7 +47,7 @@ evaluate: {split: validation}
 
 
 @pytest.fixture(scope="module")
-def made(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(project, tmp_path_factory):
     """A project of DVC whose stages only copy the bundle and what evaluate would have written."""
     made = Project(tmp_path_factory.mktemp("made") / "checkout")
     root = made.folder
@@ -69,13 +68,11 @@ def made(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def checkout(made: Path, tmp_path: Path) -> Path:
+def checkout(made, tmp_path):
     return shutil.copytree(made, tmp_path / "checkout")
 
 
-def test_the_copy_answers_alike_and_says_where_it_is_from(
-    checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_copy_answers_alike_and_says_where_it_is_from(checkout, tmp_path, capsys):
     exported = checkout / "data/bundle"
     words = ["--bundle", str(exported), "--project", str(checkout)]
     assert main(["publish", *words, str(tmp_path / "out")]) == 0
@@ -108,7 +105,7 @@ def test_the_copy_answers_alike_and_says_where_it_is_from(
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
 
 
-def test_only_a_published_folder_is_replaced(checkout: Path, tmp_path: Path) -> None:
+def test_only_a_published_folder_is_replaced(checkout, tmp_path):
     exported, out = checkout / "data/bundle", tmp_path / "out"
     for _ in range(2):
         publish(exported, checkout, out)
@@ -122,9 +119,7 @@ def test_only_a_published_folder_is_replaced(checkout: Path, tmp_path: Path) -> 
     assert {path: path.read_bytes() for path in exported.iterdir()} == before
 
 
-def test_uncommitted_changes_and_listeners_left_out_are_told(
-    checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_uncommitted_changes_and_listeners_left_out_are_told(checkout, tmp_path, capsys):
     (checkout / "metrics/data.json").write_text('{"train_plays": 241}')
     counts = {"users_dropped": 22, "users_kept": 78}
     write_json(checkout / "metrics/downsample.json", counts)
@@ -135,9 +130,7 @@ def test_uncommitted_changes_and_listeners_left_out_are_told(
     assert "with uncommitted changes" in (tmp_path / "out/MODEL_CARD.md").read_text()
 
 
-def test_a_bundle_of_other_parameters_or_another_commit_is_not_published(
-    checkout: Path, tmp_path: Path
-) -> None:
+def test_a_bundle_of_other_parameters_or_another_commit_is_not_published(checkout, tmp_path):
     """Its card would name a revision that it is not of."""
     out = tmp_path / "out"
 
@@ -158,7 +151,7 @@ def test_a_bundle_of_other_parameters_or_another_commit_is_not_published(
     publish(checkout / "data/bundle", checkout, out)
 
 
-def test_what_does_not_belong_together_is_not_published(checkout: Path, tmp_path: Path) -> None:
+def test_what_does_not_belong_together_is_not_published(checkout, tmp_path):
     source, out = checkout / "data/bundle", tmp_path / "out"
     with pytest.raises(MusicRecError, match=r"(?i)not a git repository"):
         shutil.copytree(checkout, tmp_path / "bare", ignore=shutil.ignore_patterns(".git"))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,9 +26,6 @@ from tests.support.served import (
     plays_of,
 )
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
 TRACKS = [name_of("item", item) for item in range(N_ITEMS)]
 USERS = [name_of("user", user) for user in range(N_USERS)]
 # Few large groups, so that the best k or even 4 k are of too few; every ninth track has none.
@@ -50,7 +46,7 @@ RULES: list[dict[str, Any]] = [
 
 
 @pytest.fixture(scope="module")
-def grouped(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def grouped(project, tmp_path_factory):
     folder = tmp_path_factory.mktemp("grouped")
     rows = "".join(f'{track}\t{group}\t"more" of it\n' for track, group in GROUP.items())
     (folder / "artists.tsv").write_text(f"track_id\tgroup\tnote\nunknown\tx\t\n{rows}")
@@ -59,7 +55,7 @@ def grouped(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def timed(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def timed(tmp_path_factory):
     return load_bundle(make_project(tmp_path_factory.mktemp("timed"), days=True) / "bundle")
 
 
@@ -93,9 +89,7 @@ def expected(bundle: Bundle, vector: np.ndarray, k: int, seen: Any = (), **rules
 
 @pytest.mark.parametrize("k", [0, 6, 10**9])
 @pytest.mark.parametrize("rules", [*RULES, {"diversity": 0.3, "candidates": TRACKS[:20]}])
-def test_the_list_is_that_of_a_look_at_each_track(
-    project: Path, grouped: Bundle, k: int, rules: dict[str, Any]
-) -> None:
+def test_the_list_is_that_of_a_look_at_each_track(project, grouped, k, rules):
     """One at a time, together, from given plays and through the index."""
     plays = [*(plays_of(project, user) for user in range(N_USERS)), {}, {"nobody": 3}]
     many = grouped.recommend_many(USERS, k, **rules)
@@ -110,7 +104,7 @@ def test_the_list_is_that_of_a_look_at_each_track(
             assert many[user].track_ids == expected(grouped, vector, k, plays[user], **rules)
 
 
-def test_popular_and_diverse_lists_heed_the_groups(grouped: Bundle) -> None:
+def test_popular_and_diverse_lists_heed_the_groups(grouped):
     for options in ({}, {"diversity": 0.5}, {"search_k": 3}):
         for user in (USERS[LONE_USER], USERS[3]):
             answer = grouped.recommend(user, 10, max_per_group=2, **options)
@@ -119,7 +113,7 @@ def test_popular_and_diverse_lists_heed_the_groups(grouped: Bundle) -> None:
             assert len(answer) == 4 + groups[None]
 
 
-def test_exclusions_of_one_user(grouped: Bundle) -> None:
+def test_exclusions_of_one_user(grouped):
     answers = grouped.recommend_many(USERS, 9, exclude_for=EXCLUDE_FOR, exclude=TRACKS[:1])
     for user, answer in zip(USERS, answers, strict=True):
         own = [track for track in EXCLUDE_FOR.get(user, []) if track in TRACKS]
@@ -127,9 +121,7 @@ def test_exclusions_of_one_user(grouped: Bundle) -> None:
 
 
 @pytest.mark.parametrize("k", [0, 7, 10**9])
-def test_files_hold_the_same_lists(
-    grouped: Bundle, timed: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, k: int
-) -> None:
+def test_files_hold_the_same_lists(grouped, timed, tmp_path, monkeypatch, k):
     path, some = tmp_path / "top.parquet", USERS[2:9]
     diverse = {"max_per_group": 2, "diversity": 0.4, "min_score": 0.1}
     some_only = ({**diverse, "candidates": TRACKS[::3]}, {"candidates": []})
@@ -150,12 +142,8 @@ def test_files_hold_the_same_lists(
 
 
 def test_spark_gives_the_same_bytes_and_shuffles_nothing(
-    spark: SparkSession,
-    grouped: Bundle,
-    timed: Bundle,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    spark, grouped, timed, tmp_path, monkeypatch
+):
     def shuffled() -> int:
         status = spark.sparkContext._jsc.sc().statusStore()
         return int(status.executorSummary("driver").totalShuffleWrite())
@@ -175,9 +163,7 @@ def test_spark_gives_the_same_bytes_and_shuffles_nothing(
     assert shuffled() == before
 
 
-def test_bytes_do_not_follow_the_blocks(
-    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bytes_do_not_follow_the_blocks(bundle, tmp_path, monkeypatch):
     monkeypatch.setattr(parquet, "ROW_GROUP", 37)
     contents = []
     for users in (1, 7, 4096):
@@ -188,7 +174,7 @@ def test_bytes_do_not_follow_the_blocks(
     assert pq.ParquetFile(tmp_path / "top.parquet").num_row_groups == -(-N_USERS * 5 // 37)
 
 
-def test_not_played_for(project: Path, timed: Bundle, bundle: Bundle) -> None:
+def test_not_played_for(project, timed, bundle):
     newest = int(timed.arrays["seen_last_played"].max())
     for period, days in (("30d", 30), ("72h", 3), ("0w", 0)):
         many = timed.recommend_many(USERS, N_ITEMS, not_played_for=period)
@@ -208,9 +194,7 @@ def test_not_played_for(project: Path, timed: Bundle, bundle: Bundle) -> None:
             ask()
 
 
-def test_the_command_takes_every_rule(
-    grouped: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_takes_every_rule(grouped, tmp_path, capsys):
     (tmp_path / "not").write_text(f"{TRACKS[0]}\n{USERS[3]}\t{TRACKS[1]}\nnobody\t{TRACKS[2]}\n")
     (tmp_path / "only").write_text("\n".join(TRACKS[:30]))
     (tmp_path / "users").write_text(f"{USERS[3]}\n{USERS[8]}\nnobody\n")
@@ -236,9 +220,7 @@ def test_the_command_takes_every_rule(
     assert pq.read_table(output).column("track_id").to_pylist() == [*lists[0], *lists[1]]
 
 
-def test_groups_are_named_and_a_bundle_without_them_says_so(
-    bundle: Bundle, grouped: Bundle
-) -> None:
+def test_groups_are_named_and_a_bundle_without_them_says_so(bundle, grouped):
     assert [grouped.group_of(track) for track in TRACKS] == [GROUP.get(t) for t in TRACKS]
     assert bundle.group_of(TRACKS[1]) is None
     with pytest.raises(MusicRecError, match=r"the bundle has no groups.*export\.groups"):
@@ -260,16 +242,14 @@ def test_groups_are_named_and_a_bundle_without_them_says_so(
         ("track_id,group\nunknown,a\n", "none of its tracks is in the model"),
     ],
 )
-def test_a_table_of_groups_that_is_none(
-    project: Path, tmp_path: Path, content: str, sentence: str
-) -> None:
+def test_a_table_of_groups_that_is_none(project, tmp_path, content, sentence):
     (tmp_path / "groups.csv").write_text(content)
     with pytest.raises(MusicRecError, match=sentence):
         export(project, tmp_path / "bundle", tmp_path / "groups.csv")
     assert not (tmp_path / "bundle").exists()
 
 
-def test_groups_may_be_parquet_of_whole_numbers(project: Path, tmp_path: Path) -> None:
+def test_groups_may_be_parquet_of_whole_numbers(project, tmp_path):
     table = {"track_id": TRACKS, "group": pa.array([i % 5 if i else None for i in range(N_ITEMS)])}
     pq.write_table(pa.table(table), tmp_path / "groups.parquet")
     export(project, tmp_path / "bundle", tmp_path / "groups.parquet")

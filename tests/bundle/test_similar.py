@@ -1,7 +1,5 @@
 """Rows alike, for factors at the ends of what float32 holds."""
 
-from __future__ import annotations
-
 import hypothesis.strategies as st
 import numpy as np
 from hypothesis import given, settings
@@ -12,9 +10,7 @@ from tests.support.extreme_factors import extreme_factors
 
 @settings(max_examples=200, deadline=None)
 @given(extreme_factors(), st.integers(0, 2**32 - 1), st.integers(1, 40))
-def test_the_nearest_rows_are_those_of_the_largest_cosine(
-    factors: np.ndarray, seed: int, k: int
-) -> None:
+def test_the_nearest_rows_are_those_of_the_largest_cosine(factors, seed, k):
     rows = np.flatnonzero(factors.any(axis=1))
     if not len(rows):
         assert not len(CosineIndex(factors).nearest(np.ones(factors.shape[1], np.float32), k)[0])
@@ -29,7 +25,7 @@ def test_the_nearest_rows_are_those_of_the_largest_cosine(
     np.testing.assert_allclose(cosines, expected[np.searchsorted(rows, ids)], atol=1e-6)
 
 
-def test_norms_beyond_float32_are_norms() -> None:
+def test_norms_beyond_float32_are_norms():
     huge = np.array([[3e38, 3e38], [3e38, -3e38], [1e-45, 1e-45], [0, 0]], np.float32)
     ids, cosines = CosineIndex(huge).nearest(huge[0], 4)
     assert ids.tolist() == [0, 2, 1]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec.bundle import Bundle, load_bundle
+from musicrec.bundle import load_bundle
 from musicrec.bundle.update import update
 from musicrec.cli import main
 from musicrec.errors import MusicRecError
@@ -39,9 +39,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("rounds", [1, 2])
-def test_what_is_touched_is_solved_and_all_else_stays(
-    project: Path, bundle: Bundle, tmp_path: Path, rounds: int
-) -> None:
+def test_what_is_touched_is_solved_and_all_else_stays(project, bundle, tmp_path, rounds):
     told = update(bundle, table(), tmp_path / "new", rounds=rounds)
     new = load_bundle(tmp_path / "new")
     assert (told["new_users"], told["new_tracks"], told["number"]) == (1, 1, 1)
@@ -81,7 +79,7 @@ def test_what_is_touched_is_solved_and_all_else_stays(
     assert listed["track_id"] == [*new.tracks]
 
 
-def test_plays_age_from_the_newest_one(tmp_path: Path) -> None:
+def test_plays_age_from_the_newest_one(tmp_path):
     """By a half-life: what is solved anew minimises the objective that `explain` takes apart."""
     feedback = FEEDBACK.replace(half_life="20d")
     bundle = load_bundle(make_project(tmp_path, feedback=feedback, days=True) / "bundle")
@@ -95,7 +93,7 @@ def test_plays_age_from_the_newest_one(tmp_path: Path) -> None:
         assert np.abs(today - one.user_factors[one.users.index("user-3")]).max() > 0.01
 
 
-def test_nothing_new_changes_no_byte(project: Path, bundle: Bundle, tmp_path: Path) -> None:
+def test_nothing_new_changes_no_byte(project, bundle, tmp_path):
     for _ in range(2):  # the second time over the first
         assert update(bundle, table([]), tmp_path / "same") == {}
         assert contents(tmp_path / "same") == contents(project / "bundle")
@@ -103,9 +101,7 @@ def test_nothing_new_changes_no_byte(project: Path, bundle: Bundle, tmp_path: Pa
     assert contents(tmp_path / "same") == contents(project / "bundle")
 
 
-def test_any_number_of_threads_gives_the_same_bytes(
-    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_number_of_threads_gives_the_same_bytes(bundle, tmp_path, monkeypatch):
     rows = [(user, track, 3) for user in bundle.users[:20] for track in bundle.tracks[::3]]
     for threads in ("1", "3"):
         monkeypatch.setenv("MUSICREC_THREADS", threads)
@@ -113,9 +109,7 @@ def test_any_number_of_threads_gives_the_same_bytes(
     assert contents(tmp_path / "1") == contents(tmp_path / "3")
 
 
-def test_the_command_reads_what_ingest_reads(
-    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
-) -> None:
+def test_the_command_reads_what_ingest_reads(project, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pq.write_table(table(), "new.parquet")
     (tmp_path / "params.yaml").write_text(
@@ -154,7 +148,7 @@ def test_the_command_reads_what_ingest_reads(
     assert not (tmp_path / "bad").exists()
 
 
-def test_groups_names_and_times_go_on(tmp_path: Path) -> None:
+def test_groups_names_and_times_go_on(tmp_path):
     root = make_project(tmp_path, days=True)
     groups = "".join(f"item-{i},artist {i % 3},Song {i}\n" for i in range(N_ITEMS - len(HARD_IDS)))
     (tmp_path / "groups.csv").write_text(f"track_id,group,name\n{groups}")

@@ -1,24 +1,18 @@
 """What is written for vector stores finds what the bundle recommends."""
 
-from __future__ import annotations
-
 import json
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec.bundle import Bundle
 from musicrec.cli import main
 from tests.support.served import N_ITEMS
 
 
 @pytest.mark.parametrize("raw", [False, True])
 @pytest.mark.parametrize("store", ["parquet", "hnswlib", "faiss"])
-def test_the_nearest_are_those_of_the_largest_score(
-    bundle: Bundle, tmp_path: Path, store: str, raw: bool
-) -> None:
+def test_the_nearest_are_those_of_the_largest_score(bundle, tmp_path, store, raw):
     if store != "parquet":
         pytest.importorskip(store, reason="make setup-bench")
     out = tmp_path / "vectors"

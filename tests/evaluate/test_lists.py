@@ -14,19 +14,19 @@ from musicrec.als.fold_in import read_model
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import Lists, judge, recommend
 from musicrec.evaluate.lists import lists_table, read_lists, write_trec
-from musicrec.interactions.held_out import HeldOut, read_held_out
+from musicrec.interactions.held_out import read_held_out
 from musicrec.params import EvaluateParams
 
 PARAMS = EvaluateParams(k=(5, 10))
 
 
 @pytest.fixture(scope="module")
-def held_out(folder: Path) -> HeldOut:
+def held_out(folder):
     return read_held_out(folder / "indexed", "validation")
 
 
 @pytest.fixture(scope="module")
-def lists(folder: Path, held_out: HeldOut) -> Lists:
+def lists(folder, held_out):
     return recommend(held_out, *read_model(folder / "factors", held_out), PARAMS)
 
 
@@ -36,9 +36,7 @@ def written(path: Path, rows: list[tuple], names: tuple[str, ...]) -> Path:
 
 
 @pytest.mark.parametrize("dropped", ["position", "score"])
-def test_what_evaluate_keeps_comes_back_and_is_judged_alike(
-    held_out: HeldOut, lists: Lists, tmp_path: Path, dropped: str
-) -> None:
+def test_what_evaluate_keeps_comes_back_and_is_judged_alike(held_out, lists, tmp_path, dropped):
     table = lists_table(held_out, lists.judged, lists.scores)
     ids = table.column("user_id").to_pylist()
     assert ids == sorted(ids) and table.num_rows == np.count_nonzero(lists.judged >= 0)
@@ -57,7 +55,7 @@ def test_what_evaluate_keeps_comes_back_and_is_judged_alike(
 
 
 @pytest.mark.parametrize("kind", [pa.int8(), pa.uint8(), pa.float32()])
-def test_scores_of_any_kind_of_number(held_out: HeldOut, tmp_path: Path, kind: pa.DataType) -> None:
+def test_scores_of_any_kind_of_number(held_out, tmp_path, kind):
     least = -128 if kind == pa.int8() else 0
     new = np.setdiff1d(np.arange(len(held_out.track_ids)), held_out.history.row(0))[:3]
     columns = [held_out.user_ids.take(pa.array([0] * 3)), held_out.track_ids.take(pa.array(new))]
@@ -67,9 +65,7 @@ def test_scores_of_any_kind_of_number(held_out: HeldOut, tmp_path: Path, kind: p
     assert found[0, :3].tolist() == new[[2, 0, 1]].tolist()
 
 
-def test_what_is_wrong_with_lists_is_counted_and_judged_as_it_says(
-    held_out: HeldOut, tmp_path: Path
-) -> None:
+def test_what_is_wrong_with_lists_is_counted_and_judged_as_it_says(held_out, tmp_path):
     users, tracks = held_out.user_ids.to_pylist(), held_out.track_ids.to_pylist()
     seen = tracks[held_out.history.row(0)[0]]
     fresh = [t for i, t in enumerate(tracks) if i not in held_out.history.row(0)]
@@ -113,9 +109,7 @@ PLACED, SCORED = ("user_id", "track_id", "position"), ("user_id", "track_id", "s
         (Path.mkdir, (), "no Parquet file there"),
     ],
 )
-def test_lists_that_cannot_be_read_are_one_sentence(
-    held_out: HeldOut, tmp_path: Path, content: object, names: tuple[str, ...], reason: str
-) -> None:
+def test_lists_that_cannot_be_read_are_one_sentence(held_out, tmp_path, content, names, reason):
     path = tmp_path / ("lists.csv" if isinstance(content, str) else "lists.parquet")
     if isinstance(content, str):
         path.write_text(content)
@@ -127,7 +121,7 @@ def test_lists_that_cannot_be_read_are_one_sentence(
         read_lists(path, held_out, PARAMS)
 
 
-def test_trec_files_give_ranx_our_figures(held_out: HeldOut, lists: Lists, tmp_path: Path) -> None:
+def test_trec_files_give_ranx_our_figures(held_out, lists, tmp_path):
     """Which reads them itself and shares no code with us; users without a list score 0 in both."""
     write_trec(tmp_path, held_out, lists.judged, "als")
     assert len((tmp_path / "qrels.txt").read_text().splitlines()) == len(held_out.truth.indices)

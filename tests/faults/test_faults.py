@@ -1,7 +1,5 @@
 """A few faults of `make faults` for every run of the tests, none of them on Spark."""
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 
@@ -30,21 +28,19 @@ STAGES = ["sample", "ingest", "downsample", "index", "train", "baselines"]
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(tmp_path_factory):
     return World(tmp_path_factory.mktemp("faults"), STAGES)
 
 
 @pytest.mark.parametrize(("kind", "stage"), FEW)
-def test_a_fault_ends_in_a_sentence_or_the_right_outputs(
-    world: World, tmp_path: Path, kind: str, stage: str
-) -> None:
+def test_a_fault_ends_in_a_sentence_or_the_right_outputs(world, tmp_path, kind, stage):
     if kind in NEEDS_MOUNT and not can_mount(tmp_path):
         pytest.skip("this user may not mount a file system")
     folder = world.copy(tmp_path / "project", stage)
     assert KINDS[kind][1](world, stage, folder, random.Random(f"{kind} {stage}")) is None
 
 
-def test_a_plan_follows_from_its_seed_and_holds_every_kind() -> None:
+def test_a_plan_follows_from_its_seed_and_holds_every_kind():
     stages = ["index", "train"]
     assert plan(1, 300, stages) == plan(1, 300, stages) != plan(2, 300, stages)
     assert {kind for kind, _ in plan(1, 300, stages)} == set(KINDS)

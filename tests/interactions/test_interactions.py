@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -42,9 +40,7 @@ def assert_same(made: Interactions, reference: sp.csr_matrix) -> None:
 
 
 @given(pairs, st.integers(0, 9), st.lists(st.integers(0, N_USERS - 1)))
-def test_build_transpose_and_rows_agree_with_scipy(
-    plays: set[tuple[int, int]], seed: int, users: list[int]
-) -> None:
+def test_build_transpose_and_rows_agree_with_scipy(plays, seed, users):
     made, reference = build(plays, seed)
     assert_same(made, reference)
     transposed = reference.T.tocsr()
@@ -54,7 +50,7 @@ def test_build_transpose_and_rows_agree_with_scipy(
     assert_same(made.rows(chosen), reference[chosen] if len(users) else sp.csr_matrix((0, N_ITEMS)))
 
 
-def test_an_index_out_of_range_is_refused() -> None:
+def test_an_index_out_of_range_is_refused():
     one = np.array([1], dtype=np.int32)
     with pytest.raises(MusicRecError, match="item index outside 0 to 0"):
         from_triples(one, one, one, 2, 1)
@@ -62,7 +58,7 @@ def test_an_index_out_of_range_is_refused() -> None:
         from_triples(-one, one, one, 2, 2)
 
 
-def test_read_interactions_joins_the_parts(tmp_path: Path) -> None:
+def test_read_interactions_joins_the_parts(tmp_path):
     for part, user in ((0, 1), (1, 0)):
         columns = {
             "user": pa.array([user, user], pa.int32()),

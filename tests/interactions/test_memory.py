@@ -1,9 +1,6 @@
 """How much memory there is, and what fits."""
 
-from __future__ import annotations
-
 import os
-from pathlib import Path
 
 import pytest
 
@@ -14,17 +11,17 @@ TOTAL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.fixture(autouse=True)
-def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def system(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
     monkeypatch.setattr(memory, "CONTAINER", tmp_path)
     return tmp_path
 
 
-def test_a_system_that_says_nothing_has_all_its_memory() -> None:
+def test_a_system_that_says_nothing_has_all_its_memory():
     assert memory.available_memory() == TOTAL
 
 
-def test_the_least_of_system_and_container_counts(system: Path) -> None:
+def test_the_least_of_system_and_container_counts(system):
     (system / "meminfo").write_text("MemTotal: 99 kB\nMemFree: 1 kB\nMemAvailable:   5000 kB\n")
     assert memory.available_memory() == 5000 * 1024
     (system / "memory.max").write_text("max\n")
@@ -38,7 +35,7 @@ def test_the_least_of_system_and_container_counts(system: Path) -> None:
     assert memory.available_memory() == 0
 
 
-def test_half_of_it_is_taken_at_once_and_no_more_than_all(system: Path) -> None:
+def test_half_of_it_is_taken_at_once_and_no_more_than_all(system):
     (system / "meminfo").write_text("MemAvailable: 1000 kB\n")
     most = 1000 * 1024 // 2 // memory.ROW_BYTES
     assert memory.fits_in_memory(most) and not memory.fits_in_memory(most + 1)

@@ -63,7 +63,7 @@ def answers(folder: Path, cache: Path) -> str:
     return run(code, folder, cache)
 
 
-def test_the_cache_follows_the_source_and_not_the_folder(tmp_path: Path) -> None:
+def test_the_cache_follows_the_source_and_not_the_folder(tmp_path):
     """Two modules of the same stem, line and function name; copies of them; another body."""
     first, second, cache = (tmp_path / name for name in ("first", "second", "cache"))
     for folder in (first, second):
@@ -76,9 +76,7 @@ def test_the_cache_follows_the_source_and_not_the_folder(tmp_path: Path) -> None
     assert answers(first, cache) == "(1, 0) (2, 0)"
 
 
-def test_an_edit_of_any_kernel_or_of_what_makes_them_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_edit_of_any_kernel_or_of_what_makes_them_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PACKAGE", Path(shutil.copytree(SOURCE, tmp_path / "musicrec")))
     hashes = {sources_hash.__wrapped__()}
     assert hashes == {sources_hash()}
@@ -89,7 +87,7 @@ def test_an_edit_of_any_kernel_or_of_what_makes_them_counts(
         assert len(hashes) == 1 + number, edited
 
 
-def test_a_kernel_from_the_cache_imports_nothing_of_what_compiles(tmp_path: Path) -> None:
+def test_a_kernel_from_the_cache_imports_nothing_of_what_compiles(tmp_path):
     """Not even where it is made of numba's own functions; and it can be compiled into another."""
     write_module(tmp_path, "sums", SUMS)
     code = (
@@ -105,7 +103,7 @@ def test_a_kernel_from_the_cache_imports_nothing_of_what_compiles(tmp_path: Path
     assert printed == "6.0\n1\n-6.0"
 
 
-def double(x):  # type: ignore[no-untyped-def]
+def double(x):
     return 2 * x
 
 
@@ -123,9 +121,7 @@ def flipped(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["*.nbi", "*.nbc"])
-def test_a_damaged_entry_is_compiled_anew_and_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_a_damaged_entry_is_compiled_anew_and_replaced(tmp_path, monkeypatch, name):
     monkeypatch.setenv("MUSICREC_CACHE", str(tmp_path))
     assert [misses(), misses()] == [1, 0]
     for damage in (lambda content: b"", lambda content: content[:-20], flipped):
@@ -134,9 +130,7 @@ def test_a_damaged_entry_is_compiled_anew_and_replaced(
         assert [misses(), misses()] == [1, 0]
 
 
-def test_a_cache_that_cannot_be_written_costs_time_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cache_that_cannot_be_written_costs_time_and_nothing_else(tmp_path, monkeypatch):
     def full(self: object, name: str) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", name)
 

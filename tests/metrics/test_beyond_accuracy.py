@@ -29,7 +29,7 @@ def played_by(*users_of: set[int]) -> Interactions:
     return from_triples(items, users, np.ones(len(items)), len(users_of), 16)
 
 
-def test_coverage_and_gini_worked_by_hand() -> None:
+def test_coverage_and_gini_worked_by_hand():
     # In the top 2 of these lists the four tracks stand 2, 1, 1 and 0 times.
     found = exposure(LISTS, 4, np.array([1, 2, 9]))
     means = {name: values.mean() for name, values in found.items()}
@@ -43,13 +43,13 @@ def test_coverage_and_gini_worked_by_hand() -> None:
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=30))
-def test_gini_is_half_the_relative_mean_absolute_difference(counts: list[int]) -> None:
+def test_gini_is_half_the_relative_mean_absolute_difference(counts):
     n, total = len(counts), sum(counts)
     expected = sum(abs(a - b) for a in counts for b in counts) / (2 * n * total) if total else 0
     assert gini(np.array(counts)) == pytest.approx(expected, abs=1e-12)
 
 
-def test_values_of_users_are_those_of_the_jackknife() -> None:
+def test_values_of_users_are_those_of_the_jackknife():
     """Each list is left out in turn: coverage to the last digit, Gini to first order."""
     n_items, n_users = 60, 200
     rng = np.random.default_rng(0)
@@ -76,9 +76,7 @@ def test_values_of_users_are_those_of_the_jackknife() -> None:
     users_of=st.lists(st.sets(st.integers(0, 15), min_size=1), min_size=10, max_size=10),
     k=st.lists(st.integers(1, 8), min_size=1, max_size=3, unique=True),
 )
-def test_equals_a_plain_loop(
-    lists: list[list[int]], users_of: list[set[int]], k: list[int]
-) -> None:
+def test_equals_a_plain_loop(lists, users_of, k):
     """Track 10 is unknown to training."""
     padded = np.array([row + [-1] * (6 - len(row)) for row in lists], np.int32)
     found = beyond_accuracy(padded, played_by(*users_of), 20, k)
@@ -102,9 +100,7 @@ def test_equals_a_plain_loop(
 
 
 @given(st.lists(st.lists(st.integers(0, 12), unique=True, max_size=7), min_size=1, max_size=6))
-def test_median_popularity_equals_numpy_and_counts_unknown_tracks_as_zero(
-    rows: list[list[int]],
-) -> None:
+def test_median_popularity_equals_numpy_and_counts_unknown_tracks_as_zero(rows):
     users_of = np.array([7, 7, 6, 5, 4, 4, 3, 2, 1, 1])
     pairs = np.array([(u, i) for u, row in enumerate(rows) for i in row], np.int32).reshape(-1, 2)
     truth = from_triples(*pairs.T, np.ones(len(pairs)), len(rows), 13)
@@ -113,7 +109,7 @@ def test_median_popularity_equals_numpy_and_counts_unknown_tracks_as_zero(
     assert median_popularity(truth, users_of).tolist() == expected
 
 
-def test_distance_of_a_rare_and_a_popular_track() -> None:
+def test_distance_of_a_rare_and_a_popular_track():
     """One list of users is searched for the other's instead of being read through."""
     rare, popular = np.array([3, 40, 998], np.int32), np.arange(0, 1000, 2, dtype=np.int32)
     items, users = np.repeat([0, 1], [3, 500]), np.concatenate([rare, popular])

@@ -1,17 +1,12 @@
 """What a person sees of one experiment: what ran, a small diff, few rows, a table that fits."""
 
-from __future__ import annotations
-
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.support.browser import chromium
-from tests.support.project import Project
 
 from .conftest import reset, stages_run
 
@@ -19,7 +14,7 @@ pytestmark = pytest.mark.pipeline
 
 
 @pytest.fixture(scope="module")
-def changed(clone: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def changed(clone, tmp_path_factory):
     """The clone after an experiment of two parameters, not committed."""
     words = ("-S", "als.rank=5", "-S", "als.reg_param=1e-5")
     printed = clone.dvc("exp", "run", "--name", "narrow-model", *words)
@@ -29,7 +24,7 @@ def changed(clone: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     clone.dvc("exp", "remove", "narrow-model")
 
 
-def test_the_diff_is_small(changed: Project) -> None:
+def test_the_diff_is_small(changed):
     rows = [line.split("\t") for line in changed.git("diff", "--numstat").splitlines()]
     assert len(rows) <= 6, rows
     assert sum(int(added) + int(deleted) for added, deleted, _ in rows) <= 72, rows
@@ -40,7 +35,7 @@ def test_the_diff_is_small(changed: Project) -> None:
     assert len(lines) == 4
 
 
-def test_metrics_diff_is_read_at_a_glance(changed: Project) -> None:
+def test_metrics_diff_is_read_at_a_glance(changed):
     rows = changed.run("dvc", "metrics", "diff", "main").stdout.splitlines()[1:]
     assert 0 < len(rows) <= 20
     everything = changed.run("dvc", "metrics", "show").stdout.split()
@@ -48,7 +43,7 @@ def test_metrics_diff_is_read_at_a_glance(changed: Project) -> None:
     assert len(numbers) <= 60
 
 
-def test_exp_show_fits_a_screen(changed: Project) -> None:
+def test_exp_show_fits_a_screen(changed):
     """Without times, hashes of folders and the comparison with baselines, as the README has it."""
     drop = ".*(/|beats_).*|Created"
     shown = changed.run("dvc", "exp", "show", "--only-changed", "--drop", drop).stdout
@@ -57,9 +52,7 @@ def test_exp_show_fits_a_screen(changed: Project) -> None:
 
 
 @pytest.mark.parametrize(("words", "n_revisions"), [(("show",), 1), (("diff", "main"), 2)])
-def test_every_plot_is_drawn_offline(
-    changed: Project, tmp_path: Path, words: tuple[str, ...], n_revisions: int
-) -> None:
+def test_every_plot_is_drawn_offline(changed, tmp_path, words, n_revisions):
     """A mark for every row of the data, in a path with a space."""
     page = tmp_path / "drawn here/index.html"
     said = changed.dvc("plots", *words, "--out", str(page.parent))

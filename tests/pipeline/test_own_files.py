@@ -1,25 +1,21 @@
 """A user's own files, in the folder of the sample and elsewhere below data/."""
 
-from __future__ import annotations
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from tests.support.project import Project
 
 pytestmark = pytest.mark.pipeline
 
 
 @pytest.fixture(scope="module")
-def sampled(clone: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def sampled(clone, tmp_path_factory):
     """A clone in which the stage `sample` alone has run."""
     other = clone.clone_to(tmp_path_factory.mktemp("own") / "clone")
     other.dvc("repro", "sample")
     return other
 
 
-def test_files_beside_the_sample_outlive_every_run(sampled: Project) -> None:
+def test_files_beside_the_sample_outlive_every_run(sampled):
     mine = sampled.folder / "data/sample/mine.csv"
     mine.write_text("user,track\na,b\n")
     sampled.dvc("repro", "--force", "sample")
@@ -28,7 +24,7 @@ def test_files_beside_the_sample_outlive_every_run(sampled: Project) -> None:
     mine.unlink()
 
 
-def test_a_file_in_the_place_of_the_sample_is_not_overwritten(sampled: Project) -> None:
+def test_a_file_in_the_place_of_the_sample_is_not_overwritten(sampled):
     train = sampled.folder / "data/sample/train.parquet"
     kept = train.read_bytes()
     pq.write_table(pa.table({"user_id": ["a"], "count": [1], "track_id": ["b"]}), train)
@@ -44,7 +40,7 @@ def test_a_file_in_the_place_of_the_sample_is_not_overwritten(sampled: Project) 
     sampled.git("checkout", "--quiet", ".")
 
 
-def test_plays_below_data_never_go_into_git(sampled: Project) -> None:
+def test_plays_below_data_never_go_into_git(sampled):
     """DVC commits what a stage reads to an experiment, unless Git is told to ignore it."""
     mine = sampled.folder / "data/mine/plays.csv"
     mine.parent.mkdir()

@@ -5,9 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,7 +17,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "secret", "NO_P
 
 
 @pytest.fixture(scope="module")
-def storage() -> Iterator[Any]:
+def storage():
     """S3 on loopback, with one bucket."""
     server = pytest.importorskip("moto.server", reason="make setup-bench")
     boto3 = pytest.importorskip("boto3", reason="make setup-bench")
@@ -38,7 +35,7 @@ def storage() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def reviewer(storage: Any, clone: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def reviewer(storage, clone, tmp_path_factory):
     """The clone of whoever reviews the branch `wider` of another one, with neither cache."""
     author = with_cache_of(clone, tmp_path_factory.mktemp("author"))
     author.dvc("remote", "add", "--default", "storage", "s3://models/musicrec")
@@ -63,13 +60,13 @@ def make(clone: Project, *words: str, **env: str) -> subprocess.CompletedProcess
     return clone.run("make", "-s", *words, "--old-file=setup", check=False, **env)
 
 
-def test_the_packages_of_the_remote_are_installed(reviewer: Project) -> None:
+def test_the_packages_of_the_remote_are_installed(reviewer):
     done = make(reviewer, "setup-remote", PIP_DRY_RUN="1")  # they are there already
     assert done.returncode == 0, done.stderr
     assert done.stderr == "setup-remote: installing dvc-s3 for the remote storage\n"
 
 
-def test_a_remote_that_a_runner_cannot_read_is_told(reviewer: Project, tmp_path: Path) -> None:
+def test_a_remote_that_a_runner_cannot_read_is_told(reviewer, tmp_path):
     reviewer.dvc("remote", "add", "--local", "nearby", str(tmp_path / "nowhere"))
     told = make(reviewer, "setup-remote", PIP_DRY_RUN="1").stderr
     reviewer.dvc("remote", "remove", "--local", "nearby")
@@ -80,7 +77,7 @@ def test_a_remote_that_a_runner_cannot_read_is_told(reviewer: Project, tmp_path:
     assert done.returncode == 2 and "pip install dvc-oss" in done.stderr
 
 
-def test_the_branch_is_reviewed_from_what_was_pushed(reviewer: Project) -> None:
+def test_the_branch_is_reviewed_from_what_was_pushed(reviewer):
     report = make(reviewer, "review", "BASE=origin/main")
     assert report.returncode == 0, report.stderr
     assert "| map@50 |" in report.stdout and "Gate: " in report.stdout
@@ -91,7 +88,7 @@ def test_the_branch_is_reviewed_from_what_was_pushed(reviewer: Project) -> None:
     assert (reviewer.folder / "data/bundle/manifest.json").is_file()
 
 
-def test_without_the_server_the_gate_ends_in_a_sentence(reviewer: Project, storage: Any) -> None:
+def test_without_the_server_the_gate_ends_in_a_sentence(reviewer, storage):
     storage.stop()
     for folder in (".dvc/cache", "data"):
         shutil.rmtree(reviewer.folder / folder, ignore_errors=True)

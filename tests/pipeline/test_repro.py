@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 import re
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -37,7 +36,7 @@ def fingerprints(clone: Project) -> dict[str, str]:
     }
 
 
-def test_every_output_is_there(clone: Project) -> None:
+def test_every_output_is_there(clone):
     assert sorted(locked(clone)) == sorted(STAGES)
     assert [p.stem for p in sorted((clone.folder / "metrics").glob("*.json"))] == METRICS
     for path in (clone.folder / "metrics").glob("*.json"):
@@ -50,13 +49,13 @@ def test_every_output_is_there(clone: Project) -> None:
     assert "up to date" in clone.dvc("status")
 
 
-def test_the_python_of_the_readme_recommends(clone: Project) -> None:
+def test_the_python_of_the_readme_recommends(clone):
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     done = clone.run("python", "-c", code, PYTHONPATH="src")
     assert len(done.stdout.splitlines()) == 10
 
 
-def test_push_pull_in_another_clone_runs_nothing(clone: Project, tmp_path: Path) -> None:
+def test_push_pull_in_another_clone_runs_nothing(clone, tmp_path):
     remote = tmp_path / "remote"
     clone.dvc("remote", "add", "--force", "--local", "--default", "storage", str(remote))
     clone.dvc("push")
@@ -68,9 +67,7 @@ def test_push_pull_in_another_clone_runs_nothing(clone: Project, tmp_path: Path)
     assert fingerprints(other) == fingerprints(clone)
 
 
-def test_make_repro_in_another_clone_changes_two_lines_of_the_lock(
-    clone: Project, tmp_path: Path
-) -> None:
+def test_make_repro_in_another_clone_changes_two_lines_of_the_lock(clone, tmp_path):
     """No cache, no remote, other threads, on Spark what can be, another processor: the same bytes.
 
     The processor is one without AVX, FMA and AVX-512; `benchmarks/cpus.py` compares five.

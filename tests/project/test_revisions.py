@@ -1,9 +1,6 @@
 """Where there are no revisions to name, one sentence says why."""
 
-from __future__ import annotations
-
 import os
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +10,7 @@ from tests.support.project import Project
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path, monkeypatch):
     """An unpacked archive of a project."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     folder = tmp_path / "project"
@@ -22,7 +19,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_where_there_are_no_revisions(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_there_are_no_revisions(project, monkeypatch):
     with pytest.raises(MusicRecError, match="is not in a DVC project"):
         Revision(WORKSPACE, project.parent)
     for name in ("main", WORKSPACE):
@@ -43,7 +40,7 @@ def test_where_there_are_no_revisions(project: Path, monkeypatch: pytest.MonkeyP
             Revision("main", project)
 
 
-def test_changes_of_nested_values() -> None:
+def test_changes_of_nested_values():
     old = {"a": {"b": 1, "c": [1, 2]}, "same": 3}
     new = {"a": {"b": 2, "c": [1, 2]}, "same": 3, "new": None, "d": {"e": "x"}}
     assert changes(old, new) == {"a.b": (1, 2), "d.e": (None, "x")}

@@ -66,18 +66,6 @@ def edited(project):
     project.dvc("checkout", "-q", "--force")
 
 
-def append_to(path):
-    path.write_text(path.read_text() + "# changed\n")
-
-
-def test_the_report_names_stages_and_files_whose_code_changed(edited):
-    append_to(edited.folder / "make.py")
-    edited.commit("code")
-    report = review(edited.revision("main"), edited.revision("edited"))
-    section = report.split("## Code\n\n")[1].split("\n\n##")[0]
-    assert "| index, train | `make.py` |" in section
-
-
 def test_other_data_is_refused_with_a_reason_and_the_bare_figures(project):
     main, other = project.revision("main"), project.revision("other-data")
     with pytest.raises(MusicRecError, match="main and other-data cannot be compared: their data"):
@@ -102,7 +90,8 @@ def test_stale_stages_of_the_workspace(edited):
     dag = edited.folder / "dvc.yaml"
     new = "stages:\n  new: {cmd: ls, deps: [make.py]}"
     dag.write_text(dag.read_text().replace("stages:", new, 1))
-    append_to(edited.folder / "make.py")
+    script = edited.folder / "make.py"
+    script.write_text(script.read_text() + "# changed\n")
     found = stale()
     assert (found["new"], found["index"]) == ("has never run", "make.py is modified")
     assert found["train"].startswith("make.py is modified; als.reg_param is 0.7")

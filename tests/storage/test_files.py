@@ -1,9 +1,6 @@
 """Files appear whole or not at all, and the same content gives the same bytes."""
 
-from __future__ import annotations
-
 import math
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +13,7 @@ from musicrec.storage.files import write_array, write_json
 from musicrec.storage.parquet import parquet_parts, read_files, read_table, write_table
 
 
-def test_json_is_sorted_rounded_and_plain(tmp_path: Path) -> None:
+def test_json_is_sorted_rounded_and_plain(tmp_path):
     path = tmp_path / "m.json"
     write_json(
         path, {"b": np.float64(1 / 3), "a": {"y": np.int64(2), "x": [np.bool_(True), -1e-9]}}
@@ -28,13 +25,13 @@ def test_json_is_sorted_rounded_and_plain(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_json_refuses_what_is_not_finite_by_name(tmp_path: Path, value: float) -> None:
+def test_json_refuses_what_is_not_finite_by_name(tmp_path, value):
     with pytest.raises(MusicRecError, match=r"ranking\.map@10"):
         write_json(tmp_path / "m.json", {"ranking": {"map@10": value}})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_same_table_same_bytes_and_parts_in_name_order(tmp_path: Path) -> None:
+def test_same_table_same_bytes_and_parts_in_name_order(tmp_path):
     for name, values in (("part-00001", [3, 4]), ("part-00000", [1, 2])):
         write_table(tmp_path / f"{name}.parquet", pa.table({"item": values}))
     assert read_files(parquet_parts(tmp_path)).column("item").to_pylist() == [1, 2, 3, 4]
@@ -43,7 +40,7 @@ def test_same_table_same_bytes_and_parts_in_name_order(tmp_path: Path) -> None:
     assert (tmp_path / "part-00000.parquet").read_bytes() == first
 
 
-def test_reading_nothing_is_one_sentence(tmp_path: Path) -> None:
+def test_reading_nothing_is_one_sentence(tmp_path):
     with pytest.raises(MusicRecError, match="no such file or folder; dvc checkout"):
         read_table(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
@@ -51,7 +48,7 @@ def test_reading_nothing_is_one_sentence(tmp_path: Path) -> None:
         parquet_parts(tmp_path / "empty")
 
 
-def test_arrays_are_never_pickled(tmp_path: Path) -> None:
+def test_arrays_are_never_pickled(tmp_path):
     write_array(tmp_path / "a.npy", np.arange(6, dtype=np.float32).reshape(2, 3).T)
     loaded = np.load(tmp_path / "a.npy")
     assert loaded.flags.c_contiguous and loaded.shape == (3, 2)

@@ -76,9 +76,7 @@ def ended_at(step: int, number: int, write: Callable[[Path, str], None], target:
 
 @pytest.mark.parametrize("write", [write_folder, write_file])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_ended_at_every_step_a_reader_finds_the_old_or_the_new(
-    tmp_path: Path, write: Callable[[Path, str], None], number: int
-) -> None:
+def test_ended_at_every_step_a_reader_finds_the_old_or_the_new(tmp_path, write, number):
     seen = set()
     for step in range(200):
         target = tmp_path / str(step) / "out"
@@ -108,7 +106,7 @@ def test_ended_at_every_step_a_reader_finds_the_old_or_the_new(
     assert (None in seen) == (write is write_folder and number == signal.SIGKILL)
 
 
-def test_what_another_machine_or_a_living_process_writes_stays(tmp_path: Path) -> None:
+def test_what_another_machine_or_a_living_process_writes_stays(tmp_path):
     """A process with this one's number may have left a file too."""
     parent = os.getppid()
     node = os.uname().nodename
@@ -120,7 +118,7 @@ def test_what_another_machine_or_a_living_process_writes_stays(tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*theirs, "out"])
 
 
-def test_scratch_of_the_dead_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scratch_of_the_dead_is_removed(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     (tmp_path / f"musicrec-{2**22 + 1}-{os.uname().nodename}.abcdefgh").mkdir()
     with scratch_directory("musicrec-") as folder, scratch_directory("musicrec-") as inner:
@@ -129,9 +127,7 @@ def test_scratch_of_the_dead_is_removed(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("write", [write_folder, write_file])
-def test_a_link_is_replaced_and_what_it_points_to_stays(
-    tmp_path: Path, write: Callable[[Path, str], None]
-) -> None:
+def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path, write):
     write(tmp_path / "real", "old")
     (tmp_path / "link").symlink_to("real")
     write(tmp_path / "link", "new")
@@ -153,13 +149,13 @@ def test_a_link_is_replaced_and_what_it_points_to_stays(
         ("~/model", "did not expand ~"),
     ],
 )
-def test_a_name_that_cannot_be_meant(name: str, said: str) -> None:
+def test_a_name_that_cannot_be_meant(name, said):
     for check in (output_file, output_folder):
         with pytest.raises(UsageError, match=said):
             check(name)
 
 
-def test_an_output_of_another_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_of_another_kind(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.file").touch()
     os.mkfifo("pipe")
@@ -179,9 +175,7 @@ def test_an_output_of_another_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert output_file(name, ".html") == Path(name)
 
 
-def test_the_working_folder_its_parents_and_repositories(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_working_folder_its_parents_and_repositories(tmp_path, monkeypatch):
     here = tmp_path / "project" / "below"
     here.mkdir(parents=True)
     monkeypatch.chdir(here)
@@ -217,9 +211,7 @@ def bundle(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, listed, nested, rows, bundle])
-def test_a_folder_of_ours_is_replaced_but_not_with_a_file_more(
-    tmp_path: Path, make: Callable[[Path], None]
-) -> None:
+def test_a_folder_of_ours_is_replaced_but_not_with_a_file_more(tmp_path, make):
     folder = tmp_path / "out"
     make(folder)
     assert output_folder(folder) == folder
@@ -238,7 +230,7 @@ def test_a_folder_of_ours_is_replaced_but_not_with_a_file_more(
         output_folder(folder)
 
 
-def test_a_file_of_ours_is_replaced_and_no_other(tmp_path: Path) -> None:
+def test_a_file_of_ours_is_replaced_and_no_other(tmp_path):
     def page(path: Path) -> Path:
         return output_file(path, ".html", is_page)
 

@@ -45,7 +45,7 @@ def write_indexed(
 
 
 @pytest.fixture(scope="module")
-def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def indexed(tmp_path_factory):
     return write_indexed(tmp_path_factory.mktemp("indexed"), random_plays(90, 60))
 
 
@@ -65,7 +65,7 @@ def last_loss(out: Path) -> float:
     return json.loads((out / "plots/loss.json").read_text())[-1]["loss"]
 
 
-def test_outputs(indexed: Path, tmp_path: Path) -> None:
+def test_outputs(indexed, tmp_path):
     run(indexed, tmp_path)
     users, items = factors_of(tmp_path)
     assert (users.shape, items.shape) == ((90, 6), (60, 6))
@@ -81,7 +81,7 @@ def test_outputs(indexed: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["factors", "plots", "train.json"]
 
 
-def test_early_stopping_keeps_the_best_iteration(indexed: Path, tmp_path: Path) -> None:
+def test_early_stopping_keeps_the_best_iteration(indexed, tmp_path):
     als = PARAMS.replace(max_iter=60, early_stopping=3, alpha=40.0)
     run(indexed, tmp_path, als)
     figures = read_json(tmp_path / "train.json")
@@ -97,9 +97,7 @@ def test_early_stopping_keeps_the_best_iteration(indexed: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("reg_param", "feedback"), [(1e9, "none"), (100.0, "log1p")])
-def test_factors_of_zero_are_warned_of(
-    indexed: Path, tmp_path: Path, capsys: pytest.CaptureFixture, reg_param: float, feedback: str
-) -> None:
+def test_factors_of_zero_are_warned_of(indexed, tmp_path, capsys, reg_param, feedback):
     """By train and by whoever judges the model; exactly zero, or too small to tell tracks apart."""
     run(indexed, tmp_path, PARAMS.replace(reg_param=reg_param), transform=feedback)
     sentence = r"(all factors are zero|no score is above).*: als\.reg_param = \S+ outweighs"
@@ -115,7 +113,7 @@ def bundle_of(indexed: Path, out: Path, folder: Path) -> Path:
     return folder
 
 
-def test_warm_start_matches_by_id(tmp_path: Path) -> None:
+def test_warm_start_matches_by_id(tmp_path):
     plays = random_plays(90, 60)
     before = write_indexed(tmp_path / "before", plays)
     long = PARAMS.replace(max_iter=30)
@@ -132,7 +130,7 @@ def test_warm_start_matches_by_id(tmp_path: Path) -> None:
     assert started < 1.1 * reached < cold
 
 
-def test_warm_start_that_cannot_be(indexed: Path, tmp_path: Path) -> None:
+def test_warm_start_that_cannot_be(indexed, tmp_path):
     warm = PARAMS.replace(warm_start=str(tmp_path / "none"))
     with pytest.raises(MusicRecError, match=r"no manifest\.json there"):
         run(indexed, tmp_path / "out", warm)
@@ -152,7 +150,7 @@ def test_warm_start_that_cannot_be(indexed: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_mllib_refuses_what_it_would_ignore(indexed: Path, tmp_path: Path) -> None:
+def test_mllib_refuses_what_it_would_ignore(indexed, tmp_path):
     others = {"early_stopping": 2, "solver": "cg", "warm_start": "data/bundle"}
     assert set(others) < set(NATIVE_ONLY)
     described = ALSParams.model_fields.items()
@@ -164,9 +162,7 @@ def test_mllib_refuses_what_it_would_ignore(indexed: Path, tmp_path: Path) -> No
             run(indexed, tmp_path, als)
 
 
-def test_the_native_engine_starts_no_spark(
-    indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_native_engine_starts_no_spark(indexed, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # prints a line for each import
     paths = {"output": "factors", "metrics": "train.json", "plots": "plots"}
     params = "als:\n  rank: 4\n  max_iter: 1\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from html import unescape
-from pathlib import Path
 
 import pytest
 
@@ -21,7 +20,7 @@ COUNTS = [{"split": "train", "rows": 3, "mean": 2.5}]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("original")
     write_indexed(folder / "indexed", make_plays())
     (folder / "params.yaml").write_text("als: {max_iter: 3}")
@@ -34,13 +33,13 @@ BASE = ALSParams(max_iter=3)
 
 
 @pytest.fixture(scope="module")
-def work(folder: Path) -> Work:
+def work(folder):
     work = Work(folder / "indexed", BASE, folder / "kept")
     original_page(work, COUNTS)
     return work
 
 
-def test_the_grid_is_the_originals_and_the_best_is_its_best(work: Work) -> None:
+def test_the_grid_is_the_originals_and_the_best_is_its_best(work):
     points = {(s.als.rank, s.als.reg_param, s.als.alpha) for s in work.grid}
     assert len(work.grid) == 27
     assert points == {(r, g, a) for r in (5, 10, 20) for g in (0.1, 1, 10) for a in (1, 5, 10)}
@@ -54,7 +53,7 @@ def test_the_grid_is_the_originals_and_the_best_is_its_best(work: Work) -> None:
     }
 
 
-def test_a_second_run_computes_nothing_and_a_stopped_one_goes_on(folder: Path, work: Work) -> None:
+def test_a_second_run_computes_nothing_and_a_stopped_one_goes_on(folder, work):
     again = Work(folder / "indexed", BASE, folder / "kept")
     assert original_page(again, COUNTS) == original_page(work, COUNTS) and again.computed == 0
     steps: list[str] = []
@@ -72,7 +71,7 @@ def test_a_second_run_computes_nothing_and_a_stopped_one_goes_on(folder: Path, w
     assert summary(again) == summary(work)
 
 
-def test_a_step_out_of_the_grid() -> None:
+def test_a_step_out_of_the_grid():
     corner = ALSParams(rank=20, reg_param=0.1, alpha=10.0)
     further = {name: getattr(s.als, name) for name, s in plan.beyond(corner).items()}
     assert further == {"rank": 40, "reg_param": 0.01, "alpha": 20.0}
@@ -85,9 +84,7 @@ def test_a_step_out_of_the_grid() -> None:
     }  # fmt: skip
 
 
-def test_the_command_writes_a_page_with_every_published_figure(
-    folder: Path, work: Work, monkeypatch, capsys
-) -> None:
+def test_the_command_writes_a_page_with_every_published_figure(folder, work, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     (folder / "data").mkdir(exist_ok=True)
     (folder / "data/original").symlink_to(folder / "kept")
@@ -104,7 +101,7 @@ def test_the_command_writes_a_page_with_every_published_figure(
     assert "measured on other data" in page and "https://" not in page.split("<script")[0]
 
 
-def test_a_model_of_zeros_says_why(work: Work, folder: Path) -> None:
+def test_a_model_of_zeros_says_why(work, folder):
     """A regularisation that outweighs every play."""
     zeros = Work(folder / "indexed", BASE, folder / "kept")
     nothing = Point(ALSParams(rank=5, reg_param=1e6, alpha=1.0), FeedbackParams())
@@ -118,7 +115,7 @@ def test_a_model_of_zeros_says_why(work: Work, folder: Path) -> None:
     assert WHY_ZERO in unescape(original_page(work, COUNTS))
 
 
-def test_without_indexed_plays(tmp_path: Path) -> None:
+def test_without_indexed_plays(tmp_path):
     with pytest.raises(MusicRecError, match="dvc repro makes it anew"):
         Work(tmp_path, BASE, tmp_path / "kept")
     (tmp_path / CHECKSUMS).touch()

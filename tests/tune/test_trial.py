@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -23,7 +21,7 @@ SETTINGS = [
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trials")
     write_indexed(folder / "indexed", make_plays())
     return folder
@@ -32,9 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("split", "seen"), [("validation", "exclude"), ("test", "exclude"), ("validation", "keep")]
 )
-def test_the_figures_are_those_of_the_stages(
-    folder: Path, tmp_path: Path, split: str, seen: str
-) -> None:
+def test_the_figures_are_those_of_the_stages(folder, tmp_path, split, seen):
     params = EvaluateParams(k=(5, 60), split=split, seen=seen, bootstrap_samples=100)
     (tmp_path / "indexed").symlink_to(folder / "indexed")
     write_baselines(tmp_path, params)
@@ -56,17 +52,3 @@ def test_the_figures_are_those_of_the_stages(
         assert spark_rows(table, params.k) == rows["spark_protocol"]
         figures = evaluation_metrics(staged, rows["differences"], params)
         assert trials.figures(model).items() <= figures.items()
-
-
-def test_a_callback_can_end_a_trial(folder: Path) -> None:
-    seen = []
-
-    def prune(iteration: int, factors: object) -> None:
-        seen.append(iteration)
-        if iteration == 2:
-            raise KeyError("pruned")
-
-    trials = Trials(folder / "indexed", EvaluateParams(k=(5,)))
-    with pytest.raises(KeyError, match="pruned"):
-        trials.fit(*SETTINGS[0], on_iteration=prune)
-    assert seen == [1, 2]
