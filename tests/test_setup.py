@@ -66,6 +66,16 @@ def test_line_ends_are_those_of_unix_in_any_clone(tmp_path: Path) -> None:
     assert b"\r" not in (tmp_path / "scripts/setup.sh").read_bytes()
 
 
+def test_plays_below_data_never_go_into_git_and_their_pointers_do(tmp_path: Path) -> None:
+    """DVC commits what a stage reads to an experiment, unless Git is told to ignore it."""
+    run("git", "init", "-q", cwd=tmp_path)
+    (tmp_path / "data").mkdir()
+    shutil.copy(ROOT / "data/.gitignore", tmp_path / "data")
+    plays = ["data/mine/plays.csv", "data/mine/below/plays.parquet"]
+    names = [*plays, "data/mine/plays.csv.dvc", "params.yaml"]
+    assert run("git", "check-ignore", *names, cwd=tmp_path).stdout.split() == plays
+
+
 def test_the_workflow_makes_targets_that_there_are() -> None:
     workflow = (ROOT / ".github/workflows/review.yml").read_text()
     rules = (ROOT / "Makefile").read_text()

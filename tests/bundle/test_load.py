@@ -17,6 +17,7 @@ import pytest
 from musicrec.bundle import Bundle, load_bundle
 from musicrec.errors import MusicRecError
 from musicrec.storage.files import fingerprint
+from tests.support.plays import contents
 from tests.support.served import N_USERS, export, make_project, name_of
 
 USERS = [name_of("user", user) for user in range(N_USERS)]
@@ -38,8 +39,7 @@ def answers(bundle: Bundle) -> list[object]:
 
 def test_the_same_bytes_again(project, tmp_path):
     export(project, tmp_path / "again")
-    first = {p.name: p.read_bytes() for p in (project / "bundle").iterdir()}
-    assert first == {p.name: p.read_bytes() for p in (tmp_path / "again").iterdir()}
+    assert contents(project / "bundle") == contents(tmp_path / "again")
 
 
 def test_what_becomes_of_the_folder_changes_no_answer(bundle, folder, tmp_path, monkeypatch):

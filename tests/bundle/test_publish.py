@@ -12,6 +12,7 @@ from musicrec.bundle.publish import publish
 from musicrec.cli import main
 from musicrec.errors import MusicRecError, UsageError
 from musicrec.storage.files import write_json
+from tests.support.plays import contents
 from tests.support.project import Project
 
 INTERVALS = [
@@ -101,22 +102,21 @@ def test_the_copy_answers_alike_and_says_where_it_is_from(checkout, tmp_path, ca
         assert line in card
     assert "secret" not in card and "data.seed" not in card
     publish(exported, checkout, tmp_path / "again")
-    for path in (tmp_path / "out").iterdir():
-        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+    assert contents(tmp_path / "out") == contents(tmp_path / "again")
 
 
 def test_only_a_published_folder_is_replaced(checkout, tmp_path):
     exported, out = checkout / "data/bundle", tmp_path / "out"
     for _ in range(2):
         publish(exported, checkout, out)
-    before = {path: path.read_bytes() for path in exported.iterdir()}
+    before = contents(exported)
     with pytest.raises(UsageError, match="was not written by musicrec"):
         publish(exported, checkout, exported)  # which DVC wrote
     (out / "notes.txt").touch()
     with pytest.raises(UsageError, match="was not written by musicrec"):
         publish(exported, checkout, out)
     assert (out / "notes.txt").exists() and load_bundle(exported)
-    assert {path: path.read_bytes() for path in exported.iterdir()} == before
+    assert contents(exported) == before
 
 
 def test_uncommitted_changes_and_listeners_left_out_are_told(checkout, tmp_path, capsys):

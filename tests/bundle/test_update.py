@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from musicrec.bundle.update import update
 from musicrec.cli import main
 from musicrec.errors import MusicRecError
 from tests.support.als_reference import dense, solve_rows
+from tests.support.plays import contents
 from tests.support.served import ALS, FEEDBACK, HARD_IDS, N_ITEMS, export, make_project, plays_of
 
 # Of an old and a new user, an old and a new track; one pair that was there, one below min_count.
@@ -32,10 +32,6 @@ def table(rows: list[tuple[Any, ...]] = NEW) -> pa.Table:
     types |= {"last_played": pa.int64()} if rows and len(rows[0]) > 3 else {}
     named = [dict(zip(types, row, strict=True)) for row in rows]
     return pa.Table.from_pylist(named, pa.schema(types))
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize("rounds", [1, 2])

@@ -1,4 +1,4 @@
-"""Agreement with Spark and implicit where definitions agree; for ranx see evaluate/test_lists.py.
+"""Agreement with Spark; for ranx see tests/evaluate/test_lists.py.
 
 The `spark` protocol promises Spark's numbers to 1e-9. The cases hold what real lists do: short and
 empty lists, empty truth, truth longer than k, tracks twice in a list or in the truth.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix
 
 from tests.metrics.test_ranking import score
 
@@ -54,31 +53,3 @@ def test_means_equal_those_of_spark(spark):
     duplicates = [[1, 1, 2, 3], [4, 5, 4], [7]], [[1, 1, 3], [4, 4], [7, 7, 7, 8]]
     for case in (make_cases(), duplicates):
         assert our_means(*case) == pytest.approx(spark_means(spark, *case), rel=1e-9)
-
-
-def test_agreement_with_implicit_where_definitions_agree():
-    """MAP and nDCG agree; implicit's precision divides all hits by the sum of min(k, |T|)."""
-    evaluation = pytest.importorskip("implicit.evaluation", reason="implicit: make setup-bench")
-    lists, truths = make_cases()
-    kept = [u for u in range(len(lists)) if truths[u]]  # implicit leaves the others out
-    lists, truths = [lists[u] for u in kept], [truths[u] for u in kept]
-    scores = score(lists, truths, K)
-    rows = np.repeat(np.arange(len(truths)), [len(truth) for truth in truths])
-    held_out = csr_matrix((np.ones(len(rows)), (rows, np.concatenate(truths))), (len(truths), 200))
-
-    class Recommender:
-        """Hands out the lists; implicit pads short ones itself with -1."""
-
-        def recommend(self, users, _plays, N):
-            padded = [(lists[user] + [-1] * N)[:N] for user in users]
-            return np.array(padded, np.int32), None
-
-    sizes = np.array([len(truth) for truth in truths])
-    for k in K:
-        theirs = evaluation.ranking_metrics_at_k(
-            Recommender(), held_out, held_out, K=k, show_progress=False
-        )
-        assert theirs["map"] == pytest.approx(scores[f"map@{k}"].mean(), rel=1e-9)
-        assert theirs["ndcg"] == pytest.approx(scores[f"ndcg@{k}"].mean(), rel=1e-9)
-        hits = scores[f"precision@{k}"] * k
-        assert theirs["precision"] == pytest.approx(hits.sum() / np.minimum(sizes, k).sum())

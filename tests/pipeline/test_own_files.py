@@ -38,25 +38,3 @@ def test_a_file_in_the_place_of_the_sample_is_not_overwritten(sampled):
     assert train.read_bytes() == own
     train.write_bytes(kept)
     sampled.git("checkout", "--quiet", ".")
-
-
-def test_plays_below_data_never_go_into_git(sampled):
-    """DVC commits what a stage reads to an experiment, unless Git is told to ignore it."""
-    mine = sampled.folder / "data/mine/plays.csv"
-    mine.parent.mkdir()
-    rows = (f"u{user},t{(user * 7 + step) % 13}\n" for user in range(40) for step in range(6))
-    mine.write_text("listener,song\n" + "".join(rows))
-    columns = [f"data.columns.{role}" for role in ("user=listener", "track=song", "count=null")]
-    changes = ["data.source=data/mine/plays.csv", "data.protocol=holdout", *columns]
-    settings = [word for change in changes for word in ("-S", change)]
-    sampled.dvc("exp", "run", "--name", "mine", *settings, "ingest")
-    sampled.git("add", "--all")
-    assert "plays.csv" not in sampled.git("ls-files")
-    experiment = sampled.git("for-each-ref", "--format=%(refname)", "refs/exps/*/*/mine").strip()
-    committed = sampled.git("ls-tree", "-r", "--name-only", experiment)
-    assert "params.yaml" in committed and "plays.csv" not in committed
-    sampled.git("reset", "--quiet", "--hard")
-
-    sampled.dvc("add", "data/mine/plays.csv")  # the way to keep them: Git gets a pointer
-    sampled.git("add", "--all")
-    assert sampled.git("diff", "--cached", "--name-only") == "data/mine/plays.csv.dvc\n"

@@ -95,7 +95,7 @@ def table(n_users=2000, shift=0.0, seed=0, split="validation", k=K, names=NAMES,
     return pa.table(columns).replace_schema_metadata(metadata)
 
 
-def test_figures_are_those_of_the_tables():
+def test_figures_in_every_form_are_those_of_the_tables():
     old, new = table(), table(shift=0.01, seed=1)
     result = compare(Stored("main", old), Stored("exp", new))
     assert list(result.metrics) == HEADLINES
@@ -112,6 +112,12 @@ def test_figures_are_those_of_the_tables():
     assert result.metrics["ndcg@500"].verdict == "cannot tell"
     back = compare(Stored("exp", new), Stored("main", old))
     assert back.metrics["map@500"].verdict == "worse"
+    text = as_text(result)
+    assert text.startswith("main against exp: 2,000 validation users\n")
+    assert re.search(r"\nmap@500  .* to \+\d+\.\d\d %  < 0\.0001  better\n", text)
+    assert re.search(r"\n\| map@500 \| .* \| \*\*better\*\* \|\n", as_markdown(result))
+    found = json.loads(as_json(result))
+    assert (found["metrics"]["map@500"]["verdict"], found["n_users"]) == ("better", 2000)
 
 
 def test_only_list_lengths_and_metrics_of_both_are_compared():
@@ -179,16 +185,6 @@ def test_a_change_that_is_better_on_average_and_worse_for_newcomers_is_said():
     old, new = (with_column(t, "map@500", nobody) for t in (old, new))
     found = compare(Stored("a", old), Stored("b", new), ["map@500"], by=["history"]).metrics
     assert "map@500, history 0" in found and "map@500, history 1-4" not in found
-
-
-def test_forms():
-    result = compare(Stored("main", table()), Stored("exp", table(shift=0.01, seed=1)))
-    text = as_text(result)
-    assert text.startswith("main against exp: 2,000 validation users\n")
-    assert re.search(r"\nmap@500  .* to \+\d+\.\d\d %  < 0\.0001  better\n", text)
-    assert re.search(r"\n\| map@500 \| .* \| \*\*better\*\* \|\n", as_markdown(result))
-    found = json.loads(as_json(result))
-    assert (found["metrics"]["map@500"]["verdict"], found["n_users"]) == ("better", 2000)
 
 
 def test_the_bootstrap_is_that_of_the_heads_parameters():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 import numpy as np
@@ -15,6 +14,7 @@ from musicrec.errors import MusicRecError
 from musicrec.params import SampleParams
 from musicrec.sample import plays as sample
 from musicrec.sample.draws import MONTH, MONTHS, draw_times
+from tests.support.plays import contents
 
 DEFAULT = SampleParams()
 PAIR = ["user_id", "track_id"]
@@ -44,10 +44,6 @@ def splits(rows):
 @pytest.fixture(scope="module")
 def plays(splits):
     return pa.concat_tables(splits.values())
-
-
-def digests(path):
-    return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(path.iterdir())}
 
 
 def values(table, column):
@@ -140,7 +136,7 @@ def test_histories_and_popularity_have_long_tails(plays):
 
 def test_same_parameters_same_bytes(folder, tmp_path):
     sample.write_sample(DEFAULT, tmp_path / "again")
-    assert digests(folder) == digests(tmp_path / "again")
+    assert contents(folder) == contents(tmp_path / "again")
 
 
 def test_a_user_does_not_depend_on_the_chunk(monkeypatch):
