@@ -26,8 +26,16 @@ def say(project, capsys):
     return run
 
 
-def ids_of(printed: str) -> list[str]:
-    return [row["track_id"] for row in json.loads(printed)["tracks"]]
+@pytest.fixture
+def listed(say):
+    """Run a command that succeeds; gives the ids of its tracks."""
+
+    def run(*words: str) -> list[str]:
+        status, printed, _ = say(*words, "--json")
+        assert status == 0
+        return [row["track_id"] for row in json.loads(printed)["tracks"]]
+
+    return run
 
 
 def test_a_table_for_people(say, bundle, tmp_path):
@@ -46,53 +54,45 @@ def test_a_table_for_people(say, bundle, tmp_path):
         assert line.endswith(f"{found.score:.4f}")
 
 
-def test_names_stand_for_ids(say, bundle, tmp_path):
+def test_names_stand_for_ids(say, listed, bundle, tmp_path):
     labels = tmp_path / "names.csv"
     tracks = [name_of("item", item) for item in range(20)]
     names = [f"Song {min(item, 18)}" for item in range(20)]  # the last two alike
     labels.write_text("".join(map("{},{}\n".format, tracks, names)))
-    words = ["--labels", str(labels), "--json", "-k", "3"]
-    status, printed, _ = say("recommend", "--plays", "Song 0=3", f"{tracks[1]}=2", *words)
-    expected = bundle.recommend_for_plays({tracks[0]: 3, tracks[1]: 2}, 3)
-    assert status == 0 and ids_of(printed) == expected.track_ids
-    near = [say("similar", "--track", track, *words)[1] for track in ("Song 0", tracks[0])]
+    words = ["--labels", str(labels), "-k", "3"]
+    expected = bundle.recommend_for_plays({tracks[0]: 3, tracks[1]: 2}, 3).track_ids
+    assert listed("recommend", "--plays", "Song 0=3", f"{tracks[1]}=2", *words) == expected
+    near = [listed("similar", "--track", track, *words) for track in ("Song 0", tracks[0])]
     assert near[0] == near[1]
     chosen = ["--candidates", "Song 0", tracks[1]]
-    status, printed, _ = say("recommend", "--user", "user-3", *chosen, *words)
-    assert set(ids_of(printed)) <= {*tracks[:2]}
+    assert set(listed("recommend", "--user", "user-3", *chosen, *words)) <= {*tracks[:2]}
     for name, sentence in (("Song 18", "is the name of 2 tracks"), ("Nobody's", "nobody played")):
         status, _, noted = say("similar", "--track", name, *words)
         assert status == 1 and sentence in noted
 
 
 @pytest.mark.parametrize("name", HARD_IDS)
-def test_hard_ids(say, bundle, name):
+def test_hard_ids(listed, bundle, name):
+    user, plays, counts = ["--user", name], [f"{name}=3", "item-2=4"], {name: 3, "item-2": 4}
     if name == "--json":  # an option's own name is an id only behind an equals sign
-        words: list[str] = [f"--user={name}"]
-        plays = [f"--plays={name}=3"]
-    else:
-        words, plays = ["--user", name], ["--plays", f"{name}=3", "item-2=4"]
-    status, printed, _ = say("recommend", *words, "--json", "-k3")
-    assert status == 0 and ids_of(printed) == bundle.recommend(name, 3).track_ids
-    status, printed, _ = say("recommend", *plays, "-k3", "--json")
-    expected = {name: 3} if len(plays) == 1 else {name: 3, "item-2": 4}
-    assert status == 0 and ids_of(printed) == bundle.recommend_for_plays(expected, 3).track_ids
-    status, printed, _ = say("similar", f"--track={name}", "--json", "-k", "2")
-    near = bundle.similar_tracks(name, 2)
-    assert [row["track_id"] for row in json.loads(printed)["tracks"]] == [one.id for one in near]
+        user, plays, counts = [f"--user={name}"], [], {name: 3}
+    given = ["--plays", *plays] if plays else [f"--plays={name}=3"]
+    assert listed("recommend", *user, "-k3") == bundle.recommend(name, 3).track_ids
+    expected = bundle.recommend_for_plays(counts, 3).track_ids
+    assert listed("recommend", *given, "-k3") == expected
+    near = [one.id for one in bundle.similar_tracks(name, 2)]
+    assert listed("similar", f"--track={name}", "-k", "2") == near
 
 
-def test_plays_from_a_file_and_from_standard_input(say, bundle, tmp_path, monkeypatch):
+def test_plays_from_a_file_and_from_standard_input(listed, bundle, tmp_path, monkeypatch):
     content = "item-1\t3\r\n-dash\t2\n\nwith=sign\nSigur Rós\t4".encode()
     plays = {"item-1": 3, "-dash": 2, "with=sign": 1, "Sigur Rós": 4}
     expected = bundle.recommend_for_plays(plays, 5).track_ids
     path = tmp_path / "plays.tsv"
     path.write_bytes(content)
-    status, printed, _ = say("recommend", "--plays-from", str(path), "-k5", "--json")
-    assert status == 0 and ids_of(printed) == expected
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), "ascii"))
-    status, printed, _ = say("recommend", "--plays-from", "-", "-k5", "--json")
-    assert status == 0 and ids_of(printed) == expected
+    for source in (str(path), "-"):
+        assert listed("recommend", "--plays-from", source, "-k5") == expected
 
 
 def test_what_is_not_ordinary_is_told(say, bundle):

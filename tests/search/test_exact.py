@@ -114,10 +114,6 @@ def test_threads_and_batch_change_no_bit():
             assert got.tobytes() == want.tobytes()
     for got, want in zip(index.search(queries[7:40], 50), expected, strict=True):
         assert got.tobytes() == want[7:40].tobytes()
-    for row, query in enumerate(queries):
-        ids, scores = index.search_one(query, 50)
-        assert ids.tobytes() == expected[0][row].tobytes()
-        assert scores.tobytes() == expected[1][row].tobytes()
 
 
 def test_excluded_items_outside_the_catalogue_are_ignored():
