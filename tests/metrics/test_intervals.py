@@ -44,6 +44,8 @@ def test_paired_intervals_cover_the_true_difference_and_relative_change():
     row = found["7"]
     assert row.change == pytest.approx(row.head / row.base - 1)
     assert (row.change_low > 0) == (row.low > 0) and (row.change_high > 0) == (row.high > 0)
+    same = compare_paired({"m": base[:, 0]}, {"m": 1.1 * base[:, 0]}, 200, 0)["m"]
+    assert (same.change_low, same.change_high) == pytest.approx((0.1, 0.1))  # of every resample
 
 
 def test_fewest_users_is_where_intervals_and_test_begin_to_hold():
