@@ -222,24 +222,16 @@ def sparse_weights(train: Interactions, rows: np.ndarray, params: BaselinesParam
     lengths, ids, values = [np.zeros(1, np.int64)], [], []
     for first in range(0, train.n_items, _ITEMS_AT_ONCE):
         items = np.arange(first, min(first + _ITEMS_AT_ONCE, train.n_items))
-        nearest, found = _columns(train, by_item, items, params)
+        nearest = nearest_items(train, items, params.neighbours).ids
+        found = np.zeros(nearest.shape, np.float32)
+        regress = partial(_regress, by_item, (items, nearest), params.ease_reg, found)
+        for_blocks(regress, blocks(len(items), _ITEMS_A_BLOCK))
         kept = (found != 0) & wanted[nearest]
         lengths.append(kept.sum(axis=1))
         ids.append(nearest[kept])
         values.append(found[kept])
     indptr, indices, weights = map(np.concatenate, (lengths, ids, values))
     return Interactions(np.cumsum(indptr), indices, weights, train.n_items).transpose()
-
-
-def _columns(
-    train: Interactions, by_item: Interactions, items: np.ndarray, params: BaselinesParams
-) -> tuple[np.ndarray, np.ndarray]:
-    """Neighbours of some items, and their weights in float32, in one shape."""
-    nearest = nearest_items(train, items, params.neighbours).ids
-    found = np.zeros(nearest.shape, np.float32)
-    regress = partial(_regress, by_item, (items, nearest), params.ease_reg, found)
-    for_blocks(regress, blocks(len(items), _ITEMS_A_BLOCK))
-    return nearest, found
 
 
 @kernel()

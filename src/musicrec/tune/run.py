@@ -29,6 +29,7 @@ from musicrec.als.fit import Factors
 from musicrec.errors import MusicRecError
 from musicrec.metrics.definitions import headline_metrics
 from musicrec.params import Block, load_params
+from musicrec.storage.outputs import CHECKSUMS
 from musicrec.tune.space import Space, read_space
 from musicrec.tune.study import FOLDER, Setting, Study, write_settings
 from musicrec.tune.trial import Model, Trials, code_digest, digest
@@ -119,7 +120,7 @@ def tune(
 
     about = {
         **{"metric": metric, "k": list(judged.k), "seed": request.seed, "base": base},
-        **{"fixed": space.fixed, "plays": digest(request.indexed.rglob("*"))},
+        **{"fixed": space.fixed, "plays": digest(request.indexed.rglob(CHECKSUMS))},
         "swept": {name: distribution_to_json(kind) for name, kind in space.swept.items()},
         "code": code_digest(),
     }
