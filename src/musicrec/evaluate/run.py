@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from musicrec.als.fold_in import read_model
 from musicrec.baselines.lists import CHAMPION, read_baselines
-from musicrec.errors import warn
+from musicrec.errors import MusicRecError, warn
 from musicrec.evaluate.champion import champion_lists
 from musicrec.evaluate.judge import Evaluation, judge, recommend
 from musicrec.evaluate.lists import lists_table
@@ -37,6 +38,8 @@ def evaluate(
     MusicRecError
         The folders do not fit each other, or the split holds no play.
     """
+    if os.environ.get("MUSICREC_EVALUATE_ON", "native") != "native":
+        raise MusicRecError("MUSICREC_EVALUATE_ON is gone: evaluate needs no Spark; unset it")
     held_out = read_held_out(indexed, params.split, params.seen)
     if held_out.n_without_new:
         warn(

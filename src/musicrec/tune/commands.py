@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from musicrec.errors import UsageError
 from musicrec.parsers import Commands, number
 
 
@@ -21,6 +22,7 @@ def add_tune(commands: Commands) -> None:
     add("--trials", type=count, default=100, help="how many (%(default)s)")
     add("--seed", type=seed, default=42, help="of the search (%(default)s)")
     add("--metric", default="", help="what to maximise (default: map@ longest k)")
+    add("--beyond", action="store_true", help=argparse.SUPPRESS)
     add("--params", type=Path, default=Path("params.yaml"), help=argparse.SUPPRESS)
     _add_paths(parser, "tune.html")
     parser.set_defaults(run=run_tune)
@@ -60,6 +62,8 @@ def run_tune(args: argparse.Namespace) -> None:
     from musicrec.tune.run import Request, tune
     from musicrec.tune.study import command, notes, table, trial_line
 
+    if args.beyond:
+        raise UsageError("--beyond is gone: search again with a wider range, -S NAME=...")
     output_file(args.output, ".html", is_page)
     of_search = (args.trials, args.metric, args.seed)
     request = Request(args.params, args.indexed, args.overrides, *of_search)
