@@ -48,6 +48,26 @@ def test_paired_intervals_cover_the_true_difference_and_relative_change():
     assert (same.change_low, same.change_high) == pytest.approx((0.1, 0.1))  # of every resample
 
 
+@pytest.mark.parametrize(
+    ("change", "stopping", "least"),
+    [
+        (-0.05, ("cannot tell", "worse"), 0.01),
+        # From the other side of the margin: never called equivalent more often than that.
+        (0.05, ("cannot tell", "better", "no worse than the margin"), 0.0),
+    ],
+)
+def test_a_change_as_large_as_the_margin_is_passed_in_2_and_a_half_percent_of_runs(
+    change, stopping, least
+):
+    rng, passed = np.random.default_rng(12), 0
+    for run in range(1000):
+        base = metric_like(rng, 500)
+        head = base * (1 + change) * (1 + 0.3 * rng.choice([-1.0, 1.0], 500))
+        verdict = compare_paired({"m": base}, {"m": head}, 400, run, 0.05)["m"].verdict
+        passed += verdict not in stopping
+    assert least <= passed / 1000 <= 0.04
+
+
 def test_fewest_users_is_where_intervals_and_test_begin_to_hold():
     rng = np.random.default_rng(13)
     runs = 2000
