@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from musicrec.errors import MusicRecError
 from musicrec.interactions.coded import IndexSizes, dictionary
 from musicrec.interactions.matrix import pair_keys
-from musicrec.interactions.memory import fits_in_memory
-from musicrec.jit.parallel import on_threads
+from musicrec.interactions.memory import fits_in_memory, require_memory
+from musicrec.jit.parallel import on_threads, thread_count, using_threads
 from musicrec.storage.files import write_checksums, write_json
 from musicrec.storage.parquet import (
     LAST_PLAYED,
@@ -71,7 +71,10 @@ def index_splits(inputs: Mapping[str, Path], folder: Path) -> dict[str, Any]:
     rows = sum(pq.read_metadata(part).num_rows for _, part in files)
     n_groups = next((n for n in (1, 2, 4) if fits_in_memory(rows // n)), PARTS)
     read = cache(_read) if n_groups == 1 else _read
-    counted = on_threads(lambda file: _counts(read(file[1]), file[0] == "train"), files)
+    require_memory(rows // PARTS, "index")
+    threads = None if n_groups == 1 else min(2, thread_count())  # each reads a whole file
+    with using_threads(threads):
+        counted = on_threads(lambda file: _counts(read(file[1]), file[0] == "train"), files)
     maps, indices = [], []
     for tables, column, index in zip(zip(*counted, strict=True), IDS, schema.names, strict=False):
         found = pa.concat_tables(tables)
@@ -84,7 +87,8 @@ def index_splits(inputs: Mapping[str, Path], folder: Path) -> dict[str, Any]:
         (folder / name).mkdir()
     of_files = list(zip(files, *indices, strict=True))
     for numbers in np.array_split(np.arange(PARTS), n_groups):
-        indexed = on_threads(lambda one: _indexed(read(one[0][1]), one[1:], numbers), of_files)  # noqa: B023
+        with using_threads(threads):
+            indexed = on_threads(lambda of: _indexed(read(of[0][1]), of[1:], numbers), of_files)  # noqa: B023
         for name in inputs:
             mine = [rows for (split, _), rows in zip(files, indexed, strict=True) if split == name]
             columns = [np.concatenate(column) for column in zip(*mine, strict=True)]

@@ -47,7 +47,11 @@ def run_update(args: argparse.Namespace) -> None:
     parent, columns = load_bundle(args.bundle), params.columns
     if parent.timed and columns.timestamp is None:  # as the pipeline's own files have it
         columns = columns.replace(timestamp="last_played")
-    plays = read_plays(params.replace(source=args.plays, files=None, columns=columns))
+    aliases = params.aliases
+    if aliases and Path(params.source, aliases).is_file():  # of the pipeline's source
+        aliases = str(Path(params.source, aliases))
+    given = {"source": args.plays, "files": None, "columns": columns, "aliases": aliases}
+    plays = read_plays(params.replace(**given))
     summary = update(parent, plays, args.output, args.rounds, args.groups or NO_GROUPS)
     if not summary:
         print(f"{args.output}: no new plays; the bundle is {args.bundle}")

@@ -335,7 +335,7 @@ def test_every_setting_scored_on_test_users_is_known(edited, monkeypatch, capsys
     shown = edited.revision("workspace").read_json("metrics/evaluate.json")["test"]
     assert one.figures == pytest.approx({name: shown[name] for name in HEADLINES}, abs=1e-6)
     assert main(["tested"]) == 0 and main(["compare", "edited"]) == 0
-    assert "One setting was scored on test users" in capsys.readouterr().err
+    assert "One setting was scored on these test users" in capsys.readouterr().err
 
     row = {"k": 500, "map": 0.1, "ndcg": 0.2, "recall": 0.3, "precision": 0.4}
     for split in ("test", "validation"):

@@ -107,7 +107,7 @@ def _write_all(
     _note_unknown(query.unknown + (found.unknown if found else ()))
     users = found.known if found else None
     request = Request(query, users, bundle.exclusions(exclude_for) if exclude_for else None)
-    if args.engine == "native":
+    if args.engine == "native" or (users is not None and not len(users)):
         recommend_all(bundle, args.output, request)
     else:
         from musicrec.spark.session import spark_session

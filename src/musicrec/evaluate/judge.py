@@ -36,14 +36,15 @@ class Lists:
     Attributes
     ----------
     judged : the model's in the `ranking` protocol, as `evaluate.seen` says
-    with_seen : the model's with the tracks of the user's history, for the `spark` protocol
+    with_seen : the model's with the tracks of the user's history, for the `spark` protocol, which
+        is left out where they are not known
     scores : float32 array (n, length), of `judged`
     baselines : those of each baseline by name, as `evaluate.seen` says
     champion : what `champion_lists` says of the one among them, if it is
     """
 
     judged: np.ndarray
-    with_seen: np.ndarray
+    with_seen: np.ndarray | None
     scores: np.ndarray
     baselines: Mapping[str, np.ndarray] = field(default_factory=dict)
     champion: Mapping[str, Any] | None = None
@@ -105,7 +106,8 @@ def judge(held_out: HeldOut, lists: Lists, params: EvaluateParams) -> Evaluation
             prefix + metric: pa.array(values, mask=np.isnan(values))
             for metric, values in scores.items()
         }
-    columns |= _spark_protocol(lists.with_seen, held_out, params.k)
+    if lists.with_seen is not None:
+        columns |= _spark_protocol(lists.with_seen, held_out, params.k)
     table = pa.table({"user_id": held_out.user_ids, **columns})
     described: dict[str, Any] = {"split": held_out.split, "k": sorted(params.k)}
     if params.seen != "exclude":

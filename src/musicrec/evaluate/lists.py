@@ -67,6 +67,8 @@ def read_lists(
         A column is missing or has no value somewhere, or nobody in it is held out.
     """
     table, order_by = _read(Path(path))
+    if not table.num_rows:
+        raise MusicRecError(f"{path}: has no rows")
     for name in table.column_names:
         empty = pc.sum(pc.is_null(table.column(name), nan_is_null=True)).as_py()
         if empty:
@@ -145,7 +147,9 @@ def write_trec(folder: Path, held_out: HeldOut, lists: np.ndarray, name: str) ->
         An id holds white space, which ends a word of these files.
     """
     users, tracks = held_out.user_ids.to_pylist(), held_out.track_ids.to_pylist()
-    tracks.append("unknown")  # stands for all tracks that no split knows
+    unknown = "unknown-"  # begins what stands for a track that no split knows: no track's id
+    while any(track.startswith(unknown) for track in tracks):
+        unknown += "-"
     for text in (name, *users, *tracks):
         if text.split() != [text]:
             raise MusicRecError(f"{text!r} holds white space, which no id has in TREC's files")
@@ -153,7 +157,8 @@ def write_trec(folder: Path, held_out: HeldOut, lists: np.ndarray, name: str) ->
     with atomic_path(folder / "run.txt") as path, path.open("w", encoding="utf-8") as file:
         for user, row in zip(users, lists, strict=True):
             for rank, item in enumerate(row[row >= 0].tolist(), start=1):
-                file.write(f"{user} Q0 {tracks[item]} {rank} {-rank} {name}\n")
+                track = tracks[item] if item < len(tracks) else f"{unknown}{rank}"
+                file.write(f"{user} Q0 {track} {rank} {-rank} {name}\n")
     with atomic_path(folder / "qrels.txt") as path, path.open("w", encoding="utf-8") as file:
         for place, user in enumerate(users):
             for item in held_out.truth.row(place).tolist():

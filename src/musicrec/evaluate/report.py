@@ -39,7 +39,7 @@ def evaluation_metrics(
 ) -> dict[str, Any]:
     """Figures of `metrics/evaluate.json`, what a reviewer acts on; docs/metrics.md defines them.
 
-    Every one is the mean of a column of the table. `beats_<baseline>`: the model's MAP is shown
+    Metrics are means of columns of the table. `beats_<baseline>`: the model's MAP is shown
     to be higher (`metrics.intervals.shown_higher`).
 
     Parameters
@@ -109,7 +109,7 @@ def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]
         "metrics": [
             row for model in _prefixes(table) for row in metric_rows(table, params.k, model)
         ],
-        "spark_protocol": spark_rows(table, params.k),
+        "spark_protocol": spark_rows(table, params.k) if "spark_map" in table.column_names else [],
         "users": [_user_counts(table)],
     }
     rows["intervals"], rows["differences"] = _interval_rows(table, params)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError, warn
+from musicrec.formatting import counted
 from musicrec.ingest.read.columns import mapping_of, read_aliases
 from musicrec.ingest.read.judge import Chunk
 from musicrec.ingest.read.reader import Reader
@@ -159,13 +160,14 @@ def read_plays(params: DataParams) -> pa.Table:
     -------
     pyarrow.Table
         `user_id`, `track_id`, `count` and, where a timestamp is mapped, `last_played`; by the bytes
-        of user and track, one row each. Empty where the source has no rows.
+        of user and track, one row each. Empty where the source has no rows or `data.keep` leaves
+        out all.
     """
     params = params.replace(protocol="holdout")
     reader, tables = open_source(params)
     chunks: list[Chunk] = []
     tally = _read(reader, list(tables), params, lambda _, chunk: chunks.append(chunk))
-    if not tally.rows.total():
+    if tally.rows.total() == tally.seen["rows_filtered"]:
         return plays_schema(timed=params.columns.timestamp is not None).empty_table()
     tally.require_good()
     return merged_table([chunk for chunk in chunks if len(chunk.counts)], params)
@@ -206,8 +208,8 @@ def _summary(tally: Tally, merged: Merged, plan: Plan, folder: Path) -> dict[str
         rows = tally.rejected[split][ALSO_IN_TRAIN]
         history = f" or {split}{HISTORY}" * (f"{split}{HISTORY}" in plan.splits)
         raise MusicRecError(
-            f"{params.source}: {rows:,} row{'s' * (rows > 1)} of {split} (columns "
-            f"{params.columns.user!r} and {params.columns.track!r}) are in train{history} too, "
+            f"{params.source}: {counted(rows, 'row')} of {split} (columns {params.columns.user!r} "
+            f"and {params.columns.track!r}) {'is' if rows == 1 else 'are'} in train{history} too, "
             f"first user {pair[0]!r}, track {pair[1]!r}; fix the source or set "
             "data.on_bad_rows: drop"
         )

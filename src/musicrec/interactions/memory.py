@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 from pathlib import Path
 
 from musicrec.errors import MusicRecError
@@ -31,6 +32,9 @@ def require_memory(rows: int, source: str) -> None:
 def available_memory() -> int:
     """Bytes that a process can have: of a container, of Linux, or else all that there are."""
     found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit_of_process, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit_of_process != resource.RLIM_INFINITY:
+        found = min(found, limit_of_process)
     free = re.search(r"^MemAvailable: +(\d+) kB", _text(MEMINFO), re.M)
     if free:
         found = min(found, int(free[1]) << 10)

@@ -89,24 +89,36 @@ class Comparison:
     verdict: str
     start_sd: float | None = None
 
-    def users_needed(self, margin: float) -> int | None:
+    def toward_better(self, better: str) -> tuple[float, float, float]:
+        """The relative change and the ends of its interval, signed so that a gain is positive."""
+        ends = self.change, self.change_low, self.change_high
+        if None in ends:
+            return self.difference * (-1 if better == "lower" else 1), -np.inf, np.inf
+        change, low, high = map(float, ends)  # type: ignore[arg-type]
+        return (-change, -high, -low) if better == "lower" else (change, low, high)
+
+    def users_needed(self, margin: float, better: str) -> int | None:
         """About how many users like these a verdict takes where `verdict` is that there is none.
 
         For `too few users`, so many that `FEWEST_USERS` of them differ. For `cannot tell`, so
-        many that half the interval of the relative change is the margin, or the change itself
-        with a margin of 0: it shrinks with the square root of their number.
-
-        Returns
-        -------
-        int or None
-            None where nothing says how many.
+        many that the interval of the relative change, which shrinks with the square root of their
+        number, leaves out 0 or a loss as large as the margin. None where nothing says how many, or
+        these are enough but for the correction for several metrics.
         """
         if self.verdict == TOO_FEW:
             return math.ceil(self.n_users * FEWEST_USERS / self.n_differ)
-        if self.change_low is None or self.change_high is None:
+        change, low, high = self.toward_better(better)
+        distance = max(abs(change), change + margin if better != "neither" else 0.0)
+        if not np.isfinite(high - low) or not distance:
             return None
-        half, aim = (self.change_high - self.change_low) / 2, margin or abs(self.change or 0.0)
-        return math.ceil(self.n_users * (half / aim) ** 2) if aim else None
+        needed = math.ceil(self.n_users * ((high - low) / 2 / distance) ** 2)
+        return needed if needed > self.n_users else None
+
+    def margin_needed(self, better: str) -> float | None:
+        """The least whole percent at which these users tell that head is no worse than it."""
+        low = self.toward_better(better)[1]
+        told = math.floor(1 - 100 * low) / 100 if np.isfinite(low) else 1.0
+        return told if better != "neither" and told < 1 else None
 
 
 def bootstrap_means(values: np.ndarray, samples: int, seed: int) -> np.ndarray:
@@ -386,11 +398,7 @@ def holm(p_values: list[float]) -> list[float]:
 def _verdict(row: Comparison, margin: float, better: str) -> str:
     if not row.n_differ:
         return IDENTICAL
-    low, high, gain = -np.inf, np.inf, row.difference
-    if row.change_low is not None and row.change_high is not None:
-        low, high = row.change_low, row.change_high
-    if better == "lower":
-        low, high, gain = -high, -low, -gain
+    gain, low, high = row.toward_better(better)
     no_worse = margin > 0 and low > -margin
     if no_worse and high < margin and row.n_users >= FEWEST_USERS:
         return EQUIVALENT

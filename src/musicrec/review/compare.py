@@ -5,7 +5,6 @@ Both per-user tables hold the same users with the same held-out tracks, or there
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -20,6 +19,7 @@ from musicrec.metrics.definitions import (
     MARGIN,
     METRICS,
     TOO_FEW,
+    direction,
     headline_metrics,
 )
 from musicrec.metrics.intervals import Comparison, compare_paired, compare_starts
@@ -125,15 +125,17 @@ def _cure(found: Mapping[str, Comparison], margin: float, split: str, n_users: i
     """How many users a verdict would take, and which margin these can tell."""
     sentences: list[str] = []
     for verdict in (CANNOT_TELL, TOO_FEW):
-        needs = {
-            name: row.users_needed(margin) or 0
+        rows = {
+            name: row
             for name, row in found.items()
             if row.verdict == verdict and row.n_users == n_users
         }
-        name = max(needs, key=lambda name: needs[name], default="")
-        if not needs.get(name):
+        needs = {name: row.users_needed(margin, direction(name)) for name, row in rows.items()}
+        known = {name: number for name, number in needs.items() if number}
+        if not known:
             continue
-        row, n_needed = found[name], float(f"{needs[name]:.2g}")
+        name = max(known, key=known.__getitem__)
+        row, n_needed = rows[name], float(f"{known[name]:.2g}")
         aim = f"at a margin of {100 * margin:g} %" if margin else "of a change as large as this one"
         if verdict == TOO_FEW:
             aim = f"where {row.n_differ:,} differ"
@@ -141,9 +143,9 @@ def _cure(found: Mapping[str, Comparison], margin: float, split: str, n_users: i
         if not sentences:
             text += f"; hold more out (data.{split}_users; temporal: data.{split}_from; given: more"
             text += " plays)"
-        if verdict == CANNOT_TELL and row.change_low is not None and row.change_high is not None:
-            half = math.ceil(50 * (row.change_high - row.change_low)) / 100
-            text += f", or ask for what these can tell: --margin {half:g}"
+        told = row.margin_needed(direction(name))
+        if verdict == CANNOT_TELL and told:
+            text += f", or ask for what these can tell: --margin {told:g}"
         sentences.append(f"{text}.")
     return " ".join(sentences)
 

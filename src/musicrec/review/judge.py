@@ -58,7 +58,7 @@ def judge_lists(path: str | os.PathLike[str], name: str, trec: Path | None = Non
     held_out = read_held_out(root / "data/indexed", params.split, params.seen)
     lists, notes = read_lists(path, held_out, params)
     others = read_baselines(root / "data/baselines", len(held_out.users), params)
-    evaluation = judge(held_out, Lists(lists, lists, np.empty(0), others), params)
+    evaluation = judge(held_out, Lists(lists, None, np.empty(0), others), params)
     plots = plot_rows(evaluation, params)
     figures = evaluation_metrics(evaluation, plots["differences"], params)
     if trec is not None:

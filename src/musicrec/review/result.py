@@ -64,7 +64,8 @@ class Result:
             for name, row in self.metrics.items()
             if direction(name) != "neither" and (row.verdict != TOO_FEW or SLICE not in name)
         }
-        said = said or {"every metric": IDENTICAL}
+        if not self.metrics:
+            said = {"every metric": IDENTICAL}
         return {name: verdict for name, verdict in said.items() if verdict in GATES[gate]}
 
     def gate_sentence(self, gate: str) -> str:

@@ -134,7 +134,7 @@ def _refit(base: Revision, head: Revision, n_starts: int) -> list[list[pa.Table]
         if revision.output_hash(INDEXED) != workspace.output_hash(INDEXED):
             raise MusicRecError(
                 f"--starts trains on {INDEXED} of the workspace, and {revision.name} has other "
-                f"plays; `git checkout {revision.name}` and `dvc checkout` first"
+                f"plays; `git checkout` (or `dvc exp apply`) it, and `dvc checkout`, first"
             )
     evaluates = [_block(revision, EvaluateParams) for revision in (base, head)]
     k = sorted(set(evaluates[0].k) & set(evaluates[1].k)) or evaluates[1].k

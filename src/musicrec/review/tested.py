@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -154,9 +155,10 @@ def as_text(found: Sequence[Tested], params: Mapping[str, Any]) -> str:
 
 def sentence(found: Sequence[Tested]) -> str:
     """Say how often the test users were asked, and what follows."""
-    if len(found) == 1:
-        return "One setting was scored on test users in this clone, as it should be."
+    most = max(Counter(one.indexed for one in found).values())
+    if most == 1:
+        return "One setting was scored on these test users in this clone, as it should be."
     return (
-        f"{len(found)} settings were scored on test users in this clone. If the best of them is "
+        f"{most} settings were scored on the same test users in this clone. If the best of them is "
         "what you show, its figure is too good: the test users have helped to choose it."
     )

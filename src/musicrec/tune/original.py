@@ -137,6 +137,7 @@ class Work:
             factors = model.factors
             lists = recommend(held_out, queries(held_out, *model), factors.items, EVALUATE)
             table = judge(held_out, lists, EVALUATE).table
+            assert lists.with_seen is not None
             users, at = np.nonzero(lists.with_seen >= 0)
             played = pair_keys(users, lists.with_seen[users, at])
             seen = np.isin(played, held_out.history.keys())

@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from musicrec.errors import MusicRecError
 from musicrec.ingest.read.judge import Chunk
 from musicrec.ingest.read.values import MAX_COUNT, SECOND
 from musicrec.ingest.split.protocol import HOLDOUT_PLAYS, HOLDOUT_USERS, Plan
-from musicrec.ingest.split.summary import Contents, Merged, histogram_of, joined, sum_too_large
+from musicrec.ingest.split.summary import Contents, Merged, histogram_of, joined
 from musicrec.interactions.coded import Coded, code_ids
 from musicrec.interactions.hashing import hash_fraction, text_parts
 from musicrec.jit.parallel import on_threads
@@ -79,7 +80,7 @@ class Group:
         self._merged: dict[int, Pairs] = {}
 
     def pairs(self, number: int) -> Pairs:
-        """Merge the rows of a part; they are kept where a plan takes several passes."""
+        """Merge the rows of a part; kept with the group where a plan takes several passes."""
         found = self._merged.get(number)
         if found is None:
             found = _merged(self.rows, self._part_of_user == number, self._plan.params)
@@ -93,7 +94,7 @@ class Group:
         return np.asarray(found.to_numpy(zero_copy_only=False))
 
 
-Groups = Callable[[], Iterable[Group]]  # the same ones each time
+Groups = Callable[[], Iterable[Group]]  # of the same rows each time
 
 
 def merge(groups: Groups, plan: Plan, folder: Path) -> Merged:
@@ -256,15 +257,18 @@ def _require_sums(
     large = pairs[(sums > MAX_COUNT).astype(bool)]
     if len(large):
         user, track = divmod(int(large[0]), len(rows.tracks.ids))
-        first = rows.users.ids[user].as_py(), rows.tracks.ids[track].as_py()
-        raise sum_too_large(len(large), first, params)
+        raise MusicRecError(
+            f"{params.source}: column {params.columns.count!r}: the counts of user "
+            f"{rows.users.ids[user].as_py()!r} and track {rows.tracks.ids[track].as_py()!r} sum to "
+            f"more than {MAX_COUNT}; fix the source"
+        )
 
 
 class KnownTracks:
     """Which tracks have enough users, and which are in training: of all parts together."""
 
     def __init__(self, groups: Groups, plan: Plan) -> None:
-        """Count over all groups, twice at most; by training alone where it is apart."""
+        """Count over all groups, twice at most; with `temporal`, training plays alone."""
         self._params, self._enough, self._trained = plan.params, None, None
         if plan.params.min_track_users > 1:
             counts = pa.concat_tables(map(_users_of_tracks, groups()))
@@ -286,7 +290,7 @@ class KnownTracks:
         return on_threads(tracks, group.numbers)
 
     def usable(self, group: Group, pairs: Pairs) -> Usable:
-        """Filter the pairs of a part, by those of training where it is apart: bool arrays (n)."""
+        """Filter the pairs of a part, with `temporal` by its training plays: bool arrays (n)."""
         kept = known = np.ones(len(pairs.users), bool)
         if self._enough is not None:
             kept = group.are(self._enough)[pairs.tracks]

@@ -167,9 +167,11 @@ def require_splits(folder: Path, plan: Plan) -> None:
         if not (folder / split).is_dir():
             advice = "fix the source"
             if plan.windows:
-                advice = f"set data.{split}_from to a time before which its users have plays"
+                advice = f"set data.{plan.splits[1]}_from to a time before which users have plays"
             elif plan.drawn:
-                advice = "use plays of more users, or raise data.validation_users, data.test_users"
+                change = "lower" if split == "train" else "raise"
+                advice = "use plays of more users, or "
+                advice += f"{change} data.validation_users, data.test_users"
             if filters_on(plan.params):
                 advice += ", or lower data.min_user_plays, data.min_track_users"
             raise MusicRecError(f"{plan.params.source}: no usable row is left in {split}; {advice}")

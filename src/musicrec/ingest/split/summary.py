@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.errors import MusicRecError, warn
-from musicrec.ingest.read.values import MAX_COUNT
 from musicrec.params import DataParams
 from musicrec.storage.parquet import HISTORY
 
@@ -40,15 +39,6 @@ class Merged(NamedTuple):
     numbers: Mapping[str, Any]
     # Split, source rows of its held-out plays that training has too, their first (user, track).
     overlaps: list[tuple[str, int, tuple[str, str]]]
-
-
-def sum_too_large(pairs: int, first: tuple[str, str], params: DataParams) -> MusicRecError:
-    """Say that counts sum to more than int64 holds."""
-    return MusicRecError(
-        f"{params.source}: column {params.columns.count!r}: the counts of duplicate rows sum to "
-        f"more than {MAX_COUNT} for {pairs:,} (user, track), first user {first[0]!r}, track "
-        f"{first[1]!r}; fix the source"
-    )
 
 
 def histogram_of(counts: pa.Array) -> Counter[int]:
