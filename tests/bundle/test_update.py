@@ -140,6 +140,13 @@ def test_the_command_reads_what_ingest_reads(project, tmp_path, capsys, monkeypa
     assert load_bundle("log").digest == twice.digest
     assert main([*words, "nothing", "--plays", "empty.csv"]) == 0
     assert contents(tmp_path / "nothing") == contents(project / "bundle")
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/alias.txt").write_text("old item-5\n")  # of the pipeline's source
+    more = "data: {source: source, aliases: alias.txt, keep: 'count > 1'}\n"
+    (tmp_path / "more.yaml").write_text(more)
+    pq.write_table(table([("user-3", "old", 1)]), "few.parquet")
+    assert main([*words, "kept", "--plays", "few.parquet", "--params", "more.yaml"]) == 0
+    assert contents(tmp_path / "kept") == contents(project / "bundle")  # nothing is left
     assert main([*words, "bad", "--plays", "nowhere.csv"]) == 1
     assert not (tmp_path / "bad").exists()
 

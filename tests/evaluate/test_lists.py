@@ -88,7 +88,11 @@ def test_what_is_wrong_with_lists_is_counted_and_judged_as_it_says(held_out, tmp
     ]
     kept, _ = read_lists(path, held_out, PARAMS.replace(seen="keep"))
     assert tracks.index(seen) in kept[0]
-    assert judge(held_out, Lists(found, found, np.empty(0)), PARAMS).table.num_rows == len(users)
+    table = judge(held_out, Lists(found, None, np.empty(0)), PARAMS).table
+    assert table.num_rows == len(users) and "spark_map" not in table.column_names
+    write_trec(tmp_path, held_out, found, "odd")
+    names = [line.split()[2] for line in (tmp_path / "run.txt").read_text().splitlines()]
+    assert names == [fresh[3], "unknown-2", fresh[1], "unknown-4"]
 
 
 PLACED, SCORED = ("user_id", "track_id", "position"), ("user_id", "track_id", "score")
@@ -105,6 +109,7 @@ PLACED, SCORED = ("user_id", "track_id", "position"), ("user_id", "track_id", "s
         ([("u", "t", float("nan"))], SCORED, "score is empty in 1 of 1"),
         ("user,track_id,position\n", (), "has no column user_id, only user, track_id, position"),
         ("user_id,track_id,position\n1,2\n", (), "lists.csv: no table, CSV, TSV or Parquet"),
+        ("user_id,track_id,position\n", (), "lists.csv: has no rows"),
         (None, (), "lists.parquet: no such file"),
         (Path.mkdir, (), "no Parquet file there"),
     ],

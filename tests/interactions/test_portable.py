@@ -18,6 +18,7 @@ def test_they_are_python_s_own_to_the_last_bits() -> None:
     np.testing.assert_allclose(exp2(exponents), [2.0**x for x in exponents], 1e-15)
     np.testing.assert_array_equal(exp2(np.array([-1e300, -2000, 0, 10])), [0, 0, 1, 1024])
     np.testing.assert_allclose(power(numbers, 0.3), [x**0.3 for x in numbers], 1e-13)
+    np.testing.assert_array_equal(log2(np.full((2, 3), 8.0).T), np.full((3, 2), 3.0))
     few = np.concatenate([numbers, np.logspace(-40, 0, 999), [0.0]])
     np.testing.assert_allclose(log1p(few), [math.log1p(x) for x in few], 1e-15)
     np.testing.assert_array_equal(power(np.array([0.0, 4.0]), 0.5), [0, 2])

@@ -153,6 +153,7 @@ def test_directions_of_metrics_and_users_without_a_value():
     assert [row.verdict for row in back.metrics.values()] == ["worse", "higher", "better"]
     assert back.stopping("worse") == {"gini@10": "worse"}
     assert back.stopping("not-better") == {"gini@10": "worse"}  # nor "higher", which is neither
+    assert not compare(Stored("a", old), Stored("b", new), names[1:2]).stopping("not-better")
     everything = [old.set_column(2, names[0], pa.nulls(2000, pa.float64())), new]
     with pytest.raises(MusicRecError, match="gini@10: no user of a has a list long enough"):
         compare(Stored("a", everything[0]), Stored("b", new), names)

@@ -181,7 +181,7 @@ def test_starts_train_both_settings_anew(project, monkeypatch, capsys):
     assert "t-test of users crossed with starts" in text
     assert "Another start moves ndcg@10 by" in text
     assert main(["compare", "main", "other-data", "--starts", "2"]) == 1
-    assert "other-data has other plays; `git checkout other-data`" in capsys.readouterr().err
+    assert "other-data has other plays; `git checkout`" in capsys.readouterr().err
 
 
 def test_what_was_never_run_is_not_judged(edited, monkeypatch, capsys):
