@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError, warn
-from musicrec.formatting import counted
 from musicrec.ingest.read.columns import mapping_of, read_aliases
 from musicrec.ingest.read.judge import Chunk
 from musicrec.ingest.read.reader import Reader
@@ -208,7 +207,7 @@ def _summary(tally: Tally, merged: Merged, plan: Plan, folder: Path) -> dict[str
         rows = tally.rejected[split][ALSO_IN_TRAIN]
         history = f" or {split}{HISTORY}" * (f"{split}{HISTORY}" in plan.splits)
         raise MusicRecError(
-            f"{params.source}: {counted(rows, 'row')} of {split} (columns {params.columns.user!r} "
+            f"{params.source}: {rows:,} row{'s' * (rows > 1)} of {split} (columns {params.columns.user!r} "
             f"and {params.columns.track!r}) {'is' if rows == 1 else 'are'} in train{history} too, "
             f"first user {pair[0]!r}, track {pair[1]!r}; fix the source or set "
             "data.on_bad_rows: drop"
