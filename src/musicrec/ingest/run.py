@@ -208,8 +208,9 @@ def _summary(tally: Tally, merged: Merged, plan: Plan, folder: Path) -> dict[str
         history = f" or {split}{HISTORY}" * (f"{split}{HISTORY}" in plan.splits)
         raise MusicRecError(
             f"{params.source}: {rows:,} row{'s' * (rows > 1)} of {split} (columns "
-            f"{params.columns.user!r} and {params.columns.track!r}) {'is' if rows == 1 else 'are'} in "
-            f"train{history} too, first user {pair[0]!r}, track {pair[1]!r}; fix the source or set "
+            f"{params.columns.user!r} and {params.columns.track!r}) "
+            f"{'is' if rows == 1 else 'are'} in train{history} too, first user {pair[0]!r}, track "
+            f"{pair[1]!r}; fix the source or set "
             "data.on_bad_rows: drop"
         )
     protocol.require_splits(folder, plan)
