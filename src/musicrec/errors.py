@@ -93,7 +93,7 @@ def _of_import(error: ImportError, line: str) -> str:
     package = (error.name or "").partition(".")[0]
     for extra, packages in EXTRAS.items():
         if isinstance(error, ModuleNotFoundError) and package in packages:
-            target = "setup-spark" if extra == "spark" else "setup"
+            target = {"spark": "setup-spark", "executors": "setup-dev"}.get(extra, "setup")
             return (
                 f"this needs the package {package}, of the extra {extra}: "
                 f"pip install 'musicrec[{extra}]', or make {target} in a clone"

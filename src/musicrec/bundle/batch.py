@@ -5,6 +5,7 @@ In process or on Spark's executors, with the same bytes.
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -91,6 +92,7 @@ def recommend_all_on_spark(
     from musicrec.spark.java import readable_errors
     from musicrec.spark.session import local_uri, package_shipped
 
+    importlib.import_module("pandas")  # which Spark's mapInArrow asks for
     exact, query = ExactIndex(model.item_factors), request.query
     recommender = Recommender(exact, None, model.arrays["listeners"], model.groups).among(query)
     target = Path(output)
