@@ -64,7 +64,7 @@ MUTATIONS = (
     ),
     Mutation(
         "ALS: regularised by n, whatever the exponent",
-        "np.where(n > 0, pairs**params.reg_exponent, 0.0)",
+        "np.where(n > 0, power(pairs, params.reg_exponent), 0.0)",
         "np.where(n > 0, pairs, 0.0)",
         ("als/test_fit.py",),
     ),
@@ -112,9 +112,9 @@ MUTATIONS = (
     ),
     Mutation(
         "index: the least frequent first",
-        'order = np.argsort(-plays, kind="stable")  # ids',
-        'order = np.argsort(plays, kind="stable")  # ids',
-        ("index",),
+        '("plays_sum", "descending")',
+        '("plays_sum", "ascending")',
+        ("index/test_run.py",),
     ),
     Mutation(
         "checksums: content is not compared",
