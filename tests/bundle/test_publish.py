@@ -78,7 +78,7 @@ def test_the_copy_answers_alike_and_says_where_it_is_from(checkout, tmp_path, ca
     words = ["--bundle", str(exported), "--project", str(checkout)]
     assert main(["publish", *words, str(tmp_path / "out")]) == 0
     assert capsys.readouterr().err == (
-        "warning: the model is not shown to beat neighbours; its card says so\n"
+        "warning: the model is not shown to beat neighbours; its card says how it stands\n"
     )
     copy, source = load_bundle(tmp_path / "out"), load_bundle(exported)
     assert copy.recommend("user-3", 5) == source.recommend("user-3", 5)

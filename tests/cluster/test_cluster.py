@@ -140,7 +140,7 @@ def test_mllib_trains_on_executors_and_leaves_nothing(
         for line in path.read_text().splitlines()
     ]
     added = [e for e in events if e["Event"] == "SparkListenerExecutorAdded"]
-    assert len(added) >= 2  # the cluster's configuration counts
+    assert len(added) >= (1 if what == "worker" else 2)  # the cluster's configuration counts
     (memory,) = {
         e["Spark Properties"]["spark.executor.memory"]
         for e in events

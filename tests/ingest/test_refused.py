@@ -53,7 +53,7 @@ REFUSED: dict[str, tuple] = {
     # columns
     "missing column": (CSV, {"columns": {"count": "plays"}}, "plays.csv: no column 'plays'"),
     "no column of that name": (CSV, {"columns": {"user": "a", "track": "b", "count": "c"}},
-        "plays.csv: no column 'a', 'b', 'c' in the first line"),
+        "plays.csv: no column 'a' (data.columns.user), 'b' (data.columns.track), 'c'"),
     "column twice": ("user_id,count,track_id,count\na,1,b,2\n", {}, "2 columns named 'count'"),
     "same column": (CSV, {"columns": {"track": 0}}, "data.columns.user and data.columns.track"),
     "names without header": (CSV, {"header": False}, "'user_id'", "3 columns and no header"),
@@ -110,6 +110,9 @@ REFUSED: dict[str, tuple] = {
 }  # fmt: skip
 # What a bad row is told by: name: (content, parameters, parts of the sentence)
 BAD_ROWS: dict[str, tuple] = {
+    "time format": ("user_id,track_id,at\na,b,2012-01-02\n", {"columns": {"count": None,
+        "timestamp": "at"}, "time_format": "%d/%m/%Y"}, "not of the form data.time_format = '%d",
+        "set it to auto"),
     "header alone": (HEADER, {}, "plays.csv has no rows"),
     "ragged line": (CSV + "a,b\nc,d,1,2\n", {}, "plays.csv: a line has another number of fields",
         "in 2 rows, first in 'a,b' (line 107)", "quote"),

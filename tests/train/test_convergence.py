@@ -35,7 +35,7 @@ def test_it_is_refused_before_it_starts(largest: float, als: dict, sentence: str
 
 def test_a_rank_that_only_one_side_can_use_is_warned_of(capsys: pytest.CaptureFixture) -> None:
     check_feasible(plays(20, 9), ALSParams(rank=16))
-    assert "als.rank = 16 is more than the 20 users or the 9 tracks" in capsys.readouterr().err
+    assert "als.rank = 16 is more than the 9 tracks with plays" in capsys.readouterr().err
     check_feasible(plays(20, 9, largest=1e9), ALSParams(rank=9, alpha=100.0))
     assert capsys.readouterr().err == ""
 

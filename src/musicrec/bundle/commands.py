@@ -237,7 +237,7 @@ def run_publish(args: argparse.Namespace) -> None:
     unbeaten = [model_title(name) for name in publish(args.bundle, args.project, args.output)]
     print(f"{args.output}: published")
     if unbeaten:
-        told = f"the model is not shown to beat {', '.join(unbeaten)}; its card says so"
+        told = f"the model is not shown to beat {', '.join(unbeaten)}; its card says how it stands"
         print(f"warning: {told}", file=sys.stderr)
 
 

@@ -106,6 +106,11 @@ def publish(
     manifest = load_bundle(source).manifest
     if manifest.published is not None:
         raise MusicRecError(f"{source}: published already; publish what dvc repro export wrote")
+    if manifest.updated is not None:
+        raise MusicRecError(
+            f"{source}: made by musicrec update and judged by nobody; publish the bundle it was made "
+            "of, or copy the folder"
+        )
     checkout = Revision(WORKSPACE, project)
     if stale := why_stale(checkout, STAGES):
         raise MusicRecError(f"nothing to publish: {stale}")
@@ -190,7 +195,8 @@ def is_published(folder: Path) -> bool:
 
 def _settings(params: dict[str, Any]) -> dict[str, Any]:
     """Parameters that say which plays the model learned from and was judged on."""
-    unused = OF_USERS if params.get("data", {}).get("protocol") == "temporal" else set()
+    drawn = params.get("data", {}).get("protocol") in ("holdout", "strong_generalization")
+    unused = set() if drawn else OF_USERS
     return {
         f"{block}.{name}": without_passwords(value) if isinstance(value, str) else value
         for block, names in SETTINGS.items()

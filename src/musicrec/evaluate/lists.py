@@ -132,7 +132,10 @@ def _read(path: Path) -> tuple[pa.Table, str]:
     order = next((name for name in ("position", "score") if name in found), "position or score")
     names = ["user_id", "track_id", order]
     if missing := [name for name in names if name not in found]:
-        raise MusicRecError(f"{path}: has no column {missing[0]}, only {', '.join(found)}")
+        raise MusicRecError(
+            f"{path}: has no column {missing[0]}, only {', '.join(found)}; lists have user_id, "
+            "track_id, and position or score"
+        )
     return table.select(names), order
 
 
@@ -153,6 +156,8 @@ def write_trec(folder: Path, held_out: HeldOut, lists: np.ndarray, name: str) ->
     for text in (name, *users, *tracks):
         if text.split() != [text]:
             raise MusicRecError(f"{text!r} holds white space, which no id has in TREC's files")
+    if folder.is_file():
+        raise MusicRecError(f"{folder}: is a file; name a folder")
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / "run.txt") as path, path.open("w", encoding="utf-8") as file:
         for user, row in zip(users, lists, strict=True):

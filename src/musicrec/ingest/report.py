@@ -69,7 +69,7 @@ class Tally:
             rejected = self.rejected[table]
             if params.on_bad_rows == "drop" and rejected.total() == rows:
                 reason = _most_frequent(rejected)
-                role, words, advice = REASONS[reason]
+                role, words, advice = self._reason(reason)
                 share = "all" if rejected[reason] == rows else f"{rejected[reason]:,} of them"
                 raise MusicRecError(
                     f"{where}: no usable row is left of {rows:,}: {share} because "
@@ -84,13 +84,20 @@ class Tally:
                 "columns and values"
             )
 
+    def _reason(self, reason: str) -> tuple[str, str, str]:
+        """Of `REASONS`, and of `data.time_format` where that is set."""
+        form = self._params.time_format
+        if reason == "timestamp_invalid" and form != "auto":
+            return "timestamp", f"not of the form data.time_format = {form!r}", "set it to auto"
+        return REASONS[reason]
+
     def _subject(self, role: str, otherwise: str) -> str:
         return f"column {getattr(self._params.columns, role)!r} is" if role else otherwise
 
     def _bad_rows(self) -> str:
         total = self._total()
         reason = _most_frequent(total)
-        role, words, advice = REASONS[reason]
+        role, words, advice = self._reason(reason)
         file, bad, number = self._first[reason]
         rows, others = total[reason], total.total() - total[reason]
         with file.open() as stream:

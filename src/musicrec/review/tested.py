@@ -38,8 +38,8 @@ class Tested(NamedTuple):
     """One setting on one set of held-out users, with the time of the first run.
 
     `factors` and `indexed` are DVC's hashes (of `musicrec original` the name of its record, and
-    nothing); `trained_with` has the blocks als and feedback, `figures` the means of the headline
-    metrics, both as far as the cache still has them.
+    `original` with a hash); `trained_with` has the blocks als and feedback, `figures` the means of
+    the headline metrics, both as far as the cache still has them.
     """
 
     when: datetime
@@ -127,7 +127,8 @@ def _of_original(path: Path, split: str) -> Iterator[Tested]:
         figures = {f"{name}@{row['k']}": row[name] for name in ("map", "ndcg", "recall")}
         trained_with = {block: about[block] for block in ("als", "feedback")}
         when = datetime.fromtimestamp(path.stat().st_mtime)
-        yield Tested(when, path.stem, "", trained_with, figures)
+        plays = f"original {record.get('plays', '')[:8]}"
+        yield Tested(when, path.stem, plays, trained_with, figures)
 
 
 def _cached(cache: Path, md5: str) -> Path:
@@ -147,7 +148,7 @@ def as_text(found: Sequence[Tested], params: Mapping[str, Any]) -> str:
             differing = changes(now, one.trained_with).items()
             setting = ", ".join(f"{name} = {parameter(value)}" for name, (_, value) in differing)
         figures = [f"{one.figures[m]:.4f}" if m in one.figures else "" for m in metrics]
-        plays = one.indexed[:8] or "original"
+        plays = one.indexed if one.indexed.startswith("original") else one.indexed[:8]
         rows.append([f"{one.when:%Y-%m-%d %H:%M}", plays, *figures, setting or "nothing"])
     header = ["first run", "plays", *metrics, "differs from params.yaml in"]
     return f"{Table(header, rows).text()}\n\n{sentence(found)}"

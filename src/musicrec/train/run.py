@@ -198,8 +198,8 @@ def check_feasible(ratings: Interactions, als: ALSParams) -> None:
         )
     if als.rank > fewer:
         warn(
-            f"als.rank = {als.rank} is more than the {users:,} users or the {tracks:,} tracks with "
-            f"plays; a rank of {fewer:,} gives the same scores"
+            f"als.rank = {als.rank} is more than the {fewer:,} "
+            f"{'users' if users < tracks else 'tracks'} with plays; no rank above that fits better"
         )
 
 

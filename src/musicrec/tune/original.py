@@ -108,7 +108,7 @@ class Work:
         self.grid = [Point(base.replace(**dict(zip(AXES, v, strict=True)))) for v in values]
         self._trials = {one: Trials(indexed, EVALUATE.replace(split=one)) for one in SPLITS[1:]}
         self._held_out = self._trials["validation"].held_out
-        self._inputs = f"{code_digest()} {digest(indexed.rglob(CHECKSUMS))}"
+        self._plays = digest(indexed.rglob(CHECKSUMS))
         self._model = lru_cache(3)(lambda point: self._trials["validation"].fit(*point))
 
     @cached_property
@@ -165,10 +165,10 @@ class Work:
     def _kept(self, point: Point, about: dict[str, Any], compute: Callable[[], Any]) -> Any:
         """Read a result, or compute and write it."""
         about = about | {"als": point.als.model_dump(), "feedback": point.feedback.model_dump()}
-        known = json.dumps({"inputs": self._inputs, "about": about}, sort_keys=True)
+        known = json.dumps([code_digest(), self._plays, about], sort_keys=True)
         path = self.folder / f"{hashlib.sha256(known.encode()).hexdigest()[:16]}.json"
         if not path.exists():
             self.on_step(", ".join(f"{key} {value}" for key, value in about.items()))
-            write_json(path, {"about": about, "result": compute()})
+            write_json(path, {"about": about, "plays": self._plays, "result": compute()})
             self.computed += 1
         return read_json(path)["result"]

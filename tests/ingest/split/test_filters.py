@@ -128,5 +128,5 @@ def test_filters_that_cannot_be(tmp_path):
     with pytest.raises(MusicRecError, match=r"filter one table; data\.protocol: given"):
         run(source, tmp_path / "a", min_track_users=2)
     strict = STRONG | {"min_track_users": 1000}
-    with pytest.raises(MusicRecError, match=r"left in train; .* or lower data\.min_user"):
+    with pytest.raises(MusicRecError, match=r"left in train; lower data\.min_user.* or use plays"):
         run(source, tmp_path / "b", **strict)

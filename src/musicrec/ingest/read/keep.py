@@ -47,7 +47,7 @@ class Filter:
         except (SyntaxError, ValueError, IndexError, RecursionError):
             raise MusicRecError(
                 f"data.keep = {text!r} cannot be read: it must be like: ms_played >= 30000 and "
-                "skipped != true, with ==, !=, <, <=, >, >=, is null, and, or, not, brackets; "
+                "device == 'phone', with ==, !=, <, <=, >, >=, is null, and, or, not, brackets; "
                 "other names stand between backticks, such as `skipped?`, and positions are #4"
             ) from None
 

@@ -218,9 +218,9 @@ def _header(
         if place is not None:
             return place, _bare(split[place])
         first = next((row for row in split if len(row) > 1), split[0])
-        missing = [column for column in names if column not in first]
+        missing = [f"{c!r} ({mapping.parameter[c]})" for c in names if c not in first]
         raise MusicRecError(
-            f"{name}: no column {', '.join(map(repr, missing))} in the first line, which is "
+            f"{name}: no column {', '.join(missing)} in the first line, which is "
             f"{' | '.join(first)[:200]!r}; name the columns in data.columns, "
             "by position from 0 where there is no header"
         )

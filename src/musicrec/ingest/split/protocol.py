@@ -173,7 +173,7 @@ def require_splits(folder: Path, plan: Plan) -> None:
                 advice = "use plays of more users, or "
                 advice += f"{change} data.validation_users, data.test_users"
             if filters_on(plan.params):
-                advice += ", or lower data.min_user_plays, data.min_track_users"
+                advice = f"lower data.min_user_plays, data.min_track_users, or {advice}"
             raise MusicRecError(f"{plan.params.source}: no usable row is left in {split}; {advice}")
 
 
