@@ -108,8 +108,8 @@ def publish(
         raise MusicRecError(f"{source}: published already; publish what dvc repro export wrote")
     if manifest.updated is not None:
         raise MusicRecError(
-            f"{source}: made by musicrec update and judged by nobody; publish the bundle it was made "
-            "of, or copy the folder"
+            f"{source}: made by musicrec update and judged by nobody; publish the bundle it was "
+            "made of, or copy the folder"
         )
     checkout = Revision(WORKSPACE, project)
     if stale := why_stale(checkout, STAGES):
