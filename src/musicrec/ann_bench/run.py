@@ -20,7 +20,7 @@ from musicrec.ann_bench.methods import METHODS, Ids, Index, build_annoy, grid
 from musicrec.errors import MusicRecError
 from musicrec.interactions.held_out import HeldOut, read_held_out
 from musicrec.interactions.matrix import Interactions
-from musicrec.jit.parallel import blocks, for_blocks, thread_count
+from musicrec.jit.parallel import thread_count
 from musicrec.metrics.ranking import score_lists
 from musicrec.params import AnnBenchParams, ExportParams
 from musicrec.search.exact import ExactIndex
@@ -29,7 +29,6 @@ from musicrec.storage.parquet import SPLITS
 
 TIE = 1e-5  # relative: scores that float32 arithmetic cannot tell apart count as ties
 WARM_UP = 10  # queries
-QUERY_BLOCK = 16  # queries of one unit of work where no clock runs
 PACKAGES = ("numpy", "numba", "annoy", "faiss-cpu", "hnswlib")  # whose versions are named
 Rows = list[dict[str, Any]]
 
@@ -119,15 +118,18 @@ def run_benchmark(
     -------
     list of dict
         Rows of `plots/ann_bench/tradeoff.json`, one a setting: queries a second are of one query at
-        a time on one thread.
+        a time on one thread; `map` is of the first k tracks that the user has not played.
 
     Raises
     ------
     MusicRecError
         A method needs a package that is not installed.
     """
-    k = min(params.k, len(dataset.items))
+    k, seen = min(params.k, len(dataset.items)), dataset.seen
     rows: Rows = []
+    if seen is not None:
+        best = dataset.exact.search(dataset.queries, k, (seen.indptr, seen.indices))[0]
+        best_map = dataset.mean_precision(best, k)
     for name in params.methods:
         on_step(f"measuring {name}")
         method = METHODS[name]
@@ -138,70 +140,55 @@ def run_benchmark(
             label = f"{name}, {method.build_parameter} {build}" if method.build_parameter else name
             for argument in arguments:
                 setting = f"{method.query_parameter} {argument}"
-                rows.append(
-                    {
-                        "method": label,
-                        "exact": method.exact,
-                        "setting": setting if method.query_parameter else "exact",
-                        **_speed(index, argument, dataset.queries, k, params.repeats),
-                        "build_seconds": seconds,
-                        "index_megabytes": index.n_bytes / 1e6,
-                        **_quality(index, argument, dataset, k),
-                    }
-                )
+                speed, answers = _measured(index, argument, dataset, k, params.repeats)
+                row = {
+                    "method": label,
+                    "exact": method.exact,
+                    "setting": setting if method.query_parameter else "exact",
+                    **speed,
+                    "build_seconds": seconds,
+                    "index_megabytes": index.n_bytes / 1e6,
+                    "recall": dataset.recall([answer[:k] for answer in answers], k),
+                }
+                if seen is not None:
+                    row["map"] = dataset.mean_precision(answers, k)
+                    row["map_lost"] = best_map - row["map"]
+                rows.append(row)
     return rows
 
 
-def _speed(
-    index: Index, argument: int, queries: np.ndarray, k: int, repeats: int
-) -> dict[str, float]:
-    """Queries a second, one at a time on one thread, the best of some runs."""
+def _measured(
+    index: Index, argument: int, dataset: Dataset, k: int, repeats: int
+) -> tuple[dict[str, float], list[np.ndarray]]:
+    """Speed, of one query at a time on one thread and the best of some runs, and the answers.
 
-    def latencies_of(some: np.ndarray) -> np.ndarray:
-        latencies = np.empty(len(some))
-        for i, query in enumerate(some):
+    Every query is for as many items more than k as its user has played tracks, as a recommender
+    asks.
+    """
+    queries = dataset.queries
+    played = np.zeros(len(queries), np.int64) if dataset.seen is None else dataset.seen.lengths
+    lengths = np.minimum(k + played, len(dataset.items)).tolist()
+
+    def ask(n: int) -> tuple[np.ndarray, list[Ids]]:
+        latencies, answers = np.empty(n), []
+        for i, (query, length) in enumerate(zip(queries[:n], lengths[:n], strict=True)):
             start = time.perf_counter()
-            index.query(query, k, argument)
+            answers.append(index.query(query, length, argument))
             latencies[i] = time.perf_counter() - start
-        return latencies
+        return latencies, answers
 
     with threadpool_limits(1):  # our own kernels have one thread anyway
-        latencies_of(queries[:WARM_UP])
-        latencies = min((latencies_of(queries) for _ in range(repeats)), key=np.sum)
+        ask(min(WARM_UP, len(queries)))
+        runs = [ask(len(queries)) for _ in range(repeats)]
+    latencies, answers = min(runs, key=lambda run: float(run[0].sum()))
     median, p99 = np.percentile(latencies, (50, 99)) * 1e3
-    return {
+    figures = {
         "queries_per_second": len(latencies) / float(latencies.sum()),
         "median_milliseconds": median,
         "p99_milliseconds": p99,
     }
-
-
-def _quality(index: Index, argument: int, dataset: Dataset, k: int) -> dict[str, float]:
-    """Recall of an index, and the MAP of its lists beside that of exact search.
-
-    Every query is asked, by no clock, for as many items more than k as its user has played tracks,
-    as a recommender asks; the first k count for recall.
-    """
-    queries, seen = dataset.queries, dataset.seen
-    lengths = np.full(len(queries), k)
-    if seen is not None:
-        lengths += seen.lengths
-    answers: list[np.ndarray] = [np.empty(0, np.int64)] * len(queries)
-
-    def ask(start: int, stop: int) -> None:
-        for row in range(start, stop):
-            length = min(int(lengths[row]), len(dataset.items))
-            answer = np.asarray(index.query(queries[row], length, argument), dtype=np.int64)
-            answers[row] = answer[answer >= 0]
-
-    with threadpool_limits(1):
-        for_blocks(ask, blocks(len(queries), QUERY_BLOCK))
-    found = {"recall": dataset.recall([answer[:k] for answer in answers], k)}
-    if seen is not None:
-        found["map"] = dataset.mean_precision(answers, k)
-        best = dataset.exact.search(queries, k, (seen.indptr, seen.indices))[0]
-        found["map_lost"] = dataset.mean_precision(best, k) - found["map"]
-    return found
+    found = [np.asarray(answer, dtype=np.int64) for answer in answers]
+    return figures, [answer[answer >= 0] for answer in found]
 
 
 def recall(
