@@ -141,7 +141,7 @@ def run_benchmark(
             for argument in arguments:
                 setting = f"{method.query_parameter} {argument}"
                 speed, answers = _measured(index, argument, dataset, k, params.repeats)
-                row = {
+                row: dict[str, Any] = {
                     "method": label,
                     "exact": method.exact,
                     "setting": setting if method.query_parameter else "exact",
