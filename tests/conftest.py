@@ -18,7 +18,6 @@ hypothesis.settings.register_profile("kernels", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("kernels")
 
 ROOT = Path(__file__).resolve().parent.parent
-PIPELINE = ROOT / "tests/pipeline"
 
 # Java's second compiler takes longer than it saves in runs of Spark as short as these.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
@@ -32,15 +31,20 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each process of `make test` whole files to run, whose tests share what takes long.
 
-    tests/pipeline is one group, for one scratch clone, and what runs in the session of `spark` is
-    another, since two sessions at once take more than twice as long. They take longest: first.
+    tests/pipeline is one group, for one scratch clone; what runs in the session of `spark` is
+    another, since two sessions at once take more than twice as long; and so is what looks at the
+    project of tests/review. They take longest: first, which `--no-loadscope-reorder` keeps.
     """
 
     def group(item: pytest.Item) -> str:
-        if PIPELINE in item.path.parents:
+        names, folder = item.fixturenames, item.path.parent.name  # type: ignore[attr-defined]
+        if folder == "pipeline":
             return "1 pipeline"
-        spark = "spark" in item.fixturenames or "[MLlib]" in item.name  # type: ignore[attr-defined]
-        return "2 spark" if spark else f"3 {item.path}"
+        if "spark" in names or "[MLlib]" in item.name:
+            return "2 spark"
+        if folder == "review" and "project" in names:
+            return "3 review"
+        return f"4 {item.path}"
 
     items.sort(key=lambda item: group(item)[0])
     for item in items:
