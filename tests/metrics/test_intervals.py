@@ -68,6 +68,15 @@ def test_a_change_as_large_as_the_margin_is_passed_in_2_and_a_half_percent_of_ru
     assert least <= passed / 1000 <= 0.04
 
 
+def test_the_percentiles_are_further_out_the_fewer_the_users():
+    """For 20 at Phi(sqrt(20 / 19) * t) with t = -2.0930, the 2.5 % of Student's 19 degrees."""
+    values = np.zeros((100, 1))
+    values[:20, 0] = np.random.default_rng(9).random(20)  # zeros do not count as users
+    (found,) = mean_intervals({"m": values[:, 0]}, samples=1000, seed=3).values()
+    means = bootstrap_means(values, samples=1000, seed=3)
+    assert found[1:] == pytest.approx(np.quantile(means, [0.01588, 1 - 0.01588]), rel=1e-4)
+
+
 def test_fewest_users_is_where_intervals_and_test_begin_to_hold():
     rng = np.random.default_rng(13)
     runs = 2000
