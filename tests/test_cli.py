@@ -4,12 +4,7 @@ import pytest
 
 from musicrec.cli import main
 
-FILES = {
-    "report": ".html",
-    "tune": ".html",
-    "original": ".html",
-    "recommend --all": ".parquet",
-}
+FILES = {"report": ".html", "tune": ".html", "original": ".html", "recommend --all": ".parquet"}
 TYPED = [  # more of them: tests/storage/test_outputs.py
     ("", "the name of the output is empty"),
     ("x.csv", "x.csv: the file is written as "),

@@ -20,10 +20,7 @@ from tests.support.served import make_project, name_of
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Private parts of libraries, and the modules that may use them; pyproject.toml caps the versions.
-PRIVATE = {
-    "llvmlite": {"als/lanes.py"},
-    "numba.core": {"als/lanes.py", "jit/kernel.py"},
-}
+PRIVATE = {"llvmlite": {"als/lanes.py"}, "numba.core": {"als/lanes.py", "jit/kernel.py"}}
 ASK = """
 import sys
 from musicrec.bundle import load_bundle

@@ -8,13 +8,7 @@ from pathlib import Path
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.params import (
-    ALSParams,
-    DownsampleParams,
-    load_block,
-    load_params,
-    trained_with,
-)
+from musicrec.params import ALSParams, DownsampleParams, load_block, load_params, trained_with
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -9,12 +9,7 @@ import numpy as np
 import pytest
 
 from musicrec.ann_bench.methods import METHODS, Index, Method
-from musicrec.ann_bench.run import (
-    Dataset,
-    read_dataset,
-    recall,
-    run_benchmark,
-)
+from musicrec.ann_bench.run import Dataset, read_dataset, recall, run_benchmark
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import from_triples
 from musicrec.params import AnnBenchParams

@@ -9,13 +9,7 @@ import pyarrow.compute as pc
 import pytest
 
 from musicrec.baselines.lists import BASELINES
-from musicrec.evaluate.report import (
-    SLICES,
-    evaluation_metrics,
-    plot_rows,
-    sentence,
-    slice_labels,
-)
+from musicrec.evaluate.report import SLICES, evaluation_metrics, plot_rows, sentence, slice_labels
 from musicrec.evaluate.run import evaluate
 from musicrec.metrics.definitions import HITS, METRICS, headline_metrics, shown_metrics
 from musicrec.metrics.intervals import FEWEST_USERS

@@ -11,12 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicrec.interactions.matrix import Interactions, from_triples
-from musicrec.metrics.beyond_accuracy import (
-    beyond_accuracy,
-    exposure,
-    gini,
-    median_popularity,
-)
+from musicrec.metrics.beyond_accuracy import beyond_accuracy, exposure, gini, median_popularity
 from musicrec.metrics.definitions import METRICS
 
 LISTS = np.array([[0, 1, 2], [0, 2, -1], [-1, -1, -1]], np.int32)

@@ -88,10 +88,7 @@ class Browser:
 def post(address: str, body: dict[str, Any], method: str = "POST") -> Any:
     """Send a WebDriver command and return its value."""
     request = urllib.request.Request(
-        address,
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-        method=method,
+        address, json.dumps(body).encode(), {"Content-Type": "application/json"}, method=method
     )
     # Never through a proxy: the driver runs on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

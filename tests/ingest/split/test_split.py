@@ -9,14 +9,7 @@ import pytest
 from musicrec.errors import MusicRecError
 from musicrec.ingest.run import ingest
 from musicrec.params import load_params
-from tests.support.plays import (
-    all_rows,
-    contents,
-    rows,
-    run,
-    text_of,
-    write,
-)
+from tests.support.plays import all_rows, contents, rows, run, text_of, write
 
 ROOT = Path(__file__).resolve().parents[3]
 
