@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 
+import grimp
 import pytest
 import yaml
 
 from musicrec.params import MODELS, load_params
 
 ROOT = Path(__file__).parents[1]
+IMPORTS = grimp.build_graph("musicrec")
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NAMES = [
     *("sample", "ingest", "downsample", "index", "train"),
@@ -24,52 +25,20 @@ def script(stage: str) -> Path:
     return ROOT / "stages" / f"{stage.replace('-', '_')}.py"
 
 
-def imports(path: Path) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Imports of a file, at the top or inside a function."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield node
-
-
-def imported_modules(path: Path) -> set[Path]:
-    """Files of the package that a file imports; an `__init__.py` is empty, so it is left out."""
-    found = set()
-    for node in imports(path):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif node.module:
-            assert node.level == 0, f"{path}: relative import"
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] != "musicrec":
-                continue
-            module = (ROOT / "src" / Path(*parts)).with_suffix(".py")
-            if module.is_file():
-                found.add(module)
-    return found
-
-
-def closure(path: Path) -> set[Path]:
-    """Everything of the package that a script imports, directly or not."""
-    done: set[Path] = set()
-    waiting = [path]
-    while waiting:
-        for module in imported_modules(waiting.pop()) - done:
-            done.add(module)
-            waiting.append(module)
-    return done
-
-
 def folders(stage: str) -> set[str]:
     """What a stage depends on: the folders of the package that it imports from, at any distance.
 
     How a process ends, and the sentence it ends with, change no output.
     """
-    package = ROOT / "src" / "musicrec"
-    parts = {module.relative_to(package).parts[0] for module in closure(script(stage))}
-    return {f"src/musicrec/{part}" for part in parts - {"errors.py", "runtime.py"}}
+    found = set()
+    for node in ast.walk(ast.parse(script(stage).read_text())):
+        if isinstance(node, ast.ImportFrom):
+            names = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            for name in names & IMPORTS.modules:
+                found |= {name, *IMPORTS.find_upstream_modules(name)}
+    parts = {name.split(".")[1] for name in found} - {"errors", "runtime"}
+    package = ROOT / "src/musicrec"
+    return {f"src/musicrec/{part if (package / part).is_dir() else f'{part}.py'}" for part in parts}
 
 
 def params_read(path: Path) -> set[str]:
