@@ -1,10 +1,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -22,8 +19,9 @@ from tests.support.plays import (
     write,
     write_parquet,
 )
+from tests.support.scripts import stage_process
 
-ROOT = Path(__file__).resolve().parents[2]
+OUTPUTS = {"output": "out", "metrics": "data.json", "plots": "plots"}
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +53,13 @@ def test_order_partitions_threads_and_blocks_do_not_matter(
     assert contents(out) == expected
 
 
-def test_stage_with_other_cores(tmp_path, expected):
+def test_stage_with_other_cores(tmp_path, expected, monkeypatch):
     """And without a locale, where Java alone could not open a file with an accent."""
     source = write(tmp_path / "é à" / "plays é.csv", text_of(PLAYS)).parent
     params = {"data": {"source": str(source), "columns": {"user": 0}, **HOLDOUT}}
-    (tmp_path / "params.yaml").write_text(json.dumps(params))
-    done = stage(tmp_path, MUSICREC_SPARK_MASTER="local[4]", LC_ALL="C")
+    monkeypatch.setenv("MUSICREC_SPARK_MASTER", "local[4]")
+    monkeypatch.setenv("LC_ALL", "C")
+    done = stage_process("ingest", tmp_path, json.dumps(params), **OUTPUTS)
     assert done.returncode == 0, done.stderr
     assert contents(tmp_path / "out") == expected
     metrics = json.loads((tmp_path / "data.json").read_text())
@@ -77,11 +76,11 @@ def test_stage_with_other_cores(tmp_path, expected):
 
 def test_stage_leaves_what_was_there_when_it_fails(tmp_path):
     source = write(tmp_path / "plays.csv", text_of([*PLAYS, ("u", "t", -1)]))
-    (tmp_path / "params.yaml").write_text(json.dumps({"data": {"source": str(source), **HOLDOUT}}))
     write(tmp_path / "out" / "old", "old")
     write_checksums(tmp_path / "out")
     before = contents(tmp_path / "out")
-    done = stage(tmp_path)
+    params = {"data": {"source": str(source), **HOLDOUT}}
+    done = stage_process("ingest", tmp_path, json.dumps(params), **OUTPUTS)
     assert done.returncode == 1
     assert done.stdout == ""
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -93,17 +92,6 @@ def test_stage_leaves_what_was_there_when_it_fails(tmp_path):
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["out", "params.yaml", "plays.csv"]
     assert contents(tmp_path / "out") == before
-
-
-def stage(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    words = "--params params.yaml --output out --metrics data.json --plots plots"
-    return subprocess.run(
-        [sys.executable, ROOT / "stages" / "ingest.py", *words.split()],
-        cwd=folder,
-        env=os.environ | {"MUSICREC_SPARK_MEMORY": "1g"} | environment,
-        capture_output=True,
-        text=True,
-    )
 
 
 class TestMerging:

@@ -21,7 +21,7 @@ from musicrec.storage.files import read_json
 from musicrec.train.run import NATIVE_ONLY, train
 from tests.support.als_reference import random_plays
 from tests.support.indexed_data import write_index
-from tests.support.scripts import run_stage
+from tests.support.scripts import stage_process
 
 PARAMS = ALSParams(rank=6, max_iter=4)
 
@@ -166,6 +166,6 @@ def test_the_native_engine_starts_no_spark(indexed, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # prints a line for each import
     paths = {"output": "factors", "metrics": "train.json", "plots": "plots"}
     params = "als:\n  rank: 4\n  max_iter: 1\n"
-    imported = run_stage("train", tmp_path, params, indexed=indexed, **paths)
+    imported = stage_process("train", tmp_path, params, indexed=indexed, **paths).stderr
     assert "musicrec.train.run" in imported
     assert "pyspark" not in imported and "py4j" not in imported

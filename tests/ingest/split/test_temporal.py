@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 from collections import Counter, defaultdict
-from pathlib import Path
 
 import pytest
 
@@ -16,8 +13,8 @@ from musicrec.interactions.held_out import read_held_out
 from musicrec.storage.files import read_json
 from musicrec.storage.parquet import read_table
 from tests.support.plays import run, text_of, write
+from tests.support.scripts import run_stage
 
-ROOT = Path(__file__).resolve().parents[3]
 DAY, START = 86_400, 1_600_000_000  # 2020-09-13T12:26:40Z
 _RANDOM = random.Random(7)
 LOG = [
@@ -98,14 +95,12 @@ def test_the_stages_after_it_know_one_held_out_split(tmp_path):
     """Every user of the window is kept, however few others are."""
     source = write(tmp_path / "log.csv", text_of(LOG, header="user_id,track_id,at"))
     run(source, tmp_path, "test", **TEMPORAL, **BOUNDARIES)
-    write(tmp_path / "params.yaml", "downsample: {fraction: 0.01}\n")
-    for stage, words in {
-        "downsample": "--params params.yaml --ingested ingested --output kept",
-        "index": "--train kept --ingested ingested --output indexed",
-    }.items():
-        words += f" --metrics {stage}.json --plots plots/{stage}.json"
-        script = [sys.executable, ROOT / f"stages/{stage}.py", *words.split()]
-        subprocess.run(script, cwd=tmp_path, check=True, capture_output=True)
+    for stage, params, paths in (
+        ("downsample", "downsample: {fraction: 0.01}", {"output": "kept"}),
+        ("index", "", {"train": "kept", "output": "indexed"}),
+    ):
+        paths |= {"ingested": "ingested", "metrics": f"{stage}.json", "plots": f"plots/{stage}"}
+        run_stage(stage, tmp_path, params, **paths)
     figures = read_json(tmp_path / "index.json")
     assert figures["unknown_test_users"] == 0 and "unknown_validation_users" not in figures
     held_out = read_held_out(tmp_path / "indexed", "test", "keep")
