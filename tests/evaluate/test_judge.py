@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicrec.als.fold_in import read_model
+from musicrec.bundle import load_bundle
+from musicrec.bundle.write import export_bundle
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import described, hash_rows
 from musicrec.evaluate.lists import COLUMNS
@@ -18,6 +20,7 @@ from musicrec.evaluate.report import evaluation_metrics, plot_rows, sentence
 from musicrec.evaluate.run import evaluate
 from musicrec.interactions.held_out import read_held_out
 from musicrec.metrics.definitions import HITS
+from musicrec.params import ExportParams
 from musicrec.storage.files import read_json
 from tests.metrics.test_ranking import reference
 from tests.support.indexed_data import (
@@ -79,6 +82,24 @@ def test_both_protocols_equal_a_slow_evaluation(evaluation, folder, plays, prefi
         assert {user for user, value in got.items() if value is None} == left_out
         expected = {user: figures[metric] for user, figures in judged.items()}
         assert {user: got[user] for user in judged} == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_bundle_alone_gives_these_metrics(evaluation, folder, plays, tmp_path):
+    """It answers by popularity for whom evaluate has an empty list."""
+    export_bundle(folder / "indexed", folder / "factors", tmp_path / "bundle", ExportParams())
+    bundle, truth = load_bundle(tmp_path / "bundle"), by_user(plays.validation)
+    users, tracks = (
+        pq.read_table(folder / f"indexed/{name}.parquet").column(f"{kind}_id").to_pylist()
+        for name, kind in (("users", "user"), ("items", "track"))
+    )
+    for k in PARAMS.k:
+        lists = [
+            [tracks.index(track) for track in answer.track_ids if answer.source == "factors"]
+            for answer in bundle.recommend_many([users[user] for user in truth], k)
+        ]
+        judged = [reference(*row, k)["ndcg"] for row in zip(lists, truth.values(), strict=True)]
+        expected = dict(zip(truth, judged, strict=True))
+        assert column(evaluation, folder, f"ndcg@{k}") == pytest.approx(expected, abs=1e-12)
 
 
 def test_seen_tracks_are_kept_on_demand(folder, plays, tmp_path):
