@@ -63,6 +63,9 @@ CASES: dict[str, tuple] = {
     "rows of separators": (CSV + ",,\n" * 3, {}, PLAYS),
     # quotes
     "lone quotes in CSV": (text_of(QUOTES), {"quote": "none"}, QUOTES),
+    "lone quotes in a column of tabs that nobody maps": (lines('{u}\t{t}\t"Half" a\t{c}',
+        "user_id\ttrack_id\ttitle\tcount\n") + 'a\tb\t"open\t1\nc\td\t7" edit\t2\n', {},
+        [*PLAYS, ("a", "b", 1), ("c", "d", 2)]),
     "other quotes": (lines("'{u}','a, {t}',{c}", HEADER), {"quote": "'"}, titled("a, {t}")),
     "a no-break space beside quotes": ( # is skipped, as a blank is, and as it is beside ids
         lines('{u},\u00a0"{t}, The"\u00a0,{c}', HEADER), {}, THE,
@@ -82,7 +85,9 @@ CASES: dict[str, tuple] = {
     "shards of another order": ({"s/a": text_of(PLAYS[:50]),
         "s/b": text_of([p[::-1] for p in PLAYS[50:]], header="count,track_id,user_id")}, {}, PLAYS,
         ),
-    # encodings
+    # ids, encodings
+    "ids as they stand": (CSV + "0012,-7,1\n12,--help,2\né,YWJj==,3\n", {}, [*PLAYS,
+        ("0012", "-7", 1), ("12", "--help", 2), ("é", "YWJj==", 3)]),
     "windows-1252 in gzip": ({"a.csv.gz": gzip.compress(lines("{u},œ€{t},{c}",
         HEADER).encode("cp1252"))}, {"encoding": "windows-1252"}, titled("œ€{t}")),
     "a mark of UTF-8 and another encoding": (text_of(ACCENTS).encode("utf-8-sig"),

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import os
+import tarfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,6 +45,13 @@ def quoted(plays, separator: str = ",", quoting: int = csv.QUOTE_ALL) -> str:
     return text.getvalue()
 
 
+def tarred() -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("plays.csv"))
+    return packed.getvalue()
+
+
 def table_of(log: str) -> dict[str, str]:
     return {f"s/{log}": "{}", "s/data/plays.csv": CSV}
 
@@ -65,6 +73,8 @@ REFUSED: dict[str, tuple] = {
     "one field more": (lines("{u},{t},{c},x", HEADER), {}, "rows have 4 fields, the header 3"),
     "plays above the header": ("a,b,3\n" + CSV, {},
         "lines above the header may be plays, first 'a,b,3'; move the header"),
+    "a user and the user's tracks": ("0 2 9 1\n1 7 0 6 9\n2 5 0 9\n3 3 7\n", PLACES | DROP,
+        "if a line holds a user and the user's tracks"),
     "another order amid": (text_of(PAIRS[:40],
         header=TWO[:-1]) + "track_id,user_id\n" + text_of([p[::-1] for p in PAIRS[40:]], header=""),
         LOG, "names the columns in another order"),
@@ -88,6 +98,7 @@ REFUSED: dict[str, tuple] = {
     "Parquet joined": (counts(1) + counts(2), {}, "joined end to end"),
     "packed Parquet": (gzip.compress(parquet()), {}, "not text: it begins with", "unpack them"),
     "zip of two": (zipped(a=CSV, b=CSV), {}, "a zip archive of 2 files (a, b)"),
+    "tar": (tarred(), DROP, "this is a tar archive; unpack it"),
     "LFS": ("version https://git-lfs.github.com/spec/v1\noid sha256:1\n", {}, "a Git LFS pointer"),
     "DVC": ({"a.dvc": "outs:\n- md5: 0123\n  size: 1\n  path: a.csv\n"}, {}, "run dvc pull"),
     "HTML": ("<!DOCTYPE html>\n<html><body>Sign in, please</body>", {}, "an HTML page"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from musicrec.errors import MusicRecError
 from musicrec.ingest.report import sentence
 from musicrec.storage.files import write_checksums
 from tests.support.plays import (
@@ -147,6 +148,19 @@ def test_ids_in_two_forms_are_warned_of(tmp_path, capfd):
     path = write(tmp_path / "plays.csv", text_of([*PLAYS, *more]))
     (said,) = warned(tmp_path, path, capfd)
     assert "'user_id' has users in two forms, 2 of them such as 100 and 100.0" in said
+
+
+def test_words_for_null_are_warned_of(tmp_path, capfd):
+    path = write(tmp_path / "plays.csv", text_of([*PLAYS, ("nan", "a", 1), ("NULL", "b", 1)]))
+    (said,) = warned(tmp_path, path, capfd)
+    assert "'user_id' holds words such as NULL, None or nan in 2 of 107 rows" in said
+
+
+def test_ids_that_became_floats_in_one_split_are_refused(tmp_path):
+    for name, ids in (("train", ("1.0", "2.0")), ("validation", "12"), ("test", "5")):
+        write(tmp_path / f"s/{name}.csv", text_of([(one, "7", 3) for one in ids]))
+    with pytest.raises(MusicRecError, match=r"such as '(\d+)\.0' in train and '\1' in validation"):
+        run(tmp_path / "s", tmp_path)
 
 
 @pytest.mark.parametrize("value", ["-1", "1900-01-01", "0001-01-01 00:00:00", "1601-01-01"])

@@ -20,18 +20,6 @@ class Found:
     files: set[str] = field(default_factory=set)
     times: list = field(default_factory=list)
 
-    @property
-    def tracks(self) -> set[str]:
-        return {track for _, track, _ in self.plays}
-
-    @property
-    def users(self) -> set[str]:
-        return {user for user, _, _ in self.plays}
-
-    @property
-    def total(self) -> int:
-        return sum(count for _, _, count in self.plays)
-
 
 def read_source(params: DataParams) -> Found:
     """Read and judge every row of a source."""
