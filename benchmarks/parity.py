@@ -22,8 +22,8 @@ import numpy as np
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import fit, objective
 from musicrec.als.fold_in import FoldIn
-from musicrec.interactions.coded import read_sizes
 from musicrec.interactions.held_out import HeldOut, read_held_out
+from musicrec.interactions.id_columns import read_sizes
 from musicrec.interactions.matrix import Interactions, read_interactions
 from musicrec.metrics.intervals import mean_intervals
 from musicrec.metrics.ranking import score_lists

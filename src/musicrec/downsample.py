@@ -16,8 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
-from musicrec.interactions.coded import code_ids, dictionary
-from musicrec.interactions.hashing import hash_fraction
+from musicrec.interactions.id_columns import code_ids, dictionary, hash_fraction
 from musicrec.jit.parallel import on_threads
 from musicrec.params import DownsampleParams
 from musicrec.storage.files import write_checksums

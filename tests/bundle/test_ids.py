@@ -6,7 +6,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicrec.bundle.ids import Ids, id_arrays
+from musicrec.bundle.ids import Ids
+from musicrec.interactions.id_columns import id_arrays
 
 # Of few letters too, so that many share their first bytes, and one is the beginning of another.
 LETTERS = st.characters(codec="utf-8") | st.sampled_from("ab\0\x7f")

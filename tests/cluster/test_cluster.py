@@ -21,7 +21,7 @@ import yaml
 
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import objective
-from musicrec.interactions.coded import read_sizes
+from musicrec.interactions.id_columns import read_sizes
 from musicrec.interactions.matrix import read_interactions
 from musicrec.params import ALSParams, FeedbackParams
 from tests.cluster.standalone import Standalone, standalone

@@ -13,10 +13,9 @@ import pytest
 from musicrec.bundle import load_bundle
 from musicrec.bundle.write import export_bundle
 from musicrec.errors import MusicRecError
-from musicrec.evaluate.champion import champion_lists
 from musicrec.evaluate.judge import described
 from musicrec.evaluate.report import evaluation_metrics, plot_rows, sentence
-from musicrec.evaluate.run import evaluate
+from musicrec.evaluate.run import champion_lists, evaluate
 from musicrec.interactions.earlier import read_earlier
 from musicrec.params import EvaluateParams, ExportParams
 from tests.metrics.test_ranking import reference

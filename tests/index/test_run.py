@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from musicrec.index import index_metrics, index_splits, split_rows
-from musicrec.interactions.coded import read_sizes
+from musicrec.interactions.id_columns import read_sizes
 from musicrec.storage.files import CHECKSUMS, read_json, write_checksums
 from musicrec.storage.parquet import read_table
 

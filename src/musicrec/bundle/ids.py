@@ -9,18 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec.errors import MusicRecError
+from musicrec.interactions.id_columns import fnv1a, id_arrays
 from musicrec.jit.kernel import kernel
 
 Id = str | int | np.integer
-
-
-def id_arrays(ids: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Lay ids one behind the other, as a bundle does: UTF-8 (uint8) and n + 1 starts (int64)."""
-    texts = ids.cast(pa.large_binary())
-    _, offsets, characters = texts.buffers()
-    starts = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    text = np.frombuffer(characters or b"", np.uint8)[starts[0] : starts[-1]]
-    return text, starts - starts[0]
 
 
 class IdTable(NamedTuple):
@@ -223,7 +215,5 @@ def _probe(table, slot, keys, start, stop):
 @kernel(allocates=False)
 def _slot(keys, start, stop, mask):
     """Where to look for `keys[start:stop]` first: FNV-1a, its upper half folded in."""
-    value = np.uint64(0xCBF29CE484222325)
-    for i in range(start, stop):
-        value = (value ^ np.uint64(keys[i])) * np.uint64(0x100000001B3)
+    value = fnv1a(keys, start, stop)
     return np.int64(value ^ (value >> np.uint64(32))) & mask

@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec.als.gram import gram
-from musicrec.bundle.ids import id_arrays
 from musicrec.bundle.manifest import (
     CARD,
     FORMAT,
@@ -33,8 +32,8 @@ from musicrec.bundle.manifest import (
     layout,
 )
 from musicrec.errors import MusicRecError, warn
-from musicrec.interactions.coded import read_sizes
 from musicrec.interactions.factors import read_factors, read_trained_with
+from musicrec.interactions.id_columns import id_arrays, read_sizes
 from musicrec.interactions.matrix import Interactions, pair_keys, read_interactions
 from musicrec.params import NO_GROUPS, ExportParams
 from musicrec.search.annoy_index import AnnoyIndex, build_index, warn_of_another_build

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.interactions.held_out import HeldOut, known_tracks
+from musicrec.interactions.id_columns import fnv1a, id_arrays
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
@@ -139,12 +140,8 @@ def _describe(held_out: HeldOut, users_of: np.ndarray) -> dict[str, np.ndarray]:
 
 def hash_rows(truth: Interactions, track_ids: pa.Array) -> np.ndarray:
     """Hash each user's set of held-out track ids, whatever their indices (uint64)."""
-    texts = track_ids.cast(pa.large_string())
-    _, offsets, characters = texts.buffers()
-    starts = np.frombuffer(offsets, np.int64)[texts.offset :]
-    text = np.frombuffer(characters, np.uint8)
+    text, starts = id_arrays(track_ids)
     sums = np.zeros(truth.n_users, np.uint64)
-
     for_blocks(partial(_hash, truth, starts, text, sums), blocks(len(sums), _BLOCK))
     return sums
 
@@ -166,14 +163,12 @@ def _spark_protocol(lists: np.ndarray, held_out: HeldOut, k: Sequence[int]) -> d
 def _hash(truth, starts, characters, sums, start, stop):
     """Fill `sums[start:stop]`: modulo 2^64, of the hashes of a row's texts in whatever order.
 
-    A text's hash is FNV-1a (Fowler, Noll and Vo), mixed by the finalizer of MurmurHash3, because
-    sums of plain FNV hashes collide too easily.
+    A text's hash is FNV-1a, mixed by the finalizer of MurmurHash3, because sums of plain FNV hashes
+    collide too easily.
     """
     for row in range(start, stop):
         for text in truth.indices[truth.indptr[row] : truth.indptr[row + 1]]:
-            value = np.uint64(0xCBF29CE484222325)
-            for place in range(starts[text], starts[text + 1]):
-                value = (value ^ np.uint64(characters[place])) * np.uint64(0x100000001B3)
+            value = fnv1a(characters, starts[text], starts[text + 1])
             value = (value ^ (value >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
             value = (value ^ (value >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
             sums[row] += value ^ (value >> np.uint64(33))

@@ -27,8 +27,7 @@ from musicrec.ingest.split.summary import (
     id_warnings,
     require_sound_splits,
 )
-from musicrec.interactions.coded import dictionary
-from musicrec.interactions.hashing import text_parts
+from musicrec.interactions.id_columns import dictionary, text_parts
 from musicrec.interactions.memory import fits_in_memory, require_memory
 from musicrec.params import DataParams
 from musicrec.storage.parquet import HISTORY, PARTS, PLAYS, plays_schema

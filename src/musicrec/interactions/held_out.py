@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec.errors import MusicRecError
-from musicrec.interactions.coded import read_sizes
+from musicrec.interactions.id_columns import read_sizes
 from musicrec.interactions.matrix import (
     Interactions,
     newest_play,

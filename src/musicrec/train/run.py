@@ -14,10 +14,10 @@ from musicrec.als.fit import Factors, fit, objective
 from musicrec.als.fold_in import queries
 from musicrec.als.half_step import HalfStep
 from musicrec.errors import MusicRecError, warn
-from musicrec.interactions.coded import read_sizes
 from musicrec.interactions.earlier import EarlierModel, indexed_ids, read_earlier
 from musicrec.interactions.factors import LARGEST_NORM, norms_of, warn_if_zero, write_factors
 from musicrec.interactions.held_out import HeldOut, read_held_out
+from musicrec.interactions.id_columns import read_sizes
 from musicrec.interactions.matrix import Interactions, read_ages, read_interactions
 from musicrec.metrics.ranking import score_lists
 from musicrec.params import ALSParams, FeedbackParams

@@ -9,7 +9,7 @@ import pytest
 
 from musicrec.errors import MusicRecError
 from musicrec.ingest.report import count_rows, data_metrics
-from musicrec.interactions.hashing import hash_fraction
+from musicrec.interactions.id_columns import hash_fraction
 from tests.support.plays import rows, run, text_of, write
 
 SHARES = {"validation_users": 0.3, "test_users": 0.2, "held_out": 0.3}

@@ -26,7 +26,7 @@ from musicrec.ingest.read.values import (
     times_of,
 )
 from musicrec.ingest.source.files import SourceFile
-from musicrec.interactions.coded import dictionary
+from musicrec.interactions.id_columns import dictionary
 from musicrec.params import DataParams
 
 _LONGEST_NULL = max(map(len, USUAL_NULLS))

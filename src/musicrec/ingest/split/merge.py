@@ -16,8 +16,7 @@ from musicrec.ingest.read.judge import Chunk
 from musicrec.ingest.read.values import MAX_COUNT, SECOND
 from musicrec.ingest.split.protocol import HOLDOUT_PLAYS, HOLDOUT_USERS, Plan
 from musicrec.ingest.split.summary import Contents, Merged, histogram_of, joined
-from musicrec.interactions.coded import Coded, code_ids
-from musicrec.interactions.hashing import hash_fraction, text_parts
+from musicrec.interactions.id_columns import Coded, code_ids, hash_fraction, text_parts
 from musicrec.jit.parallel import on_threads
 from musicrec.params import DataParams
 from musicrec.storage.files import write_checksums

@@ -1,13 +1,15 @@
-"""Texts become numbers in the order of their bytes, alike in all chunks."""
+"""Texts become numbers in the order of their bytes, and draws by hash are the same for ever."""
 
 from __future__ import annotations
+
+import hashlib
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musicrec.interactions.coded import code_ids, dictionary
+from musicrec.interactions.id_columns import code_ids, dictionary, hash_fraction
 
 CHUNKS = st.lists(st.lists(st.text(max_size=4), max_size=9), min_size=1, max_size=4)
 
@@ -39,3 +41,12 @@ def test_bytes_that_are_no_text_are_refused():
     )
     with pytest.raises(pa.ArrowInvalid):
         dictionary(broken)
+
+
+@pytest.mark.parametrize(("seed", "salt"), [(42, "test"), (43, "test"), (42, "other")])
+def test_a_draw_is_of_seed_salt_and_ids(seed, salt):
+    """A new version must not choose other users; `ab`, `c` is not `a`, `bc`."""
+    left, right = pa.array(["ab", "a"]), pa.array(["c", "bc"])
+    texts = [f"{seed}\0{salt}\0{pair}".encode() for pair in ("ab\0c", "a\0bc")]
+    expected = [int(hashlib.md5(text).hexdigest()[:13], 16) / 2**52 for text in texts]
+    assert hash_fraction(seed, left, right, salt=salt).tolist() == expected
