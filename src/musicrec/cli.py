@@ -6,14 +6,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from musicrec.bundle.commands import (
-    add_explain,
-    add_export_vectors,
-    add_publish,
-    add_recommend,
-    add_similar,
-    add_verify,
-)
 from musicrec.parsers import IdParser, SentenceParser
 from musicrec.review.commands import (
     add_compare,
@@ -23,8 +15,16 @@ from musicrec.review.commands import (
     add_tested,
 )
 from musicrec.runtime import command
+from musicrec.serving import (
+    add_explain,
+    add_export_vectors,
+    add_publish,
+    add_recommend,
+    add_similar,
+    add_update,
+    add_verify,
+)
 from musicrec.tune.commands import add_original, add_tune
-from musicrec.update import add_update
 
 
 @command
