@@ -118,7 +118,7 @@ def improve_rows(problem, shared, work, out, start, stop):
             store(factors, index * padded + k, load(x, k))
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _set_diagonal(shared, reg, work):
     """Write D and its reciprocal."""
     diagonal, inverse = work.diagonal, work.inverse
@@ -129,7 +129,7 @@ def _set_diagonal(shared, reg, work):
         store(inverse, k, reciprocal(d))
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _apply(problem, row, work, x, scores, out, first):
     """Write what the row's matrix makes of x to `out`, and the scores of its plays.
 
@@ -156,7 +156,7 @@ def _apply(problem, row, work, x, scores, out, first):
         _add_plays(plays, at, coefficients, p, out)
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _precondition(work, out):
     """Write D^-1 r of the residual r to `out`, and return r D^-1 r."""
     residual, inverse = work.residual, work.inverse
@@ -169,7 +169,7 @@ def _precondition(work, out):
     return total_of(widen(total))
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _step(problem, row, work, slope):
     """Go along the direction to its minimum, choose the next one, and return its slope."""
     x, residual, direction, image = work.x, work.residual, work.direction, work.image
@@ -193,7 +193,7 @@ def _step(problem, row, work, slope):
     return following
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _set_confidences(problem, row, work):
     """Write confidences and weights of a row's plays, zero past its end; returns their sum."""
     counts, confidences, weights = problem.plays.counts, work.confidence, work.weight
@@ -210,7 +210,7 @@ def _set_confidences(problem, row, work):
     return total_of(widen(total))
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _gain(n, unobserved, work):
     """What `work.x` takes off the loss, by the scores of its `n` plays.
 
@@ -234,7 +234,7 @@ def _gain(n, unobserved, work):
     return total_of(total)
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _prefetch_rows(problem, solved, position, stop):
     """Ask for what the next rows will read: their plays, old values and first factors."""
     order, plays, padded = problem.order, problem.plays, problem.padded
@@ -253,7 +253,7 @@ def _prefetch_rows(problem, solved, position, stop):
             prefetch(solved, following * padded + line)
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _copy_plays(problem, row, copies, p, at):
     """Copy the factors of plays [p, p + 8) of a row to position `at`; zeros past its end."""
     factors, indices, padded = problem.factors, problem.plays.indices, problem.padded
@@ -272,7 +272,7 @@ def _copy_plays(problem, row, copies, p, at):
                 store(copies, to + k, zeros_like(copies))
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _scores(plays, p, x):
     """Products of plays [p, p + 8) with x, as one vector."""
     zero = zeros_like(x)
@@ -283,7 +283,7 @@ def _scores(plays, p, x):
     return sums(products)
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _add_plays(plays, at, coefficients, p, x):
     """Add the plays at [at, at + 8), times the coefficients at [p, p + 8), to x."""
     c = broadcast8(coefficients, p, 1)

@@ -84,7 +84,7 @@ def solve_rows(problem, shared, work, out, start, stop):
                 out.factors[row, k] = work.rotated[vector(k) + lane]
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def normal_equations(problem, shared, batch, work):
     """Form each lane's matrix in `work.matrix` and its right side in `work.right`.
 
@@ -109,7 +109,7 @@ def normal_equations(problem, shared, batch, work):
             break
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _form(problem, shared, batch, work, panels):
     """Form the systems with products in the precision of `panels`."""
     _start_systems(problem, shared, batch, work)
@@ -126,7 +126,7 @@ def _form(problem, shared, batch, work, panels):
                 add_product(panels, left, full_entry(4 * j, 0, CHUNK), n, work.matrix, tile(i, j))
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _start_systems(problem, shared, batch, work):
     """Start each lane's matrix with w G + reg I, and its right side with 0."""
     matrix, gram = work.matrix, shared.gram
@@ -141,7 +141,7 @@ def _start_systems(problem, shared, batch, work):
             matrix[diagonal(k) + lane] += problem.reg[problem.order[batch.first + lane]]
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _gather_weighted(problem, work, panels, n):
     """Write c^(1/2) y of n plays to `panels`, a full matrix of factors x plays."""
     factors, starts = problem.factors, work.starts
@@ -152,7 +152,7 @@ def _gather_weighted(problem, work, panels, n):
             store_each(panels, full_entry(4 * i, p, CHUNK), LANES, multiply(y, root))
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def dot(a, b, n):
     """Inner product of each lane's two vectors of n entries."""
     total = from_scalar(0.0)
@@ -161,7 +161,7 @@ def dot(a, b, n):
     return total
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _rotate_back(basis, x, out):
     """Write `basis` times x, for each lane's x: from the shared term's coordinates to their own."""
     n, entries = basis.shape[0], basis.reshape(-1)
@@ -172,7 +172,7 @@ def _rotate_back(basis, x, out):
         store_each(out, vector(i), LANES, sums)
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _solve_short_rows(problem, shared, batch, work, panels):
     """Solve a batch with products in the precision of `panels`; leaves x in `work.solution`.
 
@@ -193,7 +193,7 @@ def _solve_short_rows(problem, shared, batch, work, panels):
     return _recover(work, panels, problem.padded, tiles), spread
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _invert_diagonal(problem, shared, batch, work):
     """Write D^(-1/2) to `work.scale`; lanes past the batch repeat its last row."""
     for lane in range(LANES):
@@ -206,7 +206,7 @@ def _invert_diagonal(problem, shared, batch, work):
         store(work.scale, vector(k), inverse_root(pivot, floor))
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _gather_scaled(problem, work, panels, n):
     """Write B D^(-1/2), plays x factors, to the panels; rows past the last play are zero."""
     padded = problem.padded
@@ -222,7 +222,7 @@ def _gather_scaled(problem, work, panels, n):
             store_each(panels, full_entry(p, 4 * i, padded), COLUMN, multiply(weights, y))
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _form_dual(work, panels, padded, tiles):
     """Form I + B D^-1 B^T in `work.matrix`."""
     for i in range(tiles):
@@ -237,7 +237,7 @@ def _form_dual(work, panels, padded, tiles):
                 add_product(panels, left, right, n, work.matrix, tile(i, j))
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _largest_trace(work, tiles):
     """Largest trace over the lanes of what `_form_dual` added to I."""
     trace = from_scalar(-4.0 * tiles)
@@ -250,7 +250,7 @@ def _largest_trace(work, tiles):
     return largest
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _recover(work, panels, padded, tiles):
     """Write x = D^(-1/2) z to `work.solution`, z = D^(-1/2) B^T u, and return b.x.
 

@@ -108,7 +108,7 @@ def solve_rows_nonnegative(problem, shared, memory, out, start, stop):
             out.gains[problem.order[first + lane]] = work.scratch[lane]
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _search(work, pivoting, width, padded):
     """Exchange entries until no sign is wrong; leaves x in `work.solution`."""
     pivoting.patience[:] = FULL_EXCHANGES
@@ -124,7 +124,7 @@ def _search(work, pivoting, width, padded):
             break
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _first_guess(right, lane, previous, passive):
     """Take the entries that were positive, or without any those that a step from 0 makes so."""
     some = False
@@ -136,7 +136,7 @@ def _first_guess(right, lane, previous, passive):
             passive[k, lane] = right[vector(k) + lane] > 0.0
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _solve_passive(work, pivoting, active, padded):
     """Solve each active lane for its passive entries; its others become 0."""
     passive, positions, n_passive = pivoting.passive, pivoting.positions, pivoting.n_passive
@@ -161,7 +161,7 @@ def _solve_passive(work, pivoting, active, padded):
                 work.solution[vector(positions[lane, i]) + lane] = value
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _select_passive(work, pivoting, tiles):
     """Copy the passive rows and columns of each lane's system; the rest is a unit matrix."""
     for start in range(0, panel(tiles), LANES):
@@ -182,7 +182,7 @@ def _select_passive(work, pivoting, tiles):
             pivoting.matrix[diagonal(i) + lane] = 1.0
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _gradient(work, pivoting, padded):
     """Write A x - b of each lane to `pivoting.gradient`."""
     matrix, x, gradient = work.matrix, work.solution, pivoting.gradient
@@ -202,7 +202,7 @@ def _gradient(work, pivoting, padded):
             store(gradient, vector(p), multiply_add(a3, x3, total))
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _exchange(work, pivoting, active, padded):
     """Exchange the entries of wrong sign; returns which lanes are not solved yet.
 
@@ -233,7 +233,7 @@ def _exchange(work, pivoting, active, padded):
     return active
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def _find_wrong(work, pivoting, padded):
     """Mark and count the entries of wrong sign, beyond rounding, of every lane."""
     x, right, gradient = work.solution, work.right, pivoting.gradient

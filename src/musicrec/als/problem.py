@@ -124,7 +124,7 @@ def workspace(padded: int) -> Workspace:
     return Workspace(singles, doubles, scale, starts, *parts)
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def batch_at(problem, first, stop):
     """The batch of up to eight rows before position `stop` that starts at position `first`."""
     width = min(LANES, stop - first)
@@ -135,7 +135,7 @@ def batch_at(problem, first, stop):
     return Batch(first, width, longest)
 
 
-@kernel(allocates=False)
+@kernel(allocates=False, forceinline=True)
 def read_plays(problem, batch, work, done, n):
     """Fetch plays [done, done + n) of each lane's row.
 

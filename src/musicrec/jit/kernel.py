@@ -54,7 +54,9 @@ def kernel(*, allocates: bool = True, **options: Any) -> Callable[[F], F]:
         those it is given. Numba counts with atomic instructions each time it reads an array from
         a tuple or hands one on: a seventh of a fit by conjugate gradients at rank 20.
     **options
-        Those of `numba.njit`.
+        Those of `numba.njit`. `forceinline` for what is called for each row: a tuple of arrays
+        goes as up to a hundred arguments over the stack, which took two fifths of
+        a fit by conjugate gradients at rank 20.
     """
     if not allocates:
         options["_nrt"] = False  # numba's runtime, which counts references
