@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from musicrec.ann_bench.methods import METHODS, Index, Method
 from musicrec.ann_bench.run import Dataset, read_dataset, recall, run_benchmark
-from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import from_triples
 from musicrec.params import AnnBenchParams
 from tests.support.indexed_data import make_plays, write_factors, write_indexed
@@ -72,13 +70,6 @@ def test_stage_writes_stable_figures_apart_from_the_clock(project, tmp_path):
     assert (exact["recall"], exact["map_lost"]) == (1.0, 0.0)
     assert exact["map"] == pytest.approx(least["map"] + least["map_lost"], abs=2e-6)
     assert json.loads((plots / "machine.json").read_text())["cores"] >= 1
-
-
-def test_nobody_to_query_for_is_one_sentence(project, tmp_path):
-    plays = make_plays()
-    write_indexed(tmp_path / "indexed", replace(plays, validation=set()))
-    with pytest.raises(MusicRecError, match="holds no play"):
-        read_dataset(project / "factors", tmp_path / "indexed", AnnBenchParams())
 
 
 @pytest.mark.parametrize(

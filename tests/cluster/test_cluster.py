@@ -199,16 +199,6 @@ def packed_python(folder: Path, used: Path) -> Path:
     return archive
 
 
-def test_a_master_that_is_gone_is_one_sentence(place: Place, local: Place) -> None:
-    place.env["MUSICREC_SPARK_MASTER"] = "spark://127.0.0.1:1"
-    (place.folder / "data/indexed").symlink_to(local.folder / "data/indexed")
-    process = place.start("train")
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert err.startswith("error: ") and len(err.splitlines()) == 1 and "no Spark master" in err
-    assert not (place.folder / "data/factors").exists()
-
-
 def wait_for(condition, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -21,7 +20,6 @@ from musicrec.params import EvaluateParams, ExportParams
 from tests.metrics.test_ranking import reference
 from tests.support.indexed_data import (
     N_ITEMS,
-    Plays,
     make_plays,
     write_baselines,
     write_factors,
@@ -33,7 +31,7 @@ NOW = 1_000_000  # training is before, what is held out after
 Times = dict[tuple[int, int], int]
 
 
-def bundle_of(folder: Path, plays: Plays, times: Times | None = None) -> Path:
+def bundle_of(folder, plays, times=None):
     last = None if times is None else lambda *pair: times.get(pair, NOW + 50)
     write_indexed(folder / "theirs", plays, last)
     write_factors(folder / "theirs/factors", plays.users, plays.items)
@@ -43,7 +41,7 @@ def bundle_of(folder: Path, plays: Plays, times: Times | None = None) -> Path:
     return folder / "bundle"
 
 
-def test_it_is_judged_as_the_bundle_answers_with_todays_history(tmp_path: Path) -> None:
+def test_it_is_judged_as_the_bundle_answers_with_todays_history(tmp_path):
     """Of fewer tracks, in another order, by users of whom it knows other plays."""
     plays = make_plays()
     write_indexed(tmp_path / "indexed", plays)
@@ -87,7 +85,7 @@ def test_it_is_judged_as_the_bundle_answers_with_todays_history(tmp_path: Path) 
 
 
 @pytest.fixture
-def today(tmp_path: Path) -> tuple[Path, Plays]:
+def today(tmp_path):
     """Plays split by time."""
     plays = make_plays()
     held = plays.validation
@@ -104,9 +102,7 @@ def today(tmp_path: Path) -> tuple[Path, Plays]:
         (0, NOW, ""),
     ],
 )
-def test_by_their_times_it_is_known_whether_it_has_learned_them(
-    today: tuple[Path, Plays], more: int, when: int, says: str
-) -> None:
+def test_by_their_times_it_is_known_whether_it_has_learned_them(today, more, when, says):
     folder, plays = today
     known = {pair for pair in plays.validation if pair[0] < 100 and pair[1] < N_ITEMS}
     learned = sorted(known - plays.train)[:more]
@@ -121,7 +117,7 @@ def test_by_their_times_it_is_known_whether_it_has_learned_them(
         assert bundle.refuse_learned(folder / "indexed", "validation") == 0
 
 
-def test_without_times_it_is_refused_or_marked(today: tuple[Path, Plays], tmp_path: Path) -> None:
+def test_without_times_it_is_refused_or_marked(today, tmp_path):
     folder, plays = today
     known = {pair for pair in plays.validation if pair[0] < 100 and pair[1] < N_ITEMS}
     learned = set(sorted(known - plays.train)[:4])

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from musicrec.als.fold_in import read_model
 from musicrec.bundle import load_bundle
 from musicrec.bundle.write import export_bundle
 from musicrec.errors import MusicRecError
@@ -27,7 +26,6 @@ from tests.support.indexed_data import (
     N_ITEMS,
     N_USERS,
     write_baselines,
-    write_factors,
     write_indexed,
 )
 from tests.support.plays import contents
@@ -182,16 +180,3 @@ def test_a_split_without_plays_is_one_sentence(folder, plays, tmp_path):
     write_indexed(tmp_path / "indexed", nobody)
     with pytest.raises(MusicRecError, match="holds no play, so there is nobody to judge"):
         read_held_out(tmp_path / "indexed", "validation")
-
-
-def test_lists_of_other_baselines_are_refused(folder):
-    """As after an edit of evaluate.k, when only this stage is run."""
-    with pytest.raises(MusicRecError, match=r"do not fit .* 9 tracks a list; run dvc repro base"):
-        folders = [folder / name for name in ("indexed", "factors", "baselines")]
-        evaluate(*folders, PARAMS.replace(k=(5, 9)))
-
-
-def test_factors_of_other_data_are_refused(folder, plays, tmp_path):
-    write_factors(tmp_path, plays.users[:-1], plays.items)
-    with pytest.raises(MusicRecError, match="factors of 299 users and 120 tracks do not fit"):
-        read_model(tmp_path, read_held_out(folder / "indexed", "validation"))

@@ -13,6 +13,7 @@ from musicrec.index import index_metrics, index_splits, split_rows
 from musicrec.interactions.id_columns import read_sizes
 from musicrec.storage.files import CHECKSUMS, read_json, write_checksums
 from musicrec.storage.parquet import read_table
+from tests.support.plays import contents
 
 NAMES = ("train", "validation", "test")
 
@@ -111,11 +112,6 @@ def test_summary_counts_what_training_does_not_know(indexed):
     assert index_metrics(summary)["unknown_validation_users"] == 1
     assert index_metrics(summary)["tracks"] == n_items
     assert split_rows(summary)[0] == {"split": "validation"} | summary["validation"]
-
-
-def contents(folder):
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def test_the_bytes_are_the_same_part_by_part(indexed, tmp_path, monkeypatch):

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 
 import pytest
-
-from tests.support.project import Project
 
 from .conftest import with_cache_of
 
@@ -56,7 +53,7 @@ def reviewer(storage, clone, tmp_path_factory):
     return reviewer
 
 
-def make(clone: Project, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+def make(clone, *words, **env):
     return clone.run("make", "-s", *words, "--old-file=setup", check=False, **env)
 
 

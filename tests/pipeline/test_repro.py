@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tests.support.project import Project
 from tests.support.scripts import ROOT, load_script
 
 from .conftest import STAGES, stages_run
@@ -22,11 +21,11 @@ METRICS = ["ann_bench", "baselines", "data", "downsample", "evaluate", "index", 
 TIMED = {"plots/ann_bench"}
 
 
-def locked(clone: Project) -> dict:
+def locked(clone):
     return yaml.safe_load((clone.folder / "dvc.lock").read_text())["stages"]
 
 
-def fingerprints(clone: Project) -> dict[str, str]:
+def fingerprints(clone):
     """Hash of every output that holds no wall-clock figure."""
     return {
         out["path"]: out["md5"]

@@ -10,12 +10,9 @@ import csv
 import io
 import subprocess
 import time
-from collections.abc import Callable
 
 import pytest
 from dvc.repo import Repo
-
-from tests.support.project import Project
 
 from .conftest import stages_run, with_cache_of
 
@@ -23,19 +20,19 @@ pytestmark = pytest.mark.pipeline
 FAILED = {"long": "als.max_iter=100000000", "broken": "als.solver=cg"}
 
 
-def status(clone: Project) -> dict[str, str]:
+def status(clone):
     """State of each experiment by its name, as `dvc queue status` prints it."""
     with Repo(str(clone.folder)) as repo:
         return {row["name"]: row["status"] for row in repo.experiments.celery_queue.status()}
 
 
-def training(clone: Project, name: str) -> bool:
+def training(clone, name):
     """Has a run come to its training?"""
     logs = [file.read_text() for file in (clone.folder / ".dvc/tmp/exps/run").glob("*/*.out")]
     return any(f"experiment '{name}'" in log and "stages/train.py" in log for log in logs)
 
 
-def wait_for(wanted: Callable[[], bool]) -> None:
+def wait_for(wanted):
     """Ask until it is so; fail after ten minutes."""
     deadline = time.monotonic() + 600
     while not wanted():
@@ -44,7 +41,7 @@ def wait_for(wanted: Callable[[], bool]) -> None:
 
 
 @pytest.fixture(scope="module")
-def sweep(clone: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def sweep(clone, tmp_path_factory):
     """A clone of the scratch clone, after all of its queue has been dealt with."""
     folder = tmp_path_factory.mktemp("sweep")
     other = with_cache_of(clone, folder)
@@ -69,14 +66,14 @@ def sweep(clone: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture(scope="module")
-def shown(sweep: Project) -> list[dict[str, str]]:
+def shown(sweep):
     """Rows of `dvc exp show`, the best first."""
     words = ["--csv", "--only-changed", "--sort-by", "validation.map@50", "--sort-order", "desc"]
     printed = sweep.run("dvc", "exp", "show", *words).stdout
     return list(csv.DictReader(io.StringIO(printed)))
 
 
-def test_the_log_of_a_failed_run_says_why(sweep: Project) -> None:
+def test_the_log_of_a_failed_run_says_why(sweep):
     for name, sentence in (
         ("broken", "error: als.solver = cg cannot keep factors nonnegative; "),
         ("long", "error: interrupted; no output is half written"),
@@ -85,16 +82,14 @@ def test_the_log_of_a_failed_run_says_why(sweep: Project) -> None:
         assert sentence in log and "Traceback" not in log
 
 
-def test_a_failed_run_shows_the_base_and_its_state(shown: list[dict[str, str]]) -> None:
+def test_a_failed_run_shows_the_base_and_its_state(shown):
     (base,) = (row for row in shown if row["rev"] == "main")
     (broken,) = (row for row in shown if row["Experiment"] == "broken")
     assert broken["State"] == "Failed"
     assert broken["validation.map@50"] == base["validation.map@50"]
 
 
-def test_the_best_is_compared_applied_committed_and_pushed(
-    sweep: Project, shown: list[dict[str, str]]
-) -> None:
+def test_the_best_is_compared_applied_committed_and_pushed(sweep, shown):
     good = [row for row in shown if row["State"] == "Success"]
     figures = [float(row["validation.map@50"]) for row in good]
     assert len(good) == 2 and figures == sorted(figures, reverse=True)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from musicrec.errors import MusicRecError
 from musicrec.spark.java import find_java, java_version
 
 
-def fake_java(folder: Path, prints: str) -> Path:
+def fake_java(folder, prints):
     java = folder / "bin" / "java"
     java.parent.mkdir(parents=True)
     java.write_text(f"#!/bin/sh\necho '{prints}' >&2\n")
@@ -27,12 +25,12 @@ def fake_java(folder: Path, prints: str) -> Path:
         ("nothing of the kind", None),
     ],
 )
-def test_java_version(tmp_path: Path, prints: str, version: int | None) -> None:
+def test_java_version(tmp_path, prints, version):
     home = fake_java(tmp_path / "jdk", prints)
     assert java_version(home / "bin" / "java") == version
 
 
-def test_java_home_comes_before_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_java_home_comes_before_path(tmp_path, monkeypatch):
     chosen = fake_java(tmp_path / "home", 'openjdk version "21"')
     other = fake_java(tmp_path / "path", 'openjdk version "17"')
     monkeypatch.setenv("PATH", f"{other / 'bin'}:/bin:/usr/bin")
@@ -42,7 +40,7 @@ def test_java_home_comes_before_path(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert find_java() == other / "bin" / "java"
 
 
-def test_old_java_is_named_in_the_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_java_is_named_in_the_sentence(tmp_path, monkeypatch):
     old = fake_java(tmp_path / "old", 'java version "1.8.0_402"')
     monkeypatch.setenv("PATH", f"{old / 'bin'}:/bin")
     monkeypatch.delenv("JAVA_HOME", raising=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -33,9 +32,7 @@ runtime.run(main)
 STRANGE = ["unshare", "--uts", "--user", "--map-user=54321", "--map-group=54321"]
 
 
-def start(
-    folder: Path, *words: str, before: list[str] | None = None, **changed: str
-) -> subprocess.Popen[str]:
+def start(folder, *words, before=None, **changed):
     (folder / "tmp").mkdir()
     own = {"TMPDIR": str(folder / "tmp"), "PYSPARK_PYTHON": "/bin/false", "SPARK_HOME": "/nowhere"}
     spark = {"MUSICREC_SPARK_MASTER": "local[1]", "MUSICREC_SPARK_MEMORY": "600m"}
@@ -49,14 +46,14 @@ def start(
     )
 
 
-def can_be_strange() -> bool:
+def can_be_strange():
     try:
         return subprocess.run([*STRANGE, "true"], capture_output=True).returncode == 0
     except OSError:
         return False
 
 
-def test_two_sessions_in_one_process_and_a_java_that_dies(tmp_path: Path) -> None:
+def test_two_sessions_in_one_process_and_a_java_that_dies(tmp_path):
     """In surroundings of another Spark, of a host without address and of a user without a name."""
     shell = ["sh", "-c", 'hostname no-such-host 2>/dev/null; exec "$0" "$@"']
     process = start(tmp_path, "first", "dies", before=can_be_strange() * [*STRANGE, *shell])
@@ -66,7 +63,7 @@ def test_two_sessions_in_one_process_and_a_java_that_dies(tmp_path: Path) -> Non
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_sigterm_during_the_start_leaves_no_java(tmp_path: Path) -> None:
+def test_sigterm_during_the_start_leaves_no_java(tmp_path):
     process = start(tmp_path, tmp_path.name)
     assert process.stdout is not None
     assert process.stdout.readline() == "starting\n"
@@ -81,7 +78,7 @@ def test_sigterm_during_the_start_leaves_no_java(tmp_path: Path) -> None:
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def java_commands(named: str) -> list[str]:
+def java_commands(named):
     """Command lines of running Spark sessions of a name."""
     listed = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True)
     commands = listed.stdout.splitlines()
@@ -98,9 +95,7 @@ def java_commands(named: str) -> list[str]:
         ("MUSICREC_SPARK_MEMORY", "300m", "(Insufficient driver memory: "),
     ],
 )
-def test_a_start_that_fails_is_one_sentence(
-    name: str, value: str, said: str, tmp_path: Path
-) -> None:
+def test_a_start_that_fails_is_one_sentence(name, value, said, tmp_path):
     """In a process of its own: here it would end the session that the tests share."""
     process = start(tmp_path, "tests", **{name: value})
     printed, found = process.communicate(timeout=120)
@@ -127,6 +122,6 @@ def test_a_start_that_fails_is_one_sentence(
          "not create the Java Virtual Machine"),
     ],
 )  # fmt: skip
-def test_the_line_of_java_that_says_why(printed: str, reason: str, tmp_path: Path) -> None:
+def test_the_line_of_java_that_says_why(printed, reason, tmp_path):
     (tmp_path / "java.log").write_text(printed)
     assert reason_in(tmp_path / "java.log") == reason

@@ -7,12 +7,12 @@ import pytest
 
 from musicrec.als.fit import Factors
 from musicrec.errors import MusicRecError
-from musicrec.interactions.matrix import Interactions, from_triples
+from musicrec.interactions.matrix import from_triples
 from musicrec.params import ALSParams
 from musicrec.train.run import check_feasible, require_falling, require_usable
 
 
-def plays(n_users: int, n_items: int, largest: float = 5) -> Interactions:
+def plays(n_users, n_items, largest=5):
     users = np.arange(max(n_users, n_items), dtype=np.int32) % n_users
     items = np.arange(max(n_users, n_items), dtype=np.int32) % n_items
     counts = np.full(len(users), 2.0)
@@ -28,12 +28,12 @@ def plays(n_users: int, n_items: int, largest: float = 5) -> Interactions:
         (5, {"rank": 21}, r"als\.rank = 21 is more than the 20 users and the 9 tracks"),
     ],
 )
-def test_it_is_refused_before_it_starts(largest: float, als: dict, sentence: str) -> None:
+def test_it_is_refused_before_it_starts(largest, als, sentence):
     with pytest.raises(MusicRecError, match=sentence):
         check_feasible(plays(20, 9, largest), ALSParams(**{"rank": 4, **als}))
 
 
-def test_a_rank_that_only_one_side_can_use_is_warned_of(capsys: pytest.CaptureFixture) -> None:
+def test_a_rank_that_only_one_side_can_use_is_warned_of(capsys):
     check_feasible(plays(20, 9), ALSParams(rank=16))
     assert "als.rank = 16 is more than the 9 tracks with plays" in capsys.readouterr().err
     check_feasible(plays(20, 9, largest=1e9), ALSParams(rank=9, alpha=100.0))
@@ -49,21 +49,19 @@ def test_a_rank_that_only_one_side_can_use_is_warned_of(capsys: pytest.CaptureFi
         ([100.0, 101.0], "rises from 100 to 101 at iteration 2"),
     ],
 )
-def test_a_loss_that_does_not_fall_names_the_parameter_and_the_count(
-    losses: list[float], how: str
-) -> None:
+def test_a_loss_that_does_not_fall_names_the_parameter_and_the_count(losses, how):
     with pytest.raises(MusicRecError, match=how) as error:
         require_falling(losses, plays(20, 9), ALSParams(alpha=7.0))
     assert "als.alpha = 7 times the largest count of 5" in str(error.value)
 
 
 @pytest.mark.parametrize("losses", [[3.0], [100.0, 100.01], [100.0, 99.0], [0.0, -1e-9]])
-def test_rounding_is_no_rise(losses: list[float]) -> None:
+def test_rounding_is_no_rise(losses):
     require_falling(losses, plays(20, 9), ALSParams())
 
 
 @pytest.mark.parametrize("entry", [np.inf, np.nan, -1e22])
-def test_factors_that_no_search_could_score_are_refused(entry: float) -> None:
+def test_factors_that_no_search_could_score_are_refused(entry):
     good = np.full((3, 2), 1e15, np.float32)
     bad = np.array([[1, entry], [0, 0]], np.float32)
     require_usable(Factors(good, good), ALSParams())

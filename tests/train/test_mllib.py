@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import fit, objective
 from musicrec.errors import MusicRecError
-from musicrec.interactions.matrix import Interactions
 from musicrec.params import ALSParams, FeedbackParams
 from musicrec.train import mllib
 from musicrec.train.mllib import CHECKPOINT_INTERVAL, checkpoints, fit_frame, plays_frame
@@ -20,20 +18,18 @@ from tests.support.als_reference import random_plays, relative
 from tests.support.indexed_data import make_plays, write_indexed
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    pass
 
 N_USERS, N_ITEMS = 120, 80
 
 
 @pytest.fixture(scope="module")
-def plays() -> Interactions:
+def plays():
     return random_plays(N_USERS, N_ITEMS)
 
 
 @pytest.fixture(scope="module")
-def frame(
-    spark: SparkSession, plays: Interactions, tmp_path_factory: pytest.TempPathFactory
-) -> DataFrame:
+def frame(spark, plays, tmp_path_factory):
     return plays_frame(spark, plays, tmp_path_factory.mktemp("{a} [b]*")).cache()
 
 
@@ -41,14 +37,7 @@ def frame(
     ("nonnegative", "rank", "reg_param", "alpha"),
     [(False, 1, 0.1, 10.0), (False, 33, 1.0, 1.0), (True, 8, 0.01, 40.0)],
 )
-def test_one_iteration_from_the_same_seed(
-    frame: DataFrame,
-    plays: Interactions,
-    nonnegative: bool,
-    rank: int,
-    reg_param: float,
-    alpha: float,
-) -> None:
+def test_one_iteration_from_the_same_seed(frame, plays, nonnegative, rank, reg_param, alpha):
     params = ALSParams(
         rank=rank, reg_param=reg_param, alpha=alpha, nonnegative=nonnegative, max_iter=1
     )
@@ -58,9 +47,7 @@ def test_one_iteration_from_the_same_seed(
     assert relative(native.users, users) < 1e-5
 
 
-def test_log1p_many_iterations_and_reruns(
-    spark: SparkSession, plays: Interactions, tmp_path: Path
-) -> None:
+def test_log1p_many_iterations_and_reruns(spark, plays, tmp_path):
     ratings = training_ratings(plays, FeedbackParams(transform="log1p", min_count=2))
     params = ALSParams(rank=6, nonnegative=True, max_iter=CHECKPOINT_INTERVAL + 2)
     plays_seen = plays_frame(spark, ratings, tmp_path).cache()
@@ -74,9 +61,7 @@ def test_log1p_many_iterations_and_reruns(
     assert dropped.any() and not users[dropped].any() and not native.users[dropped].any()
 
 
-def test_a_failure_of_spark_is_one_sentence(
-    stages_on_spark: None, plays: Interactions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_of_spark_is_one_sentence(stages_on_spark, plays, tmp_path, monkeypatch):
     monkeypatch.setattr(mllib, "CHECKPOINT_INTERVAL", 0)
     with pytest.raises(MusicRecError, match=r"^MLlib: .*checkpointInterval.*") as said:
         mllib.fit_mllib(plays, ALSParams(rank=2), tmp_path)
@@ -84,7 +69,7 @@ def test_a_failure_of_spark_is_one_sentence(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_stage_writes_the_native_factors(stages_on_spark: None, tmp_path: Path) -> None:
+def test_the_stage_writes_the_native_factors(stages_on_spark, tmp_path):
     indexed, factors = tmp_path / "indexed", []
     write_indexed(indexed, make_plays())
     for engine in ("native", "mllib"):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +13,7 @@ from musicrec.als.fold_in import read_model
 from musicrec.bundle.write import export_bundle
 from musicrec.errors import MusicRecError
 from musicrec.interactions.held_out import read_held_out
-from musicrec.interactions.matrix import Interactions, from_triples, read_interactions
+from musicrec.interactions.matrix import from_triples, read_interactions
 from musicrec.params import ALSParams, ExportParams, FeedbackParams
 from musicrec.storage.files import read_json
 from musicrec.train.run import NATIVE_ONLY, train
@@ -26,13 +24,7 @@ from tests.support.scripts import stage_process
 PARAMS = ALSParams(rank=6, max_iter=4)
 
 
-def write_indexed(
-    folder: Path,
-    plays: Interactions,
-    splits: tuple[str, ...] = ("train", "validation"),
-    item: str = "item{}",
-    order: Sequence[int] = range(60),
-) -> Path:
+def write_indexed(folder, plays, splits=("train", "validation"), item="item{}", order=range(60)):
     """Plays as the index stage writes them, every fourth play of the first users held out."""
     users = np.repeat(np.arange(plays.n_users), plays.lengths)
     held = (users < 40) & (np.arange(len(users)) % 4 == 0)
@@ -49,19 +41,19 @@ def indexed(tmp_path_factory):
     return write_indexed(tmp_path_factory.mktemp("indexed"), random_plays(90, 60))
 
 
-def run(indexed: Path, out: Path, als: ALSParams = PARAMS, **feedback: object) -> Path:
+def run(indexed, out, als=PARAMS, **feedback):
     """Run the stage's function into `out`."""
     parameters = FeedbackParams(**feedback)  # type: ignore[arg-type]
     train(indexed, out / "factors", out / "train.json", out / "plots", als, parameters)
     return out
 
 
-def factors_of(out: Path) -> tuple[np.ndarray, np.ndarray]:
+def factors_of(out):
     users, items = (np.load(out / "factors" / f"{kind}_factors.npy") for kind in ("user", "item"))
     return users, items
 
 
-def last_loss(out: Path) -> float:
+def last_loss(out):
     return json.loads((out / "plots/loss.json").read_text())[-1]["loss"]
 
 
@@ -108,7 +100,7 @@ def test_factors_of_zero_are_warned_of(indexed, tmp_path, capsys, reg_param, fee
     assert "outweighs" not in capsys.readouterr().err
 
 
-def bundle_of(indexed: Path, out: Path, folder: Path) -> Path:
+def bundle_of(indexed, out, folder):
     export_bundle(indexed, out / "factors", folder, ExportParams(n_trees=1))
     return folder
 
