@@ -89,7 +89,7 @@ check-lock: setup ## fail when dvc.lock is older than the code or the parameters
 	@$(run) python scripts/check_lock.py
 
 faults: setup-dev ## hundreds of faults over all stages: kills, damage, full disks, limits; prints counts
-	@$(run) python -m tests.faults.run && $(run) python -m tests.faults.together && \
+	@$(run) python -m tests.faults.run && \
 	  $(run) python -m tests.faults.run --engine mllib --stages train --faults 40
 
 cluster: setup-dev ## MLlib and lists for everybody on executors that die in the middle (five minutes)

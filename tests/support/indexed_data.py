@@ -10,10 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike
 
-from musicrec.baselines.lists import write_baselines as write_lists
-from musicrec.baselines.run import describe, recommend_baselines
 from musicrec.interactions import factors
-from musicrec.interactions.held_out import read_held_out
 from musicrec.params import ALSParams, BaselinesParams, EvaluateParams, FeedbackParams
 from musicrec.storage.files import write_checksums, write_json
 from musicrec.storage.parquet import write_table
@@ -119,6 +116,11 @@ def write_factors(folder: Path, users: np.ndarray, items: np.ndarray) -> None:
 
 def write_baselines(folder: Path, params: EvaluateParams) -> None:
     """Write what the baselines stage writes beside `folder/indexed`."""
+    # Here, since the stages of tests/review need no kernels.
+    from musicrec.baselines.lists import write_baselines as write_lists
+    from musicrec.baselines.run import describe, recommend_baselines
+    from musicrec.interactions.held_out import read_held_out
+
     held_out = read_held_out(folder / "indexed", params.split, params.seen)
     baselines = BaselinesParams(neighbours=20)
     keep = params.seen == "keep"
