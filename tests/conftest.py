@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import ExitStack, nullcontext
-from pathlib import Path
 
 import hypothesis
-import numpy as np
 import pytest
 
 from musicrec.spark.session import spark_session
@@ -16,8 +14,6 @@ from musicrec.spark.session import spark_session
 # No deadline: the first call of a kernel compiles it. Derandomised: a red run can be run again.
 hypothesis.settings.register_profile("kernels", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("kernels")
-
-ROOT = Path(__file__).resolve().parent.parent
 
 # Java's second compiler takes longer than it saves in runs of Spark as short as these.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
@@ -71,23 +67,3 @@ def stages_on_spark(spark, monkeypatch):
     """Let stages called in this process run in the session of `spark`."""
     monkeypatch.setenv("MUSICREC_SPARK_MASTER", "local[2]")
     monkeypatch.setattr("musicrec.train.mllib.spark_session", lambda _: nullcontext(spark))
-
-
-@pytest.fixture(scope="session")
-def shared_data():
-    """Folder of real data kept beside the project, never in it."""
-    folder = ROOT.parent / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip(f"needs the real data of {folder}, which is not here")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def lastfm(shared_data):
-    """The plays of Last.fm 2K, ids made dense."""
-    from musicrec.interactions.matrix import from_triples
-
-    path = shared_data / "lastfm-hetrec" / "user_artists.dat"
-    table = np.loadtxt(path, skiprows=1, dtype=np.int64)
-    users, items = (np.unique(table[:, column], return_inverse=True)[1] for column in (0, 1))
-    return from_triples(users, items, table[:, 2], int(users.max()) + 1, int(items.max()) + 1)

@@ -161,12 +161,3 @@ def test_scores_that_overflow_are_refused():
 def test_wrong_arguments_are_one_sentence(queries, k, exclude, match):
     with pytest.raises(MusicRecError, match=match):
         ExactIndex(np.ones((4, 2))).search(queries, k, exclude)
-
-
-def test_exact_on_real_factors(shared_data):
-    pq = pytest.importorskip("pyarrow.parquet")
-    table = pq.read_table(shared_data / "msd-factors" / "item_factors.parquet")
-    flat = table.column("features").combine_chunks().flatten().to_numpy()
-    items = np.ascontiguousarray(flat.reshape(len(table), -1))
-    queries = np.load(shared_data / "msd-factors" / "queries.npy")[:10]
-    assert_exact(items, queries, 500, [np.arange(0, 300, row + 1) for row in range(10)])
