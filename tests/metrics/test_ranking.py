@@ -140,3 +140,28 @@ def test_precision_ceiling_is_what_perfect_lists_reach():
 def test_headline_metrics_are_of_hits():
     """Searches and baselines score their lists by these alone."""
     assert {name.partition("@")[0] for name in headline_metrics([10, 500], True)} <= set(HITS)
+
+
+def test_means_equal_those_of_spark(spark):
+    """To 1e-9, as the `spark` protocol promises; for ranx see tests/evaluate/test_lists.py.
+
+    Lists are short or empty, truths empty or longer than k, and tracks stand twice in either.
+    """
+    from pyspark.mllib.evaluation import RankingMetrics
+
+    rng = np.random.default_rng(5)
+    drawn = [rng.permutation(200).tolist() for _ in range(800)]
+    lists = [row[: rng.choice([50, 50, rng.integers(0, 50)])] for row in drawn[:400]]
+    truths = [row[: rng.choice([1, 5, 40, 80])] for row in drawn[400:]]
+    truths[0], lists[1] = [], []
+    truths[2] = lists[2] = list(range(50))
+    twice = [[1, 1, 2, 3], [4, 5, 4], [7]], [[1, 1, 3], [4, 4], [7, 7, 7, 8]]
+    for case in ((lists, truths), twice):
+        pairs = [tuple(list(map(float, part)) for part in pair) for pair in zip(*case, strict=True)]
+        theirs = RankingMetrics(spark.sparkContext.parallelize(pairs, 2))
+        ours = {name: values.mean() for name, values in score(*case, [1, 10, 60, 1000]).items()}
+        assert ours["map@1000"] == pytest.approx(theirs.meanAveragePrecision, rel=1e-9)
+        for k in (1, 10, 60):
+            found = [ours[f"{name}@{k}"] for name in ("map", "precision", "recall", "ndcg")]
+            at_k = (theirs.meanAveragePrecisionAt, theirs.precisionAt, theirs.recallAt)
+            assert found == pytest.approx([at(k) for at in (*at_k, theirs.ndcgAt)], rel=1e-9)
