@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hypothesis
-import hypothesis.strategies as st
 import numpy as np
 import pytest
 
 from musicrec.als.fit import CG_FROM_RANK, Factors, fit, objective, start_users, uses_cg
 from musicrec.als.fold_in import FoldIn
-from musicrec.als.gram import eigenbasis, gram, rotate
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.parallel import using_threads
@@ -180,40 +177,6 @@ def test_early_stopping_returns_the_best_iteration(solver):
     np.testing.assert_array_equal(stopped.users, third.users)
     np.testing.assert_array_equal(stopped.items, third.items)
     assert stopped.losses == third.losses
-
-
-@hypothesis.given(n=st.integers(1, 30) | st.just(130), seed=st.integers(0, 1000))
-@hypothesis.settings(deadline=None)
-def test_eigenbasis(n, seed):
-    rng = np.random.default_rng(seed)
-    factors = (rng.standard_normal((40, n)) * np.logspace(0, -3, n)).astype(np.float32)
-    matrix = gram(factors)
-    np.testing.assert_allclose(
-        matrix, factors.T.astype(float) @ factors, rtol=1e-12, atol=1e-12 * matrix.max()
-    )
-    values, vectors = eigenbasis(matrix)
-    np.testing.assert_allclose(vectors.T @ vectors, np.eye(n), atol=1e-12)
-    rebuilt = vectors @ np.diag(values) @ vectors.T
-    np.testing.assert_allclose(rebuilt, matrix, atol=1e-12 * matrix.max())
-
-
-@hypothesis.given(
-    n=st.integers(1, 40),
-    rank=st.integers(1, 40),
-    single=st.booleans(),
-    in_place=st.booleans(),
-    threads=st.integers(1, 3),
-)
-def test_rotate(n, rank, single, in_place, threads):
-    rng = np.random.default_rng(n * rank)
-    rows = rng.standard_normal((n, rank)).astype(np.float32)
-    basis = np.linalg.qr(rng.standard_normal((rank, rank)))[0]
-    expected = rows.astype(float) @ basis
-    out = rows if in_place else np.full((n, rank + 3), 7, np.float32)
-    with using_threads(threads):
-        rotate(rows, basis, out, np.float32 if single else np.float64)
-    np.testing.assert_allclose(out[:, :rank], expected, atol=1e-5 if single else 1e-6)
-    assert (out[:, rank:] == 7).all()
 
 
 @pytest.mark.parametrize("rank", [16, 64])
