@@ -1,7 +1,5 @@
 """The scripts under benchmarks/ start."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

@@ -1,7 +1,5 @@
 """Downsampling drops full-history users alone, by hash, the same ones every time."""
 
-from __future__ import annotations
-
 import hashlib
 import tempfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Parameters: what is accepted, and the sentence for what is not."""
 
-from __future__ import annotations
-
 import runpy
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from musicrec.params import ALSParams, DownsampleParams, load_block, load_params
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def load(tmp_path: Path, text: str):
+def load(tmp_path, text):
     path = tmp_path / "params.yaml"
     path.write_text(text)
     return load_params(path)
@@ -22,13 +20,13 @@ def load(tmp_path: Path, text: str):
 @pytest.mark.parametrize(
     ("text", "value"), [("1e-05", 1e-5), ("1e-5", 1e-5), ("0.1", 0.1), ("10", 10.0), (".5", 0.5)]
 )
-def test_every_spelling_of_a_number(tmp_path: Path, text: str, value: float) -> None:
+def test_every_spelling_of_a_number(tmp_path, text, value):
     """DVC writes 1e-05 for `-S als.reg_param=1e-5`, which YAML 1.1 reads as a string."""
     loaded = load(tmp_path, f"als:\n  reg_param: {text}\n").als.reg_param
     assert loaded == value and isinstance(loaded, float)
 
 
-def test_a_key_left_out_takes_its_default_and_a_scalar_is_a_list_of_one(tmp_path: Path) -> None:
+def test_a_key_left_out_takes_its_default_and_a_scalar_is_a_list_of_one(tmp_path):
     assert load(tmp_path, "").als.rank == 20
     assert load(tmp_path, "als: {rank: 5}").als.alpha == 10.0
     assert load(tmp_path, "ann_bench: {n_trees: 5}").ann_bench.n_trees == (5,)
@@ -60,9 +58,7 @@ def test_a_key_left_out_takes_its_default_and_a_scalar_is_a_list_of_one(tmp_path
         ("ann_bench: {arms: [exact]}", ["ann_bench.arms is now called ann_bench.methods"]),
     ],
 )
-def test_a_mistake_names_key_value_and_what_is_allowed(
-    tmp_path: Path, text: str, words: list[str]
-) -> None:
+def test_a_mistake_names_key_value_and_what_is_allowed(tmp_path, text, words):
     with pytest.raises(MusicRecError) as caught:
         load(tmp_path, text)
     assert "\n" not in str(caught.value)
@@ -70,25 +66,25 @@ def test_a_mistake_names_key_value_and_what_is_allowed(
         assert word in str(caught.value)
 
 
-def test_a_model_trained_by_an_earlier_version_is_read() -> None:
+def test_a_model_trained_by_an_earlier_version_is_read():
     assert trained_with({"rank": 7, "init": "projection"}, ALSParams) == ALSParams(rank=7)
     with pytest.raises(ValueError, match="rnk"):
         trained_with({"rnk": 7}, ALSParams)
 
 
-def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_file_is_one_sentence(tmp_path):
     with pytest.raises(MusicRecError, match="no such parameter file"):
         load_params(tmp_path / "params.yaml")
 
 
-def test_what_the_schema_generates_is_up_to_date() -> None:
+def test_what_the_schema_generates_is_up_to_date():
     """docs/parameters.md, and all keys in every params*.yaml, for `-S` and `dvc params diff`."""
     files = runpy.run_path(str(ROOT / "scripts" / "parameters.py"))["generated"]()
     assert {path.name for path in files} >= {"parameters.md", "params.yaml", "params.original.yaml"}
     assert {path: path.read_text() for path in files} == files, "run python scripts/parameters.py"
 
 
-def test_a_stage_checks_the_whole_file(tmp_path: Path) -> None:
+def test_a_stage_checks_the_whole_file(tmp_path):
     """So that the first stage stops, and not the last."""
     path = tmp_path / "params.yaml"
     path.write_text("downsample: {fraction: 0.5}\nals: {rank: 5}\n")
@@ -103,7 +99,7 @@ def test_a_stage_checks_the_whole_file(tmp_path: Path) -> None:
         load_block(path, DownsampleParams)
 
 
-def test_a_changed_copy_is_checked_too() -> None:
+def test_a_changed_copy_is_checked_too():
     assert DownsampleParams().replace(fraction=0.5).fraction == 0.5
     with pytest.raises(ValueError, match="fraction"):
         DownsampleParams().replace(fraction=2.0)

@@ -1,7 +1,5 @@
 """What the solver sees of a play count."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -22,7 +20,7 @@ PLAYS = from_triples(np.array([0, 0, 1, 2]), np.array([0, 2, 2, 1]), np.array([1
         (FeedbackParams(min_count=2, transform="log1p"), [1, 2], np.log([6, 3])),
     ],
 )
-def test_counts_are_chosen_then_transformed_and_the_shape_stays(params, kept, counts) -> None:
+def test_counts_are_chosen_then_transformed_and_the_shape_stays(params, kept, counts):
     ratings = training_ratings(PLAYS, params)
     assert (ratings.n_users, ratings.n_items) == (4, 3)
     np.testing.assert_array_equal(ratings.indptr, np.searchsorted(kept, PLAYS.indptr))
@@ -31,7 +29,7 @@ def test_counts_are_chosen_then_transformed_and_the_shape_stays(params, kept, co
     assert ratings.counts.dtype == np.float32
 
 
-def test_a_half_life_halves_counts_by_age_after_min_count_and_before_the_transform() -> None:
+def test_a_half_life_halves_counts_by_age_after_min_count_and_before_the_transform():
     """Ages of 0, 1, 3 and 5,000 days: what is left of the counts 1, 5, 2 and 1 by hand."""
     ages = np.array([0, 1, 3, 5000]) * 86_400
     left = training_ratings(PLAYS, FeedbackParams(half_life="24h"), ages)
@@ -45,6 +43,6 @@ def test_a_half_life_halves_counts_by_age_after_min_count_and_before_the_transfo
     )
 
 
-def test_no_play_left() -> None:
+def test_no_play_left():
     with pytest.raises(MusicRecError, match=r"feedback\.min_count = 6; lower it"):
         training_ratings(PLAYS, FeedbackParams(min_count=6))

@@ -1,7 +1,5 @@
 """Our parameters give the model of Rendle et al. (RecSys 2022), as docs/als.md maps them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -14,7 +12,7 @@ LAMBDA, ALPHA0 = 0.05, 0.2
 PLAYS = random_plays(70, 50)
 
 
-def published_rows(played: np.ndarray, fixed: np.ndarray, nu: float) -> np.ndarray:
+def published_rows(played, fixed, nu):
     """Minimise the paper's loss over each row of the 0-1 matrix, one dense system a row."""
     rows = np.zeros((len(played), fixed.shape[1]))
     for row, mine in enumerate(played):
@@ -26,7 +24,7 @@ def published_rows(played: np.ndarray, fixed: np.ndarray, nu: float) -> np.ndarr
     return rows
 
 
-def published_loss(played: np.ndarray, users: np.ndarray, items: np.ndarray, nu: float) -> float:
+def published_loss(played, users, items, nu):
     scores = users @ items.T
     total = np.sum(played * (scores - 1) ** 2) + ALPHA0 * np.sum(scores**2)
     for axis, factors in ((1, users), (0, items)):
@@ -37,7 +35,7 @@ def published_loss(played: np.ndarray, users: np.ndarray, items: np.ndarray, nu:
 
 @pytest.mark.parametrize("nu", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("rank", [8, 40])
-def test_the_published_objective(rank: int, nu: float) -> None:
+def test_the_published_objective(rank, nu):
     """From one start: the same factors but for their scale, and the same loss."""
     params = script.mapped(LAMBDA, nu, ALPHA0).replace(
         rank=rank, nonnegative=False, max_iter=3, solver="cholesky"

@@ -1,7 +1,5 @@
 """Every search method under one contract, and the settings that are tried of each."""
 
-from __future__ import annotations
-
 import sys
 
 import numpy as np

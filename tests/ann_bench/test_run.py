@@ -1,7 +1,5 @@
 """The benchmark stage: stable figures apart from what a clock says."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

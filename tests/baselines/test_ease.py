@@ -1,7 +1,5 @@
 """EASE against ridge regression, column by column, on the plays themselves."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np
@@ -10,7 +8,7 @@ import pytest
 from musicrec.baselines.ease import ease_form, recommend_ease, solve, sparse_weights
 from musicrec.baselines.neighbours import nearest_items
 from musicrec.errors import MusicRecError
-from musicrec.interactions.matrix import Interactions, from_triples
+from musicrec.interactions.matrix import from_triples
 from musicrec.params import BaselinesParams
 from tests.support.als_reference import dense
 
@@ -19,7 +17,7 @@ EXACT = BaselinesParams(ease_reg=REG, ease_exact=1000)
 SPARSE = BaselinesParams(ease_reg=REG, ease_exact=0, neighbours=8)
 
 
-def draw(n_users: int, n_items: int, seed: int) -> Interactions:
+def draw(n_users, n_items, seed):
     """Plays with a long tail; item 3 has none, and items 5 and 6 have the same listeners."""
     rng = np.random.default_rng(seed)
     plays = rng.random((n_users, n_items)) < 0.6 / np.arange(1, n_items + 1) ** 0.4
@@ -28,18 +26,18 @@ def draw(n_users: int, n_items: int, seed: int) -> Interactions:
     return from_triples(users, items, rng.integers(1, 99, len(users)), n_users, n_items)
 
 
-def played(plays: Interactions) -> np.ndarray:
+def played(plays):
     return (dense(plays) > 0).astype(float)
 
 
-def ridge(x: np.ndarray, column: int, others: np.ndarray) -> np.ndarray:
+def ridge(x, column, others):
     """Weights of other columns that predict one, by least squares on a matrix with reg below it."""
     tall = np.vstack((x[:, others], np.sqrt(REG) * np.eye(len(others))))
     target = np.concatenate((x[:, column], np.zeros(len(others))))
     return np.linalg.lstsq(tall, target, rcond=None)[0]
 
 
-def full_weights(x: np.ndarray) -> np.ndarray:
+def full_weights(x):
     weights = np.zeros((x.shape[1], x.shape[1]))
     for column in range(x.shape[1]):
         others = np.delete(np.arange(x.shape[1]), column)
@@ -48,7 +46,7 @@ def full_weights(x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("n_users", "n_items"), [(15, 40), (40, 15)], ids=["users", "tracks"])
-def test_the_exact_form_is_ridge_regression(n_users: int, n_items: int) -> None:
+def test_the_exact_form_is_ridge_regression(n_users, n_items):
     """With the inverse of either side, for users of the training and for others."""
     train, others = draw(n_users, n_items, 1), draw(9, n_items, 2)
     assert ease_form(train, EXACT) == "exact"
@@ -67,9 +65,7 @@ def test_the_exact_form_is_ridge_regression(n_users: int, n_items: int) -> None:
 
 
 @pytest.mark.parametrize("at_once", [7, 1 << 15])
-def test_the_sparse_form_is_ridge_regression_on_the_neighbours(
-    at_once: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_sparse_form_is_ridge_regression_on_the_neighbours(at_once, monkeypatch):
     monkeypatch.setattr("musicrec.baselines.ease._ITEMS_AT_ONCE", at_once)
     train = draw(60, 30, 3)
     x, expected = played(train), np.zeros((30, 30))
@@ -98,6 +94,6 @@ def test_the_sparse_form_is_ridge_regression_on_the_neighbours(
 
 
 @pytest.mark.parametrize(("n_users", "n_items"), [(3, 9), (9, 3)])
-def test_a_matrix_that_cannot_be_inverted_is_an_error(n_users: int, n_items: int) -> None:
+def test_a_matrix_that_cannot_be_inverted_is_an_error(n_users, n_items):
     with pytest.raises(MusicRecError, match=r"baselines\.ease_reg = 0 is too small"):
         solve(from_triples([0], [0], [1], n_users, n_items), 0.0)

@@ -1,7 +1,5 @@
 """Baselines against dense, obvious references."""
 
-from __future__ import annotations
-
 from collections import Counter
 from fractions import Fraction
 

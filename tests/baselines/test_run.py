@@ -1,7 +1,5 @@
 """The lists and figures of the baselines stage, and lists that do not fit."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from musicrec.bundle import Bundle, load_bundle
+from musicrec.bundle import load_bundle
 from tests.support.served import make_project, plays_of
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed (make setup-bench)")
@@ -22,7 +22,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs/serving.md"
 
 
 @pytest.fixture
-def client(project: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def client(project, monkeypatch):
     from fastapi.testclient import TestClient
 
     (code,) = (
@@ -40,7 +40,7 @@ def client(project: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return TestClient(names["app"])
 
 
-def test_the_service_answers_as_the_bundle_does(project: Path, bundle: Bundle, client: Any) -> None:
+def test_the_service_answers_as_the_bundle_does(project, bundle, client):
     found = client.get("/recommend", params={"user": "Sigur Rós", "k": 4}).json()
     answer = bundle.recommend("Sigur Rós", 4)
     assert [track["track_id"] for track in found["tracks"]] == answer.track_ids
@@ -52,15 +52,13 @@ def test_the_service_answers_as_the_bundle_does(project: Path, bundle: Bundle, c
     assert [track["track_id"] for track in found["tracks"]] == expected
 
 
-def test_another_bundle_is_taken_up_and_no_request_is_lost(
-    project: Path, bundle: Bundle, client: Any, tmp_path: Path
-) -> None:
+def test_another_bundle_is_taken_up_and_no_request_is_lost(project, bundle, client, tmp_path):
     other = load_bundle(make_project(tmp_path / "other", seed=8) / "bundle")
     expected = {tuple(one.recommend("user-3", 4).track_ids): one.root for one in (bundle, other)}
     assert len(expected) == 2
     link, moved, answered = project / "data/bundle", threading.Event(), Counter[Path]()
 
-    def ask() -> None:
+    def ask():
         while not moved.is_set():
             response = client.get("/recommend", params={"user": "user-3", "k": 4})
             assert response.status_code == 200
@@ -83,7 +81,7 @@ def test_another_bundle_is_taken_up_and_no_request_is_lost(
             one.result()
 
 
-def test_mistakes_are_told_and_do_not_stop_it(client: Any) -> None:
+def test_mistakes_are_told_and_do_not_stop_it(client):
     for response in (
         client.get("/recommend", params={"user": "nobody"}),
         client.get("/recommend", params={"user": "user-1", "k": -1}),

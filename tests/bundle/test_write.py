@@ -1,9 +1,5 @@
 """The bundle says what its factors were trained with."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -24,25 +20,25 @@ TRAINED = {
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(tmp_path):
     plays = make_plays()
     write_indexed(tmp_path / "indexed", plays)
     write_factors(tmp_path / "factors", plays.users.astype("f4"), plays.items.astype("f4"), TRAINED)
     return tmp_path
 
 
-def export(project: Path) -> None:
+def export(project):
     export_bundle(project / "indexed", project / "factors", project / "bundle", ExportParams())
 
 
-def test_a_later_edit_of_params_does_not_change_what_a_bundle_says(project: Path) -> None:
+def test_a_later_edit_of_params_does_not_change_what_a_bundle_says(project):
     later = "als: {alpha: 99.0}\nfeedback: {min_count: 9}\n"
     run_stage("export", project, later, indexed="indexed", factors="factors", output="bundle")
     manifest = read_json(project / "bundle/manifest.json")
     assert {name: manifest[name] for name in TRAINED} == TRAINED
 
 
-def test_factors_that_cannot_be_exported_are_one_sentence(project: Path) -> None:
+def test_factors_that_cannot_be_exported_are_one_sentence(project):
     plays, few = make_plays(), np.ones((2, 4), np.float32)
     users, nothing = plays.users.astype("f4"), np.zeros(plays.items.shape, "f4")
     for of_users, items, sentence in (
@@ -59,7 +55,7 @@ def test_factors_that_cannot_be_exported_are_one_sentence(project: Path) -> None
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_factors_at_the_ends_of_float32_are_exported_and_loaded(project: Path, kind: str) -> None:
+def test_factors_at_the_ends_of_float32_are_exported_and_loaded(project, kind):
     plays = make_plays()
     items = make(kind, plays.items.shape, np.random.default_rng(0))
     write_factors(project / "factors", plays.users.astype("f4"), items, TRAINED)

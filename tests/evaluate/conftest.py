@@ -1,7 +1,5 @@
 """Small synthetic plays, factors and baselines, and how they are judged; nobody changes them."""
 
-from __future__ import annotations
-
 import pytest
 
 from musicrec.evaluate.run import evaluate

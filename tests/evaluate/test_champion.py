@@ -1,7 +1,5 @@
 """A published model judged on the plays held out today; refused where it has learned them."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The evaluate stage on small synthetic plays, beside a slow evaluation that uses plain Python."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from statistics import median
 

@@ -1,7 +1,5 @@
 """What the evaluate stage reports of its per-user table."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

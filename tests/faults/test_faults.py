@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.faults import KINDS, NEEDS_MOUNT, can_mount, plan
+from tests.faults.faults import KINDS, NEEDS_MOUNT, can_mount
 from tests.faults.world import World
 
 pytestmark = pytest.mark.skipif(
@@ -38,9 +38,3 @@ def test_a_fault_ends_in_a_sentence_or_the_right_outputs(world, tmp_path, kind, 
         pytest.skip("this user may not mount a file system")
     folder = world.copy(tmp_path / "project", stage)
     assert KINDS[kind][1](world, stage, folder, random.Random(f"{kind} {stage}")) is None
-
-
-def test_a_plan_follows_from_its_seed_and_holds_every_kind():
-    stages = ["index", "train"]
-    assert plan(1, 300, stages) == plan(1, 300, stages) != plan(2, 300, stages)
-    assert {kind for kind, _ in plan(1, 300, stages)} == set(KINDS)

@@ -1,7 +1,5 @@
 """Dense ids: StringIndexer's order, held-out plays complete, bytes the same on any cores."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Ids and rows as logs have them: several columns, filters, fractions, files, lists, aliases."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

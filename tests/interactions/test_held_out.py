@@ -1,7 +1,5 @@
 """Held-out plays that training cannot answer for are named before they are judged."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 

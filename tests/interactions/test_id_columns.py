@@ -1,7 +1,5 @@
 """Texts become numbers in the order of their bytes, and draws by hash are the same for ever."""
 
-from __future__ import annotations
-
 import hashlib
 
 import pyarrow as pa

@@ -14,10 +14,10 @@ from musicrec.jit.parallel import for_blocks, using_threads
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_every_block_is_done_once(threads: int) -> None:
+def test_every_block_is_done_once(threads):
     done = np.zeros(20, int)
 
-    def work(start: int, stop: int) -> None:
+    def work(start, stop):
         done[start:stop] += 1
 
     with using_threads(threads):
@@ -25,8 +25,8 @@ def test_every_block_is_done_once(threads: int) -> None:
     assert (done == 1).all()
 
 
-def test_the_first_exception_is_raised_again() -> None:
-    def work(start: int, stop: int) -> None:
+def test_the_first_exception_is_raised_again():
+    def work(start, stop):
         if start >= 5:
             raise ValueError(f"block {start}")
 
@@ -34,14 +34,12 @@ def test_the_first_exception_is_raised_again() -> None:
         for_blocks(work, list(range(12)))
 
 
-def test_an_interrupt_cancels_the_blocks_that_have_not_begun(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_interrupt_cancels_the_blocks_that_have_not_begun(monkeypatch):
     """The first block sends it; the others go on once those that wait have been cancelled."""
     cancelled = threading.Event()
 
     class Pool(ThreadPoolExecutor):
-        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        def shutdown(self, wait=True, *, cancel_futures=False):
             super().shutdown(wait=False, cancel_futures=cancel_futures)
             cancelled.set()
             super().shutdown(wait)
@@ -49,7 +47,7 @@ def test_an_interrupt_cancels_the_blocks_that_have_not_begun(
     monkeypatch.setattr("musicrec.jit.parallel.ThreadPoolExecutor", Pool)
     begun: list[int] = []
 
-    def work(start: int, stop: int) -> None:
+    def work(start, stop):
         begun.append(start)
         if start == 0:
             os.kill(os.getpid(), signal.SIGINT)

@@ -1,7 +1,5 @@
 """Intervals and tests: known answers, and simulations of coverage and false alarms."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats

@@ -1,7 +1,5 @@
 """Ranking metrics: cases worked by hand, and a slow reference that reads like the definitions."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Words, tables and fronts of the page."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import pytest

@@ -1,7 +1,5 @@
 """A pull request across two machines, with S3 between them: a real endpoint on loopback."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 

@@ -1,7 +1,5 @@
 """What README.md promises about `dvc`, typed in a scratch clone."""
 
-from __future__ import annotations
-
 import json
 import platform
 import re

@@ -4,8 +4,6 @@ Of four experiments two go well, `broken` has parameters that do not fit each ot
 would run for ever and is killed by `dvc queue kill`.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import subprocess

@@ -4,8 +4,6 @@ It has the pipeline's file names. Its `index` and `train` stages only write synt
 factors that are worse the larger `als.reg_param` is.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

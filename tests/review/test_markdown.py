@@ -1,7 +1,5 @@
 """`musicrec review` and `compare` in a scratch project."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

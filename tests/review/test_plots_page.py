@@ -1,7 +1,5 @@
 """The page that `dvc plots show` and `dvc plots diff` fill; see also tests/pipeline."""
 
-from __future__ import annotations
-
 import configparser
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The HTML report: in a browser, without a network, and with the figures of the JSON."""
 
-from __future__ import annotations
-
 import pytest
 
 from musicrec.cli import main

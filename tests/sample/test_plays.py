@@ -1,7 +1,5 @@
 """The embedded sample has the Taste Profile's shape, holds tastes, and is the same every time."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np
@@ -14,7 +12,6 @@ from musicrec.errors import MusicRecError
 from musicrec.params import SampleParams
 from musicrec.sample import plays as sample
 from musicrec.sample.draws import MONTH, MONTHS, draw_times
-from tests.support.plays import contents
 
 DEFAULT = SampleParams()
 PAIR = ["user_id", "track_id"]
@@ -132,11 +129,6 @@ def test_histories_and_popularity_have_long_tails(plays):
         assert np.median(lengths) < 0.75 * mean
         assert lengths[0] > 10 * mean
         assert lengths[: len(lengths) // 100].sum() > 0.07 * plays.num_rows
-
-
-def test_same_parameters_same_bytes(folder, tmp_path):
-    sample.write_sample(DEFAULT, tmp_path / "again")
-    assert contents(folder) == contents(tmp_path / "again")
 
 
 def test_a_user_does_not_depend_on_the_chunk(monkeypatch):

@@ -1,7 +1,5 @@
 """The exact kernel against a stable full sort of every score."""
 
-from __future__ import annotations
-
 import hypothesis.strategies as st
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """Which Java is taken, and what is said where there is none."""
 
-from __future__ import annotations
-
 import pytest
 
 from musicrec.errors import MusicRecError

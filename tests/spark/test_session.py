@@ -1,7 +1,5 @@
 """Sessions that start, end, do not start, or are ended by a signal or a Java that dies."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

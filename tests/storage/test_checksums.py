@@ -26,7 +26,7 @@ PLAYS = pa.table(
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     """Two Parquet files, an array and a folder below, as a stage leaves them."""
     root = tmp_path / "out"
     for part in range(2):
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-def test_what_the_stage_left_is_sound_as_a_whole_and_file_by_file(folder: Path) -> None:
+def test_what_the_stage_left_is_sound_as_a_whole_and_file_by_file(folder):
     (folder / ".DS_Store").touch()  # a file manager's
     require_sound(folder)
     require_sound(folder / "factors.npy")
@@ -47,13 +47,13 @@ def test_what_the_stage_left_is_sound_as_a_whole_and_file_by_file(folder: Path) 
     assert read_table(folder / "part-00001.parquet").equals(PLAYS.slice(1500))
 
 
-def flip(path: Path, place: int, bit: int = 1) -> None:
+def flip(path, place, bit=1):
     content = bytearray(path.read_bytes())
     content[place] ^= bit
     path.write_bytes(content)
 
 
-def put(name: str, content: bytes) -> Callable[[Path], object]:
+def put(name, content):
     return lambda root: (root / name).write_bytes(content)
 
 
@@ -81,7 +81,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_damage_is_one_sentence_that_says_how_to_get_the_file_back(folder: Path, kind: str) -> None:
+def test_damage_is_one_sentence_that_says_how_to_get_the_file_back(folder, kind):
     damage, sentence = DAMAGE[kind]
     damage(folder)
     with pytest.raises(MusicRecError, match=sentence) as error:
@@ -90,14 +90,14 @@ def test_damage_is_one_sentence_that_says_how_to_get_the_file_back(folder: Path,
     assert "\n" not in str(error.value)
 
 
-def test_only_the_file_that_is_read_must_be_sound(folder: Path) -> None:
+def test_only_the_file_that_is_read_must_be_sound(folder):
     flip(folder / "factors.npy", 300)
     read_table(folder / "part-00000.parquet")
     with pytest.raises(MusicRecError, match=r"factors\.npy"):
         read_table(folder)
 
 
-def data_pages(path: Path) -> list[int]:
+def data_pages(path):
     """Places within the data pages of a file's last column."""
     chunk = pq.read_metadata(path).row_group(0).column(2)
     start = chunk.data_page_offset
@@ -108,9 +108,7 @@ def data_pages(path: Path) -> list[int]:
 @pytest.mark.parametrize(
     "write", [write_table, lambda path, table: write_rows(path, [table], table.schema)]
 )
-def test_arrow_finds_a_flipped_bit_by_the_checksum_of_its_page(
-    tmp_path: Path, write: Callable[..., None]
-) -> None:
+def test_arrow_finds_a_flipped_bit_by_the_checksum_of_its_page(tmp_path, write):
     """Without the folder's checksums, as where a table is read from a revision."""
     path = tmp_path / "plays.parquet"
     write(path, PLAYS)
@@ -122,7 +120,7 @@ def test_arrow_finds_a_flipped_bit_by_the_checksum_of_its_page(
         flip(path, place)
 
 
-def test_spark_finds_a_flipped_bit_by_the_checksum_of_its_page(spark, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_spark_finds_a_flipped_bit_by_the_checksum_of_its_page(spark, tmp_path):
     path = tmp_path / "plays.parquet"
     pq.write_table(PLAYS, path, compression="none", use_dictionary=False, write_page_checksum=True)
     whole = spark.read.parquet(local_uri(path)).collect()

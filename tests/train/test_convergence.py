@@ -1,7 +1,5 @@
 """Training that cannot succeed ends in a sentence, at once or when the loss tells."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """MLlib and the native solver: one objective, one start, one answer."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 import numpy as np

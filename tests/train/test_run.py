@@ -1,7 +1,5 @@
 """The train stage: what it writes, what it refuses, what an interrupt leaves."""
 
-from __future__ import annotations
-
 import json
 import re
 

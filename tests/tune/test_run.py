@@ -1,7 +1,5 @@
 """`musicrec tune` on small plays: the same trials every time, and the best one trained again."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The space of a search: what is read, suggested, at a border and beyond it."""
 
-from __future__ import annotations
-
 import optuna
 import pytest
 

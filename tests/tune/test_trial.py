@@ -1,7 +1,5 @@
 """Trials in one process give the figures of the stages, to the last digit."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Folders that hold plays twice are refused; files that look alike are not."""
 
-from __future__ import annotations
-
 import gzip
 
 import pytest

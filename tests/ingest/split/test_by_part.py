@@ -1,7 +1,5 @@
 """Rows merged at once and by parts of the users: the same bytes, the same figures."""
 
-from __future__ import annotations
-
 import pytest
 
 from musicrec.errors import MusicRecError

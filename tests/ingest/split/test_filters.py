@@ -1,7 +1,5 @@
 """Strong generalisation and the filters, beside a slow reference in plain Python."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 
 import pyarrow as pa
