@@ -41,8 +41,8 @@ Rows = tuple[pa.DictionaryArray, pa.DictionaryArray, list[np.ndarray]]
 def index_splits(inputs: Mapping[str, Path], folder: Path) -> dict[str, Any]:
     """Replace string ids by dense ones and write everything the later stages need.
 
-    Plays that do not fit in memory are read again for each part that is written; the bytes are the
-    same.
+    Plays that do not fit in memory are read again for as few groups of parts as do; the bytes are
+    the same.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.read.keep import Filter
+from musicrec.ingest.read.keep import Condition
 from musicrec.ingest.run import read_plays
 from tests.support.many_sources import read_source
 from tests.support.plays import HOLDOUT, PLAYS, data_params, run, text_of, write, write_parquet
@@ -71,7 +71,7 @@ def test_keep(tmp_path, form, condition, expected):
 )
 def test_what_is_no_condition_is_refused(text):
     with pytest.raises(MusicRecError, match=r"data.keep = .* cannot be read: "):
-        Filter(text)
+        Condition(text)
 
 
 def test_an_unknown_column_and_nothing_kept_are_refused(tmp_path):

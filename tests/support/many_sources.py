@@ -22,28 +22,27 @@ class Found:
 
 
 def read_source(params: DataParams) -> Found:
-    """Read and judge every row of a source."""
+    """Read and check every row of a source."""
     found = Found()
     try:
         reader, _ = open_source(params)
         pieces = list(reader.pieces())
-        if not any(judged.rows for _, _, judged in pieces):
+        if not any(checked.rows for _, _, checked in pieces):
             raise MusicRecError(f"{params.source} has no rows")
     except MusicRecError as error:
         found.sentence = str(error)
         return found
-    for _, file, judged in pieces:
+    for _, file, checked in pieces:
         found.files.add(file.shown)
-        users, tracks, counts, times = judged.chunk
-        columns = users.to_pylist(), tracks.to_pylist(), counts.tolist()
+        plays = checked.good.to_pydict()
+        columns = plays["user_id"], plays["track_id"], plays["count"]
         found.plays += list(zip(*columns, strict=True))
-        if times is not None:
-            found.times += [time / 1e6 for time in times.tolist()]
-        found.bad.update(judged.bad)
+        found.times += [time / 1e6 for time in plays.get("time", [])]
+        found.bad.update(checked.bad)
     found.plays.sort()
     return found
 
 
 def read_many(sources: dict[str, DataParams]) -> dict[str, Found]:
-    """Read and judge every row of each source."""
+    """Read and check every row of each source."""
     return {name: read_source(params) for name, params in sources.items()}

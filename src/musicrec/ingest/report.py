@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.read.judge import Bad, JudgedRows
+from musicrec.ingest.read.check import Bad, CheckedRows
 from musicrec.ingest.read.values import REASONS
 from musicrec.ingest.source.files import SourceFile
 from musicrec.params import DataParams
@@ -22,7 +22,7 @@ _NULL_WORDS = (
     "column {columns.ROLE!r} holds words such as NULL, None or nan in {found:,} of {rows:,} rows, "
     "each of which becomes one id; if they stand for a missing id, set data.null_words: usual"
 )
-# Key of `judge.JudgedRows.seen` -> a warning.
+# Key of `check.CheckedRows.seen` -> a warning.
 _SEEN = {
     "null words user": _NULL_WORDS.replace("ROLE", "user"),
     "null words track": _NULL_WORDS.replace("ROLE", "track"),
@@ -48,16 +48,16 @@ class Tally:
         self._file: SourceFile | None = None
         self._lines = 0
 
-    def add(self, table: str, file: SourceFile, judged: JudgedRows) -> None:
+    def add(self, table: str, file: SourceFile, checked: CheckedRows) -> None:
         """Count some rows; those of a file come one after the other."""
         if file is not self._file:
             self._file, self._lines = file, 0
-        self.rows[table] += judged.rows
-        self.seen.update(judged.seen)
-        self.rejected[table].update(judged.bad)
-        for reason, bad in judged.first.items():
+        self.rows[table] += checked.rows
+        self.seen.update(checked.seen)
+        self.rejected[table].update(checked.bad)
+        for reason, bad in checked.first.items():
             self._first.setdefault(reason, (file, bad, self._lines + bad.number))
-        self._lines += judged.lines
+        self._lines += checked.lines
 
     def require_good(self) -> None:
         """Stop at a table without rows, or without good ones, and at bad rows that are errors."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,12 +13,11 @@ import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError, warn
 from musicrec.ingest.read.columns import mapping_of, read_aliases
-from musicrec.ingest.read.judge import Chunk
 from musicrec.ingest.read.reader import Reader
 from musicrec.ingest.report import ALSO_IN_TRAIN, Tally
 from musicrec.ingest.source.files import SourceFile, list_files
 from musicrec.ingest.split import protocol
-from musicrec.ingest.split.merge import Group, merge, merged_table
+from musicrec.ingest.split.merge import UserBatch, merge, merged_table
 from musicrec.ingest.split.protocol import Plan
 from musicrec.ingest.split.summary import (
     Merged,
@@ -27,93 +25,70 @@ from musicrec.ingest.split.summary import (
     id_warnings,
     require_sound_splits,
 )
-from musicrec.interactions.id_columns import dictionary, text_parts
+from musicrec.interactions.id_columns import text_parts
 from musicrec.interactions.memory import fits_in_memory, require_memory
 from musicrec.params import DataParams
-from musicrec.storage.parquet import HISTORY, PARTS, PLAYS, plays_schema
+from musicrec.storage.parquet import HISTORY, PARTS, plays_schema
 
-# Of chunks in files: microseconds since 1970, null without times.
-_CHUNK = PLAYS.append(pa.field("time", pa.int64()))
+_IDS = ["user_id", "track_id"]
 _SAME_LISTEN = 0.01  # share of the rows, from which rows of one user, track and time are warned of
 
 
 class _Chunks:
-    """Chunks by table: in `tables`, or, once `in_files`, in Parquet files of `folder`."""
+    """Rows of `_read`, in memory or, once `in_files`, in Parquet files of `folder`."""
 
-    def __init__(self, names: list[str], scratch: Path) -> None:
-        """Hold nothing yet; `scratch` need not exist."""
-        self.tables: dict[str, list[Chunk]] = {name: [] for name in names}
+    def __init__(self, folder: Path) -> None:
+        """Hold nothing yet; `folder` need not exist."""
         self.rows, self.in_files = 0, False
-        self._scratch, self._files = scratch, 0
-        self._whole: Group | None = None
+        self._in_memory: list[pa.Table] = []
+        self._folder, self._files = folder, 0
+        self._whole: UserBatch | None = None
 
-    def add(self, table: str, chunk: Chunk) -> None:
+    def add(self, chunk: pa.Table) -> None:
         """Keep a chunk; the first that does not fit sends all to files."""
-        if not len(chunk.counts):
-            return
-        self.rows += len(chunk.counts)
-        self.tables[table].append(chunk)
-        if self.in_files or not fits_in_memory(self.rows):
-            self._to_files()
+        self.rows += chunk.num_rows
+        self._in_memory.append(chunk)
+        self.in_files = self.in_files or not fits_in_memory(self.rows)
+        while self.in_files and self._in_memory:
+            self._write(self._in_memory.pop(0))
 
-    def _folder(self, table: str) -> Path:
-        return self._scratch / table
-
-    def groups(self, plan: Plan) -> Iterator[Group]:
+    def batches(self, plan: Plan) -> Iterator[UserBatch]:
         """All rows at once or, read back from the files, those of one part of the users each."""
         if not self.in_files:
-            self._whole = self._whole or Group(range(PARTS), self.tables, plan)
+            self._whole = self._whole or UserBatch(range(PARTS), self._in_memory, plan)
             yield self._whole
             return
-        for number in range(PARTS):
-            paths = {table: self._folder(table).glob(f"{number}/*") for table in self.tables}
-            tables = {table: [*map(_read_chunk, sorted(paths[table]))] for table in paths}
-            if any(tables.values()):
-                yield Group([number], tables, plan)
+        for part in range(PARTS):
+            paths = sorted(self._folder.glob(f"{part}/*"))
+            chunks = [pq.read_table(path, read_dictionary=_IDS) for path in paths]
+            if chunks:
+                yield UserBatch([part], chunks, plan)
 
     def times(self) -> Iterator[np.ndarray]:
         """Times of all rows, a chunk at a time: int64 arrays."""
-        for folder in map(self._folder, self.tables):
-            for path in sorted(folder.rglob("*.parquet")):
-                yield pq.read_table(path, columns=["time"])["time"].to_numpy()
-        for chunk in itertools.chain.from_iterable(self.tables.values()):
-            if chunk.times is not None:
-                yield chunk.times
+        for path in sorted(self._folder.rglob("*.parquet")):
+            yield pq.read_table(path, columns=["time"])["time"].to_numpy()
+        for chunk in self._in_memory:
+            yield chunk["time"].to_numpy()
 
-    def _to_files(self) -> None:
-        self.in_files = True
-        for table, chunks in self.tables.items():
-            self._folder(table).mkdir(parents=True, exist_ok=True)
-            while chunks:
-                self._write(self._folder(table), chunks.pop(0))
-
-    def _write(self, folder: Path, chunk: Chunk) -> None:
-        users, tracks, counts, times = chunk
-        time = pa.nulls(len(counts), pa.int64()) if times is None else pa.array(times)
-        rows = pa.table([users, tracks, counts, time], _CHUNK.names)
-        part = text_parts(users.dictionary, PARTS)[users.indices]
-        for number in range(PARTS):
-            mine = rows.filter(pa.array(part == number)).cast(_CHUNK)
+    def _write(self, chunk: pa.Table) -> None:
+        users = chunk["user_id"].combine_chunks()
+        part_of_row = text_parts(users.dictionary, PARTS)[users.indices]
+        for part in range(PARTS):
+            mine = chunk.filter(pa.array(part_of_row == part))
+            for at, name in enumerate(_IDS):  # as text: a dictionary would be written whole
+                mine = mine.set_column(at, name, mine[name].cast(pa.string()))
             if mine.num_rows:
-                path = folder / f"{number}/{self._files:06d}.parquet"
+                path = self._folder / f"{part}/{self._files:06d}.parquet"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 pq.write_table(mine, path)
         self._files += 1
 
 
-def _read_chunk(path: Path) -> Chunk:
-    """Read a file of `_Chunks`."""
-    ids = ["user_id", "track_id"]
-    rows = pq.read_table(path, read_dictionary=ids).combine_chunks()
-    users, tracks = (dictionary(rows[name].combine_chunks()) for name in ids)
-    times = rows["time"].to_numpy() if not rows["time"].null_count else None
-    return Chunk(users, tracks, rows["count"].to_numpy(), times)
-
-
 def ingest(params: DataParams, folder: Path, judged: str = "validation") -> dict[str, Any]:
     """Read, check, merge and split the plays of `params.source`.
 
-    Every row is judged where it is read. Rows that fit in memory are merged there, others one part
+    Every row is checked where it is read. Rows that fit in memory are merged there, others one part
     of the users after another, with the same bytes.
 
     Parameters
@@ -137,7 +112,7 @@ def ingest(params: DataParams, folder: Path, judged: str = "validation") -> dict
     """
     protocol.require_protocol(params)
     reader, tables = open_source(params)
-    chunks = _Chunks(list(tables), folder / "chunks")
+    chunks = _Chunks(folder / "chunks")
     tally = _read(reader, list(tables), params, chunks.add)
     tally.require_good()
     windows = (
@@ -146,7 +121,7 @@ def ingest(params: DataParams, folder: Path, judged: str = "validation") -> dict
     plan = Plan(params, protocol.splits_of(params, tables, judged), windows)
     if chunks.in_files:
         require_memory(chunks.rows // PARTS, params.source)
-    merged = merge(lambda: chunks.groups(plan), plan, folder)
+    merged = merge(lambda: chunks.batches(plan), plan, folder)
     shutil.rmtree(folder / "chunks", ignore_errors=True)
     return _summary(tally, merged, plan, folder)
 
@@ -163,22 +138,24 @@ def read_plays(params: DataParams) -> pa.Table:
     """
     params = params.replace(protocol="holdout")
     reader, tables = open_source(params)
-    chunks: list[Chunk] = []
-    tally = _read(reader, list(tables), params, lambda _, chunk: chunks.append(chunk))
+    chunks: list[pa.Table] = []
+    tally = _read(reader, list(tables), params, chunks.append)
     if tally.rows.total() == tally.seen["rows_filtered"]:
         return plays_schema(timed=params.columns.timestamp is not None).empty_table()
     tally.require_good()
-    return merged_table([chunk for chunk in chunks if len(chunk.counts)], params)
+    return merged_table(chunks, params)
 
 
 def _read(
-    reader: Reader, tables: list[str], params: DataParams, keep: Callable[[str, Chunk], None]
+    reader: Reader, tables: list[str], params: DataParams, keep: Callable[[pa.Table], None]
 ) -> Tally:
-    """Read and judge all rows; `keep` gets the good ones of each table."""
+    """Read and check all rows; `keep` gets the good ones, with `table`, its number."""
     tally = Tally(tables, params)
-    for table, file, judged in reader.pieces():
-        tally.add(table, file, judged)
-        keep(table, judged.chunk)
+    for table, file, checked in reader.pieces():
+        tally.add(table, file, checked)
+        good, n = checked.good, checked.good.num_rows
+        if n:
+            keep(good.append_column("table", pa.array(np.full(n, tables.index(table), np.int8))))
     warn(*tally.warnings())
     return tally
 
@@ -217,10 +194,11 @@ def _summary(tally: Tally, merged: Merged, plan: Plan, folder: Path) -> dict[str
     require_sound_splits(merged.contents, params)
     source = tally.source() | {"merged_rows": merged.numbers["merged"]}
     if params.columns.timestamp is not None:
-        again = source["rows_same_listen"] = merged.numbers["again"]
-        if params.same_listen is None and again > _SAME_LISTEN * source["rows"]:
+        again, rows = merged.numbers["again"], merged.numbers["rows"]
+        source["rows_same_listen"] = again
+        if params.same_listen is None and again > _SAME_LISTEN * rows:
             warn(
-                f"{params.source}: {again:,} of {source['rows']:,} rows have user, track and time "
+                f"{params.source}: {again:,} of {rows:,} rows have user, track and time "
                 "of another row, as exports that overlap leave them, and are counted; set "
                 "data.same_listen: once to count them once, each to say that they are plays"
             )

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.read.keep import Filter
+from musicrec.ingest.read.keep import Condition
 from musicrec.ingest.source.files import SourceFile
 from musicrec.ingest.source.packed import open_plain, text_chunks
 from musicrec.params import ROLES, DataParams
@@ -45,7 +45,7 @@ class ColumnMapping:
     parameter: dict[Column, str]  # column -> the parameter that names it, for messages
     in_path: frozenset[str]  # those in the names of folders, or of the file
     ids: frozenset[Column]  # those of users and tracks
-    keep: Filter | None
+    keep: Condition | None
     aliases: tuple[pa.Array, pa.Array] | None  # bad ids of tracks, and the good ones
 
     @property
@@ -106,7 +106,7 @@ def mapping_of(
         for part in column if isinstance(column, tuple) else (column,):
             if part is not None:
                 parameter.setdefault(part, f"data.columns.{name}")
-    keep = None if params.keep is None else Filter(params.keep)
+    keep = None if params.keep is None else Condition(params.keep)
     for column in () if keep is None else keep.columns:
         parameter.setdefault(column, "data.keep")
     paths = [set(_path_values(relative)) for relative in relatives]

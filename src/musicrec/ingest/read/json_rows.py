@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
 from musicrec.errors import MusicRecError
+from musicrec.ingest.read.check import Raw
 from musicrec.ingest.read.columns import Column, ColumnMapping, Fields, positions
-from musicrec.ingest.read.judge import Raw
 from musicrec.ingest.read.layout import HEAD
 from musicrec.ingest.read.text import Rows, read_block, read_each
 

@@ -31,11 +31,11 @@ _COMPARE: dict[type[ast.cmpop], str] = {
 }  # fmt: skip
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 Fields = dict[str | int, pa.Array]
-Condition = Callable[[Fields, str], np.ndarray]
+Test = Callable[[Fields, str], np.ndarray]
 
 
-class Filter:
-    """A parsed condition: the `columns` it reads, and `matches`, (fields, file) -> bool (n)."""
+class Condition:
+    """A parsed one: the `columns` it reads, and `matches`, (fields, file) -> bool (n)."""
 
     def __init__(self, text: str) -> None:
         """Parse `data.keep`."""
@@ -67,7 +67,7 @@ class Filter:
             self.columns.append(self._known[name])
         return f" {name} "
 
-    def _condition(self, node: ast.expr) -> Condition:
+    def _condition(self, node: ast.expr) -> Test:
         match node:
             case ast.BoolOp(op, parts):
                 conditions = [self._condition(part) for part in parts]

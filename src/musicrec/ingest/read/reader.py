@@ -1,7 +1,6 @@
-"""The files of a source as judged rows, in order, read and judged on all cores.
+"""The files of a source as checked rows, in order, read and checked on all cores.
 
-Bytes come in blocks of whole lines, which become `Raw` rows and then `JudgedRows`, with a `Chunk`
-of the good ones.
+Bytes come in blocks of whole lines, which become `Raw` rows and then `CheckedRows`.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
+from musicrec.ingest.read.check import CheckedRows, Raw, check
 from musicrec.ingest.read.columns import Column, ColumnMapping, positions
 from musicrec.ingest.read.json_rows import JsonFields, first_records, json_form, read_document
-from musicrec.ingest.read.judge import JudgedRows, Raw, judge
 from musicrec.ingest.read.layout import HEAD, text_layout
 from musicrec.ingest.read.text import blocks, read_text
 from musicrec.ingest.source.files import SourceFile, refuse_unsupported
@@ -31,7 +30,7 @@ MAGIC = b"PAR1"
 _INDEXES = 1 << 22  # bytes that may lie between a file's rows and its footer
 _ROWS = 1 << 20  # rows read at a time, of larger row groups
 Work = Callable[[], Iterable[Raw]]
-Piece = tuple[str, SourceFile, JudgedRows]  # some rows of a table's file
+Piece = tuple[str, SourceFile, CheckedRows]  # some rows of a table's file
 # What else than naming one kind of files helps.
 _ELSE = {"columns": ", or all: data.files=*", "separators": ", or set data.separator"}
 
@@ -59,7 +58,7 @@ class Reader:
         with ThreadPoolExecutor(threads) as pool:
             try:
                 for table, file, work in works:
-                    waiting.append(pool.submit(self._judged, table, file, work))
+                    waiting.append(pool.submit(self._checked, table, file, work))
                     if len(waiting) > threads:
                         yield from waiting.popleft().result()
                 while waiting:
@@ -68,17 +67,13 @@ class Reader:
                 for future in waiting:
                     future.cancel()
 
-    def _judged(self, table: str, file: SourceFile, work: Work) -> list[Piece]:
-        return [(table, file, judge(raw, self._mapping, file)) for raw in work()]
+    def _checked(self, table: str, file: SourceFile, work: Work) -> list[Piece]:
+        return [(table, file, check(raw, self._mapping, file)) for raw in work()]
 
     def _file(self, file: SourceFile, table: str) -> Iterator[Work]:
         with open_plain(file) as stream:
-            is_parquet = stream.peek(4).startswith(MAGIC)
             by_name = file.relative.endswith(".parquet")
-            if self._params.format == "parquet" or (
-                self._params.format == "auto" and (is_parquet or by_name)
-            ):
-                self._require_alike("formats", "Parquet", file)
+            if self._read_as("Parquet", file, by_name or stream.peek(4).startswith(MAGIC)):
                 readings, columns = _parquet_groups(file, self._mapping)
                 self._require_columns(columns, file, table)
                 yield from readings
@@ -90,8 +85,7 @@ class Reader:
             chunks, first = chain([head], chunks), head[:HEAD]
             refuse_unsupported(first, file.shown)
             form = json_form(first, file.relative)
-            if self._params.format == "json" or (self._params.format == "auto" and form):
-                self._require_alike("formats", "JSON", file)
+            if self._read_as("JSON", file, form != ""):
                 yield from self._json(chunks, form, file)
                 return
             self._require_alike("formats", "text", file)
@@ -103,6 +97,13 @@ class Reader:
             self._require_columns(layout.columns, file, table)
             for number, data in enumerate(blocks(chunks, file.shown)):
                 yield partial(read_text, data, layout, first=number == 0)
+
+    def _read_as(self, form: str, file: SourceFile, seems: bool) -> bool:
+        """Whether to read a file as `data.format` says, or as it seems; as the files before it."""
+        found = seems if self._params.format == "auto" else self._params.format == form.lower()
+        if found:
+            self._require_alike("formats", form, file)
+        return found
 
     def _json(self, chunks: Iterable[bytes], form: str, file: SourceFile) -> Iterator[Work]:
         fields: JsonFields | None = None

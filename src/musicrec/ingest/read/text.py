@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from musicrec.errors import MusicRecError
+from musicrec.ingest.read.check import Raw
 from musicrec.ingest.read.columns import Column, Fields
-from musicrec.ingest.read.judge import Raw
 from musicrec.ingest.read.layout import Dialect, TextLayout
 
 BLOCK = 1 << 24  # bytes of lines read by one thread

@@ -1,9 +1,10 @@
-"""Rows merged to one a user and track, and split: all at once, or one part of the users a time."""
+"""Rows merged to one a user and track, and split: all at once, or one batch of users a time."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,10 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.errors import MusicRecError
-from musicrec.ingest.read.judge import Chunk
 from musicrec.ingest.read.values import MAX_COUNT, SECOND
 from musicrec.ingest.split.protocol import HOLDOUT_PLAYS, HOLDOUT_USERS, Plan
-from musicrec.ingest.split.summary import Contents, Merged, histogram_of, joined
+from musicrec.ingest.split.summary import Contents, Merged, Overlap, histogram_of, together
 from musicrec.interactions.id_columns import Coded, code_ids, hash_fraction, text_parts
 from musicrec.jit.parallel import on_threads
 from musicrec.params import DataParams
@@ -25,8 +25,8 @@ from musicrec.storage.parquet import PARTS, ROW_GROUP, SPLITS, plays_schema, wri
 NONE = -1  # the split of plays that are left out
 
 
-class Rows(NamedTuple):
-    """Rows of all files, ids as codes."""
+class CodedRows(NamedTuple):
+    """Rows of a batch, ids as codes."""
 
     users: Coded
     tracks: Coded
@@ -40,14 +40,14 @@ class Pairs(NamedTuple):
 
     users: np.ndarray  # int32 codes
     tracks: np.ndarray
-    splits: np.ndarray  # int8, of `Rows`; 0 where it has none
+    splits: np.ndarray  # int8, of `CodedRows`; 0 where it has none
     counts: np.ndarray  # int64
     first: np.ndarray  # int64, microseconds; 0 where the column is not mapped
     last: np.ndarray
     merged: np.ndarray  # int32: rows of each beyond the first
     again: np.ndarray  # int64: of these, rows of a time that another one has
 
-    def ids(self, rows: Rows, chosen: np.ndarray) -> list[pa.StringArray]:
+    def ids(self, rows: CodedRows, chosen: np.ndarray) -> list[pa.StringArray]:
         """Users and tracks of some pairs as texts."""
         return [
             rows.users.ids.take(pa.array(self.users[chosen])),
@@ -55,36 +55,32 @@ class Pairs(NamedTuple):
         ]
 
 
-Overlap = tuple[str, int, tuple[str, str]]  # of `summary.Merged`
-Usable = tuple[np.ndarray, np.ndarray]  # pairs whose track and user have enough; of known tracks
-
-
-class Group:
-    """All rows of some parts of the users, and their pairs, part by part.
+class UserBatch:
+    """All rows of some parts of the users, in memory together, and their pairs, part by part.
 
     Parameters
     ----------
-    numbers : sequence of int
-        The parts, as of `text_parts`.
-    tables : dict of str to list of Chunk
-        Rows by table, at least one; the lists are emptied.
+    parts : sequence of int
+        Their numbers, as of `text_parts`.
+    chunks : list of pyarrow.Table
+        Rows of `check.CheckedRows`, with `table`, its number (int8); the list is emptied.
     """
 
-    def __init__(self, numbers: Sequence[int], tables: dict[str, list[Chunk]], plan: Plan) -> None:  # noqa: D107
-        self.numbers, self._plan = numbers, plan
-        self.rows = _rows(tables, plan)
+    def __init__(self, parts: Sequence[int], chunks: list[pa.Table], plan: Plan) -> None:  # noqa: D107
+        self.parts, self._plan = parts, plan
+        self.rows = _coded_rows(chunks, plan)
         pa.default_memory_pool().release_unused()  # what reading took: merging is by NumPy
         self.held = _held_out_users(self.rows.users.ids, plan)
         self._part_of_user = text_parts(self.rows.users.ids, PARTS).astype(np.int8)
         self._merged: dict[int, Pairs] = {}
 
-    def pairs(self, number: int) -> Pairs:
-        """Merge the rows of a part; kept with the group where a plan takes several passes."""
-        found = self._merged.get(number)
+    def pairs(self, part: int) -> Pairs:
+        """Merge the rows of a part; kept with the batch where a plan takes several passes."""
+        found = self._merged.get(part)
         if found is None:
-            found = _merged(self.rows, self._part_of_user == number, self._plan.params)
+            found = _merged(self.rows, self._part_of_user == part, self._plan.params)
             if self._plan.needs_whole_table:
-                self._merged[number] = found
+                self._merged[part] = found
         return found
 
     def are(self, tracks: pa.Array) -> np.ndarray:
@@ -93,95 +89,74 @@ class Group:
         return np.asarray(found.to_numpy(zero_copy_only=False))
 
 
-Groups = Callable[[], Iterable[Group]]  # of the same rows each time
+Batches = Callable[[], Iterable[UserBatch]]  # of the same rows each time
 
 
-def merge(groups: Groups, plan: Plan, folder: Path) -> Merged:
-    """Merge and split the rows of one group after another; `folder` gets the splits.
+def merge(batches: Batches, plan: Plan, folder: Path) -> Merged:
+    """Merge and split the rows of one batch after another; `folder` gets the splits.
 
     Raises
     ------
     MusicRecError
         Counts of a user and track sum to more than int64 holds.
     """
-    known = KnownTracks(groups, plan) if plan.needs_whole_table else None
-    contents: dict[str, list[Contents]] = {name: [] for name in plan.splits}
-    done = [one for group in groups() for one in _write(group, known, plan, folder, contents)]
-    for name in filter(contents.get, plan.splits):
+    filters = Filters(batches, plan)
+    parts: list[Merged] = []
+    for batch in batches():
+        parts += on_threads(partial(_write_part, batch, filters, plan, folder), batch.parts)
+    merged = together(parts, plan.splits)
+    for name in merged.contents:
         write_checksums(folder / name)
-    return Merged(
-        {name: joined(parts) for name, parts in contents.items() if parts},
-        sum((numbers for numbers, _ in done), Counter()),
-        [overlap for _, some in done for overlap in some],
-    )
+    return merged
 
 
-def _write(
-    group: Group,
-    known: KnownTracks | None,
-    plan: Plan,
-    folder: Path,
-    contents: dict[str, list[Contents]],
-) -> list[tuple[Counter[str], list[Overlap]]]:
-    """Write parts: what is counted and overlaps in each; `contents` gets what is new."""
-    rows = group.rows
-    ids = rows.users.ids, rows.tracks.ids
-    used = {name: [np.zeros(len(one), bool) for one in ids] for name in plan.splits}
-    counted: dict[str, list[Counter[int]]] = {name: [] for name in plan.splits}
-
-    def write(number: int) -> tuple[Counter[str], list[Overlap]]:
-        pairs = group.pairs(number)
-        usable = known.usable(group, pairs) if known else None
-        split, left_out, overlaps = _split(pairs, rows, group.held, usable, plan)
-        schema = plays_schema(timed=rows.times is not None)
-        for place, name in enumerate(plan.splits):
-            here = np.flatnonzero(split == place)
-            if len(here):
-                path = folder / name / f"part-{number:05d}.parquet"
-                path.parent.mkdir(exist_ok=True)
-                write_rows(path, _tables(pairs, here, rows, schema), schema)
-                used[name][0][pairs.users[here]] = used[name][1][pairs.tracks[here]] = True
-                counted[name].append(histogram_of(pa.array(pairs.counts[here])))
-        return left_out, overlaps
-
-    done = on_threads(write, group.numbers)
-    for name in filter(counted.get, plan.splits):
-        users, tracks = (
-            one.filter(pa.array(known)) for one, known in zip(ids, used[name], strict=True)
-        )
-        contents[name].append(Contents(users, tracks, sum(counted[name], Counter())))
-    return done
+def _write_part(batch: UserBatch, filters: Filters, plan: Plan, folder: Path, part: int) -> Merged:
+    """Write one part of each split."""
+    pairs, rows = batch.pairs(part), batch.rows
+    split, merged = _split(batch, pairs, filters, plan)
+    schema = plays_schema(timed=rows.times is not None)
+    for place, name in enumerate(plan.splits):
+        here = np.flatnonzero(split == place)
+        if len(here):
+            path = folder / name / f"part-{part:05d}.parquet"
+            path.parent.mkdir(exist_ok=True)
+            write_rows(path, _tables(pairs, here, rows, schema), schema)
+            merged.contents[name] = Contents(
+                _distinct_ids(rows.users, pairs.users[here]),
+                _distinct_ids(rows.tracks, pairs.tracks[here]),
+                histogram_of(pa.array(pairs.counts[here])),
+            )
+    return merged
 
 
-def merged_table(chunks: list[Chunk], params: DataParams) -> pa.Table:
+def _distinct_ids(ids: Coded, codes: np.ndarray) -> pa.StringArray:
+    return ids.ids.take(pa.array(np.flatnonzero(np.bincount(codes))))
+
+
+def merged_table(chunks: list[pa.Table], params: DataParams) -> pa.Table:
     """Merge the rows of one table, in the columns of `plays_schema`, by user and track."""
-    rows = _rows({"plays": chunks}, Plan(params, ("train",), {}))
+    rows = _coded_rows(chunks, Plan(params, ("train",), {}))
     pairs = _merged(rows, np.ones(len(rows.users.ids), bool), params)
     schema = plays_schema(timed=rows.times is not None)
     return pa.concat_tables(_tables(pairs, np.arange(len(pairs.users)), rows, schema))
 
 
-def _rows(tables: dict[str, list[Chunk]], plan: Plan) -> Rows:
-    lengths = [sum(len(chunk.counts) for chunk in chunks) for chunks in tables.values()]
-    columns = zip(*(chunk for chunks in tables.values() for chunk in chunks), strict=True)
-    ids, others, counted, timed = map(list, columns)
-    for chunks in tables.values():
-        chunks.clear()
-    users = code_ids(ids)
-    ids.clear()
-    tracks = code_ids(others)
-    others.clear()
-    counts = np.concatenate(counted)
-    counted.clear()
-    times = None if timed[0] is None else np.concatenate(timed)
+def _coded_rows(chunks: list[pa.Table], plan: Plan) -> CodedRows:
+    table = pa.concat_tables(chunks)
+    chunks.clear()
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    del table  # each column is freed once it is coded or joined
+    users, tracks = (code_ids(columns.pop(name).chunks) for name in ("user_id", "track_id"))
+    counts = columns.pop("count").to_numpy()
+    times = columns.pop("time").to_numpy() if "time" in columns else None
     splits = None
     if plan.windows and times is not None:
         splits = np.full(len(times), NONE, np.int8)
         for place, (start, stop) in enumerate(plan.windows.values()):
             splits[(times >= start) & (times < stop)] = place
-    elif len(lengths) > 1:
-        splits = np.repeat(np.arange(len(lengths), dtype=np.int8), lengths)
-    return Rows(users, tracks, splits, counts, times)
+    elif not plan.drawn:
+        splits = columns["table"].to_numpy()
+    return CodedRows(users, tracks, splits, counts, times)
 
 
 def _held_out_users(users: pa.StringArray, plan: Plan) -> np.ndarray:
@@ -201,7 +176,7 @@ def _changes(ascending: np.ndarray) -> np.ndarray:
     return found
 
 
-def _merged(rows: Rows, mine: np.ndarray, params: DataParams) -> Pairs:
+def _merged(rows: CodedRows, mine: np.ndarray, params: DataParams) -> Pairs:
     """The rows whose users are `mine` (bool, by code), merged."""
     here = mine[rows.users.codes]
     width, n_splits = len(rows.tracks.ids), 1
@@ -216,7 +191,7 @@ def _merged(rows: Rows, mine: np.ndarray, params: DataParams) -> Pairs:
         key += rows.splits[here]
     counts = rows.counts[here]
     if rows.times is None:
-        order = np.argsort(key)
+        order = np.argsort(key, kind="stable")  # quicker where plays of a user stand together
     else:  # and, of one listen sent twice, the largest count first
         times = rows.times[here]
         order = np.lexsort((*((-counts,) if params.same_listen == "once" else ()), times, key))
@@ -249,7 +224,7 @@ def _merged(rows: Rows, mine: np.ndarray, params: DataParams) -> Pairs:
 
 
 def _require_sums(
-    pairs: np.ndarray, counts: np.ndarray, starts: np.ndarray, rows: Rows, params: DataParams
+    pairs: np.ndarray, counts: np.ndarray, starts: np.ndarray, rows: CodedRows, params: DataParams
 ) -> None:
     """Stop at a sum above int64; Python's numbers have no bound."""
     sums = np.add.reduceat(counts.astype(object), starts)
@@ -263,90 +238,102 @@ def _require_sums(
         )
 
 
-class KnownTracks:
-    """Which tracks have enough users, and which are in training: of all parts together."""
+class Filters:
+    """Which plays count, where that follows from the whole table: of all parts of the users.
 
-    def __init__(self, groups: Groups, plan: Plan) -> None:
-        """Count over all groups, twice at most; with `temporal`, training plays alone."""
+    A track needs `data.min_track_users`, then a user `data.min_user_plays`, and with
+    `strong_generalization` a held-out user's track a training user.
+    """
+
+    def __init__(self, batches: Batches, plan: Plan) -> None:
+        """Count over all batches, twice at most; with `temporal`, training plays alone."""
         self._params, self._enough, self._trained = plan.params, None, None
         if plan.params.min_track_users > 1:
-            counts = pa.concat_tables(map(_users_of_tracks, groups()))
+            counts = pa.concat_tables(map(_users_of_tracks, batches()))
             users = counts.group_by("track").aggregate([("users", "sum")])
             enough = pc.greater_equal(users["users_sum"], plan.params.min_track_users)
             self._enough = users["track"].filter(enough).combine_chunks()
         if plan.params.protocol == "strong_generalization":
-            trained = [part for group in groups() for part in self._in_training(group)]
+            trained = [
+                tracks
+                for batch in batches()
+                for tracks in on_threads(partial(self._in_training, batch), batch.parts)
+            ]
             self._trained = pc.unique(pa.chunked_array(trained))
 
-    def _in_training(self, group: Group) -> list[pa.Array]:
-        """Tracks that users who are not held out keep, of each part."""
+    def _in_training(self, batch: UserBatch, part: int) -> pa.StringArray:
+        """Tracks that users who are not held out keep."""
+        pairs = batch.pairs(part)
+        here = self.passed(batch, pairs)[0] & (batch.held[pairs.users] == 0)
+        return _distinct_ids(batch.rows.tracks, pairs.tracks[here])
 
-        def tracks(number: int) -> pa.Array:
-            pairs = group.pairs(number)
-            here = self.usable(group, pairs)[0] & (group.held[pairs.users] == 0)
-            return group.rows.tracks.ids.take(pa.array(np.unique(pairs.tracks[here])))
+    def passed(self, batch: UserBatch, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+        """Filter the pairs of a part, with `temporal` by its training plays.
 
-        return on_threads(tracks, group.numbers)
-
-    def usable(self, group: Group, pairs: Pairs) -> Usable:
-        """Filter the pairs of a part, with `temporal` by its training plays: bool arrays (n)."""
+        Returns
+        -------
+        kept, known : bool arrays (n)
+            Whether track and user have enough; whether a held-out user's track is in training.
+        """
         kept = known = np.ones(len(pairs.users), bool)
         if self._enough is not None:
-            kept = group.are(self._enough)[pairs.tracks]
+            kept = batch.are(self._enough)[pairs.tracks]
         if self._params.min_user_plays > 1:
             counted = pairs.users[kept & (pairs.splits == 0)]
-            tracks_of = np.bincount(counted, minlength=len(group.held))
+            tracks_of = np.bincount(counted, minlength=len(batch.held))
             kept = kept & (tracks_of >= self._params.min_user_plays)[pairs.users]
         if self._trained is not None:
-            known = group.are(self._trained)[pairs.tracks] | (group.held[pairs.users] == 0)
+            known = batch.are(self._trained)[pairs.tracks] | (batch.held[pairs.users] == 0)
         return kept, known
 
 
-def _users_of_tracks(group: Group) -> pa.Table:
-    """Tracks of a group with the number of their users in training."""
-    ids = group.rows.tracks.ids
+def _users_of_tracks(batch: UserBatch) -> pa.Table:
+    """Tracks of a batch with the number of their users in training."""
+    ids = batch.rows.tracks.ids
 
-    def count(number: int) -> np.ndarray:
-        pairs = group.pairs(number)
+    def count(part: int) -> np.ndarray:
+        pairs = batch.pairs(part)
         return np.bincount(pairs.tracks[pairs.splits == 0], minlength=len(ids))
 
-    return pa.table({"track": ids, "users": sum(on_threads(count, group.numbers))})
+    return pa.table({"track": ids, "users": sum(on_threads(count, batch.parts))})
 
 
 def _split(
-    pairs: Pairs, rows: Rows, held: np.ndarray, usable: Usable | None, plan: Plan
-) -> tuple[np.ndarray, Counter[str], list[Overlap]]:
+    batch: UserBatch, pairs: Pairs, filters: Filters, plan: Plan
+) -> tuple[np.ndarray, Merged]:
     """The split of each pair (a place in `Plan.splits`, or NONE), and what is left out."""
-    kept, known = usable or (np.ones(len(pairs.users), bool),) * 2
-    numbers: Counter[str] = Counter(again=int(pairs.again.sum()))
-    if usable is not None:
+    kept, known = filters.passed(batch, pairs)
+    found, numbers = pairs.splits, Counter[str]()
+    numbers["rows"] = len(found) + int(pairs.merged.sum())
+    numbers["again"] = int(pairs.again.sum())
+    numbers["merged"] = int(pairs.merged.sum())
+    if plan.needs_whole_table:
         numbers["plays_filtered"] = int(np.count_nonzero(~kept))
         numbers["users_filtered"] = _distinct(pairs.users) - _distinct(pairs.users[kept])
         numbers["plays_of_unknown_tracks"] = int(np.count_nonzero(kept & ~known))
     overlaps: list[Overlap] = []
-    overlap = np.zeros(len(kept), bool)
     if plan.drawn:
-        found = _drawn_splits(pairs, rows, held, kept & known, plan.params)
+        found = _drawn_splits(pairs, batch, kept & known, plan.params)
         numbers["plays_of_short_histories"] = int(np.count_nonzero(kept & known & (found == NONE)))
     elif plan.windows:
-        trained = np.bincount(pairs.users[kept & (pairs.splits == 0)], minlength=len(held)) > 0
+        trained = np.bincount(pairs.users[kept & (found == 0)], minlength=len(batch.held)) > 0
         new = kept & ~trained[pairs.users]
         numbers["plays_without_history"] = int(np.count_nonzero(new))
         numbers["users_without_history"] = _distinct(pairs.users[new])
-        found = np.where(kept & ~new, pairs.splits, np.int8(NONE))
+        found = np.where(kept & ~new, found, np.int8(NONE))
     else:
         overlap = _overlap(pairs, plan)
-        found = np.where(overlap, np.int8(NONE), pairs.splits)
+        found = np.where(overlap, np.int8(NONE), found)
+        numbers["merged"] -= int(pairs.merged[overlap].sum())
         for place, name in enumerate(plan.splits):
             here = np.flatnonzero(overlap & (pairs.splits == place))
             if len(here):
-                user, track = (ids[0].as_py() for ids in pairs.ids(rows, here[:1]))
+                user, track = (ids[0].as_py() for ids in pairs.ids(batch.rows, here[:1]))
                 n = int((pairs.merged[here] + 1).sum())
                 overlaps.append((name, n, (user, track)))
-    numbers["merged"] = int(pairs.merged[~overlap].sum())
     for place, name in enumerate(plan.splits):
         numbers[f"merged {name}"] = int(pairs.merged[found == place].sum())
-    return found, numbers, overlaps
+    return found, Merged({}, numbers, overlaps)
 
 
 def _distinct(ascending: np.ndarray) -> int:
@@ -362,7 +349,7 @@ def _overlap(pairs: Pairs, plan: Plan) -> np.ndarray:
 
 
 def _drawn_splits(
-    pairs: Pairs, rows: Rows, held: np.ndarray, usable: np.ndarray, params: DataParams
+    pairs: Pairs, batch: UserBatch, usable: np.ndarray, params: DataParams
 ) -> np.ndarray:
     """Hold plays out: the place of each play's split in `Plan.splits`, or NONE: int8 (n).
 
@@ -370,9 +357,10 @@ def _drawn_splits(
     never all): the latest, then those with the lowest draw. The rest is for training, or a history
     (`strong_generalization`; a single play has no split).
     """
+    held = batch.held
     chosen = np.flatnonzero((held[pairs.users] > 0) & usable)
     users = pairs.users[chosen]
-    draw = hash_fraction(params.seed, *pairs.ids(rows, chosen), salt=HOLDOUT_PLAYS)
+    draw = hash_fraction(params.seed, *pairs.ids(batch.rows, chosen), salt=HOLDOUT_PLAYS)
     times = getattr(pairs, params.held_out_by)[chosen]
     # Stable, so that equal draws stay in the order of tracks.
     order = np.lexsort((draw, -times, users))
@@ -389,7 +377,9 @@ def _drawn_splits(
     return found
 
 
-def _tables(pairs: Pairs, chosen: np.ndarray, rows: Rows, schema: pa.Schema) -> Iterator[pa.Table]:
+def _tables(
+    pairs: Pairs, chosen: np.ndarray, rows: CodedRows, schema: pa.Schema
+) -> Iterator[pa.Table]:
     for start in range(0, len(chosen), ROW_GROUP):
         here = chosen[start : start + ROW_GROUP]
         last = pa.array(pairs.last[here] // SECOND)

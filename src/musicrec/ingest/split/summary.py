@@ -6,7 +6,7 @@ import bisect
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -27,18 +27,20 @@ class Contents(NamedTuple):
     histogram: Counter[int]  # count -> number of rows
 
 
-class Merged(NamedTuple):
-    """What `merge` returns.
+Overlap = tuple[str, int, tuple[str, str]]  # split, source rows, first user and track
 
-    `numbers` are `merged`: source rows of each (user, track) of a split beyond the first, `merged
-    <split>` those of one; `again`: source rows of a user, track and time that another row has; and
-    those of `Plan.left_out`.
+
+class Merged(NamedTuple):
+    """What merging comes to, of one part of the users or of all.
+
+    `numbers` are `rows`: good source rows, with `temporal` those of its windows; of these `merged`:
+    those of each (user, track) of a split beyond the first, `merged <split>`: those of one, and
+    `again`: those of a user, track and time that another row has; and those of `Plan.left_out`.
     """
 
-    contents: dict[str, Contents]  # of each split that has rows
-    numbers: Mapping[str, Any]
-    # Split, source rows of its held-out plays that training has too, their first (user, track).
-    overlaps: list[tuple[str, int, tuple[str, str]]]
+    contents: dict[str, Contents]  # of each split that has rows, in the order of `Plan.splits`
+    numbers: Counter[str]
+    overlaps: list[Overlap]  # held-out plays that training has too
 
 
 def histogram_of(counts: pa.Array) -> Counter[int]:
@@ -46,11 +48,17 @@ def histogram_of(counts: pa.Array) -> Counter[int]:
     return Counter({one["values"]: one["counts"] for one in pc.value_counts(counts).to_pylist()})
 
 
-def joined(parts: Sequence[Contents]) -> Contents:
-    """What parts of a split hold together, each of other users."""
-    users, tracks, histograms = zip(*parts, strict=True)
-    distinct = pc.unique(pa.chunked_array(tracks)) if len(parts) > 1 else tracks[0]
-    return Contents(pa.concat_arrays(users), distinct, sum(histograms, Counter()))
+def together(parts: Sequence[Merged], splits: Sequence[str]) -> Merged:
+    """Add up what parts of the users come to."""
+    contents = {}
+    for name in splits:
+        found = [part.contents[name] for part in parts if name in part.contents]
+        if found:
+            users, tracks, histograms = zip(*found, strict=True)
+            distinct = pc.unique(pa.chunked_array(tracks))
+            contents[name] = Contents(pa.concat_arrays(users), distinct, sum(histograms, Counter()))
+    numbers = sum((part.numbers for part in parts), Counter())
+    return Merged(contents, numbers, [overlap for part in parts for overlap in part.overlaps])
 
 
 def describe_splits(contents: dict[str, Contents]) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Every row judged where it is read: ids, count and time of good rows, and why others are bad."""
+"""Every row checked where it is read: ids, count and time of good rows, and why others are bad."""
 
 from __future__ import annotations
 
@@ -44,15 +44,6 @@ class Raw(NamedTuple):
     layout: TextLayout | None = None  # of text
 
 
-class Chunk(NamedTuple):
-    """Good rows: ids, counts from 1, and times in microseconds where they are mapped."""
-
-    users: pa.DictionaryArray
-    tracks: pa.DictionaryArray
-    counts: np.ndarray
-    times: np.ndarray | None
-
-
 class Bad(NamedTuple):
     """The first row that is bad for a reason: its line or number, and what it holds."""
 
@@ -62,10 +53,14 @@ class Bad(NamedTuple):
     track: str | None
 
 
-class JudgedRows(NamedTuple):
-    """What some rows come to."""
+class CheckedRows(NamedTuple):
+    """What some rows come to.
 
-    chunk: Chunk
+    `good` has the columns `user_id` and `track_id` (dictionaries of texts), `count` (int64, from 1)
+    and, where a timestamp is mapped, `time` (int64, microseconds since 1970).
+    """
+
+    good: pa.Table
     rows: int  # bad ones too
     lines: int
     bad: Counter[str]  # by reason
@@ -73,8 +68,8 @@ class JudgedRows(NamedTuple):
     seen: Counter[str]  # what is no mistake by itself: `report.SEEN`, `rows_filtered`
 
 
-def judge(raw: Raw, mapping: ColumnMapping, file: SourceFile) -> JudgedRows:
-    """Judge rows: each is good, or bad for the first of `REASONS` that holds.
+def check(raw: Raw, mapping: ColumnMapping, file: SourceFile) -> CheckedRows:
+    """Check rows: each is good, or bad for the first of `REASONS` that holds.
 
     That a column's type cannot hold an id, a count or a time, or that a header amid the rows has
     the columns in another order, is a MusicRecError.
@@ -92,34 +87,36 @@ def judge(raw: Raw, mapping: ColumnMapping, file: SourceFile) -> JudgedRows:
     codes_of = [of_users, of_tracks]
     if raw.layout is not None and raw.layout.titles is None:
         codes_of, header = [header * np.int8(CODES["not_a_row"]), *codes_of], none
-    counts, times = np.ones(n, np.int64), None
+    good = {"user_id": users, "track_id": tracks, "count": pa.array(np.ones(n, np.int64))}
     if "count" in columns:
         counts, codes = counts_of(columns["count"], params)
+        good["count"] = pa.array(counts)
         codes_of.append(codes)
     if "timestamp" in columns:
         times, codes = times_of(columns["timestamp"], params.time_format)
+        good["time"] = pa.array(times)
         codes_of.append(codes)
     codes = reduce(lambda one, other: np.where(one > 0, one, other), codes_of)
     codes[filtered | header] = 0
     kept = (codes == 0) & ~filtered & ~header
     if not kept.all():
-        chosen = pa.array(kept)
-        users, tracks, counts = users.filter(chosen), tracks.filter(chosen), counts[kept]
-        times = None if times is None else times[kept]
-    tracks = mapping.renamed(tracks)
+        good = {name: column.filter(pa.array(kept)) for name, column in good.items()}
+    good["track_id"] = mapping.renamed(good["track_id"])
     seen["header_lines"] = int(np.count_nonzero(header))
     if mapping.keep is not None:
         seen["rows_filtered"] = int(np.count_nonzero(filtered & ~header))
-    if times is not None:
+    if "time" in good:
+        times = good["time"].to_numpy()
         missing = (times == 0) | (times == -SECOND) | (times < _RECORDED_SINCE)
         seen["times_of_zero"] = int(np.count_nonzero(missing))
-    for role, ids in (("user", users), ("track", tracks)):
+    for role in ("user", "track"):
+        ids = good[f"{role}_id"]
         if _shortest(ids.dictionary) <= _LONGEST_NULL:
             words = _distinct(pc.is_in(ids.dictionary, value_set=pa.array(USUAL_NULLS)))
             seen[f"null words {role}"] = int(np.count_nonzero(by_row(ids, words)))
     rows = n + len(raw.broken) - seen["header_lines"]
-    chunk = Chunk(users, tracks, counts, times)
-    return JudgedRows(chunk, rows, raw.lines, *_bad_rows(raw, columns, codes), seen)
+    bad = _bad_rows(raw, columns, codes)
+    return CheckedRows(pa.table(good), rows, raw.lines, *bad, seen)
 
 
 def _require_kinds(columns: dict[str, pa.Array], mapping: ColumnMapping, file: str) -> None:
