@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-# `musicrec.metrics.intervals.compare_paired` says when each verdict holds.
+# docs/review.md says when each verdict holds, `musicrec.metrics.intervals` finds out.
 BETTER, WORSE, IDENTICAL = "better", "worse", "identical"
 NO_WORSE, EQUIVALENT = "no worse than the margin", "equivalent within the margin"
 HIGHER, LOWER = "higher", "lower"  # of metrics of which neither is better; no gate stops them

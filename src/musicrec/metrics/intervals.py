@@ -170,13 +170,22 @@ def mean_intervals(columns: Mapping[K, np.ndarray], samples: int, seed: int) -> 
     Hesterberg, What teachers should know about the bootstrap, The American Statistician 69(4),
     2015, section 5.3.
     """
-    rows = np.column_stack(list(columns.values()))
-    means = bootstrap_means(rows, samples, seed)
+    means = _resampled(columns, samples, seed)
     intervals = {}
-    for i, (name, values) in enumerate(columns.items()):
-        low, high = _percentiles(means[:, i], int(np.count_nonzero(values)))
+    for name, values in columns.items():
+        low, high = _percentiles(means[name], int(np.count_nonzero(values)))
         intervals[name] = Interval(float(values.mean()), low, high)
     return intervals
+
+
+def _resampled(columns: Mapping[K, np.ndarray], samples: int, seed: int) -> dict[K, np.ndarray]:
+    """Resampled means of each column; those of as many users share the draws."""
+    found: dict[K, np.ndarray] = {}
+    for n_users in sorted({len(values) for values in columns.values()}):
+        alike = {name: values for name, values in columns.items() if len(values) == n_users}
+        means = bootstrap_means(np.column_stack(list(alike.values())), samples, seed)
+        found |= dict(zip(alike, means.T, strict=True))
+    return found
 
 
 def shown_higher(differences: np.ndarray, interval: Interval) -> bool:
@@ -202,24 +211,8 @@ def compare_paired(
 ) -> dict[str, Comparison]:
     """Compare two configurations metric by metric over the same users.
 
-    The verdict is the first of these that holds:
-
-    `identical`
-        No user differs.
-    `equivalent within the margin`
-        The whole interval of the relative change lies between -margin and +margin, and there are
-        at least `FEWEST_USERS`, however many of them differ.
-    `too few users`
-        Fewer than `FEWEST_USERS` differ.
-    `better`, `worse`
-        The test, corrected for the number of metrics, rejects that the mean difference is 0. Of a
-        metric of which neither direction is better: `higher`, `lower`.
-    `no worse than the margin`
-        The whole interval of the relative change lies above -margin.
-    `cannot tell`
-        None of the above.
-
-    With a margin of 0 neither `equivalent` nor `no worse` is ever said.
+    docs/review.md says when each verdict holds. With a margin of 0 neither `equivalent` nor
+    `no worse` is ever said.
 
     Parameters
     ----------
@@ -245,18 +238,19 @@ def compare_paired(
     at 5 % take the 90 % interval; the one here is stricter). Several metrics that all must pass
     need no correction: Berger, Technometrics 24(4), 1982.
     """
+    known = {name: ~np.isnan(head[name] - base[name]) for name in base}
+    pairs = {name: (base[name][users], head[name][users]) for name, users in known.items()}
+    gains = {("gain", name): new - old for name, (old, new) in pairs.items()}
+    means = _resampled(gains | {name: old for name, (old, _) in pairs.items()}, samples, seed)
     found = {}
-    for name in base:
-        known = ~np.isnan(head[name] - base[name])
-        old, new = base[name][known], head[name][known]
-        values = new - old
-        of_difference, of_base = bootstrap_means(np.column_stack([values, old]), samples, seed).T
+    for name, (old, new) in pairs.items():
+        values, of_gain, of_base = gains["gain", name], means["gain", name], means[name]
         mean, n_differ = float(values.mean()), int(np.count_nonzero(values))
         change = None
         if of_base.min() > 0:
-            ends = _percentiles(of_difference / of_base, n_differ)
+            ends = _percentiles(of_gain / of_base, n_differ)
             change = Interval(mean / float(old.mean()), *ends)
-        difference = Interval(mean, *_percentiles(of_difference, n_differ))
+        difference = Interval(mean, *_percentiles(of_gain, n_differ))
         found[name] = _compared(old, new, difference, change, paired_p_value(values))
     return _judged(found, margin)
 

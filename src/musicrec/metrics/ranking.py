@@ -1,32 +1,14 @@
 """Ranking metrics of recommendation lists, one value a user.
 
-One compiled pass over a user's list finds the hits and gives average precision, precision,
-recall and nDCG at every k. The metrics of this module take lists and truth as they are; what
-makes a protocol is which lists and which truth go in:
+One compiled pass over a user's list finds the hits and gives every metric at every k. Lists and
+truth are taken as they are: which ones go in makes a protocol, `ranking` or `spark`
+(docs/metrics.md). The conventions are those of Spark's `RankingMetrics` (Spark 3.0 and newer):
 
-`ranking` (the product's)
-    Plays of the training data are excluded from the lists. Every held-out track is in the
-    truth, unknown ones too, though no list can name them. Every held-out user is in the mean,
-    with 0 where there are no recommendations.
-`spark` (the original project's)
-    Tracks played in training may be recommended. Held-out tracks unknown to training are
-    dropped from the truth, and users who are unknown to training, get no
-    recommendations or keep no truth are dropped from the mean. The means equal those of
-    `pyspark.mllib.evaluation.RankingMetrics`.
-
-The conventions below are those of Spark's `RankingMetrics` (Spark 3.0 and newer), in both
-protocols. They are the same for every metric:
-
-Ties
-    A list is in order already: this module never sees a score. Whoever makes the list breaks
-    ties by the lower item id.
-Empty truth
-    The value is 0.
-Short lists
-    Positions after the end of a list (-1) are misses; denominators do not shrink.
-Duplicates
-    The truth is a set: an item that stands there twice counts once. A list is judged position
-    by position: an item recommended twice counts twice (our own searches never do that).
+- A list is in order already. Whoever makes it breaks ties by the lower item id.
+- With an empty truth the value is 0.
+- Positions after the end of a list (-1) are misses; denominators do not shrink.
+- The truth is a set: an item that stands there twice counts once. A list is judged position by
+  position: an item recommended twice counts twice (our own searches never do that).
 """
 
 from __future__ import annotations
