@@ -72,10 +72,7 @@ def spark_session(name: str) -> Iterator[SparkSession]:
         log = scratch / "java.log"
         settings = SETTINGS | (_local_settings(scratch) if local else {})
         conf = SparkConf().setAppName(f"musicrec {name}").setMaster(master)
-        with signals_held():  # until Java is known
-            gateway = _launch(conf.setAll(list(settings.items())), log)
-            stack.enter_context(cleaned_up(lambda: _end_java(gateway)))
-        session = _connect(conf, gateway, log)
+        gateway, session = _start(conf.setAll(list(settings.items())), log, stack)
         hint = threading.Timer(ROOM_SECONDS, _warn_without_executor, [session])
         hint.daemon = True
         if not local:
@@ -155,22 +152,16 @@ def _local_settings(scratch: Path) -> dict[str, str]:
     }
 
 
-def _launch(conf: Any, log: Path) -> Any:
-    """Start Java with its output in a file; returns PySpark's gateway to it."""
-    from pyspark.java_gateway import launch_gateway
-
-    try:
-        with log.open("wb") as output:
-            return launch_gateway(conf, {"stdout": output, "stderr": output})
-    except Exception as error:
-        raise _not_started(conf.get("spark.master"), reason_in(log) or root_cause(error)) from None
-
-
-def _connect(conf: Any, gateway: Any, log: Path) -> SparkSession:
+def _start(conf: Any, log: Path, stack: ExitStack) -> tuple[Any, SparkSession]:
+    """Start Java with its output in a file: PySpark's gateway to it, which `stack` ends."""
     from pyspark import SparkContext
+    from pyspark.java_gateway import launch_gateway
     from pyspark.sql import SparkSession
 
     try:
+        with signals_held(), log.open("wb") as output:  # until Java is known
+            gateway = launch_gateway(conf, {"stdout": output, "stderr": output})
+            stack.enter_context(cleaned_up(lambda: _end_java(gateway)))
         with signals_held():  # PySpark puts a handler of its own, which is taken back
             _name_user(gateway)
             context = SparkContext(conf=conf, gateway=gateway)
@@ -180,11 +171,17 @@ def _connect(conf: Any, gateway: Any, log: Path) -> SparkSession:
         reason = root_cause(error)
         if "stopped SparkContext" in reason or not hasattr(error, "java_exception"):
             reason = reason_in(log) or reason  # what Java has said itself
-        raise _not_started(conf.get("spark.master"), reason) from None
+        names = ("PYSPARK_SUBMIT_ARGS", "SPARK_HOME", "SPARK_CONF_DIR", "JAVA_TOOL_OPTIONS")
+        there = [f"{name} = {os.environ[name]}" for name in names if os.environ.get(name)]
+        check = ", ".join(["MUSICREC_SPARK_MASTER", "MUSICREC_SPARK_MEMORY", *there])
+        master = conf.get("spark.master")
+        raise MusicRecError(
+            f"Spark could not start on {master} ({reason}); check {check}"
+        ) from None
     named = os.environ.get("PYSPARK_PYTHON") or context.getConf().get("spark.pyspark.python")
     context._accumulatorServer.handle_error = lambda *_: None  # of a Java that dies: a trace
     context.pythonExec = named or sys.executable  # of executors; else the first `python3` there
-    return session
+    return gateway, session
 
 
 def _name_user(gateway: Any) -> None:
@@ -194,13 +191,6 @@ def _name_user(gateway: Any) -> None:
     except KeyError:  # as of `docker run --user`
         users = gateway.jvm.org.apache.hadoop.security.UserGroupInformation
         users.setLoginUser(users.createRemoteUser(os.environ.get("USER", str(os.getuid()))))
-
-
-def _not_started(master: str, reason: str) -> MusicRecError:
-    names = ("PYSPARK_SUBMIT_ARGS", "SPARK_HOME", "SPARK_CONF_DIR", "JAVA_TOOL_OPTIONS")
-    there = [f"{name} = {os.environ[name]}" for name in names if os.environ.get(name)]
-    check = ", ".join(["MUSICREC_SPARK_MASTER", "MUSICREC_SPARK_MEMORY", *there])
-    return MusicRecError(f"Spark could not start on {master} ({reason}); check {check}")
 
 
 def _end_java(gateway: Any) -> None:
