@@ -33,7 +33,7 @@ from scipy.linalg import lapack
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
-from musicrec.baselines.neighbours import best_by_sum, nearest_items, write_best
+from musicrec.baselines.neighbours import best_by_sum, nearest_items, write_best_float64
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
@@ -204,7 +204,7 @@ def _rank_exact(solved, products, listeners, users, lists):
                 score += solved.own[item]
             scores[size], items[size] = np.float32(score), item
             size += 1
-        write_best(items[:size], scores[:size], lists[user], best)
+        write_best_float64(items[:size], scores[:size], lists[user], best)
         seen[played] = False
 
 

@@ -17,7 +17,7 @@ from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
 
 _USERS_A_BLOCK = 256
-_ITEM_BLOCKS = 64
+_ITEMS_A_BLOCK = 256  # few: the first items, the most played, take most of the work
 COSINE = 0.5
 
 
@@ -133,12 +133,9 @@ def nearest_items(
 
     cosine = alpha == COSINE
     lengths = by_item.lengths.astype(np.float64)
-    sizes = lengths if cosine else power(lengths, alpha)
-
-    plays = train, by_item, sizes
-    for_blocks(
-        partial(_count_together, items, plays, cosine, nearest), _equal_work(train, by_item, items)
-    )
+    plays = train, by_item, lengths if cosine else power(lengths, alpha)
+    count = partial(_count_together, items, plays, cosine, nearest)
+    for_blocks(count, blocks(len(items), _ITEMS_A_BLOCK))
     own = np.maximum(lengths[items], 1)[:, None]
     if cosine:
         nearest.similarities[:] = np.sqrt(nearest.similarities / own)
@@ -147,18 +144,6 @@ def nearest_items(
     if locality != 1.0:
         nearest.similarities[:] = power(nearest.similarities, locality)
     return nearest
-
-
-def _equal_work(train: Interactions, by_item: Interactions, items: np.ndarray) -> list[int]:
-    """Cut `items` into blocks of about equal numbers of (item, user, item) steps."""
-    history_lengths = train.lengths
-    steps_of_plays = np.concatenate(([0], np.cumsum(history_lengths[by_item.indices])))
-    steps = np.diff(steps_of_plays[by_item.indptr])[items]
-    ends = np.cumsum(steps)
-    if not len(ends):
-        return [0]
-    shares = ends[-1] * np.arange(1, _ITEM_BLOCKS) / _ITEM_BLOCKS
-    return sorted({0, len(items), *(np.searchsorted(ends, shares) + 1).tolist()})
 
 
 @kernel()
@@ -192,7 +177,9 @@ def _count_together(items, plays, cosine, nearest, start, stop):
                 scores[size] = (count * count if cosine else count) / sizes[other]
                 touched[size] = other
                 size += 1
-        write_best(touched[:size], scores[:size], nearest.ids[row], nearest.similarities[row])
+        write_best_float64(
+            touched[:size], scores[:size], nearest.ids[row], nearest.similarities[row]
+        )
 
 
 @kernel()
@@ -225,12 +212,15 @@ def _rank_sums(weights, history, keep_seen, lists, start, stop):
                 size += 1
             scores[candidate] = 0.0
             listed[candidate] = False
-        write_best(touched[:size], found[:size], lists[user], best)
+        write_best_float64(touched[:size], found[:size], lists[user], best)
 
 
 @kernel()
-def write_best(ids, scores, out_ids, out_scores):
-    """Write the pairs of the highest scores, ties by the lower id, as many as there is room for."""
+def write_best_float64(ids, scores, out_ids, out_scores):
+    """Write the pairs of the highest scores, ties by the lower id, as many as there is room for.
+
+    As `musicrec.search.kernels.write_best` does for float32.
+    """
     k = min(len(ids), len(out_ids))
     if k < len(ids):
         last = len(ids) - k
