@@ -25,13 +25,14 @@ from musicrec.als.fit import fit
 from musicrec.bundle import Bundle, load_bundle
 from musicrec.bundle.update import update
 from musicrec.bundle.write import Contents, write_bundle
-from musicrec.interactions.factors import read_trained_with
+from musicrec.interactions.factors import TRAINED_WITH
 from musicrec.interactions.held_out import HeldOut, read_held_out
 from musicrec.interactions.matrix import Interactions, from_triples
 from musicrec.metrics.ranking import score_lists
 from musicrec.params import ALSParams, ExportParams, FeedbackParams, trained_with
 from musicrec.runtime import command
 from musicrec.search.exact import ExactIndex
+from musicrec.storage.files import read_json
 from musicrec.storage.parquet import parquet_parts, read_files
 
 CUTS = [10, 100]
@@ -51,7 +52,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=10)
     args = parser.parse_args()
     held_out = read_held_out(args.indexed, args.split)
-    about = read_trained_with(args.factors)
+    about = read_json(args.factors / TRAINED_WITH)
     order = _order(args.indexed, held_out.train, args.of)
     n = len(order)
     print(f"{len(held_out.users)} users\n{'bundle':26}" + "".join(f"  ndcg@{k:<4}" for k in CUTS))

@@ -13,14 +13,15 @@ from musicrec.als.half_step import HalfStep, shared_term
 from musicrec.errors import MusicRecError
 from musicrec.interactions.factors import (
     LARGEST_NORM,
+    TRAINED_WITH,
     norms_of,
     read_factors,
-    read_trained_with,
     warn_if_zero,
 )
 from musicrec.interactions.held_out import HeldOut
 from musicrec.interactions.matrix import Interactions
 from musicrec.params import ALSParams, FeedbackParams, trained_with
+from musicrec.storage.files import read_json
 
 
 class FoldIn:
@@ -75,7 +76,7 @@ def read_model(folder: Path, held_out: HeldOut) -> tuple[np.ndarray, np.ndarray]
     """
     train = held_out.train
     users, items = read_factors(folder, train.n_users, train.n_items)
-    blocks = read_trained_with(folder)
+    blocks = read_json(folder / TRAINED_WITH)
     als = trained_with(blocks["als"], ALSParams)
     feedback = trained_with(blocks["feedback"], FeedbackParams)
     warn_if_zero(users, items, als)

@@ -372,7 +372,7 @@ class Bundle:
     ) -> list[Answer]:
         """Answer for factors; `users` are those of the bundle whose factors they are."""
         lists = self.recommender.among(query, len(vectors)).many(vectors, query, rows)
-        timed = self.timed and not query.only_new
+        timed = self.timed and (query.not_played_for is not None or not query.exclude_seen)
         answers = []
         for (items, scores), vector, others, user in zip(
             lists, vectors, unknown, users, strict=False

@@ -100,15 +100,8 @@ class Ids:
 
     def find(self, given: Sequence[Id]) -> np.ndarray:
         """Index of every id, -1 where it is unknown: int32 array (n)."""
-        try:
-            joined = "\0".join(given)  # type: ignore[arg-type]
-        except TypeError:  # whole numbers
-            return self.find([as_text(one, self.kind) for one in given])
-        keys = np.frombuffer(joined.encode("utf-8", "surrogatepass"), np.uint8)
-        stops = np.append(np.flatnonzero(keys == 0), len(keys))
-        if len(stops) != len(given):  # none, or an id that holds a NUL
-            return np.array([self.index(one) for one in given], np.int32)
-        return self._found(keys, np.append(0, stops[:-1] + 1), stops)
+        keys = [as_text(one, self.kind).encode("utf-8", "surrogatepass") for one in given]
+        return self.positions(pa.array(keys, pa.binary()))
 
     def indices(self, given: Iterable[Id] | Indices) -> Indices:
         """Look many ids up; what was looked up already is given back as it is."""
@@ -126,11 +119,8 @@ class Ids:
     def positions(self, given: pa.Array) -> np.ndarray:
         """Index of every id of a binary or string array, -1 where unknown: int32 array (n)."""
         text, starts = id_arrays(given)
-        return self._found(text, starts[:-1], starts[1:])
-
-    def _found(self, keys: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
-        slots, found = np.empty(len(starts), np.int64), np.empty(len(starts), np.int32)
-        _find_all(self._table, keys, starts.view(np.uint64), stops.view(np.uint64), slots, found)
+        slots, found = np.empty(len(given), np.int64), np.empty(len(given), np.int32)
+        _find_all(self._table, text, starts.view(np.uint64), slots, found)
         return found
 
     def texts_of(self, indices: np.ndarray) -> list[str]:
@@ -174,17 +164,17 @@ def _fill(table):
 
 
 @kernel(allocates=False)
-def _find_all(table, keys, starts, stops, slots, out):
-    """Write the index of every key, -1 where unknown; key i is `keys[starts[i]:stops[i]]`.
+def _find_all(table, keys, starts, slots, out):
+    """Write the index of every key, -1 where unknown; key i is `keys[starts[i]:starts[i + 1]]`.
 
     The hashes in one pass and what is in their slots in another, so that waits for memory overlap.
     """
     for i in range(len(out)):
-        slots[i] = _slot(keys, starts[i], stops[i], len(table.slots) - 1)
+        slots[i] = _slot(keys, starts[i], starts[i + 1], len(table.slots) - 1)
     for i in range(len(out)):
         out[i] = table.slots[slots[i]]
     for i in range(len(out)):
-        out[i] = _probe(table, slots[i], keys, starts[i], stops[i])
+        out[i] = _probe(table, slots[i], keys, starts[i], starts[i + 1])
 
 
 @kernel(allocates=False)

@@ -91,11 +91,6 @@ class Query:
     not_played_for: int | None
     unknown: tuple[str, ...]
 
-    @property
-    def only_new(self) -> bool:
-        """Whether no track comes that the user has played."""
-        return self.exclude_seen and self.not_played_for is None
-
     @cached_property
     def mask(self) -> np.ndarray | None:
         """A bit a track, the lowest first, uint8 array: what candidates and exclusions rule out."""

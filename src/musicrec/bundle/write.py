@@ -32,19 +32,18 @@ from musicrec.bundle.manifest import (
     layout,
 )
 from musicrec.errors import MusicRecError, warn
-from musicrec.interactions.factors import read_factors, read_trained_with
-from musicrec.interactions.id_columns import id_arrays, read_sizes
+from musicrec.interactions.factors import TRAINED_WITH, read_factors
+from musicrec.interactions.id_columns import id_arrays, read_ids, read_sizes
 from musicrec.interactions.matrix import Interactions, pair_keys, read_interactions
 from musicrec.params import NO_GROUPS, ExportParams
 from musicrec.search.annoy_index import AnnoyIndex, build_index, warn_of_another_build
 from musicrec.search.exact import ExactIndex
-from musicrec.storage.files import fingerprint, write_array, write_exact_json
+from musicrec.storage.files import fingerprint, read_json, write_array, write_exact_json
 from musicrec.storage.outputs import MANIFEST, atomic_directory
 from musicrec.storage.parquet import (
     LAST_PLAYED,
     read_files,
     read_given,
-    read_table,
     sound_parts,
     write_table,
 )
@@ -105,20 +104,19 @@ def export_bundle(
     indexed, factors = Path(indexed), Path(factors)
     sizes = read_sizes(indexed / "sizes.json")
     user_factors, item_factors = read_factors(factors, sizes.n_users, sizes.n_items)
-    user_ids = read_table(indexed / "users.parquet", ["user_id"]).column(0).combine_chunks()
-    track_ids = read_table(indexed / "items.parquet", ["track_id"]).column(0).combine_chunks()
-    track_ids = track_ids.slice(0, sizes.n_items)
+    track_ids = read_ids(indexed, "item").slice(0, sizes.n_items)
     contents = Contents(
         users=user_factors,
         items=item_factors,
         plays=read_interactions(indexed / "train", sizes.n_users, sizes.n_items),
         last_played=_last_played(sound_parts(indexed / "train")),
-        user_ids=user_ids.slice(0, sizes.n_users),
+        user_ids=read_ids(indexed, "user").slice(0, sizes.n_users),
         track_ids=track_ids,
         of_tracks=track_arrays(export.groups, track_ids.to_pylist()),
     )
     data = fingerprints(sound_parts(indexed / "train"))
-    write_bundle(output, contents, export, {**read_trained_with(factors), "data": data})
+    about = read_json(factors / TRAINED_WITH)
+    write_bundle(output, contents, export, {**about, "data": data})
 
 
 def write_bundle(

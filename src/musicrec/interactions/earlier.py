@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.errors import MusicRecError
+from musicrec.interactions.id_columns import IDS, read_ids
 from musicrec.interactions.matrix import Interactions, newest_play, pair_keys
 from musicrec.storage.files import fingerprint, read_json
 from musicrec.storage.outputs import MANIFEST, is_stage_output
-from musicrec.storage.parquet import LAST_PLAYED, read_files, read_table, sound_parts
+from musicrec.storage.parquet import LAST_PLAYED, read_files, sound_parts
 
-IDS = {"user": "user_id", "item": "track_id"}
 FILES = ("item_factors.npy", "user_factors.npy", "seen_indptr.npy", "seen_indices.npy")
 TIMES = "seen_last_played.npy"  # where the plays of the bundle have times
 
@@ -46,7 +46,7 @@ class EarlierModel:
         found: np.ndarray = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
         return found
 
-    def positions(self, kind: str, ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    def positions(self, kind: str, ids: pa.Array) -> np.ndarray:
         """Index that the bundle has for each id of a `user` or `item`, -1 for none (int64)."""
         table = read_files([self.folder / f"{kind}s.parquet"], [IDS[kind]])
         old = table.column(IDS[kind]).combine_chunks()
@@ -77,22 +77,17 @@ class EarlierModel:
         """
         if not (indexed / split).is_dir():
             return 0
-        held = _plays(indexed, split)
-        newest, times = newest_play(indexed / "train"), held.get(LAST_PLAYED.name)
-        oldest = None if times is None else int(times.min())
-        temporal = newest is not None and oldest is not None and oldest > newest
+        held, times = _plays(indexed, split)
+        newest = newest_play(indexed / "train")
         known, last = self._find(indexed, held)
-        if not temporal:
-            learned = known.copy()
-            if known.any():
-                train = _plays(indexed, "train")["pairs"]
-                learned[known] = ~np.isin(held["pairs"][known], train)
+        if newest is None or times is None or times.min() <= newest:  # not temporal
+            learned = known & ~np.isin(held, _plays(indexed, "train")[0])
             unsure = known & ~learned & (seen == "keep")
         elif last is None:  # known by an earlier play of the same track, or by the held-out one
             learned, unsure = np.zeros_like(known), known
         else:
             learned, unsure = known & (last > newest), np.zeros_like(known)
-            if not learned.any() and self.array(TIMES).max(initial=0) >= oldest:
+            if not learned.any() and self.array(TIMES).max(initial=0) >= times.min():
                 raise MusicRecError(
                     f"{self.said}: its newest play is later than the first held-out play of "
                     f"{split}; {_CURE}"
@@ -104,12 +99,10 @@ class EarlierModel:
             )
         return int(unsure.sum())
 
-    def _find(
-        self, indexed: Path, held: dict[str, np.ndarray]
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    def _find(self, indexed: Path, held: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Which held-out pairs are among the plays of the bundle, and when each was last there."""
-        users, items = (self.positions(kind, indexed_ids(indexed, kind)) for kind in IDS)
-        users, items = users[held["pairs"] >> 32], items[held["pairs"] & 0xFFFFFFFF]
+        users, items = (self.positions(kind, read_ids(indexed, kind)) for kind in IDS)
+        users, items = users[held >> 32], items[held & 0xFFFFFFFF]
         indptr, indices = (self.array(name) for name in FILES[2:])
         times = self.array(TIMES) if (self.folder / TIMES).is_file() else None
         rows = np.unique(users[users >= 0])
@@ -154,15 +147,10 @@ def read_earlier(folder: Path, said: str) -> EarlierModel:
     return EarlierModel(said, folder, manifest, digest)
 
 
-def indexed_ids(indexed: Path, kind: str) -> pa.ChunkedArray:
-    """Ids of the users or items of a folder of the index stage, by index."""
-    return read_table(indexed / f"{kind}s.parquet", [IDS[kind]]).column(IDS[kind])
-
-
-def _plays(indexed: Path, split: str) -> dict[str, np.ndarray]:
+def _plays(indexed: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
     """Pairs of indexed plays (user << 32 | item), and times where they have them."""
     table = read_files(sound_parts(indexed / split))
-    found = {"pairs": pair_keys(*(table.column(kind).to_numpy() for kind in IDS))}
-    if LAST_PLAYED.name in table.column_names:
-        found[LAST_PLAYED.name] = table.column(LAST_PLAYED.name).fill_null(0).to_numpy()
-    return found
+    pairs = pair_keys(*(table.column(kind).to_numpy() for kind in IDS))
+    if LAST_PLAYED.name not in table.column_names:
+        return pairs, None
+    return pairs, table.column(LAST_PLAYED.name).fill_null(0).to_numpy()

@@ -12,7 +12,6 @@ from musicrec.errors import MusicRecError, warn
 from musicrec.jit.kernel import kernel
 from musicrec.params import ALSParams
 from musicrec.storage.files import (
-    read_json,
     require_sound,
     write_array,
     write_checksums,
@@ -49,6 +48,8 @@ def write_factors(
 def read_factors(folder: Path, n_users: int, n_items: int) -> tuple[np.ndarray, np.ndarray]:
     """Read user and item factors: float32 arrays (n_users, rank), (n_items, rank).
 
+    `TRAINED_WITH` beside them, verified here too, has what they were trained with.
+
     Raises
     ------
     MusicRecError
@@ -63,18 +64,6 @@ def read_factors(folder: Path, n_users: int, n_items: int) -> tuple[np.ndarray, 
             f"indexed {n_users} users and {n_items} tracks; run dvc repro train"
         )
     return users, items
-
-
-def read_trained_with(folder: Path) -> dict[str, Any]:
-    """Blocks `als` and `feedback` that the factors were trained with.
-
-    Raises
-    ------
-    MusicRecError
-        The file is not as train left it.
-    """
-    require_sound(folder / TRAINED_WITH)
-    return read_json(folder / TRAINED_WITH)
 
 
 def norms_of(factors: np.ndarray) -> np.ndarray:

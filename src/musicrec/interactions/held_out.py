@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec.errors import MusicRecError
-from musicrec.interactions.id_columns import read_sizes
+from musicrec.interactions.id_columns import read_ids, read_sizes
 from musicrec.interactions.matrix import (
     Interactions,
     newest_play,
     read_ages,
     read_interactions,
 )
-from musicrec.storage.parquet import HISTORY, SPLITS, read_table
+from musicrec.storage.parquet import HISTORY, SPLITS
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,7 @@ def read_held_out(indexed: Path, split: str, seen: str = "exclude") -> HeldOut:
             f"{indexed / split} holds no play, so there is nobody to judge; "
             "hold plays out in data, or judge the other split by evaluate.split"
         )
-    user_ids = read_table(indexed / "users.parquet", ["user_id"]).column("user_id")
-    track_ids = read_table(indexed / "items.parquet", ["track_id"]).column("track_id")
+    user_ids, track_ids = read_ids(indexed, "user"), read_ids(indexed, "item")
     folder = indexed / f"{split}{HISTORY}"
     folded_in = folder.is_dir()
     if folded_in:
@@ -123,7 +122,7 @@ def read_held_out(indexed: Path, split: str, seen: str = "exclude") -> HeldOut:
     _require_known(truth.indices, track_ids, sizes.n_items, f"tracks of {split}")
     of_users, n_users = truth.rows(users), len(users)
     if seen == "exclude":
-        of_users = _without(of_users, history)
+        of_users = of_users.filtered(~np.isin(of_users.keys(), history.keys()))
         new = np.flatnonzero(of_users.lengths)
         if not len(new):
             raise MusicRecError(
@@ -135,8 +134,8 @@ def read_held_out(indexed: Path, split: str, seen: str = "exclude") -> HeldOut:
     return HeldOut(
         split=split,
         users=users,
-        user_ids=user_ids.combine_chunks().take(pa.array(users)),
-        track_ids=track_ids.combine_chunks(),
+        user_ids=user_ids.take(pa.array(users)),
+        track_ids=track_ids,
         truth=of_users,
         train=train,
         history=history,
@@ -146,7 +145,7 @@ def read_held_out(indexed: Path, split: str, seen: str = "exclude") -> HeldOut:
     )
 
 
-def _require_known(held: np.ndarray, ids: pa.ChunkedArray, known: int, what: str) -> None:
+def _require_known(held: np.ndarray, ids: pa.Array, known: int, what: str) -> None:
     """Stop where training knows nobody (or nothing) that is held out: every metric would be 0."""
     if held.min() < known:
         return
@@ -163,11 +162,6 @@ def _rows_or_empty(train: Interactions, users: np.ndarray) -> Interactions:
     missing = np.full(len(users) - known.n_users, known.indptr[-1])
     indptr = np.concatenate((known.indptr, missing))
     return Interactions(indptr, known.indices, known.counts, known.n_items)
-
-
-def _without(truth: Interactions, history: Interactions) -> Interactions:
-    """Leave out of each row the tracks of the same row of `history`."""
-    return truth.filtered(~np.isin(truth.keys(), history.keys()))
 
 
 def known_tracks(plays: Interactions, n_items: int) -> Interactions:

@@ -18,7 +18,9 @@ import pyarrow.compute as pc
 
 from musicrec.jit.kernel import kernel
 from musicrec.storage.files import read_json, require_sound
+from musicrec.storage.parquet import read_table
 
+IDS = {"user": "user_id", "item": "track_id"}  # columns of what the index stage numbers
 BITS = 52  # of a digest that make a fraction: 13 hexadecimal digits, exact in a double
 SEPARATOR = "\0"  # between what is hashed together; no id holds it
 _BLOCK = 1 << 16  # texts in Python at a time
@@ -91,6 +93,11 @@ def read_sizes(path: str | os.PathLike[str]) -> IndexSizes:
     """Read the sizes that the index stage wrote beside its splits (`sizes.json`)."""
     require_sound(Path(path))
     return IndexSizes(**read_json(path))
+
+
+def read_ids(indexed: Path, kind: str) -> pa.StringArray:
+    """Ids of the users or items of a folder of the index stage, by index."""
+    return read_table(indexed / f"{kind}s.parquet", [IDS[kind]]).column(0).combine_chunks()
 
 
 def hash_fraction(seed: int, *columns: pa.StringArray, salt: str) -> np.ndarray:

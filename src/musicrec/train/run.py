@@ -14,10 +14,10 @@ from musicrec.als.fit import Factors, fit, objective
 from musicrec.als.fold_in import queries
 from musicrec.als.half_step import HalfStep
 from musicrec.errors import MusicRecError, warn
-from musicrec.interactions.earlier import EarlierModel, indexed_ids, read_earlier
+from musicrec.interactions.earlier import EarlierModel, read_earlier
 from musicrec.interactions.factors import LARGEST_NORM, norms_of, warn_if_zero, write_factors
 from musicrec.interactions.held_out import HeldOut, read_held_out
-from musicrec.interactions.id_columns import read_sizes
+from musicrec.interactions.id_columns import read_ids, read_sizes
 from musicrec.interactions.matrix import Interactions, read_ages, read_interactions
 from musicrec.metrics.ranking import score_lists
 from musicrec.params import ALSParams, FeedbackParams
@@ -258,7 +258,7 @@ def warm_factors(bundle: Path, indexed: Path, plays: Interactions, params: ALSPa
     """
     earlier = read_earlier(bundle, f"als.warm_start = {bundle}")
     if any((indexed / history).is_dir() for history in HISTORIES):
-        held_out = indexed_ids(indexed, "user").slice(plays.n_users)
+        held_out = read_ids(indexed, "user").slice(plays.n_users)
         known = np.sum(earlier.positions("user", held_out) >= 0)
         if known:
             raise MusicRecError(
@@ -290,7 +290,7 @@ def _carry(
             f"{earlier.said}: its rank is {factors.shape[1]}, not als.rank = "
             f"{params.rank}; train with als.rank={factors.shape[1]} or start anew"
         )
-    position = earlier.positions(kind, indexed_ids(indexed, kind).slice(0, n))
+    position = earlier.positions(kind, read_ids(indexed, kind).slice(0, n))
     carried = np.zeros((n, params.rank), np.float32)
     known = np.flatnonzero(position >= 0)
     carried[known] = factors[position[known]]
