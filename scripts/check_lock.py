@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from musicrec.project.revisions import Revision
-from musicrec.project.staleness import stale_stages
+from musicrec.project import Revision, stale_stages
 
 
 def main() -> int:

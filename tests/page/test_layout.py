@@ -6,8 +6,7 @@ import pytest
 
 from musicrec.formatting import Table, number, parameter, share
 from musicrec.metrics.definitions import metric_title
-from musicrec.page.charts import Figure
-from musicrec.page.shared import with_front
+from musicrec.page.charts import Figure, with_front
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ import yaml
 
 from musicrec.cli import main
 from musicrec.errors import MusicRecError
-from musicrec.project.revisions import Revision
-from musicrec.project.staleness import stale_stages
+from musicrec.project import Revision, stale_stages
 from musicrec.review.compare import compare
 from musicrec.review.markdown import review
 from musicrec.review.report import page

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from musicrec.project.revisions import Revision
+from musicrec.project import Revision
 
 
 class Project:

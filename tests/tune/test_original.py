@@ -13,7 +13,7 @@ from musicrec.params import ALSParams, FeedbackParams
 from musicrec.storage.outputs import CHECKSUMS
 from musicrec.tune import original as plan
 from musicrec.tune.original import Point, Work
-from musicrec.tune.original_page import WHY_ZERO, ZERO, original_page, summary
+from musicrec.tune.pages import WHY_ZERO, ZERO, original_page, summary
 from tests.support.indexed_data import make_plays, write_indexed
 from tests.support.plays import contents
 

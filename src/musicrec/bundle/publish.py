@@ -20,8 +20,7 @@ from musicrec.errors import MusicRecError, warn, without_passwords
 from musicrec.formatting import Table, parameter
 from musicrec.metrics.definitions import split_figures
 from musicrec.metrics.intervals import CONFIDENCE
-from musicrec.project.revisions import WORKSPACE, Revision
-from musicrec.project.staleness import why_stale
+from musicrec.project import WORKSPACE, Revision, why_stale
 from musicrec.storage.files import read_json
 from musicrec.storage.outputs import MANIFEST, atomic_directory, is_folder_of_ours, output_folder
 

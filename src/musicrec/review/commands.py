@@ -77,7 +77,7 @@ def add_compare(commands: Commands) -> None:
 
 def run_compare(args: argparse.Namespace) -> int:
     """Print the comparison; 3 if the gate stops it."""
-    from musicrec.project.revisions import open_revisions
+    from musicrec.project import open_revisions
     from musicrec.review.result import as_json, as_markdown, as_text
     from musicrec.review.tables import Champion, outdated
 
@@ -120,7 +120,7 @@ def add_review(commands: Commands) -> None:
 
 def run_review(args: argparse.Namespace) -> None:
     """Print the report."""
-    from musicrec.project.revisions import open_revisions
+    from musicrec.project import open_revisions
     from musicrec.review.markdown import review
 
     base, head = open_revisions([args.base, args.head])
@@ -141,7 +141,7 @@ def add_report(commands: Commands) -> None:
 
 def run_report(args: argparse.Namespace) -> None:
     """Write the page and name it."""
-    from musicrec.project.revisions import open_revisions
+    from musicrec.project import open_revisions
     from musicrec.review.report import page
     from musicrec.storage.files import write_text
     from musicrec.storage.outputs import is_page, output_file
@@ -180,7 +180,7 @@ def add_tested(commands: Commands) -> None:
 
 def run_tested(args: argparse.Namespace) -> None:
     """Print the list."""
-    from musicrec.project.revisions import Revision
+    from musicrec.project import Revision
     from musicrec.review.tested import as_text, scored_on
 
     print(as_text(scored_on("test"), Revision("workspace").read_yaml("params.yaml")))

@@ -24,8 +24,7 @@ from musicrec.metrics.definitions import (
 )
 from musicrec.metrics.intervals import Comparison, compare_paired, compare_starts
 from musicrec.params import EvaluateParams, check_block
-from musicrec.project.paths import PARAMS
-from musicrec.project.revisions import JudgedLists, Revision
+from musicrec.project import PARAMS, JudgedLists, Revision
 from musicrec.review.result import SLICE, Result
 from musicrec.review.tables import require_same_truth, tables_of
 from musicrec.review.tested import settings_judged

@@ -10,9 +10,18 @@ from typing import Any, NamedTuple
 
 from musicrec.errors import MusicRecError
 from musicrec.metrics.definitions import split_figures
-from musicrec.page.charts import Rows
-from musicrec.project.paths import BASELINES, DATA, EVALUATION, LOCK, PARAMS, TABLE
-from musicrec.project.revisions import JudgedLists, Revision, UnavailableError
+from musicrec.page.charts import Rows, Series
+from musicrec.project import (
+    BASELINES,
+    DATA,
+    EVALUATION,
+    LOCK,
+    PARAMS,
+    TABLE,
+    JudgedLists,
+    Revision,
+    UnavailableError,
+)
 from musicrec.review.compare import Compare, compare
 from musicrec.review.result import Result
 from musicrec.review.tables import Champion, has_champion, outdated
@@ -60,17 +69,23 @@ def beside_baselines(revision: Revision) -> list[BesideBaseline]:
 class Figures:
     """What the page shows of one revision, compared with `base` where one is given.
 
-    `rows` are by the names of `ROWS`, empty where it has none; `missing` are sentences on files out
-    of reach; `machine` is where the search was timed, with library versions; `result` compares with
-    the base, or with the champion where that cannot be; `no_verdict` says why it is not compared
-    with the base, `outdated` why its figures are not those of its code, parameters and data.
+    `series` is its line of a legend; `rows` are by the names of `ROWS`, empty where it has none;
+    `missing` are sentences on files out of reach; `machine` is where the search was timed, with
+    library versions; `result` compares with the base, or with the champion where that cannot be;
+    `no_verdict` says why it is not compared with the base, `outdated` why its figures are not those
+    of its code, parameters and data.
     """
 
     def __init__(
-        self, revision: Revision, base: Revision | None = None, as_asked: Compare = compare
+        self,
+        revision: Revision,
+        colour: str,
+        base: Revision | None = None,
+        as_asked: Compare = compare,
     ) -> None:
         """Read everything, and compare."""
         self.name, self.outdated = revision.name, outdated(revision)
+        self.series = Series(self.name, colour)
         self.params: dict[str, Any] = revision.read_yaml(PARAMS)
         self.baselines = beside_baselines(revision)
         self.provenance = _provenance(revision)

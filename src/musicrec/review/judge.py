@@ -20,9 +20,19 @@ from musicrec.evaluate.lists import read_lists, write_trec
 from musicrec.evaluate.report import evaluation_metrics, plot_rows, sentence
 from musicrec.interactions.held_out import read_held_out
 from musicrec.params import load_params
-from musicrec.project.paths import BASELINES, DATA, EVALUATION, INDEXED, JUDGED, LOCK, PARAMS, TABLE
-from musicrec.project.revisions import WORKSPACE, Revision
-from musicrec.project.staleness import why_stale
+from musicrec.project import (
+    BASELINES,
+    DATA,
+    EVALUATION,
+    INDEXED,
+    JUDGED,
+    LOCK,
+    PARAMS,
+    TABLE,
+    WORKSPACE,
+    Revision,
+    why_stale,
+)
 from musicrec.storage.files import write_json
 from musicrec.storage.outputs import atomic_directory
 from musicrec.storage.parquet import write_table

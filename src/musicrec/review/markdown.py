@@ -9,9 +9,7 @@ from typing import Any
 from musicrec.baselines.lists import model_title
 from musicrec.errors import MusicRecError
 from musicrec.formatting import Table, parameter
-from musicrec.project.paths import EVALUATION, PARAMS
-from musicrec.project.revisions import Revision, changes
-from musicrec.project.staleness import stale_stages
+from musicrec.project import EVALUATION, PARAMS, Revision, changes, stale_stages
 from musicrec.review.compare import Compare, compare
 from musicrec.review.figures import beside_baselines
 from musicrec.review.result import as_markdown, percent

@@ -11,7 +11,7 @@ from typing import Any
 from musicrec.formatting import NOTHING, Table
 from musicrec.metrics.definitions import BETTER, GATES, IDENTICAL, TOO_FEW, WORSE, direction
 from musicrec.metrics.intervals import CONFIDENCE, FEWEST_USERS, SIGNIFICANCE, Comparison
-from musicrec.project.paths import TABLE
+from musicrec.project import TABLE
 
 SLICE = ", "  # between a metric and a slice
 CHOSEN = "on the users that chose it"

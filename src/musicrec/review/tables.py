@@ -17,9 +17,18 @@ from musicrec.formatting import parameter
 from musicrec.interactions.earlier import PUBLISH_FIRST
 from musicrec.metrics.definitions import METRICS
 from musicrec.params import ALSParams, B, EvaluateParams, FeedbackParams, check_block
-from musicrec.project.paths import DATA, INDEXED, PARAMS, TABLE
-from musicrec.project.revisions import WORKSPACE, JudgedLists, Revision, UnavailableError, changes
-from musicrec.project.staleness import why_stale
+from musicrec.project import (
+    DATA,
+    INDEXED,
+    PARAMS,
+    TABLE,
+    WORKSPACE,
+    JudgedLists,
+    Revision,
+    UnavailableError,
+    changes,
+    why_stale,
+)
 from musicrec.runtime import progress
 from musicrec.storage.outputs import MANIFEST, is_stage_output
 from musicrec.storage.parquet import READING

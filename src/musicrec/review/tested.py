@@ -27,8 +27,17 @@ from musicrec.formatting import Table, parameter
 from musicrec.interactions.factors import TRAINED_WITH
 from musicrec.metrics.definitions import headline_metrics
 from musicrec.params import EvaluateParams
-from musicrec.project.paths import FACTORS, INDEXED, ORIGINAL, PARAMS, TABLE, TRIALS
-from musicrec.project.revisions import Revision, changes, flatten
+from musicrec.project import (
+    FACTORS,
+    INDEXED,
+    ORIGINAL,
+    PARAMS,
+    TABLE,
+    TRIALS,
+    Revision,
+    changes,
+    flatten,
+)
 from musicrec.storage.files import read_json
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -58,7 +58,7 @@ def run_tune(args: argparse.Namespace) -> None:
     """Search, print what was found and the command that trains it, and write the page."""
     from musicrec.storage.files import write_text
     from musicrec.storage.outputs import is_page, output_file
-    from musicrec.tune.page import tuning_page
+    from musicrec.tune.pages import tuning_page
     from musicrec.tune.run import Request, tune
     from musicrec.tune.study import command, notes, table, trial_line
 
@@ -81,7 +81,7 @@ def run_original(args: argparse.Namespace) -> None:
     from musicrec.storage.files import write_text
     from musicrec.storage.outputs import is_page, output_file
     from musicrec.tune.original import Work
-    from musicrec.tune.original_page import original_page, summary
+    from musicrec.tune.pages import original_page, summary
 
     output_file(args.output, ".html", is_page)
     work = Work(args.indexed, load_params(args.params).als, on_step=progress)

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.project.revisions import Revision
-from musicrec.project.staleness import stale_stages
+from musicrec.project import Revision, stale_stages
 from tests.support.project import Project
 
 DAG = """

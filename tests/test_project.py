@@ -5,7 +5,7 @@ import os
 import pytest
 
 from musicrec.errors import MusicRecError
-from musicrec.project.revisions import WORKSPACE, Revision, changes
+from musicrec.project import WORKSPACE, Revision, changes
 from tests.support.project import Project
 
 
