@@ -48,7 +48,7 @@ def judge(data: DataParams, scratch: Path, k: int) -> Figures:
         )
         for name, half_life in (("als", None), ("als, half-life 90d", "90d")):
             model = trials.fit(params.als, params.feedback.replace(half_life=half_life))
-            lists[name] = trials.lists(model, seen=seen == "keep")
+            lists[name] = trials.judge(model)[0].judged
         figures[f"{data.protocol}, {seen}"] = {
             name: score_lists(found, truth, [k])[f"ndcg@{k}"] for name, found in lists.items()
         }

@@ -64,3 +64,12 @@ class IdParser(SentenceParser):
 
 
 Commands: TypeAlias = "argparse._SubParsersAction[IdParser]"
+
+
+def add_command(
+    commands: Commands, name: str, about: str | None, run: Callable[[argparse.Namespace], object]
+) -> IdParser:
+    """Add a sub-command; of what it is about, the first line stands in the list of commands."""
+    parser = commands.add_parser(name, help=(about or "").partition("\n")[0], description=about)
+    parser.set_defaults(run=run)
+    return parser

@@ -288,8 +288,8 @@ def stale_stages(revision: Revision, of: Collection[str] = ()) -> dict[str, str]
             for out in stage.outs:
                 words = out.status().values()
                 reasons += [f"{out} is {word}" for word in words if word not in ABSENT]
-            more = len(reasons) - REASONS
-            reasons = [*reasons[:REASONS], *([f"and {more} more"] if more > 0 else [])]
+            if len(reasons) > REASONS:
+                reasons[REASONS:] = [f"and {len(reasons) - REASONS} more"]
             if upstream := sorted({_name(needed) for needed in needs[stage]} & set(stale)):
                 reasons.append(f"needs {', '.join(upstream)}")
             if reasons:
@@ -350,10 +350,8 @@ def _changed_parameters(dependency: Any, status: Mapping[str, str]) -> list[str]
     reasons = []
     for key, word in status.items():
         if word == "modified":
-            found = changes({key: then[key]}, {key: now[key]}).items()
-            reasons += [
-                f"{k} is {parameter(new)} and was {parameter(old)}" for k, (old, new) in found
-            ]
+            for name, (old, new) in changes({key: then[key]}, {key: now[key]}).items():
+                reasons.append(f"{name} is {parameter(new)} and was {parameter(old)}")
         else:
             reasons.append(f"{key} is {word}")
     return reasons

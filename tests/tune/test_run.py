@@ -12,9 +12,9 @@ from musicrec.cli import main
 from musicrec.errors import MusicRecError
 from musicrec.metrics.definitions import headline_metrics
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams, load_block
+from musicrec.tune.pages import command, notes
 from musicrec.tune.run import Request, importance, tune
 from musicrec.tune.space import read_space
-from musicrec.tune.study import command, notes
 from musicrec.tune.trial import Trials
 from tests.support.browser import chromium
 from tests.support.indexed_data import make_plays, write_indexed

@@ -44,7 +44,7 @@ def test_the_figures_are_those_of_the_stages(folder, tmp_path, split, seen):
         np.testing.assert_array_equal(model.factors.users, users)
         np.testing.assert_array_equal(model.factors.items, items)
         assert model.factors.losses[-1] > 0
-        table = trials.per_user(model)
+        _, table = trials.judge(model)
         ranking = metric_rows(table, params.k)
         assert ranking == [row for row in rows["metrics"] if row["model"] == "als"]
         assert spark_rows(table, params.k) == rows["spark_protocol"]

@@ -9,20 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from musicrec.errors import MusicRecError
+from musicrec.errors import MusicRecError, warn
 from musicrec.metrics.definitions import GATES, MARGIN
-from musicrec.parsers import Commands, number
+from musicrec.parsers import Commands, add_command, number
 
 STOPPED = 3  # exit status; 1 is an error, 2 a mistyped command
 REVISION = "branch, tag, commit, experiment or workspace"
-
-
-def _parser(
-    commands: Commands, name: str, about: str | None, run: Callable[[argparse.Namespace], object]
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=about, description=about)
-    parser.set_defaults(run=run)
-    return parser
 
 
 def _add_what(parser: argparse.ArgumentParser, *, starts: bool) -> None:
@@ -44,13 +36,13 @@ def _as_asked(args: argparse.Namespace) -> Callable[..., Any]:
     """`compare` by what `_add_what` added."""
     from musicrec.review.compare import compare
 
-    starts = vars(args).get("starts", 1)
-    return partial(compare, metrics=args.metrics, margin=args.margin, by=args.by, starts=starts)
+    names = ("metrics", "margin", "by", "starts")
+    return partial(compare, **{name: vars(args)[name] for name in names if name in args})
 
 
 def add_compare(commands: Commands) -> None:
     """Say whether one revision's metrics are better than another's, with intervals."""
-    parser = _parser(commands, "compare", add_compare.__doc__, run_compare)
+    parser = add_command(commands, "compare", add_compare.__doc__, run_compare)
     parser.epilog = (
         "exit status: 0 done, or passed by --fail-on; 1 cannot be compared (the sentence says "
         "why); 2 mistyped; 3 stopped by --fail-on"
@@ -93,8 +85,7 @@ def run_compare(args: argparse.Namespace) -> int:
     reasons = [outdated(base), outdated(head)] if args.starts == 1 else ["", ""]
     if args.fail_on and reasons[1]:
         raise MusicRecError(f"nothing to judge: {reasons[1]}")
-    for reason in filter(None, reasons):
-        print(f"warning: {reason}", file=sys.stderr)
+    warn(*filter(None, reasons))
     result = _as_asked(args)(base, head)
     print({"text": as_text, "md": as_markdown, "json": as_json}[args.form](result))
     if result.split == "test":
@@ -109,7 +100,7 @@ def run_compare(args: argparse.Namespace) -> int:
 
 def add_review(commands: Commands) -> None:
     """Print a Markdown report of a change: params, code, data, metrics, search, stale stages."""
-    parser = _parser(commands, "review", add_review.__doc__, run_review)
+    parser = add_command(commands, "review", add_review.__doc__, run_review)
     add = parser.add_argument
     add("--base", default="main", help="revision to compare with (%(default)s)")
     add("--head", default="workspace", help="revision to review (%(default)s)")
@@ -129,7 +120,7 @@ def run_review(args: argparse.Namespace) -> None:
 
 def add_report(commands: Commands) -> None:
     """Write one HTML file about revisions or experiments, drawn over each other and a base."""
-    parser = _parser(commands, "report", add_report.__doc__, run_report)
+    parser = add_command(commands, "report", add_report.__doc__, run_report)
     add = parser.add_argument
     about = f"{REVISION} (default: workspace)"
     add("revisions", metavar="REV", nargs="*", default=["workspace"], help=about)
@@ -157,7 +148,7 @@ def run_report(args: argparse.Namespace) -> None:
 
 def add_judge(commands: Commands) -> None:
     """Judge anybody's lists for the held-out users, so that they are compared like a revision."""
-    parser = _parser(commands, "judge", add_judge.__doc__, run_judge)
+    parser = add_command(commands, "judge", add_judge.__doc__, run_judge)
     about = "CSV, TSV, Parquet or a folder of it: user_id, track_id, and position or score"
     parser.add_argument("lists", metavar="LISTS", help=about)
     parser.add_argument("--name", required=True, help="for musicrec compare and report")
@@ -175,7 +166,7 @@ def run_judge(args: argparse.Namespace) -> None:
 
 def add_tested(commands: Commands) -> None:
     """List the settings that were ever scored on test users in this clone."""
-    _parser(commands, "tested", add_tested.__doc__, run_tested)
+    add_command(commands, "tested", add_tested.__doc__, run_tested)
 
 
 def run_tested(args: argparse.Namespace) -> None:

@@ -124,25 +124,23 @@ def _cure(found: Mapping[str, Comparison], margin: float, split: str, n_users: i
     """How many users a verdict would take, and which margin these can tell."""
     sentences: list[str] = []
     for verdict in (CANNOT_TELL, TOO_FEW):
-        rows = {
-            name: row
+        needs = {
+            name: row.users_needed(margin, direction(name)) or 0
             for name, row in found.items()
             if row.verdict == verdict and row.n_users == n_users
         }
-        needs = {name: row.users_needed(margin, direction(name)) for name, row in rows.items()}
-        known = {name: number for name, number in needs.items() if number}
-        if not known:
+        name = max(needs, key=needs.__getitem__, default="")
+        if not needs.get(name):
             continue
-        name = max(known, key=known.__getitem__)
-        row, n_needed = rows[name], float(f"{known[name]:.2g}")
         aim = f"at a margin of {100 * margin:g} %" if margin else "of a change as large as this one"
         if verdict == TOO_FEW:
-            aim = f"where {row.n_differ:,} differ"
-        text = f"{name}: a verdict {aim} takes about {n_needed:,.0f} {split} users, not {n_users:,}"
+            aim = f"where {found[name].n_differ:,} differ"
+        needed = float(f"{needs[name]:.2g}")
+        text = f"{name}: a verdict {aim} takes about {needed:,.0f} {split} users, not {n_users:,}"
         if not sentences:
             text += f"; hold more out (data.{split}_users; temporal: data.{split}_from; given: more"
             text += " plays)"
-        told = row.margin_needed(direction(name))
+        told = found[name].margin_needed(direction(name))
         if verdict == CANNOT_TELL and told:
             text += f", or ask for what these can tell: --margin {told:g}"
         sentences.append(f"{text}.")

@@ -8,20 +8,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from musicrec import project
 from musicrec.errors import MusicRecError
 from musicrec.metrics.definitions import split_figures
 from musicrec.page.charts import Rows, Series
-from musicrec.project import (
-    BASELINES,
-    DATA,
-    EVALUATION,
-    LOCK,
-    PARAMS,
-    TABLE,
-    JudgedLists,
-    Revision,
-    UnavailableError,
-)
+from musicrec.project import JudgedLists, Revision, UnavailableError
 from musicrec.review.compare import Compare, compare
 from musicrec.review.result import Result
 from musicrec.review.tables import Champion, has_champion, outdated
@@ -54,7 +45,9 @@ class BesideBaseline(NamedTuple):
 
 def beside_baselines(revision: Revision) -> list[BesideBaseline]:
     """One for each baseline; none where the revision has no metrics of `evaluate`."""
-    model, others = (split_figures(revision.read_json(path)) for path in (EVALUATION, BASELINES))
+    model, others = (
+        split_figures(revision.read_json(path)) for path in (project.EVALUATION, project.BASELINES)
+    )
     metric = next((key for key in sorted(model) if key.startswith("map@")), "")
     found = []
     for key in sorted(model):
@@ -86,7 +79,7 @@ class Figures:
         """Read everything, and compare."""
         self.name, self.outdated = revision.name, outdated(revision)
         self.series = Series(self.name, colour)
-        self.params: dict[str, Any] = revision.read_yaml(PARAMS)
+        self.params: dict[str, Any] = revision.read_yaml(project.PARAMS)
         self.baselines = beside_baselines(revision)
         self.provenance = _provenance(revision)
         self.missing: list[str] = []
@@ -116,12 +109,12 @@ class Figures:
 
 
 def _provenance(revision: Revision) -> dict[str, str]:
-    lock = revision.read(LOCK)
+    lock = revision.read(project.LOCK)
     words = ("log", "-1", "--no-show-signature", "--format=%H%n%ct%n%s", revision.commit or "HEAD")
     commit, when, message = revision.git(*words).split("\n", 2)
     hashes = {
         "dvc.lock (SHA-256)": hashlib.sha256(lock).hexdigest() if lock else None,
-        **{f"{path} (MD5)": revision.output_hash(path) for path in (DATA, TABLE)},
+        **{f"{path} (MD5)": revision.output_hash(path) for path in (project.DATA, project.TABLE)},
     }
     return {
         "commit": commit[:12] + ("" if revision.commit else " and the workspace on it"),

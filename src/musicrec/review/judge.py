@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from musicrec import project
 from musicrec.baselines.lists import read_baselines
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import Lists, judge
@@ -20,26 +21,14 @@ from musicrec.evaluate.lists import read_lists, write_trec
 from musicrec.evaluate.report import evaluation_metrics, plot_rows, sentence
 from musicrec.interactions.held_out import read_held_out
 from musicrec.params import load_params
-from musicrec.project import (
-    BASELINES,
-    DATA,
-    EVALUATION,
-    INDEXED,
-    JUDGED,
-    LOCK,
-    PARAMS,
-    TABLE,
-    WORKSPACE,
-    Revision,
-    why_stale,
-)
+from musicrec.project import Revision, why_stale
 from musicrec.storage.files import write_json
 from musicrec.storage.outputs import atomic_directory
 from musicrec.storage.parquet import write_table
 
 PLOTS = "plots/evaluate"
 PLAYS = ("sample", "data", "downsample", "baselines", "evaluate")  # blocks that lists depend on
-WRITTEN = {PARAMS, LOCK, "data", "metrics", "plots"}
+WRITTEN = {project.PARAMS, project.LOCK, "data", "metrics", "plots"}
 
 
 def judge_lists(path: str | os.PathLike[str], name: str, trec: Path | None = None) -> list[str]:
@@ -59,12 +48,12 @@ def judge_lists(path: str | os.PathLike[str], name: str, trec: Path | None = Non
     list of str
         What was wrong with the lists, and how they stand beside the baselines.
     """
-    workspace = Revision(WORKSPACE)
+    workspace = Revision(project.WORKSPACE)
     _require_free(name)
     if stale := why_stale(workspace, ["baselines"]):
         raise MusicRecError(f"nothing to judge by: {stale}")
     root = Path(workspace.root)
-    params = load_params(root / PARAMS).evaluate
+    params = load_params(root / project.PARAMS).evaluate
     held_out = read_held_out(root / "data/indexed", params.split, params.seen)
     lists, notes = read_lists(path, held_out, params)
     others = read_baselines(root / "data/baselines", len(held_out.users), params)
@@ -74,22 +63,23 @@ def judge_lists(path: str | os.PathLike[str], name: str, trec: Path | None = Non
     if trec is not None:
         write_trec(trec, held_out, lists, name)
     with atomic_directory(
-        root / JUDGED / name, lambda there: {path.name for path in there.iterdir()} <= WRITTEN
+        root / project.JUDGED / name,
+        lambda there: {path.name for path in there.iterdir()} <= WRITTEN,
     ) as folder:
         for part in ("data", "metrics", PLOTS):
             (folder / part).mkdir(parents=True)
-        written = workspace.read_yaml(PARAMS)
+        written = workspace.read_yaml(project.PARAMS)
         stages = {
             name: stage
-            for name, stage in workspace.read_yaml(LOCK)["stages"].items()
-            if {DATA, INDEXED} & {out["path"] for out in stage.get("outs", [])}
+            for name, stage in workspace.read_yaml(project.LOCK)["stages"].items()
+            if {project.DATA, project.INDEXED} & {out["path"] for out in stage.get("outs", [])}
         }
         blocks = {block: written[block] for block in PLAYS if block in written}
-        for file, content in ((PARAMS, blocks), (LOCK, {"stages": stages})):
+        for file, content in ((project.PARAMS, blocks), (project.LOCK, {"stages": stages})):
             (folder / file).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-        write_table(folder / TABLE, evaluation.table)
-        write_json(folder / EVALUATION, {params.split: figures})
-        (folder / BASELINES).write_bytes(workspace.read(BASELINES) or b"{}")
+        write_table(folder / project.TABLE, evaluation.table)
+        write_json(folder / project.EVALUATION, {params.split: figures})
+        (folder / project.BASELINES).write_bytes(workspace.read(project.BASELINES) or b"{}")
         for plot, rows in plots.items():
             write_json(folder / PLOTS / f"{plot}.json", rows)
     return [*notes, sentence(figures, plots["differences"], evaluation.table, params, name)]

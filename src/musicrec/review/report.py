@@ -19,20 +19,8 @@ from musicrec.metrics.definitions import (
     metric_title,
 )
 from musicrec.metrics.intervals import CONFIDENCE, FEWEST_USERS
-from musicrec.page.charts import (
-    BASELINE_COLOURS,
-    COLOURS,
-    DASHED,
-    DOTTED,
-    Axis,
-    Figure,
-    Rows,
-    Series,
-    counts_table,
-    intervals,
-    lines,
-    speed_by_recall,
-)
+from musicrec.page import charts
+from musicrec.page.charts import COLOURS, DASHED, DOTTED, Axis, Figure, Rows, Series
 from musicrec.page.layout import NO_SIGN, SIGNS, Section, render
 from musicrec.project import Revision, changes, flatten
 from musicrec.review.compare import Compare, compare
@@ -165,7 +153,7 @@ def sections(revisions: Sequence[Figures]) -> list[Section]:
             "A play is a row (user, track, count); the columns from mean to share of count 1 are "
             "of its count. Cold tracks: unknown to training. Revisions with the same plays stand "
             "here once, by the first.",
-            table=counts_table(counts, "revision"),
+            table=charts.counts_table(counts, "revision"),
         ),
         _parameters(revisions),
         Section(
@@ -207,7 +195,7 @@ def _changes(heads: Sequence[Figures]) -> list[Figure]:
     columns |= {"p": "corrected p", "verdict": "verdict"}
     figure = Figure("changes", "Change of each metric", rows, columns, _legend(heads))
     axis = Axis("change", "change of the mean, %")
-    return intervals(figure, METRIC, axis, 100 * results[0].margin) if results else []
+    return charts.intervals(figure, METRIC, axis, 100 * results[0].margin) if results else []
 
 
 def _over_baselines(revisions: Sequence[Figures]) -> list[Figure]:
@@ -216,7 +204,7 @@ def _over_baselines(revisions: Sequence[Figures]) -> list[Figure]:
     columns |= {"difference": "difference", "share": "difference, %", "low": "low, %"}
     columns |= {"high": "high, %", "shown_higher": "shown to be higher"}
     figures: list[Figure] = []
-    for baseline in BASELINE_COLOURS:
+    for baseline in charts.BASELINE_COLOURS:
         rows = [
             row
             | {"metric": metric_title(row["metric"])}
@@ -227,7 +215,7 @@ def _over_baselines(revisions: Sequence[Figures]) -> list[Figure]:
         ]
         name = model_title(baseline)
         figure = Figure(f"over_{baseline}", f"Over {name}", rows, columns, _legend(revisions))
-        figures += intervals(figure, METRIC, Axis("share", f"difference, % of {name}"), 0)
+        figures += charts.intervals(figure, METRIC, Axis("share", f"difference, % of {name}"), 0)
     return figures
 
 
@@ -255,7 +243,7 @@ def _distinct(
 def _models(revisions: Sequence[Figures], name: str) -> tuple[Rows, list[Series]]:
     """Rows of a file for the baselines, each once where all revisions have the same, and models."""
     rows, shown = [], _legend(revisions)
-    for baseline, colour in BASELINE_COLOURS.items():
+    for baseline, colour in charts.BASELINE_COLOURS.items():
         distinct = _distinct(revisions, name, baseline)
         for i, (_, found) in enumerate(distinct, start=1):
             label = baseline if len(distinct) == 1 else f"{baseline} ({i})"
@@ -280,7 +268,8 @@ def _at_k(revisions: Sequence[Figures], metrics: Sequence[str]) -> list[Figure]:
             drawn, among = rows + ceiling, [*shown, Series("ceiling", COLOURS[0], DOTTED)]
         columns = {"series": "series", "k": "k", metric: f"{name}@k"}
         figure = Figure(f"{metric}_at_k", f"{name} at k", drawn, columns, among)
-        figures += lines(figure, x, Axis(metric, f"{name}@k{UNITS.get(metric, '')}", zero=True))
+        y = Axis(metric, f"{name}@k{UNITS.get(metric, '')}", zero=True)
+        figures += charts.lines(figure, x, y)
     return figures
 
 
@@ -299,7 +288,7 @@ def _slices(revisions: Sequence[Figures]) -> list[Figure]:
             columns |= {end: end for end in ENDS}
             figure = Figure(f"{metric}_{slicing}", f"{name} by {title}", drawn, columns, shown)
             value = Axis(metric, f"{name}, mean over users")
-            figures += intervals(figure, Axis("slice", title), value)
+            figures += charts.intervals(figure, Axis("slice", title), value)
     return figures
 
 
@@ -311,7 +300,7 @@ def _loss(revisions: Sequence[Figures]) -> list[Figure]:
         figure = Figure(
             f"training_{key}", title, _rows(revisions, "loss"), columns, _legend(revisions)
         )
-        figures += lines(figure, Axis("iteration", "iteration"), Axis(key, axis))
+        figures += charts.lines(figure, Axis("iteration", "iteration"), Axis(key, axis))
     return figures
 
 
@@ -321,7 +310,7 @@ def _search(revisions: Sequence[Figures]) -> Section:
     timed = [one.machine for one in revisions if one.machine]
     if machines := sorted({f"{one['processor']}, {one['cores']} cores" for one in timed}):
         text += f" Measured on {' and '.join(machines)}."
-    figures, kinds = speed_by_recall(_rows(revisions, "tradeoff"), _legend(revisions))
+    figures, kinds = charts.speed_by_recall(_rows(revisions, "tradeoff"), _legend(revisions))
     return Section("search", "Search: exact and approximate", text, figures, more_legend=kinds)
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from musicrec import project
 from musicrec.baselines.lists import CHAMPION
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import described
@@ -17,23 +18,12 @@ from musicrec.formatting import parameter
 from musicrec.interactions.earlier import PUBLISH_FIRST
 from musicrec.metrics.definitions import METRICS
 from musicrec.params import ALSParams, B, EvaluateParams, FeedbackParams, check_block
-from musicrec.project import (
-    DATA,
-    INDEXED,
-    PARAMS,
-    TABLE,
-    WORKSPACE,
-    JudgedLists,
-    Revision,
-    UnavailableError,
-    changes,
-    why_stale,
-)
+from musicrec.project import JudgedLists, Revision, UnavailableError, changes, why_stale
 from musicrec.runtime import progress
 from musicrec.storage.outputs import MANIFEST, is_stage_output
 from musicrec.storage.parquet import READING
 
-DATA_BLOCKS = ("data", "sample")  # parameters that DATA follows from
+DATA_BLOCKS = ("data", "sample")  # parameters that `data/ingested` follows from
 SHOWN = 5  # of them, in a sentence
 
 
@@ -79,7 +69,7 @@ class Champion(JudgedLists):
 
 def has_champion(revision: Revision) -> bool:
     """Whether the parameters of a revision name a champion."""
-    return bool((revision.read_yaml(PARAMS).get("evaluate") or {}).get("champion"))
+    return bool((revision.read_yaml(project.PARAMS).get("evaluate") or {}).get("champion"))
 
 
 def outdated(revision: Revision) -> str:
@@ -91,10 +81,10 @@ def per_user(revision: Revision) -> pa.Table:
     """Read the per-user table of a revision."""
     if isinstance(revision, Champion):
         return revision.table
-    content = revision.read(TABLE)
+    content = revision.read(project.TABLE)
     if content is None:
         raise MusicRecError(
-            f"{revision.name} has no {TABLE}; run `dvc repro evaluate` there, or `dvc pull`"
+            f"{revision.name} has no {project.TABLE}; run `dvc repro evaluate` there, or `dvc pull`"
         )
     # By this thread alone, from memory: Arrow's threads (`pq.read_table` has one even without
     # `use_threads`), still holding a Python object when the interpreter ends, abort the process.
@@ -104,7 +94,7 @@ def per_user(revision: Revision) -> pa.Table:
             return file.read(use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise MusicRecError(
-            f"{TABLE} of {revision.name} is damaged ({str(error).splitlines()[0]}); run "
+            f"{project.TABLE} of {revision.name} is damaged ({str(error).splitlines()[0]}); run "
             "`dvc repro evaluate` there, or `dvc checkout --force`"
         ) from None
 
@@ -119,7 +109,7 @@ def tables_of(base: Revision, head: Revision, starts: int) -> list[list[pa.Table
     try:
         return [[per_user(base)], [per_user(head)]]
     except UnavailableError:
-        hashes = {revision.output_hash(TABLE) for revision in (base, head)}
+        hashes = {revision.output_hash(project.TABLE) for revision in (base, head)}
         if len(hashes) == 2 or None in hashes:
             raise
         return []
@@ -132,7 +122,7 @@ def _refit(base: Revision, head: Revision, n_starts: int) -> list[list[pa.Table]
     """
     from musicrec.tune.trial import Trials  # imports the solver
 
-    workspace = Revision(WORKSPACE)
+    workspace = Revision(project.WORKSPACE)
     if stale := why_stale(workspace, ["index"]):
         raise MusicRecError(f"--starts trains on the plays of the workspace: {stale}")
     for revision in (base, head):
@@ -140,27 +130,28 @@ def _refit(base: Revision, head: Revision, n_starts: int) -> list[list[pa.Table]
             raise MusicRecError(
                 f"--starts trains settings of revisions, and {revision.name} is not a revision"
             )
-        if revision.output_hash(INDEXED) != workspace.output_hash(INDEXED):
+        if revision.output_hash(project.INDEXED) != workspace.output_hash(project.INDEXED):
             raise MusicRecError(
-                f"--starts trains on {INDEXED} of the workspace, and {revision.name} has other "
-                f"plays; `git checkout` (or `dvc exp apply`) it, and `dvc checkout`, first"
+                f"--starts trains on {project.INDEXED} of the workspace, and {revision.name} has "
+                "other plays; `git checkout` (or `dvc exp apply`) it, and `dvc checkout`, first"
             )
     evaluates = [_block(revision, EvaluateParams) for revision in (base, head)]
     k = sorted(set(evaluates[0].k) & set(evaluates[1].k)) or evaluates[1].k
     tables: list[list[pa.Table]] = []
     for revision, evaluate in zip((base, head), evaluates, strict=True):
-        trials = Trials(Path(workspace.root) / INDEXED, evaluate.replace(k=k))
+        trials = Trials(Path(workspace.root) / project.INDEXED, evaluate.replace(k=k))
         als, feedback = _block(revision, ALSParams), _block(revision, FeedbackParams)
         tables.append([])
         for start in range(n_starts):
             progress(f"{revision.name}: start {start + 1} of {n_starts}")
-            model = trials.fit(als.replace(seed=als.seed + start), feedback)
-            tables[-1].append(trials.per_user(model))
+            _, table = trials.judge(trials.fit(als.replace(seed=als.seed + start), feedback))
+            tables[-1].append(table)
     return tables
 
 
 def _block(revision: Revision, block: type[B]) -> B:
-    return check_block(revision.read_yaml(PARAMS), block, f"{PARAMS} of {revision.name}")
+    path = project.PARAMS
+    return check_block(revision.read_yaml(path), block, f"{path} of {revision.name}")
 
 
 def require_same_truth(base: Revision, head: Revision, old: pa.Table, new: pa.Table) -> None:
@@ -173,13 +164,15 @@ def require_same_truth(base: Revision, head: Revision, old: pa.Table, new: pa.Ta
                 f"{pair} they are judged with evaluate.{key} = {about[0][key]} and "
                 f"{about[1][key]}; run one of them again with the other's"
             )
-    data = [revision.output_hash(DATA) for revision in (base, head)]
+    data = [revision.output_hash(project.DATA) for revision in (base, head)]
     if None not in data and data[0] != data[1]:
-        params = [revision.read_yaml(PARAMS) for revision in (base, head)]
+        params = [revision.read_yaml(project.PARAMS) for revision in (base, head)]
         of_data = [{block: one.get(block) for block in DATA_BLOCKS} for one in params]
         differ = list(changes(*of_data).items())[:SHOWN]
         why = ", ".join(f"{name} is {parameter(a)} and {parameter(b)}" for name, (a, b) in differ)
-        why = why or f"the same parameters, but other plays or another ingest ({DATA} in dvc.lock)"
+        why = why or (
+            f"the same parameters, but other plays or another ingest ({project.DATA} in dvc.lock)"
+        )
         raise MusicRecError(
             f"{pair} their data differ: {why}; compare models "
             "of the same plays: commit those that count, and run the experiment again, or judge a "

@@ -22,22 +22,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from musicrec import project
 from musicrec.evaluate.judge import described
 from musicrec.formatting import Table, parameter
 from musicrec.interactions.factors import TRAINED_WITH
 from musicrec.metrics.definitions import headline_metrics
 from musicrec.params import EvaluateParams
-from musicrec.project import (
-    FACTORS,
-    INDEXED,
-    ORIGINAL,
-    PARAMS,
-    TABLE,
-    TRIALS,
-    Revision,
-    changes,
-    flatten,
-)
+from musicrec.project import Revision, changes, flatten
 from musicrec.storage.files import read_json
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -63,7 +54,7 @@ def scored_on(split: str, folder: str | os.PathLike[str] = ".") -> list[Tested]:
     with Revision("workspace", folder).open() as repo:
         cache, runs = Path(repo.cache.local.path), Path(repo.stage_cache.cache_dir)
         records = [path for path in runs.glob("*/*/*") if path.is_file()]
-        originals = Path(repo.root_dir, ORIGINAL).glob("*.json")
+        originals = Path(repo.root_dir, project.ORIGINAL).glob("*.json")
         every = [one for path in records for one in _of_run(path, cache, split)]
         every += [one for path in originals for one in _of_original(path, split)]
     found: dict[tuple[str, str], Tested] = {}
@@ -78,14 +69,14 @@ def settings_judged(head: Revision) -> int:
     By runs of the stage evaluate on the same indexed plays, and by trials of `musicrec tune` where
     one of them is the revision's setting.
     """
-    indexed = head.output_hash(INDEXED)
+    indexed = head.output_hash(project.INDEXED)
     runs = [one for one in scored_on("validation", head.root) if one.indexed == indexed]
     known = [flatten(one.trained_with) for one in runs if one.trained_with]
-    params = head.read_yaml(PARAMS)
+    params = head.read_yaml(project.PARAMS)
     # A parameter that is left out there may be anything.
     mine = flatten({block: params.get(block) or {} for block in ("als", "feedback")})
     searched: list[dict[str, Any]] = []
-    for path in sorted((Path(head.root) / TRIALS).glob("*.json")):
+    for path in sorted((Path(head.root) / project.TRIALS).glob("*.json")):
         search: Any = read_json(path)
         shared = search["base"] | search["fixed"]
         settings = [shared | trial["setting"] for trial in search["trials"]]
@@ -100,19 +91,19 @@ def _of_run(path: Path, cache: Path, split: str) -> Iterator[Tested]:
     """What a record of the run cache says, if it is of users of the split."""
     try:
         content = path.read_bytes()
-        if TABLE.encode() not in content:  # of another stage, and most are
+        if project.TABLE.encode() not in content:  # of another stage, and most are
             return
         record = _LOADER(content).get_single_data()
-        asked = record["params"][PARAMS]["evaluate"].get("split", EvaluateParams().split)
+        asked = record["params"][project.PARAMS]["evaluate"].get("split", EvaluateParams().split)
         deps, outs = (
             {one["path"]: one.get("md5", "") for one in record[key]} for key in ("deps", "outs")
         )
-        table = outs[TABLE]
+        table = outs[project.TABLE]
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         return  # of another stage, or cut off
     if asked != split:
         return
-    trained_with, figures, factors = None, {}, deps.get(FACTORS, "")
+    trained_with, figures, factors = None, {}, deps.get(project.FACTORS, "")
     try:
         files = json.loads(_cached(cache, factors).read_text())
         (md5,) = (file["md5"] for file in files if file["relpath"] == TRAINED_WITH)
@@ -124,7 +115,7 @@ def _of_run(path: Path, cache: Path, split: str) -> Iterator[Tested]:
     except (OSError, ValueError, KeyError, pa.ArrowException):
         pass  # the cache has lost them
     when = datetime.fromtimestamp(path.stat().st_mtime)
-    yield Tested(when, factors, deps.get(INDEXED, ""), trained_with, figures)
+    yield Tested(when, factors, deps.get(project.INDEXED, ""), trained_with, figures)
 
 
 def _of_original(path: Path, split: str) -> Iterator[Tested]:

@@ -19,17 +19,17 @@ from musicrec.als.feedback import training_ratings
 from musicrec.als.fold_in import queries
 from musicrec.ann_bench.run import dataset_of, describe_machine, run_benchmark
 from musicrec.errors import MusicRecError
-from musicrec.evaluate.judge import judge, recommend
 from musicrec.evaluate.report import metric_rows, spark_rows
 from musicrec.interactions.factors import SMALLEST_SCORE, largest_score
 from musicrec.interactions.matrix import pair_keys
 from musicrec.params import ALSParams, AnnBenchParams, EvaluateParams, FeedbackParams
+from musicrec.project import ORIGINAL
+from musicrec.runtime import progress
 from musicrec.storage.files import read_json, write_json
 from musicrec.storage.outputs import CHECKSUMS
 from musicrec.storage.parquet import SPLITS
 from musicrec.tune.trial import Trials, code_digest, digest
 
-FOLDER = Path("data/original")  # a file a result
 KS = (10, 500)  # lengths of lists; all figures but shares of seen tracks are at the last
 AXES: dict[str, tuple[Any, ...]] = {
     "rank": (5, 10, 20),
@@ -90,20 +90,14 @@ class Work:
     `computed` says how many results were computed and not read.
     """
 
-    def __init__(
-        self,
-        indexed: Path,
-        base: ALSParams,
-        folder: Path = FOLDER,
-        on_step: Callable[[str], None] = lambda step: None,
-    ) -> None:
+    def __init__(self, indexed: Path, base: ALSParams, folder: Path = Path(ORIGINAL)) -> None:
         """Take the folder of the index stage, what the grid does not vary, and where to keep."""
         if (indexed / CHECKSUMS).is_file() and not all((indexed / one).is_dir() for one in SPLITS):
             raise MusicRecError(
                 f"{indexed}: the original project judged validation and test users by one model, "
                 "and data.protocol: temporal trains one for each; set it to holdout or given"
             )
-        self.folder, self.on_step, self.computed = folder, on_step, 0
+        self.folder, self.computed = folder, 0
         values = itertools.product(*AXES.values())
         self.grid = [Point(base.replace(**dict(zip(AXES, v, strict=True)))) for v in values]
         self._trials = {one: Trials(indexed, EVALUATE.replace(split=one)) for one in SPLITS[1:]}
@@ -133,18 +127,17 @@ class Work:
         """
 
         def compute() -> dict[str, Any]:
-            model, held_out = self._model(point), self._trials[split].held_out
-            factors = model.factors
-            lists = recommend(held_out, queries(held_out, *model), factors.items, EVALUATE)
-            table = judge(held_out, lists, EVALUATE).table
+            trials = self._trials[split]
+            model = self._model(point)
+            lists, table = trials.judge(model)
             assert lists.with_seen is not None
             users, at = np.nonzero(lists.with_seen >= 0)
             played = pair_keys(users, lists.with_seen[users, at])
-            seen = np.isin(played, held_out.history.keys())
+            seen = np.isin(played, trials.held_out.history.keys())
             return {
                 "spark": spark_rows(table, KS)[-1],
                 "ranking": metric_rows(table, KS)[-1],
-                "zero": largest_score(factors.users, factors.items) < SMALLEST_SCORE,
+                "zero": largest_score(model.factors.users, model.factors.items) < SMALLEST_SCORE,
                 "seen": [float(seen[at < k].sum() / max(1, np.sum(at < k))) for k in KS],
             }
 
@@ -157,7 +150,7 @@ class Work:
             model = self._model(self.best)
             vectors = (queries(self._held_out, *model), model.factors.items)
             dataset = dataset_of(self._held_out, *vectors, SEARCH)
-            rows = run_benchmark(dataset, SEARCH, self.on_step)
+            rows = run_benchmark(dataset, SEARCH, progress)
             return {"rows": rows, "machine": describe_machine()}
 
         return self._kept(self.best, {"search": SEARCH.model_dump(mode="json")}, compute)
@@ -168,7 +161,7 @@ class Work:
         known = json.dumps([code_digest(), self._plays, about], sort_keys=True)
         path = self.folder / f"{hashlib.sha256(known.encode()).hexdigest()[:16]}.json"
         if not path.exists():
-            self.on_step(", ".join(f"{key} {value}" for key, value in about.items()))
+            progress(", ".join(f"{key} {value}" for key, value in about.items()))
             write_json(path, {"about": about, "plays": self._plays, "result": compute()})
             self.computed += 1
         return read_json(path)["result"]

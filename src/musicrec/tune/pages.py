@@ -1,4 +1,4 @@
-"""The pages of `musicrec tune` and `original`; of the latter, what it prints too.
+"""What `musicrec tune` and `original` show: lines of a terminal, and a page each.
 
 The original project's report has our figures and its own: every table is rows of models, figures
 are theirs, one column after the other.
@@ -6,29 +6,22 @@ are theirs, one column after the other.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from musicrec.formatting import NOTHING, Table, number, share
+from optuna.trial import FrozenTrial, TrialState
+
+from musicrec.formatting import NOTHING, Table, number, parameter, share
 from musicrec.interactions.factors import SMALLEST_SCORE
 from musicrec.metrics.definitions import metric_title
-from musicrec.page.charts import (
-    COLOURS,
-    DASHED,
-    DOTTED,
-    Axis,
-    Figure,
-    Rows,
-    Series,
-    counts_table,
-    lines,
-    points,
-    speed_by_recall,
-)
+from musicrec.page import charts
+from musicrec.page.charts import COLOURS, DASHED, DOTTED, Axis, Figure, Rows, Series
 from musicrec.page.layout import Section, render
 from musicrec.tune.original import AXES, LOG, PUBLISHED, Point, Work, beyond
-from musicrec.tune.study import SHOWN, Study, command, notes
+from musicrec.tune.run import Study
 
+SHOWN = 10  # trials of a table
 OUTCOMES = {
     "COMPLETE": Series("complete", COLOURS[1]),
     "PRUNED": Series("given up early", COLOURS[0]),
@@ -48,6 +41,71 @@ UNSEEN = (
     "Unseen: of lists without what a user has played in training. Change: of MAP@500, against the "
     "first row."
 )
+
+
+def trial_line(number: int, total: int, trial: FrozenTrial, best: FrozenTrial | None) -> str:
+    """One trial in a line; `best` is the best before it."""
+    outcome = f"{trial.value or 0:.4f}"
+    if trial.state == TrialState.PRUNED:
+        outcome = f"given up after {trial.last_step} iterations"
+    elif trial.state == TrialState.FAIL:
+        outcome = f"failed: {trial.user_attrs['reason']}"
+    elif best is not None and (trial.value or 0) > (best.value or 0):
+        outcome += " (best so far)"
+    setting, seconds = trial.user_attrs["setting"], trial.user_attrs["seconds"]
+    words = ", ".join(f"{name.partition('.')[2]} {parameter(v)}" for name, v in setting.items())
+    return f"trial {number + 1}/{total}  {outcome}  {words}  {seconds:.1f} s"
+
+
+def trials_table(study: Study) -> Table:
+    """The best trials, and that of params.yaml."""
+    ranked = study.ranked()
+    shown = ranked[:SHOWN] + [pair for pair in ranked[SHOWN:] if pair[0] == 0]
+    metrics = list(study.best.user_attrs["figures"])
+    header = ["trial", *metrics, *(name.partition(".")[2] for name in study.searched)]
+    rows = [
+        [
+            f"{number + 1}" if number else "params.yaml",
+            *(f"{trial.user_attrs['figures'][name]:.4f}" for name in metrics),
+            *(parameter(trial.user_attrs["setting"][name]) for name in study.searched),
+        ]
+        for number, trial in shown
+    ]
+    return Table(header, rows)
+
+
+def notes(study: Study) -> list[str]:
+    """What a reader must know before believing the best trial."""
+    words = {"COMPLETE": "complete", "PRUNED": "given up early", "FAIL": "failed"}
+    states = [trial.state.name for trial in study.trials]
+    counts = [f"{states.count(s)} {word}" for s, word in words.items() if s in states]
+    found = [f"{len(states)} trials: {', '.join(counts)}."]
+    if "FAIL" in states:
+        reason = study.trials[states.index("FAIL")].user_attrs["reason"]
+        found.append(f"The first that failed: {reason}.")
+    if not study.changes(study.best):
+        return [*found, "No trial beats params.yaml: there is nothing to change."]
+    for name, end in study.border.items():
+        value = parameter(study.best.user_attrs["setting"][name])
+        found.append(
+            f"{name} = {value} lies on the {end} border of the space; better may lie beyond it: "
+            f"search again with a wider range, -S '{name}=...'."
+        )
+    return [
+        *found,
+        f"The best of {len(states)} on {study.n_users:,} validation users looks better than "
+        "it is. Add -S evaluate.split=test to judge it once, on the test users.",
+    ]
+
+
+def command(study: Study, trial: FrozenTrial | None = None) -> str:
+    """The `dvc exp run` that trains a trial's model, by default the best one's, byte for byte.
+
+    Nothing, where that is the model of params.yaml.
+    """
+    changes = study.changes(trial or study.best)
+    words = [f"-S {shlex.quote(f'{name}={parameter(changes[name])}')}" for name in sorted(changes)]
+    return " ".join(["dvc exp run", *words]) if words else ""
 
 
 def tuning_page(study: Study) -> str:
@@ -70,20 +128,21 @@ def tuning_page(study: Study) -> str:
     present = {row["series"] for row in rows}
     series = [one for one in OUTCOMES.values() if one.name in present]
     columns = {"trial": "trial", "series": "outcome", "value": name}
-    every = columns | {parameter: parameter for parameter in study.searched}
+    every = columns | {searched: searched for searched in study.searched}
     figure = Figure("trials", "Trials in their order", rows, every, series)
-    in_order = points(figure, Axis("trial", "trial"), Axis("value", f"{name}, validation users"))
+    y = Axis("value", f"{name}, validation users")
+    in_order = charts.points(figure, Axis("trial", "trial"), y)
     by_parameter: list[Figure] = []
-    for parameter, log in study.searched.items():
-        if all(type(row[parameter]) in (int, float) for row in rows):
+    for searched, log in study.searched.items():
+        if all(type(row[searched]) in (int, float) for row in rows):
             # Vega reads a dot in a field's name as a path.
-            drawn = [row | {"at": row[parameter]} for row in rows]
-            key = f"by_{parameter.replace('.', '_')}"
-            shown = columns | {parameter: parameter}
-            figure = Figure(key, f"{name} by {parameter}", drawn, shown, series)
-            x = Axis("at", parameter + (" (log scale)" if log else ""), log=log)
-            by_parameter += points(figure, x, Axis("value", name))
-    shares = [[parameter, number(value)] for parameter, value in study.importance.items()]
+            drawn = [row | {"at": row[searched]} for row in rows]
+            key = f"by_{searched.replace('.', '_')}"
+            shown = columns | {searched: searched}
+            figure = Figure(key, f"{name} by {searched}", drawn, shown, series)
+            x = Axis("at", searched + (" (log scale)" if log else ""), log=log)
+            by_parameter += charts.points(figure, x, Axis("value", name))
+    shares = [[searched, number(value)] for searched, value in study.importance.items()]
     commands = [
         [*map(number, trial.user_attrs["figures"].values()), command(study, trial)]
         for _, trial in study.ranked()[:SHOWN]
@@ -135,7 +194,7 @@ def variants(work: Work, *splits: str) -> list[Row]:
     ]
 
 
-def table(work: Work, rows: Sequence[Row]) -> Table:
+def models_table(work: Work, rows: Sequence[Row]) -> Table:
     """Figures of the `spark` protocol and, as unseen, of `ranking`; no column of nothing."""
     judged = [work.judge(row.point, row.split) for row in rows]
     first = judged[0]["spark"]["map"]
@@ -158,7 +217,7 @@ def summary(work: Work) -> str:
     note = (
         f"Best of the grid: {work.best}. Best of these rows: {best}, MAP@500 {number(maps[best])}."
     )
-    text = table(work, rows).text()
+    text = models_table(work, rows).text()
     return "\n".join([text, "", MARK, note, *([WHY_ZERO] if ZERO in text else [])])
 
 
@@ -179,7 +238,7 @@ def original_page(work: Work, counts: Rows) -> str:
     speeds = [row | {"series": row["method"]} for row in search["rows"]]
     names = dict.fromkeys(row["method"] for row in speeds)
     methods = [Series(name, colour) for name, colour in zip(names, COLOURS, strict=False)]
-    figures, kinds = speed_by_recall(speeds, methods)
+    figures, kinds = charts.speed_by_recall(speeds, methods)
     sections = [
         _grid(work),
         Section(
@@ -191,14 +250,14 @@ def original_page(work: Work, counts: Rows) -> str:
             f"positions of a list {short:.0%} hold one, of 500 {long:.1%}. No hit can be there: "
             "the more of the history stands at the head of a list, the lower its MAP, however good "
             "the rest.",
-            table=table(work, variants(work, "validation")),
+            table=models_table(work, variants(work, "validation")),
         ),
         Section(
             "tests",
             "Do they generalise?",
             "Chosen on the validation users, then scored once on the test users: the best point of "
             "the grid and the same with log compression. No other setting was.",
-            table=table(work, variants(work, "validation", "test")),
+            table=models_table(work, variants(work, "validation", "test")),
         ),
         Section(
             "corner",
@@ -206,7 +265,7 @@ def original_page(work: Work, counts: Rows) -> str:
             f"Here the best point lies {where}. The published best, rank 20, reg_param 0.1 and "
             "alpha 10, lies on the end of all three axes, which shows that the grid was too small, "
             "not that a best was found. One step further on each such axis:",
-            table=table(work, corner),
+            table=models_table(work, corner),
         ),
         Section(
             "alpha",
@@ -215,13 +274,13 @@ def original_page(work: Work, counts: Rows) -> str:
             "same alpha it is also a weaker alpha: the published gain of log may be either. At "
             f"alpha = {matched.als.alpha:.4g} the mean of alpha r is that of the best point with "
             "counts; the difference that is left there is the transform's own.",
-            table=table(work, of_alpha),
+            table=models_table(work, of_alpha),
         ),
         Section(
             "counts",
             "The table of counts",
             f"Play counts of the ingested splits, before downsampling.{again}",
-            table=counts_table(counts),
+            table=charts.counts_table(counts),
         ),
         Section(
             "search",
@@ -259,7 +318,8 @@ def _grid(work: Work) -> Section:
     for metric, title in (("map", "MAP@500"), ("precision", "Precision@500")):
         columns = {"series": "model", "alpha": "alpha", metric: title}
         figure = Figure(f"grid_{metric}", title, rows, columns, series)
-        drawn += lines(figure, Axis("alpha", "alpha", each=True), Axis(metric, title, zero=True))
+        y = Axis(metric, title, zero=True)
+        drawn += charts.lines(figure, Axis("alpha", "alpha", each=True), y)
     text = (
         "Validation users, by the original's protocol: tracks that a user has played may be "
         f"recommended. Best by MAP@500: {work.best}."

@@ -12,7 +12,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,15 +23,16 @@ from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState, create_trial
+from optuna.trial import BaseTrial, FrozenTrial, TrialState, create_trial
 
 from musicrec.als.fit import Factors
 from musicrec.errors import MusicRecError
 from musicrec.metrics.definitions import headline_metrics
 from musicrec.params import Block, load_params
+from musicrec.project import TRIALS
+from musicrec.storage.files import write_exact_json
 from musicrec.storage.outputs import CHECKSUMS
-from musicrec.tune.space import Space, read_space
-from musicrec.tune.study import FOLDER, Setting, Study, write_settings
+from musicrec.tune.space import Setting, Space, read_space
 from musicrec.tune.trial import Model, Trials, code_digest, digest
 
 DEFAULT_SPACE = (
@@ -62,7 +63,64 @@ class Request:
     n_trials: int = 100
     metric: str = ""
     seed: int = 42
-    folder: Path = FOLDER
+    folder: Path = Path(TRIALS)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Trials, the first of them the setting of params.yaml.
+
+    Attributes
+    ----------
+    base, fixed : dict
+        Parameters of als and feedback as params.yaml has them, and those that differ from it in
+        every trial, by full name.
+    searched : dict of str to bool
+        Parameters that are searched, and whether by the logarithm.
+    n_users : int
+        Validation users.
+    trials : list of optuna.trial.FrozenTrial
+        With `user_attrs`: `setting`, every parameter that is searched; `seconds`; `figures`, all
+        headline metrics of a complete trial; `reason`, why it failed.
+    border : dict of str to str
+        Parameters whose best value lies on the `lower` or `upper` border of the space.
+    importance : dict of str to float
+        How much each decides (`importance`); empty with too few trials.
+    """
+
+    metric: str
+    base: Setting
+    fixed: Setting
+    searched: dict[str, bool]
+    n_users: int
+    trials: list[FrozenTrial] = field(default_factory=list)
+    border: dict[str, str] = field(default_factory=dict)
+    importance: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def best(self) -> FrozenTrial:
+        """The complete trial with the highest value, the first of equal ones.
+
+        Raises
+        ------
+        MusicRecError
+            No trial is complete.
+        """
+        if ranked := self.ranked():
+            return ranked[0][1]
+        reasons = [trial.user_attrs.get("reason") for trial in self.trials]
+        raise MusicRecError(f"no trial succeeded: {next(filter(None, reasons), 'none was run')}")
+
+    def changes(self, trial: FrozenTrial) -> Setting:
+        """What of a trial differs from params.yaml."""
+        setting = self.fixed | trial.user_attrs["setting"]
+        return {name: value for name, value in setting.items() if self.base[name] != value}
+
+    def ranked(self) -> list[tuple[int, FrozenTrial]]:
+        """Complete trials with their numbers from 0, the best first."""
+        every = enumerate(self.trials)
+        complete = [pair for pair in every if pair[1].state == TrialState.COMPLETE]
+        return sorted(complete, key=lambda pair: -(pair[1].value or 0))
 
 
 def tune(
@@ -93,7 +151,7 @@ def tune(
     if not space.swept:
         raise MusicRecError("there is nothing to search: every parameter has one value")
     trials = Trials(request.indexed, judged)
-    fixed, n_users = space.fixed, len(trials.held_out.users)
+    fixed = space.fixed
     logs = {name: bool(getattr(kind, "log", False)) for name, kind in space.swept.items()}
 
     def judge(trial: BaseTrial, setting: Setting) -> float:
@@ -126,21 +184,23 @@ def tune(
     }
     name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
     search = _open(request.folder / f"{name}.log")
-    study = Study(metric, base, fixed, logs, n_users)
-    done = [trial for trial in search.get_trials(deepcopy=False) if _has_ended(trial)]
+    study = Study(metric, base, fixed, logs, len(trials.held_out.users))
+    ended = iter([trial for trial in search.get_trials(deepcopy=False) if _has_ended(trial)])
     try:
         for number in range(request.n_trials):
-            if number == len(done):
-                first = {key: base[key] for key in space.swept} if number == 0 else None
-                done.append(_next(search, space, judge, request.seed + number, first))
+            first = None if number else {key: base[key] for key in space.swept}
+            seed = request.seed + number
+            trial = next(ended, None) or _next(search, space, judge, seed, first)
             best = next((best for _, best in study.ranked()), None)
-            on_trial(number, request.n_trials, done[number], best)
-            study.trials.append(done[number])
+            on_trial(number, request.n_trials, trial, best)
+            study.trials.append(trial)
         borders = space.on_border(study.best.user_attrs["setting"])
         return replace(study, border=borders, importance=importance(study.trials, space))
     finally:
-        if study.ranked():
-            write_settings(request.folder / f"{name}.json", study)
+        if study.ranked():  # for `musicrec compare`, which knows no Optuna
+            settings = [trial.user_attrs for trial in study.trials]
+            kept = {"base": base, "fixed": fixed, "trials": settings}
+            write_exact_json(request.folder / f"{name}.json", kept)
 
 
 def _open(path: Path) -> optuna.Study:
@@ -172,26 +232,18 @@ def _next(
     search: optuna.Study, space: Space, judge: Judge, seed: int, first: Setting | None
 ) -> FrozenTrial:
     """Let Optuna propose a setting, or take the `first`, and judge it."""
-    if first is not None and not space.holds(first):  # params.yaml's own may lie outside
-        alone = FixedTrial({})
-        state, value = TrialState.COMPLETE, None
-        try:
-            value = judge(alone, first)
-        except MusicRecError:
-            state = TrialState.FAIL
-        search.add_trial(create_trial(state=state, value=value, user_attrs=alone.user_attrs))
-    else:
-        search.sampler = TPESampler(
-            seed=seed, multivariate=True, group=True, n_startup_trials=RANDOM_TRIALS
-        )
-        if first is not None:
-            search.enqueue_trial({space.key(name, first): first[name] for name in space.swept})
+    search.sampler = TPESampler(
+        seed=seed, multivariate=True, group=True, n_startup_trials=RANDOM_TRIALS
+    )
+    inside = first is None or space.holds(first)  # params.yaml's own may lie outside
+    if first is not None and inside:
+        search.enqueue_trial({space.key(name, first): first[name] for name in space.swept})
 
-        def objective(trial: BaseTrial) -> float:
-            suggested = space.suggest(trial)
-            return judge(trial, suggested if first is None else first)  # as it is, not rounded
+    def objective(trial: BaseTrial) -> float:
+        suggested = space.suggest(trial) if inside else {}
+        return judge(trial, suggested if first is None else first)  # as it is, not rounded
 
-        search.optimize(objective, n_trials=1, catch=(MusicRecError,))
+    search.optimize(objective, n_trials=1, catch=(MusicRecError,))
     return search.get_trials(deepcopy=False)[-1]
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -29,12 +29,13 @@ from pydantic import ValidationError
 
 from musicrec.errors import MusicRecError
 from musicrec.params import ALSParams, Block, FeedbackParams, allowed
-from musicrec.tune.study import ALPHA, TRANSFORM, Setting
 
 MODELS: dict[str, type[Block]] = {"als": ALSParams, "feedback": FeedbackParams}
 EXAMPLE = "als.reg_param=tag(log,interval(0.01,10))"
 DIGITS = 3  # significant ones of a suggested number: enough, and a line of params.yaml stays short
 NEAR = 0.05  # of a range: a best value so near to an end lies on the border
+ALPHA, TRANSFORM = "als.alpha", "feedback.transform"
+Setting = dict[str, Any]  # full name of a parameter -> value
 Numbers = FloatDistribution | IntDistribution
 Kind = Numbers | CategoricalDistribution
 
@@ -51,8 +52,8 @@ class Space:
         Full name -> distribution.
     """
 
-    fixed: Setting = field(default_factory=dict)
-    swept: Mapping[str, Kind] = field(default_factory=dict)
+    fixed: Setting
+    swept: Mapping[str, Kind]
 
     def suggest(self, trial: BaseTrial) -> Setting:
         """Let Optuna choose a setting; numbers are rounded to three significant digits.

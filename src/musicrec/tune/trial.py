@@ -12,7 +12,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,7 +19,7 @@ from musicrec.als.feedback import training_ratings
 from musicrec.als.fit import Factors
 from musicrec.als.fold_in import queries
 from musicrec.errors import MusicRecError
-from musicrec.evaluate.judge import judge, recommend
+from musicrec.evaluate.judge import Lists, judge, recommend
 from musicrec.interactions.held_out import read_held_out
 from musicrec.metrics.definitions import headline_metrics
 from musicrec.metrics.ranking import score_lists
@@ -68,30 +67,24 @@ class Trials:
         factors = fit_native(self._indexed, ratings, als, score=score, on_iteration=on_iteration)
         return Model(factors, als, feedback)
 
-    def lists(self, model: Model, *, seen: bool = False) -> np.ndarray:
-        """Lists of the held-out users: int32 array (n, max(evaluate.k)), padded with -1.
-
-        `seen`: whether they may hold tracks of a user's history.
-        """
-        history = self.held_out.history
-        exclude = None if seen else (history.indptr, history.indices)
-        vectors, k = queries(self.held_out, *model), max(self._evaluate.k)
-        return ExactIndex(model.factors.items).search(vectors, k, exclude)[0]
+    def judge(self, model: Model) -> tuple[Lists, pa.Table]:
+        """The lists and the per-user table of the evaluate stage, without the baselines."""
+        vectors = queries(self.held_out, *model)
+        lists = recommend(self.held_out, vectors, model.factors.items, self._evaluate)
+        return lists, judge(self.held_out, lists, self._evaluate).table
 
     def figures(self, model: Model) -> dict[str, float]:
         """The model's figures of `metrics/evaluate.json`, and no more work than they take."""
-        held_out, k, truth = self.held_out, self._evaluate.k, self.held_out.truth
-        lists = self.lists(model, seen=self._evaluate.seen == "keep")
-        columns = score_lists(lists, truth, k)
+        held_out, k = self.held_out, self._evaluate.k
+        history = None
+        if self._evaluate.seen == "exclude":
+            history = (held_out.history.indptr, held_out.history.indices)
+        index = ExactIndex(model.factors.items)
+        lists, _ = index.search(queries(held_out, *model), max(k), exclude=history)
+        columns = score_lists(lists, held_out.truth, k)
         by_id = pc.sort_indices(held_out.user_ids).to_numpy()  # the order of the stage's sums
         shown = headline_metrics(k, held_out.folded_in)
         return {name: float(columns[name][by_id].mean()) for name in shown}
-
-    def per_user(self, model: Model) -> pa.Table:
-        """The per-user table that the evaluate stage would write, without the baselines."""
-        vectors = queries(self.held_out, *model)
-        lists = recommend(self.held_out, vectors, model.factors.items, self._evaluate)
-        return judge(self.held_out, lists, self._evaluate).table
 
 
 def code_digest() -> str:
