@@ -15,34 +15,10 @@ import jinja2
 import vl_convert
 
 from musicrec.baselines.lists import model_title
-from musicrec.formatting import NOTHING, Table, share
-from musicrec.metrics.definitions import (
-    BETTER,
-    CANNOT_TELL,
-    EQUIVALENT,
-    HIGHER,
-    IDENTICAL,
-    LOWER,
-    NO_WORSE,
-    TOO_FEW,
-    WORSE,
-)
+from musicrec.formatting import Table, share
 from musicrec.page.charts import Figure, Series
 
 PACKAGES = ("musicrec", "vl-convert-python")
-# A sign beside the word, so that no one needs to tell colours apart, and the class of its colour.
-SIGNS = {
-    BETTER: ("▲", "good"),
-    WORSE: ("▼", "bad"),
-    HIGHER: ("▲", "calm"),
-    LOWER: ("▼", "calm"),
-    NO_WORSE: ("≥", "calm"),
-    EQUIVALENT: ("≈", "calm"),
-    IDENTICAL: ("=", "calm"),
-    CANNOT_TELL: ("?", "unsure"),
-    TOO_FEW: ("?", "unsure"),
-}
-NO_SIGN = (NOTHING, "unsure")
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,13 @@ from musicrec.formatting import NOTHING, Table, number, parameter, share
 from musicrec.metrics.definitions import (
     BETTER,
     CANNOT_TELL,
+    EQUIVALENT,
+    HIGHER,
     HITS,
     IDENTICAL,
+    LOWER,
     METRICS,
+    NO_WORSE,
     TOO_FEW,
     WORSE,
     metric_title,
@@ -21,12 +25,25 @@ from musicrec.metrics.definitions import (
 from musicrec.metrics.intervals import CONFIDENCE, FEWEST_USERS
 from musicrec.page import charts
 from musicrec.page.charts import COLOURS, DASHED, DOTTED, Axis, Figure, Rows, Series
-from musicrec.page.layout import NO_SIGN, SIGNS, Section, render
+from musicrec.page.layout import Section, render
 from musicrec.project import Revision, changes, flatten
 from musicrec.review.compare import Compare, compare
 from musicrec.review.figures import MODEL, Figures
 from musicrec.review.result import SLICE
 
+# A sign beside the word, so that no one needs to tell colours apart, and the class of its colour.
+SIGNS = {
+    BETTER: ("▲", "good"),
+    WORSE: ("▼", "bad"),
+    HIGHER: ("▲", "calm"),
+    LOWER: ("▼", "calm"),
+    NO_WORSE: ("≥", "calm"),
+    EQUIVALENT: ("≈", "calm"),
+    IDENTICAL: ("=", "calm"),
+    CANNOT_TELL: ("?", "unsure"),
+    TOO_FEW: ("?", "unsure"),
+}
+NO_SIGN = (NOTHING, "unsure")
 ENDS = ("low", "high")  # of an interval
 METRIC = Axis("metric", "metric")
 UNITS = {"popularity": ", training users", "novelty": ", bits", "coverage": ", share of tracks"}

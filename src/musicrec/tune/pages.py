@@ -229,9 +229,9 @@ def original_page(work: Work, counts: Rows) -> str:
     again = "" if counts else " plots/data/counts.json is missing: run dvc repro ingest."
     corner = [Row(f"best of the grid: {best}", best)]
     corner += [Row(f"further in {name}: {point}", point) for name, point in steps.items()]
-    logs = {alpha: Point(best.als.replace(alpha=alpha), LOG) for alpha in AXES["alpha"]}
     of_alpha = [Row(f"counts, alpha {best.als.alpha:g}", best)]
-    of_alpha += [Row(f"log, alpha {alpha:g}", point) for alpha, point in logs.items()]
+    for alpha in AXES["alpha"]:
+        of_alpha.append(Row(f"log, alpha {alpha:g}", Point(best.als.replace(alpha=alpha), LOG)))
     same_mean = f"log, alpha {matched.als.alpha:.4g}: the same mean of alpha r"
     of_alpha.append(Row(same_mean, matched))
     search = work.search()

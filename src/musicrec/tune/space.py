@@ -30,7 +30,8 @@ from pydantic import ValidationError
 from musicrec.errors import MusicRecError
 from musicrec.params import ALSParams, Block, FeedbackParams, allowed
 
-MODELS: dict[str, type[Block]] = {"als": ALSParams, "feedback": FeedbackParams}
+BLOCKS: tuple[type[Block], ...] = (ALSParams, FeedbackParams)
+PARAMETERS = {f"{one.block}.{key}": (one, key) for one in BLOCKS for key in one.model_fields}
 EXAMPLE = "als.reg_param=tag(log,interval(0.01,10))"
 DIGITS = 3  # significant ones of a suggested number: enough, and a line of params.yaml stays short
 NEAR = 0.05  # of a range: a best value so near to an end lies on the border
@@ -130,16 +131,15 @@ def read_space(texts: Iterable[str]) -> Space:
         A text is none, names no parameter of als or feedback, or holds a value out of range.
     """
     parser = OverridesParser.create()
-    known = [f"{block}.{key}" for block, model in MODELS.items() for key in model.model_fields]
     fixed: Setting = {}
     swept: dict[str, Kind] = {}
     for text in texts:
         try:
             override = parser.parse_override(text)
             name, value = override.key_or_group, override.value()
-            if name not in known:
+            if name not in PARAMETERS:
                 raise MusicRecError(
-                    f"{text!r}: tune knows no parameter {name}; it has {', '.join(known)}"
+                    f"{text!r}: tune knows no parameter {name}; it has {', '.join(PARAMETERS)}"
                 )
             fixed.pop(name, None)
             swept.pop(name, None)
@@ -158,35 +158,33 @@ def read_space(texts: Iterable[str]) -> Space:
 
 
 def _interval(name: str, sweep: IntervalSweep) -> Numbers:
-    block, _, key = name.partition(".")
     low: Any = sweep.start
     high: Any = sweep.end
+    _require_valid(name, low, high)
+    block, key = PARAMETERS[name]
     log = "log" in sweep.tags
-    for end in (low, high):
-        _require_valid(name, end)
-    if type(MODELS[block].model_fields[key].default) is int:
+    if type(block.model_fields[key].default) is int:
         return IntDistribution(int(low), int(high), log)
     return FloatDistribution(low, high, log)
 
 
 def _list(name: str, values: list[Any]) -> CategoricalDistribution:
     values = [round(value, 9) if isinstance(value, float) else value for value in values]
-    for value in values:
-        _require_valid(name, value)
+    _require_valid(name, *values)
     return CategoricalDistribution(values)
 
 
 def _valid(name: str, value: Any) -> bool:
-    block, _, key = name.partition(".")
+    block, key = PARAMETERS[name]
     try:
-        MODELS[block].model_validate({key: value})
+        block.model_validate({key: value})
     except ValidationError:
         return False
     return True
 
 
-def _require_valid(name: str, value: Any) -> None:
-    block, _, key = name.partition(".")
-    if not _valid(name, value):
-        must = allowed(MODELS[block], key)
-        raise MusicRecError(f"{name} = {value!r} is not allowed; it must be {must}")
+def _require_valid(name: str, *values: Any) -> None:
+    for value in values:
+        if not _valid(name, value):
+            must = allowed(*PARAMETERS[name])
+            raise MusicRecError(f"{name} = {value!r} is not allowed; it must be {must}")
