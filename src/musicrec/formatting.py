@@ -77,8 +77,5 @@ class Table(NamedTuple):
         A `|` is escaped and a line break becomes a space, so that no cell can break the table.
         """
         table = [self.header, ["---:" if right else "---" for right in self.right], *self.rows]
-        return "\n".join(f"| {' | '.join(map(_escaped, cells))} |" for cells in table)
-
-
-def _escaped(cell: str) -> str:
-    return " ".join(cell.replace("|", "\\|").split("\n"))
+        escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in table]
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in escaped)

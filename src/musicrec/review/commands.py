@@ -12,6 +12,8 @@ from typing import Any
 from musicrec.errors import MusicRecError, warn
 from musicrec.metrics.definitions import GATES, MARGIN
 from musicrec.parsers import Commands, add_command, number
+from musicrec.project import Revision, open_revisions
+from musicrec.storage.outputs import is_page, output_file
 
 STOPPED = 3  # exit status; 1 is an error, 2 a mistyped command
 REVISION = "branch, tag, commit, experiment or workspace"
@@ -69,7 +71,6 @@ def add_compare(commands: Commands) -> None:
 
 def run_compare(args: argparse.Namespace) -> int:
     """Print the comparison; 3 if the gate stops it."""
-    from musicrec.project import open_revisions
     from musicrec.review.result import as_json, as_markdown, as_text
     from musicrec.review.tables import Champion, outdated
 
@@ -111,7 +112,6 @@ def add_review(commands: Commands) -> None:
 
 def run_review(args: argparse.Namespace) -> None:
     """Print the report."""
-    from musicrec.project import open_revisions
     from musicrec.review.markdown import review
 
     base, head = open_revisions([args.base, args.head])
@@ -132,10 +132,8 @@ def add_report(commands: Commands) -> None:
 
 def run_report(args: argparse.Namespace) -> None:
     """Write the page and name it."""
-    from musicrec.project import open_revisions
     from musicrec.review.report import page
     from musicrec.storage.files import write_text
-    from musicrec.storage.outputs import is_page, output_file
 
     output_file(args.output, ".html", is_page)
     names = [name for name in dict.fromkeys(args.revisions) if name != args.base]
@@ -171,7 +169,6 @@ def add_tested(commands: Commands) -> None:
 
 def run_tested(args: argparse.Namespace) -> None:
     """Print the list."""
-    from musicrec.project import Revision
     from musicrec.review.tested import as_text, scored_on
 
     print(as_text(scored_on("test"), Revision("workspace").read_yaml("params.yaml")))

@@ -27,7 +27,6 @@ ROWS = {
     "tradeoff": "plots/ann_bench/tradeoff.json",
 }
 MACHINE = "plots/ann_bench/machine.json"
-MODEL = "als"
 
 
 class BesideBaseline(NamedTuple):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from musicrec.baselines.lists import model_title
+from musicrec.evaluate.report import MODEL
 from musicrec.formatting import NOTHING, Table, number, parameter, share
 from musicrec.metrics.definitions import (
     BETTER,
@@ -28,7 +29,7 @@ from musicrec.page.charts import COLOURS, DASHED, DOTTED, Axis, Figure, Rows, Se
 from musicrec.page.layout import Section, render
 from musicrec.project import Revision, changes, flatten
 from musicrec.review.compare import Compare, compare
-from musicrec.review.figures import MODEL, Figures
+from musicrec.review.figures import Figures
 from musicrec.review.result import SLICE
 
 # A sign beside the word, so that no one needs to tell colours apart, and the class of its colour.

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from musicrec.parsers import Commands, add_command, number
+from musicrec.storage.outputs import is_page, output_file
 
 
 def add_tune(commands: Commands) -> None:
@@ -51,7 +52,6 @@ def _add_paths(parser: argparse.ArgumentParser, page: str) -> None:
 def run_tune(args: argparse.Namespace) -> None:
     """Search, print what was found and the command that trains it, and write the page."""
     from musicrec.storage.files import write_text
-    from musicrec.storage.outputs import is_page, output_file
     from musicrec.tune.pages import command, notes, trial_line, trials_table, tuning_page
     from musicrec.tune.run import Request, tune
 
@@ -70,7 +70,6 @@ def run_original(args: argparse.Namespace) -> None:
     """Compute what is missing and write the page."""
     from musicrec.params import load_params
     from musicrec.storage.files import write_text
-    from musicrec.storage.outputs import is_page, output_file
     from musicrec.tune.original import Work
     from musicrec.tune.pages import original_page, summary
 

@@ -151,12 +151,10 @@ def tune(
     if not space.swept:
         raise MusicRecError("there is nothing to search: every parameter has one value")
     trials = Trials(request.indexed, judged)
-    fixed = space.fixed
-    logs = {name: bool(getattr(kind, "log", False)) for name, kind in space.swept.items()}
 
     def judge(trial: BaseTrial, setting: Setting) -> float:
         """Train and judge a setting, unless Optuna gives it up on the way."""
-        since, values = time.perf_counter(), {**fixed, **setting}
+        since, values = time.perf_counter(), space.fixed | setting
         trial.set_user_attr("setting", setting)
         model = _with(als, values), _with(feedback, values)
 
@@ -184,8 +182,9 @@ def tune(
     }
     name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
     search = _open(request.folder / f"{name}.log")
-    study = Study(metric, base, fixed, logs, len(trials.held_out.users))
-    ended = iter([trial for trial in search.get_trials(deepcopy=False) if _has_ended(trial)])
+    logs = {name: bool(getattr(kind, "log", False)) for name, kind in space.swept.items()}
+    study = Study(metric, base, space.fixed, logs, len(trials.held_out.users))
+    ended = filter(_has_ended, search.get_trials(deepcopy=False))
     try:
         for number in range(request.n_trials):
             first = None if number else {key: base[key] for key in space.swept}
@@ -199,7 +198,7 @@ def tune(
     finally:
         if study.ranked():  # for `musicrec compare`, which knows no Optuna
             settings = [trial.user_attrs for trial in study.trials]
-            kept = {"base": base, "fixed": fixed, "trials": settings}
+            kept = {"base": base, "fixed": space.fixed, "trials": settings}
             write_exact_json(request.folder / f"{name}.json", kept)
 
 

@@ -71,7 +71,8 @@ class Space:
                 setting[name] = trial.suggest_int(key, kind.low, kind.high, log=kind.log)
             else:
                 value = trial.suggest_float(key, kind.low, kind.high, log=kind.log)
-                setting[name] = min(max(_rounded(value), kind.low), kind.high)
+                rounded = float(f"{value:.{DIGITS}g}")
+                setting[name] = min(max(rounded, kind.low), kind.high)
         return setting
 
     def key(self, name: str, setting: Setting) -> str:
@@ -116,10 +117,6 @@ def _ends(kind: Kind) -> tuple[float, float, bool]:
     if len(numbers) < len(kind.choices):
         return 0, 0, False
     return min(numbers), max(numbers), min(numbers) > 0
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")
 
 
 def read_space(texts: Iterable[str]) -> Space:
