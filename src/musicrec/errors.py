@@ -65,7 +65,7 @@ def without_passwords(text: str) -> str:
 
 
 def _sentence(error: BaseException) -> str | None:
-    line = _first_line(error)
+    line = (str(error).strip().splitlines() or [""])[0].rstrip(".")
     detail = f" ({line})" if line else ""
     if isinstance(error, MusicRecError):
         return str(error)
@@ -110,8 +110,3 @@ def _of_system(error: OSError, line: str) -> str:
             what = where or ("output" if "write" in sentence else "a file")
             return sentence.format(what=what, reason=reason)
     return f"{where}: {reason}" if where else reason
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else ""

@@ -13,7 +13,7 @@ from musicrec.errors import MusicRecError
 from musicrec.metrics.definitions import headline_metrics
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams, load_block
 from musicrec.tune.pages import command, notes
-from musicrec.tune.run import Request, importance, tune
+from musicrec.tune.run import Request, Study, importance, tune
 from musicrec.tune.space import read_space
 from musicrec.tune.trial import Trials
 from tests.support.browser import chromium
@@ -111,7 +111,7 @@ def test_importance_is_of_the_space_and_not_of_the_trials():
         )
         for i, (kind, value) in enumerate([("none", 0.4)] * 4 + [("log1p", 0.55)] * 56)
     ]
-    shares = importance(trials, space)
+    shares = importance(Study("map@20", {}, space, 0, trials))
     assert shares["feedback.transform"] > 0.3 and sum(shares.values()) == pytest.approx(1)
 
 
@@ -152,7 +152,7 @@ def test_the_command_trains_the_best_byte_for_byte(project, study, tmp_path):
 def test_a_best_value_on_the_border_is_said(request_, tmp_path):
     narrow = (*SPACE, "als.alpha=tag(log,interval(2,4))", "als.rank=int(interval(3,4))")
     study = tune(replace(request_, overrides=narrow, folder=tmp_path, n_trials=8))
-    (name, end), *_ = study.border.items()
+    (name, end), *_ = study.space.on_border(study.best.user_attrs["setting"]).items()
     said = f"lies on the {end} border of the space; better may lie beyond it: search again with"
     assert any(said in note and f"-S '{name}=...'" in note for note in notes(study))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from musicrec.baselines.lists import model_title
@@ -136,33 +136,33 @@ def sections(revisions: Sequence[Figures]) -> list[Section]:
             "What any model has to beat, on the same users: the most played tracks (popularity), "
             "the tracks most similar to those a user has played (neighbours), and a linear model "
             f"of the same (EASE). Right of 0 the model is ahead; {CONFIDENCE} intervals.",
-            _over_baselines(revisions),
+            [*_over_baselines(revisions)],
         ),
         Section(
             "at_k",
             "Metrics by the length of the list",
             "The ceiling is what perfect lists would reach.",
-            _at_k(revisions, HITS),
+            [*_at_k(revisions, HITS)],
         ),
         Section(
             "slices",
             "For whom",
             f"The same at the longest k over parts of the users, with {CONFIDENCE} intervals. "
             f"Parts of fewer than {FEWEST_USERS} users have none: they say little.",
-            _slices(revisions),
+            [*_slices(revisions)],
         ),
         Section(
             "beyond",
             "Beyond accuracy",
             "Which tracks are shown. More hits may be no more than more of the popular tracks. "
             "Coverage and Gini are of all lists together.",
-            _at_k(revisions, [name for name in METRICS if name not in HITS]),
+            [*_at_k(revisions, [name for name in METRICS if name not in HITS])],
         ),
         Section(
             "loss",
             "Training",
             "The objective follows rank and parameters: compare it along a line, not across lines.",
-            _loss(revisions),
+            [*_loss(revisions)],
         ),
         _search(revisions),
         Section(
@@ -216,12 +216,11 @@ def _changes(heads: Sequence[Figures]) -> list[Figure]:
     return charts.intervals(figure, METRIC, axis, 100 * results[0].margin) if results else []
 
 
-def _over_baselines(revisions: Sequence[Figures]) -> list[Figure]:
+def _over_baselines(revisions: Sequence[Figures]) -> Iterator[Figure]:
     """The model beside each baseline, as shares of the baseline's metrics."""
     columns = {"series": "revision", "metric": "metric", "baseline": "baseline's"}
     columns |= {"difference": "difference", "share": "difference, %", "low": "low, %"}
     columns |= {"high": "high, %", "shown_higher": "shown to be higher"}
-    figures: list[Figure] = []
     for baseline in charts.BASELINE_COLOURS:
         rows = [
             row
@@ -233,8 +232,7 @@ def _over_baselines(revisions: Sequence[Figures]) -> list[Figure]:
         ]
         name = model_title(baseline)
         figure = Figure(f"over_{baseline}", f"Over {name}", rows, columns, _legend(revisions))
-        figures += charts.intervals(figure, METRIC, Axis("share", f"difference, % of {name}"), 0)
-    return figures
+        yield from charts.intervals(figure, METRIC, Axis("share", f"difference, % of {name}"), 0)
 
 
 def _legend(revisions: Sequence[Figures]) -> list[Series]:
@@ -270,7 +268,7 @@ def _models(revisions: Sequence[Figures], name: str) -> tuple[Rows, list[Series]
     return rows + [row for row in _rows(revisions, name) if row["model"] == MODEL], shown
 
 
-def _at_k(revisions: Sequence[Figures], metrics: Sequence[str]) -> list[Figure]:
+def _at_k(revisions: Sequence[Figures], metrics: Sequence[str]) -> Iterator[Figure]:
     """Metrics by the length of the list, for the models and the baselines."""
     rows, shown = _models(revisions, "metrics")
     ceiling = [
@@ -278,7 +276,6 @@ def _at_k(revisions: Sequence[Figures], metrics: Sequence[str]) -> list[Figure]:
         for row in revisions[-1].rows["metrics"]
         if row["model"] == MODEL
     ]
-    figures: list[Figure] = []
     x = Axis("k", "k, length of the list (log scale)", log=True, each=True)
     for metric in metrics:
         name, drawn, among = metric_title(metric), rows, shown
@@ -287,13 +284,11 @@ def _at_k(revisions: Sequence[Figures], metrics: Sequence[str]) -> list[Figure]:
         columns = {"series": "series", "k": "k", metric: f"{name}@k"}
         figure = Figure(f"{metric}_at_k", f"{name} at k", drawn, columns, among)
         y = Axis(metric, f"{name}@k{UNITS.get(metric, '')}", zero=True)
-        figures += charts.lines(figure, x, y)
-    return figures
+        yield from charts.lines(figure, x, y)
 
 
-def _slices(revisions: Sequence[Figures]) -> list[Figure]:
+def _slices(revisions: Sequence[Figures]) -> Iterator[Figure]:
     """MAP and nDCG by slices of the users."""
-    figures: list[Figure] = []
     for slicing, title in SLICES.items():
         rows, shown = _models(revisions, slicing)
         for metric in ("map", "ndcg"):
@@ -306,20 +301,17 @@ def _slices(revisions: Sequence[Figures]) -> list[Figure]:
             columns |= {end: end for end in ENDS}
             figure = Figure(f"{metric}_{slicing}", f"{name} by {title}", drawn, columns, shown)
             value = Axis(metric, f"{name}, mean over users")
-            figures += charts.intervals(figure, Axis("slice", title), value)
-    return figures
+            yield from charts.intervals(figure, Axis("slice", title), value)
 
 
-def _loss(revisions: Sequence[Figures]) -> list[Figure]:
+def _loss(revisions: Sequence[Figures]) -> Iterator[Figure]:
     """Objective of the training by iteration, and validation nDCG where it was measured."""
-    figures: list[Figure] = []
     for key, (title, axis) in LOSS.items():
         columns = {"series": "revision", "iteration": "iteration", key: axis}
         figure = Figure(
             f"training_{key}", title, _rows(revisions, "loss"), columns, _legend(revisions)
         )
-        figures += charts.lines(figure, Axis("iteration", "iteration"), Axis(key, axis))
-    return figures
+        yield from charts.lines(figure, Axis("iteration", "iteration"), Axis(key, axis))
 
 
 def _search(revisions: Sequence[Figures]) -> Section:

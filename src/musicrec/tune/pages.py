@@ -19,7 +19,7 @@ from musicrec.page import charts
 from musicrec.page.charts import COLOURS, DASHED, DOTTED, Axis, Figure, Rows, Series
 from musicrec.page.layout import Section, render
 from musicrec.tune.original import AXES, LOG, PUBLISHED, Point, Work, beyond
-from musicrec.tune.run import Study
+from musicrec.tune.run import Study, importance
 
 SHOWN = 10  # trials of a table
 OUTCOMES = {
@@ -62,12 +62,12 @@ def trials_table(study: Study) -> Table:
     ranked = study.ranked()
     shown = ranked[:SHOWN] + [pair for pair in ranked[SHOWN:] if pair[0] == 0]
     metrics = list(study.best.user_attrs["figures"])
-    header = ["trial", *metrics, *(name.partition(".")[2] for name in study.searched)]
+    header = ["trial", *metrics, *(name.partition(".")[2] for name in study.space.swept)]
     rows = [
         [
             f"{number + 1}" if number else "params.yaml",
             *(f"{trial.user_attrs['figures'][name]:.4f}" for name in metrics),
-            *(parameter(trial.user_attrs["setting"][name]) for name in study.searched),
+            *(parameter(trial.user_attrs["setting"][name]) for name in study.space.swept),
         ]
         for number, trial in shown
     ]
@@ -85,11 +85,11 @@ def notes(study: Study) -> list[str]:
         found.append(f"The first that failed: {reason}.")
     if not study.changes(study.best):
         return [*found, "No trial beats params.yaml: there is nothing to change."]
-    for name, end in study.border.items():
-        value = parameter(study.best.user_attrs["setting"][name])
+    best = study.best.user_attrs["setting"]
+    for name, end in study.space.on_border(best).items():
         found.append(
-            f"{name} = {value} lies on the {end} border of the space; better may lie beyond it: "
-            f"search again with a wider range, -S '{name}=...'."
+            f"{name} = {parameter(best[name])} lies on the {end} border of the space; better may "
+            f"lie beyond it: search again with a wider range, -S '{name}=...'."
         )
     return [
         *found,
@@ -128,21 +128,22 @@ def tuning_page(study: Study) -> str:
     present = {row["series"] for row in rows}
     series = [one for one in OUTCOMES.values() if one.name in present]
     columns = {"trial": "trial", "series": "outcome", "value": name}
-    every = columns | {searched: searched for searched in study.searched}
+    every = columns | {searched: searched for searched in study.space.swept}
     figure = Figure("trials", "Trials in their order", rows, every, series)
     y = Axis("value", f"{name}, validation users")
     in_order = charts.points(figure, Axis("trial", "trial"), y)
     by_parameter: list[Figure] = []
-    for searched, log in study.searched.items():
+    for searched, kind in study.space.swept.items():
         if all(type(row[searched]) in (int, float) for row in rows):
             # Vega reads a dot in a field's name as a path.
             drawn = [row | {"at": row[searched]} for row in rows]
             key = f"by_{searched.replace('.', '_')}"
             shown = columns | {searched: searched}
             figure = Figure(key, f"{name} by {searched}", drawn, shown, series)
+            log = bool(getattr(kind, "log", False))
             x = Axis("at", searched + (" (log scale)" if log else ""), log=log)
             by_parameter += charts.points(figure, x, Axis("value", name))
-    shares = [[searched, number(value)] for searched, value in study.importance.items()]
+    shares = [[searched, number(value)] for searched, value in importance(study).items()]
     commands = [
         [*map(number, trial.user_attrs["figures"].values()), command(study, trial)]
         for _, trial in study.ranked()[:SHOWN]

@@ -12,7 +12,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,30 +72,20 @@ class Study:
 
     Attributes
     ----------
-    base, fixed : dict
-        Parameters of als and feedback as params.yaml has them, and those that differ from it in
-        every trial, by full name.
-    searched : dict of str to bool
-        Parameters that are searched, and whether by the logarithm.
+    base : dict
+        Parameters of als and feedback as params.yaml has them, by full name.
     n_users : int
         Validation users.
     trials : list of optuna.trial.FrozenTrial
         With `user_attrs`: `setting`, every parameter that is searched; `seconds`; `figures`, all
         headline metrics of a complete trial; `reason`, why it failed.
-    border : dict of str to str
-        Parameters whose best value lies on the `lower` or `upper` border of the space.
-    importance : dict of str to float
-        How much each decides (`importance`); empty with too few trials.
     """
 
     metric: str
     base: Setting
-    fixed: Setting
-    searched: dict[str, bool]
+    space: Space
     n_users: int
     trials: list[FrozenTrial] = field(default_factory=list)
-    border: dict[str, str] = field(default_factory=dict)
-    importance: dict[str, float] = field(default_factory=dict)
 
     @property
     def best(self) -> FrozenTrial:
@@ -113,7 +103,7 @@ class Study:
 
     def changes(self, trial: FrozenTrial) -> Setting:
         """What of a trial differs from params.yaml."""
-        setting = self.fixed | trial.user_attrs["setting"]
+        setting = self.space.fixed | trial.user_attrs["setting"]
         return {name: value for name, value in setting.items() if self.base[name] != value}
 
     def ranked(self) -> list[tuple[int, FrozenTrial]]:
@@ -137,7 +127,7 @@ def tune(
     Raises
     ------
     MusicRecError
-        The request does not fit, or no trial succeeded.
+        The request does not fit.
     """
     params = load_params(request.params)
     als, feedback = params.als, params.feedback
@@ -182,8 +172,7 @@ def tune(
     }
     name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
     search = _open(request.folder / f"{name}.log")
-    logs = {name: bool(getattr(kind, "log", False)) for name, kind in space.swept.items()}
-    study = Study(metric, base, space.fixed, logs, len(trials.held_out.users))
+    study = Study(metric, base, space, len(trials.held_out.users))
     ended = filter(_has_ended, search.get_trials(deepcopy=False))
     try:
         for number in range(request.n_trials):
@@ -193,8 +182,7 @@ def tune(
             best = next((best for _, best in study.ranked()), None)
             on_trial(number, request.n_trials, trial, best)
             study.trials.append(trial)
-        borders = space.on_border(study.best.user_attrs["setting"])
-        return replace(study, border=borders, importance=importance(study.trials, space))
+        return study
     finally:
         if study.ranked():  # for `musicrec compare`, which knows no Optuna
             settings = [trial.user_attrs for trial in study.trials]
@@ -251,22 +239,22 @@ def _with(block: B, setting: Setting) -> B:
     return block.replace(**{key: value for of, _, key, value in parts if of == block.block})
 
 
-def importance(trials: Sequence[FrozenTrial], space: Space) -> dict[str, float]:
+def importance(study: Study) -> dict[str, float]:
     """How much each parameter decides whether a trial is among the best tenth: shares of 1.
 
     PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023), against the space and not against the
     trials: a search soon tries the better transform alone, and among those trials it would seem
     to decide nothing. Empty with too few trials or one parameter.
     """
-    study = optuna.create_study(direction="maximize")
-    for trial in trials:
+    search = optuna.create_study(direction="maximize")
+    kinds: Any = dict(study.space.swept)
+    for trial in study.trials:
         setting = trial.user_attrs["setting"]
-        if trial.state == TrialState.COMPLETE and space.holds(setting):
-            params = {name: setting[name] for name in space.swept}
-            kinds: Any = dict(space.swept)
-            study.add_trial(create_trial(value=trial.value, params=params, distributions=kinds))
-    names = [name for name, kind in space.swept.items() if not kind.single()]
-    if len(study.trials) < RANDOM_TRIALS or len(names) < 2:
+        if trial.state == TrialState.COMPLETE and study.space.holds(setting):
+            params = {name: setting[name] for name in kinds}
+            search.add_trial(create_trial(value=trial.value, params=params, distributions=kinds))
+    names = [name for name, kind in kinds.items() if not kind.single()]
+    if len(search.trials) < RANDOM_TRIALS or len(names) < 2:
         return {}
     evaluator = PedAnovaImportanceEvaluator(evaluate_on_local=False)
-    return dict(get_param_importances(study, evaluator=evaluator, params=names))
+    return dict(get_param_importances(search, evaluator=evaluator, params=names))
