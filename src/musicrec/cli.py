@@ -6,25 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from musicrec import serving
 from musicrec.parsers import IdParser, SentenceParser
-from musicrec.review.commands import (
-    add_compare,
-    add_judge,
-    add_report,
-    add_review,
-    add_tested,
-)
+from musicrec.review import commands as review
 from musicrec.runtime import command
-from musicrec.serving import (
-    add_explain,
-    add_export_vectors,
-    add_publish,
-    add_recommend,
-    add_similar,
-    add_update,
-    add_verify,
-)
-from musicrec.tune.commands import add_original, add_tune
+from musicrec.tune import commands as tune
 
 
 @command
@@ -36,10 +22,12 @@ def main(arguments: Sequence[str] | None = None) -> int | None:
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=16, width=108),
     )
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=IdParser)
-    serving = (add_recommend, add_similar, add_explain, add_verify)
-    bundles = (add_update, add_export_vectors, add_publish)
-    revisions = (add_compare, add_review, add_report, add_judge, add_tested)
-    for add in (*revisions, add_tune, add_original, *serving, *bundles):
+    for add in (
+        *(review.add_compare, review.add_review, review.add_report, review.add_judge),
+        *(review.add_tested, tune.add_tune, tune.add_original),
+        *(serving.add_recommend, serving.add_similar, serving.add_explain, serving.add_verify),
+        *(serving.add_update, serving.add_export_vectors, serving.add_publish),
+    ):
         add(commands)
     args = parser.parse_args(arguments)
     if "run" not in args:

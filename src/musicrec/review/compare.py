@@ -13,15 +13,8 @@ import pyarrow as pa
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.judge import described
 from musicrec.evaluate.report import SLICES, slice_labels
-from musicrec.metrics.definitions import (
-    BETTER,
-    CANNOT_TELL,
-    MARGIN,
-    METRICS,
-    TOO_FEW,
-    direction,
-    headline_metrics,
-)
+from musicrec.metrics import definitions
+from musicrec.metrics.definitions import MARGIN, METRICS, direction, headline_metrics
 from musicrec.metrics.intervals import Comparison, compare_paired, compare_starts
 from musicrec.params import EvaluateParams, check_block
 from musicrec.project import PARAMS, JudgedLists, Revision
@@ -89,7 +82,7 @@ def compare(
         bootstrap = by_head.bootstrap_samples, by_head.seed
         found = compare_paired(one, other, *bootstrap, margin)
     split, judged = described(old.schema)["split"], 0
-    better_here = any(row.verdict == BETTER for row in found.values())
+    better_here = any(row.verdict == definitions.BETTER for row in found.values())
     if split == "validation" and better_here and not isinstance(head, JudgedLists):
         judged = settings_judged(head)
     return Result(
@@ -123,7 +116,7 @@ def _metrics_of_both(base: Revision, head: Revision, old: pa.Table, new: pa.Tabl
 def _cure(found: Mapping[str, Comparison], margin: float, split: str, n_users: int) -> str:
     """How many users a verdict would take, and which margin these can tell."""
     sentences: list[str] = []
-    for verdict in (CANNOT_TELL, TOO_FEW):
+    for verdict in (definitions.CANNOT_TELL, definitions.TOO_FEW):
         needs = {
             name: row.users_needed(margin, direction(name)) or 0
             for name, row in found.items()
@@ -133,7 +126,7 @@ def _cure(found: Mapping[str, Comparison], margin: float, split: str, n_users: i
         if not needs.get(name):
             continue
         aim = f"at a margin of {100 * margin:g} %" if margin else "of a change as large as this one"
-        if verdict == TOO_FEW:
+        if verdict == definitions.TOO_FEW:
             aim = f"where {found[name].n_differ:,} differ"
         needed = float(f"{needs[name]:.2g}")
         text = f"{name}: a verdict {aim} takes about {needed:,.0f} {split} users, not {n_users:,}"
@@ -141,7 +134,7 @@ def _cure(found: Mapping[str, Comparison], margin: float, split: str, n_users: i
             text += f"; hold more out (data.{split}_users; temporal: data.{split}_from; given: more"
             text += " plays)"
         told = found[name].margin_needed(direction(name))
-        if verdict == CANNOT_TELL and told:
+        if verdict == definitions.CANNOT_TELL and told:
             text += f", or ask for what these can tell: --margin {told:g}"
         sentences.append(f"{text}.")
     return " ".join(sentences)

@@ -22,7 +22,7 @@ from musicrec.evaluate.report import evaluation_metrics, plot_rows, sentence
 from musicrec.interactions.held_out import read_held_out
 from musicrec.params import load_params
 from musicrec.project import Revision, why_stale
-from musicrec.storage.files import write_json
+from musicrec.storage.files import write_json, write_text
 from musicrec.storage.outputs import atomic_directory
 from musicrec.storage.parquet import write_table
 
@@ -66,8 +66,6 @@ def judge_lists(path: str | os.PathLike[str], name: str, trec: Path | None = Non
         root / project.JUDGED / name,
         lambda there: {path.name for path in there.iterdir()} <= WRITTEN,
     ) as folder:
-        for part in ("data", "metrics", PLOTS):
-            (folder / part).mkdir(parents=True)
         written = workspace.read_yaml(project.PARAMS)
         stages = {
             name: stage
@@ -76,10 +74,12 @@ def judge_lists(path: str | os.PathLike[str], name: str, trec: Path | None = Non
         }
         blocks = {block: written[block] for block in PLAYS if block in written}
         for file, content in ((project.PARAMS, blocks), (project.LOCK, {"stages": stages})):
-            (folder / file).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+            write_text(folder / file, yaml.safe_dump(content, sort_keys=False))
         write_table(folder / project.TABLE, evaluation.table)
         write_json(folder / project.EVALUATION, {params.split: figures})
-        (folder / project.BASELINES).write_bytes(workspace.read(project.BASELINES) or b"{}")
+        write_text(
+            folder / project.BASELINES, (workspace.read(project.BASELINES) or b"{}").decode()
+        )
         for plot, rows in plots.items():
             write_json(folder / PLOTS / f"{plot}.json", rows)
     return [*notes, sentence(figures, plots["differences"], evaluation.table, params, name)]

@@ -9,20 +9,8 @@ from typing import Any
 from musicrec.baselines.lists import model_title
 from musicrec.evaluate.report import MODEL
 from musicrec.formatting import NOTHING, Table, number, parameter, share
-from musicrec.metrics.definitions import (
-    BETTER,
-    CANNOT_TELL,
-    EQUIVALENT,
-    HIGHER,
-    HITS,
-    IDENTICAL,
-    LOWER,
-    METRICS,
-    NO_WORSE,
-    TOO_FEW,
-    WORSE,
-    metric_title,
-)
+from musicrec.metrics import definitions
+from musicrec.metrics.definitions import HITS, METRICS, TOO_FEW, WORSE, metric_title
 from musicrec.metrics.intervals import CONFIDENCE, FEWEST_USERS
 from musicrec.page import charts
 from musicrec.page.charts import COLOURS, DASHED, DOTTED, Axis, Figure, Rows, Series
@@ -34,14 +22,14 @@ from musicrec.review.result import SLICE
 
 # A sign beside the word, so that no one needs to tell colours apart, and the class of its colour.
 SIGNS = {
-    BETTER: ("▲", "good"),
+    definitions.BETTER: ("▲", "good"),
     WORSE: ("▼", "bad"),
-    HIGHER: ("▲", "calm"),
-    LOWER: ("▼", "calm"),
-    NO_WORSE: ("≥", "calm"),
-    EQUIVALENT: ("≈", "calm"),
-    IDENTICAL: ("=", "calm"),
-    CANNOT_TELL: ("?", "unsure"),
+    definitions.HIGHER: ("▲", "calm"),
+    definitions.LOWER: ("▼", "calm"),
+    definitions.NO_WORSE: ("≥", "calm"),
+    definitions.EQUIVALENT: ("≈", "calm"),
+    definitions.IDENTICAL: ("=", "calm"),
+    definitions.CANNOT_TELL: ("?", "unsure"),
     TOO_FEW: ("?", "unsure"),
 }
 NO_SIGN = (NOTHING, "unsure")
@@ -88,11 +76,12 @@ def _card(head: Figures) -> dict[str, Any]:
     card |= {"outdated": head.outdated, "baselines": head.baselines, "notes": []}
     if result is None:
         return card | {"word": "no verdict", "sentence": head.no_verdict}
-    # Not the sign of a gain where these users chose the setting.
-    signs = SIGNS | {BETTER: SIGNS[CANNOT_TELL]} if result.settings_judged else SIGNS
+    signs = dict(SIGNS)
+    if result.settings_judged:  # not the sign of a gain where these users chose the setting
+        signs[definitions.BETTER] = SIGNS[definitions.CANNOT_TELL]
     if not result.metrics:
-        sign = NO_SIGN if head.outdated else signs[IDENTICAL]
-        return card | {"word": IDENTICAL, "sign": sign, "sentence": result.title}
+        sign = NO_SIGN if head.outdated else signs[definitions.IDENTICAL]
+        return card | {"word": definitions.IDENTICAL, "sign": sign, "sentence": result.title}
     (name, row), *others = result.metrics.items()
     word = result.verdict(name)
     worse = [metric_title(n) for n, other in others if other.verdict == WORSE != row.verdict]

@@ -40,10 +40,7 @@ LOG = FeedbackParams(transform="log1p")
 # Of the best point by feedback: MAP@500 and precision@500 that it published, of validation users
 # and of test users.
 PUBLISHED: dict[str, tuple[FeedbackParams, dict[str, tuple[float, float]]]] = {
-    "baseline": (
-        FeedbackParams(),
-        {"validation": (0.0305, 0.0079), "test": (0.0305, 0.0079)},
-    ),
+    "baseline": (FeedbackParams(), {"validation": (0.0305, 0.0079), "test": (0.0305, 0.0079)}),
     "log": (LOG, {"validation": (0.0325, 0.0082), "test": (0.0313, 0.0081)}),
     "drop counts <= 1": (FeedbackParams(min_count=2), {"validation": (0.0233, 0.0068)}),
     "drop counts <= 2": (FeedbackParams(min_count=3), {"validation": (0.0213, 0.0065)}),

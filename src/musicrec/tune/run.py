@@ -19,8 +19,6 @@ from typing import Any, TypeVar
 import optuna
 from optuna.distributions import distribution_to_json
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.pruners import MedianPruner
-from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import BaseTrial, FrozenTrial, TrialState, create_trial
@@ -198,7 +196,7 @@ def _open(path: Path) -> optuna.Study:
     try:
         search = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(path))),
-            pruner=MedianPruner(n_startup_trials=RANDOM_TRIALS, n_warmup_steps=1),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=RANDOM_TRIALS, n_warmup_steps=1),
             study_name="tune",
             direction="maximize",
             load_if_exists=True,
@@ -219,7 +217,7 @@ def _next(
     search: optuna.Study, space: Space, judge: Judge, seed: int, first: Setting | None
 ) -> FrozenTrial:
     """Let Optuna propose a setting, or take the `first`, and judge it."""
-    search.sampler = TPESampler(
+    search.sampler = optuna.samplers.TPESampler(
         seed=seed, multivariate=True, group=True, n_startup_trials=RANDOM_TRIALS
     )
     inside = first is None or space.holds(first)  # params.yaml's own may lie outside
