@@ -77,9 +77,7 @@ def judge_lists(path: str | os.PathLike[str], name: str, trec: Path | None = Non
             write_text(folder / file, yaml.safe_dump(content, sort_keys=False))
         write_table(folder / project.TABLE, evaluation.table)
         write_json(folder / project.EVALUATION, {params.split: figures})
-        write_text(
-            folder / project.BASELINES, (workspace.read(project.BASELINES) or b"{}").decode()
-        )
+        write_json(folder / project.BASELINES, workspace.read_json(project.BASELINES))
         for plot, rows in plots.items():
             write_json(folder / PLOTS / f"{plot}.json", rows)
     return [*notes, sentence(figures, plots["differences"], evaluation.table, params, name)]
