@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from musicrec.errors import MusicRecError, UsageError
 from musicrec.formatting import Table, counted
-from musicrec.parsers import Commands, number
+from musicrec.parsers import Commands, add_command, number
 from musicrec.storage.outputs import output_file
 
 if TYPE_CHECKING:
@@ -202,8 +202,7 @@ def run_verify(args: argparse.Namespace) -> None:
 
 def add_update(commands: Commands) -> None:
     """Add new plays to a bundle, without training anew."""
-    about = add_update.__doc__
-    parser = commands.add_parser("update", help=about, description=about)
+    parser = add_command(commands, "update", add_update.__doc__, run_update)
     parser.add_argument("bundle", metavar="BUNDLE", help="bundle to start from")
     parser.add_argument(
         "--plays", metavar="SOURCE", required=True, help="new plays, as data.source names them"
@@ -218,7 +217,6 @@ def add_update(commands: Commands) -> None:
         help="whose block data says how plays are read (params.yaml, where there is one)",
     )
     parser.add_argument("--groups", metavar="FILE", help="groups and names, new tracks' too")
-    parser.set_defaults(run=run_update)
 
 
 def run_update(args: argparse.Namespace) -> None:
@@ -299,9 +297,9 @@ def _command(
     commands: Commands, name: str, about: str | None, run: Callable[[argparse.Namespace], None]
 ) -> argparse.ArgumentParser:
     """A command that reads a bundle."""
-    parser = commands.add_parser(name, help=about, description=about)
+    parser = add_command(commands, name, about, run)
     parser.add_argument("--bundle", default="data/bundle", help="exported model (%(default)s)")
-    parser.set_defaults(run=run, labels=None)
+    parser.set_defaults(labels=None)
     return parser
 
 
