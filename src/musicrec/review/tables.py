@@ -54,12 +54,11 @@ class Champion(JudgedLists):
             )
         self.name, self.champion = CHAMPION, about
         theirs = f"{CHAMPION}_"
-        names = {
-            name.removeprefix(theirs): name
+        columns = {
+            name.removeprefix(theirs): table.column(name)
             for name in table.column_names
             if name.startswith(theirs) or name.partition("@")[0] not in METRICS
         }
-        columns = {short: table.column(name) for short, name in names.items()}
         self.table = pa.table(columns).replace_schema_metadata(table.schema.metadata)
 
     def read(self, path: str) -> bytes | None:

@@ -14,19 +14,17 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import optuna
 from optuna.distributions import distribution_to_json
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import BaseTrial, FrozenTrial, TrialState, create_trial
 
 from musicrec.als.fit import Factors
 from musicrec.errors import MusicRecError
 from musicrec.metrics.definitions import headline_metrics
-from musicrec.params import Block, load_params
+from musicrec.params import B, load_params
 from musicrec.project import TRIALS
 from musicrec.storage.files import write_exact_json
 from musicrec.storage.outputs import CHECKSUMS
@@ -44,7 +42,6 @@ DEFAULT_SPACE = (
 LOOKS = (2, 4, 8, 16, 32)  # iterations after which a trial may be given up
 RANDOM_TRIALS = 12  # before Optuna models what it has seen
 Judge = Callable[[BaseTrial, Setting], float]
-B = TypeVar("B", bound=Block)
 
 
 @dataclass(frozen=True)
@@ -195,7 +192,7 @@ def _open(path: Path) -> optuna.Study:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         search = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(path))),
+            storage=optuna.storages.JournalStorage(JournalFileBackend(str(path))),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=RANDOM_TRIALS, n_warmup_steps=1),
             study_name="tune",
             direction="maximize",
@@ -254,5 +251,6 @@ def importance(study: Study) -> dict[str, float]:
     names = [name for name, kind in kinds.items() if not kind.single()]
     if len(search.trials) < RANDOM_TRIALS or len(names) < 2:
         return {}
-    evaluator = PedAnovaImportanceEvaluator(evaluate_on_local=False)
-    return dict(get_param_importances(search, evaluator=evaluator, params=names))
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(evaluate_on_local=False)
+    shares = optuna.importance.get_param_importances(search, evaluator=evaluator, params=names)
+    return dict(shares)
