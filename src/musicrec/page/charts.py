@@ -285,9 +285,9 @@ def speed_by_recall(rows: Rows, series: Sequence[Series]) -> tuple[list[Figure],
 def with_front(rows: Rows) -> Rows:
     """Mark the rows that no other of the same series and method beats in recall and speed."""
     keys = ("series", "method", "recall", "queries_per_second")
-    points = [tuple(row[key] for key in keys) for row in rows]
+    settings = [tuple(row[key] for key in keys) for row in rows]
     beaten = [
-        any(o[:2] == p[:2] and o != p and o[2] >= p[2] and o[3] >= p[3] for o in points)
-        for p in points
+        any(o[:2] == p[:2] and o != p and o[2] >= p[2] and o[3] >= p[3] for o in settings)
+        for p in settings
     ]
     return [row | {"front": not worse} for row, worse in zip(rows, beaten, strict=True)]
