@@ -63,8 +63,7 @@ def page(
     html = render(title, "musicrec report", sections(shown), cards=cards, missing=missing)
     lines = []
     for card in cards:
-        detail = f" ({card['sentence']})" if card["sentence"] else ""
-        lines += [f"{card['name']}: {card['word']}{detail}", *card["notes"]]
+        lines += [f"{card['name']}: {card['word']} ({card['sentence']})", *card["notes"]]
         lines += [f"warning: {card['outdated']}"] if card["outdated"] else []
     return html, lines
 
