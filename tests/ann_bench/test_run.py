@@ -10,7 +10,7 @@ from musicrec.ann_bench.run import Dataset, read_dataset, recall, run_benchmark
 from musicrec.interactions.matrix import from_triples
 from musicrec.params import AnnBenchParams
 from tests.support.indexed_data import make_plays, write_factors, write_indexed
-from tests.support.scripts import run_stage
+from tests.support.scripts import stage_process
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,9 @@ def test_stage_writes_stable_figures_apart_from_the_clock(project, tmp_path):
     inputs = {"factors": project / "factors", "indexed": project / "indexed"}
     texts = []
     for name in ("a", "b"):
-        run_stage("ann_bench", tmp_path, params, **inputs, metrics=f"{name}.json", plots=name)
+        outputs = {"metrics": f"{name}.json", "plots": name}
+        done = stage_process("ann_bench", tmp_path, params, **inputs, **outputs)
+        assert done.returncode == 0, done.stderr
         texts.append((tmp_path / f"{name}.json").read_text())
     assert texts[0] == texts[1]
     figures = json.loads(texts[0])

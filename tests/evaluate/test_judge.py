@@ -27,7 +27,7 @@ from tests.support.indexed_data import (
     write_indexed,
 )
 from tests.support.plays import contents
-from tests.support.scripts import run_stage
+from tests.support.scripts import stage_process
 
 from .conftest import PARAMS
 
@@ -65,7 +65,7 @@ def column(evaluation, folder, name):
 
 
 @pytest.mark.parametrize("k", PARAMS.k)
-@pytest.mark.parametrize("prefix", ["", "spark_"])
+@pytest.mark.parametrize("prefix", ["", "spark_"], ids=["all", "known"])
 def test_both_protocols_equal_a_slow_evaluation(evaluation, folder, plays, prefix, k):
     """Spark's leaves out unknown tracks, and users without a truth or a list."""
     truth, lists = by_user(plays.validation), slow_lists(folder, plays, exclude_seen=not prefix)
@@ -163,7 +163,9 @@ def test_the_stage_writes_the_same_bytes_for_any_number_of_threads(
         output = tmp_path / threads
         output.mkdir()
         outputs = {**tables, "metrics": "evaluate.json", "plots": "plots"}
-        run_stage("evaluate", output, "evaluate: {k: [5, 10, 200]}", **inputs, **outputs)
+        paths = {**inputs, **outputs}
+        done = stage_process("evaluate", output, "evaluate: {k: [5, 10, 200]}", **paths)
+        assert done.returncode == 0, done.stderr
         written.append(contents(output))
     assert len(written[0]) == 11  # with params.yaml
     assert written[0] == written[1]
