@@ -88,21 +88,12 @@ def sentence(
 
 
 def plot_rows(evaluation: Evaluation, params: EvaluateParams) -> dict[str, Rows]:
-    """Rows of each file of plots/evaluate, by its name without the ending.
+    """Rows of each file of plots/evaluate, by its name without the ending; see docs/metrics.md.
 
-    `metrics`
-        A row a model and k in the `ranking` protocol: all of `METRICS`, null where the lists do not
-        have it, and the ceiling of precision, what perfect lists would reach.
-    `spark_protocol`
-        Those of hits for the model alone in the `spark` protocol, and the users that it keeps.
-    `intervals`, `differences`
-        A row a headline metric (and baseline): the mean with its 95 % bootstrap interval.
-    `by_history`, `by_popularity`
-        A row a slice and model: the headline metrics (`map`, `ndcg`, `recall`, `precision`)
-        with their intervals. Users are sliced by the number of tracks they have in training
-        (or are folded in with), or by the median popularity of their held-out tracks.
-    `users`
-        One row: how many users, held-out plays and those of unknown tracks.
+    In `metrics` a row a model and k, null where the lists do not have a metric, with the ceiling of
+    precision, what perfect lists would reach; in `spark_protocol` those of the model, of hits; in
+    `intervals` and `differences` a row a headline metric (and baseline); in `by_history` and
+    `by_popularity` a row a slice (`SLICES`) and model; in `users` one row.
     """
     table = evaluation.table
     rows = {
