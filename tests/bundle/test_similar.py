@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import numpy as np
 from hypothesis import given, settings
 
-from musicrec.bundle.similar import CosineIndex
+from musicrec.bundle.recommend import CosineIndex
 from tests.support.extreme_factors import extreme_factors
 
 

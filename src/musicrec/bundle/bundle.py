@@ -33,6 +33,7 @@ from musicrec.bundle.query import (
     NOTHING_LEFT,
     POPULARITY,
     Answer,
+    Neighbour,
     Options,
     Plays,
     Query,
@@ -43,8 +44,7 @@ from musicrec.bundle.query import (
     whole,
 )
 from musicrec.bundle.read import Content, Files, digest_of, opened
-from musicrec.bundle.recommend import Recommender, find_times
-from musicrec.bundle.similar import CosineIndex, Neighbour
+from musicrec.bundle.recommend import CosineIndex, Recommender, find_times
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, pair_keys
 from musicrec.search.annoy_index import AnnoyIndex

@@ -93,13 +93,10 @@ class Manifest(_Part):
 def layout(sizes: Sizes, version: int = FORMAT) -> dict[str, dict[str, Any]]:
     """`dtype` and `shape` of every array, by the name of its file without `.npy`.
 
-    Factors are float32 in C order, row i of index i. `seen_*` are the training plays as compressed
-    rows, tracks ascending, counts as the solver read them, and, where plays have times, when each
-    was last: seconds UTC, `NO_TIME` for an unknown one. `*_gram` is the sum of the outer products
-    of a side's factors, which folding in needs. `listeners` counts the users of each track. Ids are
-    UTF-8, one behind the other: id i is bytes `starts[i]` to `starts[i + 1]` of the text. Names of
-    tracks lie likewise, empty for none. `track_groups` numbers each track's group, below 0 for
-    none. Format 2 has ids in the order of their bytes beside them, which nothing reads.
+    docs/serving.md says what they are. Rows of `seen_*` have their tracks ascending, counts are as
+    the solver read them, times seconds UTC or `NO_TIME`. Text i, of an id or a name (empty for
+    none), is UTF-8 and bytes `starts[i]` to `starts[i + 1]`. Groups below 0 stand for none. Format
+    2 has ids in the order of their bytes beside them, which nothing reads.
     """
     users, items, rank, plays = sizes.n_users, sizes.n_items, sizes.rank, sizes.n_plays
     texts = {

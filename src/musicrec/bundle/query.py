@@ -117,6 +117,15 @@ class Recommendation:
 
 
 @dataclass(frozen=True)
+class Neighbour:
+    """A similar track or user, by the cosine of the factors."""
+
+    id: str
+    similarity: float
+    name: str | None = None
+
+
+@dataclass(frozen=True)
 class Answer(Sequence[Recommendation]):
     """Recommended tracks, the best first; behaves as the sequence of them.
 

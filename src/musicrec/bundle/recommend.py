@@ -1,11 +1,17 @@
-"""Choose the tracks of a list: exactly, through the index, among candidates, by popularity."""
+"""Choose the tracks of a list: exactly, through the index, among candidates, by popularity.
+
+And find what is alike, by the cosine of the factors.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
 from musicrec.bundle.manifest import NO_TIME
 from musicrec.bundle.query import Query
+from musicrec.interactions.factors import norms_of
 from musicrec.interactions.matrix import Interactions
 from musicrec.jit.kernel import kernel
 from musicrec.jit.parallel import blocks, for_blocks
@@ -84,6 +90,7 @@ class Recommender:
             local[self._items] = np.arange(len(self._items), dtype=np.int32)
             excluded = excluded._replace(indices=local[excluded.indices])
             excluded = excluded.filtered(excluded.indices >= 0)
+            query = replace(query, candidates=None, exclude=query.exclude[:0], search_k=None)
         lists = [_NOTHING] * len(vectors)
         pool, users = _pool(query), np.arange(len(vectors) if query.k else 0)
         while len(users):
@@ -113,7 +120,7 @@ class Recommender:
 
     def _most_popular(self, query: Query, excluded: np.ndarray) -> Found:
         order = self._popular
-        if self._items is None and query.mask is not None:
+        if query.mask is not None:
             order = order[np.unpackbits(query.mask, bitorder="little")[order] == 0]
         if query.max_per_group is None:
             order = order[: query.k + len(excluded)]
@@ -126,8 +133,6 @@ class Recommender:
     def _search(self, vectors: np.ndarray, k: int, query: Query, excluded: Interactions) -> Found:
         """Find the k best tracks that are not excluded: (n, k) each, padded as by `ExactIndex`."""
         pairs, chosen = (excluded.indptr, excluded.indices), query.candidates
-        if self._items is not None:
-            return self._exact.search(vectors, k, pairs)
         few = chosen is not None and len(chosen) * FEW < self._exact.n_items
         if not few and (chosen is not None or query.search_k is None):
             return self._exact.search(vectors, k, pairs, query.mask)
@@ -174,6 +179,39 @@ class Recommender:
 
         for_blocks(choose, blocks(len(ids), USERS_A_BLOCK))
         return lengths, seen
+
+
+class CosineIndex:
+    """Factors of tracks or of users, prepared for finding the rows nearest a vector by cosine."""
+
+    def __init__(self, factors: np.ndarray) -> None:
+        """Take float32 (n, rank), which is kept by reference."""
+        self.factors = factors
+        norms = norms_of(factors)
+        self._rows = np.flatnonzero(norms).astype(np.int32)
+        self._inverse = 1.0 / norms[self._rows]
+
+    def nearest(
+        self, vector: np.ndarray, k: int, leave_out: int = -1
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the k rows of the largest cosine with a vector, on the calling thread.
+
+        Returns their ids (int32) and cosines (float32), equal cosines by lower id; neither rows of
+        zeros nor the row `leave_out`, such as the vector's own. Products are summed in float64, in
+        which those of float32 neither overflow nor underflow.
+        """
+        norm = norms_of(vector[np.newaxis])[0]
+        if not norm:
+            return np.empty(0, np.int32), np.empty(0, np.float32)
+        others = self._rows != leave_out
+        rows = self._rows[others]
+        products = np.empty(len(rows))
+        inner_products(self.factors, rows, vector.astype(np.float64), products)
+        cosines = np.clip(products / norm * self._inverse[others], -1.0, 1.0).astype(np.float32)
+        length = min(k, len(rows))
+        ids, best = np.empty(length, np.int32), np.empty(length, np.float32)
+        write_best(rows, cosines, ids, best)
+        return ids, best
 
 
 def _pool(query: Query) -> int:
