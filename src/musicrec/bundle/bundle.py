@@ -25,7 +25,16 @@ from musicrec.als.feedback import as_trained
 from musicrec.als.fold_in import FoldIn
 from musicrec.bundle.explain import Contribution, Explanation, ages, parts
 from musicrec.bundle.ids import Id, Ids, texts_of
-from musicrec.bundle.manifest import INDEX, NO_TIME, SENTINEL_K, Manifest
+from musicrec.bundle.manifest import (
+    INDEX,
+    NO_TIME,
+    SENTINEL_K,
+    Content,
+    Files,
+    Manifest,
+    digest_of,
+    opened,
+)
 from musicrec.bundle.query import (
     FACTORS,
     NO_FACTORS,
@@ -43,7 +52,6 @@ from musicrec.bundle.query import (
     rows_of_keys,
     whole,
 )
-from musicrec.bundle.read import Content, Files, digest_of, opened
 from musicrec.bundle.recommend import CosineIndex, Recommender, find_times
 from musicrec.errors import MusicRecError
 from musicrec.interactions.matrix import Interactions, pair_keys
