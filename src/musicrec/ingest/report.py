@@ -43,8 +43,7 @@ class Tally:
         self.rows: Counter[str] = Counter(dict.fromkeys(tables, 0))
         self.rejected: dict[str, Counter[str]] = {table: Counter() for table in tables}
         self.seen: Counter[str] = Counter()
-        # The first bad row of a reason: its file, what it holds, and its number there.
-        self._first: dict[str, tuple[SourceFile, Bad, int]] = {}
+        self._first: dict[str, tuple[SourceFile, Bad]] = {}  # the first bad row of a reason
         self._file: SourceFile | None = None
         self._lines = 0
 
@@ -56,7 +55,8 @@ class Tally:
         self.seen.update(checked.seen)
         self.rejected[table].update(checked.bad)
         for reason, bad in checked.first.items():
-            self._first.setdefault(reason, (file, bad, self._lines + bad.number))
+            number = self._lines + bad.number
+            self._first.setdefault(reason, (file, bad._replace(number=number)))
         self._lines += checked.lines
 
     def require_good(self) -> None:
@@ -98,10 +98,10 @@ class Tally:
         total = self._total()
         reason = _most_frequent(total)
         role, words, advice = self._reason(reason)
-        file, bad, number = self._first[reason]
+        file, bad = self._first[reason]
         rows, others = total[reason], total.total() - total[reason]
         with file.open() as stream:
-            where = f"{'row' if stream.read(4) == b'PAR1' else 'line'} {number:,}"
+            where = f"{'row' if stream.read(4) == b'PAR1' else 'line'} {bad.number:,}"
         if role:
             where += f", user {_shown(bad.user)}, track {_shown(bad.track)}"
         also = f"; {others:,} more bad in other ways" if others else ""

@@ -65,7 +65,7 @@ class CheckedRows(NamedTuple):
     lines: int
     bad: Counter[str]  # by reason
     first: dict[str, Bad]
-    seen: Counter[str]  # what is no mistake by itself: `report.SEEN`, `rows_filtered`
+    seen: Counter[str]  # what is no mistake by itself: `report._SEEN`, `rows_filtered`
 
 
 def check(raw: Raw, mapping: ColumnMapping, file: SourceFile) -> CheckedRows:
@@ -78,15 +78,20 @@ def check(raw: Raw, mapping: ColumnMapping, file: SourceFile) -> CheckedRows:
     columns = mapping.roles(raw.fields, file, seen)
     _require_kinds(columns, mapping, file.shown)
     n = len(columns["user"])
-    none = np.zeros(n, bool)
-    filtered = ~mapping.keep.matches(raw.fields, file.shown) if mapping.keep else none
+    kept = mapping.keep.matches(raw.fields, file.shown) if mapping.keep else np.ones(n, bool)
     asks = raw.layout is not None and raw.layout.dialect.asks
     users, of_users = _ids(columns["user"], "user", params, asks=asks)
     tracks, of_tracks = _ids(columns["track"], "track", params, asks=asks)
-    header = none if raw.layout is None else _headers(users, tracks, raw.layout, file.shown)
     codes_of = [of_users, of_tracks]
-    if raw.layout is not None and raw.layout.titles is None:
-        codes_of, header = [header * np.int8(CODES["not_a_row"]), *codes_of], none
+    if raw.layout is not None:
+        header = _headers(users, tracks, raw.layout, file.shown)
+        if raw.layout.titles is None:
+            codes_of.insert(0, header * np.int8(CODES["not_a_row"]))
+        else:
+            kept &= ~header
+            seen["header_lines"] = int(np.count_nonzero(header))
+    if mapping.keep is not None:
+        seen["rows_filtered"] = n - int(np.count_nonzero(kept)) - seen["header_lines"]
     good = {"user_id": users, "track_id": tracks, "count": pa.array(np.ones(n, np.int64))}
     if "count" in columns:
         counts, codes = counts_of(columns["count"], params)
@@ -97,14 +102,23 @@ def check(raw: Raw, mapping: ColumnMapping, file: SourceFile) -> CheckedRows:
         good["time"] = pa.array(times)
         codes_of.append(codes)
     codes = reduce(lambda one, other: np.where(one > 0, one, other), codes_of)
-    codes[filtered | header] = 0
-    kept = (codes == 0) & ~filtered & ~header
+    codes[~kept] = 0
+    kept &= codes == 0
     if not kept.all():
         good = {name: column.filter(pa.array(kept)) for name, column in good.items()}
-    good["track_id"] = mapping.renamed(good["track_id"])
-    seen["header_lines"] = int(np.count_nonzero(header))
-    if mapping.keep is not None:
-        seen["rows_filtered"] = int(np.count_nonzero(filtered & ~header))
+    if mapping.aliases is not None:
+        bad, usual = mapping.aliases
+        texts = good["track_id"].dictionary
+        places = pc.index_in(texts, value_set=bad)
+        good["track_id"] = renamed(good["track_id"], pc.coalesce(usual.take(places), texts))
+    seen.update(_unusual(good))
+    rows = n + len(raw.broken) - seen["header_lines"]
+    return CheckedRows(pa.table(good), rows, raw.lines, *_bad_rows(raw, columns, codes), seen)
+
+
+def _unusual(good: dict[str, pa.Array]) -> Counter[str]:
+    """How many good rows have a time, or a word as an id, that may stand for a missing one."""
+    seen = Counter[str]()
     if "time" in good:
         times = good["time"].to_numpy()
         missing = (times == 0) | (times == -SECOND) | (times < _RECORDED_SINCE)
@@ -114,9 +128,7 @@ def check(raw: Raw, mapping: ColumnMapping, file: SourceFile) -> CheckedRows:
         if _shortest(ids.dictionary) <= _LONGEST_NULL:
             words = _distinct(pc.is_in(ids.dictionary, value_set=pa.array(USUAL_NULLS)))
             seen[f"null words {role}"] = int(np.count_nonzero(by_row(ids, words)))
-    rows = n + len(raw.broken) - seen["header_lines"]
-    bad = _bad_rows(raw, columns, codes)
-    return CheckedRows(pa.table(good), rows, raw.lines, *bad, seen)
+    return seen
 
 
 def _require_kinds(columns: dict[str, pa.Array], mapping: ColumnMapping, file: str) -> None:

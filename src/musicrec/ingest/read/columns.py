@@ -63,13 +63,6 @@ class ColumnMapping:
         """The largest position."""
         return max((column for column in self.wanted if isinstance(column, int)), default=0)
 
-    def renamed(self, tracks: pa.DictionaryArray) -> pa.DictionaryArray:
-        """Tracks under their good ids."""
-        if self.aliases is None:
-            return tracks
-        places = pc.index_in(tracks.dictionary, value_set=self.aliases[0])
-        return renamed(tracks, pc.coalesce(self.aliases[1].take(places), tracks.dictionary))
-
     def roles(self, fields: Fields, file: SourceFile, seen: Counter[str]) -> dict[str, pa.Array]:
         """The column of each role; columns in the file's path are put into `fields`.
 

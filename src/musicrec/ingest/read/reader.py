@@ -55,17 +55,16 @@ class Reader:
             for work in self._file(file, table)
         )
         threads = thread_count()
-        with ThreadPoolExecutor(threads) as pool:
-            try:
-                for table, file, work in works:
-                    waiting.append(pool.submit(self._checked, table, file, work))
-                    if len(waiting) > threads:
-                        yield from waiting.popleft().result()
-                while waiting:
+        pool = ThreadPoolExecutor(threads)
+        try:
+            for table, file, work in works:
+                waiting.append(pool.submit(self._checked, table, file, work))
+                if len(waiting) > threads:
                     yield from waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _checked(self, table: str, file: SourceFile, work: Work) -> list[Piece]:
         return [(table, file, check(raw, self._mapping, file)) for raw in work()]

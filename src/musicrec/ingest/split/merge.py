@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ from musicrec.params import DataParams
 from musicrec.storage.files import write_checksums
 from musicrec.storage.parquet import PARTS, ROW_GROUP, SPLITS, plays_schema, write_rows
 
+T = TypeVar("T")
 NONE = -1  # the split of plays that are left out
 
 
@@ -82,6 +83,10 @@ class UserBatch:
             if self._plan.needs_whole_table:
                 self._merged[part] = found
         return found
+
+    def map(self, work: Callable[[Pairs], T]) -> list[T]:
+        """What `work` makes of the pairs of each part."""
+        return on_threads(lambda part: work(self.pairs(part)), self.parts)
 
     def are(self, tracks: pa.Array) -> np.ndarray:
         """Whether each track, by code, is one of some: bool array."""
@@ -257,13 +262,12 @@ class Filters:
             trained = [
                 tracks
                 for batch in batches()
-                for tracks in on_threads(partial(self._in_training, batch), batch.parts)
+                for tracks in batch.map(partial(self._in_training, batch))
             ]
             self._trained = pc.unique(pa.chunked_array(trained))
 
-    def _in_training(self, batch: UserBatch, part: int) -> pa.StringArray:
+    def _in_training(self, batch: UserBatch, pairs: Pairs) -> pa.StringArray:
         """Tracks that users who are not held out keep."""
-        pairs = batch.pairs(part)
         here = self.passed(batch, pairs)[0] & (batch.held[pairs.users] == 0)
         return _distinct_ids(batch.rows.tracks, pairs.tracks[here])
 
@@ -290,12 +294,10 @@ class Filters:
 def _users_of_tracks(batch: UserBatch) -> pa.Table:
     """Tracks of a batch with the number of their users in training."""
     ids = batch.rows.tracks.ids
-
-    def count(part: int) -> np.ndarray:
-        pairs = batch.pairs(part)
-        return np.bincount(pairs.tracks[pairs.splits == 0], minlength=len(ids))
-
-    return pa.table({"track": ids, "users": sum(on_threads(count, batch.parts))})
+    counts = batch.map(
+        lambda pairs: np.bincount(pairs.tracks[pairs.splits == 0], minlength=len(ids))
+    )
+    return pa.table({"track": ids, "users": sum(counts)})
 
 
 def _split(
