@@ -25,8 +25,7 @@ def read_source(params: DataParams) -> Found:
     """Read and check every row of a source."""
     found = Found()
     try:
-        reader, _ = open_source(params)
-        pieces = list(reader.pieces())
+        pieces = list(open_source(params).pieces())
         if not any(checked.rows for _, _, checked in pieces):
             raise MusicRecError(f"{params.source} has no rows")
     except MusicRecError as error:

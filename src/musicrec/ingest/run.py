@@ -15,7 +15,7 @@ from musicrec.errors import MusicRecError, warn
 from musicrec.ingest.read.columns import mapping_of, read_aliases
 from musicrec.ingest.read.reader import Reader
 from musicrec.ingest.report import ALSO_IN_TRAIN, Tally
-from musicrec.ingest.source.files import SourceFile, list_files
+from musicrec.ingest.source.files import list_files
 from musicrec.ingest.split import protocol
 from musicrec.ingest.split.merge import UserBatch, merge, merged_table
 from musicrec.ingest.split.protocol import Plan
@@ -111,14 +111,14 @@ def ingest(params: DataParams, folder: Path, judged: str = "validation") -> dict
         The source cannot be used as it is; the sentence says why.
     """
     protocol.require_protocol(params)
-    reader, tables = open_source(params)
+    reader = open_source(params)
     chunks = _Chunks(folder / "chunks")
-    tally = _read(reader, list(tables), params, chunks.add)
+    tally = _read(reader, params, chunks.add)
     tally.require_good()
     windows = (
         protocol.windows_of(params, judged, chunks.times) if params.protocol == "temporal" else {}
     )
-    plan = Plan(params, protocol.splits_of(params, tables, judged), windows)
+    plan = Plan(params, protocol.splits_of(params, reader.tables, judged), windows)
     if chunks.in_files:
         require_memory(chunks.rows // PARTS, params.source)
     merged = merge(lambda: chunks.batches(plan), plan, folder)
@@ -137,19 +137,17 @@ def read_plays(params: DataParams) -> pa.Table:
         out all.
     """
     params = params.replace(protocol="holdout")
-    reader, tables = open_source(params)
     chunks: list[pa.Table] = []
-    tally = _read(reader, list(tables), params, chunks.append)
+    tally = _read(open_source(params), params, chunks.append)
     if tally.rows.total() == tally.seen["rows_filtered"]:
         return plays_schema(timed=params.columns.timestamp is not None).empty_table()
     tally.require_good()
     return merged_table(chunks, params)
 
 
-def _read(
-    reader: Reader, tables: list[str], params: DataParams, keep: Callable[[pa.Table], None]
-) -> Tally:
+def _read(reader: Reader, params: DataParams, keep: Callable[[pa.Table], None]) -> Tally:
     """Read and check all rows; `keep` gets the good ones, with `table`, its number."""
+    tables = list(reader.tables)
     tally = Tally(tables, params)
     for table, file, checked in reader.pieces():
         tally.add(table, file, checked)
@@ -160,8 +158,8 @@ def _read(
     return tally
 
 
-def open_source(params: DataParams) -> tuple[Reader, dict[str, list[SourceFile]]]:
-    """What reads the source, and the files of its tables."""
+def open_source(params: DataParams) -> Reader:
+    """What reads the source."""
     files, left_out = list_files(params.source, params.files)
     every = list_files(params.source)[0] if params.aliases else []
     aliases, path = read_aliases(params.aliases, every)
@@ -171,7 +169,7 @@ def open_source(params: DataParams) -> tuple[Reader, dict[str, list[SourceFile]]
     if left_out:
         names = ", ".join(left_out)[:200]
         warn(f"{params.source}: data.files leaves out {len(left_out)} files: {names}")
-    return Reader(tables, mapping), tables
+    return Reader(tables, mapping)
 
 
 def _summary(tally: Tally, merged: Merged, plan: Plan, folder: Path) -> dict[str, dict[str, Any]]:

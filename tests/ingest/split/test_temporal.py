@@ -162,3 +162,11 @@ def test_holdout_by_the_last_or_the_first_play(tmp_path, capsys, by):
     assert (
         "holdout leaves the later plays of other users in training; temp" in capsys.readouterr().err
     )
+
+
+def test_listens_sent_twice_are_compared_with_the_plays_of_the_windows(tmp_path, capfd):
+    rows = [*LOG, *LOG[-9:]]
+    source = write(tmp_path / "plays.csv", text_of(rows, header="user_id,track_id,at"))
+    run(source, tmp_path, "test", **TEMPORAL, **BOUNDARIES, since="20d")
+    recent = sum(time >= START + 70 * DAY for *_, time in rows)
+    assert f"9 of {recent} rows have user, track and time" in capfd.readouterr().err

@@ -40,7 +40,7 @@ class Reader:
 
     def __init__(self, tables: dict[str, list[SourceFile]], mapping: ColumnMapping) -> None:
         """Read nothing yet."""
-        self._tables, self._mapping = tables, mapping
+        self.tables, self._mapping = tables, mapping
         self._params = mapping.params
         self._first: dict[str, tuple[object, SourceFile]] = {}  # what all files must have alike
         self._encoding = known_encoding(self._params.encoding)
@@ -50,7 +50,7 @@ class Reader:
         waiting: deque[Future[list[Piece]]] = deque()
         works = (
             (table, file, work)
-            for table, files in self._tables.items()
+            for table, files in self.tables.items()
             for file in files
             for work in self._file(file, table)
         )
@@ -128,7 +128,7 @@ class Reader:
         """Stop where a file differs in something from the first one."""
         first, other = self._first.setdefault(what, (mine, file))
         if mine != first:
-            largest = max(chain.from_iterable(self._tables.values()), key=lambda one: one.size)
+            largest = max(chain.from_iterable(self.tables.values()), key=lambda one: one.size)
             pattern = re.sub("[0-9]+", "*", largest.relative.split("/")[-1])
             raise MusicRecError(
                 f"{other.shown} and {file.relative} have other {what.split(' of ')[0]} "

@@ -106,17 +106,18 @@ def merge(batches: Batches, plan: Plan, folder: Path) -> Merged:
         Counts of a user and track sum to more than int64 holds.
     """
     filters = Filters(batches, plan)
-    parts: list[Merged] = []
+    done: list[Merged] = []
     for batch in batches():
-        parts += on_threads(partial(_write_part, batch, filters, plan, folder), batch.parts)
-    merged = together(parts, plan.splits)
+        parts = on_threads(partial(_write_part, batch, filters, plan, folder), batch.parts)
+        done.append(_with_ids(together(parts, plan.splits), batch.rows))
+    merged = together(done, plan.splits)
     for name in merged.contents:
         write_checksums(folder / name)
     return merged
 
 
 def _write_part(batch: UserBatch, filters: Filters, plan: Plan, folder: Path, part: int) -> Merged:
-    """Write one part of each split."""
+    """Write one part of each split; its contents are codes."""
     pairs, rows = batch.pairs(part), batch.rows
     split, merged = _split(batch, pairs, filters, plan)
     schema = plays_schema(timed=rows.times is not None)
@@ -126,16 +127,24 @@ def _write_part(batch: UserBatch, filters: Filters, plan: Plan, folder: Path, pa
             path = folder / name / f"part-{part:05d}.parquet"
             path.parent.mkdir(exist_ok=True)
             write_rows(path, _tables(pairs, here, rows, schema), schema)
-            merged.contents[name] = Contents(
-                _distinct_ids(rows.users, pairs.users[here]),
-                _distinct_ids(rows.tracks, pairs.tracks[here]),
-                histogram_of(pa.array(pairs.counts[here])),
-            )
+            users, tracks = (_distinct_codes(codes[here]) for codes in (pairs.users, pairs.tracks))
+            counts = histogram_of(pa.array(pairs.counts[here]))
+            merged.contents[name] = Contents(users, tracks, counts)
     return merged
 
 
-def _distinct_ids(ids: Coded, codes: np.ndarray) -> pa.StringArray:
-    return ids.ids.take(pa.array(np.flatnonzero(np.bincount(codes))))
+def _distinct_codes(codes: np.ndarray) -> pa.Array:
+    return pa.array(np.flatnonzero(np.bincount(codes)))
+
+
+def _with_ids(merged: Merged, rows: CodedRows) -> Merged:
+    """The contents of a batch as ids."""
+    ids = rows.users.ids, rows.tracks.ids
+    contents = {
+        name: Contents(ids[0].take(users), ids[1].take(tracks), counts)
+        for name, (users, tracks, counts) in merged.contents.items()
+    }
+    return merged._replace(contents=contents)
 
 
 def merged_table(chunks: list[pa.Table], params: DataParams) -> pa.Table:
@@ -269,7 +278,7 @@ class Filters:
     def _in_training(self, batch: UserBatch, pairs: Pairs) -> pa.StringArray:
         """Tracks that users who are not held out keep."""
         here = self.passed(batch, pairs)[0] & (batch.held[pairs.users] == 0)
-        return _distinct_ids(batch.rows.tracks, pairs.tracks[here])
+        return batch.rows.tracks.ids.take(_distinct_codes(pairs.tracks[here]))
 
     def passed(self, batch: UserBatch, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
         """Filter the pairs of a part, with `temporal` by its training plays.

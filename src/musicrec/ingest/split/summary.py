@@ -22,7 +22,7 @@ _LEAST_KNOWN = 0.05  # share of held-out users, or tracks, that training must kn
 class Contents(NamedTuple):
     """What a split's files hold."""
 
-    users: pa.Array  # distinct ids, in no order
+    users: pa.Array  # distinct ids, in no order, or within a batch their codes
     tracks: pa.Array
     histogram: Counter[int]  # count -> number of rows
 
