@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from musicrec.errors import UsageError
 from musicrec.parsers import Commands, add_command, number
 from musicrec.storage.outputs import is_page, output_file
 
@@ -27,6 +28,7 @@ def add_tune(commands: Commands) -> None:
     add("--trials", type=count, default=100, help="how many (%(default)s)")
     add("--seed", type=seed, default=42, help="of the search (%(default)s)")
     add("--metric", default="", help="what to maximise (default: map@ longest k)")
+    add("--beyond", action="store_true", help=argparse.SUPPRESS)  # of version 0.1
     _add_paths(parser, "tune.html")
 
 
@@ -55,6 +57,8 @@ def run_tune(args: argparse.Namespace) -> None:
     from musicrec.tune.pages import command, notes, trial_line, trials_table, tuning_page
     from musicrec.tune.run import Request, tune
 
+    if args.beyond:
+        raise UsageError("--beyond is gone: search again with a wider range, -S NAME=...")
     output_file(args.output, ".html", is_page)
     of_search = (args.trials, args.metric, args.seed)
     request = Request(Path("params.yaml"), args.indexed, args.overrides, *of_search)
