@@ -183,7 +183,7 @@ def run_explain(args: argparse.Namespace) -> None:
 
 
 def add_verify(commands: Commands) -> None:
-    """Check a bundle: every file's hash, every number that is followed, the sentinel answers."""
+    """Check a bundle: hash and shape of every file, and a few answers known from its export."""
     _command(commands, "verify", add_verify.__doc__, run_verify)
 
 
@@ -208,9 +208,9 @@ def add_update(commands: Commands) -> None:
         "--plays", metavar="SOURCE", required=True, help="new plays, as data.source names them"
     )
     parser.add_argument("--output", metavar="FOLDER", required=True, help="bundle to write")
-    parser.add_argument(
-        "--rounds", metavar="N", type=number(int, 1, 100), default=1, help="%(default)s"
-    )
+    about = "how often new plays' users and tracks are solved by turns (%(default)s)"
+    rounds = number(int, 1, 100)
+    parser.add_argument("--rounds", metavar="N", type=rounds, default=1, help=about)
     parser.add_argument(
         "--params",
         metavar="FILE",

@@ -100,8 +100,12 @@ class Ids:
 
     def find(self, given: Sequence[Id]) -> np.ndarray:
         """Index of every id, -1 where it is unknown: int32 array (n)."""
-        keys = [as_text(one, self.kind).encode("utf-8", "surrogatepass") for one in given]
-        return self.positions(pa.array(keys, pa.binary()))
+        try:
+            "".join(given)  # type: ignore[arg-type]
+            return self.positions(pa.array(given, pa.string()))
+        except (TypeError, UnicodeError):  # whole numbers, or no text of UTF-8
+            keys = [as_text(one, self.kind).encode("utf-8", "surrogatepass") for one in given]
+            return self.positions(pa.array(keys, pa.binary()))
 
     def indices(self, given: Iterable[Id] | Indices) -> Indices:
         """Look many ids up; what was looked up already is given back as it is."""

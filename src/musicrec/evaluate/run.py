@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +44,8 @@ def evaluate(
     MusicRecError
         The folders do not fit each other, or the split holds no play.
     """
+    if os.environ.get("MUSICREC_EVALUATE_ON", "native") != "native":  # of version 0.1
+        raise MusicRecError("MUSICREC_EVALUATE_ON is gone: evaluate needs no Spark; unset it")
     held_out = read_held_out(indexed, params.split, params.seen)
     if held_out.n_without_new:
         warn(
