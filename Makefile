@@ -31,7 +31,7 @@ repro: checkout setup ## run the pipeline
 	@echo "      musicrec report (writes report.html), or your own plays (README.md)"
 
 test: checkout setup-dev ## run the tests, two files at once
-	@$(run) python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(run) python -m pytest -n 2 --no-loadscope-reorder
 
 report: base setup ## report.html: REVS (default workspace) drawn over BASE, for any browser
 	@$(run) musicrec report $(REVS) --base "$(BASE)" $(asked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from contextlib import ExitStack, nullcontext
 
@@ -23,28 +24,34 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each process of `make test` whole files to run, whose tests share what takes long.
+def group(nodeid: str) -> str:
+    """What one process of `make test` runs: whole files, whose tests share what takes long.
 
-    tests/pipeline is one group, for one scratch clone; what runs in the session of `spark` is
-    another, since two sessions at once take more than twice as long; and so is what looks at the
-    project of tests/review. They take longest: first, which `--no-loadscope-reorder` keeps.
+    tests/pipeline is one group, for one scratch clone; what is on Spark is another, since two
+    sessions at once take more than twice as long; and so is tests/review, for its project.
     """
+    if nodeid.startswith("tests/pipeline/"):
+        return "1 pipeline"
+    if re.search("spark|mllib", nodeid, re.IGNORECASE):
+        return "2 spark"
+    return "3 review" if nodeid.startswith("tests/review/") else f"4 {nodeid.partition('::')[0]}"
 
-    def group(item: pytest.Item) -> str:
-        names, folder = item.fixturenames, item.path.parent.name  # type: ignore[attr-defined]
-        if folder == "pipeline":
-            return "1 pipeline"
-        if "spark" in names or "[MLlib]" in item.name:
-            return "2 spark"
-        if folder == "review" and "project" in names:
-            return "3 review"
-        return f"4 {item.path}"
 
-    items.sort(key=lambda item: group(item)[0])
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the groups that take longest first, where `--no-loadscope-reorder` leaves them."""
+    items.sort(key=lambda item: group(item.nodeid)[0])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Share out groups; the marks of `--dist loadgroup` have no effect under pytest 9.2."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    return Groups(config, log)
 
 
 @pytest.fixture(scope="session")
