@@ -164,4 +164,4 @@ def test_trials_fold_in_too(folder, tmp_path, seen):
     figures = evaluation_metrics(staged, rows["differences"], params)
     mine = trials.figures(model)
     assert "calibrated_recall@5" in mine and mine.items() <= figures.items()
-    assert spark_rows(trials.per_user(model), params.k) == rows["spark_protocol"]
+    assert spark_rows(trials.judge(model)[1], params.k) == rows["spark_protocol"]
