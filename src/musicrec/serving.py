@@ -175,7 +175,7 @@ def run_explain(args: argparse.Namespace) -> None:
         for part in why.plays[:k]
     ]
     others = sum(part.part for part in why.plays[k:]) + why.remainder
-    if len(why.plays) > k or why.remainder:
+    if len(why.plays) > k or abs(others) >= 0.00005:  # as much as is shown
         count = len(why.plays[k:])
         rows.append((f"{count} others" if count else "remainder", "", "", f"{others:+.4f}"))
     rows.append((f"score of {why.track_id}", labels.get(why.track_id, ""), "", f"{why.score:.4f}"))
@@ -329,7 +329,7 @@ def _play(text: str, separator: str = "=", where: str = "") -> tuple[str, int]:
     track, count = (track, count.strip()) if found else (text, "1")
     if not (count.isascii() and count.isdigit() and len(count) <= 18):
         raise MusicRecError(
-            f"{where or text}: play count {count[:40]!r} is not a whole number of at most 18 digits"
+            f"{where or text}: play count {count[:40]!r} is not a whole number from 1 to 10^18 - 1"
         )
     return track, int(count)
 

@@ -134,7 +134,7 @@ def test_verify(say, project, tmp_path):
         (["recommend", "--user", "user-1", "-k", "0"], "k is 0"),
         (["recommend", "--user", "user-1", "--candidates", "nobody"], "nothing is left"),
         (["recommend", "--plays", "item-2=x"], "item-2=x: play count 'x' is not a whole number"),
-        (["recommend", "--plays", "item-2=" + "9" * 60], "of at most 18 digits"),
+        (["recommend", "--plays", "item-2=" + "9" * 60], "from 1 to 10^18 - 1"),
         (["recommend", "--plays-from", "/nowhere"], "/nowhere: no such file"),
         (["recommend", "--plays-from", "/"], "a folder, where a file is needed"),
         (["recommend", "--user", "user-1", "--labels", "/dev/null"], "no names"),

@@ -120,7 +120,7 @@ def test_a_missing_cut_or_altered_file(folder, name):
         path.write_bytes(change)
         refused(folder, f"{name}: differs from the manifest")
     path.unlink()
-    refused(folder, f"{name}: No such file or directory; export the bundle again")
+    refused(folder, f"{name}: No such file or directory; take an undamaged copy")
     path.mkdir()
     refused(folder, f"{name}: differs from the manifest")
 

@@ -51,8 +51,8 @@ def test_what_evaluate_keeps_comes_back_and_is_judged_alike(held_out, lists, tmp
     np.testing.assert_array_equal(found, lists.judged)
     np.testing.assert_array_equal(read_lists(tmp_path / "lists.csv", held_out, PARAMS)[0], found)
     assert notes == [
-        "5 held-out users without a list: judged by an empty one",
-        "5 lists shorter than 10: the rest are misses",
+        "held-out users without a list, judged by an empty one: 5",
+        "lists shorter than 10, the rest misses: 5",
     ]
     again = judge(held_out, Lists(found, lists.with_seen, lists.scores), PARAMS)
     assert again.table.equals(judge(held_out, lists, PARAMS).table)
@@ -83,12 +83,12 @@ def test_what_is_wrong_with_lists_is_counted_and_judged_as_it_says(held_out, tmp
     assert found[0].tolist() == expected + [-1] * 6
     assert (found[1:] == -1).all()
     assert notes == [
-        "2 users who are not held out: ignored",
-        f"{len(users) - 1} held-out users without a list: judged by an empty one",
-        f"{len(users)} lists shorter than 10: the rest are misses",
-        "2 tracks that stand in a list again: left out",
-        "1 tracks of the user's history: left out (evaluate.seen)",
-        "2 tracks that training does not know: misses",
+        "users who are not held out, ignored: 2",
+        f"held-out users without a list, judged by an empty one: {len(users) - 1}",
+        f"lists shorter than 10, the rest misses: {len(users)}",
+        "tracks repeated in a list, left out: 2",
+        "tracks of the user's history, left out (evaluate.seen): 1",
+        "tracks that training does not know, misses: 2",
     ]
     kept, _ = read_lists(path, held_out, PARAMS.replace(seen="keep"))
     assert tracks.index(seen) in kept[0]

@@ -93,7 +93,7 @@ def test_a_few_users_do_not_show_that_a_model_beats_anything(evaluation):
         assert row["low"] > 0 and row["shown_higher"] is False
         figures = evaluation_metrics(few, differences, PARAMS)
         assert figures["beats_popularity"] is False
-        assert f"{n} users are too few to tell" in sentence(figures, differences, few.table, PARAMS)
+        assert f"too few users ({n}) to tell" in sentence(figures, differences, few.table, PARAMS)
 
 
 def test_a_model_that_loses_to_popularity_says_so(folder, plays, tmp_path):

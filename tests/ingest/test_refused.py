@@ -138,7 +138,8 @@ BAD_ROWS: dict[str, tuple] = {
     "backslash before quotes": (CSV + 'u,"a \\"b\\", t",1\n', {}, "misplaced quote",
         "not behind a backslash"),
     "several": (with_counts("1_000") + "a,b,0\n,b,\n", {}, "where a number is expected in 2 rows",
-        "'1_000' (line 107", "; 2 more bad in other ways"),
+        "'1_000' (line 107", "; more bad rows: user missing in 1, first in line 110; ",
+        "count zero in 1, first in line 109"),
     "Parquet uint64 too large": (counts(2**63, kind=pa.uint64()), {}, f"first in '{HUGE}'"),
     "NUL in ids": (parquet(user_id=[*USERS[:-1], "u\x001"]), {}, "or NUL in 1 row"),
     "bad time": (lines("{u},{t},noon", TIMES), TIMED, "column 'at' is neither a number",
@@ -294,4 +295,4 @@ def test_lines_are_counted_whatever_pieces_they_are_read_in(tmp_path):
     path = write(tmp_path / "plays.csv", "\n".join([*rows, "ragged"]))
     sentence = sentence_of(path, tmp_path, COUNTED)
     assert "in 2 rows, first in 'x1' (line 5,001, user 'u'" in sentence
-    assert "; 1 more bad in other ways" in sentence
+    assert "; more bad rows: ragged line in 1, first in line 40,001" in sentence

@@ -74,7 +74,7 @@ class Stored:
 @pytest.fixture(autouse=True)
 def judged_before(monkeypatch):
     """What the clone's records would say."""
-    monkeypatch.setattr("musicrec.review.compare.settings_judged", lambda head: head.judged)
+    monkeypatch.setattr("musicrec.review.compare.settings_judged", lambda head, truth: head.judged)
 
 
 def table(n_users=2000, shift=0.0, seed=0, split="validation", k=K, names=NAMES, **about):

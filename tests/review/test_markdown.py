@@ -143,7 +143,7 @@ def test_lists_of_any_model_are_compared_like_a_revision(project, tmp_path, monk
         assert main(["judge", "data/lists.parquet", "--name", "own"]) == 0
         assert main(["judge", str(few), "--name", "few", "--trec", str(tmp_path)]) == 0
         told = capsys.readouterr().out
-        assert "lists shorter than 100: the rest are misses\nmap@100: few 0." in told
+        assert "lists shorter than 100, the rest misses: " in told and "\nmap@100: few 0." in told
         assert (tmp_path / "qrels.txt").exists()
         assert main(["compare", "own", "main", "--json"]) == 0
         found = json.loads(capsys.readouterr().out)["metrics"]
@@ -306,15 +306,23 @@ def test_a_broken_file_is_one_sentence(project):
 def test_a_search_on_the_validation_users_is_known(project):
     """By DVC's record of runs, and by that of `musicrec tune`."""
     noisy = project.revision("noisy")
-    assert settings_judged(noisy) == 2  # main's own and this one; other-data has other users
+    assert settings_judged(noisy, "t") == 2  # main's own and this one; other-data has other users
     folder = project.folder / "data/tune"
     folder.mkdir()
     trials = [{"setting": {"als.rank": rank}} for rank in (2, 4, 8, 4)]
-    search = {"base": {"als.reg_param": 0.3, "als.rank": 2}, "fixed": {}, "trials": trials}
+    search = {
+        "base": {"als.reg_param": 0.3, "als.rank": 2},
+        "fixed": {},
+        "trials": trials,
+        "truth": "t",
+    }
     (folder / "x.json").write_text(json.dumps(search))
     try:
-        assert settings_judged(noisy) == 5
-        assert settings_judged(project.revision("main")) == 2  # reg_param 0: not of this search
+        assert settings_judged(noisy, "t") == 5
+        assert settings_judged(noisy, "of others") == 2
+        assert (
+            settings_judged(project.revision("main"), "t") == 2
+        )  # reg_param 0: not of this search
     finally:
         shutil.rmtree(folder)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -124,6 +125,12 @@ def test_scratch_of_the_dead_is_removed(tmp_path, monkeypatch):
     with scratch_directory("musicrec-") as folder, scratch_directory("musicrec-") as inner:
         assert set(tmp_path.iterdir()) == {folder, inner}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_copy_that_finds_no_room_names_where_it_goes(tmp_path):
+    with pytest.raises(OSError) as raised, atomic_path(tmp_path / "new") as path:
+        raise OSError(errno.ENOSPC, "full", "source", None, str(path))
+    assert raised.value.filename == str(tmp_path / "new")
 
 
 @pytest.mark.parametrize("write", [write_folder, write_file])

@@ -12,7 +12,7 @@ from musicrec.cli import main
 from musicrec.errors import MusicRecError
 from musicrec.metrics.definitions import headline_metrics
 from musicrec.params import ALSParams, EvaluateParams, FeedbackParams, load_block
-from musicrec.tune.pages import command, notes
+from musicrec.tune.pages import command, first_name, notes, trials_table
 from musicrec.tune.run import Request, Study, importance, tune
 from musicrec.tune.space import read_space
 from musicrec.tune.trial import Trials
@@ -155,6 +155,15 @@ def test_a_best_value_on_the_border_is_said(request_, tmp_path):
     (name, end), *_ = study.space.on_border(study.best.user_attrs["setting"]).items()
     said = f"lies on the {end} border of the space; better may lie beyond it: search again with"
     assert any(said in note and f"-S '{name}=...'" in note for note in notes(study))
+
+
+def test_a_fixed_parameter_makes_the_first_trial_another_setting(request_, tmp_path):
+    fixed = ("als.rank=2", "als.max_iter=1", "feedback.transform=none", "als.alpha=2.0,2.5")
+    study = tune(replace(request_, overrides=(*SPACE, *fixed), folder=tmp_path, n_trials=1))
+    assert first_name(study) == "params.yaml, rank 2, max_iter 1"
+    (row,) = trials_table(study).rows
+    assert row[0] == first_name(study) and command(study) == ""
+    assert notes(study)[-1] == f"No trial beats {row[0]}: there is nothing to change."
 
 
 def test_the_command_line_prints_a_table_and_writes_a_page(

@@ -94,6 +94,8 @@ def test_borders_are_of_the_space_and_not_of_the_parameter():
         ("als.reg_exponent", 0.51, "lower"),
         ("als.rank", 32, "upper"),
         ("als.reg_param", 0.95, "upper"),
-        ("als.reg_param", 0.0, "lower"),
+        ("als.reg_param", 0.01, "lower"),
+        ("als.reg_param", 0.0, ""),  # outside, as params.yaml's own may be
+        ("als.rank", 128, ""),
     ):
         assert space.on_border(inside | {name: value}) == ({name: end} if end else {})

@@ -31,6 +31,8 @@ INDEX = "index.ann"
 TABLES = ("items.parquet", "users.parquet")  # the id maps once more, for other tools
 SENTINEL_K = 10
 NO_TIME = -(2**63)  # stands for a time that is not known
+_MAKE = "run dvc repro export in the clone, or name the folder of a bundle"
+_AGAIN = "take an undamaged copy of the bundle, or export it again (dvc repro --force export)"
 Content = Mapping[str, mmap.mmap | bytes]
 
 
@@ -191,7 +193,7 @@ def digest_of(root: Path) -> str:
     """Digest of the bundle that lies in a folder now; raises MusicRecError if there is none."""
     path = root / MANIFEST
     if not path.is_file():
-        raise MusicRecError(f"{path}: no bundle here")
+        raise MusicRecError(f"{path}: no bundle here; {_MAKE}")
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -208,7 +210,7 @@ def opened(root: Path) -> Iterator[Files]:
         try:
             folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
-            raise MusicRecError(f"{root}: no bundle here ({error.strerror})") from None
+            raise MusicRecError(f"{root}: no bundle here ({error.strerror}); {_MAKE}") from None
         stack.callback(os.close, folder)
 
         def handle_of(name: str, otherwise: str) -> int:
@@ -219,10 +221,10 @@ def opened(root: Path) -> Iterator[Files]:
             stack.callback(os.close, handle)
             return handle
 
-        first = handle_of(MANIFEST, "no bundle here, run dvc repro export")
+        first = handle_of(MANIFEST, f"no bundle here, {_MAKE}")
         text = os.read(first, os.fstat(first).st_size)
         manifest = parse_manifest(text, str(root / MANIFEST))
-        handles = {name: handle_of(name, "export the bundle again") for name in manifest.files}
+        handles = {name: handle_of(name, _AGAIN) for name in manifest.files}
         content: dict[str, mmap.mmap | bytes] = {}
         for name, handle in handles.items():
             if os.fstat(handle).st_size != manifest.files[name].bytes:
@@ -248,7 +250,7 @@ def _compare(content: Content, manifest: Manifest, root: Path) -> None:
 
 
 def _differs(path: Path) -> MusicRecError:
-    return MusicRecError(f"{path}: differs from the manifest; export the bundle again")
+    return MusicRecError(f"{path}: differs from the manifest; {_AGAIN}")
 
 
 def _array(handle: int, expected: Mapping[str, Any], path: Path) -> np.ndarray:

@@ -26,7 +26,7 @@ POPULARITY: Source = "popularity"
 NOTHING_LEFT = (
     "nothing is left to recommend: all that could be is played, excluded or below min_score"
 )
-NOTHING_ASKED = "k is 0"
+NOTHING_ASKED = "k is 0, so nothing is recommended; ask for 1 or more"
 NO_FACTORS = (
     "these plays tell the model nothing (none known, or all below feedback.min_count), "
     "so these are the most popular tracks"

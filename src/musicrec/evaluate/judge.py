@@ -146,6 +146,11 @@ def hash_rows(truth: Interactions, track_ids: pa.Array) -> np.ndarray:
     return sums
 
 
+def truth_digest(hashes: np.ndarray) -> str:
+    """Name what is held out of all users, by the column `truth` in whatever order."""
+    return f"{np.sum(hashes, dtype=np.uint64):016x}"
+
+
 def _spark_protocol(lists: np.ndarray, held_out: HeldOut, k: Sequence[int]) -> dict[str, pa.Array]:
     """Metrics in the `spark` protocol (see metrics/ranking.py), null for the users it drops.
 

@@ -75,7 +75,8 @@ def read_lists(
             raise MusicRecError(f"{path}: {name} is empty in {empty:,} of {table.num_rows:,} rows")
     kind = table.schema.field(order_by).type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        raise MusicRecError(f"{path}: {order_by} is {kind}, not a number")
+        first = table.column(order_by)[0].as_py()
+        raise MusicRecError(f"{path}: {order_by} is {kind}, not a number, first {first!r}")
     of_users, of_tracks = (table.column(i).cast(pa.string()).combine_chunks() for i in (0, 1))
     place = pc.index_in(of_users, held_out.user_ids)
     ours = pc.is_valid(place).to_numpy(zero_copy_only=False)
@@ -93,7 +94,9 @@ def read_lists(
     key = table.column(order_by).to_numpy()[ours].astype(np.float64)
     key = key if order_by == "position" else -key
     order = np.lexsort((items, key, users))
-    users, items, texts = users[order], items[order], texts[order]
+    users, items, texts, key = users[order], items[order], texts[order], key[order]
+    tied = (np.diff(users) == 0) & (np.diff(key) == 0) & (np.diff(texts) != 0)
+    n_tied = int(np.sum(tied)) if order_by == "position" else 0
     first = np.zeros(len(users), bool)
     first[np.unique(pair_keys(users, texts), return_index=True)[1]] = True
     seen = np.zeros(len(users), bool)
@@ -107,14 +110,15 @@ def read_lists(
     kept = position < length
     lists[users[kept], position[kept]] = items[kept]
     said = {
-        "users who are not held out: ignored": n_others,
-        "held-out users without a list: judged by an empty one": int(np.sum(counts == 0)),
-        f"lists shorter than {length}: the rest are misses": int(np.sum(counts < length)),
-        "tracks that stand in a list again: left out": int(np.sum(~first)),
-        "tracks of the user's history: left out (evaluate.seen)": int(np.sum(seen & first)),
-        "tracks that training does not know: misses": int(np.sum(items >= held_out.train.n_items)),
+        "users who are not held out, ignored": n_others,
+        "held-out users without a list, judged by an empty one": int(np.sum(counts == 0)),
+        f"lists shorter than {length}, the rest misses": int(np.sum(counts < length)),
+        "tracks repeated in a list, left out": int(np.sum(~first)),
+        "tracks at a position that another one has, put in the order of the index": n_tied,
+        "tracks of the user's history, left out (evaluate.seen)": int(np.sum(seen & first)),
+        "tracks that training does not know, misses": int(np.sum(items >= held_out.train.n_items)),
     }
-    return lists, [f"{number:,} {what}" for what, number in said.items() if number]
+    return lists, [f"{what}: {number:,}" for what, number in said.items() if number]
 
 
 def _read(path: Path) -> tuple[pa.Table, str]:

@@ -72,7 +72,7 @@ def sentence(
     said = f"{metric}: {model_title(model)} {figures[metric]:.4f}"
     if table.num_rows < FEWEST_USERS:
         beside = ", ".join(f"{model_title(row['against'])} {row['baseline']:.4f}" for row in rows)
-        return f"{said}, {beside}; {table.num_rows} users are too few to tell which is better"
+        return f"{said}, {beside}; too few users ({table.num_rows}) to tell which is better"
 
     def against(row: Mapping[str, Any]) -> str:
         missed = "is worse than" if row["high"] < 0 else "is not shown to beat"

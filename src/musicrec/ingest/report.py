@@ -99,12 +99,19 @@ class Tally:
         reason = _most_frequent(total)
         role, words, advice = self._reason(reason)
         file, bad = self._first[reason]
-        rows, others = total[reason], total.total() - total[reason]
+        rows = total[reason]
         with file.open() as stream:
-            where = f"{'row' if stream.read(4) == b'PAR1' else 'line'} {bad.number:,}"
+            unit = "row" if stream.read(4) == b"PAR1" else "line"
+        where = f"{unit} {bad.number:,}"
         if role:
             where += f", user {_shown(bad.user)}, track {_shown(bad.track)}"
-        also = f"; {others:,} more bad in other ways" if others else ""
+        more = [
+            f"{other.replace('_', ' ')} in {total[other]:,}, first in {unit} "
+            f"{self._first[other][1].number:,}"
+            for other in _ORDER
+            if total[other] and other != reason
+        ]
+        also = f"; more bad rows: {'; '.join(more)}" if more else ""
         if reason == "count_fractional":
             also += f"; {rows / self.rows.total():.1%} of the rows have fractions"
         return (

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec.errors import MusicRecError
-from musicrec.evaluate.judge import described
+from musicrec.evaluate.judge import described, truth_digest
 from musicrec.evaluate.report import SLICES, slice_labels
 from musicrec.metrics import definitions
 from musicrec.metrics.definitions import MARGIN, METRICS, direction, headline_metrics
@@ -84,7 +84,7 @@ def compare(
     split, judged = described(old.schema)["split"], 0
     better_here = any(row.verdict == definitions.BETTER for row in found.values())
     if split == "validation" and better_here and not isinstance(head, JudgedLists):
-        judged = settings_judged(head)
+        judged = settings_judged(head, truth_digest(new.column("truth").to_numpy()))
     return Result(
         base=base.name,
         head=head.name,

@@ -101,7 +101,7 @@ class Result:
         found = [self.cure] if self.cure else []
         if self.starts > 1:
             moved = ", ".join(
-                f"{name} by {100 * (row.start_sd or 0.0) / row.base:.2g} %"
+                f"{name} by {100 * (row.start_sd or 0.0) / row.base:.2f} %"
                 for name, row in self.metrics.items()
                 if row.base > 0 and SLICE not in name
             )
@@ -127,7 +127,8 @@ class Result:
             found.append(
                 f"These {self.n_users:,} {self.split} users have judged {self.settings_judged} "
                 f"settings in this clone, and {self.head} may be the best of them by chance. Ask "
-                "the test users, once and of both: `dvc exp run -S evaluate.split=test evaluate`."
+                "the test users, once and of both: `dvc exp run -S evaluate.split=test evaluate` "
+                "(with data.protocol: temporal they need data.test_from)."
             )
         return found
 
@@ -143,8 +144,9 @@ def as_text(result: Result) -> str:
         return result.title
     blocks = [result.title, _table(result).text()]
     for text in (_footnote(result), *result.notes):  # names and commands stay whole
-        whole = textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
-        blocks.append(whole)
+        tied = text.replace(" %", "\N{NO-BREAK SPACE}%")
+        whole = textwrap.fill(tied, WIDTH, break_long_words=False, break_on_hyphens=False)
+        blocks.append(whole.replace("\N{NO-BREAK SPACE}", " "))
     return "\n\n".join(blocks)
 
 
@@ -192,8 +194,10 @@ def _footnote(result: Result) -> str:
     words = f"Paired over users: change of the mean with its {CONFIDENCE} {interval}, p of the "
     words += "t-test of users crossed with starts" if many else "paired t-test"
     if n_metrics > 1:
-        words += f" after Holm's correction for the {n_metrics} metrics, which the interval does "
-        words += "not have"
+        sliced = any(SLICE in name for name in result.metrics)
+        words += f" after Holm's correction for the {n_metrics} "
+        words += "metrics and groups of users" if sliced else "metrics"
+        words += ", which the interval does not have"
     words += f"; better or worse where p < {SIGNIFICANCE:g}"
     if result.margin:
         words += ", no worse or equivalent where the whole interval lies above or within the "

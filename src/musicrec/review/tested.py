@@ -63,11 +63,11 @@ def scored_on(split: str, folder: str | os.PathLike[str] = ".") -> list[Tested]:
     return list(found.values())
 
 
-def settings_judged(head: Revision) -> int:
+def settings_judged(head: Revision, truth: str) -> int:
     """Count the settings that the validation users of a revision have judged in this clone.
 
-    By runs of the stage evaluate on the same indexed plays, and by trials of `musicrec tune` where
-    one of them is the revision's setting.
+    By runs of the stage evaluate on the same indexed plays, and by trials of `musicrec tune` on the
+    same `truth` (of `truth_digest`) where one of them is the revision's setting.
     """
     indexed = head.output_hash(project.INDEXED)
     runs = [one for one in scored_on("validation", head.root) if one.indexed == indexed]
@@ -80,7 +80,8 @@ def settings_judged(head: Revision) -> int:
         search: Any = read_json(path)
         shared = search["base"] | search["fixed"]
         settings = [shared | trial["setting"] for trial in search["trials"]]
-        if mine and any(mine.items() <= setting.items() for setting in settings):
+        same = search.get("truth", truth) == truth  # version 0.1 kept none
+        if same and mine and any(mine.items() <= setting.items() for setting in settings):
             for setting in settings:
                 if setting not in known and setting not in searched:
                     searched.append(setting)

@@ -65,13 +65,20 @@ def trials_table(study: Study) -> Table:
     header = ["trial", *metrics, *(name.partition(".")[2] for name in study.space.swept)]
     rows = [
         [
-            f"{number + 1}" if number else "params.yaml",
+            f"{number + 1}" if number else first_name(study),
             *(f"{trial.user_attrs['figures'][name]:.4f}" for name in metrics),
             *(parameter(trial.user_attrs["setting"][name]) for name in study.space.swept),
         ]
         for number, trial in shown
     ]
     return Table(header, rows)
+
+
+def first_name(study: Study) -> str:
+    """The first trial: params.yaml, but for the parameters that have another value throughout."""
+    fixed = study.space.fixed.items()
+    other = [f"{n.partition('.')[2]} {parameter(v)}" for n, v in fixed if study.base[n] != v]
+    return ", ".join(["params.yaml", *other])
 
 
 def notes(study: Study) -> list[str]:
@@ -83,8 +90,8 @@ def notes(study: Study) -> list[str]:
     if "FAIL" in states:
         reason = study.trials[states.index("FAIL")].user_attrs["reason"]
         found.append(f"The first that failed: {reason}.")
-    if not study.changes(study.best):
-        return [*found, "No trial beats params.yaml: there is nothing to change."]
+    if study.best is study.trials[0]:
+        return [*found, f"No trial beats {first_name(study)}: there is nothing to change."]
     best = study.best.user_attrs["setting"]
     for name, end in study.space.on_border(best).items():
         found.append(
@@ -101,8 +108,10 @@ def notes(study: Study) -> list[str]:
 def command(study: Study, trial: FrozenTrial | None = None) -> str:
     """The `dvc exp run` that trains a trial's model, by default the best one's, byte for byte.
 
-    Nothing, where that is the model of params.yaml.
+    Nothing, where that is the model of params.yaml, or no trial beats the first.
     """
+    if trial is None and study.best is study.trials[0]:
+        return ""
     changes = study.changes(trial or study.best)
     words = [f"-S {shlex.quote(f'{name}={parameter(changes[name])}')}" for name in sorted(changes)]
     return " ".join(["dvc exp run", *words]) if words else ""
@@ -152,7 +161,7 @@ def tuning_page(study: Study) -> str:
         Section(
             "trials",
             "Trials",
-            "The first is the setting of params.yaml. One that was given up shows its last value.",
+            f"The first is {first_name(study)}. One that was given up shows its last value.",
             in_order,
         ),
         Section(

@@ -23,6 +23,7 @@ from optuna.trial import BaseTrial, FrozenTrial, TrialState, create_trial
 
 from musicrec.als.fit import Factors
 from musicrec.errors import MusicRecError
+from musicrec.evaluate.judge import hash_rows, truth_digest
 from musicrec.metrics.definitions import headline_metrics
 from musicrec.params import B, load_params
 from musicrec.project import TRIALS
@@ -182,6 +183,9 @@ def tune(
         if study.ranked():  # for `musicrec compare`, which knows no Optuna
             settings = [trial.user_attrs for trial in study.trials]
             kept = {"base": base, "fixed": space.fixed, "trials": settings}
+            kept["truth"] = truth_digest(
+                hash_rows(trials.held_out.truth, trials.held_out.track_ids)
+            )
             write_exact_json(request.folder / f"{name}.json", kept)
 
 

@@ -88,14 +88,15 @@ class Space:
     def on_border(self, setting: Setting) -> dict[str, str]:
         """Numeric parameters whose value lies at an end of the range: name -> `lower` or `upper`.
 
-        An end that the parameter itself has, such as 0 of a share, is no border.
+        An end that the parameter itself has, such as 0 of a share, is no border; a value outside
+        the range, which only params.yaml's can be, lies at none.
         """
         found = {}
         for name, kind in self.swept.items():
             low, high, log = _ends(kind)
-            if low < high:
+            if low < high and low <= setting[name] <= high:
                 by = math.log if log else float
-                at = (by(max(setting[name], low)) - by(low)) / (by(high) - by(low))
+                at = (by(setting[name]) - by(low)) / (by(high) - by(low))
                 half = (high - low) / 2
                 lower, higher = (low / 2, high * 2) if log else (low - half, high + half)
                 end, beyond = ("lower", lower) if at <= NEAR else ("upper", higher)

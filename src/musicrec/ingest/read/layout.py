@@ -104,7 +104,8 @@ def text_layout(head: bytes, mapping: ColumnMapping, name: str, *, whole: bool) 
     split = [dialect.split(line)[0] for line in lines]
     at, titles = _header(split, lines, mapping, name)
     rows = split[at + bool(titles) :]
-    width = _row_width(rows, mapping, choice, name) if rows else len(titles)
+    below = lines[at + bool(titles) :]
+    width = _row_width(rows, below, mapping, choice, name) if rows else len(titles)
     columns = _named(titles, rows, width, mapping, name) if titles else ("",) * width
     places = positions(mapping, columns, name, named=bool(titles))
     fields = [field for field in rows[0] if field] if titles and rows else []
@@ -272,17 +273,21 @@ def _named(titles: Row, rows: list[Row], width: int, mapping: ColumnMapping, nam
     )
 
 
-def _row_width(rows: list[Row], mapping: ColumnMapping, choice: str, name: str) -> int:
+def _row_width(
+    rows: list[Row], lines: list[str], mapping: ColumnMapping, choice: str, name: str
+) -> int:
     """How many fields a row has; where too few agree, bad rows are no exception to drop."""
     width, share = _modal_width(rows)
     if share >= (_ALIKE if choice == "auto" else 0.5) or len(rows) < 3:
         return width
     usual, other = (
-        next(row for row in rows if (len(row) == width) == same) for same in (True, False)
+        next(i for i, row in enumerate(rows) if (len(row) == width) == same)
+        for same in (True, False)
     )
     raise MusicRecError(
-        f"{name}: lines of {width} and of {len(other)} fields, such as {' '.join(usual)[:60]!r} "
-        f"and {' '.join(other)[:60]!r}, are no table with data.separator: {choice} and data.quote: "
-        f"{mapping.params.quote}; set them, or, if a line holds a user and the user's tracks, "
-        "write one line a track: awk '{for (i = 2; i <= NF; i++) print $1, $i}'"
+        f"{name}: lines of {width} and of {len(rows[other])} fields, such as {lines[usual][:60]!r} "
+        f"and {lines[other][:60]!r}, are no table with data.separator: {choice} and data.quote: "
+        f"{mapping.params.quote}; mend the lines, set these two, or, if a line holds a user and "
+        "the user's tracks with blanks between them, write one line a track: "
+        "awk '{for (i = 2; i <= NF; i++) print $1, $i}'"
     )
