@@ -1,7 +1,5 @@
 """`make clean` removes what the stages wrote, and nothing else."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from pathlib import Path
@@ -24,7 +22,7 @@ stages:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory):
     """A project whose stages have run."""
     made = Project(tmp_path_factory.mktemp("made"))
     folder = made.folder
@@ -40,19 +38,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(made: Path, tmp_path: Path) -> Path:
+def project(made, tmp_path):
     return Path(shutil.copytree(made, tmp_path / "copy"))
 
 
-def files(folder: Path) -> set[str]:
+def files(folder):
     return {str(p.relative_to(folder)) for p in (folder / "data").rglob("*") if p.is_file()}
 
 
-def clean(project: Path) -> str:
+def clean(project):
     return Project(project).run(sys.executable, str(ROOT / "scripts/clean.py")).stderr
 
 
-def test_own_plays_and_tracked_files_stay(project: Path) -> None:
+def test_own_plays_and_tracked_files_stay(project):
     assert files(project) > {"data/one/part", "data/two", "data/three"}
     assert clean(project) == ""
     assert files(project) == {"data/lastfm/plays.csv", "data/.gitignore"}
@@ -61,7 +59,7 @@ def test_own_plays_and_tracked_files_stay(project: Path) -> None:
     assert files(project) > {"data/one/part", "data/two"}
 
 
-def test_what_no_stage_wrote_stays(project: Path) -> None:
+def test_what_no_stage_wrote_stays(project):
     (project / "data/one/mine.csv").write_text("user,track\n")
     (project / "data/two").unlink()  # DVC may have linked it to the cache
     (project / "data/two").write_text("mine")

@@ -1,7 +1,5 @@
 """dvc.yaml lists for every stage exactly the modules its script imports and the params it reads."""
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 
@@ -21,11 +19,11 @@ NAMES = [
 ]
 
 
-def script(stage: str) -> Path:
+def script(stage):
     return ROOT / "stages" / f"{stage.replace('-', '_')}.py"
 
 
-def folders(stage: str) -> set[str]:
+def folders(stage):
     """What a stage depends on: the folders of the package that it imports from, at any distance.
 
     How a process ends, and the sentence it ends with, change no output.
@@ -41,7 +39,7 @@ def folders(stage: str) -> set[str]:
     return {f"src/musicrec/{part if (package / part).is_dir() else f'{part}.py'}" for part in parts}
 
 
-def params_read(path: Path) -> set[str]:
+def params_read(path):
     """Blocks of params.yaml that a script loads, as `judged = load_block(path, EvaluateParams)`.
 
     A block of which the script only takes some keys (`judged.k`) stands for these keys.
@@ -69,24 +67,24 @@ def params_read(path: Path) -> set[str]:
     return found
 
 
-def test_the_stages_are_those_of_the_design() -> None:
+def test_the_stages_are_those_of_the_design():
     assert list(STAGES) == NAMES
     assert {path.stem for path in (ROOT / "stages").glob("*.py")} == {script(n).stem for n in NAMES}
 
 
 @pytest.mark.parametrize("stage", NAMES)
-def test_dependencies_are_the_folders_that_are_imported(stage: str) -> None:
+def test_dependencies_are_the_folders_that_are_imported(stage):
     code = [dep for dep in STAGES[stage]["deps"] if dep.startswith(("src/", "stages/"))]
     assert code == [f"stages/{script(stage).name}", *sorted(folders(stage))]
 
 
 @pytest.mark.parametrize("stage", NAMES)
-def test_params_are_the_blocks_the_script_reads(stage: str) -> None:
+def test_params_are_the_blocks_the_script_reads(stage):
     assert sorted(STAGES[stage].get("params", [])) == sorted(params_read(script(stage)))
 
 
 @pytest.mark.parametrize("stage", NAMES)
-def test_every_stage_says_what_it_does_and_names_its_paths(stage: str) -> None:
+def test_every_stage_says_what_it_does_and_names_its_paths(stage):
     spec = STAGES[stage]
     assert len(spec["desc"]) > 20
     assert spec["cmd"].startswith(f"sh stages/python.sh stages/{script(stage).name} ")
@@ -98,7 +96,7 @@ def test_every_stage_says_what_it_does_and_names_its_paths(stage: str) -> None:
             assert named, f"neither {path} nor its folder is on the command line"
 
 
-def test_defaults_are_the_setting_of_the_original_project() -> None:
+def test_defaults_are_the_setting_of_the_original_project():
     original = load_params(ROOT / "params.original.yaml")
     shipped = load_params(ROOT / "params.yaml")
     for model in MODELS:

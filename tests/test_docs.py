@@ -1,7 +1,5 @@
 """The README and docs/: links lead somewhere, figures are those of the committed JSON."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import re
@@ -20,12 +18,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def metrics(name: str) -> dict:
+def metrics(name):
     return dict(split_figures(json.loads((ROOT / f"metrics/{name}.json").read_text())))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_lead_somewhere(page):
     text = page.read_text()
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
         if not target.startswith(("http://", "https://")):
@@ -35,13 +33,13 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert anchor in {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in heads}
 
 
-def test_the_index_lists_every_page() -> None:
+def test_the_index_lists_every_page():
     index = (ROOT / "docs/README.md").read_text()
     pages = {page.name for page in PAGES if page.parent.name == "docs"} - {"README.md"}
     assert set(re.findall(r"\]\((\w+\.md)\)", index)) == pages
 
 
-def test_the_page_on_metrics_names_every_file_and_figure() -> None:
+def test_the_page_on_metrics_names_every_file_and_figure():
     page = (ROOT / "docs/metrics.md").read_text()
     for path in (ROOT / "metrics").glob("*.json"):
         assert f"`{path.name}`" in page
@@ -50,11 +48,11 @@ def test_the_page_on_metrics_names_every_file_and_figure() -> None:
             assert f"`{key}`" in page, f"{name}: {key}"
 
 
-def test_the_page_on_metrics_defines_each_as_the_code_does() -> None:
+def test_the_page_on_metrics_defines_each_as_the_code_does():
     assert metric_table() in (ROOT / "docs/metrics.md").read_text()
 
 
-def test_the_table_of_results_is_that_of_the_metrics() -> None:
+def test_the_table_of_results_is_that_of_the_metrics():
     figures, baselines = metrics("evaluate"), metrics("baselines")
     columns = ["map@500", "ndcg@500", "recall@500", "precision@10"]
     table = [f"| {figures['users']} held-out users | " + " | ".join(columns) + " |"]
@@ -73,7 +71,7 @@ def test_the_table_of_results_is_that_of_the_metrics() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_values_after_dash_s_are_parsed_and_allowed(page: Path, tmp_path: Path) -> None:
+def test_values_after_dash_s_are_parsed_and_allowed(page, tmp_path):
     """By DVC itself, as the shell hands them over: a missing quote in an example fails here."""
     text = page.read_text().replace("\\\n", " ")
     lines = [

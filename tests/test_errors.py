@@ -1,13 +1,10 @@
 """A user's mistake ends in one sentence and a status; a bug keeps its stack trace."""
 
-from __future__ import annotations
-
 import errno
 import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -17,9 +14,9 @@ from musicrec.jit.parallel import thread_count
 from musicrec.runtime import command
 
 
-def run(error: BaseException) -> int:
+def run(error):
     @command
-    def main() -> None:
+    def main():
         raise error
 
     return main()
@@ -76,7 +73,7 @@ def main():
 SIGNALS = [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")]
 
 
-def start(folder: Path, work: str, imports: str = "", *words: str) -> subprocess.Popen[str]:
+def start(folder, work, imports="", *words):
     """Start a stage with a `main` of this line."""
     script = folder / "stage.py"
     script.write_text(STAGE.format(imports=imports, work=work))

@@ -1,9 +1,6 @@
 """Nothing that is read runs as code, and Spark listens to this machine alone."""
 
-from __future__ import annotations
-
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,14 +17,14 @@ UNSAFE = {
 }
 
 
-def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+def calls(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func), node
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_that_is_read_runs(path: Path) -> None:
+def test_nothing_that_is_read_runs(path):
     for name, call in calls(path):
         given = {word.arg: ast.unparse(word.value) for word in call.keywords}
         where = f"{path}:{call.lineno}"
@@ -37,7 +34,7 @@ def test_nothing_that_is_read_runs(path: Path) -> None:
             assert given.get("allow_pickle") == "False", where
 
 
-def test_no_parameter_reaches_a_shell() -> None:
+def test_no_parameter_reaches_a_shell():
     """DVC puts `${...}` into a command as it stands; a dependency is only a path to it."""
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     for name, stage in stages.items():
@@ -45,7 +42,7 @@ def test_no_parameter_reaches_a_shell() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks into Linux's /proc")
-def test_spark_listens_to_this_machine_alone(spark) -> None:  # type: ignore[no-untyped-def]
+def test_spark_listens_to_this_machine_alone(spark):
     """Every socket of Java that listens is bound to loopback."""
     pid = spark.sparkContext._gateway.proc.pid
     inodes = set()

@@ -1,7 +1,5 @@
 """What set-up, the shell of the stages and the workflow do on other machines than this."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -14,12 +12,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def run(*words: str | Path, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
+def run(*words, cwd=ROOT, **env):
     env = {**os.environ, **env}
     return subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True)
 
 
-def program(path: Path, script: str) -> Path:
+def program(path, script):
     """Write a shell script that can be run."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\n{script}\n")
@@ -28,7 +26,7 @@ def program(path: Path, script: str) -> Path:
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash", "dash", "zsh", "csh", "tcsh", "fish"])
-def test_any_login_shell_runs_the_command_of_a_stage(shell: str) -> None:
+def test_any_login_shell_runs_the_command_of_a_stage(shell):
     found = shutil.which(shell)
     if found is None:
         pytest.skip(f"there is no {shell}")
@@ -37,7 +35,7 @@ def test_any_login_shell_runs_the_command_of_a_stage(shell: str) -> None:
     assert done.stdout.startswith("usage: sample.py")
 
 
-def test_a_python_without_the_packages_is_passed_over_or_named(tmp_path: Path) -> None:
+def test_a_python_without_the_packages_is_passed_over_or_named(tmp_path):
     copy = tmp_path / "a clone/.dvc/tmp/exps/one/stages/python.sh"  # of a queued experiment
     copy.parent.mkdir(parents=True)
     shutil.copy(ROOT / "stages/python.sh", copy)
@@ -58,7 +56,7 @@ def test_a_python_without_the_packages_is_passed_over_or_named(tmp_path: Path) -
         assert run(*asked, PATH=path, **named).stdout == f"{place.name}\n"
 
 
-def test_line_ends_are_those_of_unix_in_any_clone(tmp_path: Path) -> None:
+def test_line_ends_are_those_of_unix_in_any_clone(tmp_path):
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
     shutil.copy(ROOT / ".gitattributes", tmp_path)
     for words in ("init -q", "config core.autocrlf true", "add -A", "checkout-index -f -a"):
@@ -66,7 +64,7 @@ def test_line_ends_are_those_of_unix_in_any_clone(tmp_path: Path) -> None:
     assert b"\r" not in (tmp_path / "scripts/setup.sh").read_bytes()
 
 
-def test_plays_below_data_never_go_into_git_and_their_pointers_do(tmp_path: Path) -> None:
+def test_plays_below_data_never_go_into_git_and_their_pointers_do(tmp_path):
     """DVC commits what a stage reads to an experiment, unless Git is told to ignore it."""
     run("git", "init", "-q", cwd=tmp_path)
     (tmp_path / "data").mkdir()
@@ -76,7 +74,7 @@ def test_plays_below_data_never_go_into_git_and_their_pointers_do(tmp_path: Path
     assert run("git", "check-ignore", *names, cwd=tmp_path).stdout.split() == plays
 
 
-def test_the_workflow_makes_targets_that_there_are() -> None:
+def test_the_workflow_makes_targets_that_there_are():
     workflow = (ROOT / ".github/workflows/review.yml").read_text()
     rules = (ROOT / "Makefile").read_text()
     for target in re.findall(r"\bmake (?:-s )?([a-z-]+)", workflow):

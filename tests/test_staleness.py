@@ -1,7 +1,5 @@
 """Stale stages, imports and freezes, in a DVC project of two `cp`s."""
 
-from __future__ import annotations
-
 import functools
 import http.server
 import shutil
@@ -27,12 +25,12 @@ stages:
 """
 
 
-def stale(project: Project, name: str = "workspace") -> dict[str, str]:
+def stale(project, name="workspace"):
     return stale_stages(project.revision(name))
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory):
     """Its plays are imported from a server that the fixture stops."""
     upstream = tmp_path_factory.mktemp("upstream")
     (upstream / "plays.csv").write_text("a,b\n")
@@ -53,11 +51,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(made: Path, tmp_path: Path) -> Project:
+def project(made, tmp_path):
     return Project(Path(shutil.copytree(made, tmp_path / "project")))
 
 
-def test_an_import_is_as_it_was_imported_whatever_its_server_does(project: Project) -> None:
+def test_an_import_is_as_it_was_imported_whatever_its_server_does(project):
     assert stale(project) == {} and stale(project, "main") == {}
     (project.folder / "plays.csv").unlink()
     (project.folder / "plays.csv").write_text("a,b\nc,d\n")
@@ -68,7 +66,7 @@ def test_an_import_is_as_it_was_imported_whatever_its_server_does(project: Proje
     }
 
 
-def test_a_frozen_stage_of_ours_names_the_freeze(project: Project) -> None:
+def test_a_frozen_stage_of_ours_names_the_freeze(project):
     project.dvc("freeze", "copy")
     assert stale(project) == {}
     (project.folder / "code.py").write_text("2\n")
@@ -77,7 +75,7 @@ def test_a_frozen_stage_of_ours_names_the_freeze(project: Project) -> None:
 
 
 @pytest.mark.parametrize("path", ["dvc.lock", "dvc.yaml"])
-def test_the_marks_of_a_merge_are_one_sentence(project: Project, path: str) -> None:
+def test_the_marks_of_a_merge_are_one_sentence(project, path):
     file = project.folder / path
     file.write_text(f"<<<<<<< HEAD\n{file.read_text()}=======\n>>>>>>> other\n")
     sentence = f"^{path} of workspace holds the marks of a merge that is not finished"

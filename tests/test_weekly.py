@@ -3,8 +3,6 @@
 What the stages would write is made in this process, and the verdict is given.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
@@ -41,7 +39,7 @@ esac
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkout(tmp_path_factory):
     """Four weeks, each with the bundle trained before it and the status of its gate."""
     root = tmp_path_factory.mktemp("checkout")
     plays = make_plays()
@@ -62,7 +60,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(root: Path, week: str, kill: int = 0) -> subprocess.CompletedProcess[str]:
+def run(root, week, kill=0):
     (root / "count").write_text("")
     return subprocess.run(
         ["sh", "scripts/weekly.sh", week, "served"],
@@ -75,7 +73,7 @@ def run(root: Path, week: str, kill: int = 0) -> subprocess.CompletedProcess[str
     )
 
 
-def served(root: Path) -> str:
+def served(root):
     """The week of the bundle in service, which is whole."""
     current = root / "served/current"
     load_bundle(current)
@@ -83,7 +81,7 @@ def served(root: Path) -> str:
 
 
 @pytest.mark.skipif(shutil.which("flock") is None, reason="needs flock")
-def test_four_weeks_killed_in_every_step_serve_one_whole_bundle(checkout: Path) -> None:
+def test_four_weeks_killed_in_every_step_serve_one_whole_bundle(checkout):
     shutil.copy(ROOT / "params.yaml", checkout)
     for day in ("", "2026-13-01", "soon"):
         assert "error: name the first day of the plays that judge" in run(checkout, day).stderr

@@ -1,7 +1,5 @@
 """Ids laid one behind the other are found by their bytes."""
 
-from __future__ import annotations
-
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +16,7 @@ TEXTS = st.lists(WORDS, unique=True, max_size=20)
 
 
 @given(TEXTS, st.integers(0, 5))
-def test_every_id_is_found_and_no_other(texts: list[str], skipped: int) -> None:
+def test_every_id_is_found_and_no_other(texts, skipped):
     column = pa.array(texts, pa.string()).slice(skipped)
     kept = texts[skipped:]
     ids = Ids("track", *id_arrays(column))
@@ -29,7 +27,7 @@ def test_every_id_is_found_and_no_other(texts: list[str], skipped: int) -> None:
     assert found.tolist() == list(range(len(kept))) and list(unknown) == texts[:skipped]
 
 
-def test_ids_are_listed_and_asked_for() -> None:
+def test_ids_are_listed_and_asked_for():
     ids = Ids("track", *id_arrays(pa.array(["b", "7", "a"])))
     assert "7" in ids and 7 in ids and "c" not in ids and None not in ids
     assert repr(ids) == "<3 track ids: 'b', '7', …>"

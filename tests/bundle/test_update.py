@@ -1,9 +1,5 @@
 """New plays are added to a bundle: what they touch is solved again, all else stays."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,7 +23,7 @@ NEW = [
 ]
 
 
-def table(rows: list[tuple[Any, ...]] = NEW) -> pa.Table:
+def table(rows=NEW):
     types = {"user_id": pa.string(), "track_id": pa.string(), "count": pa.int64()}
     types |= {"last_played": pa.int64()} if rows and len(rows[0]) > 3 else {}
     named = [dict(zip(types, row, strict=True)) for row in rows]

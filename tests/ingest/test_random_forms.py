@@ -10,12 +10,10 @@ import json
 import lzma
 import random
 import re
-from pathlib import Path
 
 import pyarrow as pa
 
 from musicrec.ingest.read.values import REASONS
-from musicrec.params import DataParams
 from tests.support.many_sources import read_source
 from tests.support.plays import HOLDOUT, data_params, parquet, write
 
@@ -54,7 +52,7 @@ TYPED = {
 KINDS = {"text": TEXT, "json": TYPED, "array": TYPED, "parquet": TYPED}
 
 
-def drawn(number: int) -> list[dict]:
+def drawn(number):
     """Forms, half of them of text."""
     rng, found = random.Random(5), []
     for kind in ["text"] * (number // 2) + rng.choices(["json", "array", "parquet"], k=number // 2):
@@ -63,7 +61,7 @@ def drawn(number: int) -> list[dict]:
     return found
 
 
-def written(form: dict, folder: Path) -> DataParams:
+def written(form, folder):
     plays = ODD if form["odd"] else PLAIN
     plays = random.Random(form["order"]).sample(plays, len(plays))
     kwargs: dict = {}
@@ -86,7 +84,7 @@ def written(form: dict, folder: Path) -> DataParams:
     return data_params(source, **HOLDOUT, **kwargs)
 
 
-def text_of(form: dict, plays: list) -> tuple[bytes, dict]:
+def text_of(form, plays):
     separator, header = form["separator"], ["user_id", "track_id", "count"]
     rows = [header, *map(list, plays)]
     for row in rows if form["extra"] else ():
@@ -110,10 +108,10 @@ def text_of(form: dict, plays: list) -> tuple[bytes, dict]:
     return text.encode(form["encoding"]), kwargs
 
 
-def typed(form: dict, plays: list) -> dict:
+def typed(form, plays):
     users, tracks, counts = map(list, zip(*plays, strict=True))
 
-    def ids(values: list[str]) -> pa.Array:
+    def ids(values):
         array = pa.array(values)
         return array.dictionary_encode() if form["ids"] == "dictionary" else array.cast(form["ids"])
 
@@ -122,7 +120,7 @@ def typed(form: dict, plays: list) -> dict:
     return {"user_id": ids(users), "track_id": ids(tracks), "count": count}
 
 
-def is_sure(form: dict) -> bool:
+def is_sure(form):
     """Whether nothing in the form can be taken for something else."""
     ambiguous = form["kind"] == "text" and form["quoting"] == "none" and form["odd"]
     asked = form.get("separator") == "\t" and form["quoting"] in ("all", "text")

@@ -1,7 +1,5 @@
 """Powers and logarithms against Python's own, and their bits against known ones."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 
@@ -10,7 +8,7 @@ import numpy as np
 from musicrec.interactions.portable import exp2, log1p, log2, power
 
 
-def test_they_are_python_s_own_to_the_last_bits() -> None:
+def test_they_are_python_s_own_to_the_last_bits():
     numbers = np.concatenate([np.arange(1, 3000), np.logspace(-300, 300, 999)])
     np.testing.assert_allclose(log2(numbers), [math.log2(x) for x in numbers], 1e-15, 1e-15)
     np.testing.assert_array_equal(log2(2.0 ** np.arange(-50, 50)), np.arange(-50, 50))
@@ -24,7 +22,7 @@ def test_they_are_python_s_own_to_the_last_bits() -> None:
     np.testing.assert_array_equal(power(np.array([0.0, 4.0]), 0.5), [0, 2])
 
 
-def test_their_bits_are_known() -> None:
+def test_their_bits_are_known():
     """They hold on every processor; `np.log2` and `np.exp2` fail here with and without AVX-512."""
     numbers = np.arange(1, 100_000)
     for found, known in (
