@@ -81,8 +81,10 @@ def _environment(folder: Path) -> dict[str, str]:
     """This process's, with a `python` ahead of all others that has no pandas."""
     hidden = folder.parent / "bin"
     if not hidden.exists():
-        (hidden / "pandas").mkdir(parents=True)
-        (hidden / "pandas/__init__.py").write_text("raise ImportError('hidden')", encoding="utf-8")
+        hidden.mkdir(parents=True)
+        # So that importing it fails, on any thread.
+        no_pandas = 'import sys\nsys.modules["pandas"] = None\n'
+        (hidden / "sitecustomize.py").write_text(no_pandas, encoding="utf-8")
         python = hidden / "python"  # stages/python.sh sets PYTHONPATH, so that it is added here
         python.write_text(
             f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{hidden}" exec "{sys.executable}" "$@"\n',

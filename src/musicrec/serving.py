@@ -208,7 +208,7 @@ def add_update(commands: Commands) -> None:
         "--plays", metavar="SOURCE", required=True, help="new plays, as data.source names them"
     )
     parser.add_argument("--output", metavar="FOLDER", required=True, help="bundle to write")
-    about = "how often new plays' users and tracks are solved by turns (%(default)s)"
+    about = "half steps over the users, then the tracks, of the new plays (%(default)s)"
     rounds = number(int, 1, 100)
     parser.add_argument("--rounds", metavar="N", type=rounds, default=1, help=about)
     parser.add_argument(

@@ -131,6 +131,8 @@ def test_a_copy_that_finds_no_room_names_where_it_goes(tmp_path):
     with pytest.raises(OSError) as raised, atomic_path(tmp_path / "new") as path:
         raise OSError(errno.ENOSPC, "full", "source", None, str(path))
     assert raised.value.filename == str(tmp_path / "new")
+    with pytest.raises(OSError, match="no number"), atomic_path(tmp_path / "new"):
+        raise OSError("no number")
 
 
 @pytest.mark.parametrize("write", [write_folder, write_file])

@@ -162,8 +162,9 @@ def test_a_fixed_parameter_makes_the_first_trial_another_setting(request_, tmp_p
     study = tune(replace(request_, overrides=(*SPACE, *fixed), folder=tmp_path, n_trials=1))
     assert first_name(study) == "params.yaml, rank 2, max_iter 1"
     (row,) = trials_table(study).rows
-    assert row[0] == first_name(study) and command(study) == ""
-    assert notes(study)[-1] == f"No trial beats {row[0]}: there is nothing to change."
+    assert row[0] == first_name(study)
+    assert command(study) == "dvc exp run -S als.max_iter=1 -S als.rank=2"
+    assert f"No trial beats the first, {row[0]}; params.yaml was not tried." in notes(study)
 
 
 def test_the_command_line_prints_a_table_and_writes_a_page(

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from musicrec.errors import MusicRecError
-from musicrec.interactions.id_columns import fnv1a, id_arrays
-from musicrec.jit.kernel import kernel
+from musicrec.interactions.id_columns import id_arrays
+from musicrec.jit.kernel import fnv1a, kernel
 
 Id = str | int | np.integer
 

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.interactions.held_out import HeldOut, known_tracks
-from musicrec.interactions.id_columns import fnv1a, id_arrays
+from musicrec.interactions.id_columns import id_arrays
 from musicrec.interactions.matrix import Interactions
-from musicrec.jit.kernel import kernel
+from musicrec.jit.kernel import fnv1a, kernel
 from musicrec.jit.parallel import blocks, for_blocks
 from musicrec.metrics.beyond_accuracy import beyond_accuracy, median_popularity
 from musicrec.metrics.ranking import score_lists

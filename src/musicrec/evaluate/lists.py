@@ -114,7 +114,7 @@ def read_lists(
         "held-out users without a list, judged by an empty one": int(np.sum(counts == 0)),
         f"lists shorter than {length}, the rest misses": int(np.sum(counts < length)),
         "tracks repeated in a list, left out": int(np.sum(~first)),
-        "tracks at a position that another one has, put in the order of the index": n_tied,
+        "tracks at the position of another one, ordered by number of listeners": n_tied,
         "tracks of the user's history, left out (evaluate.seen)": int(np.sum(seen & first)),
         "tracks that training does not know, misses": int(np.sum(items >= held_out.train.n_items)),
     }

@@ -106,10 +106,10 @@ class Tally:
         if role:
             where += f", user {_shown(bad.user)}, track {_shown(bad.track)}"
         more = [
-            f"{other.replace('_', ' ')} in {total[other]:,}, first in {unit} "
-            f"{self._first[other][1].number:,}"
-            for other in _ORDER
-            if total[other] and other != reason
+            f"{other.replace('_', ' ')} in {total[other]:,}, first in {unit} {there.number:,}"
+            + f" of {path.relative}" * (path is not file)
+            for other, (path, there) in sorted(self._first.items(), key=_place)
+            if other != reason
         ]
         also = f"; more bad rows: {'; '.join(more)}" if more else ""
         if reason == "count_fractional":
@@ -142,6 +142,10 @@ class Tally:
     def of_table(self, table: str) -> dict[str, Any]:
         """`rejected_rows` and `rejected` of one table."""
         return _rejected(self.rejected[table])
+
+
+def _place(reason: tuple[str, Any]) -> int:
+    return _ORDER.index(reason[0])
 
 
 def _most_frequent(rejected: Counter[str]) -> str:

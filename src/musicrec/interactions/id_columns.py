@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from musicrec.jit.kernel import kernel
 from musicrec.storage.files import read_json, require_sound
 from musicrec.storage.parquet import read_table
 
@@ -147,12 +146,3 @@ def id_arrays(ids: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     starts = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
     text = np.frombuffer(characters or b"", np.uint8)[starts[0] : starts[-1]]
     return text, starts - starts[0]
-
-
-@kernel(allocates=False)
-def fnv1a(text, start, stop):
-    """Hash the bytes `text[start:stop]` by FNV-1a (Fowler, Noll and Vo): uint64."""
-    value = np.uint64(0xCBF29CE484222325)
-    for place in range(start, stop):
-        value = (value ^ np.uint64(text[place])) * np.uint64(0x100000001B3)
-    return value

@@ -243,3 +243,12 @@ def mix(z: np.uint64) -> np.uint64:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
+
+
+@kernel(allocates=False)
+def fnv1a(text: np.ndarray, start: int, stop: int) -> np.uint64:
+    """Hash the bytes `text[start:stop]` by FNV-1a (Fowler, Noll and Vo): uint64."""
+    value = np.uint64(0xCBF29CE484222325)
+    for place in range(start, stop):
+        value = (value ^ np.uint64(text[place])) * np.uint64(0x100000001B3)
+    return value

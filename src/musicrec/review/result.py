@@ -101,7 +101,7 @@ class Result:
         found = [self.cure] if self.cure else []
         if self.starts > 1:
             moved = ", ".join(
-                f"{name} by {100 * (row.start_sd or 0.0) / row.base:.2f} %"
+                f"{name} by {_sd(row)} %"
                 for name, row in self.metrics.items()
                 if row.base > 0 and SLICE not in name
             )
@@ -131,6 +131,12 @@ class Result:
                 "(with data.protocol: temporal they need data.test_from)."
             )
         return found
+
+
+def _sd(row: Comparison) -> str:
+    """Standard deviation over starts, in percent of the mean of base."""
+    percents = 100 * (row.start_sd or 0.0) / row.base
+    return f"{percents:.2f}" if percents >= 0.01 else f"{percents:.1g}"
 
 
 def as_json(result: Result) -> str:

@@ -347,9 +347,9 @@ def _rank(factors, items, query, out_ids, out_scores):
 
 @kernel()
 def inner_products(factors, items, query, scores):
-    """Score items: float32 products and sums in the order of the factors, as everywhere.
+    """Score items: products and sums in the order of the factors, in the precision of the query.
 
-    Four items at a time, so that their chains of sums overlap.
+    That is float32 but for cosines. Four items at a time, so that their chains of sums overlap.
     """
     rank = len(query)
     whole = len(items) // 4 * 4

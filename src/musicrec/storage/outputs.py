@@ -206,7 +206,8 @@ def _beside(target: Path) -> Iterator[Path]:
         try:
             yield new
         except OSError as error:
-            error.filename = error.filename2 or error.filename  # of a copy, where it goes
+            if error.filename2:  # of a copy: where it goes
+                error.filename = error.filename2
             full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
             if error.filename is None and error.errno in full:
                 error.filename = str(target)

@@ -90,8 +90,10 @@ def notes(study: Study) -> list[str]:
     if "FAIL" in states:
         reason = study.trials[states.index("FAIL")].user_attrs["reason"]
         found.append(f"The first that failed: {reason}.")
+    if not study.changes(study.best):
+        return [*found, "No trial beats params.yaml: there is nothing to change."]
     if study.best is study.trials[0]:
-        return [*found, f"No trial beats {first_name(study)}: there is nothing to change."]
+        found.append(f"No trial beats the first, {first_name(study)}; params.yaml was not tried.")
     best = study.best.user_attrs["setting"]
     for name, end in study.space.on_border(best).items():
         found.append(
@@ -108,10 +110,8 @@ def notes(study: Study) -> list[str]:
 def command(study: Study, trial: FrozenTrial | None = None) -> str:
     """The `dvc exp run` that trains a trial's model, by default the best one's, byte for byte.
 
-    Nothing, where that is the model of params.yaml, or no trial beats the first.
+    Nothing, where that is the model of params.yaml.
     """
-    if trial is None and study.best is study.trials[0]:
-        return ""
     changes = study.changes(trial or study.best)
     words = [f"-S {shlex.quote(f'{name}={parameter(changes[name])}')}" for name in sorted(changes)]
     return " ".join(["dvc exp run", *words]) if words else ""
