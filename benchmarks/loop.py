@@ -38,6 +38,16 @@ from musicrec.runtime import progress
 ROOT = Path(__file__).resolve().parents[1]
 RANK = (r"(?m)^  rank: \d+$", "  rank: 50")
 ORIGINAL = "params.original.yaml"  # the setting of both revisions, older ones ship no other
+NO_PANDAS = """\
+import sys
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name == "pandas":
+            raise ImportError("hidden")
+
+sys.meta_path.insert(0, Hidden())
+"""
 AFTER_RANK = ("train", "evaluate", "export", "ann-bench")  # what als.rank reruns
 
 
@@ -82,9 +92,7 @@ def _environment(folder: Path) -> dict[str, str]:
     hidden = folder.parent / "bin"
     if not hidden.exists():
         hidden.mkdir(parents=True)
-        # So that importing it fails, on any thread.
-        no_pandas = 'import sys\nsys.modules["pandas"] = None\n'
-        (hidden / "sitecustomize.py").write_text(no_pandas, encoding="utf-8")
+        (hidden / "sitecustomize.py").write_text(NO_PANDAS, encoding="utf-8")
         python = hidden / "python"  # stages/python.sh sets PYTHONPATH, so that it is added here
         python.write_text(
             f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{hidden}" exec "{sys.executable}" "$@"\n',
