@@ -14,8 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
-from musicrec.interactions.id_columns import IndexSizes, dictionary
-from musicrec.interactions.matrix import pair_keys
+from musicrec.interactions.id_columns import IndexSizes, dictionary, pair_keys
 from musicrec.interactions.memory import fits_in_memory, require_memory
 from musicrec.jit.parallel import on_threads, thread_count, using_threads
 from musicrec.storage.files import write_checksums, write_json

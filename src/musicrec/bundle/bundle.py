@@ -54,7 +54,8 @@ from musicrec.bundle.query import (
 )
 from musicrec.bundle.recommend import CosineIndex, Recommender, find_times
 from musicrec.errors import MusicRecError
-from musicrec.interactions.matrix import Interactions, pair_keys
+from musicrec.interactions.id_columns import pair_keys
+from musicrec.interactions.matrix import Interactions
 from musicrec.search.annoy_index import AnnoyIndex
 from musicrec.search.exact import ExactIndex
 from musicrec.storage.outputs import MANIFEST

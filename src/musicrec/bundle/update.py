@@ -25,7 +25,8 @@ from musicrec.bundle.query import rows_of_keys
 from musicrec.bundle.write import Contents, track_arrays, write_bundle
 from musicrec.errors import MusicRecError
 from musicrec.interactions.factors import LARGEST_NORM, norms_of
-from musicrec.interactions.matrix import Interactions, pair_keys
+from musicrec.interactions.id_columns import pair_keys
+from musicrec.interactions.matrix import Interactions
 from musicrec.params import NO_GROUPS
 from musicrec.storage.outputs import MANIFEST, atomic_directory, output_folder
 from musicrec.storage.parquet import LAST_PLAYED

@@ -33,8 +33,8 @@ from musicrec.bundle.manifest import (
 )
 from musicrec.errors import MusicRecError, warn
 from musicrec.interactions.factors import TRAINED_WITH, read_factors
-from musicrec.interactions.id_columns import id_arrays, read_ids, read_sizes
-from musicrec.interactions.matrix import Interactions, pair_keys, read_interactions
+from musicrec.interactions.id_columns import id_arrays, pair_keys, read_ids, read_sizes
+from musicrec.interactions.matrix import Interactions, read_interactions
 from musicrec.params import NO_GROUPS, ExportParams
 from musicrec.search.annoy_index import AnnoyIndex, build_index, warn_of_another_build
 from musicrec.search.exact import ExactIndex

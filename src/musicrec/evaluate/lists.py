@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from musicrec.errors import MusicRecError
 from musicrec.interactions.held_out import HeldOut
-from musicrec.interactions.matrix import pair_keys
+from musicrec.interactions.id_columns import pair_keys
 from musicrec.params import EvaluateParams
 from musicrec.storage.outputs import atomic_path
 from musicrec.storage.parquet import read_given

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from musicrec.errors import MusicRecError
-from musicrec.interactions.id_columns import IDS, read_ids
-from musicrec.interactions.matrix import Interactions, newest_play, pair_keys
+from musicrec.interactions.id_columns import IDS, pair_keys, read_ids
+from musicrec.interactions.matrix import Interactions, newest_play
 from musicrec.storage.files import fingerprint, read_json
 from musicrec.storage.outputs import MANIFEST, is_stage_output
 from musicrec.storage.parquet import LAST_PLAYED, read_files, sound_parts

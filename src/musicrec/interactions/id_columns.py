@@ -78,6 +78,11 @@ def code_ids(chunks: Sequence[pa.DictionaryArray]) -> Coded:
     return Coded(ranks[codes], ids.take(pa.array(order)))
 
 
+def pair_keys(users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Pairs as numbers, user << 32 | item: int64 array."""
+    return users.astype(np.int64) << 32 | items
+
+
 @dataclass(frozen=True)
 class IndexSizes:
     """How many dense ids the index stage gave; ids of `n_*` and above are unknown to training."""

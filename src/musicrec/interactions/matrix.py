@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from musicrec.errors import MusicRecError
+from musicrec.interactions.id_columns import pair_keys
 from musicrec.interactions.portable import exp2
 from musicrec.jit.kernel import kernel
 from musicrec.storage.parquet import LAST_PLAYED, READING, sound_parts
@@ -83,11 +84,6 @@ class Interactions(NamedTuple):
         return self._replace(
             indptr=before[self.indptr], indices=self.indices[kept], counts=self.counts[kept]
         )
-
-
-def pair_keys(users: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """Pairs as numbers, user << 32 | item: int64 array."""
-    return users.astype(np.int64) << 32 | items
 
 
 def from_triples(

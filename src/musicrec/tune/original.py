@@ -21,7 +21,7 @@ from musicrec.ann_bench.run import dataset_of, describe_machine, run_benchmark
 from musicrec.errors import MusicRecError
 from musicrec.evaluate.report import metric_rows, spark_rows
 from musicrec.interactions.factors import SMALLEST_SCORE, largest_score
-from musicrec.interactions.matrix import pair_keys
+from musicrec.interactions.id_columns import pair_keys
 from musicrec.params import ALSParams, AnnBenchParams, EvaluateParams, FeedbackParams
 from musicrec.project import ORIGINAL
 from musicrec.runtime import progress
